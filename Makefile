@@ -1,0 +1,48 @@
+# The two commands of the README are `make demo` and `make test`; both make .venv if it is not there.
+# make demo ARGS="model.blocks=none"   passes overrides on to training.
+
+PYTHON ?= python3
+VENV ?= .venv
+PY := $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types check clean
+
+help:
+	@echo "make demo    install, make a small data set, train, test, look: output/demo/ (about 5 minutes on 2 cores)"
+	@echo "make test    install the test extra and run all tests"
+	@echo "make check   ruff, mypy and the tests, as before a commit"
+	@echo "make clean   remove .venv and output/demo"
+
+# One stamp per extra: a change of setup.cfg installs anew.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "$(PYTHON) is too old: keypoint needs Python 3.10 or newer; make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { echo "on Debian and Ubuntu: apt install python3-venv"; rm -rf $(VENV); exit 1; }
+
+$(VENV)/.installed: setup.cfg | $(VENV)/bin/python
+	$(PY) -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.installed-%: setup.cfg | $(VENV)/bin/python
+	$(PY) -m pip install --quiet --disable-pip-version-check -e ".[$*]"
+	@touch $@
+
+demo: $(VENV)/.installed
+	$(PY) tools/demo.py $(ARGS)
+
+# MIN_TESTS: a switch or a broken import that hides tests must not look like success.
+test: $(VENV)/.installed-test
+	MIN_TESTS=300 $(PY) -m pytest $(ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+types: $(VENV)/.installed-dev
+	$(PY) -m mypy
+
+check: lint types test
+
+clean:
+	rm -rf $(VENV) output/demo

@@ -1,0 +1,30 @@
+"""keypoint: top-down human keypoint detection in PyTorch.
+
+The names below load on first use (PEP 562), so ``import keypoint`` costs nothing and
+``import keypoint.blocks`` needs torch alone.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keypoint.models import create_model
+    from keypoint.predictor import Predictor
+    from keypoint.skeleton import load_skeleton
+
+__version__ = "0.1.0"
+__all__ = ["Predictor", "create_model", "load_skeleton"]
+
+_HOME_OF_NAME = {
+    "Predictor": "keypoint.predictor",
+    "create_model": "keypoint.models",
+    "load_skeleton": "keypoint.skeleton",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF_NAME:
+        return getattr(import_module(_HOME_OF_NAME[name]), name)
+    if name in ("blocks", "evaluation"):
+        return import_module(f"keypoint.{name}")
+    raise AttributeError(f"module 'keypoint' has no attribute {name!r}; it has {__all__}")

@@ -1,0 +1,7 @@
+"""Non-local blocks that drop into any network: torch only, and a new block is the identity."""
+
+from keypoint.blocks.build import build_block, no_weight_decay
+from keypoint.blocks.non_local import NonLocal
+from keypoint.blocks.srl import SRL
+
+__all__ = ["SRL", "NonLocal", "build_block", "no_weight_decay"]

@@ -1,0 +1,161 @@
+"""Checkpoints: written whole or not at all, read without running code, and enough alone to build
+the network again.
+
+A file holds tensors and plain types only (`torch.load(weights_only=True)` opens it):
+
+    format, versions          of this layout, and of the packages that wrote it
+    model, ema                state dicts; ema is None without averaging, else what evaluation uses
+    optimizer, scaler         their state dicts; the learning rate is a function of epoch and step
+    epoch, batch, step        next epoch and batch in it, optimiser steps so far
+    loss_sum, world_size      of this epoch; how many processes trained
+    random                    torch's generators (ours are keyed by seed, epoch and index and need
+    no state) best, history             the best AP so far and the numbers of each epoch
+    config, skeleton          as plain dicts
+    color_order, mean, std    what the weights eat
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from keypoint.config import Config, config_from_dict
+from keypoint.errors import CheckpointError
+from keypoint.models import SimpleBaseline
+from keypoint.models.weights import load_state, read_file
+from keypoint.skeleton import Skeleton, skeleton_from_dict
+
+FORMAT = 1
+KEYS = (
+    "format versions model ema optimizer scaler epoch batch step loss_sum random best history "
+    "config skeleton color_order mean std world_size"
+).split()
+
+
+def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write a checkpoint so that the file is always the old one or the new one, whenever the
+    process dies.
+
+    Args:
+        path: The file; a temporary one beside it is written, synced and renamed.
+        content: The keys of this file's head.
+
+    Raises:
+        CheckpointError: The file cannot be written (disk full, no permission); the old one is
+            untouched.
+    """
+    missing = [key for key in KEYS if key not in content]
+    assert not missing, f"checkpoint content lacks {missing}"
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)  # the rename itself lives in the folder
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        free = os.statvfs(path.parent)
+        raise CheckpointError(
+            f"{path}: cannot write the checkpoint ({error}; {free.f_bavail * free.f_frsize} bytes free there); "
+            "the old one is untouched: free some space and resume"
+        ) from None
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The content of one of our checkpoints.
+
+    Raises:
+        CheckpointError: Unreadable, damaged, or not written by this toolkit.
+    """
+    content = read_file(path)
+    missing = (
+        [key for key in KEYS if key not in content] if isinstance(content, dict) else list(KEYS)
+    )
+    if missing:
+        raise CheckpointError(
+            f"{path}: no checkpoint of this toolkit, it lacks {missing[:4]}; "
+            "weights of other toolkits are given by model.weights"
+        )
+    if content["format"] != FORMAT:
+        raise CheckpointError(
+            f"{path}: layout {content['format']}, this version reads {FORMAT}; use a matching version"
+        )
+    return dict(content)
+
+
+@dataclass
+class Restored:
+    """A network as it was trained, with what it needs to be used."""
+
+    model: SimpleBaseline
+    config: Config
+    skeleton: Skeleton
+    epoch: int
+    best: dict[str, Any] | None
+
+
+def load_model(path: Path) -> Restored:
+    """Build the network of a checkpoint and fill it, with the averaged weights if there are any.
+
+    Raises:
+        CheckpointError: The file cannot be used.
+    """
+    content = read_checkpoint(path)
+    config = config_from_dict(content["config"], source=str(path))
+    skeleton = skeleton_from_dict(content["skeleton"], source=str(path))
+    model = SimpleBaseline(
+        config.model.encoder,
+        input_size=config.model.input_size,
+        num_keypoints=skeleton.num_keypoints,
+        blocks=config.model.blocks,
+        color_order=content["color_order"],
+        mean=tuple(content["mean"]),
+        std=tuple(content["std"]),
+    )
+    load_state(model, content["ema"] or content["model"], source=str(path))
+    model.eval()
+    return Restored(model, config, skeleton, content["epoch"], content["best"])
+
+
+# What may differ between a run and its resumption: nothing that changes a number of the training.
+FREE_KEYS = {"output", "data.workers", "data.root", "train.log_every", "train.save_every"}
+
+
+def check_same_config(path: Path, config: Config) -> None:
+    """Refuse to resume a run under a config that would make it another run.
+
+    Raises:
+        CheckpointError: Lists the keys that differ, with both values.
+    """
+    theirs, ours = _flat(read_checkpoint(path)["config"]), _flat(config.to_dict())
+    different = [
+        f"{key}={ours.get(key)!r} (was {theirs.get(key)!r})"
+        for key in sorted(theirs.keys() | ours.keys())
+        if theirs.get(key) != ours.get(key) and key not in FREE_KEYS and not key.startswith("test.")
+    ]
+    if different:
+        raise CheckpointError(
+            f"{path}: was trained with another config: {', '.join(different[:5])}"
+            f"{' ..' if len(different) > 5 else ''}; resume with the same, or begin anew in another output="
+        )
+
+
+def _flat(config: dict[str, Any]) -> dict[str, Any]:
+    """Sections and keys joined by a dot; values as they are."""
+    flat = {key: value for key, value in config.items() if not isinstance(value, dict)}
+    for section, keys in config.items():
+        if isinstance(keys, dict):
+            flat |= {f"{section}.{key}": value for key, value in keys.items()}
+    return flat

@@ -1,0 +1,203 @@
+"""Training augmentation: one affine warp from the image to the crop, then any pixel transforms the
+user adds.
+
+Source: SimpleBaseline's `JointsDataset.__getitem__` (scale, rotation, flip, in this order, with
+its distributions), as a transform of albumentations. The flip is folded into the same warp, and
+left and right keypoints change places by the skeleton's pairs; albumentations' own flips move the
+place and keep the name.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# Before the import: albumentations asks the package index for its newest version when it is
+# imported.
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+
+import albumentations as A  # noqa: E402
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
+
+from keypoint.errors import ConfigError  # noqa: E402
+from keypoint.geometry import apply_affine, bbox_to_crop, crop_matrix  # noqa: E402
+
+
+def warp(
+    image: NDArray[np.uint8],
+    matrix: NDArray[np.float64],
+    input_size: tuple[int, int],
+    out: NDArray[np.uint8] | None = None,
+) -> NDArray[np.uint8]:
+    """Cut a crop: bilinear, black outside the image.
+
+    Args:
+        image: (H, W, 3) uint8.
+        matrix: (2, 3), image frame to crop frame.
+        input_size: (height, width) of the crop.
+        out: Where to write it, (height, width, 3) uint8; a new array if None.
+    """
+    height, width = input_size
+    return cv2.warpAffine(image, matrix, (width, height), dst=out, flags=cv2.INTER_LINEAR)
+
+
+class PersonCrop(A.DualTransform):
+    """The random affine crop of one person.
+
+    Called with `image`, `keypoints` of K rows (x, y, visibility) in the image's frame and
+    `bbox_xywh`; image and keypoints come back in the crop's frame, always K rows.
+
+    Args:
+        input_size: (height, width) of the crop.
+        flip_indices: (K,) each keypoint's mirror image.
+        scale: The crop's size is multiplied by 1 + scale * N(0, 1), clipped to [1 - scale, 1 +
+            scale].
+        rotation: Degrees; rotation * N(0, 1), clipped to twice that on both sides.
+        rotation_probability: How often the crop is rotated at all.
+        flip_probability: How often it is mirrored.
+    """
+
+    _targets = (
+        A.core.transforms_interface.Targets.IMAGE,
+        A.core.transforms_interface.Targets.KEYPOINTS,
+    )
+
+    def __init__(
+        self,
+        *,
+        input_size: tuple[int, int],
+        flip_indices: Sequence[int],
+        scale: float = 0.3,
+        rotation: float = 40.0,
+        rotation_probability: float = 0.6,
+        flip_probability: float = 0.5,
+    ) -> None:
+        super().__init__(p=1.0)
+        self.input_size = input_size
+        self.flip_indices = np.array(flip_indices)
+        self.scale = scale
+        self.rotation = rotation
+        self.rotation_probability = rotation_probability
+        self.flip_probability = flip_probability
+
+    @property
+    def targets_as_params(self) -> list[str]:
+        """The box decides where the crop lies."""
+        return ["bbox_xywh"]
+
+    def get_params_dependent_on_data(
+        self, params: dict[str, Any], data: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Draw scale, rotation and flip from albumentations' own generator; four numbers whatever is used of them."""
+        scale_draw, rotation_draw = self.random_generator.standard_normal(2)
+        rotate, mirror = self.random_generator.random(2) < (
+            self.rotation_probability,
+            self.flip_probability,
+        )
+        factor = np.clip(1 + self.scale * scale_draw, 1 - self.scale, 1 + self.scale)
+        rotation = (
+            np.clip(self.rotation * rotation_draw, -2 * self.rotation, 2 * self.rotation)
+            if rotate
+            else 0.0
+        )
+        center, crop_size = bbox_to_crop(np.asarray(data["bbox_xywh"])[None], self.input_size)
+        matrix = crop_matrix(center, crop_size * factor, self.input_size, rotation, bool(mirror))
+        return {"matrix": matrix[0], "mirror": bool(mirror)}
+
+    def apply(
+        self, img: NDArray[np.uint8], matrix: NDArray[np.float64], **params: Any
+    ) -> NDArray[np.uint8]:
+        """Warp the image."""
+        return warp(img, matrix, self.input_size)
+
+    def apply_to_keypoints(
+        self,
+        keypoints: NDArray[np.float32],
+        matrix: NDArray[np.float64],
+        mirror: bool,
+        **params: Any,
+    ) -> NDArray[np.float32]:
+        """Move the keypoints by the same matrix; a mirrored left wrist is a right wrist."""
+        moved = keypoints.copy()
+        moved[:, :2] = apply_affine(matrix, keypoints[:, :2].astype(np.float64))
+        return moved[self.flip_indices] if mirror else moved
+
+
+class Augmentation:
+    """PersonCrop and pixel transforms in one albumentations pipeline, seeded for every call.
+
+    Args:
+        crop: The affine part.
+        transforms: Pixel transforms as in the YAML: {"name": "ColorJitter", "p": 0.5, ...}.
+
+    Raises:
+        ConfigError: A transform that albumentations lacks, that moves pixels about (keypoints
+            would be left behind), or an argument it does not know.
+    """
+
+    def __init__(self, crop: PersonCrop, transforms: Sequence[Mapping[str, Any]] = ()) -> None:
+        self.pipeline = A.Compose(
+            [crop, *(pixel_transform(entry) for entry in transforms)],
+            # Without remove_invisible=False keypoints outside the crop vanish and those behind
+            # them change places.
+            keypoint_params=A.KeypointParams(format="xy", remove_invisible=False),
+        )
+
+    def __call__(
+        self,
+        image: NDArray[np.uint8],
+        bbox_xywh: NDArray[np.float64],
+        keypoints_image: NDArray[np.float32],
+        visibility: NDArray[np.uint8],
+        seed: Sequence[int],
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.uint8]]:
+        """Cut and augment one person.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            bbox_xywh: (4,), image frame.
+            keypoints_image: (K, 2).
+            visibility: (K,).
+            seed: Non-negative whole numbers, (seed, epoch, index): they alone decide what is drawn.
+
+        Returns:
+            Crop (h, w, 3) uint8 RGB, keypoints (K, 2) in the crop's frame and their visibility
+            (K,).
+        """
+        self.pipeline.set_random_seed(int(np.random.SeedSequence(tuple(seed)).generate_state(1)[0]))
+        rows = np.concatenate([keypoints_image, visibility[:, None]], axis=1, dtype=np.float32)
+        result = self.pipeline(image=image, keypoints=rows, bbox_xywh=bbox_xywh)
+        moved = np.asarray(result["keypoints"], dtype=np.float32)
+        return result["image"], moved[:, :2], moved[:, 2].astype(np.uint8)
+
+
+def pixel_transform(entry: Mapping[str, Any]) -> A.ImageOnlyTransform:
+    """An albumentations transform that changes colours or noise and leaves every pixel in its
+    place.
+
+    Raises:
+        ConfigError: Unknown name or argument (albumentations itself only warns), or a transform of
+            another kind.
+    """
+    arguments = dict(entry)
+    name = arguments.pop("name", None)
+    kind = getattr(A, str(name), None)
+    if not inspect.isclass(kind) or not issubclass(kind, A.ImageOnlyTransform):
+        raise ConfigError(
+            f"augment.transforms: {name!r} is no pixel transform of albumentations; "
+            "use one of its ImageOnlyTransforms, such as ColorJitter, GaussianBlur or ImageCompression"
+        )
+    known = [
+        argument for argument in inspect.signature(kind.__init__).parameters if argument != "self"
+    ]
+    unknown = sorted(set(arguments) - set(known))
+    if unknown:
+        raise ConfigError(f"augment.transforms: {name} has no argument {unknown}; it takes {known}")
+    try:
+        return kind(**arguments)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"augment.transforms: {name}: {error}") from None

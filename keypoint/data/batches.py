@@ -1,0 +1,295 @@
+"""Batches of uint8 crops: random ones for training, every box once for evaluation.
+
+Training draws by key: a sample is named (epoch, index), and with the seed these alone decide its
+augmentation, so any number of workers and a resumed run see the same batches. Evaluation goes
+image by image: a picture is decoded once however many boxes it has. Crops stay uint8, height x
+width x RGB; normalising and heatmaps are made on the device.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, get_worker_info
+
+from keypoint.data.augment import Augmentation, warp
+from keypoint.data.coco import Persons
+from keypoint.data.image import read_image
+from keypoint.errors import ConfigError, DataError
+from keypoint.geometry import bbox_to_crop, crop_matrix
+
+Key = tuple[int, int]  # epoch, index of the person
+WORKER_TIMEOUT = 300  # seconds without a batch after which a hanging worker is an error
+
+
+@dataclass
+class TrainBatch:
+    """Crops with their keypoints.
+
+    Attributes:
+        crops: (B, H, W, 3) uint8 RGB.
+        keypoints_crop: (B, K, 2) float32, crop frame.
+        visibility: (B, K) uint8.
+        image_ids: (B,) int64, for messages.
+    """
+
+    crops: Tensor
+    keypoints_crop: Tensor
+    visibility: Tensor
+    image_ids: Tensor
+
+    def pin_memory(self) -> TrainBatch:
+        """In page-locked memory, for copies to the GPU beside its work."""
+        return TrainBatch(
+            self.crops.pin_memory(),
+            self.keypoints_crop.pin_memory(),
+            self.visibility.pin_memory(),
+            self.image_ids,
+        )
+
+
+class TrainDataset(Dataset[TrainBatch]):
+    """Augmented crops by key.
+
+    Args:
+        persons: The records.
+        augmentation: Cuts and augments one person.
+        seed: Part of every sample's key.
+    """
+
+    def __init__(self, persons: Persons, augmentation: Augmentation, seed: int) -> None:
+        self.persons = persons
+        self.augmentation = augmentation
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.persons)
+
+    def __getitems__(self, keys: Sequence[Key]) -> TrainBatch:
+        """One batch.
+
+        Raises:
+            DataError: An image cannot be read; the text names the file.
+        """
+        persons = self.persons
+        crops, keypoints, visibility = [], [], []
+        for epoch, index in keys:
+            row = int(persons.image_index[index])
+            height, width = persons.images.image_size[row]
+            image = read_image(persons.images.path(row), (int(height), int(width)))
+            crop, moved, flags = self.augmentation(
+                image,
+                persons.bbox_xywh[index],
+                persons.keypoints_image[index],
+                persons.visibility[index],
+                seed=(self.seed, epoch, index),
+            )
+            crops.append(crop)
+            keypoints.append(moved)
+            visibility.append(flags)
+        return TrainBatch(
+            crops=torch.from_numpy(np.stack(crops)),
+            keypoints_crop=torch.from_numpy(np.stack(keypoints)),
+            visibility=torch.from_numpy(np.stack(visibility)),
+            image_ids=torch.from_numpy(persons.image_ids[[index for _, index in keys]]),
+        )
+
+    def __getitem__(self, key: Key) -> TrainBatch:
+        """A batch of one."""
+        return self.__getitems__([key])
+
+
+class TrainSampler(Sampler[list[Key]]):
+    """Batches of keys for one process: a new order each epoch, equal numbers of batches on all
+    processes.
+
+    The last persons of an epoch's order that fill no batch on every process are left out of that
+    epoch (they change from epoch to epoch): a batch of one would break BatchNorm, and uneven
+    processes would wait for each other.
+
+    Args:
+        num_persons: Length of the data set.
+        batch_size: Per process.
+        seed: With the epoch it decides the order.
+        rank, world_size: This process and how many there are.
+
+    Raises:
+        ConfigError: Fewer persons than one batch on every process.
+    """
+
+    def __init__(
+        self, num_persons: int, batch_size: int, *, seed: int, rank: int = 0, world_size: int = 1
+    ) -> None:
+        self.num_batches = num_persons // (batch_size * world_size)
+        if self.num_batches == 0:
+            raise ConfigError(
+                f"train.batch_size={batch_size} on {world_size} process(es) needs {batch_size * world_size} persons, "
+                f"the data set has {num_persons}; lower train.batch_size"
+            )
+        self.num_persons, self.batch_size, self.seed = num_persons, batch_size, seed
+        self.rank, self.world_size = rank, world_size
+        self.epoch = 0
+        self.first_batch = 0
+
+    def set_position(self, epoch: int, first_batch: int = 0) -> None:
+        """Choose the epoch, and the batch of it to begin with when a run is resumed."""
+        self.epoch, self.first_batch = epoch, first_batch
+
+    def __len__(self) -> int:
+        return self.num_batches - self.first_batch
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.num_persons)
+        for batch in range(self.first_batch, self.num_batches):
+            begin = (batch * self.world_size + self.rank) * self.batch_size
+            yield [(self.epoch, int(index)) for index in order[begin : begin + self.batch_size]]
+
+
+@dataclass
+class EvaluationBatch:
+    """Crops of boxes.
+
+    Attributes:
+        crops: (B, H, W, 3) uint8 RGB.
+        index: (B,) int64, rows of the persons.
+    """
+
+    crops: Tensor
+    index: Tensor
+
+    def pin_memory(self) -> EvaluationBatch:
+        """In page-locked memory, for copies to the GPU beside its work."""
+        return EvaluationBatch(self.crops.pin_memory(), self.index)
+
+
+class EvaluationDataset(IterableDataset[EvaluationBatch]):
+    """Crops of all boxes, each once, image after image; the images are shared out to processes and
+    workers.
+
+    Args:
+        persons: The records, ground truth or detections.
+        input_size: (height, width) of the crops.
+        batch_size: Crops in a batch; the last of each worker may be smaller.
+        rank, world_size: This process and how many there are.
+    """
+
+    def __init__(
+        self,
+        persons: Persons,
+        *,
+        input_size: tuple[int, int],
+        batch_size: int,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.persons = persons
+        self.input_size = input_size
+        self.batch_size = batch_size
+        center, crop_size = bbox_to_crop(persons.bbox_xywh, input_size)
+        self.matrices = crop_matrix(center, crop_size, input_size)
+        # Images with boxes, each with the range of its rows in `by_image`.
+        self.by_image = np.argsort(persons.image_index, kind="stable")
+        rows, first = np.unique(persons.image_index[self.by_image], return_index=True)
+        last = np.append(first[1:], len(self.by_image))
+        self.spans: NDArray[np.int64] = np.stack([rows, first, last], axis=1)[rank::world_size]
+
+    def num_persons(self) -> int:
+        """How many boxes this process sees."""
+        return int((self.spans[:, 2] - self.spans[:, 1]).sum())
+
+    def __iter__(self) -> Iterator[EvaluationBatch]:
+        """Batches, filled across images.
+
+        Raises:
+            DataError: An image cannot be read; the text names the file.
+        """
+        worker = get_worker_info()
+        spans = self.spans[worker.id :: worker.num_workers] if worker else self.spans
+        crops, index = self._empty_batch(), []
+        for row, first, last in spans:
+            height, width = self.persons.images.image_size[row]
+            image = read_image(self.persons.images.path(int(row)), (int(height), int(width)))
+            for person in self.by_image[first:last]:
+                warp(image, self.matrices[person], self.input_size, out=crops[len(index)])
+                index.append(int(person))
+                if len(index) == self.batch_size:
+                    yield EvaluationBatch(torch.from_numpy(crops), torch.tensor(index))
+                    crops, index = self._empty_batch(), []
+        if index:
+            yield EvaluationBatch(torch.from_numpy(crops[: len(index)]), torch.tensor(index))
+
+    def _empty_batch(self) -> NDArray[np.uint8]:
+        return np.empty((self.batch_size, *self.input_size, 3), np.uint8)
+
+
+class Loader:
+    """Iterates over batches made by worker processes, and tells their errors as if they had happened here."""
+
+    def __init__(self, loader: DataLoader[Any]) -> None:
+        self.loader = loader
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            yield from self.loader
+        except DataError as error:  # torch puts the worker's traceback before the message
+            raise DataError(str(error).strip().rpartition("DataError: ")[2]) from None
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error) and "DataLoader timed out" not in str(error):
+                raise
+            raise DataError(
+                f"a worker process that reads images ended or hung ({str(error).splitlines()[0]}); "
+                "it may have run out of memory or of /dev/shm: lower data.workers"
+            ) from error
+
+
+def train_loader(
+    dataset: TrainDataset, sampler: TrainSampler, workers: int, pin_memory: bool = False
+) -> Loader:
+    """Iterate over `TrainBatch`es; `sampler.set_position` before each epoch."""
+    return _loader(
+        dataset, workers, pin_memory, batch_sampler=sampler, persistent_workers=workers > 0
+    )
+
+
+def evaluation_loader(dataset: EvaluationDataset, workers: int, pin_memory: bool = False) -> Loader:
+    """Iterate over `EvaluationBatch`es."""
+    return _loader(dataset, workers, pin_memory, batch_size=None)
+
+
+def _loader(dataset: Dataset[Any], workers: int, pin_memory: bool, **arguments: Any) -> Loader:
+    loader: DataLoader[Any] = DataLoader(
+        dataset,
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        pin_memory=pin_memory,
+        timeout=WORKER_TIMEOUT if workers else 0,
+        worker_init_fn=_begin_worker,
+        # Its own generator: otherwise each new iterator draws from the global one, and a resumed
+        # run would differ.
+        generator=torch.Generator().manual_seed(0),
+        **arguments,
+    )
+    return Loader(loader)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _begin_worker(worker: int) -> None:
+    cv2.setNumThreads(
+        0
+    )  # the workers are the parallelism; OpenCV's threads on top of them only compete
+    torch.set_num_threads(1)
+    # A process group of its own: Ctrl-C and a `kill` of the group reach the main process alone,
+    # which finishes its step and ends the workers. (Ignoring SIGTERM instead would keep torch from
+    # ending them.)
+    os.setpgid(0, 0)

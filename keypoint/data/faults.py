@@ -1,0 +1,62 @@
+"""What is wrong with the entries of a JSON file: checks of single values, all told at once.
+
+One entry's fault is a short text beginning with the key; the caller puts the entry's id before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from reprlib import repr as short
+from typing import Any, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keypoint.errors import DataError
+
+SHOWN = 20
+
+
+def raise_faults(source: str, faults: Sequence[str]) -> None:
+    """Tell all faults of a file in one error, so that they are mended in one go; nothing if none.
+
+    Raises:
+        DataError: The first 20 faults and the number of all.
+    """
+    if not faults:
+        return
+    shown = "\n  ".join(faults[:SHOWN])
+    more = f"\n  and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+    count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+    raise DataError(f"{source}: {count}; mend or remove these entries\n  {shown}{more}")
+
+
+def is_whole_number(value: Any) -> TypeGuard[int]:
+    """Whether a value can be an id: an int that fits 64 bits, and no bool, string or 1.0."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        return False
+    return -(2**63) <= int(value) < 2**63
+
+
+def as_numbers(values: Any) -> NDArray[Any] | None:
+    """A flat list of numbers as an array, nan and inf included; None for anything else.
+
+    One conversion tells, which is several times faster than asking each entry for its type.
+    """
+    if not isinstance(values, (list, tuple, np.ndarray)):
+        return None
+    try:
+        array = np.asarray(values)
+    except ValueError:  # lists of different lengths
+        return None
+    if array.size == 0:
+        return np.zeros(0)
+    return array if array.ndim == 1 and array.dtype.kind in "iuf" else None
+
+
+def describe_numbers(
+    key: str, given: Any, numbers: NDArray[Any] | None, length: int, meaning: str
+) -> str:
+    """The fault of a list that is not `length` numbers; `numbers` is what `as_numbers` gave."""
+    shown = short(given) if numbers is None else f"has {len(numbers)} numbers"
+    return f"{key} {shown}; give {length} numbers ({meaning})"

@@ -1,0 +1,97 @@
+"""One process or many: the few calls that behave the same in both. `torchrun` starts many; this
+file notices.
+
+Every function here works without torch.distributed being initialised: then there is one process of
+rank 0.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+TIMEOUT = timedelta(minutes=30)  # evaluation on rank 0 alone (COCOeval) must fit in
+
+
+def initialise(device: str | None = None) -> torch.device:
+    """Join the processes torchrun started, if it did, and choose this process's device.
+
+    Args:
+        device: "cpu", "cuda" or "cuda:1"; None for CUDA where there is one. Under torchrun the
+            local rank picks the GPU.
+
+    Returns:
+        The device.
+
+    Raises:
+        ValueError: The device does not exist here.
+    """
+    kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if kind.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(
+            f"device={kind} was asked for, but torch sees no CUDA device; use --device cpu"
+        )
+    if "LOCAL_RANK" in os.environ:
+        if kind.startswith("cuda"):
+            kind = f"cuda:{os.environ['LOCAL_RANK']}"
+            torch.cuda.set_device(kind)
+        if not dist.is_initialized():
+            dist.init_process_group("nccl" if kind.startswith("cuda") else "gloo", timeout=TIMEOUT)
+    chosen = torch.device(kind)
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device={kind} was asked for, but torch sees {torch.cuda.device_count()} CUDA device(s)"
+        )
+    return chosen
+
+
+def finish() -> None:
+    """Leave the process group, if there is one."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def rank() -> int:
+    """This process's number, 0 if it is the only one."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """How many processes there are."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_main() -> bool:
+    """Whether this process writes files and logs."""
+    return rank() == 0
+
+
+def gather(value: Any) -> list[Any]:
+    """The values of all processes, by rank, on every process."""
+    if world_size() == 1:
+        return [value]
+    values: list[Any] = [None] * world_size()
+    dist.all_gather_object(values, value)
+    return values
+
+
+def from_main(value: Any) -> Any:
+    """Rank 0's value on every process."""
+    if world_size() == 1:
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def any_process(flag: bool, device: torch.device) -> bool:
+    """Whether the flag is set on any process; all of them get the same answer, so all leave a loop at the same step."""
+    if world_size() == 1:
+        return flag
+    tensor = torch.tensor(float(flag), device=device)
+    dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
+    return bool(tensor.item())

@@ -1,0 +1,187 @@
+"""COCO's ten keypoint numbers of any results against any keypoint annotations.
+
+Source: COCO's keypoint evaluation, as pycocotools computes it. The numbers are its own; what is
+added is that its silent answers to faulty input cannot occur (validate.py says which), and that
+the log tells what was scored. Results are made in results.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from keypoint.data.json_file import read_json
+from keypoint.errors import DataError
+from keypoint.evaluation.results import MAX_PERSONS, ResultCounts, make_results, read_results
+from keypoint.evaluation.validate import GroundTruth, check_ground_truth, check_results
+
+logger = logging.getLogger(__name__)
+
+__all__ = ["ResultCounts", "evaluate_coco", "make_results", "read_results", "summary_table"]
+
+METRICS = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR", "AR50", "AR75", "AR_M", "AR_L")
+
+
+def evaluate_coco(
+    annotations: str | Path | dict[str, Any],
+    results: str | Path | list[dict[str, Any]],
+    *,
+    oks_sigmas: Sequence[float] | None = None,
+) -> dict[str, float]:
+    """Score any keypoint results against any COCO keypoint annotations.
+
+    As COCOeval with iouType "keypoints": the best 20 results an image; equal scores count in the
+    order of the results. Where there is a choice:
+
+    * An empty list of results scores 0, with a warning. So does each image with a person and
+      without a result, which a run that died leaves behind: a warning tells how many.
+    * Faulty results are refused, not left out: a score of the rest would be a score of something
+      else. That includes an id or a score given as a string, a missing category, and the same
+      result twice.
+    * `bbox`, `area` and other keys of a result have no influence.
+    * Annotation ids may begin anywhere, 0 included. Annotations of other categories, crowds and
+      persons without a labelled keypoint are no misses; they are counted in the log.
+
+    Args:
+        annotations: A file or its content; not modified.
+        results: A file or its content; not modified.
+        oks_sigmas: (K,); None takes COCO's 17.
+
+    Returns:
+        AP, AP50, AP75, AP_M, AP_L, AR, AR50, AR75, AR_M, AR_L as plain floats in [0, 1]; those of
+        medium or large persons are -1 where there is no such person.
+
+    Raises:
+        DataError: Either side is unreadable, faulty or not finite (file, ids and all faults are
+            named), has no person to score against, or does not fit the sigmas.
+    """
+    truth_name, truth_content = "annotations", annotations
+    if isinstance(annotations, (str, Path)):
+        truth_name = str(annotations)
+        truth_content = read_json(Path(annotations), "annotations")
+    name, content = "results", results
+    if isinstance(results, (str, Path)):
+        name, content = str(results), read_results(results)
+
+    truth = check_ground_truth(
+        truth_content, truth_name, None if oks_sigmas is None else len(oks_sigmas)
+    )
+    sigmas = _checked_sigmas(oks_sigmas, truth.num_keypoints, truth_name)
+    checked = check_results(content, name, truth)
+    _log_coverage(checked, name, truth, truth_name)
+    return _coco_eval(truth, checked, sigmas)
+
+
+def summary_table(metrics: dict[str, float], lines: Sequence[str] = ()) -> str:
+    """The ten numbers under their names, below what they hold for (boxes, flip, counts).
+
+    Args:
+        metrics: As `evaluate_coco` returns them.
+        lines: Written above the numbers, one each.
+
+    Returns:
+        Text without a newline at its end. A number that is not defined is "-", with a note.
+    """
+    cells = [f"{metrics[name]:.3f}" if metrics[name] >= 0 else "-" for name in METRICS]
+    table = [
+        *lines,
+        " ".join(f"{name:>5}" for name in METRICS),
+        " ".join(f"{cell:>5}" for cell in cells),
+    ]
+    if "-" in cells:
+        table.append("-: no person of this size (M 32^2 to 96^2, L above, in square pixels)")
+    return "\n".join(table)
+
+
+def _checked_sigmas(
+    oks_sigmas: Sequence[float] | None, num_keypoints: int, source: str
+) -> NDArray[np.float64] | None:
+    """The sigmas to set, or None to leave COCO's."""
+    if oks_sigmas is None:
+        if num_keypoints != 17:
+            raise DataError(
+                f"{source}: persons of {num_keypoints} keypoints, and COCO's sigmas are for 17; "
+                "give oks_sigmas, one for each keypoint (a skeleton has them)"
+            )
+        return None
+    sigmas = np.asarray(oks_sigmas, dtype=np.float64)
+    if not (np.isfinite(sigmas).all() and (sigmas > 0).all()):
+        raise ValueError(f"oks_sigmas {sigmas.tolist()}; each must be finite and greater than 0")
+    return sigmas
+
+
+def _log_coverage(
+    results: Sequence[dict[str, Any]], name: str, truth: GroundTruth, truth_name: str
+) -> None:
+    """Tell what was scored, and what lowers the score without being the model's fault."""
+    per_image = Counter(result["image_id"] for result in results)
+    left_out = ", ".join(f"{count} {reason}" for reason, count in truth.left_out.items()) or "none"
+    with_persons = len(truth.scored_images)
+    logger.info(
+        "%s: %d results on %d images; %s: %d images, %d with persons; annotations not scored: %s",
+        name,
+        len(results),
+        len(per_image),
+        truth_name,
+        len(truth.image_ids),
+        with_persons,
+        left_out,
+    )
+    missing = truth.scored_images - per_image.keys()
+    if not results:
+        logger.warning("%s: empty, no result at all: AP is 0", name)
+    elif missing:
+        logger.warning(
+            "%s: %d of %d images with persons have no result (%s ...): these persons are missed",
+            name,
+            len(missing),
+            with_persons,
+            ", ".join(map(str, sorted(missing)[:5])),
+        )
+    crowded = [count - MAX_PERSONS for count in per_image.values() if count > MAX_PERSONS]
+    if crowded:
+        logger.info(
+            "%s: %d images have more than %d results; COCO scores the best %d of each, %d are cut",
+            name,
+            len(crowded),
+            MAX_PERSONS,
+            MAX_PERSONS,
+            sum(crowded),
+        )
+
+
+def _coco_eval(
+    truth: GroundTruth, results: list[dict[str, Any]], sigmas: NDArray[np.float64] | None
+) -> dict[str, float]:
+    """Run pycocotools on checked copies; the one place that touches it."""
+    # pycocotools prints its progress and its table, and the library never prints; coordinates of
+    # 1e200 overflow in its squares, which is the right answer: infinitely far.
+    with contextlib.redirect_stdout(io.StringIO()), np.errstate(over="ignore"):
+        coco_truth = COCO()
+        coco_truth.dataset = {
+            "images": [{"id": image_id} for image_id in truth.image_ids],
+            "categories": [{"id": truth.category["id"], "name": truth.category.get("name")}],
+            "annotations": truth.persons,
+        }
+        coco_truth.createIndex()
+        # loadRes asks the first result for its kind; without one an index without entries does.
+        coco_results = coco_truth.loadRes(results) if results else COCO()
+        evaluator = COCOeval(coco_truth, coco_results, "keypoints")
+        evaluator.params.maxDets = [MAX_PERSONS]
+        evaluator.params.useSegm = None  # set by older callers, it would override "keypoints"
+        if sigmas is not None:
+            evaluator.params.kpt_oks_sigmas = sigmas
+        evaluator.evaluate()
+        evaluator.accumulate()
+        evaluator.summarize()
+    return {name: float(value) for name, value in zip(METRICS, evaluator.stats, strict=True)}

@@ -1,0 +1,154 @@
+"""Predicted persons as COCO results: rescored, those seen twice suppressed, in COCO's form.
+
+Source: SimpleBaseline's and HRNet's `lib/dataset/coco.py`: person score = box score * mean of the
+confident keypoints' scores, then OKS-NMS per image with the areas of the ENLARGED crops. Different
+here: arrays in place of loops, results keep the order of the persons given (COCOeval takes equal
+scores in that order), and numbers that are not finite are refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from keypoint.data.json_file import read_json
+from keypoint.errors import DataError, NumericsError
+from keypoint.evaluation.oks import oks_nms, person_scores, soft_oks_nms
+
+MAX_PERSONS = 20  # COCOeval's maxDets for keypoints: the best 20 results of each image count
+
+
+@dataclass(frozen=True)
+class ResultCounts:
+    """What became of the predicted persons: given = kept + suppressed."""
+
+    given: int
+    kept: int
+    suppressed: int
+
+    def __post_init__(self) -> None:
+        assert self.given == self.kept + self.suppressed, f"{self}: persons lost"
+
+
+def make_results(
+    image_ids: ArrayLike,
+    keypoints_image: ArrayLike,
+    keypoint_scores: ArrayLike,
+    bbox_scores: ArrayLike,
+    areas: ArrayLike,
+    oks_sigmas: ArrayLike,
+    *,
+    category_id: int = 1,
+    keypoint_threshold: float = 0.2,
+    nms: str | None = None,
+    nms_threshold: float = 0.9,
+) -> tuple[list[dict[str, Any]], ResultCounts]:
+    """Rescore predicted persons, suppress those seen twice, and write them in COCO's form.
+
+    Args:
+        image_ids: (P,) whole numbers, from the annotations.
+        keypoints_image: (P, K, 2) pixels of the image.
+        keypoint_scores: (P, K), values at the heatmaps' peaks.
+        bbox_scores: (P,), 1 for ground-truth boxes.
+        areas: (P,) square pixels, of the ENLARGED crops.
+        oks_sigmas: (K,).
+        category_id: Of the persons in the annotations.
+        keypoint_threshold: Keypoint scores at or below it do not count for the person's score.
+        nms: "hard" drops who resembles a better-scored person, "soft" lowers their scores and
+            keeps at most 20 an image, None keeps all.
+        nms_threshold: OKS above which "hard" drops; scale of the weight of "soft".
+
+    Returns:
+        Results in the order of the persons given, as plain Python values, each with 3 K numbers
+        (x, y, score) and the person's score; and how many were kept and suppressed.
+
+    Raises:
+        NumericsError: A number is not finite; names the image ids.
+        ValueError: Shapes that do not belong together, or an unknown `nms`.
+    """
+    if nms not in (None, "hard", "soft"):
+        raise ValueError(f"nms={nms!r}; choose 'hard', 'soft' or None")
+    ids = np.asarray(image_ids)
+    keypoints = np.asarray(keypoints_image, dtype=np.float64)
+    scores_of_keypoints = np.asarray(keypoint_scores, dtype=np.float64)
+    bbox_scores_ = np.asarray(bbox_scores, dtype=np.float64)
+    areas_ = np.asarray(areas, dtype=np.float64)
+    persons, num_keypoints = len(ids), np.size(oks_sigmas)
+    expected = {
+        "image_ids": (ids, (persons,)),
+        "keypoints_image": (keypoints, (persons, num_keypoints, 2)),
+        "keypoint_scores": (scores_of_keypoints, (persons, num_keypoints)),
+        "bbox_scores": (bbox_scores_, (persons,)),
+        "areas": (areas_, (persons,)),
+    }
+    for name, (array, shape) in expected.items():
+        if array.shape != shape:
+            raise ValueError(
+                f"{name} {array.shape} with {persons} image ids and {num_keypoints} oks_sigmas; "
+                f"give {shape}"
+            )
+    for name, (array, _) in list(expected.items())[1:]:
+        _require_finite(name, array, ids)
+
+    scores = person_scores(bbox_scores_, scores_of_keypoints, keypoint_threshold)
+    kept = np.ones(persons, dtype=bool)
+    if nms is not None:
+        for rows in _rows_of_each_image(ids):
+            on_image = keypoints[rows], scores[rows], areas_[rows], oks_sigmas, nms_threshold
+            kept[rows] = False
+            if nms == "hard":
+                kept[rows[oks_nms(*on_image)]] = True
+            else:
+                chosen, new_scores = soft_oks_nms(*on_image, max_kept=MAX_PERSONS)
+                kept[rows[chosen]] = True
+                scores[rows[chosen]] = new_scores
+
+    triples = np.concatenate([keypoints, scores_of_keypoints[..., None]], axis=2)  # P K 3
+    results = [
+        {
+            "image_id": int(ids[row]),
+            "category_id": category_id,
+            "keypoints": triples[row].ravel().tolist(),
+            "score": float(scores[row]),
+        }
+        for row in np.flatnonzero(kept)
+    ]
+    return results, ResultCounts(persons, len(results), persons - len(results))
+
+
+def read_results(path: str | Path) -> list[dict[str, Any]]:
+    """A results file: a JSON list of objects, whose content `evaluate_coco` checks.
+
+    Raises:
+        DataError: No such file, no JSON, or no list of objects.
+    """
+    content = read_json(Path(path), "results")
+    if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
+        given = f"a {type(content).__name__}"
+        given = f"{given} with other entries than objects" if isinstance(content, list) else given
+        raise DataError(f"{path}: holds {given}; results are a JSON list of objects")
+    return content
+
+
+def _require_finite(name: str, array: NDArray[np.float64], image_ids: NDArray[Any]) -> None:
+    finite = np.isfinite(array).all(axis=tuple(range(1, array.ndim)))  # P
+    if not finite.all():
+        images = np.unique(image_ids[~finite])
+        more = f" and {len(images) - 10} more" if len(images) > 10 else ""
+        raise NumericsError(
+            f"{name} of {int((~finite).sum())} of {len(array)} persons has nan or inf, on image "
+            f"ids {images[:10].tolist()}{more}; scores need finite numbers: the model has "
+            "diverged, lower its learning rate or take an earlier checkpoint"
+        )
+
+
+def _rows_of_each_image(image_ids: NDArray[Any]) -> list[NDArray[np.intp]]:
+    """For each image the rows of its persons, in their order."""
+    order = np.argsort(image_ids, kind="stable")
+    if len(order) == 0:
+        return []
+    return np.split(order, np.flatnonzero(np.diff(image_ids[order])) + 1)

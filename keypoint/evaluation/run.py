@@ -1,0 +1,228 @@
+"""Evaluate a network on person records: predict, rescore, OKS-NMS, COCOeval; alone or shared out to many processes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from keypoint.evaluation.coco import ResultCounts, evaluate_coco, make_results
+from numpy.typing import NDArray
+
+from keypoint import distributed
+from keypoint.data.batches import EvaluationBatch, EvaluationDataset, evaluation_loader
+from keypoint.data.coco import Persons
+from keypoint.errors import NumericsError
+from keypoint.geometry import bbox_to_crop, heatmap_to_image
+from keypoint.heatmap import decode
+from keypoint.inference import predict_heatmaps
+from keypoint.models import SimpleBaseline
+from keypoint.run_log import progress
+from keypoint.skeleton import Skeleton
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Predictions:
+    """Keypoints of person records.
+
+    Attributes:
+        index: (P,) int64, rows of the persons.
+        keypoints_image: (P, K, 2) float64, image frame.
+        scores: (P, K) float64, peak of the averaged heatmap, about 0 to 1.
+    """
+
+    index: NDArray[np.int64]
+    keypoints_image: NDArray[np.float64]
+    scores: NDArray[np.float64]
+
+
+@torch.inference_mode()
+def predict_persons(
+    model: SimpleBaseline,
+    batches: Iterable[EvaluationBatch],
+    persons: Persons,
+    *,
+    flip_indices: tuple[int, ...] | None,
+    amp_dtype: torch.dtype | None = None,
+) -> Predictions:
+    """Run the network over all batches; the model's mode is put to eval and restored.
+
+    Args:
+        model: The network, on its device.
+        batches: Of an `EvaluationDataset` over `persons`.
+        persons: The records; their boxes lead back to the image.
+        flip_indices: The skeleton's, for the flip average; None without it.
+        amp_dtype: Autocast the network to this dtype.
+
+    Returns:
+        Predictions in the order in which the batches came.
+
+    Raises:
+        NumericsError: A heatmap peak is not finite; the text names the image ids. argmax would
+            take it for (0, 0).
+    """
+    device = model.pixel_mean.device
+    flip = None if flip_indices is None else torch.tensor(flip_indices, device=device)
+    was_training = model.training
+    model.eval()
+    index, keypoints, scores = [], [], []
+    for batch in batches:
+        crops = batch.crops.to(device, non_blocking=True)
+        keypoints_heatmap, peak = decode(predict_heatmaps(model, crops, flip, amp_dtype))
+        index.append(batch.index.numpy())
+        keypoints.append(keypoints_heatmap.cpu().numpy())
+        scores.append(peak.cpu().numpy())
+    model.train(was_training)
+    num_keypoints = persons.visibility.shape[1]
+    rows = np.concatenate([*index, np.zeros(0, np.int64)])
+    peaks = np.concatenate([*scores, np.zeros((0, num_keypoints))]).astype(np.float64)
+    bad = ~np.isfinite(peaks).all(axis=1)
+    if bad.any():
+        ids = np.unique(persons.image_ids[rows[bad]])
+        raise NumericsError(
+            f"heatmaps of {int(bad.sum())} persons are nan or inf, on image ids {ids[:5].tolist()}"
+            f"{' ..' if len(ids) > 5 else ''}; the weights are broken: train again with a lower train.lr or without fp16"
+        )
+    center, crop_size = bbox_to_crop(persons.bbox_xywh[rows], model.input_size)
+    points = np.concatenate([*keypoints, np.zeros((0, num_keypoints, 2))]).astype(np.float64)
+    return Predictions(rows, heatmap_to_image(points, center, crop_size, model.heatmap_size), peaks)
+
+
+@dataclass
+class Evaluation:
+    """An AP and all that decides whether it can be compared.
+
+    Attributes:
+        metrics: The ten COCO numbers.
+        results: In COCO's results form, after OKS-NMS.
+        predictions: Of every box, before OKS-NMS.
+        conditions: Boxes, flip, decoding, NMS and counts, as plain types.
+    """
+
+    metrics: dict[str, float]
+    results: list[dict[str, Any]]
+    predictions: Predictions
+    conditions: dict[str, Any]
+
+
+def evaluate_model(
+    model: SimpleBaseline,
+    *,
+    persons: Persons,
+    annotations: Path,
+    skeleton: Skeleton,
+    batch_size: int,
+    workers: int,
+    flip: bool = True,
+    amp_dtype: torch.dtype | None = None,
+    nms: str | None = "hard",
+    nms_threshold: float = 0.9,
+    keypoint_threshold: float = 0.2,
+) -> Evaluation:
+    """Predict every person once and score the results.
+
+    Args:
+        model: On its device; every process has the same weights.
+        persons: Ground-truth or detector boxes; each process predicts the images of its share.
+        annotations: The annotation file to score against.
+        skeleton: Flip order and OKS sigmas.
+        batch_size: Crops at a time.
+        workers: Processes that read images.
+        flip: Average with the mirrored crop.
+        amp_dtype: Autocast the network.
+        nms: "hard", "soft" or None.
+        nms_threshold: OKS above which "hard" drops the lower score.
+        keypoint_threshold: A person's score is the mean of the keypoint scores above it, times the
+            box score.
+
+    Returns:
+        The same on every process.
+
+    Raises:
+        DataError: An image or the annotation file cannot be used.
+        NumericsError: The network gives numbers that are not finite.
+    """
+    dataset = EvaluationDataset(
+        persons,
+        input_size=model.input_size,
+        batch_size=batch_size,
+        rank=distributed.rank(),
+        world_size=distributed.world_size(),
+    )
+    loader = evaluation_loader(dataset, workers, pin_memory=model.pixel_mean.device.type == "cuda")
+    with progress(
+        dataset.num_persons(), "evaluate", "person", enabled=distributed.is_main()
+    ) as bar:
+
+        def counted() -> Any:
+            for batch in loader:
+                yield batch
+                bar.update(len(batch.index))
+
+        mine = predict_persons(
+            model,
+            counted(),
+            persons,
+            flip_indices=skeleton.flip_indices if flip else None,
+            amp_dtype=amp_dtype,
+        )
+    evaluation = None
+    shares = distributed.gather(mine)
+    if distributed.is_main():
+        everyone = _merge(shares, len(persons))
+        _, crop_size = bbox_to_crop(persons.bbox_xywh[everyone.index], model.input_size)
+        results, counts = make_results(
+            persons.image_ids[everyone.index],
+            everyone.keypoints_image,
+            everyone.scores,
+            persons.bbox_scores[everyone.index],
+            crop_size.prod(axis=1),
+            skeleton.oks_sigmas,
+            category_id=persons.category_id,
+            keypoint_threshold=keypoint_threshold,
+            nms=nms,
+            nms_threshold=nms_threshold,
+        )
+        metrics = evaluate_coco(annotations, results, oks_sigmas=skeleton.oks_sigmas)
+        conditions = _conditions(persons, counts, flip, nms, nms_threshold)
+        evaluation = Evaluation(metrics, results, everyone, conditions)
+    result = distributed.from_main(evaluation)
+    assert isinstance(result, Evaluation)
+    return result
+
+
+def _merge(shares: list[Predictions], num_persons: int) -> Predictions:
+    """All predictions in the order of the records; each record exactly once, whatever the processes did."""
+    index = np.concatenate([share.index for share in shares])
+    order = np.argsort(index, kind="stable")
+    assert np.array_equal(index[order], np.arange(num_persons)), (
+        "a person was predicted twice or not at all"
+    )
+    return Predictions(
+        index[order],
+        np.concatenate([share.keypoints_image for share in shares])[order],
+        np.concatenate([share.scores for share in shares])[order],
+    )
+
+
+def _conditions(
+    persons: Persons, counts: ResultCounts, flip: bool, nms: str | None, nms_threshold: float
+) -> dict[str, Any]:
+    ground_truth = bool((persons.visibility > 0).any())
+    return {
+        "boxes": "ground truth" if ground_truth else "detector",
+        "boxes_file": persons.report.source,
+        "persons": persons.report.to_dict(),
+        "images": len(np.unique(persons.image_index)),
+        "flip": flip,
+        "flip_shift": flip,
+        "decoding": "quarter offset",
+        "oks_nms": f"{nms} at {nms_threshold}" if nms == "hard" else nms,
+        "results": asdict(counts),
+    }

@@ -1,0 +1,209 @@
+"""SimpleBaseline with blocks: ResNet encoder -> (deconvolution -> BN -> ReLU [-> block]) x 3 ->
+1x1 head.
+
+Source: Xiao, Wu, Wei 2018 (network, initialisation, parameter names of its released files); SRL
+paper, Fig. 4 (blocks right after each deconvolution's BN and ReLU). Letters: B batch, K keypoints,
+H W the input's height and width.
+
+    site     layer1  layer2  layer3  layer4  deconv1  deconv2  deconv3
+    stride      4       8      16      32       16       8        4
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from keypoint.blocks import build_block
+from keypoint.errors import ConfigError
+from keypoint.models.encoder import resnet_encoder
+from keypoint.models.weights import load_imagenet_encoder, load_weights_file
+
+STRIDE_OF_SITE = {
+    "layer1": 4,
+    "layer2": 8,
+    "layer3": 16,
+    "layer4": 32,
+    "deconv1": 16,
+    "deconv2": 8,
+    "deconv3": 4,
+}
+SITES = tuple(STRIDE_OF_SITE)
+DECONV_SITES = ("deconv1", "deconv2", "deconv3")
+DECONV_CHANNELS = 256
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, of pixel values in [0, 1]; torchvision's
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class SimpleBaseline(nn.Module):
+    """Crops in, one heatmap per keypoint out, at a quarter of the input's size.
+
+    The parameter names are SimpleBaseline's (`conv1`, `layer1` .., `deconv_layers.0`,
+    `final_layer`), so its released files load by name; blocks sit beside them under
+    `blocks.<site>`.
+
+    Args:
+        encoder: resnet18, resnet34, resnet50, resnet101 or resnet152.
+        input_size: (height, width), multiples of 32; blocks are built for the maps of this size.
+        num_keypoints: K.
+        blocks: None, the name of one block for all three deconvolutions, or a mapping from site to
+            a name or to a mapping with `type` and the block's options.
+        color_order: "rgb" or "bgr", what the weights were trained on; `normalize` takes RGB and
+            reorders.
+        mean, std: Of pixel values in [0, 1], in RGB order.
+
+    Raises:
+        ConfigError: Encoder, size, site, block or option that does not exist or does not fit.
+    """
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(
+        self,
+        encoder: str = "resnet50",
+        *,
+        input_size: tuple[int, int] = (256, 192),
+        num_keypoints: int = 17,
+        blocks: str | Mapping[str, Any] | None = None,
+        color_order: str = "rgb",
+        mean: tuple[float, float, float] = IMAGENET_MEAN,
+        std: tuple[float, float, float] = IMAGENET_STD,
+    ) -> None:
+        super().__init__()
+        if len(input_size) != 2 or any(side <= 0 or side % 32 for side in input_size):
+            raise ConfigError(
+                f"input_size={list(input_size)} must be (height, width), both positive multiples of 32"
+            )
+        if color_order not in ("rgb", "bgr"):
+            raise ConfigError(f"color_order={color_order!r} must be 'rgb' or 'bgr'")
+        if num_keypoints < 1:
+            raise ConfigError(f"num_keypoints={num_keypoints} must be at least 1")
+        self.input_size = (int(input_size[0]), int(input_size[1]))
+        self.heatmap_size = (input_size[0] // 4, input_size[1] // 4)
+        self.color_order = color_order
+
+        stages, channels_of_site = resnet_encoder(encoder)
+        for name, stage in stages.items():
+            self.add_module(name, stage)
+        channels_of_site |= dict.fromkeys(DECONV_SITES, DECONV_CHANNELS)
+
+        layers: list[nn.Module] = []
+        in_channels = channels_of_site["layer4"]
+        for _ in DECONV_SITES:
+            deconv = nn.ConvTranspose2d(
+                in_channels, DECONV_CHANNELS, 4, stride=2, padding=1, bias=False
+            )
+            layers += [deconv, nn.BatchNorm2d(DECONV_CHANNELS), nn.ReLU(inplace=True)]
+            in_channels = DECONV_CHANNELS
+        self.deconv_layers = nn.Sequential(*layers)
+        self.final_layer = nn.Conv2d(DECONV_CHANNELS, num_keypoints, 1)
+        self.blocks = build_blocks(blocks, channels_of_site, self.input_size)
+
+        # Not in the state dict, so that files of other toolkits load by name; our checkpoints
+        # store them beside it.
+        self.register_buffer("pixel_mean", torch.tensor(mean) * 255, persistent=False)
+        self.register_buffer("pixel_std", torch.tensor(std) * 255, persistent=False)
+        self.reset_decoder()
+
+    def reset_decoder(self) -> None:
+        """Deconvolutions and head N(0, 0.001), head bias 0, BN 1 and 0: the reference's, which its learning rate needs."""
+        for module in (*self.deconv_layers, self.final_layer):
+            if isinstance(module, (nn.ConvTranspose2d, nn.Conv2d)):
+                nn.init.normal_(module.weight, std=0.001)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def normalize(self, crops: Tensor) -> Tensor:
+        """Crops as decoded to what `forward` eats: (B, H, W, 3) uint8 RGB to (B, 3, H, W) float32.
+
+        The result lies in channels_last memory, as the crops did; nothing is copied before the
+        arithmetic.
+        """
+        images = (crops.permute(0, 3, 1, 2) - self.pixel_mean[:, None, None]) / self.pixel_std[
+            :, None, None
+        ]
+        return images.flip(1) if self.color_order == "bgr" else images
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images (B, 3, H, W) to heatmaps (B, K, H/4, W/4), any real value, about 1 at a sure keypoint."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))  # B 64 H/4 W/4
+        for site in ("layer1", "layer2", "layer3", "layer4"):
+            x = self._block_at(site, getattr(self, site)(x))
+        for i, site in enumerate(DECONV_SITES):
+            x = self._block_at(site, self.deconv_layers[3 * i : 3 * i + 3](x))
+        return self.final_layer(x)  # B K H/4 W/4
+
+    def _block_at(self, site: str, x: Tensor) -> Tensor:
+        return self.blocks[site](x) if site in self.blocks else x
+
+
+def build_blocks(
+    blocks: str | Mapping[str, Any] | None,
+    channels_of_site: Mapping[str, int],
+    input_size: tuple[int, int],
+) -> nn.ModuleDict:
+    """The blocks by site, each for the channels and the map size found there.
+
+    Raises:
+        ConfigError: A site or a block does not exist, or an option does not fit; the text names
+            the site.
+    """
+    if blocks is None:
+        return nn.ModuleDict()
+    plan: Mapping[str, Any] = (
+        dict.fromkeys(DECONV_SITES, blocks) if isinstance(blocks, str) else blocks
+    )
+    built = nn.ModuleDict()
+    for site, choice in plan.items():
+        if site not in STRIDE_OF_SITE:
+            raise ConfigError(f"blocks names the site {site!r}; sites are {list(SITES)}")
+        options = {"type": choice} if isinstance(choice, str) else dict(choice)
+        name = options.pop("type", None)
+        if not isinstance(name, str):
+            raise ConfigError(
+                f"blocks at {site} is {choice!r}; give a block's name or a mapping with 'type'"
+            )
+        size = (input_size[0] // STRIDE_OF_SITE[site], input_size[1] // STRIDE_OF_SITE[site])
+        try:
+            built[site] = build_block(name, channels=channels_of_site[site], size=size, **options)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"blocks at {site}: {error}") from None
+    return built
+
+
+def create_model(
+    encoder: str = "resnet50",
+    *,
+    blocks: str | Mapping[str, Any] | None = None,
+    input_size: tuple[int, int] = (256, 192),
+    num_keypoints: int = 17,
+    weights: str | Path | None = None,
+) -> SimpleBaseline:
+    """Build a network and fill in its weights.
+
+    Args:
+        encoder: resnet18, resnet34, resnet50, resnet101 or resnet152.
+        blocks: None, a block's name for all three deconvolutions, or a mapping from site to name
+            or options.
+        input_size: (height, width), multiples of 32.
+        num_keypoints: K, the number of heatmaps.
+        weights: None (random), "imagenet" (torchvision's encoder weights, downloaded once), or a
+            file: a whole network by SimpleBaseline's names or an encoder by torchvision's.
+
+    Raises:
+        ConfigError: A part that does not exist or does not fit.
+        CheckpointError: A weights file that cannot be read or does not fit.
+    """
+    model = SimpleBaseline(
+        encoder, input_size=input_size, num_keypoints=num_keypoints, blocks=blocks
+    )
+    if weights == "imagenet":
+        load_imagenet_encoder(model, encoder)
+    elif weights is not None:
+        load_weights_file(model, Path(weights))
+    return model

@@ -1,0 +1,160 @@
+"""What a skeleton is: keypoint names, left/right pairs, edges to draw and OKS sigmas, one YAML per
+data set.
+
+Everything that has a 17 in it elsewhere in this field is sized from here: heads, flip order, OKS,
+COCOeval's sigmas, drawings.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from keypoint.errors import ConfigError
+
+BUILT_IN_FOLDER = Path(__file__).parent / "skeletons"
+KEYS = ("name", "keypoints", "pairs", "edges", "oks_sigmas")
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """The keypoints of one kind of object.
+
+    Attributes:
+        name: Short name, as the YAML file's.
+        keypoints: Names in the order of the annotations.
+        pairs: (left, right) names that change places in a mirrored image.
+        edges: (from, to) names, the limbs to draw.
+        oks_sigmas: One per keypoint, COCO's fall-off constants (variance (2 sigma)^2 * area).
+
+    Raises:
+        ConfigError: A name is unknown or repeated, a keypoint is in two pairs, or the sigmas are
+            not one positive number per keypoint.
+    """
+
+    name: str
+    keypoints: tuple[str, ...]
+    pairs: tuple[tuple[str, str], ...]
+    edges: tuple[tuple[str, str], ...]
+    oks_sigmas: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.keypoints:
+            raise ConfigError(f"skeleton {self.name}: keypoints is empty; list at least one name")
+        repeated = sorted({name for name in self.keypoints if self.keypoints.count(name) > 1})
+        if repeated:
+            raise ConfigError(
+                f"skeleton {self.name}: keypoints lists {repeated} twice; names are unique"
+            )
+        for key, couples in (("pairs", self.pairs), ("edges", self.edges)):
+            for couple in couples:
+                if len(couple) != 2 or couple[0] == couple[1]:
+                    raise ConfigError(
+                        f"skeleton {self.name}: {key} has {list(couple)}; each entry is two different names"
+                    )
+                for name in couple:
+                    if name not in self.keypoints:
+                        near = difflib.get_close_matches(str(name), self.keypoints, n=1)
+                        hint = (
+                            f"; did you mean {near[0]!r}?"
+                            if near
+                            else f"; known: {list(self.keypoints)}"
+                        )
+                        raise ConfigError(
+                            f"skeleton {self.name}: {key} names {name!r}, no keypoint{hint}"
+                        )
+        paired = [name for pair in self.pairs for name in pair]
+        twice = sorted({name for name in paired if paired.count(name) > 1})
+        if twice:
+            raise ConfigError(
+                f"skeleton {self.name}: {twice} stand in more than one of pairs; one pair each"
+            )
+        sigmas = self.oks_sigmas
+        if len(sigmas) != len(self.keypoints) or not all(
+            math.isfinite(s) and s > 0 for s in sigmas
+        ):
+            raise ConfigError(
+                f"skeleton {self.name}: oks_sigmas has {len(sigmas)} numbers {list(sigmas)}; "
+                f"give one positive number for each of the {len(self.keypoints)} keypoints"
+            )
+
+    @property
+    def num_keypoints(self) -> int:
+        """K."""
+        return len(self.keypoints)
+
+    @property
+    def flip_indices(self) -> tuple[int, ...]:
+        """For each keypoint the index of its mirror image: itself, or the other of its pair."""
+        mirror = {name: name for name in self.keypoints}
+        for left, right in self.pairs:
+            mirror[left], mirror[right] = right, left
+        return tuple(self.keypoints.index(mirror[name]) for name in self.keypoints)
+
+    @property
+    def edge_indices(self) -> tuple[tuple[int, int], ...]:
+        """The edges as pairs of keypoint indices."""
+        return tuple((self.keypoints.index(a), self.keypoints.index(b)) for a, b in self.edges)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists and strings, as in the YAML file; what a checkpoint stores."""
+        return {
+            "name": self.name,
+            "keypoints": list(self.keypoints),
+            "pairs": [list(pair) for pair in self.pairs],
+            "edges": [list(edge) for edge in self.edges],
+            "oks_sigmas": list(self.oks_sigmas),
+        }
+
+
+def skeleton_from_dict(content: Any, source: str) -> Skeleton:
+    """Build a skeleton from the content of a YAML file or a checkpoint; ``source`` names it in
+    errors.
+
+    Raises:
+        ConfigError: A key is missing or unknown, or a value has the wrong form.
+    """
+    if not isinstance(content, dict) or sorted(content) != sorted(KEYS):
+        given = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
+        raise ConfigError(f"{source}: a skeleton has exactly the keys {list(KEYS)}; given {given}")
+    try:
+        return Skeleton(
+            name=str(content["name"]),
+            keypoints=tuple(str(name) for name in content["keypoints"]),
+            pairs=tuple((str(left), str(right)) for left, right in content["pairs"]),
+            edges=tuple((str(a), str(b)) for a, b in content["edges"]),
+            oks_sigmas=tuple(float(sigma) for sigma in content["oks_sigmas"]),
+        )
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from None
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{source}: {error}; keypoints is a list of names, pairs and edges are lists of two names, "
+            "oks_sigmas a list of numbers"
+        ) from None
+
+
+def load_skeleton(name_or_path: str | Path) -> Skeleton:
+    """Read a built-in skeleton by name (``coco17``) or one's own YAML file by path.
+
+    Raises:
+        ConfigError: No such skeleton, or a file that does not describe one.
+    """
+    path = BUILT_IN_FOLDER / f"{name_or_path}.yaml"
+    if not path.is_file():
+        path = Path(name_or_path)
+    if not path.is_file():
+        built_in = sorted(file.stem for file in BUILT_IN_FOLDER.glob("*.yaml"))
+        raise ConfigError(
+            f"skeleton {str(name_or_path)!r} is neither built in ({built_in}) nor a YAML file"
+        )
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not a YAML file: {error}") from None
+    return skeleton_from_dict(content, str(path))

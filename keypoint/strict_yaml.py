@@ -1,0 +1,227 @@
+"""YAML as a config needs it: nothing is guessed, nothing is lost, and every mistake has its line.
+
+PyYAML reads YAML 1.1, where ``1e-3`` is text, ``no`` is false, ``010`` is 8, ``1:30`` is 90 and the
+last of two equal keys wins. Here plain words are read by YAML 1.2's core rules, without octal and
+hexadecimal numbers, and ``none`` is a null beside ``null`` and ``~``. Tags, anchors and aliases are
+refused outright, because a config needs none and they can run code or grow without bound; PyYAML's
+own constructors are never called. Keys are unique names.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+MAX_BYTES = 1 << 16  # a hundred times a long config: what is larger is some other file
+MAX_DEPTH = 20  # PyYAML composes recursively; a config is four levels deep
+
+MAX_VALUES = 1000  # in one free-form value; where a list that holds itself ends
+
+KeyPath = tuple[str | int, ...]
+Problem = tuple[KeyPath, int | None, str]  # where, its line if there is one, what is wrong
+
+_TAG = "tag:yaml.org,2002:"
+_EXPONENT = "(?:[eE][-+]?[0-9]+)?"
+_PLAIN_WORDS = {  # tag -> (pattern, possible first characters); the first that fits wins
+    "null": (r"(?:~|null|Null|NULL|none|None|NONE|)", ["~", "n", "N", ""]),
+    "bool": (r"(?:true|True|TRUE|false|False|FALSE)", list("tTfF")),
+    # 18 digits fit 64 bits; a longer number is a float, and 010 is text
+    "int": (r"[-+]?(?:0|[1-9][0-9]{0,17})", list("-+0123456789")),
+    "float": (
+        rf"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?{_EXPONENT}|\.[0-9]+{_EXPONENT}|\.(?:inf|Inf|INF))"
+        r"|\.(?:nan|NaN|NAN)",
+        list("-+.0123456789"),
+    ),
+}
+
+
+class _Composer(yaml.SafeLoader):
+    """PyYAML's parser up to the node tree, with our words for plain scalars."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        mark = event.start_mark
+        if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
+            raise yaml.MarkedYAMLError(
+                problem="anchors and aliases (& and *) are refused: write the value out, or quote",
+                problem_mark=mark,
+            )
+        if event.tag is not None:
+            raise yaml.MarkedYAMLError(
+                problem=f"the tag {event.tag!r} is refused: write a plain value, or quote",
+                problem_mark=mark,
+            )
+        if self.depth >= MAX_DEPTH:
+            raise yaml.MarkedYAMLError(
+                problem=f"nested more than {MAX_DEPTH} levels deep", problem_mark=mark
+            )
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what YAML 1.1 or our own rules would take for something else than text."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _one_line(dumper: _Dumper, items: list[Any]) -> yaml.Node:
+    """Write ``[256, 192]``."""
+    return dumper.represent_sequence(_TAG + "seq", items, flow_style=True)
+
+
+_Dumper.add_representer(list, _one_line)
+for _name, (_pattern, _first) in _PLAIN_WORDS.items():
+    for _side in (_Composer, _Dumper):
+        _side.add_implicit_resolver(_TAG + _name, re.compile(rf"^(?:{_pattern})\Z"), _first)
+
+
+@dataclass(frozen=True)
+class Document:
+    """What a YAML text holds.
+
+    Attributes:
+        content: None, bool, int, float (perhaps inf or nan), str, list, or dict with str keys. None
+            where the text is not YAML at all.
+        lines: Line (from 1) of every key and list entry by its path, in the order of the text.
+        problems: What is wrong with the text itself.
+    """
+
+    content: Any = None
+    lines: dict[KeyPath, int] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def _failed(message: str, line: int | None = None) -> Document:
+    """Nothing could be read."""
+    return Document(problems=[((), line, message)])
+
+
+def read_yaml(path: Path) -> Document:
+    """Read a file; everything wrong with it, from a missing file on, is among ``problems``."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        return _failed("no such file")
+    except (OSError, ValueError) as error:  # a folder, no permission; a path with a NUL in it
+        reason = getattr(error, "strerror", None) or error
+        return _failed(f"cannot be read: {reason}")
+    if len(data) > MAX_BYTES:
+        message = f"larger than {MAX_BYTES} bytes, so not a config; was another file meant?"
+        return _failed(message)
+    try:
+        return parse_yaml(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        message = f"byte 0x{data[error.start]:02x} is not UTF-8 text; was another file meant?"
+        return _failed(message, line)
+
+
+def parse_yaml(text: str) -> Document:
+    """Parse one YAML document; everything wrong with it is among ``problems``."""
+    try:
+        node = _Composer(text).get_single_node()
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        code = ord(text[error.position])
+        message = f"character U+{code:04X} is not allowed in a text file; was another file meant?"
+        return _failed(message, line)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        message = " ".join(part for part in (error.context, error.problem) if part)
+        if "'\\t'" in message:
+            message += ": a tab; indent with spaces"
+        return _failed(message, mark.line + 1 if mark else None)
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # "\UFFFFFFFF" escapes PyYAML
+        return _failed(f"not YAML: {error}")
+    if node is None:
+        return _failed("empty: nothing is given")
+    lines: dict[KeyPath, int] = {}
+    problems: list[Problem] = []
+    content = _to_plain(node, (), lines, problems)
+    return Document(content, lines, problems)
+
+
+def _to_plain(
+    node: yaml.Node,
+    path: KeyPath,
+    lines: dict[KeyPath, int],
+    problems: list[Problem],
+) -> Any:
+    """Turn a node into plain values; fills ``lines`` and ``problems`` on the way."""
+    line = node.start_mark.line + 1
+    if isinstance(node, yaml.SequenceNode):
+        entries = []
+        for index, child in enumerate(node.value):
+            here = (*path, index)
+            lines[here] = child.start_mark.line + 1
+            entries.append(_to_plain(child, here, lines, problems))
+        return entries
+    if isinstance(node, yaml.MappingNode):
+        content: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key, line = key_node.value, key_node.start_mark.line + 1
+            if key_node.tag != _TAG + "str" or not key.isprintable():
+                problems.append((path, line, "what stands before the colon is no name"))
+                continue
+            here = (*path, key)
+            if here in lines:
+                problems.append((here, line, f"given twice, first in line {lines[here]}; keep one"))
+                continue
+            lines[here] = line
+            content[key] = _to_plain(value_node, here, lines, problems)
+        return content
+    text: str = node.value
+    kind = node.tag.removeprefix(_TAG)
+    if kind == "null":
+        return None
+    if kind == "bool":
+        return text.lower() == "true"
+    if kind == "int":
+        return int(text)
+    if kind == "float":
+        return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+    if not text.isprintable():
+        problems.append((path, line, f"{text[:40]!r} has a line break or a control character"))
+    return text
+
+
+def dump_yaml(content: Any) -> str:
+    """Plain values as YAML that :func:`parse_yaml` and YAML 1.1 readers read back alike."""
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1 << 30)
+
+
+def check_plain(value: Any) -> None:
+    """Let only pass what YAML and a checkpoint hold: finite numbers, text, booleans, None, list,
+    dict.
+
+    Raises:
+        ValueError: Something else is in it, or it is too large or too deep.
+    """
+    left, seen = [(value, 1)], 0
+    while left:
+        (item, depth), seen = left.pop(), seen + 1
+        if depth > MAX_DEPTH or seen > MAX_VALUES:
+            raise ValueError(f"at most {MAX_VALUES} values, nested {MAX_DEPTH} deep")
+        if isinstance(item, dict):
+            if any(type(key) is not str for key in item):
+                raise ValueError("every key in it is a name")
+            left += [(child, depth + 1) for child in item.values()]
+        elif isinstance(item, list | tuple):
+            left += [(child, depth + 1) for child in item]
+        elif type(item) is float and not math.isfinite(item):
+            raise ValueError("every number in it is finite")
+        elif item is not None and type(item) not in (bool, int, float, str):
+            raise ValueError(f"a {type(item).__name__} in it is no plain value")

@@ -1,0 +1,83 @@
+"""Blocks by name, their options, and the parameters that must not decay."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from keypoint.blocks import SRL, NonLocal, build_block, no_weight_decay
+from keypoint.blocks.orthogonal import LearnedOrthogonal
+from keypoint.blocks.transforms import Fourier
+
+
+def test_names():
+    fft = build_block("srl_fft", 32, (6, 4), ratio=4, groups=4)
+    assert isinstance(fft, SRL)
+    assert isinstance(fft.transform, Fourier)
+    assert fft.transform.size == (6, 4)
+    assert fft.phi.reduce.weight.shape == (16, 16, 1, 1)  # 2K = 16 of 2C / 4 = 16
+    lo = build_block("srl_lo", channels=32, size=(6, 4), retraction="polar")
+    assert isinstance(lo.transform, LearnedOrthogonal)
+    assert lo.transform.retraction == "polar"
+    nl = build_block("nl", 32, (6, 4), pairwise="dot")
+    assert isinstance(nl, NonLocal)
+    assert nl.pairwise == "dot"
+
+
+def test_unknown_name():
+    with pytest.raises(ValueError, match="block 'srl_ftt' must be one of srl_fft, srl_lo, nl.") as e:
+        build_block("srl_ftt", 32, (6, 4))
+    assert "Did you mean 'srl_fft'?" in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("nl", {"pairwis": "dot"}, r"'nl' has no option 'pairwis'; it takes inner, .*'pairwise'\?"),
+        ("nl", {"dims": 3}, r"'nl' has no option 'dims'"),
+        ("srl_fft", {"transform": "lo"}, r"no option 'transform'; it takes variant, ratio, groups"),
+        ("srl_fft", {"retraction": "qr"}, r"no option 'retraction'; it takes .*matmul$"),
+        ("srl_lo", {"matmul": True}, r"no option 'matmul'; it takes .*retraction$"),
+        ("nl", {"pairwise": "dott"}, r"pairwise='dott' must be one of"),
+    ],
+)
+def test_unknown_option(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        build_block(name, 32, (6, 4), **options)
+
+
+def test_no_weight_decay():
+    net = nn.Sequential(
+        nn.Conv2d(3, 16, 3),
+        nn.BatchNorm2d(16),
+        build_block("srl_lo", 16, (6, 4)),
+        build_block("nl", 16, (6, 4)),
+    )
+    assert no_weight_decay(net) == {
+        "0.bias", "1.weight", "1.bias",
+        "2.alpha", "2.transform.P", "2.transform.Q", "2.phi.relu.weight", "2.phi.relu.bias",
+        "2.phi.reduce_norm.weight", "2.phi.reduce_norm.bias",
+        "2.phi.expand_norm.weight", "2.phi.expand_norm.bias",
+        "3.norm.weight", "3.norm.bias",
+    }  # fmt: skip
+    assert no_weight_decay(net[2].phi.relu) == {"weight", "bias"}
+    names = {name for name, _ in net.named_parameters()}
+    assert no_weight_decay(net) < names
+
+
+def test_imports_torch_only():
+    code = (
+        "import sys, keypoint.blocks\n"
+        "heavy = {'cv2', 'albumentations', 'pycocotools', 'tensorboard', 'torchvision'}\n"
+        "ours = {m for m in sys.modules if m.startswith('keypoint.') and 'blocks' not in m}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+        "assert not ours, ours\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_meta_device_has_no_autocast():
+    block = build_block("srl_lo", 16, (6, 4)).to("meta")
+    assert block(torch.empty(1, 16, 6, 4, device="meta")).shape == (1, 16, 6, 4)

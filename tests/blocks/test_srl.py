@@ -1,0 +1,198 @@
+"""SRL against its restatement from the paper, at any resolution, and the paper's counts."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from keypoint.blocks import SRL
+from tests.reference import srl as reference
+
+CHANNELS, SIZE = 8, (6, 5)
+
+
+def block(seed=0, **options):
+    """In float64 and eval mode, every number random, P and Q orthogonal in float64."""
+    torch.manual_seed(seed)
+    options = {"size": SIZE, "groups": 2} | options
+    srl = SRL(CHANNELS, **options).double().eval()
+    for module in srl.modules():
+        for name, value in module.named_buffers(recurse=False):
+            if name == "running_mean":
+                nn.init.normal_(value)
+            if name == "running_var":
+                nn.init.uniform_(value, 0.5, 2)
+    for name, parameter in srl.named_parameters():
+        if not name.startswith("transform"):
+            nn.init.normal_(parameter)
+    if options.get("transform") == "lo":
+        srl.transform.retract()
+    return srl
+
+
+def restated(srl, x, groups=2):
+    """The reference's answer with the block's numbers, sample by sample."""
+    v = {name: value.numpy() for name, value in srl.state_dict().items()}
+
+    def norm(name):
+        return [v[f"phi.{name}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")]
+
+    size = srl.transform.spectral_size
+    w, b = v.get("phi.relu.weight", np.ones(size)), v.get("phi.relu.bias", np.zeros(size))
+
+    def phi(z):
+        if "phi.conv.weight" in v:
+            conv = v["phi.conv.weight"], v["phi.conv.bias"]
+            return reference.single(z, *conv, norm("norm"), w, b, groups)
+        reduce, expand = v["phi.reduce.weight"], v["phi.expand.weight"]
+        return reference.bottleneck(
+            z, reduce, norm("reduce_norm"), w, b, expand, norm("expand_norm"), groups
+        )
+
+    samples = []
+    for sample in x.numpy():
+        if "transform.P" in v:
+            p, q = v["transform.P"], v["transform.Q"]
+            samples.append(reference.srl_lo(sample, p, q, v["alpha"], phi))
+        else:
+            samples.append(reference.srl_fft(sample, srl.transform.size, v["alpha"], phi))
+    return torch.from_numpy(np.stack(samples))
+
+
+def maps(*size, batch=2):
+    generator = torch.Generator().manual_seed(size[0] + size[1])
+    return torch.randn(batch, CHANNELS, *size, generator=generator, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("size", [(6, 5), (5, 6), (1, 4), (3, 1)])
+@pytest.mark.parametrize("variant", ["bottleneck", "single"])
+@pytest.mark.parametrize("spectral_relu", [True, False])
+@pytest.mark.parametrize("transform", ["fft", "lo"])
+def test_equals_the_paper(size, variant, spectral_relu, transform):
+    srl = block(size=size, variant=variant, spectral_relu=spectral_relu, transform=transform)
+    x = maps(*size)
+    torch.testing.assert_close(srl(x), restated(srl, x), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("built", [(6, 5), (7, 8), (4, 4)])
+@pytest.mark.parametrize("given", [(9, 10), (3, 2), (8, 3), (6, 8), (4, 5), (5, 4)])
+@pytest.mark.parametrize("transform", ["fft", "lo"])
+def test_equals_the_paper_at_another_resolution(built, given, transform):
+    srl = block(size=built, transform=transform)
+    x = maps(*given, batch=1)
+    torch.testing.assert_close(srl(x), restated(srl, x), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("matmul", [False, True])
+def test_matmul_form_at_another_resolution(matmul):
+    srl = block(matmul=matmul)
+    x = maps(9, 8, batch=1)
+    torch.testing.assert_close(srl(x), restated(srl, x), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("built", [(6, 5), (5, 6), (16, 12), (1, 1)])
+@pytest.mark.parametrize(
+    ("transform", "resize"),
+    [("fft", reference.fourier_resize), ("lo", reference.cosine_resize)],
+)
+def test_commutes_with_up_sampling(built, transform, resize):
+    srl = block(size=built, transform=transform)
+    x = maps(*built, batch=1)
+    for size in [(built[0] + 1, built[1] + 2), (2 * built[0], 2 * built[1])]:
+        up_first = srl(torch.from_numpy(resize(x[0].numpy(), size))[None])
+        up_last = torch.from_numpy(resize(srl(x)[0].detach().numpy(), size))[None]
+        torch.testing.assert_close(up_first, up_last, rtol=0, atol=1e-12)
+
+
+def test_skip_path_keeps_detail_the_grid_has_no_frequency_for():
+    srl = block().float()
+    x = maps(12, 10).float()
+    high = x - torch.from_numpy(
+        np.stack([reference.fourier_resize(reference.fourier_resize(s, SIZE), (12, 10))
+                  for s in x.double().numpy()])
+    ).float()  # fmt: skip
+    torch.testing.assert_close(srl(x + high) - srl(x), high, rtol=0, atol=1e-4)
+
+
+def test_single_starts_with_identity_convolution():
+    srl = SRL(16, size=(4, 4), variant="single")
+    z = torch.randn(2, 32, 4, 3)
+    torch.testing.assert_close(srl.phi.conv(z) - srl.phi.conv.bias[:, None, None], z)
+
+
+def test_autocast_leaves_the_learned_transform_in_float32():
+    srl = SRL(4, size=(8, 6), transform="lo", groups=1)
+    x = torch.randn(1, 4, 16, 6)
+    z = srl.transform(x)
+    y = srl.transform.inverse(z, (16, 6))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(srl.transform(x), z)
+        assert torch.equal(srl.transform.inverse(z, (16, 6)), y)
+
+
+def paper_parameters(module):
+    """As the paper counts: convolutions, batch norms and linear layers only (their biases too)."""
+    counted = nn.Conv2d, nn.BatchNorm2d, nn.Linear
+    return sum(p.numel() for m in module.modules() if isinstance(m, counted) for p in m.parameters())
+
+
+DECONV_SIZES = {
+    (256, 192): [(16, 12), (32, 24), (64, 48)],
+    (384, 288): [(24, 18), (48, 36), (96, 72)],
+    (512, 384): [(32, 24), (64, 48), (128, 96)],
+}
+
+
+@pytest.mark.parametrize(("variant", "true"), [("bottleneck", 107_171), ("single", 102_915)])
+def test_parameters_of_three_blocks(variant, true):
+    blocks = [SRL(256, size=size, variant=variant) for size in DECONV_SIZES[256, 192]]
+    assert sum(map(paper_parameters, blocks)) == 102_912
+    # w and b: 2 (16 * 7 + 32 * 13 + 64 * 25) = 4,256 (bottleneck); alpha: 3.
+    assert sum(p.numel() for b in blocks for p in b.parameters()) == true
+
+
+def test_parameters_of_three_learned_blocks():
+    blocks = [SRL(256, size=size, transform="lo") for size in DECONV_SIZES[256, 192]]
+    # Two convolutions 256 * 128 / 2 and two norms 2 (128 + 256), three times.
+    assert sum(map(paper_parameters, blocks)) == 3 * (2 * 16_384 + 768) == 100_608
+    # w and b 2 HW, P and Q HH + WW, alpha: 8,064 + 8,400 + 3 more.
+    assert sum(p.numel() for b in blocks for p in b.parameters()) == 117_075
+
+
+@pytest.mark.parametrize(
+    ("input_size", "expected"),
+    [((256, 192), 0.0861), ((384, 288), 0.1963), ((512, 384), 0.3530)],
+)
+def test_multiply_adds_of_three_blocks_by_the_papers_rule(input_size, expected):
+    total = 0.0
+    for size in DECONV_SIZES[input_size]:
+        srl = SRL(256, size=size)
+        positions = math.prod(srl.transform.spectral_size)
+        for module in srl.modules():
+            if isinstance(module, nn.Conv2d):
+                total += module.weight.numel() * positions
+        total += 2 * 256 * math.prod(size) * math.log2(math.prod(size))
+    assert round(total / 2**30, 4) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"transform": "dft"}, r"transform='dft' must be one of fft, lo"),
+        ({"variant": "double"}, r"variant='double' must be one of bottleneck, single"),
+        ({"ratio": 3}, r"channels=8 must be a positive multiple of ratio=3"),
+        ({"variant": "single", "ratio": 2}, r"ratio=2 has no effect with variant='single'"),
+        ({"groups": 3}, r"groups=3 must divide the 8 spectral maps"),
+        ({"groups": 0}, r"groups=0 must divide"),
+        ({"size": (0, 4)}, r"size=\(0, 4\) must be \(height, width\)"),
+        ({"size": (4,)}, r"size=\(4,\) must be \(height, width\)"),
+        ({"retraction": "qr"}, r"retraction='qr' has no effect with transform='fft'"),
+        ({"transform": "lo", "matmul": True}, r"matmul=True has no effect with transform='lo'"),
+        ({"transform": "lo", "retraction": "svd"}, r"retraction='svd' must be one of qr, polar"),
+    ],
+)
+def test_refuses_what_cannot_be(options, message):
+    with pytest.raises(ValueError, match=message):
+        SRL(8, **({"size": (4, 4), "groups": 2} | options))

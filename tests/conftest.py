@@ -1,0 +1,29 @@
+"""Fixtures that many tests use."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(2)
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def coco_sample() -> Path:
+    """The folder of 39 real COCO images with annotations; it is not part of the project."""
+    folder = Path(os.environ.get("KEYPOINT_COCO_SAMPLE", REPOSITORY.parent / "shared" / "coco"))
+    if not (folder / "annotations" / "person_keypoints_sample.json").is_file():
+        pytest.skip(f"the COCO sample is not at {folder}; set KEYPOINT_COCO_SAMPLE")
+    return folder
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """`make test` says how many tests there must be, so that nothing can hide some of them."""
+    least = int(os.environ.get("MIN_TESTS", "0"))
+    whole = len(session.config.args) == 1 and session.config.args[0].endswith("tests")
+    if whole and exitstatus == 0 and session.testscollected < least:
+        print(f"\nonly {session.testscollected} tests were collected, MIN_TESTS={least}")
+        session.exitstatus = 1

@@ -1,0 +1,202 @@
+import json
+
+import numpy as np
+import pytest
+
+from keypoint.data.coco import DataReport, find_split, load_boxes, load_persons
+from keypoint.errors import DataError
+from keypoint.skeleton import load_skeleton
+from tests import tiny_coco
+
+SKELETON = load_skeleton("coco17")
+
+
+def load(folder, data):
+    return load_persons(*tiny_coco.write(folder, data), SKELETON)
+
+
+def test_real_coco_persons_are_counted_by_reason(coco_sample):
+    persons = load_persons(
+        coco_sample / "annotations" / "person_keypoints_sample.json", coco_sample / "images", SKELETON
+    )
+    assert len(persons) == 111
+    assert persons.report.total == 210
+    assert persons.report.skipped == {"without a labelled keypoint": 92, "crowd": 7}
+
+
+def test_records_are_flat_arrays_that_agree_with_the_file(tmp_path):
+    data = tiny_coco.content()
+    persons = load(tmp_path, data)
+    for i, entry in enumerate(data["annotations"]):
+        triples = np.array(entry["keypoints"], np.float32).reshape(17, 3)
+        np.testing.assert_array_equal(persons.keypoints_image[i], triples[:, :2])
+        np.testing.assert_array_equal(persons.visibility[i], triples[:, 2])
+        assert persons.image_ids[i] == entry["image_id"]
+        x, y, w, h = entry["bbox"]
+        np.testing.assert_allclose(persons.bbox_xywh[i], [x, y, w - 1, h - 1])  # the references' cleaning
+    arrays = [persons.ids, persons.image_index, persons.bbox_xywh, persons.keypoints_image, persons.visibility]
+    assert all(isinstance(array, np.ndarray) and array.dtype != object for array in arrays)
+    assert persons.images.file_names.dtype.kind == "U"
+
+
+def test_every_reason_is_counted(tmp_path):
+    data = tiny_coco.content(4, 2)
+    entries = data["annotations"]
+    entries[0]["iscrowd"] = 1
+    entries[1]["keypoints"] = [0] * 51
+    entries[2]["bbox"] = [10, 10, 0, 30]
+    entries[3]["category_id"] = 2
+    data["categories"].append({"id": 2, "name": "dog"})
+    report = load(tmp_path, data).report
+    assert (report.total, report.used) == (8, 4)
+    assert report.skipped == {
+        "crowd": 1,
+        "without a labelled keypoint": 1,
+        "with a bbox without area inside its image": 1,
+        "of another category": 1,
+    }
+    assert "8 persons = 4 used + 4 skipped" in str(report)
+
+
+def test_a_lost_entry_is_an_assertion():
+    with pytest.raises(AssertionError, match="lost without a reason"):
+        DataReport("file", 3, 1, {"crowd": 1})
+
+
+def change(entry, **changes):
+    entry.update(changes)
+    return entry
+
+
+FAULTS = {
+    "keypoints has 48 entries": lambda d: change(d["annotations"][1], keypoints=[1] * 48),
+    "keypoints has None": lambda d: change(d["annotations"][1], keypoints=None),
+    "nan or inf": lambda d: d["annotations"][1]["keypoints"].__setitem__(0, float("nan")),
+    "visibility v=3": lambda d: d["annotations"][1]["keypoints"].__setitem__(2, 3),
+    "bbox .* must be four numbers": lambda d: change(d["annotations"][1], bbox=[1, 2, 3]),
+    "must be finite": lambda d: change(d["annotations"][1], bbox=[1, 2, float("inf"), 4]),
+    "negative width": lambda d: change(d["annotations"][1], bbox=[1, 2, -3, 4]),
+    "image_id 999 is not among": lambda d: change(d["annotations"][1], image_id=999),
+    "category_id 7 is not among": lambda d: change(d["annotations"][1], category_id=7),
+}
+
+
+@pytest.mark.parametrize("text", FAULTS)
+def test_a_faulty_annotation_is_named(tmp_path, text):
+    data = tiny_coco.content()
+    FAULTS[text](data)
+    with pytest.raises(DataError, match=rf"val2017\.json: 1 fault.*\n  annotation id 2: .*{text}"):
+        load(tmp_path, data)
+
+
+def test_all_faults_are_told_at_once_and_the_rest_counted(tmp_path):
+    data = tiny_coco.content(20, 2)
+    for entry in data["annotations"][:30]:
+        entry["keypoints"] = []
+    with pytest.raises(DataError, match=r"30 faults(.|\n)*annotation id 20(.|\n)*and 10 more") as error:
+        load(tmp_path, data)
+    assert "annotation id 21" not in str(error.value)
+
+
+def test_duplicate_ids(tmp_path):
+    data = tiny_coco.content()
+    data["annotations"][3]["id"] = 1
+    with pytest.raises(DataError, match="annotation id 1: duplicate"):
+        load(tmp_path, data)
+    data = tiny_coco.content()
+    data["images"][3]["id"] = 100
+    with pytest.raises(DataError, match="image id 100: duplicate"):
+        load(tmp_path, data)
+
+
+IMAGE_FAULTS = {
+    "absolute or ..": lambda e: change(e, file_name="../secret.png"),
+    "NUL": lambda e: change(e, file_name="a\0b.png"),
+    "give its size": lambda e: change(e, width=0),
+    "give the file's name": lambda e: change(e, file_name=None),
+}
+
+
+@pytest.mark.parametrize("text", IMAGE_FAULTS)
+def test_a_faulty_image_entry_is_named(tmp_path, text):
+    data = tiny_coco.content()
+    file, images = tiny_coco.write(tmp_path, data)
+    IMAGE_FAULTS[text](data["images"][2])
+    file.write_text(json.dumps(data))
+    with pytest.raises(DataError, match=f"image id 102: .*{text}"):
+        load_persons(file, images, SKELETON)
+
+
+def test_another_keypoint_order_is_refused(tmp_path):
+    data = tiny_coco.content()
+    names = data["categories"][0]["keypoints"]
+    names[1], names[2] = names[2], names[1]
+    with pytest.raises(DataError, match="right_eye for left_eye.*choose the right data.skeleton"):
+        load(tmp_path, data)
+
+
+@pytest.mark.parametrize("key", ["images", "annotations", "categories"])
+def test_missing_key_is_named(tmp_path, key):
+    data = tiny_coco.content()
+    file, images = tiny_coco.write(tmp_path, data)
+    del data[key]
+    file.write_text(json.dumps(data))
+    with pytest.raises(DataError, match=f"key '{key}' is missing"):
+        load_persons(file, images, SKELETON)
+
+
+def test_boxes_keep_their_form_and_are_counted(tmp_path):
+    file, images = tiny_coco.write(tmp_path, tiny_coco.content())
+    box = {"image_id": 101, "category_id": 1, "bbox": [-5, 3, 50, 80], "score": 0.9}
+    entries = [
+        box,
+        box | {"score": 0.05},
+        box | {"category_id": 3},
+        box | {"bbox": [1, 1, 0, 4]},
+        box | {"image_id": 103, "bbox": [300, 5, 20, 20]},
+    ]
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text(json.dumps(entries))
+    persons = load_boxes(boxes, file, images, SKELETON, score_threshold=0.1)
+    assert persons.ids.tolist() == [0, 4]
+    assert persons.bbox_xywh.tolist() == [[-5, 3, 50, 80], [300, 5, 20, 20]]  # no clipping, no -1
+    assert persons.bbox_scores.tolist() == [0.9, 0.9]
+    assert persons.report.skipped == {
+        "with a score under 0.1": 1,
+        "of another category": 1,
+        "with a bbox without area": 1,
+    }
+
+
+BOX_FAULTS = {
+    "image_id 999 is not": {"image_id": 999},
+    "score nan": {"score": float("nan")},
+    "score '0.5'": {"score": "0.5"},
+    "has nan or inf": {"bbox": [0, 0, float("nan"), 1]},
+    "must be four numbers": {"bbox": [0, 0, 1]},
+}
+
+
+@pytest.mark.parametrize("text", BOX_FAULTS)
+def test_a_faulty_box_is_named(tmp_path, text):
+    file, images = tiny_coco.write(tmp_path, tiny_coco.content())
+    box = {"image_id": 101, "category_id": 1, "bbox": [5, 3, 50, 80], "score": 0.9}
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text(json.dumps([box, box | BOX_FAULTS[text]]))
+    with pytest.raises(DataError, match=rf"boxes\.json: 1 fault.*\n  box 1: .*{text}"):
+        load_boxes(boxes, file, images, SKELETON)
+
+
+@pytest.mark.parametrize("folder", ["val2017", "images/val2017"])
+def test_both_common_layouts_are_found(tmp_path, folder):
+    (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "a.json").touch()
+    assert find_split(tmp_path, "a.json", None, "val2017") == (tmp_path / "a.json", tmp_path / folder)
+
+
+def test_what_is_not_there_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"a\.json: no such annotation file; set data\.root"):
+        find_split(tmp_path, "a.json", None, "val2017")
+    (tmp_path / "a.json").touch()
+    with pytest.raises(DataError, match="looked for .*val2017 and .*images/val2017.*data.val_images"):
+        find_split(tmp_path, "a.json", None, "val2017")

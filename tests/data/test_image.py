@@ -1,0 +1,61 @@
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from keypoint.data.image import read_image
+from keypoint.errors import DataError
+
+
+@pytest.fixture
+def picture():
+    noise = np.random.default_rng(0).integers(0, 255, (6, 8, 3), dtype=np.uint8)
+    return cv2.resize(noise, (160, 120), interpolation=cv2.INTER_CUBIC)
+
+
+def test_rgb_as_pillow_reads_it(tmp_path, picture):
+    for name in ("a.png", "a.bmp", "a.webp"):
+        Image.fromarray(picture).save(tmp_path / name, **({"lossless": True} if name == "a.webp" else {}))
+        np.testing.assert_array_equal(read_image(tmp_path / name, (120, 160)), picture)
+    Image.fromarray(picture).save(tmp_path / "a.jpg")
+    with Image.open(tmp_path / "a.jpg") as opened:
+        assert np.abs(read_image(tmp_path / "a.jpg").astype(int) - np.asarray(opened)).max() <= 3
+
+
+def test_exif_orientation_is_ignored(tmp_path, picture):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(picture).save(tmp_path / "turned.jpg", exif=exif)
+    Image.fromarray(picture).save(tmp_path / "plain.jpg")
+    np.testing.assert_array_equal(read_image(tmp_path / "turned.jpg"), read_image(tmp_path / "plain.jpg"))
+
+
+def test_grey_has_three_channels(tmp_path, picture):
+    Image.fromarray(picture[..., 0]).save(tmp_path / "grey.png")
+    assert read_image(tmp_path / "grey.png").shape == (120, 160, 3)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.6, 0.95])
+def test_truncated_jpeg_is_refused(tmp_path, picture, share):
+    Image.fromarray(picture).resize((640, 480)).save(tmp_path / "a.jpg", quality=95)
+    whole = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(DataError, match=r"a\.jpg: truncated JPEG"):
+        read_image(tmp_path / "a.jpg")
+
+
+def test_what_is_no_image(tmp_path):
+    for content, text in [(b"", "0 bytes"), (b"<html>404</html>", "not a JPEG, PNG"), (b"\x89PNG\r\n\x1a\nx", "damaged PNG")]:
+        (tmp_path / "a.jpg").write_bytes(content)
+        with pytest.raises(DataError, match=rf"a\.jpg: .*{text}"):
+            read_image(tmp_path / "a.jpg")
+    with pytest.raises(DataError, match=r"b\.jpg: cannot be read"):
+        read_image(tmp_path / "b.jpg")
+    with pytest.raises(DataError, match=f"{tmp_path.name}: cannot be read"):
+        read_image(tmp_path)
+
+
+def test_another_size_than_stated(tmp_path, picture):
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"a\.png: image is 160 x 120 .* say 320 x 240"):
+        read_image(tmp_path / "a.png", (240, 320))

@@ -1,0 +1,255 @@
+"""The commands as a user runs them, on a tiny generated data set: train, stop, kill, resume, many processes, test."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from keypoint.data.synthetic import write_demo_set
+
+REPOSITORY = Path(__file__).parents[2]
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+CONFIG = """
+data: {root: ROOT, workers: 0}
+model: {encoder: resnet18, input_size: [64, 32], blocks: srl_fft, weights: none}
+train: {epochs: 2, batch_size: 4, evaluate_every: 1, save_every: 1, log_every: 1}
+test: {batch_size: 16}
+"""
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("end_to_end")
+    write_demo_set(folder / "data", train_images=10, val_images=6, seed=1)
+    (folder / "tiny.yaml").write_text(CONFIG.replace("ROOT", str(folder / "data")))
+    return folder
+
+
+def command(tool, *arguments, processes=1):
+    start = [sys.executable]
+    if processes > 1:
+        start += ["-m", "torch.distributed.run", "--nproc_per_node", str(processes), "--master_port", "29517"]
+    return [*start, str(REPOSITORY / "tools" / tool), *map(str, arguments)]
+
+
+def run(tool, *arguments, processes=1, status=0):
+    done = subprocess.run(
+        command(tool, *arguments, processes=processes),
+        env=ENVIRONMENT, capture_output=True, text=True, timeout=200, cwd=REPOSITORY,
+    )  # fmt: skip
+    assert done.returncode == status, f"status {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def train(work, output, *arguments, **options):
+    return run("train.py", "--cfg", work / "tiny.yaml", f"output={output}", *arguments, **options)
+
+
+def state(path):
+    return torch.load(path, weights_only=True)
+
+
+def equal(a, b):
+    """Bit for bit, whatever is nested."""
+    if torch.is_tensor(a):
+        return torch.is_tensor(b) and a.dtype == b.dtype and torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(equal(a[k], b[k]) for k in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(equal, a, b))
+    return a == b
+
+
+NUMBERS = ("model", "ema", "optimizer", "scaler", "epoch", "batch", "step", "loss_sum", "best", "history")
+
+
+@pytest.fixture(scope="module")
+def whole_run(work):
+    """Two epochs without interruption."""
+    output = work / "whole"
+    done = train(work, output)
+    return output, done
+
+
+def test_two_epochs_from_the_command_line_to_ap(whole_run, work):
+    output, done = whole_run
+    for name in ("last.pt", "best.pt", "config.yaml", "log.txt", "data_report.json", "history.json", "curves.png"):
+        assert (output / name).stat().st_size > 0, name
+    assert list(output.glob("events.out.tfevents.*"))
+    history = json.loads((output / "history.json").read_text())
+    assert [record["epoch"] for record in history] == [1, 2]
+    assert all(0 <= record["metrics"]["AP"] <= 1 for record in history)
+    assert history[1]["loss"] < history[0]["loss"]
+    for report in json.loads((output / "data_report.json").read_text()):
+        assert report["total"] == report["used"] + sum(report["skipped"].values())
+    assert re.search(r"train .*persons = \d+ used \+ \d+ skipped", done.stderr)
+
+    tested = run("test.py", "--checkpoint", output / "best.pt", f"output={work / 'tested'}", "--pictures", 2)
+    metrics = json.loads((work / "tested" / "metrics.json").read_text())
+    best = state(output / "best.pt")["best"]
+    assert metrics["metrics"] == best["metrics"]  # the same numbers from the file as in training
+    assert metrics["conditions"]["boxes"] == "ground truth"
+    assert metrics["conditions"]["flip"] is True
+    assert "AP_M" in tested.stdout
+    assert "ground truth" in tested.stdout
+    results = json.loads((work / "tested" / "results.json").read_text())
+    assert len(results) == metrics["conditions"]["results"]["kept"]
+    assert (work / "tested" / "predictions.jpg").stat().st_size > 0
+
+
+def test_checkpoint_holds_tensors_and_plain_types_only(whole_run):
+    content = state(whole_run[0] / "last.pt")  # weights_only=True opens it
+
+    def plain(value):
+        if isinstance(value, dict):
+            return all(map(plain, value)) and all(map(plain, value.values()))
+        if isinstance(value, (list, tuple)):
+            return all(map(plain, value))
+        return value is None or type(value) in (int, float, str, bool, torch.Tensor)
+
+    assert plain(content)
+    assert content["color_order"] == "rgb"
+    assert content["skeleton"]["name"] == "coco17"
+    assert content["config"]["model"]["blocks"] == "srl_fft"
+
+
+def start_and_wait_for_steps(work, output, steps, *arguments):
+    """A training process that has saved at least so many steps."""
+    output.mkdir()
+    with (output / "stderr.txt").open("w") as stderr:
+        process = subprocess.Popen(
+            command("train.py", "--cfg", work / "tiny.yaml", f"output={output}", *arguments),
+            env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=stderr, cwd=REPOSITORY, start_new_session=True,
+        )  # fmt: skip
+    end = time.monotonic() + 120
+    while time.monotonic() < end and process.poll() is None:
+        if (output / "last.pt").exists() and state(output / "last.pt")["step"] >= steps:
+            return process
+        time.sleep(0.01)
+    raise AssertionError(f"no checkpoint: {(output / 'stderr.txt').read_text()}")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_kill_in_mid_epoch_and_resume_is_bit_for_bit_the_same(work, whole_run, workers):
+    output = work / f"killed{workers}"
+    process = start_and_wait_for_steps(work, output, 1, f"data.workers={workers}")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    saved = state(output / "last.pt")
+    assert 0 < saved["batch"] or saved["epoch"] == 1
+    train(work, output, "--resume", f"data.workers={workers}")
+    uninterrupted, resumed = state(whole_run[0] / "last.pt"), state(output / "last.pt")
+    for key in NUMBERS:
+        assert equal(uninterrupted[key], resumed[key]), key
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_finishes_the_step_saves_and_exits(work, whole_run, number, status):
+    output = work / f"signal{status}"
+    process = start_and_wait_for_steps(work, output, 1, "data.workers=1", "train.save_every=none", "train.evaluate_every=2")
+    os.killpg(process.pid, number)  # as Ctrl-C does: the worker processes get it too
+    assert process.wait(timeout=30) == status
+    text = (output / "stderr.txt").read_text()
+    assert "--resume goes on from here" in text
+    assert "Traceback" not in text
+
+
+def test_signal_needs_no_save_every(work):
+    """Without saves inside the epoch a signal still saves the step it interrupted."""
+    output = work / "early"
+    output.mkdir()
+    with (output / "stderr.txt").open("w") as stderr:
+        process = subprocess.Popen(
+            command("train.py", "--cfg", work / "tiny.yaml", f"output={output}", "train.save_every=none", "train.epochs=50"),
+            env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=stderr, cwd=REPOSITORY,
+        )  # fmt: skip
+    end = time.monotonic() + 120
+    while "epoch 1/50: loss" not in (output / "stderr.txt").read_text():
+        assert time.monotonic() < end
+        assert process.poll() is None, (output / "stderr.txt").read_text()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 143
+    assert state(output / "last.pt")["step"] >= 1
+
+
+def test_two_processes_equal_one_in_evaluation(work, whole_run):
+    for processes in (1, 2):
+        run(
+            "test.py", "--checkpoint", whole_run[0] / "best.pt", f"output={work / f'by{processes}'}", processes=processes
+        )  # fmt: skip
+    one, two = (json.loads((work / f"by{n}" / "metrics.json").read_text()) for n in (1, 2))
+    assert one["metrics"] == two["metrics"]
+    assert one["conditions"] == two["conditions"]
+    results = [json.loads((work / f"by{n}" / "results.json").read_text()) for n in (1, 2)]
+    assert len(results[0]) == len(results[1])
+    for a, b in zip(*results, strict=True):
+        assert a["image_id"] == b["image_id"]
+        assert a["keypoints"] == pytest.approx(b["keypoints"], abs=1e-3)
+
+
+def test_two_processes_train(work):
+    output = work / "ddp"
+    train(work, output, "train.epochs=1", "train.batch_size=2", processes=2)
+    content = state(output / "last.pt")
+    assert content["world_size"] == 2
+    assert content["step"] == 10 * 0 + content["history"][0]["step"] > 0
+    refused = train(work, output, "train.epochs=1", "train.batch_size=2", "--resume", status=4)
+    assert "was trained on 2 process(es), this is 1" in refused.stderr
+
+
+def test_another_runs_folder_is_never_overwritten_silently(work, whole_run):
+    before = (whole_run[0] / "last.pt").read_bytes()
+    refused = train(work, whole_run[0], status=2)
+    assert "holds another run; --resume goes on with it" in refused.stderr
+    changed = train(work, whole_run[0], "--resume", "train.lr=0.01", status=4)
+    assert "train.lr=0.01 (was 0.001)" in changed.stderr
+    assert (whole_run[0] / "last.pt").read_bytes() == before
+
+
+def test_loss_that_is_not_finite_stops_and_names_step_and_images(work):
+    output = work / "nan"
+    refused = train(work, output, "train.lr=1000", "train.optimizer=sgd", "train.epochs=30", status=5)
+    assert re.search(r"error: the loss is (nan|inf) at step \d+.*image ids \[\d+", refused.stderr)
+    assert "Traceback" not in refused.stderr
+    assert "Traceback" in (output / "log.txt").read_text()
+    saved = state(output / "last.pt") if (output / "last.pt").exists() else {"model": {}}
+    assert all(torch.isfinite(tensor).all() for tensor in saved["model"].values())
+
+
+def test_options_of_the_trainer_run(work):
+    output = work / "options"
+    train(
+        work, output, "train.epochs=1", "train.amp=bf16", "train.ema=0.9", "train.accumulate=2", "train.warmup_steps=3",
+        "train.optimizer=adamw", "train.weight_decay=0.01", "model.blocks=srl_lo", "test.flip=false",
+        "augment.transforms=[{name: ColorJitter, p: 0.5}]",
+    )  # fmt: skip
+    content = state(output / "last.pt")
+    assert content["ema"].keys() == content["model"].keys()
+    assert not equal(content["ema"], content["model"])
+    p = content["model"]["blocks.deconv1.p"] if "blocks.deconv1.p" in content["model"] else None
+    for name, tensor in content["model"].items():
+        if name.endswith((".p", ".q")):
+            p = tensor
+            torch.testing.assert_close(p @ p.T, torch.eye(len(p)), atol=1e-5, rtol=0)
+    assert p is not None
+    run("test.py", "--checkpoint", output / "best.pt", f"output={work / 'options_tested'}")
+
+
+def test_errors_have_no_traceback_unless_asked_for(work):
+    missing = run("test.py", "--checkpoint", work / "absent.pt", status=4)
+    assert missing.stderr.strip() == f"error: {work / 'absent.pt'}: no such file"
+    debug = run("test.py", "--checkpoint", work / "absent.pt", "--debug", status=1)
+    assert "Traceback" in debug.stderr
+    wrong = train(work, work / "x", "train.epoch=3", "data.workers=-1", status=2)
+    assert "train.epochs" in wrong.stderr
+    assert "data.workers" in wrong.stderr
+    unfound = train(work, work / "x", "data.root=/nowhere", status=3)
+    assert "/nowhere" in unfound.stderr

@@ -1,0 +1,156 @@
+"""What COCOeval would answer wrongly or not at all is refused, with file, id and remedy."""
+
+import json
+
+import pytest
+
+from keypoint.errors import DataError
+from keypoint.evaluation.coco import evaluate_coco
+from tests.evaluation.cases import OWN_SIGMAS, random_case, small_case
+
+NAN, INF = float("nan"), float("inf")
+RESULT_FAULTS = {
+    "no object": (lambda r: r.__setitem__(0, 7), "result 0: is 7; give an object"),
+    "unknown image": (lambda r: r[1].update(image_id=9), r"image_id 9\): this image_id is not in"),
+    "image id as text": (lambda r: r[0].update(image_id="501"), r"\(image_id '501'\): image_id mu"),
+    "no image id": (lambda r: r[0].pop("image_id"), r"\(image_id None\): image_id must be a whole"),
+    "huge image id": (lambda r: r[0].update(image_id=2**80), "image_id must be a whole number"),
+    "no category": (lambda r: r[0].pop("category_id"), r"category_id None must be 1 \('person'\)"),
+    "other category": (lambda r: r[0].update(category_id=44), "category_id 44 must be 1"),
+    "nan": (lambda r: r[2]["keypoints"].__setitem__(3, NAN), "image_id 502.*nan or inf.*finite"),
+    "inf": (lambda r: r[0]["keypoints"].__setitem__(0, -INF), "keypoints has nan or inf"),
+    "nan score": (lambda r: r[0].update(score=NAN), "score nan must be finite"),
+    "no score": (lambda r: r[0].pop("score"), "score None must be a number"),
+    "score as text": (lambda r: r[0].update(score="0.9"), "score '0.9' must be a number"),
+    "48 numbers": (lambda r: r[0].update(keypoints=[1.0] * 48), "has 48 numbers; give 51 numbers"),
+    "no keypoints": (lambda r: r[0].pop("keypoints"), "keypoints None; give 51 numbers"),
+    "text inside": (lambda r: r[0].update(keypoints=["1"] * 51), "keypoints .'1', .*; give 51"),
+    "nested": (lambda r: r[0].update(keypoints=[[1, 2], [1]]), "keypoints .*; give 51 numbers"),
+    "twice": (lambda r: r.append(dict(r[1])), r"result 3 \(image_id 501\): duplicate of result 1"),
+}
+
+
+@pytest.mark.parametrize("fault", RESULT_FAULTS)
+def test_faulty_results_are_refused_by_name(fault, tmp_path):
+    annotations, results = small_case()
+    damage, message = RESULT_FAULTS[fault]
+    damage(results)
+    with pytest.raises(DataError, match=f"^results: 1 fault.*\n  .*{message}"):
+        evaluate_coco(annotations, results)
+    file = tmp_path / "results.json"
+    file.write_text(json.dumps(results))
+    told = "entries than objects" if fault == "no object" else message
+    with pytest.raises(DataError, match=rf"^{file}: (.|\n)*{told}"):
+        evaluate_coco(annotations, file)
+
+
+def annotation(place, **changes):
+    return lambda a: a["annotations"][place].update(changes)
+
+
+TRUTH_FAULTS = {
+    "a list": (lambda a: [a], "holds a list; annotations are one JSON object"),
+    "no images": (lambda a: a.pop("images") and None, "lacks the list 'images'"),
+    "categories is null": (lambda a: a.update(categories=None), "has no list of objects 'categor"),
+    "no category": (
+        lambda a: a["categories"][0].update(name="dog", keypoints=[]),
+        "0 of the categ",
+    ),
+    "two": (lambda a: a["categories"].append({"id": 2, "keypoints": ["a"]}), "2 of the categories"),
+    "image twice": (lambda a: a["images"].append({"id": 501}), "image id 501: duplicate id"),
+    "image id": (
+        lambda a: a["images"].append({"id": "x"}),
+        "image number 2: id 'x' must be a whole",
+    ),
+    "id twice": (annotation(1, id=71), r"annotation id 71 \(image_id 501\): duplicate id"),
+    "id": (annotation(2, id=None), r"annotation id None \(image_id 502\), number 2 .*whole number"),
+    "image": (annotation(0, image_id=9), "annotation id 71 .image_id 9.: image_id is not among"),
+    "category": (annotation(0, category_id=9), "category_id 9 is not among the categories"),
+    "crowd": (annotation(0, iscrowd=2), "iscrowd 2 must be 0 or 1"),
+    "48": (annotation(1, keypoints=[1] * 48), "id 72.*keypoints has 48 numbers; give 51 numbers"),
+    "no keypoints": (annotation(1, keypoints=None), "keypoints None; give 51 numbers"),
+    "nan": (annotation(1, keypoints=[NAN] * 51), "id 72 .*keypoints has nan or inf"),
+    "flag": (annotation(1, keypoints=[5, 5, 3] * 17), "visibility v=3; flags are 0"),
+    "area": (annotation(1, area=None), "area None must be a number"),
+    "area nan": (annotation(1, area=NAN), "id 72.*area has nan or inf"),
+    "area 0": (annotation(1, area=0), "area 0 must be greater than 0"),
+    "area -1": (annotation(1, area=-1.0), "area -1 must be greater than 0"),
+    "bbox": (annotation(1, bbox=[1, 2, 3]), "bbox has 3 numbers; give 4 numbers"),
+    "bbox width": (annotation(1, bbox=[5, 5, -1, 5]), "negative width or height"),
+    "bbox nan": (annotation(1, bbox=[0, 0, NAN, 5]), "bbox has nan or inf"),
+    "count": (annotation(1, num_keypoints=0), "num_keypoints 0, but 17 are labelled"),
+    "none labelled": (annotation(1, keypoints=[5, 5, 0] * 17), "num_keypoints 17, but 0 are label"),
+}
+
+
+@pytest.mark.parametrize("fault", TRUTH_FAULTS)
+def test_faulty_annotations_are_refused_by_name(fault, tmp_path):
+    annotations, results = small_case()
+    damage, message = TRUTH_FAULTS[fault]
+    annotations = damage(annotations) or annotations
+    with pytest.raises(DataError, match=rf"^annotations: (.|\n)*{message}"):
+        evaluate_coco(annotations, results)
+    file = tmp_path / "annotations.json"
+    file.write_text(json.dumps(annotations))
+    with pytest.raises(DataError, match=rf"^{file}: (.|\n)*{message}"):
+        evaluate_coco(file, results)
+
+
+def test_all_faults_are_counted_and_the_first_twenty_told():
+    annotations, results = small_case()
+    results = [{**results[0], "score": NAN, "image_id": 501} for _ in range(33)]
+    with pytest.raises(DataError, match="33 faults") as caught:
+        evaluate_coco(annotations, results)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 22
+    assert lines[-1] == "  and 13 more"
+
+
+def test_results_must_be_a_list(tmp_path):
+    annotations, results = small_case()
+    with pytest.raises(DataError, match="results: holds a dict; results are a JSON list"):
+        evaluate_coco(annotations, {"results": results})
+    file = tmp_path / "results.json"
+    file.write_text(json.dumps({"results": results}))
+    with pytest.raises(DataError, match=f"{file}: holds a dict; results are a JSON list"):
+        evaluate_coco(annotations, file)
+
+
+def nobody(content):
+    content["annotations"] = []
+
+
+def only_crowds(content):
+    for entry in content["annotations"]:
+        entry["iscrowd"] = 1
+
+
+def only_unlabelled(content):
+    for entry in content["annotations"]:
+        entry.update(num_keypoints=0, keypoints=[0] * 51)
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        (nobody, "0 annotations: empty list"),
+        (only_crowds, "3 annotations: 3 crowd"),
+        (only_unlabelled, "3 annotations: 3 without a labelled keypoint"),
+    ],
+)
+def test_a_ground_truth_without_a_person_has_no_score(damage, why):
+    annotations, results = small_case()
+    damage(annotations)
+    with pytest.raises(DataError, match=rf"no person to score against \({why}\)"):
+        evaluate_coco(annotations, results)
+
+
+def test_sigmas_must_fit_the_annotations():
+    annotations, results = small_case()
+    with pytest.raises(DataError, match="has 17 keypoints, but oks_sigmas has 5 numbers"):
+        evaluate_coco(annotations, results, oks_sigmas=OWN_SIGMAS)
+    with pytest.raises(ValueError, match="each must be finite and greater than 0"):
+        evaluate_coco(annotations, results, oks_sigmas=[0.0] * 17)
+    annotations, results, _ = random_case(3, num_keypoints=5)
+    with pytest.raises(DataError, match="persons of 5 keypoints.*give oks_sigmas"):
+        evaluate_coco(annotations, results)

@@ -1,0 +1,155 @@
+import http.server
+import pickle
+import threading
+from functools import partial
+
+import pytest
+import torch
+import torchvision
+
+from keypoint.errors import CheckpointError
+from keypoint.models import create_model
+from keypoint.models.weights import read_file, read_state_dict
+
+SMALL = {"encoder": "resnet18", "input_size": (64, 64)}
+
+
+def randomised(model):
+    with torch.no_grad():
+        for tensor in model.state_dict().values():
+            tensor.copy_(torch.rand_like(tensor, dtype=torch.float32))
+    return model
+
+
+@pytest.mark.parametrize("form", ["bare", "module.", "state_dict", "no counters"])
+def test_official_files_load(tmp_path, form):
+    """SimpleBaseline publishes bare files, DataParallel ones and training checkpoints."""
+    source = randomised(create_model(**SMALL))
+    state = dict(source.state_dict())
+    if form == "no counters":
+        state = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
+    if form == "module.":
+        state = {f"module.{k}": v for k, v in state.items()}
+    torch.save({"epoch": 3, "state_dict": state} if form == "state_dict" else state, tmp_path / "w.pth")
+    loaded = create_model(**SMALL, weights=tmp_path / "w.pth")
+    for name, tensor in loaded.state_dict().items():
+        if not name.endswith("num_batches_tracked"):
+            assert torch.equal(tensor, source.state_dict()[name]), name
+
+
+def test_torchvisions_encoder_file_fills_the_encoder_alone(tmp_path):
+    source = randomised(torchvision.models.resnet18(weights=None))
+    torch.save(source.state_dict(), tmp_path / "resnet18.pth")
+    torch.manual_seed(0)
+    model = create_model(**SMALL, weights=tmp_path / "resnet18.pth")
+    assert torch.equal(model.layer4[1].conv2.weight, source.layer4[1].conv2.weight)
+    assert model.deconv_layers[0].weight.std() < 0.002
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda s: s.pop("final_layer.bias"), "1 missing: final_layer.bias"),
+        (lambda s: s.update(head=torch.zeros(1)), "1 unexpected: head"),
+        (lambda s: s.update({"final_layer.bias": torch.zeros(16)}), r"another shape: final_layer.bias \(16,\) for \(17,\)"),
+        (lambda s: s["conv1.weight"].fill_(torch.nan), "nan or inf .not finite.: conv1.weight"),
+    ],
+)
+def test_what_does_not_fit_is_named_and_nothing_is_loaded(tmp_path, change, text):
+    state = {k: v.clone() for k, v in create_model(**SMALL).state_dict().items()}
+    change(state)
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(CheckpointError, match=rf"w\.pth: does not match this network; {text}|{text}"):
+        create_model(**SMALL, weights=tmp_path / "w.pth")
+
+
+class Evil:
+    def __reduce__(self):
+        return print, ("code ran",)
+
+
+def test_code_in_a_file_is_never_run(tmp_path, capsys):
+    torch.save({"state_dict": Evil()}, tmp_path / "zip.pth")
+    (tmp_path / "bare.pth").write_bytes(pickle.dumps(Evil()))
+    for name in ("zip.pth", "bare.pth"):
+        with pytest.raises(CheckpointError, match=rf"{name}: .*unsafe"):
+            read_file(tmp_path / name)
+    assert "code ran" not in capsys.readouterr().out
+
+
+def test_damaged_files(tmp_path):
+    torch.save({"w": torch.arange(10000.0)}, tmp_path / "w.pth")
+    whole = (tmp_path / "w.pth").read_bytes()
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    cases = {b"": "empty", whole[:middle]: "truncated", b"<html>": "w.pth", flipped: "corrupt, wrong checksum"}
+    for content, text in cases.items():
+        (tmp_path / "w.pth").write_bytes(content)
+        with pytest.raises(CheckpointError, match=text):
+            read_file(tmp_path / "w.pth")
+    with pytest.raises(CheckpointError, match="no such file"):
+        read_file(tmp_path / "absent.pth")
+    with pytest.raises(CheckpointError, match="it is a folder"):
+        read_file(tmp_path)
+
+
+def test_a_file_without_a_state_dict(tmp_path):
+    for content in ([1, 2], {}, {"state_dict": {}}, {"a": 1}):
+        torch.save(content, tmp_path / "w.pth")
+        with pytest.raises(CheckpointError, match="holds no state dict"):
+            read_state_dict(tmp_path / "w.pth")
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A web server on this machine that offers a folder."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    served = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder))
+    threading.Thread(target=served.serve_forever, daemon=True).start()
+    yield folder, f"http://127.0.0.1:{served.server_port}"
+    served.shutdown()
+
+
+def imagenet_at(monkeypatch, tmp_path, url):
+    """torchvision's own download code, asked for another address; the cache is this test's."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+    enum = torchvision.models.get_model_weights("resnet18")
+    value = enum.IMAGENET1K_V1.value
+    monkeypatch.setattr(enum.IMAGENET1K_V1, "_value_", type(value)(url, value.transforms, value.meta))
+
+
+def test_imagenet_weights_are_downloaded_once(server, tmp_path, monkeypatch):
+    folder, url = server
+    import hashlib
+
+    source = randomised(torchvision.models.resnet18(weights=None))
+    torch.save(source.state_dict(), folder / "x.pth")
+    digest = hashlib.sha256((folder / "x.pth").read_bytes()).hexdigest()[:8]
+    (folder / "x.pth").rename(folder / f"resnet18-{digest}.pth")
+    imagenet_at(monkeypatch, tmp_path, f"{url}/resnet18-{digest}.pth")
+    model = create_model(**SMALL, weights="imagenet")
+    assert torch.equal(model.conv1.weight, source.conv1.weight)
+    (folder / f"resnet18-{digest}.pth").unlink()
+    again = create_model(**SMALL, weights="imagenet")  # from the cache
+    assert torch.equal(again.conv1.weight, source.conv1.weight)
+
+
+def test_a_failed_download_says_what_to_do(server, tmp_path, monkeypatch):
+    _, url = server
+    imagenet_at(monkeypatch, tmp_path, f"{url}/resnet18-00000000.pth")
+    with pytest.raises(CheckpointError, match=r"could not be downloaded .*404.*put the file at .*model.weights=none"):
+        create_model(**SMALL, weights="imagenet")
+
+
+def test_a_download_with_another_hash_is_refused(server, tmp_path, monkeypatch):
+    folder, url = server
+    torch.save({}, folder / "resnet18-00000000.pth")
+    imagenet_at(monkeypatch, tmp_path, f"{url}/resnet18-00000000.pth")
+    with pytest.raises(CheckpointError, match="hash"):
+        create_model(**SMALL, weights="imagenet")

@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+import torch
+
+from keypoint.heatmap import decode, default_sigma, encode, flip_back
+from keypoint.skeleton import load_skeleton
+from tests.reference import simple_baseline as reference
+
+FLIP = torch.tensor(load_skeleton("coco17").flip_indices)
+
+
+def test_default_sigma_is_the_references():
+    assert default_sigma((256, 192)) == 2
+    assert default_sigma((384, 288)) == 3
+
+
+@pytest.mark.parametrize(("size", "sigma"), [((64, 48), 2.0), ((96, 72), 3.0), ((24, 32), 1.0)])
+def test_targets_equal_patches_drawn_one_by_one(size, sigma):
+    rng = np.random.default_rng(0)
+    height, width = size
+    keypoints = rng.uniform([-60, -60], [4 * width + 60, 4 * height + 60], (3, 17, 2))
+    # edges: first and last pixel, just in and just out of reach of the patch on all four sides
+    reach = 12 * sigma
+    keypoints[0, :9] = [
+        [0, 0], [4 * width - 1, 4 * height - 1], [-reach, 40], [-reach - 4, 40], [4 * (width - 1) + reach, 40],
+        [4 * width + reach, 40], [40, -reach - 4], [40, 4 * height + reach], [4 * width - 2.01, 1.99],
+    ]  # fmt: skip
+    labelled = rng.random((3, 17)) > 0.2
+    labelled[0] = True
+    maps, weights = encode(torch.tensor(keypoints), torch.tensor(labelled), size, sigma)
+    for b in range(3):
+        expected_maps, expected_weights = reference.targets(keypoints[b], labelled[b], size, sigma)
+        np.testing.assert_allclose(maps[b].numpy(), expected_maps, atol=1e-6)
+        np.testing.assert_array_equal(weights[b].numpy(), expected_weights)
+    assert 0 < weights.sum() < weights.numel()
+
+
+@pytest.mark.parametrize("x", [0.0, 95.5, 191.0])
+def test_peak_at_left_edge_centre_and_right_edge(x):
+    maps, weights = encode(torch.tensor([[[x, 100.0]]]), torch.ones(1, 1), (64, 48), 2.0)
+    peak = int(maps[0, 0].argmax())
+    assert (peak % 48, peak // 48) == (min(int(np.floor(x / 4 + 0.5)), 47), 25)
+    assert weights.item() == 1
+    if x < 190:  # at 191 the centre is column 48, one beyond the map
+        assert maps.max() == 1
+
+
+@pytest.mark.parametrize("x", [30.0, 96.0, 160.0])
+@pytest.mark.parametrize(("shift", "offset"), [(False, -0.75), (True, 0.25)])
+def test_flip_leaves_a_quarter_pixel_after_the_shift(x, shift, offset):
+    """A network that answers x_in / 4 exactly, asked with the mirrored crop (x' = W_in - 1 - x)."""
+    mirrored_x = (192 - 1 - x) / 4
+    columns = torch.arange(48, dtype=torch.float64)
+    answer = torch.exp(-((columns - mirrored_x) ** 2) / 8).expand(1, 17, 64, 48)
+    back = flip_back(answer, FLIP, shift)[0, 0, 0]
+    centre = (back * columns).sum() / back.sum()
+    assert centre.item() - x / 4 == pytest.approx(offset, abs=0.02)
+
+
+def test_flip_swaps_left_and_right_and_keeps_column_0():
+    maps = torch.arange(17.0)[None, :, None, None] + torch.linspace(0, 0.9, 6)
+    back = flip_back(maps.expand(1, 17, 4, 6), FLIP)
+    left_wrist, right_wrist = 9, 10
+    assert back[0, left_wrist, 0].tolist() == pytest.approx(
+        [10.9, 10.9, 10.72, 10.54, 10.36, 10.18]
+    )
+    assert back[0, right_wrist, 0, 0] == pytest.approx(9.9)
+    assert back[0, 0, 0, 0] == pytest.approx(0.9)
+
+
+def test_flip_twice_is_nothing():
+    maps = torch.rand(2, 17, 8, 6)
+    assert torch.equal(flip_back(flip_back(maps, FLIP, shift=False), FLIP, shift=False), maps)
+
+
+def test_decode_equals_the_loop_at_every_peak_position():
+    """Every peak of a 7 x 6 map in turn, so every border condition of the quarter offset."""
+    height, width = 7, 6
+    maps = torch.rand(height * width, 1, height, width, dtype=torch.float64)
+    for i in range(height * width):
+        maps[i, 0, i // width, i % width] = 2.0
+    keypoints, scores = decode(maps)
+    moved = 0
+    for i in range(height * width):
+        expected, score = reference.decode(maps[i, 0].numpy())
+        assert keypoints[i, 0].tolist() == pytest.approx(list(expected))
+        assert scores[i, 0].item() == pytest.approx(score)
+        moved += expected != (i % width, i // width)
+    assert moved == (width - 3) * (height - 3)  # strictly between 1 and W - 1, in x and in y
+
+
+def test_decode_flat_neighbours_and_negative_maps():
+    maps = torch.zeros(1, 2, 9, 9)
+    maps[0, 0, 4, 4] = 1.0  # equal neighbours: no offset
+    maps[0, 1] = -1.0
+    maps[0, 1, 5, 5] = -0.5  # a peak that is not positive gives (0, 0)
+    keypoints, scores = decode(maps)
+    assert keypoints[0].tolist() == [[4, 4], [0, 0]]
+    assert scores[0].tolist() == [1, -0.5]
+
+
+def test_decode_tells_of_nan():
+    maps = torch.zeros(1, 1, 5, 5)
+    maps[0, 0, 2, 3] = torch.nan
+    assert torch.isnan(decode(maps)[1]).all()
+
+
+def test_encode_then_decode_is_within_half_a_heatmap_pixel():
+    keypoints = torch.rand(4, 17, 2) * torch.tensor([180.0, 240.0]) + 4
+    maps, _ = encode(keypoints, torch.ones(4, 17), (64, 48), 2.0)
+    assert ((decode(maps)[0] - keypoints / 4).abs() <= 0.5).all()

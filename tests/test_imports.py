@@ -1,0 +1,123 @@
+"""The house's rule: imports point downward only, and heavy libraries appear only where they are used."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "keypoint"
+
+# The table of the README's map, lowest first. Groups of level 0 do not know each other.
+GROUPS = {
+    "errors": ("errors",),
+    "blocks": ("blocks",),
+    "points": ("skeleton", "geometry", "heatmap"),
+    "config": ("config", "config_schema", "strict_yaml"),
+    "level 1": ("models", "losses", "optimization"),
+    "level 2": ("data", "inference", "checkpoint", "distributed", "visualize", "run_log", "evaluation.oks"),
+    "level 3": ("trainer", "predictor", "evaluation", "cli"),
+}
+LEVEL = {"errors": -1, "blocks": 0, "points": 0, "config": 0, "level 1": 1, "level 2": 2, "level 3": 3}
+HEAVY = {"cv2", "albumentations", "pycocotools", "tensorboard", "torchvision"}
+MAY_USE = {
+    "cv2": ("data.", "visualize", "predictor"),
+    "albumentations": ("data.augment",),
+    "pycocotools": ("evaluation.coco",),
+    "tensorboard": ("run_log",),
+    "torchvision": ("models.encoder", "models.weights"),
+}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def module_name(path):
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports(path):
+    """Modules imported outside TYPE_CHECKING, as (name, inside a function)."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            for child in node.body:
+                child.skipped = True
+    for node in ast.walk(tree):
+        if getattr(node, "skipped", False):
+            continue
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from ([f"keypoint.{a.name}" for a in node.names] if node.module == "keypoint" else [node.module])
+
+
+def group_of(name):
+    found = [
+        (len(prefix), group)
+        for group, prefixes in GROUPS.items()
+        for prefix in prefixes
+        if name == prefix or name.startswith(f"{prefix}.")
+    ]
+    assert found, f"keypoint.{name} has no place in the table above; give it one"
+    return max(found)[1]
+
+
+@pytest.mark.parametrize("path", [f for f in FILES if f != PACKAGE / "__init__.py"], ids=module_name)
+def test_imports_point_downward(path):
+    importer = module_name(path)
+    for name in imports(path):
+        if not name.startswith("keypoint."):
+            continue
+        imported = name.removeprefix("keypoint.")
+        ours, theirs = group_of(importer), group_of(imported)
+        inside = ours == theirs and (ours != "level 2" or same_room(importer, imported))
+        below = LEVEL[theirs] < LEVEL[ours]
+        assert inside or below, f"keypoint.{importer} ({ours}) imports keypoint.{imported} ({theirs})"
+        if theirs == "config" and ours != "config":
+            assert importer == "checkpoint", f"keypoint.{importer} imports the config; classes take plain arguments"
+        if ours == "blocks":
+            assert theirs == "blocks", "blocks import torch and nothing of ours"
+
+
+def same_room(importer, imported):
+    """Level 2 is many rooms: files of data/ may import each other, the others only what is below."""
+    return importer.split(".")[0] == imported.split(".")[0]
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_heavy_libraries_appear_where_they_are_used(path):
+    importer = module_name(path)
+    for name in imports(path):
+        library = name.split(".")[0] if not name.startswith("torch.utils.tensorboard") else "tensorboard"
+        if library in HEAVY:
+            assert any(importer == p or (p.endswith(".") and importer.startswith(p)) for p in MAY_USE[library]), (
+                f"keypoint.{importer} imports {library}"
+            )
+
+
+def loaded_by(statement):
+    program = f"import sys; {statement}; print(' '.join(sorted({{m.split('.')[0] for m in sys.modules}})))"
+    out = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    return set(out.stdout.split())
+
+
+def test_blocks_load_torch_and_nothing_heavy():
+    loaded = loaded_by("import keypoint.blocks")
+    assert "torch" in loaded
+    assert not loaded & (HEAVY | {"pydantic", "yaml"})
+
+
+def test_the_package_itself_loads_nothing():
+    assert not loaded_by("import keypoint") & (HEAVY | {"torch", "numpy", "pydantic", "yaml"})
+
+
+def test_lazy_names():
+    import keypoint
+    from keypoint.models import create_model
+
+    assert keypoint.create_model is create_model
+    assert keypoint.blocks.build_block
+    with pytest.raises(AttributeError, match="no attribute 'create_modell'"):
+        _ = keypoint.create_modell

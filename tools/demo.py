@@ -1,0 +1,65 @@
+#!/usr/bin/env python
+"""The whole way once on generated images: make a data set, train, test, look. Needs no download."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from keypoint import cli
+from keypoint.data.synthetic import write_demo_set
+from keypoint.errors import KeypointError
+from keypoint.run_log import progress
+
+TOOLS = Path(__file__).parent
+OUTPUT = Path("output/demo")
+TRAIN_IMAGES, VAL_IMAGES = 600, 100
+
+NEXT_STEPS = """
+Done in {minutes:.1f} minutes. Look at
+  {output}/predictions.jpg    ground truth beside prediction, on images the network has not seen
+  {output}/curves.png         loss and AP
+  tensorboard --logdir {output}
+
+What next?
+  tools/test.py --checkpoint {output}/best.pt test.flip=false        what the flip average is worth
+  tools/demo.py model.blocks=none output=output/demo_plain           the same network without non-local blocks
+  tools/train.py --cfg res50_256x192_srl3.yaml data.root=/path/coco  the paper's network on COCO
+"""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse, build, call."""
+    parser = cli.parser("Generate a small data set, train on it, test, and draw what was found.")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="passed on to train.py")
+    args = parser.parse_intermixed_args(argv)
+    begin = time.perf_counter()
+    output = next(
+        (Path(o.split("=", 1)[1]) for o in args.overrides if o.startswith("output=")), OUTPUT
+    )
+
+    total = TRAIN_IMAGES + VAL_IMAGES
+    with progress(total, "generate images", "image") as bar:
+        write_demo_set(
+            OUTPUT / "data", train_images=TRAIN_IMAGES, val_images=VAL_IMAGES, progress=bar.update
+        )
+    call("train.py", "--cfg", "demo.yaml", "--overwrite", *args.overrides)
+    call("test.py", "--checkpoint", str(output / "best.pt"), "--pictures", "12")
+    print(NEXT_STEPS.format(minutes=(time.perf_counter() - begin) / 60, output=output))
+
+
+def call(tool: str, *arguments: str) -> None:
+    """Run one of the other commands as a user would, and show how."""
+    print(f"\n$ tools/{tool} {' '.join(arguments)}", flush=True)
+    status = subprocess.run([sys.executable, str(TOOLS / tool), *arguments]).returncode
+    if status:
+        error = KeypointError(f"tools/{tool} ended with status {status}; its message is above")
+        error.exit_status = status  # the demo ends as the command did
+        raise error
+
+
+if __name__ == "__main__":
+    raise SystemExit(cli.run(main))

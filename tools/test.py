@@ -1,0 +1,143 @@
+#!/usr/bin/env python
+"""Report COCO AP: tools/test.py --checkpoint output/demo/best.pt [key=value ...]."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+from keypoint.data.json_file import write_json
+from keypoint.evaluation.coco import summary_table
+
+from keypoint import cli, distributed
+from keypoint.checkpoint import load_model
+from keypoint.config import Config, load_config, override_config
+from keypoint.data.coco import find_split, load_boxes, load_persons
+from keypoint.evaluation.pictures import truth_beside_prediction
+from keypoint.evaluation.run import Evaluation, evaluate_model
+from keypoint.models import SimpleBaseline, create_model
+from keypoint.skeleton import Skeleton, load_skeleton
+from keypoint.trainer import AMP_DTYPES
+
+EPILOG = """examples:
+  tools/test.py --checkpoint output/res50_256x192/best.pt
+      ground-truth boxes
+  tools/test.py --checkpoint best.pt test.boxes=COCO_val2017_detections_AP_H_56_person.json
+      detector boxes, as the papers report
+  tools/test.py --cfg res50_256x192.yaml --checkpoint pose_resnet_50_256x192.pth
+      weights by SimpleBaseline's names
+  torchrun --nproc_per_node 8 tools/test.py --checkpoint best.pt
+      the same numbers, sooner
+
+Writes results.json (COCO's form) and metrics.json (numbers with boxes, flip, counts) to the
+output folder.
+"""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse, build, call."""
+    parser = cli.parser("Report the ten COCO numbers of a checkpoint.", EPILOG)
+    parser.add_argument(
+        "--checkpoint",
+        required=True,
+        type=Path,
+        help="best.pt or last.pt of a run, or with --cfg any weights",
+    )
+    parser.add_argument("--cfg", help="a config in place of the one in the checkpoint")
+    parser.add_argument(
+        "--pictures",
+        type=int,
+        default=0,
+        metavar="N",
+        help="also draw N images, truth beside prediction",
+    )
+    parser.add_argument("--device", help="cpu, cuda or cuda:1; default: CUDA where there is one")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="change a key of the config"
+    )
+    args = parser.parse_intermixed_args(argv)
+
+    device = distributed.initialise(args.device)
+    model, config, skeleton = open_network(args.checkpoint, args.cfg, args.overrides)
+    output = Path(config.output)
+    cli.log_to(output, quiet=not distributed.is_main())
+    files = find_split(
+        Path(config.data.root), config.data.val_annotations, config.data.val_images, "val2017"
+    )
+    if config.test.boxes is None:
+        persons = load_persons(*files, skeleton)
+    else:
+        persons = load_boxes(
+            Path(config.test.boxes), *files, skeleton, config.test.box_score_threshold
+        )
+    cli.logger.info("test %s", persons.report)
+
+    try:
+        evaluation = evaluate_model(
+            model.to(device),
+            persons=persons,
+            annotations=files[0],
+            skeleton=skeleton,
+            batch_size=config.test.batch_size,
+            workers=config.data.workers,
+            flip=config.test.flip,
+            amp_dtype=AMP_DTYPES[config.train.amp],
+            nms=config.test.oks_nms,
+            nms_threshold=config.test.oks_nms_threshold,
+            keypoint_threshold=config.test.keypoint_threshold,
+        )
+        if distributed.is_main():
+            report(evaluation, args.checkpoint, output)
+            if args.pictures:
+                picture = output / "predictions.jpg"
+                sheet = truth_beside_prediction(
+                    persons, evaluation.predictions, skeleton, args.pictures
+                )
+                cv2.imwrite(str(picture), sheet[..., ::-1])
+                cli.logger.info("pictures: %s", picture)
+    finally:
+        distributed.finish()
+
+
+def open_network(
+    checkpoint: Path, cfg: str | None, overrides: Sequence[str]
+) -> tuple[SimpleBaseline, Config, Skeleton]:
+    """The network with the config that decides how it is tested."""
+    if cfg is None:
+        restored = load_model(checkpoint)
+        return restored.model, override_config(restored.config, overrides), restored.skeleton
+    config = load_config(cfg, overrides)
+    skeleton = load_skeleton(config.data.skeleton)
+    model = create_model(
+        config.model.encoder,
+        blocks=config.model.blocks,
+        input_size=config.model.input_size,
+        num_keypoints=skeleton.num_keypoints,
+        weights=checkpoint,
+    )
+    return model, config, skeleton
+
+
+def report(evaluation: Evaluation, checkpoint: Path, output: Path) -> None:
+    """Print the table and write the two files."""
+    conditions = evaluation.conditions
+    lines = [
+        f"checkpoint  {checkpoint}",
+        f"boxes       {conditions['boxes']} ({conditions['persons']['used']} persons on {conditions['images']} images)",
+        f"flip        {'averaged, shifted one heatmap pixel' if conditions['flip'] else 'off'}",
+        f"decoding    {conditions['decoding']}; OKS-NMS {conditions['oks_nms']}",
+        f"results     {conditions['results']}",
+    ]
+    print(summary_table(evaluation.metrics, lines))
+    write_json(output / "results.json", evaluation.results)
+    write_json(
+        output / "metrics.json",
+        {"metrics": evaluation.metrics, "checkpoint": str(checkpoint), "conditions": conditions},
+    )
+    write_json(output / "data_report.json", [conditions["persons"]])
+    cli.logger.info("written: %s and %s", output / "results.json", output / "metrics.json")
+
+
+if __name__ == "__main__":
+    raise SystemExit(cli.run(main))

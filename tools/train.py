@@ -1,0 +1,207 @@
+#!/usr/bin/env python
+"""Train a keypoint network: tools/train.py --cfg res50_384x288_srl3.yaml [key=value ...]."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import cv2
+import torch
+from keypoint.data.json_file import write_json
+
+import keypoint
+from keypoint import cli, distributed
+from keypoint.checkpoint import check_same_config
+from keypoint.config import describe_keys, dump_config, load_config
+from keypoint.data.augment import Augmentation, PersonCrop
+from keypoint.data.batches import TrainDataset, TrainSampler, train_loader
+from keypoint.data.coco import find_split, load_boxes, load_persons
+from keypoint.errors import ConfigError
+from keypoint.evaluation.run import evaluate_model
+from keypoint.models import SimpleBaseline, create_model
+from keypoint.optimization import build_optimizer, learning_rate
+from keypoint.skeleton import load_skeleton
+from keypoint.trainer import AMP_DTYPES, Trainer
+from keypoint.visualize import training_curves
+
+EPILOG = """examples:
+  tools/train.py --cfg demo.yaml
+      train on the generated demo set (make demo writes it)
+  tools/train.py --cfg res50_256x192_srl3.yaml data.root=/coco
+      the paper's SRL-FFT row on COCO
+  tools/train.py --cfg res50_256x192.yaml train.epochs=1 train.amp=bf16 output=output/smoke
+      keys of the config can be changed here
+  tools/train.py --cfg res50_256x192.yaml --resume
+      go on after an interruption, as if there had been none
+  torchrun --nproc_per_node 8 tools/train.py --cfg res50_256x192.yaml
+      the same on 8 GPUs; the batch size is per GPU
+
+The output folder gets last.pt, best.pt, config.yaml, log.txt, data_report.json, history.json,
+curves.png and tensorboard events.
+
+keys of a config, with default and what is allowed:
+"""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse, build, call."""
+    parser = cli.parser("Train a keypoint network from a config.", EPILOG + describe_keys())
+    parser.add_argument(
+        "--cfg", required=True, help="a YAML file, or the bare name of one under configs/"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from output/last.pt if it is there"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="begin anew in a folder that holds another run"
+    )
+    parser.add_argument("--device", help="cpu, cuda or cuda:1; default: CUDA where there is one")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="change a key of the config"
+    )
+    args = parser.parse_intermixed_args(argv)
+
+    config = load_config(args.cfg, args.overrides)
+    output = Path(config.output)
+    last = output / "last.pt"
+    if last.exists() and not args.resume and not args.overwrite:
+        raise ConfigError(
+            f"{output} holds another run; --resume goes on with it, --overwrite begins anew, "
+            "output=DIR goes elsewhere"
+        )
+    device = distributed.initialise(args.device)
+    cli.log_to(output, quiet=not distributed.is_main())
+    torch.manual_seed(config.seed)
+    skeleton = load_skeleton(config.data.skeleton)
+
+    train_files = find_split(
+        Path(config.data.root), config.data.train_annotations, config.data.train_images, "train2017"
+    )
+    val_files = find_split(
+        Path(config.data.root), config.data.val_annotations, config.data.val_images, "val2017"
+    )
+    persons = load_persons(*train_files, skeleton)
+    if config.test.boxes is None:
+        val_persons = load_persons(*val_files, skeleton)
+    else:
+        val_persons = load_boxes(
+            Path(config.test.boxes), *val_files, skeleton, config.test.box_score_threshold
+        )
+    cli.logger.info("train %s\ntest  %s", persons.report, val_persons.report)
+
+    augmentation = Augmentation(
+        PersonCrop(
+            input_size=config.model.input_size,
+            flip_indices=skeleton.flip_indices,
+            scale=config.augment.scale,
+            rotation=config.augment.rotation,
+            rotation_probability=config.augment.rotation_probability,
+            flip_probability=config.augment.flip_probability,
+        ),
+        config.augment.transforms,
+    )
+    sampler = TrainSampler(
+        len(persons),
+        config.train.batch_size,
+        seed=config.seed,
+        rank=distributed.rank(),
+        world_size=distributed.world_size(),
+    )
+    dataset = TrainDataset(persons, augmentation, config.seed)
+    loader = train_loader(dataset, sampler, config.data.workers, pin_memory=device.type == "cuda")
+
+    model = create_model(
+        config.model.encoder,
+        blocks=config.model.blocks,
+        input_size=config.model.input_size,
+        num_keypoints=skeleton.num_keypoints,
+        weights=None if args.resume and last.exists() else config.model.weights,
+    ).to(device)
+
+    def evaluate(network: SimpleBaseline) -> dict[str, float]:
+        return evaluate_model(
+            network,
+            persons=val_persons,
+            annotations=val_files[0],
+            skeleton=skeleton,
+            batch_size=config.test.batch_size,
+            workers=config.data.workers,
+            flip=config.test.flip,
+            amp_dtype=AMP_DTYPES[config.train.amp],
+            nms=config.test.oks_nms,
+            nms_threshold=config.test.oks_nms_threshold,
+            keypoint_threshold=config.test.keypoint_threshold,
+        ).metrics
+
+    trainer = Trainer(
+        model,
+        loader=loader,
+        sampler=sampler,
+        optimizer=build_optimizer(
+            model,
+            config.train.optimizer,
+            lr=config.train.lr,
+            weight_decay=config.train.weight_decay,
+            momentum=config.train.sgd_momentum or 0.0,
+        ),
+        learning_rate=partial(
+            learning_rate,
+            lr=config.train.lr,
+            drops=config.train.drops,
+            factor=config.train.lr_factor,
+            warmup_steps=config.train.warmup_steps,
+        ),
+        heatmap_sigma=config.model.sigma,
+        epochs=config.train.epochs,
+        output=output,
+        evaluate=evaluate,
+        evaluate_every=config.train.evaluate_every,
+        save_every=config.train.save_every,
+        log_every=config.train.log_every,
+        accumulate=config.train.accumulate,
+        amp=config.train.amp,
+        channels_last=config.train.channels_last,
+        compile_model=config.train.compile,
+        ema=config.train.ema,
+        card={"config": config.to_dict(), "skeleton": skeleton.to_dict(), "versions": versions()},
+    )
+    if distributed.is_main():
+        (output / "config.yaml").write_text(dump_config(config), encoding="utf-8")
+        write_json(
+            output / "data_report.json", [persons.report.to_dict(), val_persons.report.to_dict()]
+        )
+    if args.resume and last.exists():
+        check_same_config(last, config)
+        trainer.resume(last)
+    elif args.resume:
+        cli.logger.info("%s: not there, beginning anew", last)
+    try:
+        best = trainer.fit()
+    finally:
+        distributed.finish()
+    if distributed.is_main():
+        write_json(output / "history.json", trainer.history)
+        cv2.imwrite(str(output / "curves.png"), training_curves(trainer.history)[..., ::-1])
+        if best:
+            cli.logger.info(
+                "best AP %.3f at epoch %d: %s",
+                best["metrics"]["AP"],
+                best["epoch"],
+                output / "best.pt",
+            )
+
+
+def versions() -> dict[str, str]:
+    """What made a checkpoint."""
+    return {
+        "keypoint": keypoint.__version__,
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+    }
+
+
+if __name__ == "__main__":
+    raise SystemExit(cli.run(main))
