@@ -1,5 +1,4 @@
-"""Checkpoints: written whole or not at all, read without running code, and enough alone to build
-the network again.
+"""Checkpoints: written whole or not at all, read without running code, complete in themselves.
 
 A file holds tensors and plain types only (`torch.load(weights_only=True)` opens it):
 
@@ -8,8 +7,8 @@ A file holds tensors and plain types only (`torch.load(weights_only=True)` opens
     optimizer, scaler         their state dicts; the learning rate is a function of epoch and step
     epoch, batch, step        next epoch and batch in it, optimiser steps so far
     loss_sum, world_size      of this epoch; how many processes trained
-    random                    torch's generators (ours are keyed by seed, epoch and index and need
-    no state) best, history             the best AP so far and the numbers of each epoch
+    random                    torch's generators; ours, keyed by seed, epoch, index, have no state
+    best, history             the best AP so far and the numbers of each epoch
     config, skeleton          as plain dicts
     color_order, mean, std    what the weights eat
 """
@@ -32,14 +31,14 @@ from keypoint.skeleton import Skeleton, skeleton_from_dict
 
 FORMAT = 1
 KEYS = (
-    "format versions model ema optimizer scaler epoch batch step loss_sum random best history "
-    "config skeleton color_order mean std world_size"
-).split()
+    "format", "versions", "model", "ema", "optimizer", "scaler", "epoch", "batch", "step",
+    "loss_sum", "world_size", "random", "best", "history", "config", "skeleton",
+    "color_order", "mean", "std",
+)  # fmt: skip
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write a checkpoint so that the file is always the old one or the new one, whenever the
-    process dies.
+    """Write a checkpoint; whenever the process dies, the file is the old one or the new one.
 
     Args:
         path: The file; a temporary one beside it is written, synced and renamed.
@@ -66,9 +65,10 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
         with contextlib.suppress(OSError):
             temporary.unlink()
-        free = os.statvfs(path.parent)
+        disk = os.statvfs(path.parent)
+        free = disk.f_bavail * disk.f_frsize
         raise CheckpointError(
-            f"{path}: cannot write the checkpoint ({error}; {free.f_bavail * free.f_frsize} bytes free there); "
+            f"{path}: cannot write the checkpoint ({error}; {free} bytes free there); "
             "the old one is untouched: free some space and resume"
         ) from None
 
@@ -80,9 +80,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         CheckpointError: Unreadable, damaged, or not written by this toolkit.
     """
     content = read_file(path)
-    missing = (
-        [key for key in KEYS if key not in content] if isinstance(content, dict) else list(KEYS)
-    )
+    missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
     if missing:
         raise CheckpointError(
             f"{path}: no checkpoint of this toolkit, it lacks {missing[:4]}; "
@@ -90,7 +88,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         )
     if content["format"] != FORMAT:
         raise CheckpointError(
-            f"{path}: layout {content['format']}, this version reads {FORMAT}; use a matching version"
+            f"{path}: layout {content['format']}, this version reads {FORMAT}; "
+            "use a matching version"
         )
     return dict(content)
 
@@ -146,9 +145,10 @@ def check_same_config(path: Path, config: Config) -> None:
         if theirs.get(key) != ours.get(key) and key not in FREE_KEYS and not key.startswith("test.")
     ]
     if different:
+        more = " .." if len(different) > 5 else ""
         raise CheckpointError(
-            f"{path}: was trained with another config: {', '.join(different[:5])}"
-            f"{' ..' if len(different) > 5 else ''}; resume with the same, or begin anew in another output="
+            f"{path}: was trained with another config: {', '.join(different[:5])}{more}; "
+            "resume with the same, or begin anew in another output="
         )
 
 

@@ -1,4 +1,4 @@
-"""What all commands share: logging to the terminal and a file, and errors as one message and an exit status."""
+"""What all commands share: the log on terminal and file; an error as one message and a status."""
 
 from __future__ import annotations
 
@@ -70,11 +70,8 @@ def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None
         return 130
     except Exception as error:
         status = getattr(error, "exit_status", None)
-        text = (
-            str(error)
-            if status
-            else f"unexpected {type(error).__name__}: {error} (--debug shows where)"
-        )
+        unexpected = f"unexpected {type(error).__name__}: {error} (--debug shows where)"
+        text = str(error) if status else unexpected
         _to_log_file(error)
         if "--debug" in arguments:
             raise
@@ -86,13 +83,8 @@ def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None
 def _to_log_file(error: Exception) -> None:
     for handler in logger.handlers:
         if isinstance(handler, logging.FileHandler):
+            traceback = (type(error), error, error.__traceback__)
             record = logger.makeRecord(
-                logger.name,
-                logging.ERROR,
-                __file__,
-                0,
-                "%s",
-                (error,),
-                (type(error), error, error.__traceback__),
+                logger.name, logging.ERROR, __file__, 0, "%s", (error,), traceback
             )
             handler.handle(record)

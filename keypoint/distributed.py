@@ -1,8 +1,7 @@
-"""One process or many: the few calls that behave the same in both. `torchrun` starts many; this
-file notices.
+"""One process or many: the few calls that behave the same in both.
 
-Every function here works without torch.distributed being initialised: then there is one process of
-rank 0.
+`torchrun` starts many; this file notices. Every function here works without torch.distributed
+being initialised: then there is one process, of rank 0.
 """
 
 from __future__ import annotations
@@ -14,38 +13,49 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from keypoint.errors import ConfigError
+
 TIMEOUT = timedelta(minutes=30)  # evaluation on rank 0 alone (COCOeval) must fit in
 
 
-def initialise(device: str | None = None) -> torch.device:
-    """Join the processes torchrun started, if it did, and choose this process's device.
+def choose_device(name: str | None = None) -> torch.device:
+    """A device that exists here.
 
     Args:
-        device: "cpu", "cuda" or "cuda:1"; None for CUDA where there is one. Under torchrun the
-            local rank picks the GPU.
-
-    Returns:
-        The device.
+        name: "cpu", "cuda" or "cuda:1"; None for CUDA where there is one.
 
     Raises:
-        ValueError: The device does not exist here.
+        ConfigError: It does not exist here.
     """
-    kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if kind.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(
-            f"device={kind} was asked for, but torch sees no CUDA device; use --device cpu"
+    kind = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(kind)
+    except RuntimeError:
+        raise ConfigError(f"device={kind!r} is unknown; give cpu, cuda or cuda:NUMBER") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"device={kind}: torch sees {torch.cuda.device_count()} CUDA devices here; use cpu"
         )
-    if "LOCAL_RANK" in os.environ:
-        if kind.startswith("cuda"):
-            kind = f"cuda:{os.environ['LOCAL_RANK']}"
-            torch.cuda.set_device(kind)
-        if not dist.is_initialized():
-            dist.init_process_group("nccl" if kind.startswith("cuda") else "gloo", timeout=TIMEOUT)
-    chosen = torch.device(kind)
-    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
-        raise ValueError(
-            f"device={kind} was asked for, but torch sees {torch.cuda.device_count()} CUDA device(s)"
-        )
+    return device
+
+
+def initialise(device: str | None = None) -> torch.device:
+    """Join the processes that torchrun started, if it did, and choose this process's device.
+
+    Args:
+        device: As for `choose_device`; under torchrun the local rank picks the GPU.
+
+    Raises:
+        ConfigError: The device does not exist here.
+    """
+    chosen = choose_device(device)
+    if "LOCAL_RANK" not in os.environ:
+        return chosen
+    if chosen.type == "cuda":
+        chosen = choose_device(f"cuda:{os.environ['LOCAL_RANK']}")
+        torch.cuda.set_device(chosen)
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=TIMEOUT)
     return chosen
 
 
@@ -89,7 +99,10 @@ def from_main(value: Any) -> Any:
 
 
 def any_process(flag: bool, device: torch.device) -> bool:
-    """Whether the flag is set on any process; all of them get the same answer, so all leave a loop at the same step."""
+    """Whether the flag is set on any process.
+
+    All of them get the same answer, so all leave a loop at the same step.
+    """
     if world_size() == 1:
         return flag
     tensor = torch.tensor(float(flag), device=device)

@@ -1,15 +1,13 @@
-"""Between the image's frame, the crop's frame and the heatmap's frame. Pure functions, batched
-over persons.
+"""Between the frames of the image, the crop and the heatmap. Pure functions, batched over persons.
 
-Source: SimpleBaseline's and HRNet's `lib/utils/transforms.py`, in pixels instead of their 200-px
-units.
+Source: SimpleBaseline's and HRNet's `lib/utils/transforms.py`, in pixels, not their 200-px units.
 
 The one pixel convention of this project: a point (x, y) counts pixel indices, the middle of the
 first pixel is (0, 0), and no transform adds half a pixel or uses W - 1. So an image point p, the
 crop around `center` with sides `crop_size`, and the network's input are related by
 
-    p_crop = scale * R(-rotation) * mirror * (p - center) + (W_in / 2, H_in / 2),   scale = W_in /
-    W_crop
+    p_crop = scale * R(-rotation) * mirror * (p - center) + (W_in / 2, H_in / 2)
+    scale  = W_in / W_crop
 
 Points and centres are (x, y); sizes are (height, width). P is the number of persons.
 """
@@ -24,12 +22,10 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating[Any]]
 ArrayOrTensor = TypeVar("ArrayOrTensor", bound=Any)
 
-CROP_PADDING = (
-    1.25  # both sides of the box grow by this factor; SimpleBaseline's, HRNet's and mmpose's
-)
+CROP_PADDING = 1.25  # factor on both sides of the box; SimpleBaseline's, HRNet's and mmpose's
 
 
-def clean_bbox(bbox_xywh: Floats, image_size: NDArray[np.integer[Any]]) -> Floats:
+def clean_bbox(bbox_xywh: Floats, image_size: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
     """Clip ground-truth boxes to their images, the references' way.
 
     Args:
@@ -47,7 +43,7 @@ def clean_bbox(bbox_xywh: Floats, image_size: NDArray[np.integer[Any]]) -> Float
 
 def bbox_to_crop(
     bbox_xywh: Floats, input_size: tuple[int, int], padding: float = CROP_PADDING
-) -> tuple[Floats, Floats]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Centre and size of the crop for each box: same aspect ratio as the input, then padded.
 
     Args:
@@ -72,7 +68,7 @@ def crop_matrix(
     input_size: tuple[int, int],
     rotation: float | Floats = 0.0,
     mirror: bool | NDArray[np.bool_] = False,
-) -> Floats:
+) -> NDArray[np.float64]:
     """The affine maps from the image's frame to the crop's frame.
 
     Args:
@@ -92,9 +88,8 @@ def crop_matrix(
     angle = np.deg2rad(np.broadcast_to(rotation, scale.shape))
     sign = np.where(np.broadcast_to(mirror, scale.shape), -1.0, 1.0)
     cos, sin = scale * np.cos(angle), scale * np.sin(angle)
-    linear = np.stack(
-        [np.stack([cos * sign, sin], -1), np.stack([-sin * sign, cos], -1)], -2
-    )  # P 2 2
+    rows = np.stack([cos * sign, sin], -1), np.stack([-sin * sign, cos], -1)
+    linear = np.stack(rows, -2)  # P 2 2
     middle = np.array([input_size[1] / 2, input_size[0] / 2])
     shift = middle - (linear @ center[:, :, None])[:, :, 0]
     return np.concatenate([linear, shift[:, :, None]], axis=2)
@@ -136,13 +131,10 @@ def heatmap_to_image(
     Returns:
         (P, K, 2): x * W_crop / W_heatmap + x_center - W_crop / 2, y alike.
     """
-    width = crop_size[:, None, 1]  # P 1
-    height = crop_size[:, None, 0]
-    image = keypoints_heatmap + 0 * center[:, None, :]  # a new array of the wider dtype, P K 2
-    image[..., 0] = (
-        keypoints_heatmap[..., 0] * (width / heatmap_size[1]) + center[:, None, 0] - width / 2
-    )
-    image[..., 1] = (
-        keypoints_heatmap[..., 1] * (height / heatmap_size[0]) + center[:, None, 1] - height / 2
-    )
+    height, width = crop_size[:, None, 0], crop_size[:, None, 1]  # P 1
+    # A new array of the wider dtype.
+    image: ArrayOrTensor = keypoints_heatmap + 0 * center[:, None, :]  # P K 2
+    x, y = keypoints_heatmap[..., 0], keypoints_heatmap[..., 1]  # P K
+    image[..., 0] = x * (width / heatmap_size[1]) + center[:, None, 0] - width / 2
+    image[..., 1] = y * (height / heatmap_size[0]) + center[:, None, 1] - height / 2
     return image

@@ -1,8 +1,8 @@
-"""Keypoints as heatmaps: encode them, mirror them, decode them. The only file that knows what a
-heatmap is.
+"""Keypoints as heatmaps: encode, mirror, decode. The only file that knows what a heatmap is.
 
 Source: SimpleBaseline's `JointsDataset.generate_target`, `flip_back` and `get_final_preds`,
 batched on the device.
+
 Letters: B batch, K keypoints, H W the heatmap's height and width.
 """
 
@@ -11,14 +11,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-STRIDE = 4  # a heatmap pixel is 4 input pixels: the encoder divides by 32, three deconvolutions multiply by 8
-SIGMA_AT_WIDTH_192 = (
-    2.0  # heatmap px; 3 at width 288, SimpleBaseline's two published sizes, in proportion elsewhere
-)
+STRIDE = 4  # input pixels per heatmap pixel: the encoder's 32 over the three deconvolutions' 8
+SIGMA_AT_WIDTH_192 = 2.0  # heatmap px; SimpleBaseline's, as is 3 at width 288
 
 
 def default_sigma(input_size: tuple[int, int]) -> float:
-    """The references' Gaussian width in heatmap pixels: 2 at 256x192, 3 at 384x288, in proportion to the width."""
+    """The references' sigma in heatmap pixels: 2 at 256x192, 3 at 384x288, linear in the width."""
     return SIGMA_AT_WIDTH_192 * input_size[1] / 192
 
 
@@ -94,8 +92,7 @@ def decode(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     x, y = index % width, torch.div(index, width, rounding_mode="floor")
 
     movable = (x > 1) & (x < width - 1) & (y > 1) & (y < height - 1)
-    # Where nothing moves the neighbours are not looked at: the peak itself stands in for them,
-    # difference 0.
+    # Where nothing moves, the peak itself stands in for its neighbours: difference 0.
     step_x, step_y = movable.long(), movable.long() * width
 
     def towards_higher(step: Tensor) -> Tensor:

@@ -35,8 +35,8 @@ def predict_heatmaps(
     network = forward if forward is not None else model
     images = model.normalize(crops)
     with torch.autocast(crops.device.type, dtype=amp_dtype, enabled=amp_dtype is not None):
-        heatmaps = network(images).float()
+        heatmaps: Tensor = network(images).float()
         if flip_indices is None:
             return heatmaps
-        mirrored = network(images.flip(-1)).float()
+        mirrored: Tensor = network(images.flip(-1)).float()
     return (heatmaps + flip_back(mirrored, flip_indices)) / 2

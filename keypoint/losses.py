@@ -9,8 +9,7 @@ from torch import Tensor
 
 
 def heatmap_loss(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Half the mean squared error over batch, keypoints and pixels, unlabelled keypoints counting
-    zero.
+    """Half the mean squared error over batch, keypoints and pixels; unlabelled keypoints count 0.
 
     Args:
         predicted: (B, K, H, W), any float dtype; the sum runs in float32 because its terms are
@@ -20,8 +19,7 @@ def heatmap_loss(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 
     Returns:
         Scalar float32: 0.5 * mean((weight * (predicted - target))^2). With no labelled keypoint it
-        is 0 and so is its
-        gradient: the mean runs over all maps, not over the labelled ones.
+        is 0 and so is its gradient: the mean runs over all maps, not over the labelled ones.
     """
     error = (predicted.float() - target) * weight[..., None, None]
     return 0.5 * error.square().mean()

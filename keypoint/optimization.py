@@ -25,8 +25,7 @@ def build_optimizer(
     weight_decay: float = 0.0,
     momentum: float = 0.9,
 ) -> torch.optim.Optimizer:
-    """The optimiser over all parameters; biases, norms and the spectral parameters of blocks are
-    never decayed.
+    """The optimiser over all parameters; biases, norms and blocks' spectra are never decayed.
 
     Args:
         model: Its parameters.
@@ -69,8 +68,9 @@ def learning_rate(
     factor: float = 0.1,
     warmup_steps: int = 0,
 ) -> float:
-    """The learning rate of a step, a pure function of where the run is, so that resuming needs no
-    state.
+    """The learning rate of a step.
+
+    A pure function of where the run is, so that resuming needs no state.
 
     Args:
         step: Optimiser steps done so far.

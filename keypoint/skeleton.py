@@ -1,5 +1,4 @@
-"""What a skeleton is: keypoint names, left/right pairs, edges to draw and OKS sigmas, one YAML per
-data set.
+"""A skeleton: keypoint names, left/right pairs, edges to draw, OKS sigmas; one YAML per data set.
 
 Everything that has a 17 in it elsewhere in this field is sized from here: heads, flip order, OKS,
 COCOeval's sigmas, drawings.
@@ -55,18 +54,16 @@ class Skeleton:
             for couple in couples:
                 if len(couple) != 2 or couple[0] == couple[1]:
                     raise ConfigError(
-                        f"skeleton {self.name}: {key} has {list(couple)}; each entry is two different names"
+                        f"skeleton {self.name}: {key} has {list(couple)}; "
+                        "each entry is two different names"
                     )
                 for name in couple:
                     if name not in self.keypoints:
                         near = difflib.get_close_matches(str(name), self.keypoints, n=1)
-                        hint = (
-                            f"; did you mean {near[0]!r}?"
-                            if near
-                            else f"; known: {list(self.keypoints)}"
-                        )
+                        known = f"known: {list(self.keypoints)}"
+                        hint = f"did you mean {near[0]!r}?" if near else known
                         raise ConfigError(
-                            f"skeleton {self.name}: {key} names {name!r}, no keypoint{hint}"
+                            f"skeleton {self.name}: {key} names {name!r}, no keypoint; {hint}"
                         )
         paired = [name for pair in self.pairs for name in pair]
         twice = sorted({name for name in paired if paired.count(name) > 1})
@@ -75,9 +72,8 @@ class Skeleton:
                 f"skeleton {self.name}: {twice} stand in more than one of pairs; one pair each"
             )
         sigmas = self.oks_sigmas
-        if len(sigmas) != len(self.keypoints) or not all(
-            math.isfinite(s) and s > 0 for s in sigmas
-        ):
+        positive = all(math.isfinite(sigma) and sigma > 0 for sigma in sigmas)
+        if len(sigmas) != len(self.keypoints) or not positive:
             raise ConfigError(
                 f"skeleton {self.name}: oks_sigmas has {len(sigmas)} numbers {list(sigmas)}; "
                 f"give one positive number for each of the {len(self.keypoints)} keypoints"
@@ -113,8 +109,11 @@ class Skeleton:
 
 
 def skeleton_from_dict(content: Any, source: str) -> Skeleton:
-    """Build a skeleton from the content of a YAML file or a checkpoint; ``source`` names it in
-    errors.
+    """Build a skeleton from the content of a YAML file or a checkpoint.
+
+    Args:
+        content: A mapping with exactly the keys `KEYS`.
+        source: Named in errors.
 
     Raises:
         ConfigError: A key is missing or unknown, or a value has the wrong form.
@@ -134,8 +133,8 @@ def skeleton_from_dict(content: Any, source: str) -> Skeleton:
         raise ConfigError(f"{source}: {error}") from None
     except (TypeError, ValueError) as error:
         raise ConfigError(
-            f"{source}: {error}; keypoints is a list of names, pairs and edges are lists of two names, "
-            "oks_sigmas a list of numbers"
+            f"{source}: {error}; keypoints is a list of names, pairs and edges are lists of two "
+            "names, oks_sigmas a list of numbers"
         ) from None
 
 

@@ -209,12 +209,16 @@ class Trainer:
                 self.scaler.scale(loss).backward()
             mean_loss += loss.detach()
             image_ids.append(batch.image_ids)
-        self.scaler.step(self.optimizer)
+        self._check_loss()
+        self._unchecked = (mean_loss, torch.cat(image_ids), self.at.step)
+        try:
+            self.scaler.step(self.optimizer)
+        except ArithmeticError:  # a block that finds its parameters not finite says so at once
+            self._check_loss()
+            raise
         self.scaler.update()
         if self.average:
             self.average.update_parameters(self.model)
-        self._check_loss()
-        self._unchecked = (mean_loss, torch.cat(image_ids), self.at.step)
         self.at.step += 1
         self.at.batch += group
         return mean_loss, lr, batch

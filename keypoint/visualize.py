@@ -1,9 +1,8 @@
-"""Pictures: keypoints on images, heatmaps over crops, sheets of many, curves. RGB uint8 arrays in
-and out, drawn by OpenCV.
+"""Pictures: keypoints on images, heatmaps over crops, sheets of many, curves.
 
-Colours tell the person's side: left, right and middle keypoints each have one, legible on light
-and dark because every stroke has a dark rim. OpenCV draws at 1/16 pixel (SHIFT), so that keypoints
-between pixels stay there.
+All pictures are RGB uint8 arrays, drawn by OpenCV. Colours tell the person's side: left, right and
+middle keypoints each have one, legible on light and dark because every stroke has a dark rim.
+OpenCV draws at 1/16 pixel (SHIFT), so that keypoints between pixels stay there.
 """
 
 from __future__ import annotations
@@ -19,20 +18,17 @@ from numpy.typing import NDArray
 from keypoint.skeleton import Skeleton, skeleton_from_dict
 
 Image = NDArray[np.uint8]
+Color = tuple[int, int, int]
 
 SHIFT = 4  # fractional bits of OpenCV's coordinates
-LEFT, RIGHT, MIDDLE, RIM = (
-    (255, 150, 40),
-    (60, 170, 255),
-    (120, 235, 120),
-    (20, 20, 20),
-)  # orange, blue, green
+LEFT, RIGHT, MIDDLE = (255, 150, 40), (60, 170, 255), (120, 235, 120)  # orange, blue, green
+RIM = (20, 20, 20)
 INK, PAPER, GRID = (40, 40, 40), (255, 255, 255), (225, 225, 225)
 CURVES = [(31, 119, 180), (214, 90, 20), (44, 140, 44), (148, 80, 180)]
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def keypoint_colors(skeleton: Skeleton) -> list[tuple[int, int, int]]:
+def keypoint_colors(skeleton: Skeleton) -> list[Color]:
     """One RGB colour per keypoint: by the side that the skeleton's pairs give it."""
     left = {pair[0] for pair in skeleton.pairs}
     right = {pair[1] for pair in skeleton.pairs}
@@ -61,7 +57,7 @@ def draw_keypoints(
     Returns:
         (H, W, 3) uint8 RGB.
     """
-    canvas = image.copy()
+    canvas: Image = image.copy()
     colors = keypoint_colors(skeleton)
     for points, values in zip(keypoints_image, scores, strict=True):
         shown = (values > threshold) & np.isfinite(points).all(axis=1)
@@ -74,27 +70,11 @@ def draw_keypoints(
             for a, b in strokes:
                 color = RIM if rim else _mix(colors[a], colors[b])
                 strength = _strength(min(values[a], values[b]), threshold)
-                _blend(
-                    canvas,
-                    points[[a, b]],
-                    lambda c, p, color=color, rim=rim: cv2.line(  # type: ignore[misc]
-                        c, p[0], p[1], color, width + 2 * rim, cv2.LINE_AA, SHIFT
-                    ),
-                    strength,
-                    width,
-                )
+                _stroke(canvas, points[[a, b]], width + 2 * rim, color, strength)
             for k in np.flatnonzero(shown):
                 color = RIM if rim else colors[k]
-                radius = int((width * 1.2 + 1 + rim) * 2**SHIFT)
-                _blend(
-                    canvas,
-                    points[[k]],
-                    lambda c, p, color=color, radius=radius: cv2.circle(  # type: ignore[misc]
-                        c, p[0], radius, color, -1, cv2.LINE_AA, SHIFT
-                    ),
-                    _strength(values[k], threshold),
-                    width,
-                )
+                strength = _strength(values[k], threshold)
+                _stroke(canvas, points[[k]], width * 1.2 + 1 + rim, color, strength)
     return canvas
 
 
@@ -110,7 +90,7 @@ def heatmap_overlay(crop: Image, heatmaps: NDArray[Any]) -> Image:
         (strongest * 255).astype(np.uint8), crop.shape[1::-1], interpolation=cv2.INTER_LINEAR
     )
     color = cv2.applyColorMap(large, cv2.COLORMAP_INFERNO)[..., ::-1]
-    return cv2.addWeighted(crop, 0.45, color, 0.75, 0)
+    return np.asarray(cv2.addWeighted(crop, 0.45, color, 0.75, 0), np.uint8)
 
 
 def picture_sheet(
@@ -140,24 +120,15 @@ def picture_sheet(
     for i, image in enumerate(images):
         scale = min(height / image.shape[0], width / image.shape[1])
         size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-        small = cv2.resize(
-            image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        )
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        small = cv2.resize(image, size, interpolation=method)
         top = 6 + (i // columns) * (height + foot + 6) + (height - size[1]) // 2
         left = 6 + (i % columns) * (width + 6) + (width - size[0]) // 2
         sheet[top : top + size[1], left : left + size[0]] = small
         if titles:
             base = 6 + (i // columns) * (height + foot + 6) + height + 13
-            cv2.putText(
-                sheet,
-                titles[i],
-                (8 + (i % columns) * (width + 6), base),
-                FONT,
-                0.4,
-                INK,
-                1,
-                cv2.LINE_AA,
-            )
+            corner = (8 + (i % columns) * (width + 6), base)
+            cv2.putText(sheet, titles[i], corner, FONT, 0.4, INK, 1, cv2.LINE_AA)
     return sheet
 
 
@@ -184,10 +155,8 @@ def training_sheet(
     ]
     below = [heatmap_overlay(crop, maps) for crop, maps in zip(crops, heatmaps, strict=True)]
     height, width = crops.shape[1:3]
-    scale = 192 / height
-    return picture_sheet(
-        above + below, columns=len(above), cell_size=(192, max(1, round(width * scale)))
-    )
+    cell_size = (192, max(1, round(width * (192 / height))))
+    return picture_sheet(above + below, columns=len(above), cell_size=cell_size)
 
 
 def draw_curves(
@@ -224,9 +193,7 @@ def draw_curves(
             bottom - (bottom - top) * (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0]),
         )
 
-    def text(
-        words: str, x: float, y: float, scale: float = 0.38, color: tuple[int, int, int] = INK
-    ) -> None:
+    def text(words: str, x: float, y: float, scale: float = 0.38, color: Color = INK) -> None:
         cv2.putText(canvas, words, (int(x), int(y)), FONT, scale, color, 1, cv2.LINE_AA)
 
     for tick in y_ticks:
@@ -246,16 +213,14 @@ def draw_curves(
         if len(path):
             fixed = (path * 2**SHIFT).round().astype(np.int32)
             cv2.polylines(canvas, [fixed], False, color, 2, cv2.LINE_AA, SHIFT)
-            for point in fixed:
-                cv2.circle(
-                    canvas, tuple(map(int, point)), 3 * 2**SHIFT, color, -1, cv2.LINE_AA, SHIFT
-                )
+            for x, y in fixed.tolist():
+                cv2.circle(canvas, (x, y), 3 * 2**SHIFT, color, -1, cv2.LINE_AA, SHIFT)
         text(name, right - 110, top + 12 + 15 * number, color=color)
     return canvas
 
 
-def _ticks(values: Sequence[float], about: int = 5) -> NDArray[np.float64]:
-    """Round numbers (1, 2 or 5 times a power of ten apart) from below the least value to above the greatest."""
+def _ticks(values: Sequence[float], about: int = 5) -> NDArray[np.floating[Any]]:
+    """Round numbers (1, 2 or 5 times a power of ten apart) that enclose all values."""
     low, high = min(values), max(values)
     if high == low:
         high = low + (abs(low) or 1)
@@ -265,7 +230,7 @@ def _ticks(values: Sequence[float], about: int = 5) -> NDArray[np.float64]:
     return step * np.arange(math.floor(low / step), math.ceil(high / step) + 1)
 
 
-def _mix(a: tuple[int, int, int], b: tuple[int, int, int]) -> tuple[int, int, int]:
+def _mix(a: Color, b: Color) -> Color:
     """A limb between two sides is in the middle's colour."""
     return a if a == b else MIDDLE if MIDDLE not in (a, b) else (a if b == MIDDLE else b)
 
@@ -275,21 +240,28 @@ def _strength(score: float, threshold: float) -> float:
     return float(np.clip(0.35 + 0.65 * (score - threshold) / max(threshold, 1e-6), 0.35, 1))
 
 
-def _blend(canvas: Image, points: NDArray[Any], draw: Any, strength: float, margin: int) -> None:
-    """Draw in fixed-point coordinates, faded by `strength`; only the neighbourhood of the points is touched."""
+def _stroke(
+    canvas: Image, points: NDArray[Any], width: float, color: Color, strength: float
+) -> None:
+    """A line of `width` px between two points, or a disc of that radius about one point.
+
+    It is faded by `strength`, and only its neighbourhood is touched.
+    """
     if np.abs(points).max() > 2**24:  # beyond OpenCV's fixed-point range, far outside any picture
         return
-    border = 4 * margin + 8
+    border = math.ceil(4 * width) + 8
     first = np.maximum(np.floor(points.min(axis=0)).astype(int) - border, 0)
     last = np.minimum(np.ceil(points.max(axis=0)).astype(int) + border, canvas.shape[1::-1])
     if (last <= first).any():
         return
     window = canvas[first[1] : last[1], first[0] : last[0]]
     layer = window.copy()
-    draw(layer, [tuple(map(int, p)) for p in ((points - first) * 2**SHIFT).round().astype(int)])
-    window[:] = (
-        layer if strength >= 1 else cv2.addWeighted(layer, strength, window, 1 - strength, 0)
-    )
+    fixed = [(int(x), int(y)) for x, y in ((points - first) * 2**SHIFT).round()]
+    if len(fixed) == 2:
+        cv2.line(layer, fixed[0], fixed[1], color, int(width), cv2.LINE_AA, SHIFT)
+    else:
+        cv2.circle(layer, fixed[0], int(width * 2**SHIFT), color, -1, cv2.LINE_AA, SHIFT)
+    window[:] = cv2.addWeighted(layer, strength, window, 1 - strength, 0)
 
 
 def training_curves(history: Sequence[Mapping[str, Any]]) -> Image:

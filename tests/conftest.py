@@ -1,6 +1,7 @@
 """Fixtures that many tests use."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,10 @@ def coco_sample() -> Path:
     return folder
 
 
-def pytest_sessionfinish(session, exitstatus):
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """`make test` says how many tests there must be, so that nothing can hide some of them."""
     least = int(os.environ.get("MIN_TESTS", "0"))
     whole = len(session.config.args) == 1 and session.config.args[0].endswith("tests")
     if whole and exitstatus == 0 and session.testscollected < least:
-        print(f"\nonly {session.testscollected} tests were collected, MIN_TESTS={least}")
+        sys.stdout.write(f"\nonly {session.testscollected} tests collected, MIN_TESTS={least}\n")
         session.exitstatus = 1

@@ -19,7 +19,7 @@ BOXES = np.array([[10.0, 20, 50, 120], [0, 0, 300, 40], [33.5, 7.25, 60, 80]])
 def test_clean_bbox_by_hand():
     bbox = np.array([[-5.0, 10, 20, 30], [600, 400, 100, 100], [10, 10, 0.5, 50], [700, 10, 5, 5]])
     cleaned = clean_bbox(bbox, np.array([[480, 640]] * 4))
-    # x1 = 0, x2 = min(639, 0 + 19); clipped at the far corner; a side under 1 px vanishes; wholly outside is negative
+    # x1 = 0, x2 = min(639, 0 + 19); clipped at the far corner; a side under 1 px; wholly outside
     assert cleaned[:2].tolist() == [[0, 10, 19, 29], [600, 400, 39, 79]]
     assert cleaned[2, 2] == 0
     assert cleaned[3, 2] < 0
@@ -38,9 +38,8 @@ def test_crop_equals_simple_baselines_three_point_map(rotation, input_size):
 
 
 def test_crop_at_left_edge_centre_and_right_edge():
-    center, crop_size = bbox_to_crop(
-        BOXES[:1], INPUT_SIZE
-    )  # box 50 x 120, grown to 90 x 120, times 1.25
+    # box 50 x 120, grown to 90 x 120, times 1.25
+    center, crop_size = bbox_to_crop(BOXES[:1], INPUT_SIZE)
     assert crop_size.tolist() == [[150, 112.5]]
     left, right = center[0, 0] - 112.5 / 2, center[0, 0] + 112.5 / 2
     points = np.array([[left, 80.0], [center[0, 0], 80.0], [right, 80.0]])
@@ -75,29 +74,26 @@ def test_mirror_one_by_one():
 
 
 def test_warped_pixel_lands_where_its_point_does():
-    """A bright dot in the image appears in the crop at the mapped point: OpenCV's convention is ours."""
+    """A bright dot of the image is at the mapped point of the crop: OpenCV's convention is ours."""
     image = np.zeros((200, 300, 3), np.uint8)
     image[90, 140] = 255
     center, crop_size = bbox_to_crop(np.array([[110.0, 60, 48, 64]]), INPUT_SIZE)
     for rotation, mirror in [(0, False), (20, True)]:
         matrix = crop_matrix(center, crop_size, INPUT_SIZE, rotation, mirror)[0]
-        crop = cv2.warpAffine(image, matrix, INPUT_SIZE[::-1], flags=cv2.INTER_LINEAR)[
-            ..., 0
-        ].astype(float)
+        crop = cv2.warpAffine(image, matrix, INPUT_SIZE[::-1], flags=cv2.INTER_LINEAR)
+        crop = crop[..., 0].astype(float)
         rows, columns = np.mgrid[: INPUT_SIZE[0], : INPUT_SIZE[1]]
         middle = [(columns * crop).sum() / crop.sum(), (rows * crop).sum() / crop.sum()]
-        np.testing.assert_allclose(
-            middle, apply_affine(matrix, np.array([[140.0, 90]]))[0], atol=0.05
-        )
+        expected = apply_affine(matrix, np.array([[140.0, 90]]))[0]
+        np.testing.assert_allclose(middle, expected, atol=0.05)
 
 
 def test_inverse():
     center, crop_size = bbox_to_crop(BOXES, INPUT_SIZE)
     matrix = crop_matrix(center, crop_size, INPUT_SIZE, 33.0, True)
     points = np.random.default_rng(1).uniform(-50, 400, (3, 17, 2))
-    np.testing.assert_allclose(
-        apply_affine(invert_affine(matrix), apply_affine(matrix, points)), points, atol=1e-9
-    )
+    back = apply_affine(invert_affine(matrix), apply_affine(matrix, points))
+    np.testing.assert_allclose(back, points, atol=1e-9)
 
 
 @pytest.mark.parametrize("matrix", [np.zeros((2, 3)), np.full((2, 3), np.nan)])

@@ -22,8 +22,9 @@ def test_targets_equal_patches_drawn_one_by_one(size, sigma):
     # edges: first and last pixel, just in and just out of reach of the patch on all four sides
     reach = 12 * sigma
     keypoints[0, :9] = [
-        [0, 0], [4 * width - 1, 4 * height - 1], [-reach, 40], [-reach - 4, 40], [4 * (width - 1) + reach, 40],
-        [4 * width + reach, 40], [40, -reach - 4], [40, 4 * height + reach], [4 * width - 2.01, 1.99],
+        [0, 0], [4 * width - 1, 4 * height - 1], [4 * width - 2.01, 1.99],
+        [-reach, 40], [-reach - 4, 40], [4 * (width - 1) + reach, 40], [4 * width + reach, 40],
+        [40, -reach - 4], [40, 4 * height + reach],
     ]  # fmt: skip
     labelled = rng.random((3, 17)) > 0.2
     labelled[0] = True
@@ -61,9 +62,8 @@ def test_flip_swaps_left_and_right_and_keeps_column_0():
     maps = torch.arange(17.0)[None, :, None, None] + torch.linspace(0, 0.9, 6)
     back = flip_back(maps.expand(1, 17, 4, 6), FLIP)
     left_wrist, right_wrist = 9, 10
-    assert back[0, left_wrist, 0].tolist() == pytest.approx(
-        [10.9, 10.9, 10.72, 10.54, 10.36, 10.18]
-    )
+    expected = [10.9, 10.9, 10.72, 10.54, 10.36, 10.18]
+    assert back[0, left_wrist, 0].tolist() == pytest.approx(expected)
     assert back[0, right_wrist, 0, 0] == pytest.approx(9.9)
     assert back[0, 0, 0, 0] == pytest.approx(0.9)
 

@@ -1,4 +1,4 @@
-"""The house's rule: imports point downward only, and heavy libraries appear only where they are used."""
+"""The house's rule: imports point downward, and heavy libraries appear only where they are used."""
 
 import ast
 import subprocess
@@ -16,10 +16,26 @@ GROUPS = {
     "points": ("skeleton", "geometry", "heatmap"),
     "config": ("config", "config_schema", "strict_yaml"),
     "level 1": ("models", "losses", "optimization"),
-    "level 2": ("data", "inference", "checkpoint", "distributed", "visualize", "run_log", "evaluation.oks"),
+    "level 2": (
+        "data",
+        "inference",
+        "checkpoint",
+        "distributed",
+        "visualize",
+        "run_log",
+        "evaluation.oks",
+    ),
     "level 3": ("trainer", "predictor", "evaluation", "cli"),
 }
-LEVEL = {"errors": -1, "blocks": 0, "points": 0, "config": 0, "level 1": 1, "level 2": 2, "level 3": 3}
+LEVEL = {
+    "errors": -1,
+    "blocks": 0,
+    "points": 0,
+    "config": 0,
+    "level 1": 1,
+    "level 2": 2,
+    "level 3": 3,
+}
 HEAVY = {"cv2", "albumentations", "pycocotools", "tensorboard", "torchvision"}
 MAY_USE = {
     "cv2": ("data.", "visualize", "predictor"),
@@ -29,6 +45,7 @@ MAY_USE = {
     "torchvision": ("models.encoder", "models.weights"),
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
+MODULES = [file for file in FILES if file != PACKAGE / "__init__.py"]
 
 
 def module_name(path):
@@ -50,7 +67,10 @@ def imports(path):
                 yield alias.name
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            yield from ([f"keypoint.{a.name}" for a in node.names] if node.module == "keypoint" else [node.module])
+            if node.module == "keypoint":
+                yield from (f"keypoint.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
 
 
 def group_of(name):
@@ -64,7 +84,7 @@ def group_of(name):
     return max(found)[1]
 
 
-@pytest.mark.parametrize("path", [f for f in FILES if f != PACKAGE / "__init__.py"], ids=module_name)
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
 def test_imports_point_downward(path):
     importer = module_name(path)
     for name in imports(path):
@@ -74,9 +94,10 @@ def test_imports_point_downward(path):
         ours, theirs = group_of(importer), group_of(imported)
         inside = ours == theirs and (ours != "level 2" or same_room(importer, imported))
         below = LEVEL[theirs] < LEVEL[ours]
-        assert inside or below, f"keypoint.{importer} ({ours}) imports keypoint.{imported} ({theirs})"
+        step = f"keypoint.{importer} ({ours}) imports keypoint.{imported} ({theirs})"
+        assert inside or below, step
         if theirs == "config" and ours != "config":
-            assert importer == "checkpoint", f"keypoint.{importer} imports the config; classes take plain arguments"
+            assert importer == "checkpoint", f"{step}; classes take plain arguments"
         if ours == "blocks":
             assert theirs == "blocks", "blocks import torch and nothing of ours"
 
@@ -90,17 +111,17 @@ def same_room(importer, imported):
 def test_heavy_libraries_appear_where_they_are_used(path):
     importer = module_name(path)
     for name in imports(path):
-        library = name.split(".")[0] if not name.startswith("torch.utils.tensorboard") else "tensorboard"
+        library = name.removeprefix("torch.utils.").split(".")[0]
         if library in HEAVY:
-            assert any(importer == p or (p.endswith(".") and importer.startswith(p)) for p in MAY_USE[library]), (
-                f"keypoint.{importer} imports {library}"
-            )
+            folders = tuple(place for place in MAY_USE[library] if place.endswith("."))
+            allowed = importer in MAY_USE[library] or importer.startswith(folders)
+            assert allowed, f"keypoint.{importer} imports {library}"
 
 
 def loaded_by(statement):
-    program = f"import sys; {statement}; print(' '.join(sorted({{m.split('.')[0] for m in sys.modules}})))"
-    out = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
-    return set(out.stdout.split())
+    program = f"import sys; {statement}; print(*{{m.split('.')[0] for m in sys.modules}})"
+    command = [sys.executable, "-c", program]
+    return set(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
 
 
 def test_blocks_load_torch_and_nothing_heavy():

@@ -19,9 +19,8 @@ def test_equals_a_loop_with_fractional_weights():
             for y in range(4):
                 for x in range(5):
                     total += float(weight[b, k] * (predicted[b, k, y, x] - target[b, k, y, x])) ** 2
-    torch.testing.assert_close(
-        heatmap_loss(predicted, target, weight).item(), 0.5 * total / 120, rtol=1e-5, atol=0
-    )
+    loss = heatmap_loss(predicted, target, weight).item()
+    torch.testing.assert_close(loss, 0.5 * total / 120, rtol=1e-5, atol=0)
 
 
 def test_nothing_labelled_gives_zero_and_a_finite_gradient():
@@ -36,6 +35,5 @@ def test_bf16_prediction_is_summed_in_float32():
     predicted = torch.full((1, 1, 64, 48), 0.01, dtype=torch.bfloat16)
     loss = heatmap_loss(predicted, torch.zeros(1, 1, 64, 48), torch.ones(1, 1))
     assert loss.dtype == torch.float32
-    torch.testing.assert_close(
-        loss.item(), 0.5 * float(predicted[0, 0, 0, 0]) ** 2, rtol=1e-6, atol=0
-    )
+    expected = 0.5 * float(predicted[0, 0, 0, 0]) ** 2
+    torch.testing.assert_close(loss.item(), expected, rtol=1e-6, atol=0)

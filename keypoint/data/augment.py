@@ -1,5 +1,4 @@
-"""Training augmentation: one affine warp from the image to the crop, then any pixel transforms the
-user adds.
+"""Training augmentation: one affine warp from image to crop, then the user's pixel transforms.
 
 Source: SimpleBaseline's `JointsDataset.__getitem__` (scale, rotation, flip, in this order, with
 its distributions), as a transform of albumentations. The flip is folded into the same warp, and
@@ -14,8 +13,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# Before the import: albumentations asks the package index for its newest version when it is
-# imported.
+# Before the import, at which albumentations asks the package index for its newest version.
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 
 import albumentations as A  # noqa: E402
@@ -42,10 +40,11 @@ def warp(
         out: Where to write it, (height, width, 3) uint8; a new array if None.
     """
     height, width = input_size
-    return cv2.warpAffine(image, matrix, (width, height), dst=out, flags=cv2.INTER_LINEAR)
+    crop = cv2.warpAffine(image, matrix, (width, height), dst=out, flags=cv2.INTER_LINEAR)
+    return np.asarray(crop, np.uint8)
 
 
-class PersonCrop(A.DualTransform):
+class PersonCrop(A.DualTransform):  # type: ignore[misc]  # albumentations has no types
     """The random affine crop of one person.
 
     Called with `image`, `keypoints` of K rows (x, y, visibility) in the image's frame and
@@ -54,8 +53,8 @@ class PersonCrop(A.DualTransform):
     Args:
         input_size: (height, width) of the crop.
         flip_indices: (K,) each keypoint's mirror image.
-        scale: The crop's size is multiplied by 1 + scale * N(0, 1), clipped to [1 - scale, 1 +
-            scale].
+        scale: The crop's size is multiplied by 1 + scale * N(0, 1), clipped at one sigma to
+            [1 - scale, 1 + scale].
         rotation: Degrees; rotation * N(0, 1), clipped to twice that on both sides.
         rotation_probability: How often the crop is rotated at all.
         flip_probability: How often it is mirrored.
@@ -92,18 +91,18 @@ class PersonCrop(A.DualTransform):
     def get_params_dependent_on_data(
         self, params: dict[str, Any], data: dict[str, Any]
     ) -> dict[str, Any]:
-        """Draw scale, rotation and flip from albumentations' own generator; four numbers whatever is used of them."""
+        """Draw scale, rotation and flip from albumentations' own generator.
+
+        Always four numbers, whatever is used of them.
+        """
         scale_draw, rotation_draw = self.random_generator.standard_normal(2)
         rotate, mirror = self.random_generator.random(2) < (
             self.rotation_probability,
             self.flip_probability,
         )
         factor = np.clip(1 + self.scale * scale_draw, 1 - self.scale, 1 + self.scale)
-        rotation = (
-            np.clip(self.rotation * rotation_draw, -2 * self.rotation, 2 * self.rotation)
-            if rotate
-            else 0.0
-        )
+        turn = np.clip(self.rotation * rotation_draw, -2 * self.rotation, 2 * self.rotation)
+        rotation = turn if rotate else 0.0
         center, crop_size = bbox_to_crop(np.asarray(data["bbox_xywh"])[None], self.input_size)
         matrix = crop_matrix(center, crop_size * factor, self.input_size, rotation, bool(mirror))
         return {"matrix": matrix[0], "mirror": bool(mirror)}
@@ -122,7 +121,7 @@ class PersonCrop(A.DualTransform):
         **params: Any,
     ) -> NDArray[np.float32]:
         """Move the keypoints by the same matrix; a mirrored left wrist is a right wrist."""
-        moved = keypoints.copy()
+        moved: NDArray[np.float32] = keypoints.copy()
         moved[:, :2] = apply_affine(matrix, keypoints[:, :2].astype(np.float64))
         return moved[self.flip_indices] if mirror else moved
 
@@ -142,8 +141,7 @@ class Augmentation:
     def __init__(self, crop: PersonCrop, transforms: Sequence[Mapping[str, Any]] = ()) -> None:
         self.pipeline = A.Compose(
             [crop, *(pixel_transform(entry) for entry in transforms)],
-            # Without remove_invisible=False keypoints outside the crop vanish and those behind
-            # them change places.
+            # With remove_invisible, keypoints outside the crop vanish and the others move up.
             keypoint_params=A.KeypointParams(format="xy", remove_invisible=False),
         )
 
@@ -165,8 +163,7 @@ class Augmentation:
             seed: Non-negative whole numbers, (seed, epoch, index): they alone decide what is drawn.
 
         Returns:
-            Crop (h, w, 3) uint8 RGB, keypoints (K, 2) in the crop's frame and their visibility
-            (K,).
+            Crop (h, w, 3) uint8 RGB, keypoints (K, 2) in its frame and their visibility (K,).
         """
         self.pipeline.set_random_seed(int(np.random.SeedSequence(tuple(seed)).generate_state(1)[0]))
         rows = np.concatenate([keypoints_image, visibility[:, None]], axis=1, dtype=np.float32)
@@ -176,8 +173,7 @@ class Augmentation:
 
 
 def pixel_transform(entry: Mapping[str, Any]) -> A.ImageOnlyTransform:
-    """An albumentations transform that changes colours or noise and leaves every pixel in its
-    place.
+    """An albumentations transform that changes colours or noise and moves no pixel.
 
     Raises:
         ConfigError: Unknown name or argument (albumentations itself only warns), or a transform of
@@ -188,12 +184,10 @@ def pixel_transform(entry: Mapping[str, Any]) -> A.ImageOnlyTransform:
     kind = getattr(A, str(name), None)
     if not inspect.isclass(kind) or not issubclass(kind, A.ImageOnlyTransform):
         raise ConfigError(
-            f"augment.transforms: {name!r} is no pixel transform of albumentations; "
-            "use one of its ImageOnlyTransforms, such as ColorJitter, GaussianBlur or ImageCompression"
+            f"augment.transforms: {name!r} is no pixel transform of albumentations; use one of "
+            "its ImageOnlyTransforms, such as ColorJitter, GaussianBlur or ImageCompression"
         )
-    known = [
-        argument for argument in inspect.signature(kind.__init__).parameters if argument != "self"
-    ]
+    known = [key for key in inspect.signature(kind.__init__).parameters if key != "self"]
     unknown = sorted(set(arguments) - set(known))
     if unknown:
         raise ConfigError(f"augment.transforms: {name} has no argument {unknown}; it takes {known}")

@@ -108,8 +108,7 @@ class TrainDataset(Dataset[TrainBatch]):
 
 
 class TrainSampler(Sampler[list[Key]]):
-    """Batches of keys for one process: a new order each epoch, equal numbers of batches on all
-    processes.
+    """Batches of keys for one process: a new order each epoch, as many batches on every process.
 
     The last persons of an epoch's order that fill no batch on every process are left out of that
     epoch (they change from epoch to epoch): a batch of one would break BatchNorm, and uneven
@@ -131,8 +130,9 @@ class TrainSampler(Sampler[list[Key]]):
         self.num_batches = num_persons // (batch_size * world_size)
         if self.num_batches == 0:
             raise ConfigError(
-                f"train.batch_size={batch_size} on {world_size} process(es) needs {batch_size * world_size} persons, "
-                f"the data set has {num_persons}; lower train.batch_size"
+                f"train.batch_size={batch_size} on {world_size} process(es) needs "
+                f"{batch_size * world_size} persons, the data set has {num_persons}; "
+                "lower train.batch_size"
             )
         self.num_persons, self.batch_size, self.seed = num_persons, batch_size, seed
         self.rank, self.world_size = rank, world_size
@@ -171,8 +171,9 @@ class EvaluationBatch:
 
 
 class EvaluationDataset(IterableDataset[EvaluationBatch]):
-    """Crops of all boxes, each once, image after image; the images are shared out to processes and
-    workers.
+    """Crops of all boxes, each once, image after image.
+
+    The images are shared out to processes and workers.
 
     Args:
         persons: The records, ground truth or detections.
@@ -213,7 +214,8 @@ class EvaluationDataset(IterableDataset[EvaluationBatch]):
         """
         worker = get_worker_info()
         spans = self.spans[worker.id :: worker.num_workers] if worker else self.spans
-        crops, index = self._empty_batch(), []
+        crops = self._empty_batch()
+        index: list[int] = []
         for row, first, last in spans:
             height, width = self.persons.images.image_size[row]
             image = read_image(self.persons.images.path(int(row)), (int(height), int(width)))
@@ -231,7 +233,7 @@ class EvaluationDataset(IterableDataset[EvaluationBatch]):
 
 
 class Loader:
-    """Iterates over batches made by worker processes, and tells their errors as if they had happened here."""
+    """Iterates over batches made by worker processes; their errors are told as if raised here."""
 
     def __init__(self, loader: DataLoader[Any]) -> None:
         self.loader = loader
@@ -272,8 +274,7 @@ def _loader(dataset: Dataset[Any], workers: int, pin_memory: bool, **arguments: 
         pin_memory=pin_memory,
         timeout=WORKER_TIMEOUT if workers else 0,
         worker_init_fn=_begin_worker,
-        # Its own generator: otherwise each new iterator draws from the global one, and a resumed
-        # run would differ.
+        # Otherwise each new iterator draws from the global generator: a resumed run would differ.
         generator=torch.Generator().manual_seed(0),
         **arguments,
     )
@@ -285,9 +286,8 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def _begin_worker(worker: int) -> None:
-    cv2.setNumThreads(
-        0
-    )  # the workers are the parallelism; OpenCV's threads on top of them only compete
+    # The workers are the parallelism; threads on top of them only compete.
+    cv2.setNumThreads(0)
     torch.set_num_threads(1)
     # A process group of its own: Ctrl-C and a `kill` of the group reach the main process alone,
     # which finishes its step and ends the workers. (Ignoring SIGTERM instead would keep torch from

@@ -1,5 +1,4 @@
-"""Person records from COCO-format annotations or from a detector's boxes, in flat arrays, with an
-account of every one.
+"""Person records from COCO annotations or a detector's boxes: flat arrays, and every one accounted.
 
 Source: SimpleBaseline's and HRNet's `lib/dataset/coco.py` decide which persons count; here nothing
 goes missing without being counted: total = used + skipped by reason. Flat arrays and not a list of
@@ -9,9 +8,7 @@ dicts, because each worker process would copy the list's pages by merely touchin
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.faults import is_whole_number, raise_faults
+from keypoint.data.faults import as_numbers, describe_numbers, is_whole_number, raise_faults
 from keypoint.data.json_file import read_json
 from keypoint.errors import DataError
 from keypoint.geometry import clean_bbox
@@ -49,7 +46,8 @@ class DataReport:
 
     def __str__(self) -> str:
         reasons = ", ".join(f"{count} {reason}" for reason, count in self.skipped.items()) or "none"
-        return f"{self.source}: {self.total} persons = {self.used} used + {self.total - self.used} skipped ({reasons})"
+        counts = f"{self.used} used + {self.total - self.used} skipped ({reasons})"
+        return f"{self.source}: {self.total} persons = {counts}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for `data_report.json`."""
@@ -118,8 +116,9 @@ class Persons:
 
 
 def load_persons(annotations: Path, image_root: Path, skeleton: Skeleton) -> Persons:
-    """Ground-truth persons: of the skeleton's category, no crowd, at least one labelled keypoint,
-    a box with area.
+    """Ground-truth persons of the skeleton's category.
+
+    A person counts if it is no crowd, has a labelled keypoint and a box with area.
 
     Args:
         annotations: COCO `person_keypoints_*.json` or one's own file of that form.
@@ -141,7 +140,7 @@ def load_persons(annotations: Path, image_root: Path, skeleton: Skeleton) -> Per
     for place, entry in enumerate(content["annotations"]):
         name = _name_annotation(entry, place)
         fault = _annotation_fault(
-            entry, row_of_id, known_categories, seen, category_id, 3 * skeleton.num_keypoints
+            entry, row_of_id, known_categories, seen, category_id, skeleton.num_keypoints
         )
         if fault:
             faults.append(f"{name}: {fault}")
@@ -160,15 +159,13 @@ def load_persons(annotations: Path, image_root: Path, skeleton: Skeleton) -> Per
     raise_faults(str(annotations), faults)
 
     image_index = np.array(rows, dtype=np.int64)
-    bbox = clean_bbox(
-        np.array(boxes, dtype=np.float64).reshape(-1, 4), images.image_size[image_index]
-    )
+    bbox = np.array(boxes, dtype=np.float64).reshape(-1, 4)
+    bbox = clean_bbox(bbox, images.image_size[image_index])
     usable = (bbox[:, 2] > 0) & (bbox[:, 3] > 0)
     if not usable.all():
         skipped["with a bbox without area inside its image"] = int((~usable).sum())
-    report = DataReport(
-        str(annotations), len(content["annotations"]), int(usable.sum()), dict(skipped)
-    )
+    total, used = len(content["annotations"]), int(usable.sum())
+    report = DataReport(str(annotations), total, used, dict(skipped))
     if report.used == 0:
         raise DataError(f"{report}; there is no usable person to train or test on")
     triples = np.array(keypoints, dtype=np.float32).reshape(-1, skeleton.num_keypoints, 3)[usable]
@@ -265,7 +262,8 @@ def find_split(root: Path, annotations: str, images: str | None, split: str) -> 
     file = root / annotations
     if not file.is_file():
         raise DataError(
-            f"{file}: no such annotation file; set data.root to the folder that holds it (README: get COCO)"
+            f"{file}: no such annotation file; "
+            "set data.root to the folder that holds it (README: get COCO)"
         )
     places = [root / images] if images else [root / split, root / "images" / split]
     for place in places:
@@ -274,7 +272,8 @@ def find_split(root: Path, annotations: str, images: str | None, split: str) -> 
     looked = " and ".join(map(str, places))
     key = f"data.{split.removesuffix('2017')}_images"
     raise DataError(
-        f"no folder of {split} images: looked for {looked}; set data.root, or name the folder in {key}"
+        f"no folder of {split} images: looked for {looked}; "
+        f"set data.root, or name the folder in {key}"
     )
 
 
@@ -297,24 +296,24 @@ def _read_dataset(path: Path) -> dict[str, Any]:
 
 
 def _keypoint_category(content: dict[str, Any], skeleton: Skeleton, path: Path) -> int:
-    """Id of the category that has keypoints (or is named person), with the skeleton's names in its order."""
+    """Id of the category that has keypoints, the skeleton's in its order, or is named person."""
     categories = content["categories"]
-    candidates = [c for c in categories if c.get("keypoints")] or [
-        c for c in categories if c.get("name") == "person"
-    ]
+    candidates = [c for c in categories if c.get("keypoints")]
+    candidates = candidates or [c for c in categories if c.get("name") == "person"]
     if len(candidates) != 1 or not is_whole_number(candidates[0].get("id")):
         names = [c.get("name") for c in categories]
         raise DataError(
-            f"{path}: categories {names} have {len(candidates)} with 'keypoints' or named person; give one"
+            f"{path}: categories {names} have {len(candidates)} with 'keypoints' or named person; "
+            "give one"
         )
     names = candidates[0].get("keypoints")
     if names is not None and list(names) != list(skeleton.keypoints):
-        different = [
-            f"{a} for {b}" for a, b in zip(names, skeleton.keypoints, strict=False) if a != b
-        ][:3]
+        couples = zip(names, skeleton.keypoints, strict=False)
+        different = [f"{a} for {b}" for a, b in couples if a != b]
         raise DataError(
-            f"{path}: the category's {len(names)} keypoint names do not match the {skeleton.num_keypoints} of skeleton "
-            f"{skeleton.name} in order ({'; '.join(different) or 'another number'}); choose the right data.skeleton"
+            f"{path}: the category's {len(names)} keypoint names do not match the "
+            f"{skeleton.num_keypoints} of skeleton {skeleton.name} in order "
+            f"({'; '.join(different[:3]) or 'another number'}); choose the right data.skeleton"
         )
     return int(candidates[0]["id"])
 
@@ -331,12 +330,9 @@ def _read_images(content: dict[str, Any], root: Path, path: Path) -> tuple[Image
             faults.append(f"{name}: duplicate, ids are unique")
         else:
             row_of_id[key] = place
-        if not all(
-            is_whole_number(entry.get(side)) and entry[side] > 0 for side in ("width", "height")
-        ):
-            faults.append(
-                f"{name}: width={entry.get('width')!r} height={entry.get('height')!r}; give its size in pixels"
-            )
+        width, height = entry.get("width"), entry.get("height")
+        if not all(is_whole_number(side) and side > 0 for side in (width, height)):
+            faults.append(f"{name}: width={width!r} height={height!r}; give its size in pixels")
         if not isinstance(file_name, str) or not file_name:
             faults.append(f"{name}: file_name={file_name!r}; give the file's name")
         elif "\0" in file_name:
@@ -347,13 +343,12 @@ def _read_images(content: dict[str, Any], root: Path, path: Path) -> tuple[Image
             )
     raise_faults(str(path), faults)
     entries = content["images"]
+    sizes = [(entry["height"], entry["width"]) for entry in entries]
     images = Images(
         root=root,
         ids=np.array([entry["id"] for entry in entries], dtype=np.int64),
         file_names=np.array([entry["file_name"] for entry in entries]),
-        image_size=np.array(
-            [(entry["height"], entry["width"]) for entry in entries], dtype=np.int64
-        ),
+        image_size=np.array(sizes, dtype=np.int64),
     )
     return images, row_of_id
 
@@ -370,7 +365,7 @@ def _annotation_fault(
     known_categories: set[Any],
     seen: set[int],
     category_id: int,
-    length: int,
+    num_keypoints: int,
 ) -> str | None:
     """The first thing wrong with an annotation, or None. `seen` collects the ids."""
     key = entry.get("id")
@@ -385,50 +380,46 @@ def _annotation_fault(
         return f"category_id {entry.get('category_id')!r} is not among the categories"
     if entry["category_id"] != category_id or entry.get("iscrowd", 0):
         return None
-    keypoints = entry.get("keypoints")
-    if not isinstance(keypoints, list) or len(keypoints) != length or not _are_numbers(keypoints):
-        given = f"{len(keypoints)} entries" if isinstance(keypoints, list) else f"{keypoints!r}"
-        return f"keypoints has {given}; give {length} numbers, x, y, visibility for each of {length // 3} keypoints"
-    if not _are_finite(keypoints):
+    given, length = entry.get("keypoints"), 3 * num_keypoints
+    keypoints = as_numbers(given)
+    if keypoints is None or len(keypoints) != length:
+        meaning = f"x, y, visibility for each of {num_keypoints} keypoints"
+        return describe_numbers("keypoints", given, keypoints, length, meaning)
+    if not np.isfinite(keypoints).all():
         return "keypoints has nan or inf; coordinates must be finite"
-    flags = [flag for flag in keypoints[2::3] if flag not in (0, 1, 2)]
-    if flags:
-        return f"visibility v={flags[0]}; flags are 0 (unlabelled), 1 (occluded) or 2 (visible)"
-    bbox = entry.get("bbox")
-    if not any(keypoints[2::3]):
+    flags = keypoints[2::3].tolist()
+    odd = [flag for flag in flags if flag not in (0, 1, 2)]
+    if odd:
+        return f"visibility v={odd[0]:g}; flags are 0 (unlabelled), 1 (occluded) or 2 (visible)"
+    if not any(flags):
         return None  # skipped whatever its box is
-    return _bbox_fault(bbox) or (
-        "bbox has a negative width or height" if min(bbox[2:]) < 0 else None
-    )  # type: ignore[index]
+    fault = _bbox_fault(entry.get("bbox"))
+    if fault is None and min(entry["bbox"][2:]) < 0:
+        return "bbox has a negative width or height"
+    return fault
 
 
 def _box_fault(entry: Any, row_of_id: dict[int, int]) -> str | None:
     """The first thing wrong with a detector's box, or None."""
     if not isinstance(entry, dict):
-        return f"is a {type(entry).__name__}; give an object with image_id, category_id, bbox and score"
+        kind = type(entry).__name__
+        return f"is a {kind}; give an object with image_id, category_id, bbox and score"
     image_id = entry.get("image_id")
     if not is_whole_number(image_id) or image_id not in row_of_id:
-        return f"image_id {image_id!r} is not an id of the annotation file's images; use the boxes of this split"
+        return f"image_id {image_id!r} is not in the annotation file; use the boxes of this split"
     if not is_whole_number(entry.get("category_id")):
         return f"category_id {entry.get('category_id')!r} (image {image_id}) must be a whole number"
-    score = entry.get("score")
-    if not _are_numbers([score]) or not _are_finite([score]):
-        return f"score {score!r} (image {image_id}) must be a finite number"
+    score = as_numbers([entry.get("score")])
+    if score is None or not np.isfinite(score).all():
+        return f"score {entry.get('score')!r} (image {image_id}) must be a finite number"
     fault = _bbox_fault(entry.get("bbox"))
     return f"{fault} (image {image_id})" if fault else None
 
 
-def _bbox_fault(bbox: Any) -> str | None:
-    if not isinstance(bbox, list) or len(bbox) != 4 or not _are_numbers(bbox):
-        return f"bbox {bbox!r} must be four numbers [x, y, width, height]"
-    if not _are_finite(bbox):
-        return f"bbox {bbox!r} has nan or inf; it must be finite"
+def _bbox_fault(given: Any) -> str | None:
+    bbox = as_numbers(given)
+    if bbox is None or len(bbox) != 4:
+        return describe_numbers("bbox", given, bbox, 4, "x, y, width, height")
+    if not np.isfinite(bbox).all():
+        return f"bbox {given} has nan or inf; it must be finite"
     return None
-
-
-def _are_numbers(values: Iterable[Any]) -> bool:
-    return all(type(value) in (int, float) for value in values)
-
-
-def _are_finite(values: Iterable[float]) -> bool:
-    return all(math.isfinite(value) for value in values)

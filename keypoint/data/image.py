@@ -1,5 +1,4 @@
-"""Read one image from disk as RGB, in the frame its annotations count in. The only place that
-decodes images.
+"""Read one image from disk as RGB, in its annotations' frame. The only place that decodes images.
 
 OpenCV decodes: torchvision's PNG decoder ends the process on damaged files, and Pillow is slower.
 OpenCV returns grey pixels for a JPEG that breaks off, without an error, so the end marker is
@@ -19,8 +18,7 @@ from keypoint.errors import DataError
 SIGNATURES = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"BM": "BMP", b"RIFF": "WebP"}
 JPEG_END = b"\xff\xd9"
 JPEG_TAIL = 4096  # bytes searched for the end marker: some cameras append a little after it
-# Stored pixel order: COCO's annotations do not know the EXIF orientation, and plain cv2.imread
-# turns by it.
+# As stored: COCO's annotations do not know the EXIF orientation, by which cv2.imread would turn.
 FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 
 
@@ -43,9 +41,8 @@ def read_image(path: Path, image_size: tuple[int, int] | None = None) -> NDArray
         raise DataError(
             f"{path}: cannot be read ({error.strerror}); check data.root and the image folder"
         ) from None
-    form = next(
-        (name for signature, name in SIGNATURES.items() if content.startswith(signature)), None
-    )
+    forms = [name for signature, name in SIGNATURES.items() if content.startswith(signature)]
+    form = forms[0] if forms else None
     if form is None:
         raise DataError(
             f"{path}: not a JPEG, PNG, BMP or WebP image ({len(content)} bytes); use another copy"
@@ -62,7 +59,8 @@ def read_image(path: Path, image_size: tuple[int, int] | None = None) -> NDArray
         raise DataError(f"{path}: damaged {form} image, cannot be decoded; use another copy")
     if image_size is not None and image.shape[:2] != tuple(image_size):
         raise DataError(
-            f"{path}: image is {image.shape[1]} x {image.shape[0]} (width x height), its annotations say "
-            f"{image_size[1]} x {image_size[0]}; keypoints would be off: use the original image"
+            f"{path}: image is {image.shape[1]} x {image.shape[0]} (width x height), "
+            f"its annotations say {image_size[1]} x {image_size[0]}; "
+            "keypoints would be off: use the original image"
         )
-    return image
+    return np.asarray(image, np.uint8)

@@ -67,7 +67,7 @@ def write_demo_set(
     val_images: int = 150,
     image_size: tuple[int, int] = (288, 384),
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> None:
     """Write ``annotations/person_keypoints_{train,val}2017.json`` and the JPEG files they list.
 
@@ -80,7 +80,7 @@ def write_demo_set(
         val_images: Number of images in ``val2017/``; none of them is in ``train2017/``.
         image_size: (height, width), each at least 64.
         seed: 0 or more.
-        progress: Called as ``progress(done, total)`` after each image.
+        progress: Called as ``progress(1)`` after each image, as a progress bar's ``update`` is.
 
     Raises:
         DataError: The folder holds something else.
@@ -98,7 +98,7 @@ def write_demo_set(
     settings = {**counts, "image_size": list(image_size), "seed": seed}
     (folder / MARKER).write_text(json.dumps(settings) + "\n", encoding="utf-8")
 
-    done, contents = 0, {}
+    contents = {}
     for split_index, split in enumerate(SPLITS):
         images, annotations = [], []
         for index in range(counts[split]):
@@ -115,9 +115,8 @@ def write_demo_set(
                 _to_json(person, image_id, image_id * MAX_PERSONS + n)
                 for n, person in enumerate(persons)
             ]
-            done += 1
             if progress is not None:
-                progress(done, sum(counts.values()))
+                progress(1)
         contents[split] = {**_header(seed), "images": images, "annotations": annotations}
     for split, content in contents.items():
         path = folder / "annotations" / f"person_keypoints_{split}.json"

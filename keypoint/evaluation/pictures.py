@@ -14,8 +14,7 @@ from keypoint.visualize import Image, draw_keypoints, picture_sheet
 def truth_beside_prediction(
     persons: Persons, predictions: Predictions, skeleton: Skeleton, number: int
 ) -> Image:
-    """A sheet of images evenly taken from the set: ground truth on the left, prediction on the
-    right of each pair.
+    """A sheet of images taken evenly from the set, ground truth to the left of each prediction.
 
     Args:
         persons: The evaluated records; without ground-truth keypoints the left picture is bare.
@@ -24,20 +23,15 @@ def truth_beside_prediction(
         number: Images to show; all if there are fewer.
     """
     rows = np.unique(persons.image_index)
-    chosen = rows[
-        np.unique(np.linspace(0, len(rows) - 1, min(number, len(rows))).round().astype(int))
-    ]
+    chosen = np.linspace(0, len(rows) - 1, min(number, len(rows))).round().astype(int)
     pictures, titles = [], []
-    for row in chosen:
+    for row in rows[np.unique(chosen)]:
         image = read_image(persons.images.path(int(row)))
         truth = persons.image_index == row
         found = persons.image_index[predictions.index] == row
         labelled = (persons.visibility[truth] > 0).astype(float)
         pictures.append(draw_keypoints(image, persons.keypoints_image[truth], labelled, skeleton))
-        pictures.append(
-            draw_keypoints(
-                image, predictions.keypoints_image[found], predictions.scores[found], skeleton
-            )
-        )
+        points, scores = predictions.keypoints_image[found], predictions.scores[found]
+        pictures.append(draw_keypoints(image, points, scores, skeleton))
         titles += [f"{persons.images.file_names[row]}: truth", "prediction"]
     return picture_sheet(pictures, titles, columns=4, cell_size=(300, 330))

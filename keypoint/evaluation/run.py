@@ -1,4 +1,4 @@
-"""Evaluate a network on person records: predict, rescore, OKS-NMS, COCOeval; alone or shared out to many processes."""
+"""Evaluate a network on person records: predict, rescore, OKS-NMS, COCOeval; on any processes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from keypoint.evaluation.coco import ResultCounts, evaluate_coco, make_results
 from numpy.typing import NDArray
 
 from keypoint import distributed
 from keypoint.data.batches import EvaluationBatch, EvaluationDataset, evaluation_loader
 from keypoint.data.coco import Persons
 from keypoint.errors import NumericsError
+from keypoint.evaluation.coco import ResultCounts, evaluate_coco, make_results
 from keypoint.geometry import bbox_to_crop, heatmap_to_image
 from keypoint.heatmap import decode
 from keypoint.inference import predict_heatmaps
@@ -85,9 +85,10 @@ def predict_persons(
     bad = ~np.isfinite(peaks).all(axis=1)
     if bad.any():
         ids = np.unique(persons.image_ids[rows[bad]])
+        more = " .." if len(ids) > 5 else ""
         raise NumericsError(
             f"heatmaps of {int(bad.sum())} persons are nan or inf, on image ids {ids[:5].tolist()}"
-            f"{' ..' if len(ids) > 5 else ''}; the weights are broken: train again with a lower train.lr or without fp16"
+            f"{more}; the weights are broken: train again with a lower train.lr or without fp16"
         )
     center, crop_size = bbox_to_crop(persons.bbox_xywh[rows], model.input_size)
     points = np.concatenate([*keypoints, np.zeros((0, num_keypoints, 2))]).astype(np.float64)
@@ -156,9 +157,8 @@ def evaluate_model(
         world_size=distributed.world_size(),
     )
     loader = evaluation_loader(dataset, workers, pin_memory=model.pixel_mean.device.type == "cuda")
-    with progress(
-        dataset.num_persons(), "evaluate", "person", enabled=distributed.is_main()
-    ) as bar:
+    is_main = distributed.is_main()
+    with progress(dataset.num_persons(), "evaluate", "person", enabled=is_main) as bar:
 
         def counted() -> Any:
             for batch in loader:
@@ -174,7 +174,7 @@ def evaluate_model(
         )
     evaluation = None
     shares = distributed.gather(mine)
-    if distributed.is_main():
+    if is_main:
         everyone = _merge(shares, len(persons))
         _, crop_size = bbox_to_crop(persons.bbox_xywh[everyone.index], model.input_size)
         results, counts = make_results(
@@ -198,7 +198,7 @@ def evaluate_model(
 
 
 def _merge(shares: list[Predictions], num_persons: int) -> Predictions:
-    """All predictions in the order of the records; each record exactly once, whatever the processes did."""
+    """All predictions in the order of the records, each record exactly once."""
     index = np.concatenate([share.index for share in shares])
     order = np.argsort(index, kind="stable")
     assert np.array_equal(index[order], np.arange(num_persons)), (

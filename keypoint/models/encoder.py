@@ -1,8 +1,7 @@
-"""ResNet encoders, torchvision's own. Source: He et al. 2016; torchvision.models.resnet (stride in
-the 3x3, "V1.5").
+"""ResNet encoders, torchvision's own.
 
-SimpleBaseline's and HRNet's pose_resnet have the stride in the 3x3 convolution too, so the weights
-fit each other.
+Source: He et al. 2016; torchvision.models.resnet (stride in the 3x3 convolution, "V1.5").
+SimpleBaseline's and HRNet's pose_resnet have the stride there too, so the weights fit each other.
 """
 
 from __future__ import annotations
@@ -13,9 +12,7 @@ from torch import nn
 from keypoint.errors import ConfigError
 
 ENCODERS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
-# What SimpleBaseline and the SRL paper started from: torchvision's first ImageNet weights, the
-# "V1" of its weights API.
-IMAGENET_WEIGHTS = "IMAGENET1K_V1"
+IMAGENET_WEIGHTS = "IMAGENET1K_V1"  # what SimpleBaseline and the SRL paper started from
 STAGES = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
 
 

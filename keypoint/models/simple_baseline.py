@@ -1,5 +1,6 @@
-"""SimpleBaseline with blocks: ResNet encoder -> (deconvolution -> BN -> ReLU [-> block]) x 3 ->
-1x1 head.
+"""SimpleBaseline with blocks.
+
+    ResNet encoder -> (deconvolution -> BN -> ReLU [-> block]) x 3 -> 1x1 head
 
 Source: Xiao, Wu, Wei 2018 (network, initialisation, parameter names of its released files); SRL
 paper, Fig. 4 (blocks right after each deconvolution's BN and ReLU). Letters: B batch, K keypoints,
@@ -60,6 +61,11 @@ class SimpleBaseline(nn.Module):
         ConfigError: Encoder, size, site, block or option that does not exist or does not fit.
     """
 
+    # Added by name in the constructor.
+    conv1: nn.Module
+    bn1: nn.Module
+    relu: nn.Module
+    maxpool: nn.Module
     pixel_mean: Tensor
     pixel_std: Tensor
 
@@ -77,7 +83,8 @@ class SimpleBaseline(nn.Module):
         super().__init__()
         if len(input_size) != 2 or any(side <= 0 or side % 32 for side in input_size):
             raise ConfigError(
-                f"input_size={list(input_size)} must be (height, width), both positive multiples of 32"
+                f"input_size={list(input_size)} must be (height, width), "
+                "both positive multiples of 32"
             )
         if color_order not in ("rgb", "bgr"):
             raise ConfigError(f"color_order={color_order!r} must be 'rgb' or 'bgr'")
@@ -95,23 +102,24 @@ class SimpleBaseline(nn.Module):
         layers: list[nn.Module] = []
         in_channels = channels_of_site["layer4"]
         for _ in DECONV_SITES:
-            deconv = nn.ConvTranspose2d(
-                in_channels, DECONV_CHANNELS, 4, stride=2, padding=1, bias=False
-            )
-            layers += [deconv, nn.BatchNorm2d(DECONV_CHANNELS), nn.ReLU(inplace=True)]
-            in_channels = DECONV_CHANNELS
+            out_channels = DECONV_CHANNELS
+            deconv = nn.ConvTranspose2d(in_channels, out_channels, 4, 2, padding=1, bias=False)
+            layers += [deconv, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True)]
+            in_channels = out_channels
         self.deconv_layers = nn.Sequential(*layers)
         self.final_layer = nn.Conv2d(DECONV_CHANNELS, num_keypoints, 1)
         self.blocks = build_blocks(blocks, channels_of_site, self.input_size)
 
-        # Not in the state dict, so that files of other toolkits load by name; our checkpoints
-        # store them beside it.
+        # Not in the state dict, so that other toolkits' files load; checkpoints store them beside.
         self.register_buffer("pixel_mean", torch.tensor(mean) * 255, persistent=False)
         self.register_buffer("pixel_std", torch.tensor(std) * 255, persistent=False)
         self.reset_decoder()
 
     def reset_decoder(self) -> None:
-        """Deconvolutions and head N(0, 0.001), head bias 0, BN 1 and 0: the reference's, which its learning rate needs."""
+        """Deconvolutions and head N(0, 0.001), head bias 0, BN 1 and 0.
+
+        So does the reference, and its learning rate needs it.
+        """
         for module in (*self.deconv_layers, self.final_layer):
             if isinstance(module, (nn.ConvTranspose2d, nn.Conv2d)):
                 nn.init.normal_(module.weight, std=0.001)
@@ -124,19 +132,22 @@ class SimpleBaseline(nn.Module):
         The result lies in channels_last memory, as the crops did; nothing is copied before the
         arithmetic.
         """
-        images = (crops.permute(0, 3, 1, 2) - self.pixel_mean[:, None, None]) / self.pixel_std[
-            :, None, None
-        ]
+        mean, std = self.pixel_mean[:, None, None], self.pixel_std[:, None, None]  # 3 1 1
+        images = (crops.permute(0, 3, 1, 2) - mean) / std  # B 3 H W
         return images.flip(1) if self.color_order == "bgr" else images
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images (B, 3, H, W) to heatmaps (B, K, H/4, W/4), any real value, about 1 at a sure keypoint."""
+        """Normalised images (B, 3, H, W) to heatmaps (B, K, H/4, W/4).
+
+        Their values are any real numbers, about 1 at a sure keypoint.
+        """
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))  # B 64 H/4 W/4
         for site in ("layer1", "layer2", "layer3", "layer4"):
             x = self._block_at(site, getattr(self, site)(x))
         for i, site in enumerate(DECONV_SITES):
             x = self._block_at(site, self.deconv_layers[3 * i : 3 * i + 3](x))
-        return self.final_layer(x)  # B K H/4 W/4
+        heatmaps: Tensor = self.final_layer(x)  # B K H/4 W/4
+        return heatmaps
 
     def _block_at(self, site: str, x: Tensor) -> Tensor:
         return self.blocks[site](x) if site in self.blocks else x
@@ -155,11 +166,10 @@ def build_blocks(
     """
     if blocks is None:
         return nn.ModuleDict()
-    plan: Mapping[str, Any] = (
-        dict.fromkeys(DECONV_SITES, blocks) if isinstance(blocks, str) else blocks
-    )
+    if isinstance(blocks, str):
+        blocks = dict.fromkeys(DECONV_SITES, blocks)
     built = nn.ModuleDict()
-    for site, choice in plan.items():
+    for site, choice in blocks.items():
         if site not in STRIDE_OF_SITE:
             raise ConfigError(f"blocks names the site {site!r}; sites are {list(SITES)}")
         options = {"type": choice} if isinstance(choice, str) else dict(choice)

@@ -28,8 +28,7 @@ ENCODER_PREFIXES = tuple(f"{stage}." for stage in STAGES)
 
 
 def load_imagenet_encoder(model: nn.Module, encoder: str) -> None:
-    """Fill the encoder with torchvision's ImageNet weights (downloaded to torch's cache at the
-    first use).
+    """Fill the encoder with torchvision's ImageNet weights, downloaded at the first use.
 
     Raises:
         CheckpointError: The download failed; the text says where a copy can be put by hand.
@@ -41,7 +40,8 @@ def load_imagenet_encoder(model: nn.Module, encoder: str) -> None:
     except (OSError, RuntimeError) as error:
         raise CheckpointError(
             f"{weights.url}: ImageNet weights of {encoder} could not be downloaded ({error}); "
-            f"put the file at {cache}, give model.weights=FILE, or train from scratch with model.weights=none"
+            f"put the file at {cache}, give model.weights=FILE, "
+            "or train from scratch with model.weights=none"
         ) from None
     load_state(model, state, source=str(cache))
 
@@ -63,9 +63,8 @@ def read_file(path: Path) -> Any:
             or holding objects.
     """
     if not path.is_file():
-        raise CheckpointError(
-            f"{path}: no such file" + ("; it is a folder" if path.is_dir() else "")
-        )
+        hint = "; it is a folder" if path.is_dir() else ""
+        raise CheckpointError(f"{path}: no such file{hint}")
     if path.stat().st_size == 0:
         raise CheckpointError(
             f"{path}: the file is empty; it was not saved completely, use another copy"
@@ -82,8 +81,8 @@ def read_file(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         first = str(error).splitlines()[0]
         raise CheckpointError(
-            f"{path}: not a file of tensors, or unsafe: it holds objects that only running its code could build "
-            f"({first}); save the state dict alone and load that"
+            f"{path}: not a file of tensors, or unsafe: it holds objects that only running its "
+            f"code could build ({first}); save the state dict alone and load that"
         ) from None
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         if isinstance(error, CheckpointError):
@@ -100,11 +99,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     for key in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
-    if (
-        not isinstance(content, Mapping)
-        or not content
-        or not all(torch.is_tensor(v) for v in content.values())
-    ):
+    entries = list(content.values()) if isinstance(content, Mapping) else []
+    if not entries or not all(torch.is_tensor(entry) for entry in entries):
         raise CheckpointError(
             f"{path}: holds no state dict (a mapping from names to tensors); nothing to load"
         )
@@ -112,8 +108,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def load_state(model: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
-    """Copy a state dict into the network: all of it, or the encoder alone if the state dict has
-    nothing else.
+    """Copy a state dict into the network: all of it, or the encoder if there is nothing else.
 
     Args:
         model: The network; filled in place.
@@ -128,9 +123,7 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], source: str) -> No
     wanted = model.state_dict()
     encoder_only = all(name.startswith(ENCODER_PREFIXES) for name in given)
     if encoder_only:
-        wanted = {
-            name: tensor for name, tensor in wanted.items() if name.startswith(ENCODER_PREFIXES)
-        }
+        wanted = {k: v for k, v in wanted.items() if k.startswith(ENCODER_PREFIXES)}
     # Files from before torch 0.4.1 lack this counter, and nothing reads it while momentum is set.
     missing = [
         name for name in wanted if name not in given and not name.endswith("num_batches_tracked")

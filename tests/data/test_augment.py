@@ -16,6 +16,7 @@ BBOX = np.array([60.0, 40, 48, 90])
 KEYPOINTS = np.random.default_rng(0).uniform([-20, -20], [220, 180], (17, 2)).astype(np.float32)
 VISIBILITY = np.arange(17, dtype=np.uint8) % 3
 IMAGE = np.random.default_rng(1).integers(0, 255, (160, 200, 3), dtype=np.uint8)
+PERSON = (IMAGE, BBOX, KEYPOINTS, VISIBILITY)
 
 
 def crop(**options):
@@ -27,7 +28,7 @@ STILL = {"scale": 0.0, "rotation_probability": 0.0}
 
 def test_without_randomness_it_is_the_evaluation_crop():
     augmentation = Augmentation(crop(**STILL, flip_probability=0.0))
-    picture, keypoints, visibility = augmentation(IMAGE, BBOX, KEYPOINTS, VISIBILITY, seed=(0, 0, 0))
+    picture, keypoints, visibility = augmentation(*PERSON, seed=(0, 0, 0))
     center, size = bbox_to_crop(BBOX[None], INPUT_SIZE)
     matrix = crop_matrix(center, size, INPUT_SIZE)[0]
     np.testing.assert_allclose(keypoints, apply_affine(matrix, KEYPOINTS), atol=1e-3)
@@ -39,7 +40,7 @@ def test_without_randomness_it_is_the_evaluation_crop():
 def test_all_keypoints_come_back_in_place_though_many_lie_outside():
     augmentation = Augmentation(crop())
     for index in range(50):
-        _, keypoints, visibility = augmentation(IMAGE, BBOX, KEYPOINTS, VISIBILITY, seed=(0, 0, index))
+        _, keypoints, visibility = augmentation(*PERSON, seed=(0, 0, index))
         assert keypoints.shape == (17, 2)
         swapped = np.array_equal(visibility, VISIBILITY[list(SKELETON.flip_indices)])
         assert swapped or np.array_equal(visibility, VISIBILITY)
@@ -48,12 +49,13 @@ def test_all_keypoints_come_back_in_place_though_many_lie_outside():
 def test_mirrored_left_wrist_is_a_right_wrist():
     still = Augmentation(crop(**STILL, flip_probability=0.0))
     flipped = Augmentation(crop(**STILL, flip_probability=1.0))
-    picture, keypoints, visibility = still(IMAGE, BBOX, KEYPOINTS, VISIBILITY, seed=(0, 0, 0))
-    mirror, moved, flags = flipped(IMAGE, BBOX, KEYPOINTS, VISIBILITY, seed=(0, 0, 0))
+    picture, keypoints, visibility = still(*PERSON, seed=(0, 0, 0))
+    mirror, moved, flags = flipped(*PERSON, seed=(0, 0, 0))
     left_wrist, right_wrist = 9, 10
     # the crop is mirrored about its middle, x' = W - x
-    np.testing.assert_allclose(moved[right_wrist], [96 - keypoints[left_wrist, 0], keypoints[left_wrist, 1]], atol=1e-3)
-    np.testing.assert_allclose(moved[0], [96 - keypoints[0, 0], keypoints[0, 1]], atol=1e-3)
+    expected = keypoints * [-1, 1] + [96, 0]
+    np.testing.assert_allclose(moved[right_wrist], expected[left_wrist], atol=1e-3)
+    np.testing.assert_allclose(moved[0], expected[0], atol=1e-3)
     assert flags[right_wrist] == visibility[left_wrist]
     # ... so column c of one is column W - c of the other
     np.testing.assert_allclose(mirror[:, 1:].astype(int), picture[:, :0:-1].astype(int), atol=2)
@@ -83,7 +85,8 @@ def test_distributions_are_the_references():
     assert np.mean((scales < 0.7001) | (scales > 1.2999)) == pytest.approx(0.317, abs=0.03)
     assert np.abs(rotations).max() == pytest.approx(80)
     assert np.mean(rotations != 0) == pytest.approx(0.6, abs=0.03)
-    assert rotations[rotations != 0].std() == pytest.approx(40 * 0.9594, rel=0.05)  # clipped at 2 sigma
+    # 0.9594: standard deviation of N(0, 1) clipped at 2
+    assert rotations[rotations != 0].std() == pytest.approx(40 * 0.9594, rel=0.05)
     assert mirrors.mean() == pytest.approx(0.5, abs=0.03)
     assert np.corrcoef(mirrors, rotations != 0)[0, 1] == pytest.approx(0, abs=0.05)
 
@@ -91,11 +94,13 @@ def test_distributions_are_the_references():
 def test_the_seed_alone_decides():
     pixels = [{"name": "RandomBrightnessContrast", "p": 0.5}, {"name": "GaussNoise", "p": 0.5}]
     one, other = Augmentation(crop(), pixels), Augmentation(crop(), pixels)
-    other(IMAGE, BBOX, KEYPOINTS, VISIBILITY, seed=(5, 5, 5))  # whatever was drawn before
+    other(*PERSON, seed=(5, 5, 5))  # whatever was drawn before
+    seeds = [(0, 0, i) for i in range(8)]
+    seeds += [(0, 1, i) for i in range(4)] + [(1, 0, i) for i in range(4)]
     crops = []
-    for seed in [(0, 0, i) for i in range(8)] + [(0, 1, i) for i in range(4)] + [(1, 0, i) for i in range(4)]:
-        first = one(IMAGE, BBOX, KEYPOINTS, VISIBILITY, seed=seed)
-        second = other(IMAGE, BBOX, KEYPOINTS, VISIBILITY, seed=seed)
+    for seed in seeds:
+        first = one(*PERSON, seed=seed)
+        second = other(*PERSON, seed=seed)
         np.testing.assert_array_equal(first[0], second[0])
         np.testing.assert_array_equal(first[1], second[1])
         crops.append(first[0].tobytes())
@@ -106,7 +111,8 @@ def test_the_seed_alone_decides():
     ("entry", "text"),
     [
         ({"name": "ColourJitter"}, "'ColourJitter' is no pixel transform"),
-        ({"name": "HorizontalFlip"}, "'HorizontalFlip' is no pixel transform"),  # would leave keypoints behind
+        # would leave the keypoints behind
+        ({"name": "HorizontalFlip"}, "'HorizontalFlip' is no pixel transform"),
         ({"name": "Compose"}, "no pixel transform"),
         ({"p": 0.5}, "None is no pixel transform"),
         ({"name": "GaussianBlur", "blurr": 3}, r"has no argument \['blurr'\]; it takes"),
@@ -119,15 +125,15 @@ def test_transforms_that_cannot_be_used_are_refused(entry, text):
 
 
 def test_pixel_transforms_act_on_the_crop():
-    plain = Augmentation(crop())(IMAGE, BBOX, KEYPOINTS, VISIBILITY, seed=(0, 0, 3))
-    grey = Augmentation(crop(), [{"name": "ToGray", "p": 1.0}])(IMAGE, BBOX, KEYPOINTS, VISIBILITY, seed=(0, 0, 3))
+    plain = Augmentation(crop())(*PERSON, seed=(0, 0, 3))
+    grey = Augmentation(crop(), [{"name": "ToGray", "p": 1.0}])(*PERSON, seed=(0, 0, 3))
     np.testing.assert_array_equal(grey[1], plain[1])
     assert (grey[0] == grey[0][..., :1]).all()
     assert not (plain[0] == plain[0][..., :1]).all()
 
 
 def test_importing_opens_no_connection():
-    """albumentations asks the package index for its version unless told not to; counted in a fresh process."""
+    """albumentations asks the package index for its version unless told not to."""
     program = """
 import socket
 calls = []

@@ -4,7 +4,13 @@ import torch
 
 from keypoint.data import batches
 from keypoint.data.augment import Augmentation, PersonCrop
-from keypoint.data.batches import EvaluationDataset, TrainDataset, TrainSampler, evaluation_loader, train_loader
+from keypoint.data.batches import (
+    EvaluationDataset,
+    TrainDataset,
+    TrainSampler,
+    evaluation_loader,
+    train_loader,
+)
 from keypoint.data.coco import load_persons
 from keypoint.errors import ConfigError, DataError
 from keypoint.skeleton import load_skeleton
@@ -16,7 +22,8 @@ INPUT_SIZE = (64, 64)
 
 @pytest.fixture(scope="module")
 def persons(tmp_path_factory):
-    return load_persons(*tiny_coco.write(tmp_path_factory.mktemp("coco"), tiny_coco.content(8, 2)), SKELETON)
+    file, images = tiny_coco.write(tmp_path_factory.mktemp("coco"), tiny_coco.content(8, 2))
+    return load_persons(file, images, SKELETON)
 
 
 def dataset(persons, seed=0):
@@ -61,7 +68,8 @@ def test_sampler_shares_out_each_epoch():
             keys += [key for batch in sampler for key in batch]
         assert {e for e, _ in keys} == {epoch}
         indices = [i for _, i in keys]
-        assert len(set(indices)) == len(indices) == 24  # no person twice; the last 2 wait for another epoch
+        # no person twice; the last 2 wait for another epoch
+        assert len(set(indices)) == len(indices) == 24
         seen.append(indices)
     assert seen[0] != seen[1]
 
@@ -85,7 +93,8 @@ def test_sampler_goes_on_in_mid_epoch():
 
 
 def test_too_few_persons_for_a_batch():
-    with pytest.raises(ConfigError, match=r"batch_size=8 on 2 process\(es\) needs 16 persons.*has 15.*lower"):
+    text = r"batch_size=8 on 2 process\(es\) needs 16 persons.*has 15.*lower"
+    with pytest.raises(ConfigError, match=text):
         TrainSampler(15, 8, seed=0, world_size=2)
 
 
@@ -114,7 +123,12 @@ def test_evaluation_sees_every_box_once_and_equal_whoever_does_it(persons):
 def test_evaluation_reads_every_image_once(persons, monkeypatch):
     read = []
     original = batches.read_image
-    monkeypatch.setattr(batches, "read_image", lambda path, size: read.append(path) or original(path, size))
+
+    def counted(path, size):
+        read.append(path)
+        return original(path, size)
+
+    monkeypatch.setattr(batches, "read_image", counted)
     collected(persons)
     assert len(read) == len(set(read)) == 8
 
@@ -137,5 +151,6 @@ def test_a_killed_worker_is_told_with_a_hint(persons, monkeypatch):
         os.kill(os.getpid(), signal.SIGKILL)
 
     monkeypatch.setattr(batches, "read_image", die)
-    with pytest.raises(DataError, match="worker process that reads images ended.*lower data.workers"):
+    text = "worker process that reads images ended.*lower data.workers"
+    with pytest.raises(DataError, match=text):
         collected(persons, workers=1)

@@ -16,9 +16,8 @@ def load(folder, data):
 
 
 def test_real_coco_persons_are_counted_by_reason(coco_sample):
-    persons = load_persons(
-        coco_sample / "annotations" / "person_keypoints_sample.json", coco_sample / "images", SKELETON
-    )
+    file = coco_sample / "annotations" / "person_keypoints_sample.json"
+    persons = load_persons(file, coco_sample / "images", SKELETON)
     assert len(persons) == 111
     assert persons.report.total == 210
     assert persons.report.skipped == {"without a labelled keypoint": 92, "crowd": 7}
@@ -33,9 +32,12 @@ def test_records_are_flat_arrays_that_agree_with_the_file(tmp_path):
         np.testing.assert_array_equal(persons.visibility[i], triples[:, 2])
         assert persons.image_ids[i] == entry["image_id"]
         x, y, w, h = entry["bbox"]
-        np.testing.assert_allclose(persons.bbox_xywh[i], [x, y, w - 1, h - 1])  # the references' cleaning
-    arrays = [persons.ids, persons.image_index, persons.bbox_xywh, persons.keypoints_image, persons.visibility]
-    assert all(isinstance(array, np.ndarray) and array.dtype != object for array in arrays)
+        # the references' cleaning
+        np.testing.assert_allclose(persons.bbox_xywh[i], [x, y, w - 1, h - 1])
+    for name in ("ids", "image_index", "bbox_xywh", "keypoints_image", "visibility"):
+        array = getattr(persons, name)
+        assert isinstance(array, np.ndarray)
+        assert array.dtype != object
     assert persons.images.file_names.dtype.kind == "U"
 
 
@@ -69,11 +71,11 @@ def change(entry, **changes):
 
 
 FAULTS = {
-    "keypoints has 48 entries": lambda d: change(d["annotations"][1], keypoints=[1] * 48),
-    "keypoints has None": lambda d: change(d["annotations"][1], keypoints=None),
+    "has 48 numbers; give 51": lambda d: change(d["annotations"][1], keypoints=[1] * 48),
+    "keypoints None; give 51": lambda d: change(d["annotations"][1], keypoints=None),
     "nan or inf": lambda d: d["annotations"][1]["keypoints"].__setitem__(0, float("nan")),
     "visibility v=3": lambda d: d["annotations"][1]["keypoints"].__setitem__(2, 3),
-    "bbox .* must be four numbers": lambda d: change(d["annotations"][1], bbox=[1, 2, 3]),
+    "bbox has 3 numbers; give 4 numbers": lambda d: change(d["annotations"][1], bbox=[1, 2, 3]),
     "must be finite": lambda d: change(d["annotations"][1], bbox=[1, 2, float("inf"), 4]),
     "negative width": lambda d: change(d["annotations"][1], bbox=[1, 2, -3, 4]),
     "image_id 999 is not among": lambda d: change(d["annotations"][1], image_id=999),
@@ -93,7 +95,8 @@ def test_all_faults_are_told_at_once_and_the_rest_counted(tmp_path):
     data = tiny_coco.content(20, 2)
     for entry in data["annotations"][:30]:
         entry["keypoints"] = []
-    with pytest.raises(DataError, match=r"30 faults(.|\n)*annotation id 20(.|\n)*and 10 more") as error:
+    text = r"30 faults(.|\n)*annotation id 20(.|\n)*and 10 more"
+    with pytest.raises(DataError, match=text) as error:
         load(tmp_path, data)
     assert "annotation id 21" not in str(error.value)
 
@@ -173,7 +176,7 @@ BOX_FAULTS = {
     "score nan": {"score": float("nan")},
     "score '0.5'": {"score": "0.5"},
     "has nan or inf": {"bbox": [0, 0, float("nan"), 1]},
-    "must be four numbers": {"bbox": [0, 0, 1]},
+    "bbox has 3 numbers; give 4 numbers": {"bbox": [0, 0, 1]},
 }
 
 
@@ -191,12 +194,14 @@ def test_a_faulty_box_is_named(tmp_path, text):
 def test_both_common_layouts_are_found(tmp_path, folder):
     (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "a.json").touch()
-    assert find_split(tmp_path, "a.json", None, "val2017") == (tmp_path / "a.json", tmp_path / folder)
+    expected = (tmp_path / "a.json", tmp_path / folder)
+    assert find_split(tmp_path, "a.json", None, "val2017") == expected
 
 
 def test_what_is_not_there_is_named(tmp_path):
     with pytest.raises(DataError, match=r"a\.json: no such annotation file; set data\.root"):
         find_split(tmp_path, "a.json", None, "val2017")
     (tmp_path / "a.json").touch()
-    with pytest.raises(DataError, match="looked for .*val2017 and .*images/val2017.*data.val_images"):
+    text = "looked for .*val2017 and .*images/val2017.*data.val_images"
+    with pytest.raises(DataError, match=text):
         find_split(tmp_path, "a.json", None, "val2017")

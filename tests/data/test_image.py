@@ -14,8 +14,8 @@ def picture():
 
 
 def test_rgb_as_pillow_reads_it(tmp_path, picture):
-    for name in ("a.png", "a.bmp", "a.webp"):
-        Image.fromarray(picture).save(tmp_path / name, **({"lossless": True} if name == "a.webp" else {}))
+    for name, options in {"a.png": {}, "a.bmp": {}, "a.webp": {"lossless": True}}.items():
+        Image.fromarray(picture).save(tmp_path / name, **options)
         np.testing.assert_array_equal(read_image(tmp_path / name, (120, 160)), picture)
     Image.fromarray(picture).save(tmp_path / "a.jpg")
     with Image.open(tmp_path / "a.jpg") as opened:
@@ -27,7 +27,8 @@ def test_exif_orientation_is_ignored(tmp_path, picture):
     exif[0x0112] = 6
     Image.fromarray(picture).save(tmp_path / "turned.jpg", exif=exif)
     Image.fromarray(picture).save(tmp_path / "plain.jpg")
-    np.testing.assert_array_equal(read_image(tmp_path / "turned.jpg"), read_image(tmp_path / "plain.jpg"))
+    turned, plain = read_image(tmp_path / "turned.jpg"), read_image(tmp_path / "plain.jpg")
+    np.testing.assert_array_equal(turned, plain)
 
 
 def test_grey_has_three_channels(tmp_path, picture):
@@ -45,7 +46,12 @@ def test_truncated_jpeg_is_refused(tmp_path, picture, share):
 
 
 def test_what_is_no_image(tmp_path):
-    for content, text in [(b"", "0 bytes"), (b"<html>404</html>", "not a JPEG, PNG"), (b"\x89PNG\r\n\x1a\nx", "damaged PNG")]:
+    cases = {
+        b"": "0 bytes",
+        b"<html>404</html>": "not a JPEG, PNG",
+        b"\x89PNG\r\n\x1a\nx": "damaged PNG",
+    }
+    for content, text in cases.items():
         (tmp_path / "a.jpg").write_bytes(content)
         with pytest.raises(DataError, match=rf"a\.jpg: .*{text}"):
             read_image(tmp_path / "a.jpg")

@@ -6,10 +6,11 @@ from keypoint.errors import ConfigError
 from keypoint.models import SITES, create_model
 
 CONV = (nn.Conv2d, nn.ConvTranspose2d)
+COUNTED = (*CONV, nn.BatchNorm2d)
 
 
 def papers_count(model):
-    """Parameters of Conv and BatchNorm modules, and multiply-adds as the SRL paper counts them, by forward hooks."""
+    """Parameters of Conv and BatchNorm and multiply-adds, as the SRL paper counts them; by hooks."""
     total = {"parameters": 0, "multiply_adds": 0}
 
     def count(module, _, output):
@@ -17,7 +18,7 @@ def papers_count(model):
         if isinstance(module, CONV):
             total["multiply_adds"] += module.weight.numel() * output.shape[-1] * output.shape[-2]
 
-    hooks = [m.register_forward_hook(count) for m in model.modules() if isinstance(m, (*CONV, nn.BatchNorm2d))]
+    hooks = [m.register_forward_hook(count) for m in model.modules() if isinstance(m, COUNTED)]
     with torch.device("meta"), torch.no_grad():
         model.eval()(torch.zeros(1, 3, *model.input_size))
     for hook in hooks:
@@ -45,15 +46,10 @@ def test_the_papers_parameters_and_multiply_adds(encoder, parameters, giga):
 
 def test_three_srl_blocks_by_the_papers_count():
     plain, with_blocks = create_model(), create_model(blocks="srl_fft")
-    of_blocks = with_blocks.blocks.modules()
-    counted = sum(
-        p.numel()
-        for m in of_blocks
-        if isinstance(m, (*CONV, nn.BatchNorm2d))
-        for p in m.parameters()
-    )
-    assert counted == 102_912
-    assert set(plain.state_dict()) == {k for k in with_blocks.state_dict() if not k.startswith("blocks.")}
+    counted = [m for m in with_blocks.blocks.modules() if isinstance(m, COUNTED)]
+    assert sum(p.numel() for m in counted for p in m.parameters()) == 102_912
+    names = {name for name in with_blocks.state_dict() if not name.startswith("blocks.")}
+    assert names == set(plain.state_dict())
 
 
 @pytest.mark.parametrize("blocks", [None, "srl_fft", "srl_lo", "nl"])
@@ -81,7 +77,7 @@ def test_decoder_starts_as_the_reference_does():
 
 
 def test_names_are_the_released_files():
-    names = set(create_model("resnet50").state_dict())
+    state = create_model("resnet50").state_dict()
     for name in (
         "conv1.weight",
         "layer1.0.downsample.0.weight",
@@ -94,19 +90,21 @@ def test_names_are_the_released_files():
         "final_layer.weight",
         "final_layer.bias",
     ):
-        assert name in names
-    assert create_model("resnet50").state_dict()["deconv_layers.0.weight"].shape == (2048, 256, 4, 4)
-    assert not any(name.startswith(("pixel", "fc", "blocks")) for name in names)
+        assert name in state
+    assert list(state["deconv_layers.0.weight"].shape) == [2048, 256, 4, 4]
+    assert not any(name.startswith(("pixel", "fc", "blocks")) for name in state)
 
 
 def test_a_block_fits_at_every_site():
-    model = create_model("resnet18", input_size=(64, 64), blocks=dict.fromkeys(SITES, "srl_fft")).eval()
+    blocks = dict.fromkeys(SITES, "srl_fft")
+    model = create_model("resnet18", input_size=(64, 64), blocks=blocks).eval()
     assert tuple(model.blocks) == SITES
     assert model(torch.randn(1, 3, 64, 64)).shape == (1, 17, 16, 16)
 
 
 def test_block_options_by_site():
-    blocks = {"deconv1": "srl_fft", "layer3": {"type": "nl"}, "deconv3": {"type": "srl_fft", "groups": 4}}
+    grouped = {"type": "srl_fft", "groups": 4}
+    blocks = {"deconv1": "srl_fft", "layer3": {"type": "nl"}, "deconv3": grouped}
     model = create_model("resnet18", input_size=(64, 64), blocks=blocks)
     assert set(model.blocks) == {"deconv1", "layer3", "deconv3"}
 
@@ -116,7 +114,8 @@ def test_normalize_equals_torchvisions():
 
     crops = torch.randint(0, 256, (2, 64, 32, 3), dtype=torch.uint8)
     model = create_model("resnet18", input_size=(64, 32))
-    expected = normalize(crops.permute(0, 3, 1, 2) / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    expected = normalize(crops.permute(0, 3, 1, 2) / 255, mean, std)
     torch.testing.assert_close(model.normalize(crops), expected)
     assert model.normalize(crops).is_contiguous(memory_format=torch.channels_last)
     model.color_order = "bgr"

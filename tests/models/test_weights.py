@@ -30,7 +30,8 @@ def test_official_files_load(tmp_path, form):
         state = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
     if form == "module.":
         state = {f"module.{k}": v for k, v in state.items()}
-    torch.save({"epoch": 3, "state_dict": state} if form == "state_dict" else state, tmp_path / "w.pth")
+    content = {"epoch": 3, "state_dict": state} if form == "state_dict" else state
+    torch.save(content, tmp_path / "w.pth")
     loaded = create_model(**SMALL, weights=tmp_path / "w.pth")
     for name, tensor in loaded.state_dict().items():
         if not name.endswith("num_batches_tracked"):
@@ -51,7 +52,10 @@ def test_torchvisions_encoder_file_fills_the_encoder_alone(tmp_path):
     [
         (lambda s: s.pop("final_layer.bias"), "1 missing: final_layer.bias"),
         (lambda s: s.update(head=torch.zeros(1)), "1 unexpected: head"),
-        (lambda s: s.update({"final_layer.bias": torch.zeros(16)}), r"another shape: final_layer.bias \(16,\) for \(17,\)"),
+        (
+            lambda s: s.update({"final_layer.bias": torch.zeros(16)}),
+            r"another shape: final_layer.bias \(16,\) for \(17,\)",
+        ),
         (lambda s: s["conv1.weight"].fill_(torch.nan), "nan or inf .not finite.: conv1.weight"),
     ],
 )
@@ -59,7 +63,7 @@ def test_what_does_not_fit_is_named_and_nothing_is_loaded(tmp_path, change, text
     state = {k: v.clone() for k, v in create_model(**SMALL).state_dict().items()}
     change(state)
     torch.save(state, tmp_path / "w.pth")
-    with pytest.raises(CheckpointError, match=rf"w\.pth: does not match this network; {text}|{text}"):
+    with pytest.raises(CheckpointError, match=rf"w\.pth: does not match this network; .*{text}"):
         create_model(**SMALL, weights=tmp_path / "w.pth")
 
 
@@ -82,7 +86,12 @@ def test_damaged_files(tmp_path):
     whole = (tmp_path / "w.pth").read_bytes()
     middle = len(whole) // 2
     flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
-    cases = {b"": "empty", whole[:middle]: "truncated", b"<html>": "w.pth", flipped: "corrupt, wrong checksum"}
+    cases = {
+        b"": "empty",
+        whole[:middle]: "truncated",
+        b"<html>": "w.pth",
+        flipped: "corrupt, wrong checksum",
+    }
     for content, text in cases.items():
         (tmp_path / "w.pth").write_bytes(content)
         with pytest.raises(CheckpointError, match=text):
@@ -119,9 +128,9 @@ def server(tmp_path):
 def imagenet_at(monkeypatch, tmp_path, url):
     """torchvision's own download code, asked for another address; the cache is this test's."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
-    enum = torchvision.models.get_model_weights("resnet18")
-    value = enum.IMAGENET1K_V1.value
-    monkeypatch.setattr(enum.IMAGENET1K_V1, "_value_", type(value)(url, value.transforms, value.meta))
+    weights = torchvision.models.get_model_weights("resnet18").IMAGENET1K_V1
+    elsewhere = type(weights.value)(url, weights.value.transforms, weights.value.meta)
+    monkeypatch.setattr(weights, "_value_", elsewhere)
 
 
 def test_imagenet_weights_are_downloaded_once(server, tmp_path, monkeypatch):
@@ -143,7 +152,8 @@ def test_imagenet_weights_are_downloaded_once(server, tmp_path, monkeypatch):
 def test_a_failed_download_says_what_to_do(server, tmp_path, monkeypatch):
     _, url = server
     imagenet_at(monkeypatch, tmp_path, f"{url}/resnet18-00000000.pth")
-    with pytest.raises(CheckpointError, match=r"could not be downloaded .*404.*put the file at .*model.weights=none"):
+    text = r"could not be downloaded .*404.*put the file at .*model.weights=none"
+    with pytest.raises(CheckpointError, match=text):
         create_model(**SMALL, weights="imagenet")
 
 

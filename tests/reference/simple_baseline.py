@@ -1,4 +1,4 @@
-"""SimpleBaseline's geometry, targets and decoding restated slowly: 200-px units, three-point maps, loops over persons.
+"""SimpleBaseline's geometry, targets and decoding, slowly: 200-px units, three-point maps, loops.
 
 Written from what its papers and repository describe, in float64, sharing no line with the package.
 """
@@ -22,7 +22,7 @@ def center_and_scale(bbox_xywh, input_size):
 
 
 def affine_from_three_points(center, scale, rotation, input_size):
-    """The map that takes the centre, the point half a width above it (turned) and a third at a right angle to them."""
+    """The map of the centre, the (turned) point half a width above it, a third at a right angle."""
     height, width = input_size
     half = scale[0] * PIXEL_STD / 2
     angle = math.radians(rotation)
@@ -32,9 +32,7 @@ def affine_from_three_points(center, scale, rotation, input_size):
     for points in (source, target):
         difference = points[0] - points[1]
         points.append(points[1] + np.array([-difference[1], difference[0]]))
-    unknowns = np.linalg.solve(
-        np.array([[x, y, 1.0] for x, y in source]), np.array([[x, y] for x, y in target])
-    )
+    unknowns = np.linalg.solve([[x, y, 1.0] for x, y in source], np.array(target))
     return unknowns.T  # 2 3
 
 
@@ -49,9 +47,8 @@ def targets(keypoints_crop, labelled, heatmap_size, sigma):
         for dy in range(-radius, radius + 1):
             for dx in range(-radius, radius + 1):
                 if 0 <= mu_x + dx < width and 0 <= mu_y + dy < height and labelled[k]:
-                    maps[k, mu_y + dy, mu_x + dx] = math.exp(
-                        -(dx * dx + dy * dy) / (2 * sigma * sigma)
-                    )
+                    exponent = -(dx * dx + dy * dy) / (2 * sigma * sigma)
+                    maps[k, mu_y + dy, mu_x + dx] = math.exp(exponent)
                     touched = True
         weights[k] = float(touched)
     return maps, weights
@@ -77,7 +74,7 @@ def decode(heatmap):
 
 
 def to_image(keypoint_heatmap, bbox_xywh, input_size, heatmap_size):
-    """A point of the heatmap back in the image, through the inverse of the three-point map at the heatmap's size."""
+    """A point of the heatmap in the image, by the inverse of the map to the heatmap's size."""
     center, scale = center_and_scale(bbox_xywh, input_size)
     matrix = affine_from_three_points(center, scale, 0, heatmap_size)
     inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))

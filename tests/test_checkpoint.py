@@ -1,0 +1,107 @@
+import os
+import resource
+import signal
+
+import pytest
+import torch
+
+from keypoint.checkpoint import KEYS, check_same_config, load_model, read_checkpoint, save_checkpoint
+from keypoint.config import config_from_dict
+from keypoint.errors import CheckpointError
+from keypoint.models import create_model
+from keypoint.skeleton import load_skeleton
+
+CONFIG = config_from_dict({"model": {"encoder": "resnet18", "input_size": [64, 64], "blocks": "srl_lo"}}, "test")
+
+
+@pytest.fixture(scope="module")
+def content():
+    model = create_model("resnet18", input_size=(64, 64), blocks="srl_lo")
+    return dict.fromkeys(KEYS) | {
+        "format": 1,
+        "model": dict(model.state_dict()),
+        "epoch": 3,
+        "config": CONFIG.to_dict(),
+        "skeleton": load_skeleton("coco17").to_dict(),
+        "color_order": "bgr",
+        "mean": [0.4, 0.5, 0.6],
+        "std": [0.2, 0.2, 0.3],
+    }
+
+
+def test_a_checkpoint_alone_is_enough(tmp_path, content):
+    save_checkpoint(tmp_path / "a.pt", content)
+    restored = load_model(tmp_path / "a.pt")
+    assert restored.config == CONFIG
+    assert restored.skeleton == load_skeleton("coco17")
+    for name, tensor in restored.model.state_dict().items():
+        assert torch.equal(tensor, content["model"][name])
+    assert restored.model.color_order == "bgr"
+    torch.testing.assert_close(restored.model.pixel_mean, torch.tensor([0.4, 0.5, 0.6]) * 255)
+    assert not restored.model.training
+
+
+def test_averaged_weights_are_the_ones_to_use(tmp_path, content):
+    average = {name: tensor + 1 if tensor.is_floating_point() else tensor for name, tensor in content["model"].items()}
+    average |= {n: t for n, t in content["model"].items() if "transform" in n}
+    save_checkpoint(tmp_path / "a.pt", content | {"ema": average})
+    assert torch.equal(load_model(tmp_path / "a.pt").model.conv1.weight, average["conv1.weight"])
+
+
+def test_other_files_are_refused(tmp_path, content):
+    torch.save(content["model"], tmp_path / "weights.pt")
+    with pytest.raises(CheckpointError, match=r"weights\.pt: no checkpoint of this toolkit, it lacks \['format'.*model.weights"):
+        read_checkpoint(tmp_path / "weights.pt")
+    save_checkpoint(tmp_path / "a.pt", content | {"format": 2})
+    with pytest.raises(CheckpointError, match="layout 2, this version reads 1"):
+        read_checkpoint(tmp_path / "a.pt")
+
+
+def test_every_write_that_dies_leaves_the_old_file(tmp_path, content):
+    """The process ends at once after so many bytes of the new file, at many places."""
+    small = content | {"model": {"w": torch.arange(3000.0)}}
+    save_checkpoint(tmp_path / "a.pt", small)
+    size = (tmp_path / "a.pt").stat().st_size
+    for limit in range(0, size, size // 12):
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # the write that passes the limit kills
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+            save_checkpoint(tmp_path / "a.pt", small | {"epoch": 4})
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status)
+        assert read_checkpoint(tmp_path / "a.pt")["epoch"] == 3
+    save_checkpoint(tmp_path / "a.pt", small | {"epoch": 4})
+    assert read_checkpoint(tmp_path / "a.pt")["epoch"] == 4
+
+
+def test_a_full_disk_is_told_and_the_old_file_stays(tmp_path, content):
+    save_checkpoint(tmp_path / "a.pt", content)
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+        try:
+            save_checkpoint(tmp_path / "a.pt", content | {"epoch": 4})
+        except CheckpointError as error:
+            told = "cannot write the checkpoint" in str(error) and "bytes free" in str(error)
+            os._exit(0 if told else 2)
+        os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert read_checkpoint(tmp_path / "a.pt")["epoch"] == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
+
+
+def test_another_config_is_refused_by_key(tmp_path, content):
+    save_checkpoint(tmp_path / "a.pt", content)
+    check_same_config(tmp_path / "a.pt", CONFIG)
+    free = CONFIG.to_dict() | {"output": "elsewhere"}
+    free["data"] = free["data"] | {"workers": 1}
+    free["test"] = free["test"] | {"flip": False}
+    check_same_config(tmp_path / "a.pt", config_from_dict(free, "test"))
+    other = CONFIG.to_dict()
+    other["train"] = other["train"] | {"lr": 0.5}
+    with pytest.raises(CheckpointError, match=r"train.lr=0.5 \(was 0.001\); resume with the same"):
+        check_same_config(tmp_path / "a.pt", config_from_dict(other, "test"))

@@ -1,0 +1,69 @@
+import pytest
+import yaml
+
+from keypoint.errors import ConfigError
+from keypoint.skeleton import load_skeleton, skeleton_from_dict
+
+COCO = load_skeleton("coco17")
+
+
+def test_coco17_is_pycocotools():
+    from pycocotools.cocoeval import Params
+
+    assert COCO.oks_sigmas == pytest.approx(Params("keypoints").kpt_oks_sigmas.tolist())
+    assert COCO.num_keypoints == 17
+
+
+def test_coco17_is_the_official_category(coco_sample):
+    import json
+
+    file = coco_sample / "annotations" / "person_keypoints_sample.json"
+    category = json.loads(file.read_text())["categories"][0]
+    assert list(COCO.keypoints) == category["keypoints"]
+    ours = {frozenset(edge) for edge in COCO.edge_indices}
+    assert ours == {frozenset((a - 1, b - 1)) for a, b in category["skeleton"]}
+
+
+def test_flip_indices_swap_left_and_right_by_name():
+    for name, mirror in zip(COCO.keypoints, COCO.flip_indices, strict=True):
+        swapped = name.replace("left", "#").replace("right", "left").replace("#", "right")
+        assert COCO.keypoints[mirror] == swapped
+    assert [COCO.flip_indices[i] for i in COCO.flip_indices] == list(range(17))
+
+
+def test_round_trip_through_a_checkpoint_and_a_file(tmp_path):
+    assert skeleton_from_dict(COCO.to_dict(), "x") == COCO
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(COCO.to_dict()))
+    assert load_skeleton(tmp_path / "own.yaml") == COCO
+
+
+SIGN = {"name": "sign", "keypoints": ["a", "b", "c"], "pairs": [["a", "b"]], "edges": [["a", "c"]], "oks_sigmas": [0.1] * 3}
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"pairs": [["a", "d"]]}, "pairs names 'd', no keypoint"),
+        ({"edges": [["a", "a"]]}, "edges has .* two different names"),
+        ({"pairs": [["a", "b"], ["b", "c"]]}, r"\['b'\] stand in more than one of pairs"),
+        ({"keypoints": ["a", "a", "c"]}, r"lists \['a'\] twice"),
+        ({"keypoints": [], "pairs": [], "edges": [], "oks_sigmas": []}, "keypoints is empty"),
+        ({"oks_sigmas": [0.1, 0.1]}, "oks_sigmas has 2 numbers .* each of the 3"),
+        ({"oks_sigmas": [0.1, 0.0, 0.1]}, "one positive number"),
+        ({"oks_sigmas": [0.1, float("nan"), 0.1]}, "one positive number"),
+        ({"pairs": [["a"]]}, "pairs and edges are lists of two names"),
+        ({"colour": 1}, "exactly the keys"),
+    ],
+)
+def test_mistakes_are_named(tmp_path, change, text):
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(SIGN | change))
+    with pytest.raises(ConfigError, match=rf"own\.yaml: .*{text}"):
+        load_skeleton(tmp_path / "own.yaml")
+
+
+def test_unknown_skeleton_and_no_yaml(tmp_path):
+    with pytest.raises(ConfigError, match=r"'coco18' is neither built in \(\['coco17'\]\) nor a YAML file"):
+        load_skeleton("coco18")
+    (tmp_path / "own.yaml").write_text("a: [")
+    with pytest.raises(ConfigError, match="not a YAML file"):
+        load_skeleton(tmp_path / "own.yaml")
