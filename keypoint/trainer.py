@@ -17,7 +17,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -110,7 +110,7 @@ class Trainer:
         card: dict[str, Any],
     ) -> None:
         if channels_last:
-            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            model.to(memory_format=torch.channels_last)
         self.model = model
         self.device = model.pixel_mean.device
         self.loader, self.sampler = loader, sampler
@@ -128,7 +128,7 @@ class Trainer:
             if ema
             else None
         )
-        self.network: nn.Module = torch.compile(model) if compile_model else model
+        self.network = cast(nn.Module, torch.compile(model)) if compile_model else model
         if distributed.world_size() > 1:
             on_gpu = [self.device.index] if self.device.type == "cuda" else None
             self.network = DistributedDataParallel(self.network, device_ids=on_gpu)
@@ -206,7 +206,7 @@ class Trainer:
             travels = number == group - 1 or not isinstance(self.network, DistributedDataParallel)
             with nullcontext() if travels else self.network.no_sync():  # type: ignore[operator]
                 loss = self._loss(batch) / group
-                self.scaler.scale(loss).backward()
+                self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             mean_loss += loss.detach()
             image_ids.append(batch.image_ids)
         self._check_loss()
@@ -287,9 +287,7 @@ class Trainer:
 
     def evaluated_model(self) -> SimpleBaseline:
         """The averaged network if there is one, else the network."""
-        chosen = self.average.module if self.average else self.model
-        assert isinstance(chosen, SimpleBaseline)
-        return chosen
+        return cast(SimpleBaseline, self.average.module) if self.average else self.model
 
     def save(self, name: str) -> None:
         """Write a checkpoint into the output folder, from rank 0."""

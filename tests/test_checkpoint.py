@@ -5,13 +5,21 @@ import signal
 import pytest
 import torch
 
-from keypoint.checkpoint import KEYS, check_same_config, load_model, read_checkpoint, save_checkpoint
+from keypoint.checkpoint import (
+    KEYS,
+    check_same_config,
+    load_model,
+    read_checkpoint,
+    save_checkpoint,
+)
 from keypoint.config import config_from_dict
 from keypoint.errors import CheckpointError
 from keypoint.models import create_model
 from keypoint.skeleton import load_skeleton
 
-CONFIG = config_from_dict({"model": {"encoder": "resnet18", "input_size": [64, 64], "blocks": "srl_lo"}}, "test")
+CONFIG = config_from_dict(
+    {"model": {"encoder": "resnet18", "input_size": [64, 64], "blocks": "srl_lo"}}, "test"
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +50,10 @@ def test_a_checkpoint_alone_is_enough(tmp_path, content):
 
 
 def test_averaged_weights_are_the_ones_to_use(tmp_path, content):
-    average = {name: tensor + 1 if tensor.is_floating_point() else tensor for name, tensor in content["model"].items()}
+    average = {
+        name: tensor + 1 if tensor.is_floating_point() else tensor
+        for name, tensor in content["model"].items()
+    }
     average |= {n: t for n, t in content["model"].items() if "transform" in n}
     save_checkpoint(tmp_path / "a.pt", content | {"ema": average})
     assert torch.equal(load_model(tmp_path / "a.pt").model.conv1.weight, average["conv1.weight"])
@@ -50,7 +61,10 @@ def test_averaged_weights_are_the_ones_to_use(tmp_path, content):
 
 def test_other_files_are_refused(tmp_path, content):
     torch.save(content["model"], tmp_path / "weights.pt")
-    with pytest.raises(CheckpointError, match=r"weights\.pt: no checkpoint of this toolkit, it lacks \['format'.*model.weights"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"weights\.pt: no checkpoint of this toolkit, it lacks \['format'.*model.weights",
+    ):
         read_checkpoint(tmp_path / "weights.pt")
     save_checkpoint(tmp_path / "a.pt", content | {"format": 2})
     with pytest.raises(CheckpointError, match="layout 2, this version reads 1"):

@@ -53,7 +53,7 @@ def module_name(path):
 
 
 def imports(path):
-    """Modules imported outside TYPE_CHECKING, as (name, inside a function)."""
+    """Names of the modules imported outside TYPE_CHECKING."""
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
@@ -103,7 +103,7 @@ def test_imports_point_downward(path):
 
 
 def same_room(importer, imported):
-    """Level 2 is many rooms: files of data/ may import each other, the others only what is below."""
+    """Level 2 is many rooms: files of data/ may import each other, others only what is below."""
     return importer.split(".")[0] == imported.split(".")[0]
 
 

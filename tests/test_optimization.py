@@ -10,14 +10,18 @@ def test_drops_of_the_papers_recipe():
     def at(epoch):
         return learning_rate(10_000, epoch, lr=1e-3, drops=(170, 200))
 
-    assert [at(e) for e in (0, 169, 170, 199, 200, 209)] == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5])
+    assert [at(e) for e in (0, 169, 170, 199, 200, 209)] == pytest.approx(
+        [1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5]
+    )
 
 
 def test_drops_equal_torchs_scheduler():
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
     scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [3, 5], gamma=0.2)
     for epoch in range(8):
-        assert learning_rate(0, epoch, lr=0.5, drops=(3, 5), factor=0.2) == pytest.approx(scheduler.get_last_lr()[0])
+        assert learning_rate(0, epoch, lr=0.5, drops=(3, 5), factor=0.2) == pytest.approx(
+            scheduler.get_last_lr()[0]
+        )
         optimizer.step()
         scheduler.step()
 
@@ -28,7 +32,11 @@ def test_warm_up_rises_in_a_line():
 
 
 def test_norms_biases_and_spectral_parameters_are_not_decayed():
-    model = create_model("resnet18", input_size=(64, 64), blocks={"deconv1": "srl_lo", "deconv2": "srl_fft", "deconv3": "nl"})
+    model = create_model(
+        "resnet18",
+        input_size=(64, 64),
+        blocks={"deconv1": "srl_lo", "deconv2": "srl_fft", "deconv3": "nl"},
+    )
     decayed, exempt = build_optimizer(model, "adamw", weight_decay=0.1).param_groups
     assert (decayed["weight_decay"], exempt["weight_decay"]) == (0.1, 0)
     names = {id(p): name for name, p in model.named_parameters()}

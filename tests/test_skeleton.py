@@ -37,7 +37,13 @@ def test_round_trip_through_a_checkpoint_and_a_file(tmp_path):
     assert load_skeleton(tmp_path / "own.yaml") == COCO
 
 
-SIGN = {"name": "sign", "keypoints": ["a", "b", "c"], "pairs": [["a", "b"]], "edges": [["a", "c"]], "oks_sigmas": [0.1] * 3}
+SIGN = {
+    "name": "sign",
+    "keypoints": ["a", "b", "c"],
+    "pairs": [["a", "b"]],
+    "edges": [["a", "c"]],
+    "oks_sigmas": [0.1] * 3,
+}
 
 
 @pytest.mark.parametrize(
@@ -62,7 +68,9 @@ def test_mistakes_are_named(tmp_path, change, text):
 
 
 def test_unknown_skeleton_and_no_yaml(tmp_path):
-    with pytest.raises(ConfigError, match=r"'coco18' is neither built in \(\['coco17'\]\) nor a YAML file"):
+    with pytest.raises(
+        ConfigError, match=r"'coco18' is neither built in \(\['coco17'\]\) nor a YAML file"
+    ):
         load_skeleton("coco18")
     (tmp_path / "own.yaml").write_text("a: [")
     with pytest.raises(ConfigError, match="not a YAML file"):

@@ -41,7 +41,11 @@ def test_keypoints_are_drawn_where_they_are(ground):
 def test_low_scores_fade_and_vanish():
     image = np.full((200, 200, 3), 255, np.uint8)
     ink = [
-        int((255 - draw_keypoints(image, POINTS, np.full((1, 17), score), SKELETON)).astype(int).sum())
+        int(
+            (255 - draw_keypoints(image, POINTS, np.full((1, 17), score), SKELETON))
+            .astype(int)
+            .sum()
+        )
         for score in (0.1, 0.21, 0.3, 0.9)
     ]
     assert ink[0] == 0
@@ -53,7 +57,10 @@ def test_points_far_outside_and_nan_are_left_out():
     wild = POINTS.copy()
     wild[0, :3] = [[np.nan, 5], [1e12, 5], [-1e5, 1e5]]
     assert draw_keypoints(image, wild, np.ones((1, 17)), SKELETON).shape == image.shape
-    assert draw_keypoints(image, np.zeros((0, 17, 2)), np.zeros((0, 17)), SKELETON).shape == image.shape
+    assert (
+        draw_keypoints(image, np.zeros((0, 17, 2)), np.zeros((0, 17)), SKELETON).shape
+        == image.shape
+    )
 
 
 def test_overlay_is_bright_at_the_peak():
@@ -88,9 +95,14 @@ def test_curve_passes_through_its_points():
 
 
 def test_training_pictures():
-    history = [{"epoch": 1, "loss": 0.1}, {"epoch": 2, "loss": 0.05, "metrics": {"AP": 0.1, "AP50": 0.2, "AR": 0.3}}]
+    history = [
+        {"epoch": 1, "loss": 0.1},
+        {"epoch": 2, "loss": 0.05, "metrics": {"AP": 0.1, "AP50": 0.2, "AR": 0.3}},
+    ]
     assert training_curves(history).shape == (320, 960, 3)
     assert training_curves(history[:1]).shape == (320, 480, 3)
     crops = np.zeros((3, 64, 48, 3), np.uint8)
-    sheet = training_sheet(crops, POINTS.repeat(3, 0), np.ones((3, 17)), np.zeros((3, 17, 16, 12)), SKELETON.to_dict())
+    sheet = training_sheet(
+        crops, POINTS.repeat(3, 0), np.ones((3, 17)), np.zeros((3, 17, 16, 12)), SKELETON.to_dict()
+    )
     assert sheet.ndim == 3

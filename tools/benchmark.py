@@ -4,23 +4,212 @@
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import shlex
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import date
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import cv2
-import numpy as np
-import straightforward
 import torch
-from benchmark_report import bullet, machine, table, versions, write_section
+from benchmark_data import DataPath, measure_rates
+from benchmark_model import DTYPES, MODES, Setting, measure_model
+from benchmark_stages import measure_stages
 
 from keypoint import cli
-from keypoint.data.augment import Augmentation, PersonCrop, warp
-from keypoint.data.batches import EvaluationDataset, TrainDataset
-from keypoint.data.coco import Persons, load_persons
+from keypoint.data.coco import load_persons
+from keypoint.data.synthetic import write_demo_set
+from keypoint.errors import ConfigError
+from keypoint.run_log import progress
+from keypoint.skeleton import load_skeleton
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+GENERATED_SIZE = (480, 640)  # height, width: COCO's most common
+PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "albumentations")
+EPILOG = """examples:
+  tools/benchmark.py data
+      crops/s of one core on generated images: ours beside the straightforward way
+  tools/benchmark.py data --images /coco/val2017 --annotations
+  /coco/annotations/person_keypoints_val2017.json
+      on real ones
+  tools/benchmark.py model
+      ms an image with and without blocks; --device cuda on a GPU
+  tools/benchmark.py data --write && tools/benchmark.py model --write
+      put the figures into docs/benchmarks.md
+
+All ways run in turn, round after round; figures are medians over the rounds, ratios are taken
+within a round. More rounds help on a machine that others use too.
+"""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse, build, call."""
+    parser = cli.parser("Time the data path or the network.", EPILOG)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="data | model")
+    add_data(commands.add_parser("data", help="crops/s a core", description="Time the data path."))
+    add_model(commands.add_parser("model", help="ms an image", description="Time the network."))
+    for command in commands.choices.values():
+        command.add_argument(
+            "--write",
+            nargs="?",
+            type=Path,
+            const=DOCUMENT,
+            metavar="FILE",
+            help="put the figures into their section of docs/benchmarks.md, or of FILE",
+        )
+    args = parser.parse_args(argv)
+    cli.log_to()
+    device = torch.device(args.device if args.command == "model" else "cpu")
+    if args.write is not None:
+        section_of(args.write, args.command, device.type)  # before any work
+    text = describe_run(argv, device) + (data if args.command == "data" else model)(args)
+    print(text)
+    if args.write is not None:
+        write_section(args.write, args.command, device.type, text)
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `data`."""
+    add = parser.add_argument
+    add("--images", type=Path, metavar="DIR", help="folder of images; default: generated ones")
+    add("--annotations", type=Path, metavar="FILE", help="their COCO annotations")
+    add("--generate", type=int, default=64, metavar="N", help="images to generate (64)")
+    add("--input-size", type=size, default=(384, 288), metavar="HxW", help="of the crops (384x288)")
+    add("--batch", type=int, default=32, help="crops in a batch (32)")
+    add("--boxes", type=int, nargs="+", default=[1, 5, 20], help="boxes an image (1 5 20)")
+    add("--crops", type=int, default=80, help="in an evaluation round (80)")
+    add("--rounds", type=int, default=15, help="measured rounds (15)")
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `model`."""
+    add = parser.add_argument
+    add("--device", default="cpu", help="cpu, cuda or cuda:1 (cpu)")
+    sizes, names = [(256, 192), (384, 288)], ["none", "srl_fft", "srl_lo", "nl"]
+    add("--input-size", type=size, nargs="+", default=sizes, metavar="HxW", help="256x192 384x288")
+    add("--blocks", nargs="+", default=names, help=f"after each deconvolution ({' '.join(names)})")
+    add("--dtype", nargs="+", choices=list(DTYPES), default=["float32"], help="bf16 is autocast")
+    add("--batch", type=int, default=4, help="images in a step (4)")
+    add("--threads", type=int, help="of the CPU; default: torch's own choice")
+    layout = argparse.BooleanOptionalAction
+    add("--channels-last", action=layout, default=True, help="memory format (on, as in training)")
+    add("--eval-rounds", type=int, default=5, help="measured rounds (5)")
+    add("--train-rounds", type=int, default=3, help="measured rounds (3)")
+
+
+def size(text: str) -> tuple[int, int]:
+    """Read "384x288" as (height, width)."""
+    height, _, width = text.partition("x")
+    if not (height.isdigit() and width.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} must be HEIGHTxWIDTH, as 384x288")
+    return int(height), int(width)
+
+
+def data(args: argparse.Namespace) -> str:
+    """Measure the data path."""
+    if (args.images is None) != (args.annotations is None):
+        raise ConfigError("--images and --annotations belong together; give both or neither")
+    skeleton = load_skeleton("coco17")
+    with tempfile.TemporaryDirectory(prefix="keypoint-benchmark-") as folder:
+        images, annotations = args.images, args.annotations
+        if images is None:
+            with progress(args.generate, "generate images", "image") as bar:
+                write_demo_set(
+                    folder,
+                    train_images=args.generate,
+                    val_images=0,
+                    image_size=GENERATED_SIZE,
+                    progress=bar.update,
+                )
+            images = Path(folder) / "train2017"
+            annotations = Path(folder) / "annotations" / "person_keypoints_train2017.json"
+        persons = load_persons(annotations, images, skeleton)
+        path = DataPath(persons, skeleton, args.input_size, args.batch)
+        rates = measure_rates(path, boxes=args.boxes, crops=args.crops, rounds=args.rounds)
+        stages = measure_stages(path, args.rounds)
+    source = args.images or f"generated, {GENERATED_SIZE[1]}x{GENERATED_SIZE[0]} (width x height)"
+    return (
+        f"* images: {source}; crops {args.input_size[0]}x{args.input_size[1]} (height x width)\n"
+        f"* one process, one thread, CPU time; batch {args.batch}, {args.rounds} rounds\n\n"
+        f"{rates}\n\n{stages}\n"
+    )
+
+
+def model(args: argparse.Namespace) -> str:
+    """Measure the network."""
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    setting = Setting(
+        device=torch.device(args.device),
+        batch_size=args.batch,
+        channels_last=args.channels_last,
+        rounds=dict(zip(MODES, (args.eval_rounds, args.train_rounds), strict=True)),
+    )
+    result = measure_model(
+        setting, input_sizes=args.input_size, dtypes=args.dtype, blocks=args.blocks
+    )
+    layout = "channels_last" if args.channels_last else "contiguous"
+    return (
+        f"* ResNet-50, batch {args.batch}, {layout}, "
+        f"{torch.get_num_threads()} CPU threads, wall time, {args.eval_rounds} rounds of eval, {args.train_rounds} of train\n\n{result}\n"
+    )
+
+
+def describe_run(argv: Sequence[str], device: torch.device) -> str:
+    """When, where and by which command: the head of a section."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    place = f"{cpu_name()}, {os.cpu_count()} cores, {memory:.0f} GiB"
+    if device.type == "cuda":
+        place += f"; {torch.cuda.get_device_name(device)}"
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return (
+        f"* command: `tools/benchmark.py {shlex.join(argv)}`, {date.today().isoformat()}\n"
+        f"* machine: {place}; load {os.getloadavg()[0]:.1f} at the start\n"
+        f"* versions: Python {platform.python_version()}, {versions}\n"
+    )
+
+
+def cpu_name() -> str:
+    """As Linux has it, or what the platform tells."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def markers(command: str, device_type: str) -> tuple[str, str]:
+    """Around the section that --write replaces."""
+    name = f"{command} {device_type}"
+    return f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
+
+
+def section_of(document: Path, command: str, device_type: str) -> tuple[str, str]:
+    """What stands before and after a section.
+
+    Raises:
+        ConfigError: The document or its markers are not there.
+    """
+    begin, end = markers(command, device_type)
+    content = document.read_text(encoding="utf-8") if document.is_file() else ""
+    before, found, rest = content.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ConfigError(
+            f"{document}: has no section between {begin.strip()!r} and {end!r}; add the two lines, "
+            "or leave --write out"
+        )
+    return before, after
+
+
+def write_section(document: Path, command: str, device_type: str, text: str) -> None:
+    """Replace one section, leave the rest."""
+    before, after = section_of(document, command, device_type)
+    begin, end = markers(command, device_type)
+    document.write_text(f"{before}{begin}{text}{end}{after}", encoding="utf-8")
+    cli.logger.info("written: %s", document)
+
+
+if __name__ == "__main__":
+    raise SystemExit(cli.run(main))

@@ -99,6 +99,7 @@ def decode(persons: Persons, row: int) -> NDArray[np.uint8]:
     """Image `row` of the records, (H, W, 3) RGB."""
     file = str(persons.images.path(row))
     image = cv2.imread(file, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    assert image is not None, f"{file}: cannot be read"
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 

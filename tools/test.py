@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
-from keypoint.data.json_file import write_json
-from keypoint.evaluation.coco import summary_table
 
 from keypoint import cli, distributed
 from keypoint.checkpoint import load_model
 from keypoint.config import Config, load_config, override_config
 from keypoint.data.coco import find_split, load_boxes, load_persons
+from keypoint.data.json_file import write_json
+from keypoint.evaluation.coco import summary_table
 from keypoint.evaluation.pictures import truth_beside_prediction
 from keypoint.evaluation.run import Evaluation, evaluate_model
 from keypoint.models import SimpleBaseline, create_model

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import cv2
 import torch
-from keypoint.data.json_file import write_json
 
 import keypoint
 from keypoint import cli, distributed
@@ -19,6 +18,7 @@ from keypoint.config import describe_keys, dump_config, load_config
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import TrainDataset, TrainSampler, train_loader
 from keypoint.data.coco import find_split, load_boxes, load_persons
+from keypoint.data.json_file import write_json
 from keypoint.errors import ConfigError
 from keypoint.evaluation.run import evaluate_model
 from keypoint.models import SimpleBaseline, create_model
@@ -83,15 +83,6 @@ def main(argv: Sequence[str]) -> None:
     val_files = find_split(
         Path(config.data.root), config.data.val_annotations, config.data.val_images, "val2017"
     )
-    persons = load_persons(*train_files, skeleton)
-    if config.test.boxes is None:
-        val_persons = load_persons(*val_files, skeleton)
-    else:
-        val_persons = load_boxes(
-            Path(config.test.boxes), *val_files, skeleton, config.test.box_score_threshold
-        )
-    cli.logger.info("train %s\ntest  %s", persons.report, val_persons.report)
-
     augmentation = Augmentation(
         PersonCrop(
             input_size=config.model.input_size,
@@ -103,6 +94,22 @@ def main(argv: Sequence[str]) -> None:
         ),
         config.augment.transforms,
     )
+    model = create_model(
+        config.model.encoder,
+        blocks=config.model.blocks,
+        input_size=config.model.input_size,
+        num_keypoints=skeleton.num_keypoints,
+        weights=None if args.resume and last.exists() else config.model.weights,
+    ).to(device)
+
+    persons = load_persons(*train_files, skeleton)
+    if config.test.boxes is None:
+        val_persons = load_persons(*val_files, skeleton)
+    else:
+        val_persons = load_boxes(
+            Path(config.test.boxes), *val_files, skeleton, config.test.box_score_threshold
+        )
+    cli.logger.info("train %s\ntest  %s", persons.report, val_persons.report)
     sampler = TrainSampler(
         len(persons),
         config.train.batch_size,
@@ -112,14 +119,6 @@ def main(argv: Sequence[str]) -> None:
     )
     dataset = TrainDataset(persons, augmentation, config.seed)
     loader = train_loader(dataset, sampler, config.data.workers, pin_memory=device.type == "cuda")
-
-    model = create_model(
-        config.model.encoder,
-        blocks=config.model.blocks,
-        input_size=config.model.input_size,
-        num_keypoints=skeleton.num_keypoints,
-        weights=None if args.resume and last.exists() else config.model.weights,
-    ).to(device)
 
     def evaluate(network: SimpleBaseline) -> dict[str, float]:
         return evaluate_model(

@@ -35,7 +35,14 @@ def work(tmp_path_factory):
 def command(tool, *arguments, processes=1):
     start = [sys.executable]
     if processes > 1:
-        start += ["-m", "torch.distributed.run", "--nproc_per_node", str(processes), "--master_port", "29517"]
+        start += [
+            "-m",
+            "torch.distributed.run",
+            "--nproc_per_node",
+            str(processes),
+            "--master_port",
+            "29517",
+        ]
     return [*start, str(REPOSITORY / "tools" / tool), *map(str, arguments)]
 
 
@@ -67,7 +74,18 @@ def equal(a, b):
     return a == b
 
 
-NUMBERS = ("model", "ema", "optimizer", "scaler", "epoch", "batch", "step", "loss_sum", "best", "history")
+NUMBERS = (
+    "model",
+    "ema",
+    "optimizer",
+    "scaler",
+    "epoch",
+    "batch",
+    "step",
+    "loss_sum",
+    "best",
+    "history",
+)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +98,15 @@ def whole_run(work):
 
 def test_two_epochs_from_the_command_line_to_ap(whole_run, work):
     output, done = whole_run
-    for name in ("last.pt", "best.pt", "config.yaml", "log.txt", "data_report.json", "history.json", "curves.png"):
+    for name in (
+        "last.pt",
+        "best.pt",
+        "config.yaml",
+        "log.txt",
+        "data_report.json",
+        "history.json",
+        "curves.png",
+    ):
         assert (output / name).stat().st_size > 0, name
     assert list(output.glob("events.out.tfevents.*"))
     history = json.loads((output / "history.json").read_text())
@@ -91,7 +117,9 @@ def test_two_epochs_from_the_command_line_to_ap(whole_run, work):
         assert report["total"] == report["used"] + sum(report["skipped"].values())
     assert re.search(r"train .*persons = \d+ used \+ \d+ skipped", done.stderr)
 
-    tested = run("test.py", "--checkpoint", output / "best.pt", f"output={work / 'tested'}", "--pictures", 2)
+    tested = run(
+        "test.py", "--checkpoint", output / "best.pt", f"output={work / 'tested'}", "--pictures", 2
+    )
     metrics = json.loads((work / "tested" / "metrics.json").read_text())
     best = state(output / "best.pt")["best"]
     assert metrics["metrics"] == best["metrics"]  # the same numbers from the file as in training
@@ -143,7 +171,7 @@ def test_kill_in_mid_epoch_and_resume_is_bit_for_bit_the_same(work, whole_run, w
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     saved = state(output / "last.pt")
-    assert 0 < saved["batch"] or saved["epoch"] == 1
+    assert saved["batch"] > 0 or saved["epoch"] == 1
     train(work, output, "--resume", f"data.workers={workers}")
     uninterrupted, resumed = state(whole_run[0] / "last.pt"), state(output / "last.pt")
     for key in NUMBERS:
@@ -153,7 +181,9 @@ def test_kill_in_mid_epoch_and_resume_is_bit_for_bit_the_same(work, whole_run, w
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_finishes_the_step_saves_and_exits(work, whole_run, number, status):
     output = work / f"signal{status}"
-    process = start_and_wait_for_steps(work, output, 1, "data.workers=1", "train.save_every=none", "train.evaluate_every=2")
+    process = start_and_wait_for_steps(
+        work, output, 1, "data.workers=1", "train.save_every=none", "train.evaluate_every=2"
+    )
     os.killpg(process.pid, number)  # as Ctrl-C does: the worker processes get it too
     assert process.wait(timeout=30) == status
     text = (output / "stderr.txt").read_text()
@@ -216,7 +246,15 @@ def test_another_runs_folder_is_never_overwritten_silently(work, whole_run):
 
 def test_loss_that_is_not_finite_stops_and_names_step_and_images(work):
     output = work / "nan"
-    refused = train(work, output, "train.lr=1000", "train.optimizer=sgd", "train.epochs=30", "train.evaluate_every=30", status=5)
+    refused = train(
+        work,
+        output,
+        "train.lr=1000",
+        "train.optimizer=sgd",
+        "train.epochs=30",
+        "train.evaluate_every=30",
+        status=5,
+    )
     assert re.search(r"error: the loss is (nan|inf) at step \d+.*image ids \[\d+", refused.stderr)
     assert "Traceback" not in refused.stderr
     assert "Traceback" in (output / "log.txt").read_text()

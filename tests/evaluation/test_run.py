@@ -28,10 +28,15 @@ class Oracle(nn.Module):
         self.input_size, self.heatmap_size = input_size, (input_size[0] // 4, input_size[1] // 4)
         self.register_buffer("pixel_mean", torch.zeros(3))
         center, crop_size = bbox_to_crop(persons.bbox_xywh, input_size)
-        points = apply_affine(crop_matrix(center, crop_size, input_size), persons.keypoints_image.astype(float))
+        points = apply_affine(
+            crop_matrix(center, crop_size, input_size), persons.keypoints_image.astype(float)
+        )
         dataset = EvaluationDataset(persons, input_size=input_size, batch_size=8)
         order = np.concatenate([batch.index.numpy() for batch in dataset])
-        self.points, self.labelled = torch.tensor(points[order]), torch.tensor(persons.visibility[order] > 0)
+        self.points, self.labelled = (
+            torch.tensor(points[order]),
+            torch.tensor(persons.visibility[order] > 0),
+        )
         self.flip, self.calls, self.seen, self.subpixel = flip, 0, 0, subpixel
 
     def normalize(self, crops):
@@ -68,9 +73,15 @@ def sample(coco_sample, tmp_path_factory):
     """The real persons. 10 labels lie outside their own padded box, where no heatmap reaches; they are removed."""
     content = json.loads((coco_sample / "annotations" / "person_keypoints_sample.json").read_text())
     file = tmp_path_factory.mktemp("sample") / "annotations.json"
-    persons = load_persons(coco_sample / "annotations" / "person_keypoints_sample.json", coco_sample / "images", SKELETON)
+    persons = load_persons(
+        coco_sample / "annotations" / "person_keypoints_sample.json",
+        coco_sample / "images",
+        SKELETON,
+    )
     center, crop_size = bbox_to_crop(persons.bbox_xywh, (256, 192))
-    crop = apply_affine(crop_matrix(center, crop_size, (256, 192)), persons.keypoints_image.astype(float))
+    crop = apply_affine(
+        crop_matrix(center, crop_size, (256, 192)), persons.keypoints_image.astype(float)
+    )
     outside = ((crop < 0) | (crop > [191, 255])).any(axis=2) & (persons.visibility > 0)
     assert outside.sum() == 10
     by_id = {entry["id"]: entry for entry in content["annotations"]}
@@ -97,7 +108,9 @@ def test_training_targets_cost_what_their_grid_costs(sample):
     """Targets are centred on whole heatmap pixels: at 256x192 rounding alone costs AP, at 384x288 none here."""
     persons, file = sample
     ap = [
-        evaluate(persons, file, size, False, Oracle(persons, size, False, subpixel=False)).metrics["AP"]
+        evaluate(persons, file, size, False, Oracle(persons, size, False, subpixel=False)).metrics[
+            "AP"
+        ]
         for size in [(256, 192), (384, 288)]
     ]
     assert 0.97 < ap[0] < 1.0
@@ -125,7 +138,13 @@ def test_detector_boxes_are_rescored_suppressed_and_told(tmp_path):
     persons = load_boxes(tmp_path / "boxes.json", file, images, SKELETON)
     truth = load_persons(file, images, SKELETON)
     again = np.repeat(np.arange(4), 2)
-    filled = type(persons)(**{**vars(persons), "keypoints_image": truth.keypoints_image[again], "visibility": truth.visibility[again]})
+    filled = type(persons)(
+        **{
+            **vars(persons),
+            "keypoints_image": truth.keypoints_image[again],
+            "visibility": truth.visibility[again],
+        }
+    )
     evaluation = evaluate(persons, file, model=Oracle(filled, (256, 192), True))
     assert evaluation.conditions["boxes"] == "detector"
     assert evaluation.conditions["results"] == {"given": 8, "kept": 4, "suppressed": 4}
@@ -139,7 +158,9 @@ def test_heatmaps_that_are_not_finite_never_reach_the_score(tmp_path):
     persons = load_persons(file, images, SKELETON)
     model = Oracle(persons, (64, 64), False)
     model.points[3] = torch.nan
-    with pytest.raises(NumericsError, match=r"heatmaps of 1 persons are nan or inf, on image ids \[101\]"):
+    with pytest.raises(
+        NumericsError, match=r"heatmaps of 1 persons are nan or inf, on image ids \[101\]"
+    ):
         evaluate(persons, file, flip=False, model=model)
 
 

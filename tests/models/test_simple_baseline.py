@@ -10,7 +10,7 @@ COUNTED = (*CONV, nn.BatchNorm2d)
 
 
 def papers_count(model):
-    """Parameters of Conv and BatchNorm and multiply-adds, as the SRL paper counts them; by hooks."""
+    """Parameters of Conv and BatchNorm and multiply-adds, by hooks, as the SRL paper counts."""
     total = {"parameters": 0, "multiply_adds": 0}
 
     def count(module, _, output):

@@ -1,0 +1,234 @@
+"""The loop by itself, on a network of one convolution and made-up batches."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
+
+from keypoint.data.batches import TrainBatch, TrainSampler
+from keypoint.errors import CheckpointError, NumericsError
+from keypoint.heatmap import encode
+from keypoint.losses import heatmap_loss
+from keypoint.skeleton import load_skeleton
+from keypoint.trainer import Trainer
+
+SKELETON = load_skeleton("coco17")
+SIZE = (32, 32)
+
+
+class OneConvolution(nn.Module):
+    """As much of SimpleBaseline's face as the trainer looks at."""
+
+    color_order, input_size, heatmap_size = "rgb", SIZE, (8, 8)
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("pixel_mean", torch.zeros(3), persistent=False)
+        self.register_buffer("pixel_std", torch.ones(3), persistent=False)
+        self.layer = nn.Conv2d(3, 17, 4, stride=4)
+
+    def normalize(self, crops):
+        return crops.permute(0, 3, 1, 2) / 255
+
+    def forward(self, images):
+        return self.layer(images)
+
+
+class MadeUp:
+    """A loader of batches that depend on the keys alone."""
+
+    def __init__(self, sampler):
+        self.sampler = sampler
+
+    def __iter__(self):
+        for keys in self.sampler:
+            rngs = [np.random.default_rng(key) for key in keys]
+            yield TrainBatch(
+                crops=torch.tensor(
+                    np.stack([rng.integers(0, 255, (*SIZE, 3), dtype=np.uint8) for rng in rngs])
+                ),
+                keypoints_crop=torch.tensor(
+                    np.stack([rng.uniform(0, 32, (17, 2)) for rng in rngs])
+                ),
+                visibility=torch.tensor(
+                    np.stack([rng.integers(0, 3, 17, dtype=np.uint8) for rng in rngs])
+                ),
+                image_ids=torch.tensor([1000 + index for _, index in keys]),
+            )
+
+
+def trainer(output, batch_size=4, lr=0.1, model=None, rate=None, **options):
+    torch.manual_seed(0)
+    model = model or OneConvolution()
+    sampler = TrainSampler(16, batch_size, seed=0)
+    options = {"epochs": 2, "log_every": 1} | options
+    return Trainer(
+        model,
+        loader=MadeUp(sampler),
+        sampler=sampler,
+        optimizer=torch.optim.SGD(model.parameters(), lr=1.0),
+        learning_rate=rate or (lambda step, epoch: lr),
+        heatmap_sigma=1.0,
+        output=output,
+        card={"config": {}, "skeleton": SKELETON.to_dict(), "versions": {}},
+        **options,
+    )
+
+
+def by_hand(epochs, batch_size, lr=0.1):
+    """The same training written out."""
+    torch.manual_seed(0)
+    model = OneConvolution()
+    sampler = TrainSampler(16, batch_size, seed=0)
+    weights = []
+    for epoch in range(epochs):
+        sampler.set_position(epoch)
+        for batch in MadeUp(sampler):
+            target, weight = encode(batch.keypoints_crop, batch.visibility > 0, (8, 8), 1.0)
+            loss = heatmap_loss(model(model.normalize(batch.crops)), target, weight)
+            model.zero_grad()
+            loss.backward()
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter -= lr * parameter.grad
+            weights.append(model.layer.weight.detach().clone())
+    return weights
+
+
+def test_equals_a_loop_written_out(tmp_path):
+    run = trainer(tmp_path)
+    run.fit()
+    torch.testing.assert_close(run.model.layer.weight, by_hand(2, 4)[-1])
+    assert run.at.step == 8
+    assert [record["epoch"] for record in run.history] == [1, 2]
+
+
+def test_accumulated_batches_equal_one_large_one(tmp_path):
+    run = trainer(tmp_path, batch_size=2, accumulate=4)
+    run.fit()
+    torch.testing.assert_close(run.model.layer.weight, by_hand(2, 8)[-1])
+    assert run.at.step == 4
+
+
+def test_the_last_group_of_an_epoch_may_be_smaller(tmp_path):
+    run = trainer(tmp_path, batch_size=4, accumulate=3, epochs=1)
+    run.fit()
+    assert run.at.step == 2
+    assert math.isfinite(run.history[0]["loss"])
+
+
+def test_average_of_weights_by_its_formula(tmp_path):
+    run = trainer(tmp_path, ema=0.8)
+    run.fit()
+    steps = by_hand(2, 4)
+    average = steps[0]
+    for weight in steps[1:]:
+        average = 0.8 * average + 0.2 * weight
+    evaluated = run.average.module
+    torch.testing.assert_close(evaluated.layer.weight, average)
+
+
+def test_learning_rate_follows_step_and_epoch(tmp_path):
+    seen = []
+    run = trainer(tmp_path, rate=lambda step, epoch: seen.append((step, epoch)) or 0.1)
+    run.fit()
+    assert sorted(set(seen)) == [(step, step // 4) for step in range(8)]
+
+
+class Breaks(OneConvolution):
+    """Answers nan at the k-th batch."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.calls, self.at = 0, at
+
+    def forward(self, images):
+        self.calls += self.training  # pictures for tensorboard are drawn in eval mode
+        answer = super().forward(images)
+        return answer * math.nan if self.training and self.calls == self.at else answer
+
+
+@pytest.mark.parametrize("at", [1, 3, 4, 6])
+def test_a_loss_that_is_not_finite_names_step_and_images_and_is_never_saved(tmp_path, at):
+    run = trainer(tmp_path, model=Breaks(at), save_every=1)
+    with pytest.raises(
+        NumericsError, match=rf"the loss is nan at step {at - 1}, .*image ids \[10\d\d"
+    ) as error:
+        run.fit()
+    sampler = TrainSampler(16, 4, seed=0)
+    sampler.set_position((at - 1) // 4)
+    ids = [1000 + index for _, index in list(sampler)[(at - 1) % 4]]
+    assert str(ids) in str(error.value)
+    if (tmp_path / "last.pt").exists():
+        saved = torch.load(tmp_path / "last.pt", weights_only=True)
+        assert torch.isfinite(saved["model"]["layer.weight"]).all()
+        assert saved["step"] < at
+
+
+def test_best_takes_neither_minus_one_nor_nan(tmp_path):
+    answers = iter([math.nan, 0.3, -1.0, 0.2, 0.5, 0.5])
+    run = trainer(
+        tmp_path, epochs=6, evaluate=lambda model: {"AP": next(answers)}, evaluate_every=1
+    )
+    best = run.fit()
+    assert best == {"epoch": 5, "metrics": {"AP": 0.5}}
+    assert torch.load(tmp_path / "best.pt", weights_only=True)["epoch"] == 5
+
+
+def test_the_last_epoch_is_always_evaluated(tmp_path):
+    asked = []
+    run = trainer(
+        tmp_path,
+        epochs=5,
+        evaluate=lambda model: asked.append(run.at.epoch) or {"AP": 0.1},
+        evaluate_every=2,
+    )
+    run.fit()
+    assert asked == [2, 4, 5]
+
+
+def test_resume_goes_on_where_it_was(tmp_path):
+    whole = trainer(tmp_path / "a", epochs=3)
+    (tmp_path / "a").mkdir()
+    whole.fit()
+    (tmp_path / "b").mkdir()
+    trainer(tmp_path / "b", epochs=1).fit()
+    second = trainer(tmp_path / "b", epochs=3)
+    second.resume(tmp_path / "b" / "last.pt")
+    second.fit()
+    assert torch.equal(second.model.layer.weight, whole.model.layer.weight)
+    assert second.history == whole.history
+
+
+def test_resume_refuses_what_does_not_fit(tmp_path):
+    trainer(tmp_path, epochs=1).fit()
+    other = OneConvolution()
+    other.layer = nn.Conv2d(3, 17, 8, stride=4, padding=2)
+    with pytest.raises(CheckpointError, match=r"last\.pt: does not fit this run"):
+        trainer(tmp_path, model=other).resume(tmp_path / "last.pt")
+
+
+def test_tensorboard_has_what_it_should(tmp_path):
+    trainer(tmp_path, evaluate=lambda model: {"AP": 0.4, "AR": 0.5}, evaluate_every=1).fit()
+    events = EventAccumulator(str(tmp_path)).Reload()
+    tags = events.Tags()
+    assert {
+        "train/loss", "train/lr", "train/epoch_loss", "val/AP", "val/AR", "val/best_AP",
+        "time/images_per_second", "time/data_share", "time/compute_share",
+    } <= set(tags["scalars"])  # fmt: skip
+    assert tags["images"] == ["train/crops"]
+    assert "config/text_summary" in tags["tensors"]
+    assert [event.step for event in events.Scalars("train/loss")] == list(range(1, 9))
+    shares = [events.Scalars(f"time/{kind}_share")[-1].value for kind in ("data", "compute")]
+    assert sum(shares) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("amp", ["bf16", "fp16"])
+def test_mixed_precision_trains(tmp_path, amp):
+    run = trainer(tmp_path, amp=amp, epochs=3)
+    run.fit()
+    assert run.history[-1]["loss"] < run.history[0]["loss"]
+    assert run.model.layer.weight.dtype == torch.float32

@@ -1,0 +1,202 @@
+"""What `tools/benchmark.py data` measures: crops per second of one core, ours beside the
+straightforward way.
+
+One process, one thread, CPU time. The headline counts as ours what our path leaves to the device
+(normalising, heatmaps), done here on the CPU: the straightforward way does it there too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+import straightforward
+import torch
+from benchmark_timing import Seconds, cpu_seconds, interleave, median_ratio, table
+from straightforward import Lap
+from torch import Tensor
+
+from keypoint.data.augment import Augmentation, PersonCrop
+from keypoint.data.batches import EvaluationDataset, TrainDataset
+from keypoint.data.coco import Persons
+from keypoint.heatmap import default_sigma, encode
+from keypoint.models import SimpleBaseline
+from keypoint.run_log import progress
+from keypoint.skeleton import Skeleton
+
+SEED = 0
+WARM_UP = 2  # rounds
+SLOW, HEADLINE, UINT8 = (
+    "straightforward",
+    "ours, normalise and heatmaps too",
+    "ours, as it goes to the device",
+)
+
+
+@dataclass(frozen=True)
+class DataPath:
+    """What both ways work on.
+
+    Attributes:
+        persons: Records of real or generated images.
+        skeleton: Theirs.
+        input_size: (height, width) of the crops.
+        batch_size: Crops in a batch, training and evaluation.
+    """
+
+    persons: Persons
+    skeleton: Skeleton
+    input_size: tuple[int, int]
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        cv2.setNumThreads(0)
+        torch.set_num_threads(1)
+
+    @property
+    def sigma(self) -> float:
+        """Of the heatmaps, in their pixels."""
+        return default_sigma(self.input_size)
+
+    def choose(self, number: int) -> list[int]:
+        """The persons of a round's training batch, the same for all ways."""
+        order = np.random.default_rng((SEED, number)).permutation(len(self.persons))
+        return [int(index) for index in np.resize(order, self.batch_size)]
+
+    def straightforward_batch(self, number: int, lap: Lap = straightforward.no_lap) -> list[Tensor]:
+        """A round's training batch, the straightforward way."""
+        return straightforward.train_batch(
+            self.persons,
+            self.choose(number),
+            np.random.default_rng(number),
+            flip_indices=self.skeleton.flip_indices,
+            input_size=self.input_size,
+            heatmap_sigma=self.sigma,
+            lap=lap,
+        )
+
+    def augmentation(self) -> Augmentation:
+        """Ours, with the recipe's distributions."""
+        flip_indices = self.skeleton.flip_indices
+        return Augmentation(PersonCrop(input_size=self.input_size, flip_indices=flip_indices))
+
+    def model(self) -> SimpleBaseline:
+        """For its `normalize`."""
+        size, number = self.input_size, self.skeleton.num_keypoints
+        return SimpleBaseline("resnet18", input_size=size, num_keypoints=number).eval()
+
+
+def measure_rates(path: DataPath, *, boxes: Sequence[int], crops: int, rounds: int) -> str:
+    """Crops per second of training and of evaluation by boxes an image, as a table.
+
+    Args:
+        path: What to work on.
+        boxes: Numbers of boxes an image, one evaluation row group each.
+        crops: About how many an evaluation round has.
+        rounds: How many are measured.
+    """
+    ways = 3 * (1 + len(boxes)) * (rounds + WARM_UP)
+    rows = []
+    with progress(ways, "rates", "timing") as bar, torch.no_grad():
+        rows += rate_rows("training", training_ways(path), path.batch_size, rounds, bar)
+        for number in boxes:
+            images = max(1, round(crops / number))
+            each = evaluation_ways(path, number, images)
+            rows += rate_rows(f"evaluation, {number} an image", each, number * images, rounds, bar)
+    header = ["path", "way", "ms a crop", "crops/s a core", "times straightforward"]
+    return table(header, rows)
+
+
+def rate_rows(
+    name: str, ways: dict[str, Callable[[int], float]], crops: int, rounds: int, bar: Any
+) -> list[list[str]]:
+    """One row for each way; the ratio is the median of the rounds' ratios."""
+    seconds = interleave(ways, rounds=rounds, warm_up=WARM_UP, bar=bar)
+
+    def row(way: str, taken: Seconds) -> list[str]:
+        each = float(np.median(taken)) / crops
+        ratio = median_ratio(seconds[SLOW], taken)
+        return [name, way, f"{1000 * each:.2f}", f"{1 / each:.0f}", f"{ratio:.2f}"]
+
+    return [row(way, taken) for way, taken in seconds.items()]
+
+
+def training_ways(path: DataPath) -> dict[str, Callable[[int], float]]:
+    """A training batch of a round, three times."""
+    dataset = TrainDataset(path.persons, path.augmentation(), SEED)
+    model = path.model()
+
+    def uint8(number: int) -> Any:
+        return dataset.__getitems__([(number, index) for index in path.choose(number)])
+
+    def complete(number: int) -> object:
+        batch = uint8(number)
+        labelled = batch.visibility > 0
+        targets = encode(batch.keypoints_crop, labelled, model.heatmap_size, path.sigma)
+        return model.normalize(batch.crops), targets
+
+    return {
+        SLOW: lambda number: cpu_seconds(lambda: path.straightforward_batch(number)),
+        HEADLINE: lambda number: cpu_seconds(lambda: complete(number)),
+        UINT8: lambda number: cpu_seconds(lambda: uint8(number)),
+    }
+
+
+def evaluation_ways(path: DataPath, number: int, images: int) -> dict[str, Callable[[int], float]]:
+    """Crops of `number` boxes on each of `images` images, three times; other images each round."""
+    model, size = path.model(), path.batch_size
+
+    def slow(persons: Persons) -> None:
+        for begin in range(0, len(persons), size):
+            indices = range(begin, min(begin + size, len(persons)))
+            straightforward.evaluation_batch(persons, indices, path.input_size)
+
+    def uint8(persons: Persons) -> None:
+        for _ in EvaluationDataset(persons, input_size=path.input_size, batch_size=size):
+            pass
+
+    def complete(persons: Persons) -> None:
+        for batch in EvaluationDataset(persons, input_size=path.input_size, batch_size=size):
+            model.normalize(batch.crops)
+
+    def timed(way: Callable[[Persons], None]) -> Callable[[int], float]:
+        def run(number_of_round: int) -> float:
+            rng = np.random.default_rng((SEED, number, number_of_round))
+            persons = boxes_on_images(path.persons, images, number, rng)
+            return cpu_seconds(lambda: way(persons))
+
+        return run
+
+    return {SLOW: timed(slow), HEADLINE: timed(complete), UINT8: timed(uint8)}
+
+
+def boxes_on_images(
+    persons: Persons, images: int, number: int, rng: np.random.Generator
+) -> Persons:
+    """As a detector would give them: an image's own boxes in turn, each moved and scaled a little.
+
+    Args:
+        persons: Ground truth.
+        images: How many; if fewer have persons, these come again.
+        number: Boxes on each.
+        rng: Chooses images, moves boxes.
+    """
+    rows = rng.permutation(np.unique(persons.image_index))
+    rows = np.sort(np.resize(rows, images))
+    own = [np.flatnonzero(persons.image_index == row) for row in rows]
+    chosen = np.concatenate([np.resize(indices, number) for indices in own])
+    box = persons.bbox_xywh[chosen]
+    shift = box[:, 2:] * rng.uniform(-0.1, 0.1, (len(box), 2))
+    scaled = box[:, 2:] * rng.uniform(0.8, 1.25, (len(box), 2))
+    return replace(
+        persons,
+        ids=np.arange(len(box)),
+        image_index=persons.image_index[chosen],
+        bbox_xywh=np.concatenate([box[:, :2] + shift, scaled], axis=1),
+        bbox_scores=np.ones(len(box)),
+        keypoints_image=persons.keypoints_image[chosen],
+        visibility=persons.visibility[chosen],
+    )

@@ -1,0 +1,140 @@
+"""Where the time of a training crop goes: `tools/benchmark.py data`, its second table.
+
+CPU time of each stage within the running path (memory as cold as it is there), beside the bytes and
+operations that no implementation can save.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+import numpy as np
+import straightforward
+import torch
+from benchmark_data import SEED, DataPath
+from benchmark_timing import table
+
+from keypoint.data.augment import Augmentation, warp
+from keypoint.data.image import read_image
+from keypoint.geometry import bbox_to_crop, crop_matrix
+from keypoint.heatmap import STRIDE, encode
+from keypoint.models import SimpleBaseline
+from keypoint.run_log import progress
+
+DECODE, DRAWS, MIRROR, WARP = "read and decode", "draws, matrix, keypoints", "mirror", "warp"
+COLLATE, NORMALISE, HEATMAPS = "collate", "to float, normalise", "heatmaps"
+
+
+class Laps:
+    """CPU milliseconds by stage, each from the end of the one before."""
+
+    def __init__(self) -> None:
+        self.milliseconds: Counter[str] = Counter()
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what happened since the last lap."""
+        self._last = time.process_time_ns()
+
+    def __call__(self, stage: str) -> None:
+        """The stage is over."""
+        now = time.process_time_ns()
+        self.milliseconds[stage] += (now - self._last) / 1e6  # type: ignore[assignment]
+        self._last = now
+
+
+def measure_stages(path: DataPath, rounds: int) -> str:
+    """The table and the bound that decoding sets, as text; one training batch a round."""
+    slow, ours = Laps(), Laps()
+    augmentation, model = path.augmentation(), path.model()
+    with progress(rounds + 1, "stages", "batch") as bar, torch.no_grad():
+        for number in range(rounds + 1):
+            slow_lap, our_lap = (Laps(), Laps()) if number == 0 else (slow, ours)  # 0: warm up
+            slow_lap.begin()
+            path.straightforward_batch(number, slow_lap)
+            our_batch(path, augmentation, model, number, our_lap)
+            bar.update(1)
+    ours.milliseconds[DRAWS] -= ours.milliseconds[WARP]
+    return format_stages(path, slow, ours, rounds * path.batch_size)
+
+
+def our_batch(
+    path: DataPath, augmentation: Augmentation, model: SimpleBaseline, number: int, lap: Laps
+) -> None:
+    """What TrainDataset and the trainer do, with a lap after each stage.
+
+    The warp happens within the augmentation; it is timed once more by itself, and DRAWS holds both.
+    """
+    persons, rng = path.persons, np.random.default_rng(number)
+    crops, keypoints = [], []
+    indices = path.choose(number)
+    for index in indices:
+        row = int(persons.image_index[index])
+        height, width = persons.images.image_size[row]
+        bbox = persons.bbox_xywh[index]
+        center, crop_size = bbox_to_crop(bbox[None], path.input_size)
+        factor, rotation, mirror = straightforward.draw(rng)
+        matrix = crop_matrix(center, crop_size * factor, path.input_size, rotation, mirror)[0]
+        lap.begin()
+        image = read_image(persons.images.path(row), (int(height), int(width)))
+        lap(DECODE)
+        crop, moved, _ = augmentation(
+            image,
+            bbox,
+            persons.keypoints_image[index],
+            persons.visibility[index],
+            seed=(SEED, number, index),
+        )
+        lap(DRAWS)
+        warp(image, matrix, path.input_size)
+        lap(WARP)
+        crops.append(crop)
+        keypoints.append(moved)
+    lap.begin()
+    stacked, points = torch.from_numpy(np.stack(crops)), torch.from_numpy(np.stack(keypoints))
+    lap(COLLATE)
+    images = model.normalize(stacked)
+    lap(NORMALISE)
+    labelled = torch.from_numpy(persons.visibility[indices] > 0)
+    encode(points, labelled, model.heatmap_size, path.sigma)
+    lap(HEATMAPS)
+    del images  # not within a lap
+
+
+def format_stages(path: DataPath, slow: Laps, ours: Laps, crops: int) -> str:
+    """The table, per crop, and the bound."""
+    images = path.persons.images
+    rows_of_images = np.unique(path.persons.image_index)
+    file_bytes = np.mean([images.path(int(row)).stat().st_size for row in rows_of_images])
+    image_pixels = images.image_size[rows_of_images].prod(axis=1).mean()
+    pixels, num_keypoints = path.input_size[0] * path.input_size[1], path.skeleton.num_keypoints
+    height, width = path.input_size[0] // STRIDE, path.input_size[1] // STRIDE
+    maps = num_keypoints * height * width
+    profiles = num_keypoints * (height + width)
+    # Bytes read, bytes written, arithmetic: what any implementation of the stage must do. The warp
+    # reads about as many pixels as it writes (a crop is scaled to its size); bilinear is 3
+    # interpolations of 3 channels.
+    floor = {
+        DECODE: (file_bytes, 3 * image_pixels, "entropy decoding, inverse DCT"),
+        DRAWS: (0, 0, f"{4 * num_keypoints} multiply-adds"),
+        MIRROR: (0, 0, "nothing, a sign in the matrix"),
+        WARP: (3 * pixels, 3 * pixels, f"{9 * pixels / 1e6:.2f} M multiply-adds"),
+        COLLATE: (0, 0, "nothing, a crop can be written in place"),
+        NORMALISE: (3 * pixels, 12 * pixels, f"{3 * pixels / 1e6:.2f} M multiply-adds"),
+        HEATMAPS: (0, 4 * maps, f"{maps / 1e6:.2f} M products, {profiles} exponentials"),
+    }
+    rows = []
+    for stage, (read, written, operations) in floor.items():
+        times = [f"{laps.milliseconds[stage] / crops:.3f}" for laps in (slow, ours)]
+        rows.append([stage, *times, f"{read / 1e3:.0f}", f"{written / 1e3:.0f}", operations])
+    totals = [sum(laps.milliseconds.values()) / crops for laps in (slow, ours)]
+    moved = [sum(entry[i] for entry in floor.values()) / 1e3 for i in (0, 1)]
+    rows.append(["all", *(f"{t:.3f}" for t in totals), *(f"{kb:.0f}" for kb in moved), ""])
+    header = ["stage of a training crop", "straightforward, ms", "ours, ms"]
+    header += ["must read, kB", "must write, kB", "must compute"]
+    bound = totals[0] / (ours.milliseconds[DECODE] / crops)
+    return (
+        f"{table(header, rows)}\n\n"
+        f"Our decoding alone, all else free, would be {bound:.1f} times straightforward."
+    )
