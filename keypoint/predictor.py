@@ -1,4 +1,7 @@
-"""Keypoints of persons on an image, from a checkpoint alone. Two storeys: images and boxes above, crops and tensors below."""
+"""Keypoints of persons on an image, from a checkpoint alone.
+
+Two storeys: numpy arrays in the image's frame above, tensors in the crop's frame below.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,8 @@ class Prediction:
 
     Attributes:
         keypoints: (P, K, 2) float64, image frame.
-        scores: (P, K) float64, the heatmap's peak: about 0 (nothing) to 1 (sure); COCO's evaluation counts those above 0.2.
+        scores: (P, K) float64, the heatmap's peak: about 0 (nothing) to 1 (sure); the person's
+            score in the evaluation counts those above 0.2.
         boxes: (P, 4) float64 xywh, as given.
     """
 
@@ -51,10 +55,14 @@ class Predictor:
         self.model = model.eval()
         self.skeleton = skeleton
         self.device = model.pixel_mean.device
-        self.flip_indices = torch.tensor(skeleton.flip_indices, device=self.device) if flip else None
+        self.flip_indices = (
+            torch.tensor(skeleton.flip_indices, device=self.device) if flip else None
+        )
 
     @classmethod
-    def from_checkpoint(cls, path: str | Path, device: str | None = None, flip: bool = False) -> Predictor:
+    def from_checkpoint(
+        cls, path: str | Path, device: str | None = None, flip: bool = False
+    ) -> Predictor:
         """A predictor from `best.pt` or `last.pt` of a run.
 
         Args:
@@ -66,9 +74,13 @@ class Predictor:
             CheckpointError: The file cannot be used.
         """
         restored = load_model(Path(path))
-        return cls(restored.model.to(distributed.choose_device(device)), restored.skeleton, flip=flip)
+        return cls(
+            restored.model.to(distributed.choose_device(device)), restored.skeleton, flip=flip
+        )
 
-    def __call__(self, image_rgb: NDArray[np.uint8], boxes_xywh: ArrayLike | None = None) -> Prediction:
+    def __call__(
+        self, image_rgb: NDArray[np.uint8], boxes_xywh: ArrayLike | None = None
+    ) -> Prediction:
         """Keypoints on one image.
 
         Args:
@@ -83,20 +95,30 @@ class Predictor:
             raise DataError(f"image is {image.dtype} {image.shape}; give (H, W, 3) uint8 RGB")
         height, width = image.shape[:2]
         given = [[0, 0, width, height]] if boxes_xywh is None else boxes_xywh
-        boxes = np.asarray(given, dtype=np.float64).reshape(-1, 4) if np.size(given) else np.zeros((0, 4))
+        boxes = (
+            np.asarray(given, dtype=np.float64).reshape(-1, 4)
+            if np.size(given)
+            else np.zeros((0, 4))
+        )
         bad = ~(np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1))
         if bad.any():
             number = int(np.flatnonzero(bad)[0])
             raise DataError(
-                f"box {number} is {boxes[number].tolist()}; give finite x, y, width, height with positive sides"
+                f"box {number} is {boxes[number].tolist()}; give finite x, y, width, height "
+                "with positive sides"
             )
         center, crop_size = bbox_to_crop(boxes, self.model.input_size)
         matrices = crop_matrix(center, crop_size, self.model.input_size)
         num_keypoints = self.skeleton.num_keypoints
-        keypoints, scores = np.zeros((len(boxes), num_keypoints, 2)), np.zeros((len(boxes), num_keypoints))
+        keypoints, scores = (
+            np.zeros((len(boxes), num_keypoints, 2)),
+            np.zeros((len(boxes), num_keypoints)),
+        )
         for first in range(0, len(boxes), BATCH_SIZE):
             some = slice(first, first + BATCH_SIZE)
-            crops = np.stack([warp(image, matrix, self.model.input_size) for matrix in matrices[some]])
+            crops = np.stack(
+                [warp(image, matrix, self.model.input_size) for matrix in matrices[some]]
+            )
             points, peaks = self.predict_crops(torch.from_numpy(crops))
             keypoints[some], scores[some] = points.cpu().numpy(), peaks.cpu().numpy()
         return Prediction(

@@ -1,4 +1,4 @@
-"""What a run shows while it goes on: a progress bar with ETA (plain lines without a terminal), tensorboard, pictures."""
+"""What a run shows while it goes on: progress with ETA, tensorboard numbers and pictures."""
 
 from __future__ import annotations
 

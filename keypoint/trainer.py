@@ -52,7 +52,7 @@ class Interrupted(Exception):  # noqa: N818 (named as KeyboardInterrupt is)
 
 @dataclass
 class Position:
-    """Where a run is: the next epoch, the next batch in it, optimiser steps done, and the loss summed in this epoch."""
+    """Where a run is: next epoch, next batch in it, optimiser steps done, the epoch's loss sum."""
 
     epoch: int = 0
     batch: int = 0
@@ -123,11 +123,8 @@ class Trainer:
         self.amp_dtype = AMP_DTYPES[amp]
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=amp == "fp16")
         self.card = card
-        self.average = (
-            AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True)
-            if ema
-            else None
-        )
+        average = get_ema_multi_avg_fn(ema) if ema else None  # type: ignore[no-untyped-call]
+        self.average = AveragedModel(model, multi_avg_fn=average, use_buffers=True) if ema else None
         self.network = cast(nn.Module, torch.compile(model)) if compile_model else model
         if distributed.world_size() > 1:
             on_gpu = [self.device.index] if self.device.type == "cuda" else None
@@ -235,7 +232,7 @@ class Trainer:
         return heatmap_loss(predicted, target, weight)
 
     def _check_loss(self) -> None:
-        """Look at the loss of the step before: the GPU has finished it while this one was prepared, so nobody waits."""
+        """Look at the loss of the step before, which a GPU has finished by now: nobody waits."""
         if self._unchecked is None:
             return
         loss, image_ids, step = self._unchecked
@@ -243,9 +240,9 @@ class Trainer:
         value = float(loss)
         if not math.isfinite(value):
             raise NumericsError(
-                f"the loss is {value} at step {step}, learning rate {self.learning_rate(step, self.at.epoch):.2e}, "
-                f"image ids {image_ids.tolist()}; nothing was saved since. Lower train.lr, add train.warmup_steps, "
-                "or use bf16 in place of fp16"
+                f"the loss is {value} at step {step}, learning rate "
+                f"{self.learning_rate(step, self.at.epoch):.2e}, image ids {image_ids.tolist()}; "
+                "nothing was saved since. Lower train.lr, add train.warmup_steps, or use bf16"
             )
         self.at.loss_sum += value
 
@@ -328,8 +325,8 @@ class Trainer:
         content = read_checkpoint(path)
         if content["world_size"] != distributed.world_size():
             raise CheckpointError(
-                f"{path}: was trained on {content['world_size']} process(es), this is {distributed.world_size()}; "
-                "batches would differ: resume with the same number"
+                f"{path}: was trained on {content['world_size']} process(es), this is "
+                f"{distributed.world_size()}; batches would differ: resume with the same number"
             )
         try:
             self.model.load_state_dict(content["model"])

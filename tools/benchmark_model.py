@@ -8,13 +8,12 @@ the values of weights or images, so all are random.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from benchmark_timing import interleave, median_ratio, table
+from benchmark_timing import cpu_seconds, interleave, median_ratio, table, wall_seconds
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -144,11 +143,9 @@ def step(
 
 
 def seconds(work: Callable[[], None], device: torch.device) -> float:
-    """Wall time; on a GPU between two events of its own queue."""
+    """CPU time on one thread, wall time on more; on a GPU between two events of its own queue."""
     if device.type != "cuda":
-        begin = time.perf_counter()
-        work()
-        return time.perf_counter() - begin
+        return cpu_seconds(work) if torch.get_num_threads() == 1 else wall_seconds(work)
     first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
     torch.cuda.synchronize(device)
     first.record()

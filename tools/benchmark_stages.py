@@ -106,7 +106,7 @@ def format_stages(path: DataPath, slow: Laps, ours: Laps, crops: int) -> str:
     """The table, per crop, and the bound."""
     images = path.persons.images
     rows_of_images = np.unique(path.persons.image_index)
-    file_bytes = np.mean([images.path(int(row)).stat().st_size for row in rows_of_images])
+    file_bytes = float(np.mean([images.path(int(row)).stat().st_size for row in rows_of_images]))
     image_pixels = images.image_size[rows_of_images].prod(axis=1).mean()
     pixels, num_keypoints = path.input_size[0] * path.input_size[1], path.skeleton.num_keypoints
     height, width = path.input_size[0] // STRIDE, path.input_size[1] // STRIDE
@@ -115,7 +115,7 @@ def format_stages(path: DataPath, slow: Laps, ours: Laps, crops: int) -> str:
     # Bytes read, bytes written, arithmetic: what any implementation of the stage must do. The warp
     # reads about as many pixels as it writes (a crop is scaled to its size); bilinear is 3
     # interpolations of 3 channels.
-    floor = {
+    floor: dict[str, tuple[float, float, str]] = {
         DECODE: (file_bytes, 3 * image_pixels, "entropy decoding, inverse DCT"),
         DRAWS: (0, 0, f"{4 * num_keypoints} multiply-adds"),
         MIRROR: (0, 0, "nothing, a sign in the matrix"),
@@ -129,8 +129,10 @@ def format_stages(path: DataPath, slow: Laps, ours: Laps, crops: int) -> str:
         times = [f"{laps.milliseconds[stage] / crops:.3f}" for laps in (slow, ours)]
         rows.append([stage, *times, f"{read / 1e3:.0f}", f"{written / 1e3:.0f}", operations])
     totals = [sum(laps.milliseconds.values()) / crops for laps in (slow, ours)]
-    moved = [sum(entry[i] for entry in floor.values()) / 1e3 for i in (0, 1)]
-    rows.append(["all", *(f"{t:.3f}" for t in totals), *(f"{kb:.0f}" for kb in moved), ""])
+    moved = [sum(read for read, _, _ in floor.values()), sum(w for _, w, _ in floor.values())]
+    rows.append(
+        ["all", *(f"{t:.3f}" for t in totals), *(f"{number / 1e3:.0f}" for number in moved), ""]
+    )
     header = ["stage of a training crop", "straightforward, ms", "ours, ms"]
     header += ["must read, kB", "must write, kB", "must compute"]
     bound = totals[0] / (ours.milliseconds[DECODE] / crops)

@@ -55,6 +55,13 @@ def cpu_seconds(work: Callable[[], object]) -> float:
     return time.process_time() - begin
 
 
+def wall_seconds(work: Callable[[], object]) -> float:
+    """Time on the clock."""
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A markdown table that is readable as it is: first column to the left, others to the right."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]

@@ -46,7 +46,7 @@ def train_batch(
     lap: Lap = no_lap,
 ) -> list[Tensor]:
     """Augmented crops (B, 3, H, W) float32, heatmaps (B, K, H/4, W/4) and weights (B, K)."""
-    samples = []
+    samples, mirrored = [], list(flip_indices)
     for index in indices:
         row = int(persons.image_index[index])
         image = decode(persons, row)
@@ -60,7 +60,7 @@ def train_batch(
             last = image.shape[1] - 1
             image = np.ascontiguousarray(image[:, ::-1])
             keypoints[:, 0] = last - keypoints[:, 0]
-            keypoints, labelled = keypoints[flip_indices], labelled[flip_indices]
+            keypoints, labelled = keypoints[mirrored], labelled[mirrored]
             center[:, 0] = last - center[:, 0]
         lap("mirror")
         matrix = crop_matrix(center, crop_size * factor, input_size, rotation)[0]

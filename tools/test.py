@@ -11,11 +11,9 @@ import cv2
 from keypoint import cli, distributed
 from keypoint.checkpoint import load_model
 from keypoint.config import Config, load_config, override_config
-from keypoint.data.coco import find_split, load_boxes, load_persons
-from keypoint.data.json_file import write_json
-from keypoint.evaluation.coco import summary_table
+from keypoint.data.coco import find_split, load_boxes, load_persons, write_reports
 from keypoint.evaluation.pictures import truth_beside_prediction
-from keypoint.evaluation.run import Evaluation, evaluate_model
+from keypoint.evaluation.run import evaluate_model
 from keypoint.models import SimpleBaseline, create_model
 from keypoint.skeleton import Skeleton, load_skeleton
 from keypoint.trainer import AMP_DTYPES
@@ -88,7 +86,10 @@ def main(argv: Sequence[str]) -> None:
             keypoint_threshold=config.test.keypoint_threshold,
         )
         if distributed.is_main():
-            report(evaluation, args.checkpoint, output)
+            print(f"checkpoint {args.checkpoint}\n{evaluation.table()}")
+            evaluation.save(output)
+            write_reports(output, test=persons.report)
+            cli.logger.info("written: %s/results.json and metrics.json", output)
             if args.pictures:
                 picture = output / "predictions.jpg"
                 sheet = truth_beside_prediction(
@@ -117,26 +118,6 @@ def open_network(
         weights=checkpoint,
     )
     return model, config, skeleton
-
-
-def report(evaluation: Evaluation, checkpoint: Path, output: Path) -> None:
-    """Print the table and write the two files."""
-    conditions = evaluation.conditions
-    lines = [
-        f"checkpoint  {checkpoint}",
-        f"boxes       {conditions['boxes']} ({conditions['persons']['used']} persons on {conditions['images']} images)",
-        f"flip        {'averaged, shifted one heatmap pixel' if conditions['flip'] else 'off'}",
-        f"decoding    {conditions['decoding']}; OKS-NMS {conditions['oks_nms']}",
-        f"results     {conditions['results']}",
-    ]
-    print(summary_table(evaluation.metrics, lines))
-    write_json(output / "results.json", evaluation.results)
-    write_json(
-        output / "metrics.json",
-        {"metrics": evaluation.metrics, "checkpoint": str(checkpoint), "conditions": conditions},
-    )
-    write_json(output / "data_report.json", [conditions["persons"]])
-    cli.logger.info("written: %s and %s", output / "results.json", output / "metrics.json")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from keypoint.checkpoint import check_same_config
 from keypoint.config import describe_keys, dump_config, load_config
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import TrainDataset, TrainSampler, train_loader
-from keypoint.data.coco import find_split, load_boxes, load_persons
+from keypoint.data.coco import find_split, load_boxes, load_persons, write_reports
 from keypoint.data.json_file import write_json
 from keypoint.errors import ConfigError
 from keypoint.evaluation.run import evaluate_model
@@ -121,7 +121,7 @@ def main(argv: Sequence[str]) -> None:
     loader = train_loader(dataset, sampler, config.data.workers, pin_memory=device.type == "cuda")
 
     def evaluate(network: SimpleBaseline) -> dict[str, float]:
-        return evaluate_model(
+        evaluation = evaluate_model(
             network,
             persons=val_persons,
             annotations=val_files[0],
@@ -133,7 +133,10 @@ def main(argv: Sequence[str]) -> None:
             nms=config.test.oks_nms,
             nms_threshold=config.test.oks_nms_threshold,
             keypoint_threshold=config.test.keypoint_threshold,
-        ).metrics
+        )
+        if distributed.is_main():
+            evaluation.save(output)
+        return evaluation.metrics
 
     trainer = Trainer(
         model,
@@ -169,9 +172,7 @@ def main(argv: Sequence[str]) -> None:
     )
     if distributed.is_main():
         (output / "config.yaml").write_text(dump_config(config), encoding="utf-8")
-        write_json(
-            output / "data_report.json", [persons.report.to_dict(), val_persons.report.to_dict()]
-        )
+        write_reports(output, train=persons.report, test=val_persons.report)
     if args.resume and last.exists():
         check_same_config(last, config)
         trainer.resume(last)

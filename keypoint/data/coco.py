@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.data.faults import as_numbers, describe_numbers, is_whole_number, raise_faults
-from keypoint.data.json_file import read_json
+from keypoint.data.json_file import read_json, write_json
 from keypoint.errors import DataError
 from keypoint.geometry import clean_bbox
 from keypoint.skeleton import Skeleton
@@ -275,6 +275,13 @@ def find_split(root: Path, annotations: str, images: str | None, split: str) -> 
         f"no folder of {split} images: looked for {looked}; "
         f"set data.root, or name the folder in {key}"
     )
+
+
+def write_reports(folder: Path, **reports: DataReport) -> None:
+    """Write reports by name into `data_report.json`; those of other names that stand there stay."""
+    file = folder / "data_report.json"
+    before = read_json(file, "data report") if file.is_file() else {}
+    write_json(file, before | {name: report.to_dict() for name, report in reports.items()})
 
 
 def _read_dataset(path: Path) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def write_json(path: Path, content: Any) -> None:
             text = json.dumps(content, allow_nan=False, indent=2) + "\n"
     except ValueError:
         place = _first_not_finite(content, "")
-        if place is None:  # a circular list: the caller's mistake, told as json tells it
+        if place is None:  # nan as a key: no place to name
             raise
         raise NumericsError(
             f"{path}: not written, {place} is not finite; JSON holds finite numbers only"
@@ -96,7 +96,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def _object_of_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Called once per JSON object; COCO files are mostly arrays, so this costs about a tenth."""
+    """Called once per JSON object; COCO files are mostly arrays, so this adds about a sixth."""
     unique = dict(pairs)
     if len(unique) == len(pairs):
         return unique

@@ -224,7 +224,7 @@ def _arm(pose: Pose, clothes: _Clothes, side: str) -> list[Hull]:
     names = ("shoulder", "elbow", "wrist", "hand")
     shoulder, elbow, wrist, hand = (pose.points[f"{side}_{name}"] for name in names)
     thick = 0.5 + 0.5 * pose.build
-    top, mid, end = 0.037 * thick, 0.029 * thick, 0.022 * thick
+    top, mid, end = 0.039 * thick, 0.031 * thick, 0.024 * thick
     is_long = clothes.sleeve > 1
     over = 0.014  # an arm beside a torso of the same depth is painted over it
     sleeve = clothes.shirt if is_long else clothes.skin

@@ -97,7 +97,7 @@ def sample_pose(rng: np.random.Generator) -> Pose:
     """Draw posture, arms and build."""
     posture = _pick(rng, POSTURES)
     angles = POSTURES[posture]
-    build = rng.uniform(0.88, 1.22)
+    build = rng.uniform(0.95, 1.35)
     bend = rng.uniform(*angles.bend)
     spine = about_z(rng.uniform(-7, 7)) @ about_x(bend)
 

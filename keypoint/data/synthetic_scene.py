@@ -30,7 +30,7 @@ from keypoint.data.synthetic_surroundings import (
     sample_stray_limb,
 )
 
-OBSTACLES = 0.22  # part of the persons with something in front of them
+OBSTACLES = 0.18  # part of the persons with something in front of them
 MIN_SCALE = 80.0  # standing height in pixels of the smallest person
 MAX_OVERLAP = 0.4  # of the smaller of two boxes
 

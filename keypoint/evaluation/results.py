@@ -149,6 +149,4 @@ def _require_finite(name: str, array: NDArray[np.float64], image_ids: NDArray[An
 def _rows_of_each_image(image_ids: NDArray[Any]) -> list[NDArray[np.intp]]:
     """For each image the rows of its persons, in their order."""
     order = np.argsort(image_ids, kind="stable")
-    if len(order) == 0:
-        return []
     return np.split(order, np.flatnonzero(np.diff(image_ids[order])) + 1)

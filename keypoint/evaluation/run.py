@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from keypoint import distributed
 from keypoint.data.batches import EvaluationBatch, EvaluationDataset, evaluation_loader
 from keypoint.data.coco import Persons
+from keypoint.data.json_file import write_json
 from keypoint.errors import NumericsError
-from keypoint.evaluation.coco import ResultCounts, evaluate_coco, make_results
+from keypoint.evaluation.coco import ResultCounts, evaluate_coco, make_results, summary_table
 from keypoint.geometry import bbox_to_crop, heatmap_to_image
 from keypoint.heatmap import decode
 from keypoint.inference import predict_heatmaps
@@ -110,6 +111,25 @@ class Evaluation:
     results: list[dict[str, Any]]
     predictions: Predictions
     conditions: dict[str, Any]
+
+    def save(self, folder: Path) -> None:
+        """Write `results.json` in COCO's form, and `metrics.json`: the numbers with conditions."""
+        write_json(folder / "results.json", self.results)
+        card = {"metrics": self.metrics, "conditions": self.conditions}
+        write_json(folder / "metrics.json", card)
+
+    def table(self) -> str:
+        """The ten numbers below what they hold for, as text."""
+        had, counts = self.conditions, self.conditions["results"]
+        flip = "averaged, shifted one heatmap pixel" if had["flip"] else "off"
+        lines = [
+            f"boxes    {had['boxes']}: {had['persons']['used']} on {had['images']} images",
+            f"         of {had['boxes_file']}",
+            f"flip     {flip}",
+            f"decoding {had['decoding']}; OKS-NMS {had['oks_nms']}",
+            f"results  {counts['given']}: {counts['kept']} kept, {counts['suppressed']} suppressed",
+        ]
+        return summary_table(self.metrics, lines)
 
 
 def evaluate_model(

@@ -95,7 +95,9 @@ def test_never_builds_the_matrix_of_pairs(pairwise):
 
 def paper_parameters(module):
     counted = nn.Conv2d, nn.BatchNorm2d, nn.Linear
-    return sum(p.numel() for m in module.modules() if isinstance(m, counted) for p in m.parameters())
+    return sum(
+        p.numel() for m in module.modules() if isinstance(m, counted) for p in m.parameters()
+    )
 
 
 def test_parameters_of_three_blocks():

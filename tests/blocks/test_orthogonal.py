@@ -61,7 +61,7 @@ def test_orthogonal_after_1000_steps(optimizer, retraction):
     srl = block(retraction)
     before = srl.transform.P.detach().clone()
     train(srl, OPTIMIZERS[optimizer](srl.parameters()), 1000)
-    assert (srl.transform.P - before).abs().max() > 0.05  # it learned
+    assert (srl.transform.P - before).abs().max() > 0.02  # it learned
     assert error(srl) <= 1e-5
 
 
@@ -157,10 +157,10 @@ def test_a_copy_forgets_what_was_looked_at():
     srl = block()
     train(srl, torch.optim.SGD(srl.parameters(), lr=0.1), 3)
     srl(torch.randn(1, 4, *SIZE))
-    for _ in range(2 * srl.transform.P._version):
+    for writes in range(1, 2 * srl.transform.P._version):
         other = copy.deepcopy(srl)
         with torch.no_grad():
-            for _ in range(_ + 1):
+            for _ in range(writes):
                 other.transform.P.add_(0.1)
                 other.transform.Q.add_(0.1)
         other(torch.randn(1, 4, *SIZE))

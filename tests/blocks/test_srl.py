@@ -37,7 +37,9 @@ def restated(srl, x, groups=2):
     v = {name: value.numpy() for name, value in srl.state_dict().items()}
 
     def norm(name):
-        return [v[f"phi.{name}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")]
+        return [
+            v[f"phi.{name}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")
+        ]
 
     size = srl.transform.spectral_size
     w, b = v.get("phi.relu.weight", np.ones(size)), v.get("phi.relu.bias", np.zeros(size))
@@ -135,7 +137,9 @@ def test_autocast_leaves_the_learned_transform_in_float32():
 def paper_parameters(module):
     """As the paper counts: convolutions, batch norms and linear layers only (their biases too)."""
     counted = nn.Conv2d, nn.BatchNorm2d, nn.Linear
-    return sum(p.numel() for m in module.modules() if isinstance(m, counted) for p in m.parameters())
+    return sum(
+        p.numel() for m in module.modules() if isinstance(m, counted) for p in m.parameters()
+    )
 
 
 DECONV_SIZES = {

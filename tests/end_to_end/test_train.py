@@ -113,7 +113,7 @@ def test_two_epochs_from_the_command_line_to_ap(whole_run, work):
     assert [record["epoch"] for record in history] == [1, 2]
     assert all(0 <= record["metrics"]["AP"] <= 1 for record in history)
     assert history[1]["loss"] < history[0]["loss"]
-    for report in json.loads((output / "data_report.json").read_text()):
+    for report in json.loads((output / "data_report.json").read_text()).values():
         assert report["total"] == report["used"] + sum(report["skipped"].values())
     assert re.search(r"train .*persons = \d+ used \+ \d+ skipped", done.stderr)
 

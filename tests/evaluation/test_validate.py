@@ -14,6 +14,7 @@ RESULT_FAULTS = {
     "unknown image": (lambda r: r[1].update(image_id=9), r"image_id 9\): this image_id is not in"),
     "image id as text": (lambda r: r[0].update(image_id="501"), r"\(image_id '501'\): image_id mu"),
     "no image id": (lambda r: r[0].pop("image_id"), r"\(image_id None\): image_id must be a whole"),
+    "image id is true": (lambda r: r[0].update(image_id=True), "image_id must be a whole number"),
     "huge image id": (lambda r: r[0].update(image_id=2**80), "image_id must be a whole number"),
     "no category": (lambda r: r[0].pop("category_id"), r"category_id None must be 1 \('person'\)"),
     "other category": (lambda r: r[0].update(category_id=44), "category_id 44 must be 1"),

@@ -121,7 +121,10 @@ def batch_norm(z, norm):
     """With running statistics, as at test time."""
     weight, bias, mean, variance = norm
     return np.stack(
-        [(m - mean[c]) / math.sqrt(variance[c] + EPS) * weight[c] + bias[c] for c, m in enumerate(z)]
+        [
+            (m - mean[c]) / math.sqrt(variance[c] + EPS) * weight[c] + bias[c]
+            for c, m in enumerate(z)
+        ]
     )
 
 
@@ -160,3 +163,37 @@ def srl_lo(x, p, q, alpha, phi):
     small = cosine_resize(x, (len(p), len(q)))
     y = phi(np.stack([p @ m @ q for m in small]))
     return x + alpha * cosine_resize(np.stack([p.T @ m @ q.T for m in y]), x.shape[1:])
+
+
+def mix_frames(z, weight):
+    """conv_t: z is T M H W, weight (T, T)."""
+    return np.stack(
+        [sum(weight[o, i] * z[i] for i in range(len(z))) for o in range(weight.shape[0])]
+    )
+
+
+def video_phi(z, ops, conv_c, norm_c, conv_t, norm_t, w, b, groups):
+    """Figure 3 on the real maps of all frames, T M H W."""
+    if "channel" in ops:
+        z = [spectral_relu(batch_norm(grouped_conv(m, conv_c, groups), norm_c), w, b) for m in z]
+    if "time" in ops:
+        z = [batch_norm(m, norm_t) for m in mix_frames(z, conv_t)]
+    if ops == "time":
+        z = [spectral_relu(m, w, b) for m in z]
+    return z
+
+
+def srl_video_fft(x, alpha, phi):
+    """x is C T H W; each frame is transformed by itself."""
+    frames = range(x.shape[1])
+    y = phi([to_maps(fourier(x[:, t])) for t in frames])
+    back = [inverse_fourier(from_maps(y[t], x.shape[3])) for t in frames]
+    return x + alpha * np.stack(back, axis=1)
+
+
+def srl_video_lo(x, p, q, alpha, phi):
+    """The same with P and Q."""
+    frames = range(x.shape[1])
+    y = phi([np.stack([p @ m @ q for m in x[:, t]]) for t in frames])
+    back = [np.stack([p.T @ m @ q.T for m in y[t]]) for t in frames]
+    return x + alpha * np.stack(back, axis=1)
