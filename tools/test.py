@@ -11,9 +11,11 @@ import cv2
 from keypoint import cli, distributed
 from keypoint.checkpoint import load_model
 from keypoint.config import Config, load_config, override_config
-from keypoint.data.coco import find_split, load_boxes, load_persons, write_reports
+from keypoint.data.coco import find_split, load_boxes, load_persons
+from keypoint.data.report import write_reports
 from keypoint.evaluation.pictures import truth_beside_prediction
 from keypoint.evaluation.run import evaluate_model
+from keypoint.evaluation.validate import check_annotations
 from keypoint.models import SimpleBaseline, create_model
 from keypoint.skeleton import Skeleton, load_skeleton
 from keypoint.trainer import AMP_DTYPES
@@ -63,6 +65,7 @@ def main(argv: Sequence[str]) -> None:
     files = find_split(
         Path(config.data.root), config.data.val_annotations, config.data.val_images, "val2017"
     )
+    check_annotations(files[0], skeleton.num_keypoints)  # now, not after the prediction
     if config.test.boxes is None:
         persons = load_persons(*files, skeleton)
     else:

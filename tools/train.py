@@ -17,10 +17,12 @@ from keypoint.checkpoint import check_same_config
 from keypoint.config import describe_keys, dump_config, load_config
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import TrainDataset, TrainSampler, train_loader
-from keypoint.data.coco import find_split, load_boxes, load_persons, write_reports
+from keypoint.data.coco import find_split, load_boxes, load_persons
 from keypoint.data.json_file import write_json
+from keypoint.data.report import write_reports
 from keypoint.errors import ConfigError
 from keypoint.evaluation.run import evaluate_model
+from keypoint.evaluation.validate import check_annotations
 from keypoint.models import SimpleBaseline, create_model
 from keypoint.optimization import build_optimizer, learning_rate
 from keypoint.skeleton import load_skeleton
@@ -102,6 +104,7 @@ def main(argv: Sequence[str]) -> None:
         weights=None if args.resume and last.exists() else config.model.weights,
     ).to(device)
 
+    check_annotations(val_files[0], skeleton.num_keypoints)  # now, not after the first epoch
     persons = load_persons(*train_files, skeleton)
     if config.test.boxes is None:
         val_persons = load_persons(*val_files, skeleton)

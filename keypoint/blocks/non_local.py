@@ -127,7 +127,7 @@ class NonLocal(nn.Module):
             y = gaussian(theta, phi, g, scale=self.scale)
         y = y.transpose(1, 2).reshape(x.shape[0], -1, *x.shape[2:])  # B K ...
         residual: Tensor = self.norm(self.out(y))  # B C ...
-        return x + residual.to(x.dtype)
+        return x + residual
 
 
 def positions(x: Tensor) -> Tensor:

@@ -123,7 +123,7 @@ class LearnedOrthogonal(nn.Module):
     def _look(self) -> None:
         """Retract what was written to since the last look and is not orthogonal any more."""
         plain = isinstance(self.P, nn.Parameter)  # else a stand-in (torch.func): not ours to change
-        if not plain or self.P.is_meta or self.P.is_inference() or self._state() == self._seen:
+        if not plain or self.P.is_meta or self._state() == self._seen:
             return
         with torch.no_grad(), float32_island(self.P):
             # Not `> TOLERANCE`: nan counts as not orthogonal too, and is refused.

@@ -10,53 +10,26 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.faults import as_numbers, describe_numbers, is_whole_number, raise_faults
-from keypoint.data.json_file import read_json, write_json
+from keypoint.data.entries import (
+    annotation_fault,
+    box_fault,
+    image_faults,
+    keypoint_category,
+    name_annotation,
+    read_dataset,
+)
+from keypoint.data.faults import is_whole_number, raise_faults
+from keypoint.data.json_file import read_json
+from keypoint.data.report import DataReport
 from keypoint.errors import DataError
 from keypoint.geometry import clean_bbox
 from keypoint.skeleton import Skeleton
-
-
-@dataclass(frozen=True)
-class DataReport:
-    """What became of every entry of a file.
-
-    Attributes:
-        source: The file.
-        total: Entries in it.
-        used: Entries that became records.
-        skipped: Count by reason; total = used + sum of these.
-    """
-
-    source: str
-    total: int
-    used: int
-    skipped: dict[str, int]
-
-    def __post_init__(self) -> None:
-        assert self.total == self.used + sum(self.skipped.values()), (
-            f"{self}: entries lost without a reason"
-        )
-
-    def __str__(self) -> str:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in self.skipped.items()) or "none"
-        counts = f"{self.used} used + {self.total - self.used} skipped ({reasons})"
-        return f"{self.source}: {self.total} persons = {counts}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for `data_report.json`."""
-        return {
-            "source": self.source,
-            "total": self.total,
-            "used": self.used,
-            "skipped": dict(self.skipped),
-        }
 
 
 @dataclass(frozen=True)
@@ -129,17 +102,17 @@ def load_persons(annotations: Path, image_root: Path, skeleton: Skeleton) -> Per
         DataError: The file is unreadable, faulty (all faults are listed by id), or has no usable
             person.
     """
-    content = _read_dataset(annotations)
-    category_id = _keypoint_category(content, skeleton, annotations)
+    content = read_dataset(annotations)
+    category_id = keypoint_category(content, skeleton, annotations)
     images, row_of_id = _read_images(content, image_root, annotations)
     faults: list[str] = []
     skipped: Counter[str] = Counter()
     ids, rows, boxes, keypoints = [], [], [], []
     seen: set[int] = set()
-    known_categories = {category.get("id") for category in content["categories"]}
+    known_categories = {c["id"] for c in content["categories"] if is_whole_number(c.get("id"))}
     for place, entry in enumerate(content["annotations"]):
-        name = _name_annotation(entry, place)
-        fault = _annotation_fault(
+        name = name_annotation(entry, place)
+        fault = annotation_fault(
             entry, row_of_id, known_categories, seen, category_id, skeleton.num_keypoints
         )
         if fault:
@@ -202,8 +175,8 @@ def load_boxes(
     Raises:
         DataError: Either file is unreadable or faulty; all faults are listed by place and image id.
     """
-    content = _read_dataset(annotations)
-    category_id = _keypoint_category(content, skeleton, annotations)
+    content = read_dataset(annotations)
+    category_id = keypoint_category(content, skeleton, annotations)
     images, row_of_id = _read_images(content, image_root, annotations)
     entries = read_json(boxes, "person boxes")
     if not isinstance(entries, list):
@@ -214,7 +187,7 @@ def load_boxes(
     skipped: Counter[str] = Counter()
     places, rows, kept, scores = [], [], [], []
     for place, entry in enumerate(entries):
-        fault = _box_fault(entry, row_of_id)
+        fault = box_fault(entry, row_of_id)
         if fault:
             faults.append(f"box {place}: {fault}")
             continue
@@ -277,79 +250,10 @@ def find_split(root: Path, annotations: str, images: str | None, split: str) -> 
     )
 
 
-def write_reports(folder: Path, **reports: DataReport) -> None:
-    """Write reports by name into `data_report.json`; those of other names that stand there stay."""
-    file = folder / "data_report.json"
-    before = read_json(file, "data report") if file.is_file() else {}
-    write_json(file, before | {name: report.to_dict() for name, report in reports.items()})
-
-
-def _read_dataset(path: Path) -> dict[str, Any]:
-    content = read_json(path, "annotations")
-    if not isinstance(content, dict):
-        raise DataError(
-            f"{path}: holds a {type(content).__name__}; an annotation file is a JSON object"
-        )
-    for key in ("images", "annotations", "categories"):
-        entries = content.get(key)
-        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            given = "is missing" if key not in content else "is not a list of objects"
-            raise DataError(
-                f"{path}: key {key!r} {given}; give COCO's images, annotations and categories"
-            )
-        if not entries:
-            raise DataError(f"{path}: {key!r} is empty, there is no entry to use")
-    return content
-
-
-def _keypoint_category(content: dict[str, Any], skeleton: Skeleton, path: Path) -> int:
-    """Id of the category that has keypoints, the skeleton's in its order, or is named person."""
-    categories = content["categories"]
-    candidates = [c for c in categories if c.get("keypoints")]
-    candidates = candidates or [c for c in categories if c.get("name") == "person"]
-    if len(candidates) != 1 or not is_whole_number(candidates[0].get("id")):
-        names = [c.get("name") for c in categories]
-        raise DataError(
-            f"{path}: categories {names} have {len(candidates)} with 'keypoints' or named person; "
-            "give one"
-        )
-    names = candidates[0].get("keypoints")
-    if names is not None and list(names) != list(skeleton.keypoints):
-        couples = zip(names, skeleton.keypoints, strict=False)
-        different = [f"{a} for {b}" for a, b in couples if a != b]
-        raise DataError(
-            f"{path}: the category's {len(names)} keypoint names do not match the "
-            f"{skeleton.num_keypoints} of skeleton {skeleton.name} in order "
-            f"({'; '.join(different[:3]) or 'another number'}); choose the right data.skeleton"
-        )
-    return int(candidates[0]["id"])
-
-
 def _read_images(content: dict[str, Any], root: Path, path: Path) -> tuple[Images, dict[int, int]]:
-    faults: list[str] = []
-    row_of_id: dict[int, int] = {}
-    for place, entry in enumerate(content["images"]):
-        key, file_name = entry.get("id"), entry.get("file_name")
-        name = f"image id {key!r}" if "id" in entry else f"image number {place}"
-        if not is_whole_number(key):
-            faults.append(f"{name}: its id must be a whole number")
-        elif key in row_of_id:
-            faults.append(f"{name}: duplicate, ids are unique")
-        else:
-            row_of_id[key] = place
-        width, height = entry.get("width"), entry.get("height")
-        if not all(is_whole_number(side) and side > 0 for side in (width, height)):
-            faults.append(f"{name}: width={width!r} height={height!r}; give its size in pixels")
-        if not isinstance(file_name, str) or not file_name:
-            faults.append(f"{name}: file_name={file_name!r}; give the file's name")
-        elif "\0" in file_name:
-            faults.append(f"{name}: file_name has a NUL byte (\\x00)")
-        elif PurePosixPath(file_name).is_absolute() or ".." in PurePosixPath(file_name).parts:
-            faults.append(
-                f"{name}: file_name={file_name!r} leads outside the image folder (absolute or ..)"
-            )
-    raise_faults(str(path), faults)
+    """The images as arrays, and the row of each id."""
     entries = content["images"]
+    raise_faults(str(path), image_faults(entries))
     sizes = [(entry["height"], entry["width"]) for entry in entries]
     images = Images(
         root=root,
@@ -357,76 +261,4 @@ def _read_images(content: dict[str, Any], root: Path, path: Path) -> tuple[Image
         file_names=np.array([entry["file_name"] for entry in entries]),
         image_size=np.array(sizes, dtype=np.int64),
     )
-    return images, row_of_id
-
-
-def _name_annotation(entry: dict[str, Any], place: int) -> str:
-    if "id" in entry:
-        return f"annotation id {entry['id']!r}"
-    return f"annotation number {place} (image_id {entry.get('image_id')!r})"
-
-
-def _annotation_fault(
-    entry: dict[str, Any],
-    row_of_id: dict[int, int],
-    known_categories: set[Any],
-    seen: set[int],
-    category_id: int,
-    num_keypoints: int,
-) -> str | None:
-    """The first thing wrong with an annotation, or None. `seen` collects the ids."""
-    key = entry.get("id")
-    if not is_whole_number(key):
-        return "its id must be a whole number"
-    if key in seen:
-        return "duplicate id; ids are unique"
-    seen.add(key)
-    if not is_whole_number(entry.get("image_id")) or entry["image_id"] not in row_of_id:
-        return f"image_id {entry.get('image_id')!r} is not among the images"
-    if entry.get("category_id") not in known_categories:
-        return f"category_id {entry.get('category_id')!r} is not among the categories"
-    if entry["category_id"] != category_id or entry.get("iscrowd", 0):
-        return None
-    given, length = entry.get("keypoints"), 3 * num_keypoints
-    keypoints = as_numbers(given)
-    if keypoints is None or len(keypoints) != length:
-        meaning = f"x, y, visibility for each of {num_keypoints} keypoints"
-        return describe_numbers("keypoints", given, keypoints, length, meaning)
-    if not np.isfinite(keypoints).all():
-        return "keypoints has nan or inf; coordinates must be finite"
-    flags = keypoints[2::3].tolist()
-    odd = [flag for flag in flags if flag not in (0, 1, 2)]
-    if odd:
-        return f"visibility v={odd[0]:g}; flags are 0 (unlabelled), 1 (occluded) or 2 (visible)"
-    if not any(flags):
-        return None  # skipped whatever its box is
-    fault = _bbox_fault(entry.get("bbox"))
-    if fault is None and min(entry["bbox"][2:]) < 0:
-        return "bbox has a negative width or height"
-    return fault
-
-
-def _box_fault(entry: Any, row_of_id: dict[int, int]) -> str | None:
-    """The first thing wrong with a detector's box, or None."""
-    if not isinstance(entry, dict):
-        kind = type(entry).__name__
-        return f"is a {kind}; give an object with image_id, category_id, bbox and score"
-    image_id = entry.get("image_id")
-    if not is_whole_number(image_id) or image_id not in row_of_id:
-        return f"image_id {image_id!r} is not in the annotation file; use the boxes of this split"
-    if not is_whole_number(entry.get("category_id")):
-        return f"category_id {entry.get('category_id')!r} (image {image_id}) must be a whole number"
-    score = as_numbers([entry.get("score")])
-    if score is None or not np.isfinite(score).all():
-        return f"score {entry.get('score')!r} (image {image_id}) must be a finite number"
-    fault = _bbox_fault(entry.get("bbox"))
-    return f"{fault} (image {image_id})" if fault else None
-
-
-def _bbox_fault(given: Any) -> str | None:
-    bbox = as_numbers(given)
-    if bbox is None or len(bbox) != 4:
-        return describe_numbers("bbox", given, bbox, 4, "x, y, width, height")
-    if not np.isfinite(bbox).all():
-        return f"bbox {given} has nan or inf; it must be finite"
-    return None
+    return images, {entry["id"]: row for row, entry in enumerate(entries)}

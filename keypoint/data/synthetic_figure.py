@@ -103,7 +103,7 @@ def sample_figure(rng: np.random.Generator) -> Figure:
     """Draw a person: pose, clothes and the side it is seen from."""
     pose = sample_pose(rng)
     is_back_view = bool(rng.random() < BACK_VIEWS)
-    yaw = 180 * is_back_view + float(np.clip(rng.normal(0, 22), -60, 60))
+    yaw = 180 * is_back_view + float(np.clip(rng.normal(0, 18), -50, 50))
     pitch = rng.uniform(0, 16)  # the camera looks down a little
     level = about_y(yaw)
     view = about_z(rng.uniform(-4, 4)) @ about_x(pitch) @ level  # to x right, y up, z near

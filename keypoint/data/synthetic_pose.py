@@ -53,11 +53,11 @@ ARMS = {
     "behind": ArmAngles(0.09, (10, 25), (-45, -20), (45, 95), (70, 110)),
 }
 POSTURES = {
-    "standing": BodyAngles(0.40, (-3, 8), (-6, 12), (-6, 12), (1, 11), (0, 12)),
-    "walking": BodyAngles(0.18, (0, 12), (12, 38), (-24, -4), (-1, 6), (4, 40)),
+    "standing": BodyAngles(0.45, (-3, 8), (-6, 12), (-6, 12), (1, 11), (0, 12)),
+    "walking": BodyAngles(0.20, (0, 12), (12, 38), (-24, -4), (-1, 6), (4, 40)),
     "astride": BodyAngles(0.10, (-3, 12), (-5, 20), (-5, 20), (14, 30), (0, 35)),
-    "sitting": BodyAngles(0.18, (-4, 20), (70, 95), (70, 95), (3, 24), (70, 100)),
-    "bending": BodyAngles(0.14, (30, 80), (-8, 15), (-8, 15), (2, 14), (0, 25)),
+    "sitting": BodyAngles(0.15, (-4, 20), (70, 95), (70, 95), (3, 24), (70, 100)),
+    "bending": BodyAngles(0.10, (30, 75), (-8, 15), (-8, 15), (2, 14), (0, 25)),
 }
 
 # On the head, in its own frame and size: where a keypoint is, and which way its skin looks.

@@ -32,7 +32,7 @@ from keypoint.data.synthetic_surroundings import (
 
 OBSTACLES = 0.18  # part of the persons with something in front of them
 MIN_SCALE = 80.0  # standing height in pixels of the smallest person
-MAX_OVERLAP = 0.4  # of the smaller of two boxes
+MAX_OVERLAP = 0.3  # of the smaller of two boxes
 
 # A person of whom less is seen is left out.
 MIN_VISIBLE_AREA = 500  # pixels
@@ -87,7 +87,7 @@ def compose_scene(rng: np.random.Generator, image_size: tuple[int, int]) -> Scen
     picture is in the truth. A picture may end up with nobody in it, as COCO's may.
     """
     figures = _place_figures(rng, image_size)
-    limbs = [sample_stray_limb(rng, image_size, OBJECT) for _ in range(rng.integers(0, 4))]
+    limbs = [sample_stray_limb(rng, image_size, OBJECT) for _ in range(rng.integers(0, 3))]
     obstacles = [
         sample_obstacle(rng, *bounds(figure.body), OBJECT)
         for figure in figures
@@ -130,15 +130,16 @@ def _place_figures(rng: np.random.Generator, image_size: tuple[int, int]) -> lis
     for _ in range(rng.choice([1, 2, 3, 4, 5], p=[0.2, 0.25, 0.25, 0.2, 0.1])):
         figure = sample_figure(rng)
         low, high = bounds(figure.body)
-        if rng.random() < 0.25:  # near: the lower border cuts the legs off
-            scale = rng.uniform(1.0, 1.7) * height
+        if rng.random() < 0.14:  # near: the lower border cuts the legs off
+            scale = rng.uniform(1.0, 1.5) * height
             y = rng.uniform(0.03, 0.15) * height - low[1] * scale
         else:
             scale = max(MIN_SCALE, height * float(np.exp(rng.uniform(*np.log([0.33, 0.95])))))
             floor = max(0.7 * height, 0.97 * min(scale, height))
             y = rng.uniform(floor, height) - high[1] * scale
-        margin = 0.02 if rng.random() < 0.2 else 0.2  # a side border may cut too
-        x = rng.uniform(margin, 1 - margin) * width - (low[0] + high[0]) / 2 * scale
+        # A side border may cut too.
+        margin = 0.02 * width if rng.random() < 0.15 else min((high - low)[0] * scale, width) / 2
+        x = rng.uniform(margin, width - margin) - (low[0] + high[0]) / 2 * scale
         offset_xy = np.array([x, y])
         box_xyxy = np.stack([low, high]) * scale + offset_xy
         box_xyxy = np.clip(box_xyxy, 0, [width, height]).ravel()

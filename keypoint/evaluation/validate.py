@@ -12,6 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from reprlib import repr as short  # a fault shows the value, however long it is
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.data.faults import as_numbers, describe_numbers, is_whole_number, raise_faults
+from keypoint.data.json_file import read_json
 from keypoint.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -44,6 +46,15 @@ class GroundTruth:
     persons: list[dict[str, Any]]
     scored_images: frozenset[int]
     left_out: dict[str, int]
+
+
+def check_annotations(path: Path, num_keypoints: int) -> None:
+    """Find now what would keep an annotation file from being scored against later.
+
+    Raises:
+        DataError: As `check_ground_truth`.
+    """
+    check_ground_truth(read_json(path, "annotations"), str(path), num_keypoints)
 
 
 def check_ground_truth(content: Any, source: str, num_keypoints: int | None) -> GroundTruth:

@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from keypoint.data.coco import DataReport, find_split, load_boxes, load_persons
+from keypoint.data.coco import find_split, load_boxes, load_persons
+from keypoint.data.report import DataReport
 from keypoint.errors import DataError
 from keypoint.skeleton import load_skeleton
 from tests import tiny_coco

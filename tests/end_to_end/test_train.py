@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).parents[2]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 CONFIG = """
 data: {root: ROOT, workers: 0}
-model: {encoder: resnet18, input_size: [64, 32], blocks: srl_fft, weights: none}
+model: {encoder: resnet18, input_size: [64, 64], blocks: srl_fft, weights: none}
 train: {epochs: 2, batch_size: 4, evaluate_every: 1, save_every: 1, log_every: 1}
 test: {batch_size: 16}
 """

@@ -1,0 +1,210 @@
+"""tools/benchmark.py runs and fills its tables, and the straightforward way it compares with does the same work."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from keypoint import cli
+from keypoint.data.augment import warp
+from keypoint.data.batches import EvaluationDataset
+from keypoint.data.coco import load_persons
+from keypoint.data.image import read_image
+from keypoint.data.synthetic import write_demo_set
+from keypoint.geometry import apply_affine, bbox_to_crop, crop_matrix
+from keypoint.heatmap import encode
+from keypoint.models import SimpleBaseline
+from keypoint.skeleton import load_skeleton
+
+REPOSITORY = Path(__file__).parents[1]
+INPUT_SIZE = (96, 64)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("benchmark") / "data"
+    write_demo_set(folder, train_images=3, val_images=0, image_size=(96, 128), seed=2)
+    return folder / "annotations" / "person_keypoints_train2017.json", folder / "train2017"
+
+
+@pytest.fixture
+def tools(monkeypatch):
+    """The commands' folder on the path; threads and logging as they were afterwards."""
+    monkeypatch.syspath_prepend(str(REPOSITORY / "tools"))
+    monkeypatch.setattr("keypoint.cli.log_to", lambda: None)
+    threads, cv2_threads = torch.get_num_threads(), cv2.getNumThreads()
+    yield
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(cv2_threads)
+
+
+@pytest.fixture
+def straightforward(tools):
+    import straightforward
+
+    return straightforward
+
+
+@pytest.fixture
+def run(tools, capsys):
+    """The command in this process; what it printed and its messages."""
+
+    def call(*arguments, status=0):
+        import benchmark
+
+        assert cli.run(benchmark.main, [str(argument) for argument in arguments]) == status
+        return capsys.readouterr()
+
+    return call
+
+
+def cells(text):
+    """The rows of all tables, headers and rules left out."""
+    lines = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
+    rows = [[cell.strip() for cell in line] for line in lines]
+    return [
+        row
+        for row in rows
+        if not row[1].startswith("-") and not row[0].startswith(("path", "stage", "input"))
+    ]
+
+
+def test_data_fills_its_tables_and_its_section(demo, tmp_path, run):
+    document = tmp_path / "benchmarks.md"
+    document.write_text("before\n<!-- begin data cpu -->\nold\n<!-- end data cpu -->\nafter\n")
+    annotations, images = demo
+    options = ["--input-size", "64x32", "--batch", "2", "--boxes", "1", "3"]
+    options += ["--crops", "3", "--rounds", "1"]
+    done = run(
+        "data", "--annotations", annotations, "--images", images, *options, "--write", document
+    )
+    rows = cells(done.out)
+    ways = ["straightforward", "ours, all on this core", "ours, uint8 to the device"]
+    paths = ["training", "evaluation, 1 an image", "evaluation, 3 an image"]
+    assert [row[:2] for row in rows[:9]] == [[path, way] for path in paths for way in ways]
+    assert all(float(number) > 0 for row in rows[:9] for number in row[2:])
+    assert [row[4] for row in rows[:9] if row[1] == "straightforward"] == ["1.00"] * 3
+    stages = [
+        "read and decode",
+        "draws, matrix, keypoints",
+        "mirror",
+        "warp",
+        "collate",
+        "to float, normalise",
+    ]
+    assert [row[0] for row in rows[9:]] == [*stages, "heatmaps", "all"]
+    written = document.read_text()
+    assert written.startswith(
+        "before\n<!-- begin data cpu -->\n* command: `tools/benchmark.py data "
+    )
+    assert written.endswith("<!-- end data cpu -->\nafter\n")
+    assert "old" not in written
+    assert done.out.strip() in written
+
+
+def test_model_fills_its_table(run):
+    options = ["--input-size", "64x32", "--blocks", "srl_fft", "--batch", "2"]
+    options += ["--eval-rounds", "1", "--train-rounds", "1"]
+    rows = cells(run("model", *options).out)
+    assert [row[:3] for row in rows] == [["64x32", "float32", name] for name in ("none", "srl_fft")]
+    assert [rows[0][5], rows[0][7]] == ["1.00", "1.00"]
+    assert all(float(number) > 0 for row in rows for number in row[3:])
+
+
+def test_a_document_without_the_section_is_refused_before_any_work(tmp_path, run):
+    done = run("data", "--write", tmp_path / "other.md", status=2)
+    assert "has no section between '<!-- begin data cpu -->'" in done.err
+    assert "generate images" not in done.err
+
+
+def test_images_without_annotations_are_refused(tmp_path, run):
+    assert (
+        "--images and --annotations belong together"
+        in run("data", "--images", tmp_path, status=2).err
+    )
+
+
+def test_every_section_is_in_the_document(tools):
+    import benchmark
+
+    for command, device in (("data", "cpu"), ("model", "cpu"), ("model", "cuda")):
+        assert benchmark.section_of(benchmark.DOCUMENT, command, device)
+
+
+def test_straightforward_crops_are_ours(demo, straightforward):
+    persons = load_persons(*demo, load_skeleton("coco17"))
+    ours = torch.zeros(len(persons), 3, *INPUT_SIZE)
+    model = SimpleBaseline("resnet18", input_size=INPUT_SIZE)
+    for batch in EvaluationDataset(persons, input_size=INPUT_SIZE, batch_size=4):
+        ours[batch.index] = model.normalize(batch.crops)
+    theirs = straightforward.evaluation_batch(persons, range(len(persons)), INPUT_SIZE)
+    torch.testing.assert_close(theirs, ours, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("augmented", [False, True])
+def test_straightforward_training_is_ours(demo, straightforward, monkeypatch, augmented):
+    """Crop and heatmaps of a mirrored, scaled person are those of one warp by the mirrored matrix."""
+    skeleton = load_skeleton("coco17")
+    persons = load_persons(*demo, skeleton)
+    factor, rotation, mirror = (1.2, 30.0, True) if augmented else (1.0, 0.0, False)
+    monkeypatch.setattr(straightforward, "draw", lambda rng: (factor, rotation, mirror))
+    indices = list(range(len(persons)))
+    crops, maps, weights = straightforward.train_batch(
+        persons, indices, np.random.default_rng(0),
+        flip_indices=skeleton.flip_indices, input_size=INPUT_SIZE, heatmap_sigma=2.0,
+    )  # fmt: skip
+    center, crop_size = bbox_to_crop(persons.bbox_xywh, INPUT_SIZE)
+    matrices = crop_matrix(center, crop_size * factor, INPUT_SIZE, rotation, mirror)
+    order = skeleton.flip_indices if mirror else range(17)
+    keypoints = torch.from_numpy(apply_affine(matrices, persons.keypoints_image)[:, list(order)])
+    labelled = torch.from_numpy(persons.visibility[:, list(order)] > 0)
+    expected, expected_weights = encode(
+        keypoints, labelled, (INPUT_SIZE[0] // 4, INPUT_SIZE[1] // 4), 2.0
+    )
+    assert torch.equal(weights, expected_weights)
+    assert weights.sum() > 10
+    torch.testing.assert_close(maps, expected, rtol=0, atol=1e-5)
+    images = [read_image(persons.images.path(int(row))) for row in persons.image_index]
+    ours = np.stack(
+        [warp(image, matrix, INPUT_SIZE) for image, matrix in zip(images, matrices, strict=True)]
+    )
+    model = SimpleBaseline("resnet18", input_size=INPUT_SIZE)
+    difference = (crops - model.normalize(torch.from_numpy(ours))).abs()
+    assert difference.median() == pytest.approx(0, abs=1e-5)
+    assert (
+        difference.mean() < 0.02
+    )  # of one standard deviation: OpenCV's rounding of the coefficients
+
+
+def test_table_is_markdown(tools):
+    from benchmark_timing import table
+
+    text = table(["way", "ms"], [["a", "1.5"], ["long", "10"]])
+    assert text.splitlines() == [
+        "| way  |  ms |",
+        "| ---- | --: |",
+        "| a    | 1.5 |",
+        "| long |  10 |",
+    ]
+
+
+def test_ways_take_turns_and_ratios_are_taken_within_a_round(tools):
+    from benchmark_timing import interleave, median_ratio
+
+    order = []
+
+    def way(name, seconds):
+        def run(number):
+            order.append((name, number))
+            return seconds * 10**number  # a machine that slows down tenfold from round to round
+
+        return run
+
+    ways = {"a": way("a", 1.0), "b": way("b", 2.0)}
+    times = interleave(ways, rounds=2, warm_up=1, bar=SimpleNamespace(update=lambda number: None))
+    assert order == [("b", 0), ("a", 0), ("a", 1), ("b", 1), ("b", 2), ("a", 2)]
+    assert times["a"].tolist() == [10.0, 100.0]
+    assert median_ratio(times["b"], times["a"]) == 2.0
