@@ -179,6 +179,19 @@ def test_straightforward_training_is_ours(demo, straightforward, monkeypatch, au
     )  # of one standard deviation: OpenCV's rounding of the coefficients
 
 
+def test_straightforward_heatmaps_are_ours_outside_the_map_too(straightforward):
+    x = np.arange(-60.0, 130.0, 3.7)  # the patch leaves the map on both sides
+    keypoints = np.stack([x, x[::-1] + 20], axis=1)
+    labelled = np.arange(len(x)) % 7 > 0
+    maps, weights = straightforward.heatmaps(keypoints, labelled, INPUT_SIZE, 2.0)
+    expected, expected_weights = encode(
+        torch.from_numpy(keypoints)[None], torch.from_numpy(labelled)[None], (24, 16), 2.0
+    )
+    assert weights.tolist() == expected_weights[0].tolist()
+    assert 0 < weights.sum() < labelled.sum()
+    np.testing.assert_allclose(maps, expected[0].numpy(), rtol=0, atol=1e-6)
+
+
 def test_table_is_markdown(tools):
     from benchmark_timing import table
 

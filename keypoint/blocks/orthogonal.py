@@ -35,7 +35,7 @@ from keypoint.blocks.precision import at_least_float32, float32_island
 from keypoint.blocks.resample import cosine_resampling, resample
 
 RETRACTIONS = ("qr", "polar")
-TOLERANCE = 1e-5  # of |P P^T - I|; float32 QR and SVD leave about 1e-6 at 96 x 96
+TOLERANCE = 1e-5  # of |P P^T - I|; a fresh matrix in float32 has 1e-7 to 1e-6
 
 
 def signed_qr(matrix: Tensor) -> Tensor:
@@ -45,12 +45,18 @@ def signed_qr(matrix: Tensor) -> Tensor:
     return signed
 
 
+def exact(matrix: Tensor) -> Tensor:
+    """In float64 on the CPU: out of reach of autocast and TF32, and the same on every device."""
+    return matrix.detach().to("cpu", torch.float64)
+
+
 def retracted(matrix: Tensor, retraction: str) -> Tensor:
-    """The orthogonal matrix that stands for a square one, by "qr" or "polar".
+    """The orthogonal matrix that stands for a square one, by "qr" or "polar"; see `exact`.
 
     Raises:
         ArithmeticError: the matrix holds nan or inf, or is zero.
     """
+    matrix = exact(matrix)
     length = matrix.norm().item()
     if not 0 < length < float("inf"):
         raise ArithmeticError(
@@ -67,6 +73,7 @@ def retracted(matrix: Tensor, retraction: str) -> Tensor:
 
 def orthogonality_error(matrix: Tensor) -> float:
     """Give max |M M^T - I|."""
+    matrix = exact(matrix)
     identity = torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
     return (matrix @ matrix.T - identity).abs().max().item()
 
@@ -125,10 +132,9 @@ class LearnedOrthogonal(nn.Module):
         plain = isinstance(self.P, nn.Parameter)  # else a stand-in (torch.func): not ours to change
         if not plain or self.P.is_meta or self._state() == self._seen:
             return
-        with torch.no_grad(), float32_island(self.P):
-            # Not `> TOLERANCE`: nan counts as not orthogonal too, and is refused.
-            if not all(orthogonality_error(matrix) <= TOLERANCE for matrix in (self.P, self.Q)):
-                self.retract()
+        # Not `> TOLERANCE`: nan counts as not orthogonal too, and is refused.
+        if not all(orthogonality_error(matrix) <= TOLERANCE for matrix in (self.P, self.Q)):
+            self.retract()
         self._seen = self._state()
 
     def _state(self) -> object:

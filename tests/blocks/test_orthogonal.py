@@ -232,6 +232,14 @@ def test_stand_ins_are_not_written_to():
     assert torch.equal(p, kept)
 
 
+@pytest.mark.parametrize("retraction", ["qr", "polar"])
+def test_a_step_inside_autocast(retraction):
+    srl = block(retraction)
+    with torch.autocast("cpu", torch.bfloat16):
+        train(srl, torch.optim.SGD(srl.parameters(), lr=0.1), 1)
+    assert error(srl) <= 1e-6
+
+
 def test_built_under_inference_mode():
     with torch.inference_mode():
         srl = block().eval()
