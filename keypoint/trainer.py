@@ -13,10 +13,9 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, cast
 
 import torch
@@ -32,22 +31,13 @@ from keypoint.heatmap import encode
 from keypoint.losses import heatmap_loss
 from keypoint.models import SimpleBaseline
 from keypoint.run_log import RunLog, Window, progress
+from keypoint.stop_signal import Interrupted, StopSignal
 from keypoint.visualize import training_sheet
 
 logger = logging.getLogger(__name__)
 
 AMP_DTYPES = {None: None, "bf16": torch.bfloat16, "fp16": torch.float16}
 PICTURE_CROPS = 8
-
-
-class Interrupted(Exception):  # noqa: N818 (named as KeyboardInterrupt is)
-    """A signal asked the run to end; `last.pt` holds everything up to the step it finished."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(
-            f"stopped by {signal.Signals(number).name} after saving; --resume goes on from here"
-        )
-        self.exit_status = 128 + number
 
 
 @dataclass
@@ -132,7 +122,7 @@ class Trainer:
         self.at = Position()
         self.best: dict[str, Any] | None = None
         self.history: list[dict[str, Any]] = []
-        self._signal: int | None = None
+        self._signal = StopSignal()
         self._unchecked: tuple[Tensor, Tensor, int] | None = None
 
     def fit(self) -> dict[str, Any] | None:
@@ -148,7 +138,7 @@ class Trainer:
         log = RunLog(self.output, enabled=distributed.is_main(), first_step=self.at.step)
         log.text("config", json.dumps(self.card["config"], indent=2))
         try:
-            with self._listen_for_signals():
+            with self._signal:
                 while self.at.epoch < self.epochs:
                     self._train_epoch(log)
                     self._finish_epoch(log)
@@ -180,7 +170,7 @@ class Trainer:
                     if distributed.is_main():
                         log.picture("train/crops", self._picture(batch), self.at.step)
                     break
-                if distributed.any_process(self._signal is not None, self.device):
+                if distributed.any_process(self._signal.number is not None, self.device):
                     self._stop()
                 if self.save_every and self.at.step % self.save_every == 0:
                     self.save("last.pt")
@@ -278,9 +268,9 @@ class Trainer:
             self.save("best.pt")
         self.save("last.pt")
         if self.at.epoch < self.epochs and distributed.any_process(
-            self._signal is not None, self.device
+            self._signal.number is not None, self.device
         ):
-            raise Interrupted(self._signal or signal.SIGTERM)
+            raise Interrupted(self._signal.number or signal.SIGTERM)
 
     def evaluated_model(self) -> SimpleBaseline:
         """The averaged network if there is one, else the network."""
@@ -347,27 +337,9 @@ class Trainer:
         self.best, self.history = content["best"], content["history"]
         logger.info("%s: going on at epoch %d, batch %d", path, self.at.epoch + 1, self.at.batch)
 
-    @contextmanager
-    def _listen_for_signals(self) -> Iterator[None]:
-        """Note SIGTERM and SIGINT; a second SIGINT interrupts at once."""
-        previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-
-        def note(number: int, frame: FrameType | None) -> None:
-            self._signal = number
-            logger.warning("%s: finishing this step, then saving", signal.Signals(number).name)
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-
-        for number in previous:
-            signal.signal(number, note)
-        try:
-            yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
-
     def _stop(self) -> None:
         self.save("last.pt")
-        raise Interrupted(self._signal or signal.SIGTERM)
+        raise Interrupted(self._signal.number or signal.SIGTERM)
 
     @torch.no_grad()
     def _picture(self, batch: TrainBatch) -> Any:

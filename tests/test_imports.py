@@ -23,6 +23,7 @@ GROUPS = {
         "distributed",
         "visualize",
         "run_log",
+        "stop_signal",
         "evaluation.oks",
     ),
     "level 3": ("trainer", "predictor", "evaluation", "cli"),
