@@ -5,6 +5,10 @@ PYTHON ?= python3
 VENV ?= .venv
 PY := $(VENV)/bin/python
 
+# With more runnable threads than cores, OpenMP threads that spin at each barrier make a CPU run up to eight times
+# slower (measured: 5.7 s against 0.75 s a step beside one busy process). A short spin costs nothing when it is quiet.
+export GOMP_SPINCOUNT ?= 2000
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types check clean
 

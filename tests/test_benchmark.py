@@ -127,6 +127,21 @@ def test_images_without_annotations_are_refused(tmp_path, run):
     )
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["data", "--rounds", "0"], "'0' must be a whole number of at least 1"),
+        (["model", "--input-size", "384"], "'384' must be HEIGHTxWIDTH, as 384x288"),
+    ],
+)
+def test_numbers_are_checked(tools, capsys, arguments, message):
+    import benchmark
+
+    with pytest.raises(SystemExit):
+        benchmark.main(arguments)
+    assert message in capsys.readouterr().err
+
+
 def test_every_section_is_in_the_document(tools):
     import benchmark
 

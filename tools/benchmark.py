@@ -21,6 +21,7 @@ from benchmark_stages import measure_stages
 from keypoint import cli
 from keypoint.data.coco import load_persons
 from keypoint.data.synthetic import write_demo_set
+from keypoint.distributed import choose_device
 from keypoint.errors import ConfigError
 from keypoint.run_log import progress
 from keypoint.skeleton import load_skeleton
@@ -61,7 +62,7 @@ def main(argv: Sequence[str]) -> None:
         )
     args = parser.parse_args(argv)
     cli.log_to()
-    device = torch.device(args.device if args.command == "model" else "cpu")
+    device = choose_device(args.device if args.command == "model" else "cpu")
     if args.write is not None:
         section_of(args.write, args.command, device.type)  # before any work
     text = describe_run(argv, device) + (data if args.command == "data" else model)(args)
@@ -75,12 +76,12 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--images", type=Path, metavar="DIR", help="folder of images; default: generated ones")
     add("--annotations", type=Path, metavar="FILE", help="their COCO annotations")
-    add("--generate", type=int, default=64, metavar="N", help="images to generate (64)")
+    add("--generate", type=count, default=64, metavar="N", help="images to generate (64)")
     add("--input-size", type=size, default=(384, 288), metavar="HxW", help="of the crops (384x288)")
-    add("--batch", type=int, default=32, help="crops in a batch (32)")
-    add("--boxes", type=int, nargs="+", default=[1, 5, 20], help="boxes an image (1 5 20)")
-    add("--crops", type=int, default=80, help="in an evaluation round (80)")
-    add("--rounds", type=int, default=15, help="measured rounds (15)")
+    add("--batch", type=count, default=32, help="crops in a batch (32)")
+    add("--boxes", type=count, nargs="+", default=[1, 5, 20], help="boxes an image (1 5 20)")
+    add("--crops", type=count, default=80, help="in an evaluation round (80)")
+    add("--rounds", type=count, default=15, help="measured rounds (15)")
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -91,17 +92,24 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     add("--input-size", type=size, nargs="+", default=sizes, metavar="HxW", help="256x192 384x288")
     add("--blocks", nargs="+", default=names, help=f"after each deconvolution ({' '.join(names)})")
     add("--dtype", nargs="+", choices=list(DTYPES), default=["float32"], help="bf16 is autocast")
-    add("--batch", type=int, default=4, help="images in a step (4)")
+    add("--batch", type=count, default=4, help="images in a step (4)")
     add(
         "--threads",
-        type=int,
+        type=count,
         default=1,
         help="of the CPU: 1 (default), timed in CPU time; more in wall time",
     )
     layout = argparse.BooleanOptionalAction
     add("--channels-last", action=layout, default=True, help="memory format (on, as in training)")
-    add("--eval-rounds", type=int, default=5, help="measured rounds (5)")
-    add("--train-rounds", type=int, default=3, help="measured rounds (3)")
+    add("--eval-rounds", type=count, default=5, help="measured rounds (5)")
+    add("--train-rounds", type=count, default=3, help="measured rounds (3)")
+
+
+def count(text: str) -> int:
+    """Read a number of at least 1."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of at least 1")
+    return int(text)
 
 
 def size(text: str) -> tuple[int, int]:
@@ -146,7 +154,7 @@ def model(args: argparse.Namespace) -> str:
     """Measure the network."""
     torch.set_num_threads(args.threads)
     setting = Setting(
-        device=torch.device(args.device),
+        device=choose_device(args.device),
         batch_size=args.batch,
         channels_last=args.channels_last,
         rounds=dict(zip(MODES, (args.eval_rounds, args.train_rounds), strict=True)),

@@ -10,7 +10,7 @@ import cv2
 
 from keypoint import cli, distributed
 from keypoint.checkpoint import load_model
-from keypoint.config import Config, load_config, override_config
+from keypoint.config import Config, find_config, load_config, override_config
 from keypoint.data.coco import find_split, load_boxes, load_persons
 from keypoint.data.report import write_reports
 from keypoint.evaluation.pictures import truth_beside_prediction
@@ -111,7 +111,7 @@ def open_network(
     if cfg is None:
         restored = load_model(checkpoint)
         return restored.model, override_config(restored.config, overrides), restored.skeleton
-    config = load_config(cfg, overrides)
+    config = load_config(find_config(cfg), overrides)
     skeleton = load_skeleton(config.data.skeleton)
     model = create_model(
         config.model.encoder,

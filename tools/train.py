@@ -14,7 +14,7 @@ import torch
 import keypoint
 from keypoint import cli, distributed
 from keypoint.checkpoint import check_same_config
-from keypoint.config import describe_keys, dump_config, load_config
+from keypoint.config import describe_keys, dump_config, find_config, load_config
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import TrainDataset, TrainSampler, train_loader
 from keypoint.data.coco import find_split, load_boxes, load_persons
@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> None:
     )
     args = parser.parse_intermixed_args(argv)
 
-    config = load_config(args.cfg, args.overrides)
+    config = load_config(find_config(args.cfg), args.overrides)
     output = Path(config.output)
     last = output / "last.pt"
     if last.exists() and not args.resume and not args.overwrite:

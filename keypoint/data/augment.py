@@ -26,21 +26,20 @@ from keypoint.geometry import apply_affine, bbox_to_crop, crop_matrix  # noqa: E
 
 
 def warp(
-    image: NDArray[np.uint8],
-    matrix: NDArray[np.float64],
-    input_size: tuple[int, int],
-    out: NDArray[np.uint8] | None = None,
+    image: NDArray[np.uint8], matrix: NDArray[np.float64], input_size: tuple[int, int]
 ) -> NDArray[np.uint8]:
     """Cut a crop: bilinear, black outside the image.
 
     Args:
-        image: (H, W, 3) uint8.
+        image: (H, W, C) uint8.
         matrix: (2, 3), image frame to crop frame.
         input_size: (height, width) of the crop.
-        out: Where to write it, (height, width, 3) uint8; a new array if None.
+
+    Returns:
+        (height, width, C) uint8.
     """
     height, width = input_size
-    crop = cv2.warpAffine(image, matrix, (width, height), dst=out, flags=cv2.INTER_LINEAR)
+    crop = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR)
     return np.asarray(crop, np.uint8)
 
 

@@ -44,13 +44,13 @@ class BodyAngles:
 
 # "behind" is there so that hands before the body do not give the front view away.
 ARMS = {
-    "hanging": ArmAngles(0.30, (4, 18), (-12, 16), (5, 35), (0, 40)),
-    "sideways": ArmAngles(0.13, (55, 105), (-10, 20), (0, 60), (-90, 90)),
+    "hanging": ArmAngles(0.35, (4, 18), (-12, 16), (5, 35), (0, 40)),
+    "sideways": ArmAngles(0.16, (55, 105), (-10, 20), (0, 60), (-90, 90)),
     "raised": ArmAngles(0.20, (130, 172), (-10, 15), (0, 70), (-100, 30)),
-    "forward": ArmAngles(0.11, (0, 30), (35, 95), (0, 80), (0, 60)),
-    "akimbo": ArmAngles(0.09, (35, 55), (-15, 5), (75, 105), (60, 100)),
-    "folded": ArmAngles(0.08, (5, 20), (5, 30), (80, 115), (45, 80)),
-    "behind": ArmAngles(0.09, (10, 25), (-45, -20), (45, 95), (70, 110)),
+    "forward": ArmAngles(0.07, (5, 30), (30, 75), (0, 80), (0, 60)),
+    "akimbo": ArmAngles(0.10, (35, 55), (-15, 5), (75, 105), (60, 100)),
+    "folded": ArmAngles(0.06, (5, 20), (5, 30), (80, 115), (45, 80)),
+    "behind": ArmAngles(0.06, (10, 25), (-45, -20), (45, 95), (70, 110)),
 }
 POSTURES = {
     "standing": BodyAngles(0.45, (-3, 8), (-6, 12), (-6, 12), (1, 11), (0, 12)),
@@ -118,7 +118,7 @@ def sample_pose(rng: np.random.Generator) -> Pose:
 
     upright = spine @ about_x(-0.5 * bend)  # who bends still looks ahead
     head_frame = upright @ about_y(rng.normal(0, 12)) @ about_x(rng.uniform(-6, 12))
-    head_size = rng.uniform(1.05, 1.3)  # large: children, and faces that can be read when small
+    head_size = rng.uniform(1.12, 1.4)  # large: children, and faces that can be read when small
     head_centre = points["neck"] + upright @ point(0, 0.062 + 0.042 * head_size, 0.008)
     normals = {}
     for name, (position, normal) in FACE.items():

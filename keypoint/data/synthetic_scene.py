@@ -130,7 +130,7 @@ def _place_figures(rng: np.random.Generator, image_size: tuple[int, int]) -> lis
     for _ in range(rng.choice([1, 2, 3, 4, 5], p=[0.2, 0.25, 0.25, 0.2, 0.1])):
         figure = sample_figure(rng)
         low, high = bounds(figure.body)
-        if rng.random() < 0.14:  # near: the lower border cuts the legs off
+        if rng.random() < 0.09:  # near: the lower border cuts the legs off
             scale = rng.uniform(1.0, 1.5) * height
             y = rng.uniform(0.03, 0.15) * height - low[1] * scale
         else:
@@ -138,7 +138,7 @@ def _place_figures(rng: np.random.Generator, image_size: tuple[int, int]) -> lis
             floor = max(0.7 * height, 0.97 * min(scale, height))
             y = rng.uniform(floor, height) - high[1] * scale
         # A side border may cut too.
-        margin = 0.02 * width if rng.random() < 0.15 else min((high - low)[0] * scale, width) / 2
+        margin = 0.02 * width if rng.random() < 0.12 else min((high - low)[0] * scale, width) / 2
         x = rng.uniform(margin, width - margin) - (low[0] + high[0]) / 2 * scale
         offset_xy = np.array([x, y])
         box_xyxy = np.stack([low, high]) * scale + offset_xy

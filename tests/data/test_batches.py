@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -13,6 +14,7 @@ from keypoint.data.batches import (
 )
 from keypoint.data.coco import load_persons
 from keypoint.errors import ConfigError, DataError
+from keypoint.geometry import bbox_to_crop, crop_matrix
 from keypoint.skeleton import load_skeleton
 from tests import tiny_coco
 
@@ -118,6 +120,18 @@ def test_evaluation_sees_every_box_once_and_equal_whoever_does_it(persons):
     for other in (collected(persons, workers=3), collected(persons, batch_size=16), shared):
         assert sorted(other) == sorted(alone)
         assert all(np.array_equal(other[i], alone[i]) for i in alone)
+
+
+def test_crops_are_opencvs_of_three_channels(persons):
+    """They are warped with a fourth channel beside, because that is quicker."""
+    center, size = bbox_to_crop(persons.bbox_xywh, INPUT_SIZE)
+    matrices = crop_matrix(center, size, INPUT_SIZE)
+    for index, crop in collected(persons).items():
+        image = cv2.imread(str(persons.images.path(int(persons.image_index[index]))))[..., ::-1]
+        plain = cv2.warpAffine(
+            np.ascontiguousarray(image), matrices[index], INPUT_SIZE[::-1], flags=cv2.INTER_LINEAR
+        )
+        np.testing.assert_array_equal(crop, plain)
 
 
 def test_evaluation_reads_every_image_once(persons, monkeypatch):
