@@ -215,7 +215,7 @@ def draw_curves(
             cv2.polylines(canvas, [fixed], False, color, 2, cv2.LINE_AA, SHIFT)
             for x, y in fixed.tolist():
                 cv2.circle(canvas, (x, y), 3 * 2**SHIFT, color, -1, cv2.LINE_AA, SHIFT)
-        text(name, right - 110, top + 12 + 15 * number, color=color)
+        text(name, right - 60 * (len(points) - number), 20, color=color)
     return canvas
 
 

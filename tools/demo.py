@@ -17,7 +17,7 @@ from keypoint.run_log import progress
 
 TOOLS = Path(__file__).parent
 OUTPUT = Path("output/demo")
-TRAIN_IMAGES, VAL_IMAGES = 600, 100
+TRAIN_IMAGES, VAL_IMAGES = 850, 100
 
 NEXT_STEPS = """
 Done in {minutes:.1f} minutes. Look at

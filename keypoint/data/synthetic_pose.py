@@ -97,7 +97,7 @@ def sample_pose(rng: np.random.Generator) -> Pose:
     """Draw posture, arms and build."""
     posture = _pick(rng, POSTURES)
     angles = POSTURES[posture]
-    build = rng.uniform(0.95, 1.35)
+    build = rng.uniform(1.0, 1.42)
     bend = rng.uniform(*angles.bend)
     spine = about_z(rng.uniform(-7, 7)) @ about_x(bend)
 
@@ -117,7 +117,7 @@ def sample_pose(rng: np.random.Generator) -> Pose:
         )
 
     upright = spine @ about_x(-0.5 * bend)  # who bends still looks ahead
-    head_frame = upright @ about_y(rng.normal(0, 12)) @ about_x(rng.uniform(-6, 12))
+    head_frame = upright @ about_y(rng.normal(0, 9)) @ about_x(rng.uniform(-6, 12))
     head_size = rng.uniform(1.12, 1.4)  # large: children, and faces that can be read when small
     head_centre = points["neck"] + upright @ point(0, 0.062 + 0.042 * head_size, 0.008)
     normals = {}
