@@ -18,7 +18,9 @@ def model():
     return model
 
 
-CROPS = torch.randint(0, 256, (3, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+CROPS = torch.randint(
+    0, 256, (3, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+)
 
 
 @torch.no_grad()

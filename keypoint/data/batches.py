@@ -220,7 +220,7 @@ class EvaluationDataset(IterableDataset[EvaluationBatch]):
             height, width = self.persons.images.image_size[row]
             image = read_image(self.persons.images.path(int(row)), (int(height), int(width)))
             # OpenCV warps four channels in half the time of three; the crop is the same to the bit.
-            padded = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)
+            padded = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA), np.uint8)
             for person in self.by_image[first:last]:
                 crop = warp(padded, self.matrices[person], self.input_size)
                 cv2.cvtColor(crop, cv2.COLOR_RGBA2RGB, dst=crops[len(index)])

@@ -135,7 +135,7 @@ class SimpleBaseline(nn.Module):
         # Whole rows, in place: a loop over 3 channels is no vector operation (3 times slower).
         rows = crops.to(torch.float32, copy=True).flatten(2)  # B H W*3
         rows = rows.sub_(self.pixel_mean.repeat(width)).div_(self.pixel_std.repeat(width))
-        images = rows.unflatten(2, (width, 3)).permute(0, 3, 1, 2)  # B 3 H W
+        images = rows.view(crops.shape).permute(0, 3, 1, 2)  # B 3 H W
         return images.flip(1) if self.color_order == "bgr" else images
 
     def forward(self, images: Tensor) -> Tensor:
