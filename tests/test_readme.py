@@ -1,0 +1,73 @@
+"""What the README shows works as it stands there."""
+
+import functools
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from keypoint.checkpoint import KEYS, save_checkpoint
+from keypoint.config import config_from_dict, find_config, load_config
+from keypoint.models import create_model
+from keypoint.skeleton import load_skeleton
+
+REPOSITORY = Path(__file__).parents[1]
+README = (REPOSITORY / "README.md").read_text()
+SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+COMMANDS = sorted(set(re.findall(r"(tools/\w+\.py)([^\n`#]*)", README)))
+
+
+def small_checkpoint(path):
+    config = config_from_dict({"model": {"encoder": "resnet18", "input_size": [64, 64]}}, "test")
+    model = create_model("resnet18", input_size=(64, 64))
+    path.parent.mkdir(parents=True)
+    content = dict.fromkeys(KEYS) | {
+        "format": 1,
+        "model": dict(model.state_dict()),
+        "epoch": 1,
+        "config": config.to_dict(),
+        "skeleton": load_skeleton("coco17").to_dict(),
+        "color_order": "rgb",
+        "mean": [0.485, 0.456, 0.406],
+        "std": [0.229, 0.224, 0.225],
+    }
+    save_checkpoint(path, content)
+
+
+@pytest.mark.parametrize("number", range(len(SNIPPETS)))
+def test_python_runs(number, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("image.jpg", np.full((300, 200, 3), 90, np.uint8))
+    small_checkpoint(tmp_path / "output" / "demo" / "best.pt")
+    exec(compile(SNIPPETS[number], f"README snippet {number}", "exec"), {})  # noqa: S102
+
+
+def test_there_is_python_to_run():
+    assert len(SNIPPETS) == 2
+
+
+@functools.cache
+def help_of(tool):
+    command = [sys.executable, str(REPOSITORY / tool), "--help"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize(("tool", "arguments"), COMMANDS, ids=lambda value: value.strip())
+def test_commands_exist_with_their_options_and_configs(tool, arguments):
+    text = help_of(tool)
+    for option in re.findall(r"--[a-z-]+", arguments):
+        assert option in text, f"{tool} has no {option}"
+    config = re.search(r"--cfg (\S+)", arguments)
+    if config and "<" not in config[1]:
+        overrides = [word for word in arguments.split() if "=" in word]
+        load_config(find_config(config[1]), overrides)
+
+
+def test_make_targets_exist():
+    makefile = (REPOSITORY / "Makefile").read_text()
+    for target in set(re.findall(r"make (\w+)", README)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
