@@ -21,5 +21,5 @@ def heatmap_loss(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         Scalar float32: 0.5 * mean((weight * (predicted - target))^2). With no labelled keypoint it
         is 0 and so is its gradient: the mean runs over all maps, not over the labelled ones.
     """
-    error = (predicted.float() - target) * weight[..., None, None]
+    error = (predicted - target) * weight[..., None, None]
     return 0.5 * error.square().mean()

@@ -90,6 +90,15 @@ def test_every_write_that_dies_leaves_the_old_file(tmp_path, content):
     assert read_checkpoint(tmp_path / "a.pt")["epoch"] == 4
 
 
+def test_the_new_file_takes_the_place_of_the_old_in_one_step(tmp_path, content):
+    """A rename: whoever has the old file open still reads the old one, whole."""
+    save_checkpoint(tmp_path / "a.pt", content)
+    before = (tmp_path / "a.pt").read_bytes()
+    with (tmp_path / "a.pt").open("rb") as reader:
+        save_checkpoint(tmp_path / "a.pt", content | {"epoch": 4})
+        assert reader.read() == before
+
+
 def test_a_full_disk_is_told_and_the_old_file_stays(tmp_path, content):
     save_checkpoint(tmp_path / "a.pt", content)
     child = os.fork()
