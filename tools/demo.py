@@ -26,10 +26,12 @@ Done in {minutes:.1f} minutes. Look at
   tensorboard --logdir {output}
 
 What next?
-  tools/test.py --checkpoint {output}/best.pt test.flip=false        what the flip average is worth
-  tools/demo.py model.blocks=none output=output/demo_plain           the same network without
-  non-local blocks tools/train.py --cfg res50_256x192_srl3.yaml data.root=/path/coco  the paper's
-  network on COCO
+  tools/test.py --checkpoint {output}/best.pt test.flip=false output={output}/no_flip
+      what the flip average is worth
+  make demo ARGS="model.blocks=none output=output/demo_plain"
+      the same network without non-local blocks
+  tools/train.py --cfg res50_256x192_srl3.yaml data.root=/path/to/coco
+      the paper's network on COCO; --help lists every key
 """
 
 
