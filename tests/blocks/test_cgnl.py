@@ -1,0 +1,120 @@
+"""The CGNL block against loops over all pairs of entries, its kernel, its counts, its precision."""
+
+import math
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from keypoint.blocks import CGNL
+from keypoint.blocks.cgnl import taylor
+from tests.reference import cgnl as reference
+
+CHANNELS, INNER = 6, 4
+SHAPES = {1: (7,), 2: (2, 3), 3: (2, 2, 2)}
+
+
+def block(*, std=1.0, **options):
+    torch.manual_seed(0)
+    cgnl = CGNL(CHANNELS, inner=INNER, groups=2, **options).double().eval()
+    for parameter in cgnl.parameters():
+        nn.init.normal_(parameter)
+    nn.init.normal_(cgnl.theta_phi_g.weight, std=std)
+    return cgnl
+
+
+def restated(cgnl, x, kernel):
+    theta, phi, g = cgnl.theta_phi_g.weight.detach().flatten(1).chunk(3)
+    out, norm = cgnl.out.weight.detach().flatten(1), (cgnl.norm.weight, cgnl.norm.bias)
+    weights = [w.numpy() for w in (theta, phi, g, out)]
+    norm = [w.detach().numpy() for w in norm]
+    results = [
+        reference.cgnl(sample.flatten(1).numpy(), *weights, norm, cgnl.groups, kernel)
+        for sample in x
+    ]
+    return torch.stack([torch.from_numpy(r) for r in results]).reshape(x.shape)
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_dot_kernel_equals_loops_over_pairs(dims):
+    cgnl = block(kernel="dot", dims=dims)
+    x = torch.randn(2, CHANNELS, *SHAPES[dims], dtype=torch.float64)
+    torch.testing.assert_close(cgnl(x), restated(cgnl, x, reference.dot), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(("order", "dims"), [(None, 2), (1, 2), (4, 2), (None, 1), (None, 3)])
+def test_rbf_kernel_equals_loops_over_pairs(order, dims):
+    """With entries of some tens, or no test would see the third power of 2e-4."""
+    cgnl = block(std=20, order=order, dims=dims)
+    x = torch.randn(2, CHANNELS, *SHAPES[dims], dtype=torch.float64)
+    kernel = partial(reference.rbf, order=3 if order is None else order)
+    torch.testing.assert_close(cgnl(x), restated(cgnl, x, kernel), rtol=0, atol=1e-9)
+    other = restated(cgnl, x, partial(reference.rbf, order=2))
+    assert (cgnl(x) - other).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("gap", [0, 2])
+def test_the_taylor_series_is_the_gaussian_of_unit_entries(gap):
+    theta, phi = 1, 1 - gap
+    series = sum(alpha * (theta * phi) ** p for p, alpha in enumerate(taylor(3)))
+    assert math.isclose(series, math.exp(-1e-4 * gap**2), rel_tol=1e-14)
+
+
+@pytest.mark.parametrize("kernel", ["dot", "rbf"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_keeps_what_the_attention_adds(kernel, dtype):
+    """Theta is a ten-thousandth of y, and a sum over a map of 20,000 entries overflows float16."""
+    torch.manual_seed(0)
+    cgnl = CGNL(16, kernel=kernel).eval()
+    nn.init.ones_(cgnl.norm.weight)
+    x = 5 * torch.rand(1, 16, 96, 72)
+    expected = cgnl(x) - x
+    with torch.autocast("cpu", dtype):
+        y = cgnl(x) - x
+    y, expected = (m - m.mean((2, 3), keepdim=True) for m in (y, expected))
+    assert (y - expected).norm() < 0.03 * expected.norm()
+
+
+def test_parameters_of_three_blocks():
+    blocks = [CGNL(256) for _ in range(3)]
+    convs = sum(
+        p.numel()
+        for b in blocks
+        for m in b.modules()
+        if isinstance(m, nn.Conv2d)
+        for p in m.parameters()
+    )
+    assert convs == 307_200
+    assert sum(p.numel() for b in blocks for p in b.parameters()) == 307_200 + 3 * 2 * 256
+    assert blocks[0].norm.num_groups == 8
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [([(16, 12), (32, 24), (64, 48)], 0.388), ([(24, 18), (48, 36), (96, 72)], 0.874)],
+)
+def test_multiply_adds_of_three_blocks_by_the_papers_rule(sizes, expected):
+    cgnl = CGNL(256)
+    weights = cgnl.theta_phi_g.weight.numel() + cgnl.out.weight.numel()
+    products = (cgnl.order + 1) * 2 * 128  # <phi^p, g>, and times theta^p
+    total = sum(math.prod(size) * (weights + products) for size in sizes)
+    assert round(total / 2**30, 3) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dims": 0}, r"dims=0 must be 1, 2 or 3"),
+        ({"kernel": "gaussian"}, r"kernel='gaussian' must be one of rbf, dot"),
+        ({"kernel": "dot", "order": 3}, r"order=3 has no effect with kernel='dot'.*kernel='rbf'"),
+        ({"order": 0}, r"order=0 must be at least 1"),
+        ({"groups": 3}, r"channels=16 and inner=8 must be positive multiples of groups=3"),
+        ({"inner": 12}, r"channels=16 and inner=12 must be positive multiples of groups=8"),
+        ({"groups": 0}, r"groups=0"),
+        ({"inner": 0}, r"inner=0 must be positive"),
+    ],
+)
+def test_refuses_what_cannot_be(options, message):
+    with pytest.raises(ValueError, match=message):
+        CGNL(16, **options)
