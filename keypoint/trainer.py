@@ -113,7 +113,7 @@ class Trainer:
         self.amp_dtype = AMP_DTYPES[amp]
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=amp == "fp16")
         self.card = card
-        average = get_ema_multi_avg_fn(ema) if ema else None  # type: ignore[no-untyped-call]
+        average = get_ema_multi_avg_fn(ema) if ema else None
         self.average = AveragedModel(model, multi_avg_fn=average, use_buffers=True) if ema else None
         self.network = cast(nn.Module, torch.compile(model)) if compile_model else model
         if distributed.world_size() > 1:
@@ -193,7 +193,7 @@ class Trainer:
             travels = number == group - 1 or not isinstance(self.network, DistributedDataParallel)
             with nullcontext() if travels else self.network.no_sync():  # type: ignore[operator]
                 loss = self._loss(batch) / group
-                self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+                self.scaler.scale(loss).backward()
             mean_loss += loss.detach()
             image_ids.append(batch.image_ids)
         self._check_loss()

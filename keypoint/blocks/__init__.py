@@ -1,8 +1,24 @@
 """Non-local blocks that drop into any network: torch only, and a new block is the identity."""
 
 from keypoint.blocks.build import build_block, no_weight_decay
+from keypoint.blocks.cgnl import CGNL
+from keypoint.blocks.double_attention import DoubleAttention
+from keypoint.blocks.insert import insert_blocks
 from keypoint.blocks.non_local import NonLocal
+from keypoint.blocks.pnl import PNL
+from keypoint.blocks.rcca import RCCA
 from keypoint.blocks.srl import SRL
 from keypoint.blocks.srl_video import SRLVideo
 
-__all__ = ["SRL", "NonLocal", "SRLVideo", "build_block", "no_weight_decay"]
+__all__ = [
+    "CGNL",
+    "RCCA",
+    "DoubleAttention",
+    "PNL",
+    "SRL",
+    "NonLocal",
+    "SRLVideo",
+    "build_block",
+    "insert_blocks",
+    "no_weight_decay",
+]

@@ -9,27 +9,48 @@ from functools import partial
 
 from torch import nn
 
+from keypoint.blocks.cgnl import CGNL
+from keypoint.blocks.double_attention import DoubleAttention
 from keypoint.blocks.non_local import NonLocal
 from keypoint.blocks.orthogonal import LearnedOrthogonal
-from keypoint.blocks.srl import SRL, SpectralReLU
+from keypoint.blocks.pnl import PNL
+from keypoint.blocks.rcca import RCCA
+from keypoint.blocks.spectral import SpectralReLU
+from keypoint.blocks.srl import SRL
 
 BLOCKS: dict[str, Callable[..., nn.Module]] = {
     "srl_fft": partial(SRL, transform="fft"),
     "srl_lo": partial(SRL, transform="lo"),
+    "srl_dct": partial(SRL, transform="dct"),
+    "srl_wht": partial(SRL, transform="wht"),
+    "srl_haar": partial(SRL, transform="haar"),
+    "srl_slant": partial(SRL, transform="slant"),
     "nl": NonLocal,
+    "a2": DoubleAttention,
+    "cgnl": CGNL,
+    "rcca": RCCA,
+    "pnl": PNL,
 }
 # Set by the name or by build_block's own arguments, or without effect under this name.
 _NOT_OPTIONS = {
     "srl_fft": {"channels", "size", "transform", "retraction"},
     "srl_lo": {"channels", "size", "transform", "matmul"},
+    "srl_dct": {"channels", "size", "transform", "retraction", "matmul"},
+    "srl_wht": {"channels", "size", "transform", "retraction", "matmul"},
+    "srl_haar": {"channels", "size", "transform", "retraction", "matmul"},
+    "srl_slant": {"channels", "size", "transform", "retraction", "matmul"},
     "nl": {"channels", "dims"},
+    "a2": {"channels", "dims"},
+    "cgnl": {"channels", "dims"},
+    "rcca": {"channels"},
+    "pnl": {"channels", "dims"},
 }
 
 
 def build_block(name: str, channels: int, size: tuple[int, int], **options: object) -> nn.Module:
     """The block called `name` for maps of `channels` and (height, width) `size`.
 
-    Every name takes `size`, so that callers need not know which block uses it; "nl" ignores it.
+    Every name takes `size`, so that callers need not know which block uses it; only SRL does.
 
     Raises:
         ValueError: an unknown name or option; the message lists the known ones.

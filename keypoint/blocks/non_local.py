@@ -113,6 +113,11 @@ class NonLocal(nn.Module):
                 f"NonLocal takes B x {self.channels} and {self.dims} dimensions of positions, got "
                 f"{tuple(x.shape)}: build it with the channels and dims of the map it follows"
             )
+        residual: Tensor = self.norm(self.response(x))  # B C ...
+        return x + residual
+
+    def response(self, x: Tensor) -> Tensor:
+        """conv(y), what the norm brings to its scale and forward adds to x; B C ... -> B C ..."""
         theta = positions(self.theta(x))  # B N K
         if self.subsample_before:
             seen = self.pool(x)
@@ -126,8 +131,8 @@ class NonLocal(nn.Module):
         else:
             y = gaussian(theta, phi, g, scale=self.scale)
         y = y.transpose(1, 2).reshape(x.shape[0], -1, *x.shape[2:])  # B K ...
-        residual: Tensor = self.norm(self.out(y))  # B C ...
-        return x + residual
+        response: Tensor = self.out(y)  # B C ...
+        return response
 
 
 def positions(x: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
 
 from keypoint.blocks.precision import at_least_float32, float32_island
-from keypoint.blocks.resample import cosine_resampling, resample
+from keypoint.blocks.separable import from_spectrum, to_spectrum
 
 RETRACTIONS = ("qr", "polar")
 TOLERANCE = 1e-5  # of |P P^T - I|; a fresh matrix in float32 has 1e-7 to 1e-6
@@ -87,6 +87,7 @@ class LearnedOrthogonal(nn.Module):
     """
 
     parts = 1
+    transposed = False
 
     def __init__(self, size: tuple[int, int], *, retraction: str = "qr") -> None:
         super().__init__()
@@ -105,16 +106,14 @@ class LearnedOrthogonal(nn.Module):
         if not torch.compiler.is_compiling():
             self._look()
         with float32_island(x):
-            x = resample(at_least_float32(x), self.size, cosine_resampling)
-            return self.P.to(x.dtype) @ x @ self.Q.to(x.dtype)
+            x = at_least_float32(x)
+            return to_spectrum(self.P.to(x.dtype), x, self.Q.to(x.dtype))
 
     def inverse(self, z: Tensor, size: tuple[int, int]) -> Tensor:
         """B C H' W' -> B C size."""
         with float32_island(z):
             z = at_least_float32(z)
-            return resample(
-                self.P.T.to(z.dtype) @ z @ self.Q.T.to(z.dtype), size, cosine_resampling
-            )
+            return from_spectrum(self.P.to(z.dtype), z, self.Q.to(z.dtype), size)
 
     @torch.no_grad()
     def retract(self) -> None:

@@ -11,8 +11,11 @@ print. K = C/2 with 8 groups reproduces every printed number and is the default;
 `groups` are arguments. `variant="single"` is the block of the authors' released code: one grouped
 convolution with bias that starts as the identity, BN and a plain ReLU; same cost, same count.
 
-Letters: B batch, C channels, H W size, K = C / ratio; spectral maps have 2C channels of H x W//2+1
-(Fourier) or C channels of H x W (real transforms).
+What is written here is what training runs. In eval mode `folded` computes the same function in
+fewer passes over memory.
+
+Letters: B batch, C channels, H W size, K = C / ratio, V = W//2 + 1; there are M spectral maps:
+M = 2C of V x H (Fourier, see `transforms`) or M = C of H x W (real transforms).
 """
 
 from __future__ import annotations
@@ -20,27 +23,17 @@ from __future__ import annotations
 from collections import OrderedDict
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from keypoint.blocks.fixed import BASES, FixedOrthogonal
+from keypoint.blocks.folded import evaluate, folds
+from keypoint.blocks.memory import order_of, ordered
 from keypoint.blocks.orthogonal import LearnedOrthogonal
+from keypoint.blocks.spectral import SpectralReLU, mix
 from keypoint.blocks.transforms import Fourier
 
-TRANSFORMS = ("fft", "lo")
+TRANSFORMS = ("fft", "lo", *BASES)
 VARIANTS = ("bottleneck", "single")
-
-
-class SpectralReLU(nn.Module):
-    """max(w * z + b, 0) with one w and one b per frequency, shared by all channels (equation 6)."""
-
-    def __init__(self, spectral_size: tuple[int, int]) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(spectral_size))
-        self.bias = nn.Parameter(torch.zeros(spectral_size))
-
-    def forward(self, z: Tensor) -> Tensor:
-        """... H' W' -> the same shape."""
-        return F.relu(self.weight * z + self.bias)
 
 
 class SRL(nn.Module):
@@ -50,10 +43,11 @@ class SRL(nn.Module):
         channels: C.
         size: (height, width) the spectral grid is built for. The block runs at any resolution; at
             another one it acts on the frequencies of this grid and parameters stay as they are.
-        transform: "fft" or "lo" (learned orthogonal matrices).
+        transform: "fft", "lo" (learned orthogonal matrices) or a fixed real one: "dct", "wht"
+            (Walsh-Hadamard), "haar", "slant".
         variant: "bottleneck" (figure 2) or "single" (the released code).
         ratio: C / K of the bottleneck; None is 2.
-        groups: of the convolutions; None is 8 for "fft" and 2 for "lo".
+        groups: of the convolutions; None is 8 for "fft" and 2 for the real transforms.
         spectral_relu: False for a plain ReLU; None is True for "bottleneck", False for "single".
         retraction: of "lo" only: "qr" (None) or "polar".
         matmul: of "fft" only: the Fourier transform as matrix products, for export (see `Fourier`).
@@ -95,7 +89,9 @@ class SRL(nn.Module):
         groups = default_groups(transform) if groups is None else groups
         check_groups(groups, maps if variant == "single" else inner)
         spectral_relu = variant == "bottleneck" if spectral_relu is None else spectral_relu
-        relu = SpectralReLU(self.transform.spectral_size) if spectral_relu else nn.ReLU()
+        relu: nn.Module = nn.ReLU()
+        if spectral_relu:
+            relu = SpectralReLU(self.transform.spectral_size, transposed=self.transform.transposed)
         layers: dict[str, nn.Module]
         if variant == "bottleneck":
             layers = {
@@ -119,33 +115,38 @@ class SRL(nn.Module):
                 f"SRL takes B x {self.channels} x H x W, got {tuple(x.shape)}: build it with the "
                 "number of channels of the map it follows"
             )
-        z = self.transform(x)  # B 2C H' W'//2+1, or B C H' W'
-        z = self.phi(z.to(self.alpha.dtype))
-        y = self.alpha * self.transform.inverse(z, (x.shape[-2], x.shape[-1]))  # B C H W
-        return x + y.to(x.dtype)
+        if folds(self.phi):
+            return evaluate(x, self.transform, self.phi, self.alpha)
+        z = self.transform(x).to(self.alpha.dtype)  # B M V H, or B M H W
+        for layer in self.phi:
+            z = mix(z, layer) if isinstance(layer, nn.Conv2d) else layer(z)
+        y = self.transform.inverse(z, (x.shape[-2], x.shape[-1]))  # B C H W
+        return x + ordered((self.alpha * y).to(x.dtype), order_of(x))
 
 
 def build_transform(
     transform: str, size: tuple[int, int], *, retraction: str | None, matmul: bool
-) -> Fourier | LearnedOrthogonal:
+) -> Fourier | LearnedOrthogonal | FixedOrthogonal:
     """The transform of this name; an option that belongs to the other one is a ValueError."""
     if transform not in TRANSFORMS:
         raise ValueError(f"transform={transform!r} must be one of {', '.join(TRANSFORMS)}")
     if len(size) != 2 or min(size) < 1:
         raise ValueError(f"size={tuple(size)} must be (height, width) of the map, each at least 1")
     size = (int(size[0]), int(size[1]))
-    if transform == "fft":
-        if retraction is not None:
-            raise ValueError(
-                f"retraction={retraction!r} has no effect with transform='fft', which learns no "
-                "matrix: leave it out, or use transform='lo'"
-            )
-        return Fourier(size, matmul=matmul)
-    if matmul:
+    if retraction is not None and transform != "lo":
+        raise ValueError(
+            f"retraction={retraction!r} has no effect with transform={transform!r}, which learns "
+            "no matrix: leave it out, or use transform='lo'"
+        )
+    if matmul and transform != "fft":
         raise ValueError(
             f"matmul=True has no effect with transform={transform!r}, which is a matrix product "
             "already: leave it out, or use transform='fft'"
         )
+    if transform == "fft":
+        return Fourier(size, matmul=matmul)
+    if transform in BASES:
+        return FixedOrthogonal(size, basis=transform)
     return LearnedOrthogonal(size, retraction="qr" if retraction is None else retraction)
 
 

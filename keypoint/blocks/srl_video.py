@@ -21,7 +21,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from keypoint.blocks.srl import SpectralReLU, build_transform, check_groups, default_groups
+from keypoint.blocks.spectral import SpectralReLU, mix
+from keypoint.blocks.srl import build_transform, check_groups, default_groups
 
 OPS = ("channel", "time", "channel+time")
 
@@ -80,7 +81,7 @@ class SRLVideo(nn.Module):
         if "time" in ops:
             self.conv_t = nn.Conv1d(frames, frames, 1, bias=False)
             self.norm_t = nn.BatchNorm2d(maps)
-        self.relu = SpectralReLU(self.transform.spectral_size)
+        self.relu = SpectralReLU(self.transform.spectral_size, transposed=self.transform.transposed)
         self.alpha = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -90,9 +91,12 @@ class SRLVideo(nn.Module):
                 f"SRLVideo takes B x {self.channels} x {self.frames} x H x W, got "
                 f"{tuple(x.shape)}: build it with the channels and frames of the clip it follows"
             )
-        z = self.transform(x.transpose(1, 2).flatten(0, 1)).to(self.alpha.dtype)  # BT M H' W'
+        z = self.transform(x.transpose(1, 2).flatten(0, 1))  # BT M V H, or BT M H W
+        z = z.to(self.alpha.dtype)
         if self.channel is not None:
-            z = self.relu(self.channel(z))
+            conv, norm = self.channel
+            assert isinstance(conv, nn.Conv2d)
+            z = self.relu(norm(mix(z, conv)))
         if self.conv_t is not None:
             mixed = self.conv_t(z.reshape(x.shape[0], self.frames, -1))  # B T MH'W'
             z = self.norm_t(mixed.reshape(z.shape))

@@ -20,11 +20,14 @@ def test_names():
     nl = build_block("nl", 32, (6, 4), pairwise="dot")
     assert isinstance(nl, NonLocal)
     assert nl.pairwise == "dot"
+    assert build_block("a2", 32, (6, 4), maps=5).a_b_v.out_channels == 8 + 2 * 5
+    assert build_block("cgnl", 32, (6, 4), order=2).order == 2
+    assert build_block("rcca", 32, (6, 4), recurrence=3).recurrence == 3
 
 
 def test_unknown_name():
     with pytest.raises(
-        ValueError, match="block 'srl_ftt' must be one of srl_fft, srl_lo, nl."
+        ValueError, match="block 'srl_ftt' must be one of srl_fft, .*, pnl\."
     ) as e:
         build_block("srl_ftt", 32, (6, 4))
     assert "Did you mean 'srl_fft'?" in str(e.value)
@@ -35,6 +38,9 @@ def test_unknown_name():
     [
         ("nl", {"pairwis": "dot"}, r"'nl' has no option 'pairwis'; it takes inner, .*'pairwise'\?"),
         ("nl", {"dims": 3}, r"'nl' has no option 'dims'"),
+        ("a2", {"dims": 3}, r"'a2' has no option 'dims'; it takes inner, maps$"),
+        ("cgnl", {"dims": 3}, r"no option 'dims'; it takes inner, groups, kernel, order$"),
+        ("rcca", {"dims": 3}, r"'rcca' has no option 'dims'; it takes inner, key, recurrence$"),
         ("srl_fft", {"transform": "lo"}, r"no option 'transform'; it takes variant, ratio, groups"),
         ("srl_fft", {"retraction": "qr"}, r"no option 'retraction'; it takes .*matmul[.]"),
         ("srl_lo", {"matmul": True}, r"no option 'matmul'; it takes .*retraction"),

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from keypoint.blocks import SRL
+from keypoint.blocks.srl import TRANSFORMS
+from tests.reference import bases
 from tests.reference import srl as reference
 
 CHANNELS, SIZE = 8, (6, 5)
@@ -55,8 +57,11 @@ def restated(srl, x, groups=2):
 
     samples = []
     for sample in x.numpy():
-        if "transform.P" in v:
-            p, q = v["transform.P"], v["transform.Q"]
+        basis = bases.BASES.get(getattr(srl.transform, "basis", None))
+        if basis or "transform.P" in v:
+            p, q = v.get("transform.P"), v.get("transform.Q")
+            if basis:
+                p, q = basis(size[0]), basis(size[1]).T
             samples.append(reference.srl_lo(sample, p, q, v["alpha"], phi))
         else:
             samples.append(reference.srl_fft(sample, srl.transform.size, v["alpha"], phi))
@@ -71,7 +76,7 @@ def maps(*size, batch=2):
 @pytest.mark.parametrize("size", [(6, 5), (5, 6), (1, 4), (3, 1)])
 @pytest.mark.parametrize("variant", ["bottleneck", "single"])
 @pytest.mark.parametrize("spectral_relu", [True, False])
-@pytest.mark.parametrize("transform", ["fft", "lo"])
+@pytest.mark.parametrize("transform", TRANSFORMS)
 def test_equals_the_paper(size, variant, spectral_relu, transform):
     srl = block(size=size, variant=variant, spectral_relu=spectral_relu, transform=transform)
     x = maps(*size)
@@ -80,7 +85,7 @@ def test_equals_the_paper(size, variant, spectral_relu, transform):
 
 @pytest.mark.parametrize("built", [(6, 5), (7, 8), (4, 4)])
 @pytest.mark.parametrize("given", [(9, 10), (3, 2), (8, 3), (6, 8), (4, 5), (5, 4)])
-@pytest.mark.parametrize("transform", ["fft", "lo"])
+@pytest.mark.parametrize("transform", ["fft", "lo", "wht"])
 def test_equals_the_paper_at_another_resolution(built, given, transform):
     srl = block(size=built, transform=transform)
     x = maps(*given, batch=1)

@@ -1,10 +1,13 @@
-"""The Fourier transform against explicit DFT matrices, and its two forms against each other."""
+"""The Fourier transform against explicit DFT matrices, and its forms against each other.
+
+Spectral maps lie column by column (V H): `.mT` turns them into the reference's H V.
+"""
 
 import pytest
 import torch
 
-from keypoint.blocks.bases import dct_matrix
-from keypoint.blocks.transforms import Fourier
+from keypoint.blocks import memory
+from keypoint.blocks.transforms import Fourier, from_spectrum, spectrum
 from tests.reference import srl as reference
 
 SIZES = [(1, 1), (1, 7), (7, 1), (2, 2), (5, 8), (8, 5), (7, 9), (6, 4)]
@@ -22,9 +25,9 @@ def test_forward_and_inverse_equal_dft_matrices(size, matmul):
     z = transform(x)
     for got, sample in zip(z, x.numpy(), strict=True):
         expected = torch.from_numpy(reference.to_maps(reference.fourier(sample)))
-        torch.testing.assert_close(got, expected, rtol=0, atol=1e-12)
+        torch.testing.assert_close(got.mT, expected, rtol=0, atol=1e-12)
     z = maps(*z.shape)  # any maps, as phi leaves them: not the spectrum of a real map
-    for got, sample in zip(transform.inverse(z, size), z.numpy(), strict=True):
+    for got, sample in zip(transform.inverse(z, size), z.mT.numpy(), strict=True):
         expected = reference.inverse_fourier(reference.from_maps(sample, size[1]))
         torch.testing.assert_close(got, torch.from_numpy(expected), rtol=0, atol=1e-12)
 
@@ -32,8 +35,8 @@ def test_forward_and_inverse_equal_dft_matrices(size, matmul):
 @pytest.mark.parametrize("size", SIZES)
 def test_inverse_is_irfft2_bit_for_bit_on_cpu(size):
     transform = Fourier(size)
-    z = maps(2, 6, *transform.spectral_size, dtype=torch.float32)
-    spectrum = torch.complex(z[:, ::2].contiguous(), z[:, 1::2].contiguous())
+    z = maps(2, 6, size[1] // 2 + 1, size[0], dtype=torch.float32)
+    spectrum = torch.complex(z[:, ::2].contiguous(), z[:, 1::2].contiguous()).mT
     expected = torch.fft.irfft2(spectrum, s=size, norm="ortho")
     assert torch.equal(transform.inverse(z, size), expected)
 
@@ -71,9 +74,72 @@ def test_autocast_does_not_reach_the_transform(matmul):
     assert transform(x.bfloat16()).dtype == torch.float32
 
 
-@pytest.mark.parametrize("n", [1, 2, 5, 8])
-def test_dct_matrix(n):
-    matrix = dct_matrix(n, torch.empty(0, dtype=torch.float64))
-    expected = torch.from_numpy(reference.dct_matrix(n))
-    torch.testing.assert_close(matrix, expected, rtol=0, atol=1e-14)
-    torch.testing.assert_close(matrix @ matrix.T, torch.eye(n).double(), rtol=0, atol=1e-14)
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("scaled", [True, False])
+def test_gradients_are_the_adjoint(size, scaled):
+    """<f(x), z> = <x, f'(z)> for the eager form, and the same numbers as PyTorch's own gradients."""
+    transform = Fourier(size)
+    x = maps(2, 3, *size).requires_grad_()
+    z = maps(2, 6, size[1] // 2 + 1, size[0]).requires_grad_()
+    loss = (transform(x, scaled=scaled) * z).sum()
+    (gradient,) = torch.autograd.grad(loss, x)
+    torch.testing.assert_close((gradient * x).sum(), loss, rtol=1e-12, atol=1e-12)
+    by_torch = spectrum(x, scaled=scaled).flatten(1, 2)
+    (expected,) = torch.autograd.grad((by_torch * z).sum(), x)
+    torch.testing.assert_close(gradient, expected, rtol=0, atol=1e-12)
+    y = maps(2, 3, *size)
+    (gradient,) = torch.autograd.grad((transform.inverse(z, size, scaled=scaled) * y).sum(), z)
+    by_torch = from_spectrum(z.unflatten(1, (3, 2)), size[1], scaled=scaled)
+    (expected,) = torch.autograd.grad((by_torch * y).sum(), z)
+    torch.testing.assert_close(gradient, expected, rtol=0, atol=1e-12)
+
+
+def test_gradients_of_gradients():
+    transform = Fourier((3, 4))
+    x, z = maps(1, 1, 3, 4).requires_grad_(), maps(1, 2, 3, 3).requires_grad_()
+    assert torch.autograd.gradgradcheck(transform, (x,))
+    assert torch.autograd.gradgradcheck(lambda z: transform.inverse(z, (3, 4)), (z,))
+
+
+@pytest.mark.parametrize("matmul", [False, True])
+@pytest.mark.parametrize("size", SIZES)
+def test_scale_left_out_is_the_unitary_factor(size, matmul):
+    transform = Fourier(size, matmul=matmul)
+    x = maps(2, 3, *size)
+    z = transform(x)
+    plain = transform.gain * transform(x, scaled=False)
+    torch.testing.assert_close(plain, z, rtol=0, atol=1e-12)
+    plain = transform.gain * transform.inverse(z, size, scaled=False)
+    torch.testing.assert_close(plain, transform.inverse(z, size), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+def test_chunks_change_nothing(order, monkeypatch):
+    """In pieces of one, of some and (two samples of five channels of 63) of uneven size."""
+    transform = Fourier((7, 9))
+    x = maps(2, 5, 7, 9).contiguous(memory_format=order).requires_grad_()
+    results = []
+    for chunk in (2**18, 63, 200, 64 * 4):
+        monkeypatch.setattr(memory, "CHUNK", chunk)
+        z = transform(x)
+        y = transform.inverse(z, (7, 9))
+        (gradient,) = torch.autograd.grad((z.square().sum() + y[0].sum()), x)
+        assert gradient.is_contiguous(memory_format=order)
+        results.append((z, y, gradient))
+    assert len(memory.chunks(torch.zeros(10, 63))) == 3
+    for other in results[1:]:
+        torch.testing.assert_close(other, results[0], rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "shape", [(2, 3, 4, 5), (1, 1, 4, 5), (2, 3, 1, 1), (0, 3, 4, 5), (2, 70, 9, 8)]
+)
+def test_memory_order(shape):
+    x = maps(*shape)
+    last = x.contiguous(memory_format=torch.channels_last)
+    odd = maps(*shape, 2)[..., 0]
+    for source in (x, last, odd):
+        for order in (torch.contiguous_format, torch.channels_last):
+            result = memory.ordered(source, order)
+            assert torch.equal(result, source)
+            assert result.is_contiguous(memory_format=order)
