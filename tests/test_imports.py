@@ -26,7 +26,7 @@ GROUPS = {
         "stop_signal",
         "evaluation.oks",
     ),
-    "level 3": ("trainer", "predictor", "evaluation", "cli"),
+    "level 3": ("trainer", "predictor", "evaluation", "complexity", "cli"),
 }
 LEVEL = {
     "errors": -1,

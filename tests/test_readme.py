@@ -47,7 +47,7 @@ def test_python_runs(number, tmp_path, monkeypatch):
 
 
 def test_there_is_python_to_run():
-    assert len(SNIPPETS) == 2
+    assert len(SNIPPETS) == 5
 
 
 @functools.cache

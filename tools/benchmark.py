@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Time the data path and the network: tools/benchmark.py data, tools/benchmark.py model."""
+"""Time the data path, the network and the blocks: tools/benchmark.py data | model | blocks."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from benchmark_blocks import HOWS, BlockSetting, floors, measure_blocks
 from benchmark_data import DataPath, measure_rates
 from benchmark_model import DTYPES, MODES, Setting, measure_model
 from benchmark_stages import measure_stages
 
 from keypoint import cli
+from keypoint.blocks.build import BLOCKS
 from keypoint.data.coco import load_persons
 from keypoint.data.synthetic import write_demo_set
 from keypoint.distributed import choose_device
 from keypoint.errors import ConfigError
+from keypoint.models.simple_baseline import DECONV_CHANNELS
 from keypoint.run_log import progress
 from keypoint.skeleton import load_skeleton
 
@@ -37,6 +40,8 @@ EPILOG = """examples:
       on real ones
   tools/benchmark.py model
       ms an image with and without blocks; --device cuda on a GPU
+  tools/benchmark.py blocks --blocks srl_fft a2 --how eager compiled
+      each block alone, beside copying its map and beside the network
   tools/benchmark.py data --write && tools/benchmark.py model --write
       put the figures into docs/benchmarks.md
 
@@ -47,10 +52,11 @@ within a round. More rounds help on a machine that others use too.
 
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
-    parser = cli.parser("Time the data path or the network.", EPILOG)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="data | model")
+    parser = cli.parser("Time the data path, the network or the blocks.", EPILOG)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="data | model | blocks")
     add_data(commands.add_parser("data", help="crops/s a core", description="Time the data path."))
     add_model(commands.add_parser("model", help="ms an image", description="Time the network."))
+    add_blocks(commands.add_parser("blocks", help="ms a map", description="Time each block alone."))
     for command in commands.choices.values():
         command.add_argument(
             "--write",
@@ -62,10 +68,11 @@ def main(argv: Sequence[str]) -> None:
         )
     args = parser.parse_args(argv)
     cli.log_to()
-    device = choose_device(args.device if args.command == "model" else "cpu")
+    device = choose_device("cpu" if args.command == "data" else args.device)
     if args.write is not None:
         section_of(args.write, args.command, device.type)  # before any work
-    text = describe_run(argv, device) + (data if args.command == "data" else model)(args)
+    measure = {"data": data, "model": model, "blocks": blocks}[args.command]
+    text = describe_run(argv, device) + measure(args)
     print(text)
     if args.write is not None:
         write_section(args.write, args.command, device.type, text)
@@ -103,6 +110,22 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     add("--channels-last", action=layout, default=True, help="memory format (on, as in training)")
     add("--eval-rounds", type=count, default=5, help="measured rounds (5)")
     add("--train-rounds", type=count, default=3, help="measured rounds (3)")
+
+
+def add_blocks(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `blocks`."""
+    add = parser.add_argument
+    add("--device", default="cpu", help="cpu, cuda or cuda:1 (cpu)")
+    sizes, names = [(256, 192), (384, 288)], list(BLOCKS)
+    add("--input-size", type=size, nargs="+", default=sizes, metavar="HxW", help="256x192 384x288")
+    add("--blocks", nargs="+", choices=names, default=names, help="all of them", metavar="NAME")
+    add("--dtype", nargs="+", choices=list(DTYPES), default=["float32"], help="bf16 is autocast")
+    add("--how", nargs="+", choices=HOWS, default=["eager"], help="eager (default), compiled")
+    add("--batch", type=count, default=1, help="maps in a step (1)")
+    add("--threads", type=count, default=1, help="of the CPU, as for `model` (1)")
+    layout = argparse.BooleanOptionalAction
+    add("--channels-last", action=layout, default=True, help="memory format (on, as in training)")
+    add("--rounds", type=count, default=5, help="measured rounds (5)")
 
 
 def count(text: str) -> int:
@@ -162,13 +185,45 @@ def model(args: argparse.Namespace) -> str:
     result = measure_model(
         setting, input_sizes=args.input_size, dtypes=args.dtype, blocks=args.blocks
     )
-    layout = "channels_last" if args.channels_last else "contiguous"
-    clock = "CPU time of one thread" if args.threads == 1 else f"wall time, {args.threads} threads"
-    clock = clock if setting.device.type == "cpu" else "GPU time between events"
     return (
-        f"* ResNet-50, batch {args.batch}, {layout}; {clock}; "
+        f"* ResNet-50, batch {args.batch}, {layout(args)}; {clock(args, setting.device)}; "
         f"{args.eval_rounds} rounds of eval, {args.train_rounds} of train\n\n{result}\n"
     )
+
+
+def blocks(args: argparse.Namespace) -> str:
+    """Measure the blocks."""
+    torch.set_num_threads(args.threads)
+    setting = BlockSetting(
+        device=choose_device(args.device),
+        batch_size=args.batch,
+        channels_last=args.channels_last,
+        rounds=args.rounds,
+    )
+    result = measure_blocks(
+        setting,
+        input_sizes=args.input_size,
+        dtypes=args.dtype,
+        hows=args.how,
+        blocks=args.blocks,
+    )
+    return (
+        f"* ResNet-50 and maps of {DECONV_CHANNELS} channels, batch {args.batch}, {layout(args)}; "
+        f"{clock(args, setting.device)}; {args.rounds} rounds; figures an image\n"
+        f"{floors(args.input_size)}\n\n{result}\n"
+    )
+
+
+def layout(args: argparse.Namespace) -> str:
+    """The memory format in words."""
+    return "channels_last" if args.channels_last else "contiguous"
+
+
+def clock(args: argparse.Namespace, device: torch.device) -> str:
+    """What is measured, in words."""
+    if device.type != "cpu":
+        return "GPU time between events"
+    return "CPU time of one thread" if args.threads == 1 else f"wall time, {args.threads} threads"
 
 
 def describe_run(argv: Sequence[str], device: torch.device) -> str:

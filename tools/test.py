@@ -13,6 +13,7 @@ from keypoint.checkpoint import load_model
 from keypoint.config import Config, find_config, load_config, override_config
 from keypoint.data.coco import find_split, load_boxes, load_persons
 from keypoint.data.report import write_reports
+from keypoint.errors import ConfigError
 from keypoint.evaluation.pictures import truth_beside_prediction
 from keypoint.evaluation.run import evaluate_model
 from keypoint.evaluation.validate import check_annotations
@@ -25,6 +26,8 @@ EPILOG = """examples:
       ground-truth boxes
   tools/test.py --checkpoint best.pt test.boxes=COCO_val2017_detections_AP_H_56_person.json
       detector boxes, as the papers report
+  tools/test.py --checkpoint best.pt model.input_size=[384,288]
+      at another resolution than in training; blocks come along
   tools/test.py --cfg res50_256x192.yaml --checkpoint pose_resnet_50_256x192.pth
       weights by SimpleBaseline's names
   torchrun --nproc_per_node 8 tools/test.py --checkpoint best.pt
@@ -110,7 +113,10 @@ def open_network(
     """The network with the config that decides how it is tested."""
     if cfg is None:
         restored = load_model(checkpoint)
-        return restored.model, override_config(restored.config, overrides), restored.skeleton
+        config = override_config(restored.config, overrides)
+        check_same_network(restored.config, config)
+        restored.model.set_input_size(config.model.input_size)
+        return restored.model, config, restored.skeleton
     config = load_config(find_config(cfg), overrides)
     skeleton = load_skeleton(config.data.skeleton)
     model = create_model(
@@ -121,6 +127,22 @@ def open_network(
         weights=checkpoint,
     )
     return model, config, skeleton
+
+
+def check_same_network(trained: Config, given: Config) -> None:
+    """Refuse overrides of what the checkpoint fixes.
+
+    Raises:
+        ConfigError: Names the keys.
+    """
+    theirs, ours = trained.to_dict()["model"], given.to_dict()["model"]
+    fixed = [key for key in ours if ours[key] != theirs[key] and key != "input_size"]
+    if fixed:
+        raise ConfigError(
+            f"model.{fixed[0]}={ours[fixed[0]]!r} has no effect: the checkpoint holds a network "
+            f"with {theirs[fixed[0]]!r}. Of model.* only input_size may differ in testing; for "
+            "bare weights give --cfg"
+        )
 
 
 if __name__ == "__main__":

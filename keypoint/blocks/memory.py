@@ -5,6 +5,8 @@ Elsewhere (and for tensors that are only traced) these functions do the plain th
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -29,15 +31,34 @@ def order_of(x: Tensor) -> torch.memory_format:
 
 
 def ordered(x: Tensor, order: torch.memory_format) -> Tensor:
-    """B C H W in this memory order; x itself if it lies so.
+    """B C H W in this memory order, x itself if it lies so; the gradient comes back in x's own.
 
-    PyTorch leaves channels_last element by element, but transposes a matrix by blocks, which is
-    2.4 times faster: so each sample goes as a matrix C, H W.
+    PyTorch would hand on the gradient as it lies, and every operation that then meets both orders
+    goes element by element.
     """
-    wanted = x.is_contiguous(memory_format=order)
-    if wanted or x.device.type != "cpu" or order_of(x) != torch.channels_last:
+    if x.is_contiguous(memory_format=order):
+        return x
+    if torch.compiler.is_compiling():
         return x.contiguous(memory_format=order)
-    result = torch.empty_like(x, memory_format=torch.contiguous_format)
-    for source, target in zip(x.flatten(2), result.flatten(2), strict=True):
-        target.copy_(source)  # C N
+    result: Tensor = _Ordered.apply(x, order)
     return result
+
+
+class _Ordered(torch.autograd.Function):
+    """`ordered`, always a copy."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, order: torch.memory_format) -> Tensor:
+        ctx.order = order_of(x)
+        if x.device.type != "cpu" or ctx.order != torch.channels_last:
+            return x.clone(memory_format=order)
+        # PyTorch leaves channels_last element by element, but transposes a matrix by blocks, which
+        # is 2.4 times faster: so each sample goes as a matrix C, H W.
+        result = torch.empty_like(x, memory_format=order)
+        for source, target in zip(x.flatten(2), result.flatten(2), strict=True):
+            target.copy_(source)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return ordered(grad, ctx.order), None

@@ -121,7 +121,7 @@ class SRL(nn.Module):
         for layer in self.phi:
             z = mix(z, layer) if isinstance(layer, nn.Conv2d) else layer(z)
         y = self.transform.inverse(z, (x.shape[-2], x.shape[-1]))  # B C H W
-        return x + ordered((self.alpha * y).to(x.dtype), order_of(x))
+        return torch.addcmul(x, self.alpha.to(x.dtype), ordered(y.to(x.dtype), order_of(x)))
 
 
 def build_transform(

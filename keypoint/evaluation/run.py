@@ -125,6 +125,7 @@ class Evaluation:
         lines = [
             f"boxes    {had['boxes']}: {had['persons']['used']} on {had['images']} images",
             f"         of {had['boxes_file']}",
+            f"input    {had['input_size'][0]}x{had['input_size'][1]} (height x width)",
             f"flip     {flip}",
             f"decoding {had['decoding']}; OKS-NMS {had['oks_nms']}",
             f"results  {counts['given']}: {counts['kept']} kept, {counts['suppressed']} suppressed",
@@ -211,6 +212,7 @@ def evaluate_model(
         )
         metrics = evaluate_coco(annotations, results, oks_sigmas=skeleton.oks_sigmas)
         conditions = _conditions(persons, counts, flip, nms, nms_threshold)
+        conditions["input_size"] = list(model.input_size)
         evaluation = Evaluation(metrics, results, everyone, conditions)
     result = distributed.from_main(evaluation)
     assert isinstance(result, Evaluation)

@@ -62,6 +62,8 @@ class SimpleBaseline(nn.Module):
     """
 
     # Added by name in the constructor.
+    input_size: tuple[int, int]
+    heatmap_size: tuple[int, int]
     conv1: nn.Module
     bn1: nn.Module
     relu: nn.Module
@@ -81,17 +83,11 @@ class SimpleBaseline(nn.Module):
         std: tuple[float, float, float] = IMAGENET_STD,
     ) -> None:
         super().__init__()
-        if len(input_size) != 2 or any(side <= 0 or side % 32 for side in input_size):
-            raise ConfigError(
-                f"input_size={list(input_size)} must be (height, width), "
-                "both positive multiples of 32"
-            )
+        self.set_input_size(input_size)
         if color_order not in ("rgb", "bgr"):
             raise ConfigError(f"color_order={color_order!r} must be 'rgb' or 'bgr'")
         if num_keypoints < 1:
             raise ConfigError(f"num_keypoints={num_keypoints} must be at least 1")
-        self.input_size = (int(input_size[0]), int(input_size[1]))
-        self.heatmap_size = (input_size[0] // 4, input_size[1] // 4)
         self.color_order = color_order
 
         stages, channels_of_site = resnet_encoder(encoder)
@@ -114,6 +110,23 @@ class SimpleBaseline(nn.Module):
         self.register_buffer("pixel_mean", torch.tensor(mean) * 255, persistent=False)
         self.register_buffer("pixel_std", torch.tensor(std) * 255, persistent=False)
         self.reset_decoder()
+
+    def set_input_size(self, input_size: tuple[int, int]) -> None:
+        """Use the network, as it is, at another resolution (height, width).
+
+        No weight changes: convolutions do not mind, and the blocks act on the frequencies of the
+        size they were built for.
+
+        Raises:
+            ConfigError: A side is not a positive multiple of 32.
+        """
+        if len(input_size) != 2 or any(side <= 0 or side % 32 for side in input_size):
+            raise ConfigError(
+                f"input_size={list(input_size)} must be (height, width), "
+                "both positive multiples of 32"
+            )
+        self.input_size = (int(input_size[0]), int(input_size[1]))
+        self.heatmap_size = (self.input_size[0] // 4, self.input_size[1] // 4)
 
     def reset_decoder(self) -> None:
         """Deconvolutions and head N(0, 0.001), head bias 0, BN 1 and 0.

@@ -132,6 +132,16 @@ def test_two_epochs_from_the_command_line_to_ap(whole_run, work):
     assert (work / "tested" / "predictions.jpg").stat().st_size > 0
 
 
+def test_a_checkpoint_is_tested_at_another_resolution(whole_run, work):
+    checkpoint, output = whole_run[0] / "best.pt", work / "tested_larger"
+    run("test.py", "--checkpoint", checkpoint, f"output={output}", "model.input_size=[96,64]")
+    metrics = json.loads((output / "metrics.json").read_text())
+    assert metrics["conditions"]["input_size"] == [96, 64]
+    assert 0 <= metrics["metrics"]["AP"] <= 1
+    refused = run("test.py", "--checkpoint", checkpoint, "model.blocks=nl", status=2)
+    assert "model.blocks='nl' has no effect: the checkpoint holds a network" in refused.stderr
+
+
 def test_checkpoint_holds_tensors_and_plain_types_only(whole_run):
     content = state(whole_run[0] / "last.pt")  # weights_only=True opens it
 

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from keypoint.blocks.build import BLOCKS
 from keypoint.errors import ConfigError
 from keypoint.models import SITES, create_model
 
@@ -100,6 +101,24 @@ def test_a_block_fits_at_every_site():
     model = create_model("resnet18", input_size=(64, 64), blocks=blocks).eval()
     assert tuple(model.blocks) == SITES
     assert model(torch.randn(1, 3, 64, 64)).shape == (1, 17, 16, 16)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_trained_network_runs_at_another_resolution(block):
+    model = create_model("resnet18", input_size=(64, 32), blocks=block).eval()
+    for name, parameter in model.blocks.named_parameters():
+        if parameter.ndim <= 1 and "transform" not in name:
+            torch.nn.init.normal_(parameter, 0.5, 0.1)
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+    model.set_input_size((96, 64))
+    assert (model.input_size, model.heatmap_size) == ((96, 64), (24, 16))
+    with torch.no_grad():
+        heatmaps = model(torch.randn(2, 3, 96, 64))
+    assert heatmaps.shape == (2, 17, 24, 16)
+    assert heatmaps.isfinite().all()
+    assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
+    with pytest.raises(ConfigError, match=r"input_size=\[100, 64\] must be"):
+        model.set_input_size((100, 64))
 
 
 def test_block_options_by_site():

@@ -1,0 +1,241 @@
+"""What `tools/benchmark.py blocks` measures: each block alone on the maps of the three
+deconvolutions, and three of them beside the base network.
+
+The floor of any block is copying its map: it must read and write it once. Weights and maps are
+random, gates are opened; nothing here depends on the values.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from benchmark_model import DTYPES, PLAIN, build, seconds
+from benchmark_timing import interleave, median_ratio, table
+from torch import Tensor, nn
+
+from keypoint.blocks import build_block
+from keypoint.models.simple_baseline import DECONV_CHANNELS, DECONV_SITES, STRIDE_OF_SITE
+from keypoint.run_log import progress
+
+HOWS = ("eager", "compiled")
+COPY = "copy the map"
+BASE = "base network"
+MODES = ("forward", "forward+backward")
+
+
+@dataclass(frozen=True)
+class BlockSetting:
+    """How the blocks are run.
+
+    Attributes:
+        device: Where.
+        batch_size: Maps in a step.
+        channels_last: Memory format of maps, and of the base network.
+        rounds: Measured rounds.
+        warm_up: Rounds that do not count: kernels are chosen, graphs compiled in them.
+    """
+
+    device: torch.device
+    batch_size: int
+    channels_last: bool
+    rounds: int
+    warm_up: int = 2
+
+
+def measure_blocks(
+    setting: BlockSetting,
+    *,
+    input_sizes: Sequence[tuple[int, int]],
+    dtypes: Sequence[str],
+    hows: Sequence[str],
+    blocks: Sequence[str],
+) -> str:
+    """The two tables of the section as text.
+
+    Args:
+        setting: Device, batch, rounds.
+        input_sizes: (height, width) of the images that the base network would see.
+        dtypes: Keys of DTYPES; bf16 is autocast, with maps in bf16.
+        hows: Of HOWS; "compiled" is torch.compile.
+        blocks: Names of blocks.
+    """
+    rows, sums = [], []
+    ways = len(MODES) * (len(blocks) + 1)
+    one_size = (setting.warm_up + setting.rounds) * (len(DECONV_SITES) * ways + len(MODES))
+    with progress(one_size * len(input_sizes) * len(dtypes) * len(hows), "blocks", "step") as bar:
+        for input_size in input_sizes:
+            for dtype in dtypes:
+                for how in hows:
+                    head = [f"{input_size[0]}x{input_size[1]}", dtype, how]
+                    sites, total = measure_sites(setting, input_size, dtype, how, blocks, bar)
+                    rows += [head + row for row in sites]
+                    sums += [head + row for row in total]
+    alone = ["input", "dtype", "how", "map", "block", "forward, ms", "times copy"]
+    alone += ["forward+backward, ms", "times copy", "peak MB"]
+    three = ["input", "dtype", "how", "three blocks", "forward, ms", "% of base"]
+    three += ["forward+backward, ms", "% of base"]
+    return f"{table(three, sums)}\n\n{table(alone, rows)}"
+
+
+def measure_sites(
+    setting: BlockSetting,
+    input_size: tuple[int, int],
+    dtype: str,
+    how: str,
+    blocks: Sequence[str],
+    bar: Any,
+) -> tuple[list[list[str]], list[list[str]]]:
+    """Rows of each block at each site, and rows of three blocks beside the base network."""
+    timing = {"rounds": setting.rounds, "warm_up": setting.warm_up, "bar": bar}
+    each = 1000 / setting.batch_size
+    network = build(PLAIN, input_size, setting)
+    images = torch.randn(setting.batch_size, 3, *input_size, device=setting.device)
+    base = {}
+    for mode in MODES:
+        run = step(network, in_order(images, setting), mode, dtype, how, setting)
+        base[mode] = interleave({BASE: run}, **timing)[BASE]
+    del network, run
+    rows = []
+    sums: dict[str, dict[str, Any]] = {name: dict.fromkeys(MODES, 0.0) for name in blocks}
+    for site in DECONV_SITES:
+        size = (input_size[0] // STRIDE_OF_SITE[site], input_size[1] // STRIDE_OF_SITE[site])
+        x = torch.randn(setting.batch_size, DECONV_CHANNELS, *size, device=setting.device)
+        x = in_order(x, setting).to(DTYPES[dtype])
+        modules = {name: opened(name, size).to(setting.device) for name in blocks}
+        times = {}
+        for mode in MODES:
+            runs = {
+                name: step(module, x, mode, dtype, how, setting) for name, module in modules.items()
+            }
+            runs[COPY] = copying(x, mode, setting)
+            times[mode] = interleave(runs, **timing)
+        for name in (COPY, *blocks):
+            cells = [f"{size[0]}x{size[1]}", name]
+            for mode in MODES:
+                taken = times[mode][name]
+                cells.append(f"{each * float(np.median(taken)):.2f}")
+                cells.append(f"{median_ratio(taken, times[mode][COPY]):.0f}")
+                if name != COPY:
+                    sums[name][mode] = sums[name][mode] + taken
+            module = modules.get(name)
+            peak = None if module is None else peak_megabytes(module, x, dtype, setting)
+            rows.append([*cells, "" if peak is None else f"{peak:.1f}"])
+    totals = []
+    for name in (BASE, *blocks):
+        cells = [name]
+        for mode in MODES:
+            taken = base[mode] if name == BASE else sums[name][mode]
+            cells.append(f"{each * float(np.median(taken)):.1f}")
+            cells.append(f"{100 * float(np.median(taken) / np.median(base[mode])):.1f}")
+        totals.append(cells)
+    return rows, totals
+
+
+def in_order(x: Tensor, setting: BlockSetting) -> Tensor:
+    """The tensor in the setting's memory format."""
+    last = torch.channels_last if setting.channels_last else torch.contiguous_format
+    return x.contiguous(memory_format=last)
+
+
+def opened(name: str, size: tuple[int, int]) -> nn.Module:
+    """The block with its zero gates at random values, so that nothing is skipped as zero."""
+    block = build_block(name, DECONV_CHANNELS, size)
+    for parameter in block.parameters():
+        if parameter.ndim <= 1:
+            nn.init.normal_(parameter, mean=0.5, std=0.1)
+    return block
+
+
+@contextlib.contextmanager
+def precision(dtype: str, device: torch.device) -> Iterator[None]:
+    """Autocast for bf16."""
+    with torch.autocast(device.type, DTYPES[dtype], enabled=dtype != "float32"):
+        yield
+
+
+def step(
+    module: nn.Module, x: Tensor, mode: str, dtype: str, how: str, setting: BlockSetting
+) -> Callable[[int], float]:
+    """One step in seconds: "forward" in eval mode without gradients, or a training step's part."""
+    call: Callable[[Tensor], Tensor] = module
+    if how == "compiled":
+        torch.compiler.reset()
+        call = torch.compile(module)
+    with torch.no_grad(), precision(dtype, setting.device):
+        gradient = torch.randn_like(module.eval()(x))
+
+    def forward() -> None:
+        with torch.no_grad(), precision(dtype, setting.device):
+            call(x)
+
+    def forward_backward() -> None:
+        leaf = x.detach().requires_grad_()
+        with precision(dtype, setting.device):
+            y = call(leaf)
+        y.backward(gradient)  # type: ignore[no-untyped-call]
+
+    def timed(_: int) -> float:
+        module.train(mode == "forward+backward")
+        taken = seconds(forward if mode == "forward" else forward_backward, setting.device)
+        module.zero_grad(set_to_none=True)
+        return taken
+
+    return timed
+
+
+def copying(x: Tensor, mode: str, setting: BlockSetting) -> Callable[[int], float]:
+    """The floor: one copy forward, one more backward."""
+    target = torch.empty_like(x)
+
+    def copy() -> None:
+        for _ in range(1 + (mode == "forward+backward")):
+            target.copy_(x)
+
+    return lambda _: seconds(copy, setting.device)
+
+
+def peak_megabytes(module: nn.Module, x: Tensor, dtype: str, setting: BlockSetting) -> float:
+    """What forward+backward allocates at once beside input and weights, per map, in 10^6 bytes."""
+    run = step(module, x, "forward+backward", dtype, "eager", setting)
+    run(0)
+    if setting.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(setting.device)
+        before = torch.cuda.memory_allocated(setting.device)
+        run(0)
+        peak = torch.cuda.max_memory_allocated(setting.device) - before
+        return peak / 1e6 / setting.batch_size
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        run(0)
+    waiting = list(profiled.profiler.kineto_results.experimental_event_tree())
+    changes = []  # (time, bytes)
+    while waiting:
+        event = waiting.pop()
+        waiting += event.children
+        if event.name == "[memory]":
+            changes.append((event.start_time_ns, event.extra_fields.alloc_size))
+    changes.sort(key=lambda change: change[0])
+    return max(np.cumsum([size for _, size in changes])) / 1e6 / setting.batch_size
+
+
+def floors(input_sizes: Sequence[tuple[int, int]]) -> str:
+    """What a step of three blocks must move at least, in words."""
+    lines = []
+    for height, width in input_sizes:
+        maps = [
+            DECONV_CHANNELS * math.prod((height // STRIDE_OF_SITE[s], width // STRIDE_OF_SITE[s]))
+            for s in DECONV_SITES
+        ]
+        lines.append(
+            f"* {height}x{width}, float32: the maps hold "
+            f"{' + '.join(f'{4 * n / 1e6:.1f}' for n in maps)} MB an image; a forward pass reads "
+            f"and writes each at least once, {8 * sum(maps) / 1e6:.0f} MB."
+        )
+    return "\n".join(lines)

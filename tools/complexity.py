@@ -1,0 +1,104 @@
+#!/usr/bin/env python
+"""Count parameters and multiply-adds: tools/complexity.py --cfg res50_384x288_srl3.yaml."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+
+from keypoint import cli
+from keypoint.complexity import Count, count_model
+from keypoint.complexity.tables import PAPER_GIGA, TRUE_GIGA, Table, paper_tables
+from keypoint.config import Config, find_config, load_config
+from keypoint.errors import ConfigError
+from keypoint.skeleton import load_skeleton
+
+LEGEND = """
+paper   as the SRL paper's tables count: layers, a deconvolution at its output size (4 times too
+        much), blocks by formulas; without alpha, w, b, P, Q. G is 2^30
+true    all parameters; every multiplication of a training pass in float32 on a CPU, with attention
+        and FFTs (2.5 N log2 N, half if real), batch norms folded. G is 10^9
+"""
+EPILOG = f"""examples:
+  tools/complexity.py --cfg res50_384x288_srl3.yaml
+      what each part of the network costs, and all of it
+  tools/complexity.py --cfg res50_256x192.yaml model.input_size=[384,288] model.blocks=nl
+      at another size, with another block: any key of the config can be changed here
+  tools/complexity.py --paper-tables
+      tables 2, 3 and 8 of the SRL paper and 3, 5 and 6 of PNL's, each number beside the counted one
+
+Costs are those of one image. There are two columns:
+{LEGEND}
+keypoint/complexity/__init__.py has the rules in full. Nothing is computed for it, nothing written.
+"""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse, count, print."""
+    parser = cli.parser("Count the parameters and multiply-adds of a network.", EPILOG)
+    parser.add_argument("--cfg", help="a YAML file, or the bare name of one under configs/")
+    parser.add_argument(
+        "--paper-tables", action="store_true", help="the papers' printed numbers, and ours"
+    )
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="change a key of the config"
+    )
+    args = parser.parse_intermixed_args(argv)
+
+    if args.paper_tables == (args.cfg is not None) or (args.paper_tables and args.overrides):
+        raise ConfigError("give either --cfg FILE [key=value ...] or --paper-tables, and only one")
+    if args.paper_tables:
+        print("\n\n".join(paper_table_text(table) for table in paper_tables()))
+    else:
+        config = load_config(find_config(args.cfg), args.overrides)
+        print(model_text(config, count_config(config)))
+    print(LEGEND, end="")
+
+
+def count_config(config: Config) -> dict[str, Count]:
+    """The parts of the network that this config trains."""
+    return count_model(
+        config.model.encoder,
+        blocks=config.model.blocks,
+        input_size=config.model.input_size,
+        num_keypoints=load_skeleton(config.data.skeleton).num_keypoints,
+    )
+
+
+def model_text(config: Config, parts: Mapping[str, Count]) -> str:
+    """One line per part, and their sum."""
+    height, width = config.model.input_size
+    lines = [
+        f"{config.model.encoder}, input {height}x{width}, blocks: {config.model.blocks or 'none'}",
+        f"{'':20}{'paper':>27}{'true':>27}",
+        f"{'':20}" + 2 * f"{'parameters':>15}{'G mult-adds':>12}",
+    ]
+    total = sum(parts.values(), Count.zero())
+    for name, part in {**parts, "total": total}.items():
+        giga = part.paper.multiply_adds / PAPER_GIGA, part.true.multiply_adds / TRUE_GIGA
+        lines.append(
+            f"{name:20}{part.paper.parameters:15,}{giga[0]:12.4f}"
+            f"{part.true.parameters:15,}{giga[1]:12.4f}"
+        )
+    return "\n".join(lines)
+
+
+def paper_table_text(table: Table) -> str:
+    """Printed, counted and true numbers; "=" where the first two agree in every digit."""
+    label = max(len(row) for row in table.rows)
+    lines = [
+        table.title,
+        " " * label + "".join(f"{quantity:>36}" for quantity in table.quantities),
+        " " * label + f"{'printed':>10}{'paper':>8}{'':10}{'true':>8}" * len(table.quantities),
+    ]
+    for row, cells in table.rows.items():
+        line = f"{row:{label}}"
+        for cell in cells:
+            mark = "=" if cell.equal else f"{cell.miss:+.3g} %"
+            line += f"{cell.printed:>10}{cell.shown:>8} {mark:9}{cell.rounded(cell.true):>8}"
+        lines.append(line)
+    return "\n".join([*lines, *textwrap.wrap(table.note, 100)])
+
+
+if __name__ == "__main__":
+    raise SystemExit(cli.run(main))
