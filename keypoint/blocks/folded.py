@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from keypoint.blocks.fixed import FixedOrthogonal
-from keypoint.blocks.memory import CHUNK, order_of, ordered
+from keypoint.blocks.memory import order_of, pieces
 from keypoint.blocks.orthogonal import LearnedOrthogonal
 from keypoint.blocks.precision import at_least_float32
 from keypoint.blocks.spectral import grouped, mix_groups
@@ -92,7 +92,7 @@ def evaluate(
     folded = fold(phi, alpha, transform.gain)
     if torch.is_grad_enabled() or torch.compiler.is_compiling() or x.device.type != "cpu":
         y = fourier_branch(x, transform, folded)
-        return x + ordered(y.to(x.dtype), order_of(x))
+        return x + y.to(x.dtype).contiguous(memory_format=order_of(x))
     return in_pieces(x, transform, folded)
 
 
@@ -107,27 +107,21 @@ def fourier_branch(x: Tensor, transform: Fourier, folded: Folded) -> Tensor:
 
 def in_pieces(x: Tensor, transform: Fourier, folded: Folded) -> Tensor:
     """The block, x + fourier_branch(x), some samples or some groups of channels at a time."""
-    sample, groups = x[0].numel(), len(folded.reduce)
+    groups = len(folded.reduce)
     width = x.shape[1] // groups  # channels of a group
-    samples_at_once = max(1, CHUNK // sample)
-    groups_at_once = min(groups, max(1, groups * CHUNK // sample))
     result = torch.empty_like(x)
-    for some, target in zip(x.split(samples_at_once), result.split(samples_at_once), strict=True):
-        planes = ordered(some, torch.contiguous_format)  # n C H W
-        out = target if target.is_contiguous() else torch.empty_like(planes)
-        for first in range(0, groups, groups_at_once):
-            group = slice(first, first + groups_at_once)
-            piece = folded._replace(
-                reduce=folded.reduce[group],
-                shift=folded.shift.view(groups, -1)[group].flatten(),
-                expand=None if folded.expand is None else folded.expand[group],
-                bias=None if folded.bias is None else folded.bias.view(groups, -1)[group].flatten(),
-            )
-            channels = slice(first * width, (first + groups_at_once) * width)
-            y = fourier_branch(planes[:, channels], transform, piece)
-            torch.add(planes[:, channels], y, out=out[:, channels])
-        if out is not target:
-            target.copy_(out)
+    for samples, channels in pieces(x, multiple=width):
+        group = slice(channels.start // width, channels.stop // width)
+        some = folded._replace(
+            reduce=folded.reduce[group],
+            shift=folded.shift.view(groups, -1)[group].flatten(),
+            expand=None if folded.expand is None else folded.expand[group],
+            bias=None if folded.bias is None else folded.bias.view(groups, -1)[group].flatten(),
+        )
+        piece = samples, channels
+        y = fourier_branch(x[piece], transform, some)
+        # In x's order first, at a time when y is in cache; adding two orders is slower than that.
+        torch.add(x[piece], y.contiguous(memory_format=order_of(x)), out=result[piece])
     return result
 
 

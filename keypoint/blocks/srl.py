@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from keypoint.blocks.fixed import BASES, FixedOrthogonal
 from keypoint.blocks.folded import evaluate, folds
-from keypoint.blocks.memory import order_of, ordered
+from keypoint.blocks.memory import order_of
 from keypoint.blocks.orthogonal import LearnedOrthogonal
 from keypoint.blocks.spectral import SpectralReLU, mix
 from keypoint.blocks.transforms import Fourier
@@ -121,7 +121,9 @@ class SRL(nn.Module):
         for layer in self.phi:
             z = mix(z, layer) if isinstance(layer, nn.Conv2d) else layer(z)
         y = self.transform.inverse(z, (x.shape[-2], x.shape[-1]))  # B C H W
-        return torch.addcmul(x, self.alpha.to(x.dtype), ordered(y.to(x.dtype), order_of(x)))
+        return torch.addcmul(
+            x, self.alpha.to(x.dtype), y.to(x.dtype).contiguous(memory_format=order_of(x))
+        )
 
 
 def build_transform(

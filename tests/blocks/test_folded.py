@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from keypoint.blocks import SRL, folded, orthogonal, srl
+from keypoint.blocks import SRL, folded, memory, orthogonal, srl
 from tests.blocks.contract import Case, opened
 
 CHANNELS = 16
@@ -54,7 +54,7 @@ def test_equals_the_layers(transform, variant, spectral_relu, order, plain, monk
             torch.testing.assert_close(y, expected, rtol=tolerance, atol=tolerance)
             # In pieces: all at once; two of three samples; one or three of four groups of one.
             for chunk in (2**18, 2 * x[0].numel(), x[0].numel() // 4, 3 * x[0].numel() // 4):
-                monkeypatch.setattr(folded, "CHUNK", chunk)
+                monkeypatch.setattr(memory, "CHUNK", chunk)
                 with torch.no_grad():
                     y = module(x)
                 torch.testing.assert_close(y, expected, rtol=tolerance, atol=tolerance)
@@ -82,12 +82,12 @@ def test_pieces_are_run(monkeypatch):
     monkeypatch.setattr(
         folded, "fourier_branch", lambda x, *rest: seen.append(x.shape[:2]) or branch(x, *rest)
     )
-    monkeypatch.setattr(folded, "CHUNK", 3 * CHANNELS // 4 * 30)
+    monkeypatch.setattr(memory, "CHUNK", 3 * CHANNELS // 4 * 30)
     with torch.no_grad():
         module(x)
     assert seen == [(1, 12), (1, 4)] * 8
     seen.clear()
-    monkeypatch.setattr(folded, "CHUNK", 3 * CHANNELS * 30)
+    monkeypatch.setattr(memory, "CHUNK", 3 * CHANNELS * 30)
     with torch.inference_mode():
         module(x)
     assert seen == [(3, 16), (3, 16), (2, 16)]

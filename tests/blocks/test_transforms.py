@@ -126,20 +126,20 @@ def test_chunks_change_nothing(order, monkeypatch):
         (gradient,) = torch.autograd.grad((z.square().sum() + y[0].sum()), x)
         assert gradient.is_contiguous(memory_format=order)
         results.append((z, y, gradient))
-    assert len(memory.chunks(torch.zeros(10, 63))) == 3
     for other in results[1:]:
         torch.testing.assert_close(other, results[0], rtol=0, atol=1e-14)
 
 
-@pytest.mark.parametrize(
-    "shape", [(2, 3, 4, 5), (1, 1, 4, 5), (2, 3, 1, 1), (0, 3, 4, 5), (2, 70, 9, 8)]
-)
-def test_memory_order(shape):
-    x = maps(*shape)
-    last = x.contiguous(memory_format=torch.channels_last)
-    odd = maps(*shape, 2)[..., 0]
-    for source in (x, last, odd):
-        for order in (torch.contiguous_format, torch.channels_last):
-            result = memory.ordered(source, order)
-            assert torch.equal(result, source)
-            assert result.is_contiguous(memory_format=order)
+@pytest.mark.parametrize("chunk", [1, 63, 64, 200, 700, 10**6])
+@pytest.mark.parametrize("multiple", [1, 2, 3])
+def test_pieces_cover_everything_once(chunk, multiple, monkeypatch):
+    monkeypatch.setattr(memory, "CHUNK", chunk)
+    x = torch.zeros(5, 6, 7, 9)
+    for piece in memory.pieces(x, multiple):
+        assert x[piece].numel() <= max(chunk, multiple * 63)
+        assert x[piece].shape[1] % multiple == 0
+        assert len(x[piece]) == 1 or x[piece].shape[1] == 6
+        x[piece] += 1
+    assert (x == 1).all()
+    assert len(list(memory.pieces(x.to("meta")))) == 1
+    assert not list(memory.pieces(x[:0]))
