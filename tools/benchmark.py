@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from benchmark_blocks import HOWS, BlockSetting, floors, measure_blocks
+from benchmark_blocks import HOWS, MATMUL, BlockSetting, floors, measure_blocks
 from benchmark_data import DataPath, measure_rates
 from benchmark_model import DTYPES, MODES, Setting, measure_model
 from benchmark_stages import measure_stages
@@ -116,9 +116,9 @@ def add_blocks(parser: argparse.ArgumentParser) -> None:
     """Arguments of `blocks`."""
     add = parser.add_argument
     add("--device", default="cpu", help="cpu, cuda or cuda:1 (cpu)")
-    sizes, names = [(256, 192), (384, 288)], list(BLOCKS)
+    sizes, names = [(256, 192), (384, 288)], [*BLOCKS, MATMUL]
     add("--input-size", type=size, nargs="+", default=sizes, metavar="HxW", help="256x192 384x288")
-    add("--blocks", nargs="+", choices=names, default=names, help="all of them", metavar="NAME")
+    add("--blocks", nargs="+", choices=names, default=names, help="default: all", metavar="NAME")
     add("--dtype", nargs="+", choices=list(DTYPES), default=["float32"], help="bf16 is autocast")
     add("--how", nargs="+", choices=HOWS, default=["eager"], help="eager (default), compiled")
     add("--batch", type=count, default=1, help="maps in a step (1)")

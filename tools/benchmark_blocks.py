@@ -26,6 +26,7 @@ from keypoint.run_log import progress
 HOWS = ("eager", "compiled")
 COPY = "copy the map"
 BASE = "base network"
+MATMUL = "srl_fft_matmul"  # the same function by matrix products: which one is quicker, and where?
 MODES = ("forward", "forward+backward")
 
 
@@ -145,7 +146,10 @@ def in_order(x: Tensor, setting: BlockSetting) -> Tensor:
 
 def opened(name: str, size: tuple[int, int]) -> nn.Module:
     """The block with its zero gates at random values, so that nothing is skipped as zero."""
-    block = build_block(name, DECONV_CHANNELS, size)
+    if name == MATMUL:
+        block = build_block("srl_fft", DECONV_CHANNELS, size, matmul=True)
+    else:
+        block = build_block(name, DECONV_CHANNELS, size)
     for parameter in block.parameters():
         if parameter.ndim <= 1:
             nn.init.normal_(parameter, mean=0.5, std=0.1)

@@ -31,14 +31,14 @@ from keypoint.blocks.transforms import Fourier
 
 
 class Folded(NamedTuple):
-    """Phi without norms: h = relu(reduce z + shift), then expand h + bias, or scale h."""
+    """Phi without norms: h = relu(reduce z + shift), then expand h + bias."""
 
     reduce: Tensor  # G M'/G M/G, one matrix per group
     shift: Tensor  # M'
     relu: nn.Module
     expand: Tensor | None  # G M/G M'/G; None for the single convolution
     bias: Tensor | None  # M
-    scale: Tensor  # what is left to multiply the result by
+    scale: Tensor | None  # what is left to multiply the result by, for the single convolution
 
 
 def folds(phi: nn.Sequential) -> bool:
@@ -64,7 +64,7 @@ def fold(phi: nn.Sequential, alpha: Tensor, gain: float) -> Folded:
     reduce = grouped(layers["reduce"], gain * scale).to(dtype)
     scale, bias = scale_and_shift(layers["expand_norm"])
     expand, bias = grouped(layers["expand"], alpha * scale).to(dtype), (alpha * bias).to(dtype)
-    return Folded(reduce, shift.to(dtype), layers["relu"], expand, bias, torch.ones_like(alpha))
+    return Folded(reduce, shift.to(dtype), layers["relu"], expand, bias, None)
 
 
 def scale_and_shift(norm: Any) -> tuple[Tensor, Tensor]:
@@ -102,7 +102,8 @@ def fourier_branch(x: Tensor, transform: Fourier, folded: Folded) -> Tensor:
     h = folded.relu(mix_groups(z, folded.reduce, folded.shift))  # B 2K V H
     if folded.expand is not None:
         h = mix_groups(h, folded.expand, folded.bias)  # B 2C V H
-    return folded.scale * transform.inverse(h, (x.shape[-2], x.shape[-1]), scaled=False)
+    y = transform.inverse(h, (x.shape[-2], x.shape[-1]), scaled=False)  # B C H W
+    return y if folded.scale is None else folded.scale * y
 
 
 def in_pieces(x: Tensor, transform: Fourier, folded: Folded) -> Tensor:
@@ -132,9 +133,9 @@ def real_branch(
     z = transform(conv(x, folded.reduce))  # B K H' W'
     h = folded.relu(z.to(folded.shift.dtype) + folded.shift[:, None, None])
     size = (x.shape[-2], x.shape[-1])
-    y = folded.scale * transform.inverse(h, size)  # B K H W
+    y = transform.inverse(h, size)  # B K H W
     if folded.expand is None or folded.bias is None:
-        return y
+        return y if folded.scale is None else folded.scale * y
     one = transform.inverse(torch.ones_like(h[:1, :1]), size)  # 1 1 H W
     return conv(y, folded.expand) + folded.bias[:, None, None] * one
 

@@ -34,11 +34,13 @@ def mix_groups(z: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """B M ... -> B M' ... with one matrix per group, plus the bias (M')."""
     batch, groups = z.shape[0], len(weight)  # len() would fix the batch in an exported graph
     maps = z.flatten(2).unflatten(1, (groups, -1)).flatten(0, 1)  # BG M/G N
-    weight = weight.repeat(batch, 1, 1)  # BG M'/G M/G
+    weight = weight.expand(batch, *weight.shape).flatten(0, 1)  # BG M'/G M/G
     if bias is None:
         mixed = torch.bmm(weight, maps)
     else:
-        mixed = torch.baddbmm(bias.view(groups, -1, 1).repeat(batch, 1, 1), weight, maps)
+        mixed = torch.baddbmm(
+            bias.view(1, groups, -1, 1).expand(batch, -1, -1, -1).flatten(0, 1), weight, maps
+        )
     return mixed.view(batch, groups * weight.shape[1], *z.shape[2:])
 
 
