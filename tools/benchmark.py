@@ -70,12 +70,12 @@ def main(argv: Sequence[str]) -> None:
     cli.log_to()
     device = choose_device("cpu" if args.command == "data" else args.device)
     if args.write is not None:
-        section_of(args.write, args.command, device.type)  # before any work
+        section_of(args.write, section_name(args, device))  # before any work
     measure = {"data": data, "model": model, "blocks": blocks}[args.command]
     text = describe_run(argv, device) + measure(args)
     print(text)
     if args.write is not None:
-        write_section(args.write, args.command, device.type, text)
+        write_section(args.write, section_name(args, device), text)
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -248,19 +248,24 @@ def cpu_name() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def markers(command: str, device_type: str) -> tuple[str, str]:
+def section_name(args: argparse.Namespace, device: torch.device) -> str:
+    """Of the section that holds this command's figures."""
+    compiled = args.command == "blocks" and args.how == ["compiled"]
+    return f"{args.command}{' compiled' if compiled else ''} {device.type}"
+
+
+def markers(name: str) -> tuple[str, str]:
     """Around the section that --write replaces."""
-    name = f"{command} {device_type}"
     return f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
 
 
-def section_of(document: Path, command: str, device_type: str) -> tuple[str, str]:
+def section_of(document: Path, name: str) -> tuple[str, str]:
     """What stands before and after a section.
 
     Raises:
         ConfigError: The document or its markers are not there.
     """
-    begin, end = markers(command, device_type)
+    begin, end = markers(name)
     content = document.read_text(encoding="utf-8") if document.is_file() else ""
     before, found, rest = content.partition(begin)
     _, closed, after = rest.partition(end)
@@ -272,10 +277,10 @@ def section_of(document: Path, command: str, device_type: str) -> tuple[str, str
     return before, after
 
 
-def write_section(document: Path, command: str, device_type: str, text: str) -> None:
+def write_section(document: Path, name: str, text: str) -> None:
     """Replace one section, leave the rest."""
-    before, after = section_of(document, command, device_type)
-    begin, end = markers(command, device_type)
+    before, after = section_of(document, name)
+    begin, end = markers(name)
     document.write_text(f"{before}{begin}{text}{end}{after}", encoding="utf-8")
     cli.logger.info("written: %s", document)
 

@@ -99,6 +99,7 @@ def measure_sites(
     images = torch.randn(setting.batch_size, 3, *input_size, device=setting.device)
     base = {}
     for mode in MODES:
+        torch.compiler.reset()
         run = step(network, in_order(images, setting), mode, dtype, how, setting)
         base[mode] = interleave({BASE: run}, **timing)[BASE]
     del network, run
@@ -111,6 +112,7 @@ def measure_sites(
         modules = {name: opened(name, size).to(setting.device) for name in blocks}
         times = {}
         for mode in MODES:
+            torch.compiler.reset()  # a function is only compiled for so many sizes
             runs = {
                 name: step(module, x, mode, dtype, how, setting) for name, module in modules.items()
             }
@@ -169,7 +171,6 @@ def step(
     """One step in seconds: "forward" in eval mode without gradients, or a training step's part."""
     call: Callable[[Tensor], Tensor] = module
     if how == "compiled":
-        torch.compiler.reset()
         call = torch.compile(module)
     with torch.no_grad(), precision(dtype, setting.device):
         gradient = torch.randn_like(module.eval()(x))
