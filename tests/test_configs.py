@@ -13,7 +13,15 @@ from keypoint.config import CONFIG_FOLDER, Config, config_from_dict, find_config
 PATHS = sorted(CONFIG_FOLDER.rglob("*.yaml"))
 SIZES = {"256x192": (256, 192), "384x288": (384, 288), "512x384": (512, 384)}
 SIGMAS = {"256x192": 2.0, "384x288": 3.0, "512x384": 4.0}
-BLOCKS = {"": None, "_srl3": "srl_fft", "_nl3": "nl", "_srllo3": "srl_lo"}
+BLOCKS = {
+    "": None,
+    "_srl3": "srl_fft",
+    "_nl3": "nl",
+    "_a2x3": "a2",
+    "_cgnl3": "cgnl",
+    "_rcca3": "rcca",
+    "_srllo3": "srl_lo",
+}
 PUBLISHED = {  # tables 2, 3 and 6 of the paper, by the three sizes; None: the paper has no such row
     ("resnet50", ""): (70.4, 72.2, 71.7),
     ("resnet101", ""): (71.4, 73.6, 74.2),
@@ -22,6 +30,9 @@ PUBLISHED = {  # tables 2, 3 and 6 of the paper, by the three sizes; None: the p
     ("resnet101", "_srl3"): (71.8, 74.3, 74.9),
     ("resnet152", "_srl3"): (72.1, 74.6, 75.3),
     ("resnet50", "_nl3"): (70.6, 72.8, None),
+    ("resnet50", "_a2x3"): (70.5, 72.8, None),
+    ("resnet50", "_cgnl3"): (70.6, 72.4, None),
+    ("resnet50", "_rcca3"): (70.6, 72.8, None),
     ("resnet50", "_srllo3"): (71.0, 72.8, None),
 }
 EXPERIMENTS = [
@@ -43,7 +54,7 @@ def statements(path):
 def test_these_are_all_experiments():
     names = [name_of(encoder, suffix, size) for encoder, suffix, size, _ in EXPERIMENTS]
     assert sorted(path.stem for path in PATHS) == sorted([*names, "demo", "overfit_sample"])
-    assert len(PATHS) == 26
+    assert len(PATHS) == 35
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
@@ -84,7 +95,7 @@ def test_an_experiment_is_what_its_name_says(encoder, suffix, size, ap):
     assert f"ResNet-{number}" in comment
     assert size in comment
     assert re.findall(r"\d\d\.\d", comment) == ([] if ap is None else [f"{ap:.1f}"])
-    table = {"": 2, "_srl3": 2, "_nl3": 3, "_srllo3": 6}[suffix]
+    table = {"": 2, "_srl3": 2, "_srllo3": 6}.get(suffix, 3)
     assert f"table {table}," in comment
 
 
