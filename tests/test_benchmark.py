@@ -114,6 +114,41 @@ def test_model_fills_its_table(run):
     assert all(float(number) > 0 for row in rows for number in row[3:])
 
 
+@pytest.mark.parametrize("how", ["eager", "compiled"])
+def test_blocks_fill_their_tables_and_their_section(tmp_path, run, monkeypatch, how):
+    # The compiler's own work is not ours to test: its first stage alone takes a tenth of the time.
+    compile_ = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda module: compile_(module, backend="aot_eager"))
+    document = tmp_path / "benchmarks.md"
+    section = "blocks cpu" if how == "eager" else "blocks compiled cpu"
+    document.write_text(f"<!-- begin {section} -->\nold\n<!-- end {section} -->\n")
+    options = ["--input-size", "64x32", "--blocks", "srl_fft", "srl_fft_matmul", "--batch", "2"]
+    done = run("blocks", *options, "--how", how, "--rounds", "1", "--write", document)
+    rows = cells(done.out)
+    head = ["64x32", "float32", how]
+    names = ["base network", "srl_fft", "srl_fft_matmul"]
+    assert [row[:4] for row in rows[:3]] == [[*head, name] for name in names]
+    assert [rows[0][5], rows[0][7]] == ["100.0", "100.0"]
+    alone = [["copy the map", *names[1:]][i % 3] for i in range(9)]
+    sizes = [size for size in ("4x2", "8x4", "16x8") for _ in range(3)]
+    assert [row[:5] for row in rows[3:]] == [
+        [*head, size, name] for size, name in zip(sizes, alone, strict=True)
+    ]
+    assert all(float(row[5]) >= 0 for row in rows[3:])
+    peaks = [float(row[9]) for row in rows[3:] if row[4] == "srl_fft"]
+    # Forward+backward keeps the spectrum at least: 2C (H/2+1) W floats of a C H W map.
+    assert all(
+        peak > 4e-6 * 256 * h * w
+        for peak, (h, w) in zip(peaks, [(4, 2), (8, 4), (16, 8)], strict=True)
+    )
+    assert all(
+        peak < 100 * 4e-6 * 256 * h * w + 1
+        for peak, (h, w) in zip(peaks, [(4, 2), (8, 4), (16, 8)], strict=True)
+    )
+    assert "\nold\n" not in document.read_text()
+    assert done.out.strip() in document.read_text()
+
+
 def test_a_document_without_the_section_is_refused_before_any_work(tmp_path, run):
     done = run("data", "--write", tmp_path / "other.md", status=2)
     assert "has no section between '<!-- begin data cpu -->'" in done.err
@@ -145,8 +180,16 @@ def test_numbers_are_checked(tools, capsys, arguments, message):
 def test_every_section_is_in_the_document(tools):
     import benchmark
 
-    for command, device in (("data", "cpu"), ("model", "cpu"), ("model", "cuda")):
-        assert benchmark.section_of(benchmark.DOCUMENT, command, device)
+    names = [
+        "data cpu",
+        "model cpu",
+        "model cuda",
+        "blocks cpu",
+        "blocks compiled cpu",
+        "blocks cuda",
+    ]
+    for name in names:
+        assert benchmark.section_of(benchmark.DOCUMENT, name)
 
 
 def test_straightforward_crops_are_ours(demo, straightforward):
