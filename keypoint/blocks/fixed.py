@@ -21,7 +21,7 @@ from keypoint.blocks.bases import (
     walsh_hadamard_matrix,
     with_dct,
 )
-from keypoint.blocks.precision import at_least_float32, float32_island
+from keypoint.blocks.precision import at_least_float32
 from keypoint.blocks.separable import from_spectrum, to_spectrum
 
 BASES: dict[str, Callable[[int], Tensor]] = {
@@ -56,15 +56,11 @@ class FixedOrthogonal(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """B C H W -> B C H' W'."""
-        with float32_island(x):
-            x = at_least_float32(x)
-            return to_spectrum(self.P.to(x.dtype), x, self.Q.to(x.dtype))
+        return to_spectrum(self.P, x, self.Q)
 
     def inverse(self, z: Tensor, size: tuple[int, int]) -> Tensor:
         """B C H' W' -> B C size."""
-        with float32_island(z):
-            z = at_least_float32(z)
-            return from_spectrum(self.P.to(z.dtype), z, self.Q.to(z.dtype), size)
+        return from_spectrum(self.P, z, self.Q, size)
 
     def _fill(self) -> None:
         """Exact in the buffers' dtype, which is never below float32."""

@@ -31,7 +31,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
 
-from keypoint.blocks.precision import at_least_float32, float32_island
 from keypoint.blocks.separable import from_spectrum, to_spectrum
 
 RETRACTIONS = ("qr", "polar")
@@ -105,15 +104,11 @@ class LearnedOrthogonal(nn.Module):
         """B C H W -> B C H' W'."""
         if not torch.compiler.is_compiling():
             self._look()
-        with float32_island(x):
-            x = at_least_float32(x)
-            return to_spectrum(self.P.to(x.dtype), x, self.Q.to(x.dtype))
+        return to_spectrum(self.P, x, self.Q)
 
     def inverse(self, z: Tensor, size: tuple[int, int]) -> Tensor:
         """B C H' W' -> B C size."""
-        with float32_island(z):
-            z = at_least_float32(z)
-            return from_spectrum(self.P.to(z.dtype), z, self.Q.to(z.dtype), size)
+        return from_spectrum(self.P, z, self.Q, size)
 
     @torch.no_grad()
     def retract(self) -> None:

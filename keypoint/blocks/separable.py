@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from keypoint.blocks.memory import order_of
+from keypoint.blocks.precision import at_least_float32, float32_island
 from keypoint.blocks.resample import cosine_resampling
 
 
@@ -35,19 +36,24 @@ def _from_left(matrix: Tensor, batch: Tensor) -> Tensor:
 
 def to_spectrum(p: Tensor, x: Tensor, q: Tensor) -> Tensor:
     """P X Q for every channel; another resolution is resampled by matrices merged into P and Q."""
-    height, width = x.shape[-2:]
-    if height != p.shape[1]:
-        p = p @ cosine_resampling(height, p.shape[1], x)
-    if width != q.shape[0]:
-        q = cosine_resampling(width, q.shape[0], x).mT @ q
-    return separable(p, x, q)
+    with float32_island(x):
+        x = at_least_float32(x)
+        p, q = p.to(x.dtype), q.to(x.dtype)
+        height, width = x.shape[-2:]
+        if height != p.shape[1]:
+            p = p @ cosine_resampling(height, p.shape[1], x)
+        if width != q.shape[0]:
+            q = cosine_resampling(width, q.shape[0], x).mT @ q
+        return separable(p, x, q)
 
 
 def from_spectrum(p: Tensor, z: Tensor, q: Tensor, size: tuple[int, int]) -> Tensor:
     """P^T Z Q^T for every channel, resampled to `size` in the same way."""
-    left, right = p.mT, q.mT
-    if size[0] != p.shape[1]:
-        left = cosine_resampling(p.shape[1], size[0], z) @ left
-    if size[1] != q.shape[0]:
-        right = right @ cosine_resampling(q.shape[0], size[1], z).mT
-    return separable(left, z, right)
+    with float32_island(z):
+        z = at_least_float32(z)
+        left, right = p.to(z.dtype).mT, q.to(z.dtype).mT
+        if size[0] != p.shape[1]:
+            left = cosine_resampling(p.shape[1], size[0], z) @ left
+        if size[1] != q.shape[0]:
+            right = right @ cosine_resampling(q.shape[0], size[1], z).mT
+        return separable(left, z, right)
