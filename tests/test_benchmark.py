@@ -135,6 +135,9 @@ def test_blocks_fill_their_tables_and_their_section(tmp_path, run, monkeypatch, 
         [*head, size, name] for size, name in zip(sizes, alone, strict=True)
     ]
     assert all(float(row[5]) >= 0 for row in rows[3:])
+    for column, total in ((5, 4), (7, 6)):  # with one round, medians add up
+        alone_ms = sum(float(row[column]) for row in rows[3:] if row[4] == "srl_fft")
+        assert alone_ms == pytest.approx(float(rows[1][total]), abs=0.08)
     peaks = [float(row[9]) for row in rows[3:] if row[4] == "srl_fft"]
     # Forward+backward keeps the spectrum at least: 2C (H/2+1) W floats of a C H W map.
     assert all(

@@ -78,7 +78,8 @@ class SRL(nn.Module):
                 f"ratio={ratio} has no effect with variant='single', which does not reduce "
                 "channels: leave it out, or use variant='bottleneck'"
             )
-        ratio = 2 if ratio is None else ratio
+        if ratio is None:
+            ratio = 2 if variant == "bottleneck" else 1
         if channels < 1 or ratio < 1 or channels % ratio:
             raise ValueError(f"channels={channels} must be a positive multiple of ratio={ratio}")
         self.channels = channels
@@ -87,7 +88,7 @@ class SRL(nn.Module):
         maps = self.transform.parts * channels  # 2C or C
         inner = maps // ratio  # 2K or K
         groups = default_groups(transform) if groups is None else groups
-        check_groups(groups, maps if variant == "single" else inner)
+        check_groups(groups, inner)
         spectral_relu = variant == "bottleneck" if spectral_relu is None else spectral_relu
         relu: nn.Module = nn.ReLU()
         if spectral_relu:

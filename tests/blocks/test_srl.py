@@ -123,6 +123,15 @@ def test_skip_path_keeps_detail_the_grid_has_no_frequency_for():
     torch.testing.assert_close(srl(x + high) - srl(x), high, rtol=0, atol=1e-4)
 
 
+def test_single_takes_any_number_of_channels():
+    srl = SRL(5, size=(4, 3), transform="lo", variant="single", groups=5)
+    assert srl.phi.conv.weight.shape == (5, 1, 1, 1)
+    with pytest.raises(ValueError, match="groups=4 must divide the 5 spectral maps"):
+        SRL(5, size=(4, 3), transform="lo", variant="single", groups=4)
+    with pytest.raises(ValueError, match="channels=5 must be a positive multiple of ratio=2"):
+        SRL(5, size=(4, 3), transform="lo", groups=1)
+
+
 def test_single_starts_with_identity_convolution():
     srl = SRL(16, size=(4, 4), variant="single")
     z = torch.randn(2, 32, 4, 3)

@@ -41,6 +41,22 @@ def test_inverse_is_irfft2_bit_for_bit_on_cpu(size):
     assert torch.equal(transform.inverse(z, size), expected)
 
 
+@pytest.mark.parametrize("size", [(5, 1), (5, 2), (5, 8), (5, 7), (6, 18)])
+def test_columns_that_mirror_themselves_reach_the_library_real(size, monkeypatch):
+    """What a back end does with an imaginary part there is its own choice: it gets none."""
+    given = []
+    irfft = torch.fft.irfft
+    monkeypatch.setattr(
+        torch.fft, "irfft", lambda z, **options: given.append(z.clone()) or irfft(z, **options)
+    )
+    Fourier(size).inverse(maps(1, 2, size[1] // 2 + 1, size[0]), size)
+    (z,) = given  # 1 1 H V
+    alone = [v for v in range(size[1] // 2 + 1) if 2 * v % size[1] == 0]
+    others = [v for v in range(size[1] // 2 + 1) if v not in alone]
+    assert (z.imag[..., alone] == 0).all()
+    assert (z.imag[..., others] != 0).all()
+
+
 @pytest.mark.parametrize("size", [(24, 18), (63, 47), (96, 72)])
 def test_matmul_form_equals_fft_form(size):
     fft, matmul = Fourier(size), Fourier(size, matmul=True)
