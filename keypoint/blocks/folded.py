@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from keypoint.blocks.fixed import FixedOrthogonal
-from keypoint.blocks.memory import order_of, pieces
+from keypoint.blocks.memory import is_traced, order_of, pieces
 from keypoint.blocks.orthogonal import LearnedOrthogonal
 from keypoint.blocks.precision import at_least_float32, float32_island
 from keypoint.blocks.spectral import grouped, mix_groups
@@ -44,7 +44,10 @@ class Folded(NamedTuple):
 def folds(phi: nn.Sequential) -> bool:
     """Whether phi's norms are plain batch norms that use their running statistics."""
     return all(
-        type(norm) is nn.BatchNorm2d and not norm.training and norm.running_mean is not None
+        type(norm) is nn.BatchNorm2d
+        and norm.affine
+        and not norm.training
+        and norm.running_mean is not None
         for name, norm in phi.named_children()
         if name.endswith("norm")
     )
@@ -90,7 +93,8 @@ def evaluate(
     if not isinstance(transform, Fourier):
         return x + real_branch(x, transform, fold(phi, alpha, 1.0)).to(x.dtype)
     folded = fold(phi, alpha, transform.gain)
-    if torch.is_grad_enabled() or torch.compiler.is_compiling() or x.device.type != "cpu":
+    whole_channels = x.shape[1] % len(folded.reduce) == 0  # in each group
+    if x.device.type != "cpu" or torch.is_grad_enabled() or is_traced() or not whole_channels:
         y = fourier_branch(x, transform, folded)
         return x + y.to(x.dtype).contiguous(memory_format=order_of(x))
     with float32_island(

@@ -12,6 +12,12 @@ from torch import Tensor
 CHUNK = 2**18
 
 
+def is_traced() -> bool:
+    """Whether a compiler or exporter watches: a graph holds no loop and no gradient of our own."""
+    tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    return torch.compiler.is_compiling() or bool(tracing)
+
+
 def pieces(x: Tensor, multiple: int = 1) -> Iterator[tuple[slice, slice]]:
     """Slices of B and C that cut B C H W into pieces of about CHUNK elements.
 

@@ -36,7 +36,7 @@ import torch
 from torch import Tensor, nn
 
 from keypoint.blocks.bases import fourier_waves
-from keypoint.blocks.memory import order_of, pieces
+from keypoint.blocks.memory import is_traced, order_of, pieces
 from keypoint.blocks.precision import at_least_float32, float32_island
 from keypoint.blocks.resample import fourier_resampling, resample
 
@@ -67,7 +67,7 @@ class Fourier(nn.Module):
             x = resample(at_least_float32(x), self.size, fourier_resampling)
             if self.matmul:
                 z = spectrum_by_matrices(x) * (self.gain if scaled else 1.0)
-            elif torch.compiler.is_compiling():
+            elif is_traced():
                 z = spectrum(x, scaled=scaled)
             else:
                 z = _Spectrum.apply(x, scaled, 1.0)
@@ -80,7 +80,7 @@ class Fourier(nn.Module):
             width = self.size[1]
             if self.matmul:
                 x = map_by_matrices(z, width) * (self.gain if scaled else 1.0)
-            elif torch.compiler.is_compiling():
+            elif is_traced():
                 x = from_spectrum(z, width, scaled=scaled)
             else:
                 x = _FromSpectrum.apply(z, width, scaled, 1.0)
@@ -114,19 +114,23 @@ def from_spectrum(
 
 
 class _Spectrum(torch.autograd.Function):
-    """`spectrum` of B C H W in chunks, with its adjoint as gradient.
+    """`spectrum` of B C H W in pieces, with its adjoint as gradient.
 
     PyTorch differentiates rfft by a complex transform of all W columns. But as real-linear maps the
     two directions are each other's adjoint, up to the columns that stand for a mirror image.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, scaled: bool, weight: float) -> Tensor:
-        ctx.width, ctx.scaled, ctx.weight, ctx.order = x.shape[-1], scaled, weight, order_of(x)
+    def forward(x: Tensor, scaled: bool, weight: float) -> Tensor:
         z = x.new_empty(*x.shape[:2], 2, x.shape[3] // 2 + 1, x.shape[2])
         for piece in pieces(x):
             spectrum(x[piece], scaled=scaled, weight=weight, out=z[piece])
         return z
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, bool, float], output: Tensor) -> None:
+        x, ctx.scaled, ctx.weight = inputs
+        ctx.width, ctx.order = x.shape[-1], order_of(x)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
@@ -134,22 +138,38 @@ class _Spectrum(torch.autograd.Function):
         # As the rest of x's gradient lies: to add two orders goes element by element.
         return x.contiguous(memory_format=ctx.order), None, None
 
+    @staticmethod
+    def vmap(_: Any, in_dims: tuple[int, ...], x: Tensor, *rest: Any) -> tuple[Tensor, int]:
+        return _batched(_Spectrum, x.movedim(in_dims[0], 0), rest)
+
 
 class _FromSpectrum(torch.autograd.Function):
-    """`from_spectrum` to B C H W in chunks, with its adjoint as gradient."""
+    """`from_spectrum` to B C H W in pieces, with its adjoint as gradient."""
 
     @staticmethod
-    def forward(ctx: Any, z: Tensor, width: int, scaled: bool, weight: float) -> Tensor:
-        ctx.scaled, ctx.weight = scaled, weight
+    def forward(z: Tensor, width: int, scaled: bool, weight: float) -> Tensor:
         x = z.new_empty(*z.shape[:2], z.shape[4], width)
         for piece in pieces(x):
             from_spectrum(z[piece], width, scaled=scaled, weight=weight, out=x[piece])
         return x
 
     @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, _, ctx.scaled, ctx.weight = inputs
+
+    @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         z = _Spectrum.apply(grad, ctx.scaled, 2 * ctx.weight)
         return z, None, None, None
+
+    @staticmethod
+    def vmap(_: Any, in_dims: tuple[int, ...], z: Tensor, *rest: Any) -> tuple[Tensor, int]:
+        return _batched(_FromSpectrum, z.movedim(in_dims[0], 0), rest)
+
+
+def _batched(function: Any, x: Tensor, rest: tuple[Any, ...]) -> tuple[Tensor, int]:
+    """For torch.func.vmap: the mapped axis is one more axis of samples."""
+    return torch.unflatten(function.apply(x.flatten(0, 1), *rest), 0, x.shape[:2]), 0
 
 
 def spectrum_by_matrices(x: Tensor) -> Tensor:

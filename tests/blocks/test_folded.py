@@ -126,6 +126,17 @@ def test_half_precision_weights(dtype, transform, plain):
     assert (branch - wanted).norm() / wanted.norm() < 0.03
 
 
+@pytest.mark.parametrize(
+    "options", [{"ratio": 1, "groups": 32}, {"variant": "single", "groups": 32}]
+)
+def test_groups_of_half_a_channel(options, plain, monkeypatch):
+    """They cannot be cut off from the map, so they run all at once."""
+    module, x = block((6, 5), **options), maps(2, 6, 5)
+    monkeypatch.setattr(memory, "CHUNK", 30)
+    with torch.no_grad():
+        torch.testing.assert_close(module(x), plain(module, x), rtol=1e-5, atol=1e-5)
+
+
 def test_norms_that_are_not_folded():
     """Norms by batch statistics, or of another kind, are run as they are."""
     module, x = block((6, 5)), maps(4, 6, 5)
@@ -137,10 +148,12 @@ def test_norms_that_are_not_folded():
         ),
         lambda m: setattr(m.phi, "reduce_norm", nn.SyncBatchNorm(16).eval()),
         lambda m: setattr(m.phi, "expand_norm", nn.GroupNorm(4, 32)),
+        lambda m: setattr(m.phi, "expand_norm", nn.BatchNorm2d(32, affine=False).eval()),
     ):
         other = copy.deepcopy(module)
         change(other)
         assert not folded.folds(other.phi)
+        assert other(x).isfinite().all()
     other = copy.deepcopy(module)
     other.phi.expand_norm = nn.GroupNorm(4, 32)
     assert not torch.equal(other(x), module(x))

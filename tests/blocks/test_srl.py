@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.func import functional_call, grad, vmap
 
 from keypoint.blocks import SRL
 from keypoint.blocks.srl import TRANSFORMS
@@ -214,3 +215,29 @@ def test_multiply_adds_of_three_blocks_by_the_papers_rule(input_size, expected):
 def test_refuses_what_cannot_be(options, message):
     with pytest.raises(ValueError, match=message):
         SRL(8, **({"size": (4, 4), "groups": 2} | options))
+
+
+@pytest.mark.parametrize("transform", ["fft", "lo", "dct"])
+def test_gradients_of_each_sample_by_torch_func(transform):
+    srl = block(transform=transform)
+    parameters = {name: p.detach() for name, p in srl.named_parameters()}
+    x = maps(*SIZE, batch=3)
+
+    def loss(parameters, sample):
+        return functional_call(srl, parameters, (sample[None],)).square().sum()
+
+    each = vmap(grad(loss), in_dims=(None, 0))(parameters, x)
+    for i in range(3):
+        srl.zero_grad()
+        srl(x[i : i + 1]).square().sum().backward()
+        for name, parameter in srl.named_parameters():
+            torch.testing.assert_close(each[name][i], parameter.grad, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("matmul", [False, True])
+def test_traced_by_torch_jit(matmul):
+    srl = block(matmul=matmul)
+    with torch.no_grad():
+        traced = torch.jit.trace(srl, (maps(*SIZE, batch=2),))
+        x = maps(*SIZE, batch=5)
+        torch.testing.assert_close(traced(x), srl(x), rtol=1e-4, atol=1e-5)  # it rounds constants
