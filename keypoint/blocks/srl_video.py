@@ -13,7 +13,7 @@ are not reduced: so the paper's numbers of parameters come out exactly.
 With one of the two alone (table 9) the block is that convolution -> BN -> spectral ReLU: the paper
 does not say; it is the order of the image block's first half, and keeps the non-linearity.
 
-Letters: B batch, C channels, T frames, H W size, M = 2C (Fourier) or C (learned) spectral maps.
+Letters: B batch, C channels, T frames, H W size, M = 2C (Fourier) or C (real) spectral maps.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class SRLVideo(nn.Module):
         channels: C.
         frames: T, fixed: conv_t has a weight for each pair of frames.
         size: (height, width) the spectral grid is built for; it runs at any, as `SRL`.
-        transform: "fft" or "lo" (learned orthogonal matrices).
+        transform: "fft", "lo" (learned orthogonal matrices), "dct", "wht", "haar" or "slant".
         ops: "channel", "time" or "channel+time".
-        groups: of conv_c; None is 8 for "fft" and 2 for "lo".
+        groups: of conv_c; None is 8 for "fft" and 2 for the real transforms.
         retraction: of "lo" only: "qr" (None) or "polar".
         matmul: of "fft" only: the Fourier transform as matrix products, for export.
 

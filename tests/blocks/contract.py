@@ -64,6 +64,10 @@ CASES = {
     "srl_video_lo_time": Case(
         lambda size: SRLVideo(CHANNELS, frames=3, size=size, transform="lo", ops="time"), time=(3,)
     ),
+    "srl_video_dct_channel": Case(
+        lambda size: SRLVideo(CHANNELS, frames=3, size=size, transform="dct", ops="channel"),
+        time=(3,),
+    ),
     "nl": Case(lambda size: NonLocal(CHANNELS)),
     "nl_gaussian": Case(lambda size: NonLocal(CHANNELS, pairwise="gaussian")),
     "nl_dot": Case(lambda size: NonLocal(CHANNELS, pairwise="dot", conv_bias=True)),
