@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-# Elements worked on at a time: 1 MiB of float32, what a core's second-level cache holds. Between
-# 2^17 and 2^19 it makes little difference.
+# Elements that a thread works on at a time: 1 MiB of float32, what a core's second-level cache
+# holds. Between 2^17 and 2^19 it makes little difference.
 CHUNK = 2**18
 
 
@@ -19,17 +19,17 @@ def is_traced() -> bool:
 
 
 def pieces(x: Tensor, multiple: int = 1) -> Iterator[tuple[slice, slice]]:
-    """Slices of B and C that cut B C H W into pieces of about CHUNK elements.
+    """Slices of B and C that cut B C H W into pieces of about CHUNK elements for each thread.
 
     Several whole samples, or channels of one sample, a multiple of `multiple` of them. On a GPU,
     which has no use for it, one piece.
     """
     batch, channels = x.shape[:2]
-    samples = max(1, batch)
-    if x.device.type == "cpu" and x.numel() > CHUNK:
+    samples, limit = max(1, batch), CHUNK * torch.get_num_threads()
+    if x.device.type == "cpu" and x.numel() > limit:
         sample = x[0].numel()
-        samples = max(1, CHUNK // sample)
-        channels = min(channels, max(1, channels * CHUNK // (sample * multiple)) * multiple)
+        samples = max(1, limit // sample)
+        channels = min(channels, max(1, channels * limit // (sample * multiple)) * multiple)
     for first in range(0, batch, samples):
         for channel in range(0, x.shape[1], channels):
             yield slice(first, first + samples), slice(channel, channel + channels)
