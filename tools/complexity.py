@@ -16,8 +16,8 @@ from keypoint.skeleton import load_skeleton
 LEGEND = """
 paper   as the SRL paper's tables count: layers, a deconvolution at its output size (4 times too
         much), blocks by formulas; without alpha, w, b, P, Q. G is 2^30
-true    all parameters; every multiplication of a training pass in float32 on a CPU, with attention
-        and FFTs (2.5 N log2 N, half if real), batch norms folded. G is 10^9
+true    all parameters; every multiplication of a forward pass in training mode, float32 on a CPU,
+        with attention and FFTs (2.5 N log2 N, half if real), batch norms folded. G is 10^9
 """
 EPILOG = f"""examples:
   tools/complexity.py --cfg res50_384x288_srl3.yaml

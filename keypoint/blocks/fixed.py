@@ -56,15 +56,19 @@ class FixedOrthogonal(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """B C H W -> B C H' W'."""
+        if (
+            self.P.is_meta and not x.is_meta
+        ):  # built there and filled by load_state_dict(assign=True)
+            self._fill(x.device)
         return to_spectrum(self.P, x, self.Q)
 
     def inverse(self, z: Tensor, size: tuple[int, int]) -> Tensor:
         """B C H' W' -> B C size."""
         return from_spectrum(self.P, z, self.Q, size)
 
-    def _fill(self) -> None:
+    def _fill(self, device: torch.device | None = None) -> None:
         """Exact in the buffers' dtype, which is never below float32."""
-        device, dtype = self.P.device, at_least_float32(self.P).dtype
+        device, dtype = device or self.P.device, at_least_float32(self.P).dtype
         self.P = BASES[self.basis](self.size[0]).to(device, dtype)
         self.Q = BASES[self.basis](self.size[1]).mT.contiguous().to(device, dtype)
 

@@ -26,7 +26,7 @@ from keypoint.blocks.fixed import FixedOrthogonal
 from keypoint.blocks.memory import is_traced, order_of, pieces
 from keypoint.blocks.orthogonal import LearnedOrthogonal
 from keypoint.blocks.precision import at_least_float32, float32_island
-from keypoint.blocks.spectral import grouped, mix_groups
+from keypoint.blocks.spectral import grouped, is_plain, mix_groups
 from keypoint.blocks.transforms import Fourier
 
 
@@ -42,14 +42,18 @@ class Folded(NamedTuple):
 
 
 def folds(phi: nn.Sequential) -> bool:
-    """Whether phi's norms are plain batch norms that use their running statistics."""
+    """Whether phi's norms are batch norms by running statistics, and its layers as they were built.
+
+    A layer that was replaced, wrapped, parametrised or hooked is called instead.
+    """
     return all(
-        type(norm) is nn.BatchNorm2d
-        and norm.affine
-        and not norm.training
-        and norm.running_mean is not None
-        for name, norm in phi.named_children()
+        is_plain(layer, nn.BatchNorm2d)
+        and layer.affine
+        and not layer.training
+        and layer.running_mean is not None
         if name.endswith("norm")
+        else name == "relu" or is_plain(layer, nn.Conv2d)
+        for name, layer in phi.named_children()
     )
 
 

@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from keypoint.blocks.build import build_block
@@ -68,8 +69,16 @@ def insert_blocks(
         ValueError: No, unknown or equal names; a submodule that the example does not call or that
             gives no map; an unknown block or option; a network that wants more of a submodule than
             to call it. The network is as it was.
-        RuntimeError: The network is compiled, scripted or wrapped already.
+        RuntimeError: The network is compiled, scripted or wrapped already, or inference mode is on.
     """
+    if torch.is_inference_mode_enabled():
+        raise RuntimeError(
+            "insert_blocks was called under torch.inference_mode, where parameters that can be "
+            "trained cannot be made: call it outside"
+        )
+    given = sorted({"channels", "size"} & options.keys())
+    if given:
+        raise ValueError(f"{given[0]} is learned from the example: leave it out")
     sites = find_sites(net, after)
     expected, calls = run(net, example)
     pairs: dict[nn.Module, WithBlock] = {}
@@ -79,7 +88,7 @@ def insert_blocks(
             block = build_block(name, x.shape[1], (x.shape[2], x.shape[3]), **options)
         except ValueError as error:
             raise ValueError(f"after {where!r}, whose map is {x.shape}: {error}") from None
-        block = block.to(x.device, x.dtype).train(site.training)
+        block = block.to(x.device, dtype_of(site, net, x)).train(site.training)
         pairs[site] = WithBlock(OrderedDict(site=site, block=block))
         pairs[site].training = site.training
 
@@ -123,6 +132,12 @@ class WithBlock(nn.Sequential):
                 f"without the block after {prefix[:-1]!r} are loaded first, and insert_blocks is "
                 "called afterwards."
             )
+
+
+def dtype_of(site: nn.Module, net: nn.Module, x: Map) -> torch.dtype:
+    """Of the parameters around the block: under autocast the map itself is in another."""
+    floating = (p.dtype for m in (site, net) for p in m.parameters() if p.is_floating_point())
+    return next(floating, x.dtype)
 
 
 def find_sites(net: nn.Module, after: Sequence[str]) -> dict[str, nn.Module]:

@@ -95,8 +95,9 @@ class LearnedOrthogonal(nn.Module):
         self.size = self.spectral_size = size
         self.retraction = retraction
         # Q of a normal draw, with the sign fix, is uniform over the orthogonal matrices.
-        self.P = nn.Parameter(signed_qr(torch.randn(size[0], size[0])))
-        self.Q = nn.Parameter(signed_qr(torch.randn(size[1], size[1])))
+        # (contiguous, as parameters must be for LBFGS and safetensors: LAPACK gives columns.)
+        self.P = nn.Parameter(signed_qr(torch.randn(size[0], size[0])).contiguous())
+        self.Q = nn.Parameter(signed_qr(torch.randn(size[1], size[1])).contiguous())
         self._seen: object = self._state()
         _alive.add(self)
 

@@ -135,8 +135,8 @@ class PNL(nn.Module):
             normed = [self._non_local(k).norm(y) for k, y in enumerate(responses)]
             return torch.stack(normed, dim=1)
         together = torch.stack(responses, dim=1).flatten(0, 1)  # Bn C' ...
-        normed_together: Tensor = self._non_local(0).norm(together)
-        return normed_together.reshape(-1, self.scales, *normed_together.shape[1:])
+        normed = self._non_local(0).norm(together)
+        return torch.unflatten(normed, 0, (responses[0].shape[0], self.scales))
 
     def _pooled(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         if size == tuple(x.shape[-2:]):

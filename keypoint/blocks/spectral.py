@@ -10,15 +10,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def mix(z: Tensor, conv: nn.Conv2d) -> Tensor:
+def is_plain(layer: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether a layer is what its class says, and nobody changed what a call of it does."""
+    return type(layer) is kind and not layer._forward_hooks and not layer._forward_pre_hooks
+
+
+def mix(z: Tensor, conv: nn.Module) -> Tensor:
     """A grouped 1x1 convolution of B M H' W'.
 
     Of planar maps as one matrix product per group: PyTorch's own grouped convolution takes 1.1 to 6
     times as long on a CPU, most of all from few channels to many.
     """
-    if not z.is_contiguous():
+    if not z.is_contiguous() or not is_plain(conv, nn.Conv2d):
         mixed: Tensor = conv(z)
         return mixed
+    assert isinstance(conv, nn.Conv2d)
     return mix_groups(z, grouped(conv), conv.bias)
 
 

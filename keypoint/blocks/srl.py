@@ -111,10 +111,10 @@ class SRL(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """B C H W -> B C H W."""
-        if x.ndim != 4 or x.shape[1] != self.channels:
+        if x.ndim != 4 or x.shape[1] != self.channels or not x.is_floating_point():
             raise ValueError(
-                f"SRL takes B x {self.channels} x H x W, got {tuple(x.shape)}: build it with the "
-                "number of channels of the map it follows"
+                f"SRL takes B x {self.channels} x H x W of floating point, got {tuple(x.shape)} of "
+                f"{x.dtype}: build it with the number of channels of the map it follows"
             )
         if folds(self.phi):
             return evaluate(x, self.transform, self.phi, self.alpha)

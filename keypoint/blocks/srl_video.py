@@ -86,21 +86,23 @@ class SRLVideo(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """B C T H W -> B C T H W."""
-        if x.ndim != 5 or x.shape[1:3] != (self.channels, self.frames):
+        if x.ndim != 5 or x.shape[1:3] != (self.channels, self.frames) or not x.is_floating_point():
             raise ValueError(
-                f"SRLVideo takes B x {self.channels} x {self.frames} x H x W, got "
-                f"{tuple(x.shape)}: build it with the channels and frames of the clip it follows"
+                f"SRLVideo takes B x {self.channels} x {self.frames} x H x W of floating point, "
+                f"got {tuple(x.shape)} of {x.dtype}: build it with the channels and frames of the "
+                "clip it follows"
             )
         z = self.transform(x.transpose(1, 2).flatten(0, 1))  # BT M V H, or BT M H W
         z = z.to(self.alpha.dtype)
         if self.channel is not None:
             conv, norm = self.channel
-            assert isinstance(conv, nn.Conv2d)
             z = self.relu(norm(mix(z, conv)))
         if self.conv_t is not None:
-            mixed = self.conv_t(z.reshape(x.shape[0], self.frames, -1))  # B T MH'W'
+            maps = z.unflatten(0, (x.shape[0], self.frames)).flatten(2)  # B T MH'W'
+            mixed = self.conv_t(maps)
             z = self.norm_t(mixed.reshape(z.shape))
             if self.channel is None:
                 z = self.relu(z)
         y = self.alpha * self.transform.inverse(z, (x.shape[-2], x.shape[-1]))  # BT C H W
-        return x + y.to(x.dtype).reshape(-1, self.frames, *y.shape[1:]).transpose(1, 2)
+        frames: Tensor = y.to(x.dtype).unflatten(0, (x.shape[0], self.frames))  # B T C H W
+        return x + frames.transpose(1, 2)

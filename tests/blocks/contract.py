@@ -292,6 +292,12 @@ def runs_on_meta(case: Case) -> None:
     assert block(x).shape == x.shape
 
 
+def takes_an_empty_batch(case: Case) -> None:
+    """As detectors have on an image without objects."""
+    x = case.input(1, (7, 9), dtype=torch.float32)[:0]
+    assert opened(case, (7, 9))(x).shape == x.shape
+
+
 def refuses_other_shapes(case: Case) -> None:
     block = built(case, (7, 9))
     x = case.input(2, (7, 9), dtype=torch.float32)
@@ -319,5 +325,6 @@ PROMISES = [
     compiles_without_graph_breaks,
     exports,
     runs_on_meta,
+    takes_an_empty_batch,
     refuses_other_shapes,
 ]

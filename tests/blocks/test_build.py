@@ -26,9 +26,7 @@ def test_names():
 
 
 def test_unknown_name():
-    with pytest.raises(
-        ValueError, match=r"block 'srl_ftt' must be one of srl_fft, .*, pnl\."
-    ) as e:
+    with pytest.raises(ValueError, match=r"block 'srl_ftt' must be one of srl_fft, .*, pnl\.") as e:
         build_block("srl_ftt", 32, (6, 4))
     assert "Did you mean 'srl_fft'?" in str(e.value)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from keypoint.blocks import SRL
 from keypoint.blocks.fixed import BASES, FixedOrthogonal
 from tests.reference import bases as reference
 
@@ -47,6 +48,17 @@ def test_transform_is_p_x_q(basis, size, order):
         np.testing.assert_allclose(got, [p @ channel @ q for channel in sample], atol=1e-13)
     torch.testing.assert_close(transform.inverse(z, size), x, rtol=0, atol=1e-13)
     assert z.is_contiguous(memory_format=order)
+
+
+def test_built_on_meta_and_loaded_by_assignment():
+    """What is not in the state dict cannot be assigned: it is made at the first call."""
+    with torch.device("meta"):
+        block = SRL(4, size=(4, 6), transform="dct", groups=1)
+    other = SRL(4, size=(4, 6), transform="dct", groups=1)
+    torch.nn.init.ones_(other.alpha)
+    block.load_state_dict(other.state_dict(), assign=True)
+    x = torch.randn(2, 4, 4, 6)
+    assert torch.equal(block.eval()(x), other.eval()(x))
 
 
 def test_tables_are_exact_in_every_dtype():

@@ -722,3 +722,21 @@ def test_the_block_and_the_random_numbers_are_those_of_build_block():
     insert_blocks(net, "nl", after=["layer3"], example=IMAGE)
     assert all(torch.equal(v, expected[k]) for k, v in net.layer3.block.state_dict().items())
     assert torch.equal(torch.get_rng_state(), state), "random numbers were drawn for more than it"
+
+
+def test_autocast_and_inference_mode_around_the_insertion():
+    net = torchvision.models.resnet18(weights=None)
+    example = torch.zeros(1, 3, 64, 64)
+    with torch.autocast("cpu", torch.bfloat16):
+        insert_blocks(net, "nl", after=["layer1.0.conv1", "maxpool"], example=example)
+    assert {parameter.dtype for parameter in net.parameters()} == {torch.float32}
+    net(example)
+    with torch.inference_mode(), pytest.raises(RuntimeError, match="under torch.inference_mode"):
+        insert_blocks(net, "nl", after=["layer2"], example=example)
+
+
+@pytest.mark.parametrize("option", ["size", "channels"])
+def test_what_the_example_tells_is_no_option(option):
+    net = torchvision.models.resnet18(weights=None)
+    with pytest.raises(ValueError, match=f"{option} is learned from the example: leave it out"):
+        insert_blocks(net, "nl", after=["layer1"], example=torch.zeros(1, 3, 64, 64), **{option: 4})

@@ -290,3 +290,10 @@ def test_two_processes_agree(tmp_path):
     assert max(error_0, error_1) <= 1e-5
     for name in ("transform.P", "transform.Q", "phi.reduce.weight"):
         assert torch.equal(state_0[name], state_1[name])
+
+
+def test_matrices_are_contiguous():
+    """For LBFGS, parameters_to_vector and safetensors."""
+    module = SRL(4, size=(5, 4), transform="lo", groups=1)
+    assert all(parameter.is_contiguous() for parameter in module.parameters())
+    nn.utils.parameters_to_vector(module.parameters())

@@ -1,5 +1,6 @@
 """SRL against its restatement from the paper, at any resolution, and the paper's counts."""
 
+import copy
 import math
 
 import numpy as np
@@ -241,3 +242,39 @@ def test_traced_by_torch_jit(matmul):
         traced = torch.jit.trace(srl, (maps(*SIZE, batch=2),))
         x = maps(*SIZE, batch=5)
         torch.testing.assert_close(traced(x), srl(x), rtol=1e-4, atol=1e-5)  # it rounds constants
+
+
+@pytest.mark.parametrize("transform", ["fft", "dct"])
+def test_a_layer_that_was_changed_is_called(transform):
+    """Wrapped, hooked or subclassed convolutions and hooked norms: in training and evaluation."""
+
+    class Doubled(nn.Conv2d):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    x = maps(*SIZE)
+    for mode in (True, False):
+        plain = block(transform=transform).train(mode)
+        expected = copy.deepcopy(plain)(x)
+        assert torch.equal(copy.deepcopy(plain)(x), expected)
+        wrapped, hooked, subclass, normed = (copy.deepcopy(plain) for _ in range(4))
+        wrapped.phi.expand = nn.Sequential(wrapped.phi.expand, nn.Softplus())
+        hooked.phi.reduce.register_forward_hook(
+            lambda module, args, output: output + 1e3 * output.abs()
+        )
+        subclass.phi.reduce.__class__ = Doubled
+        normed.phi.expand_norm.register_forward_pre_hook(lambda module, args: args[0].abs())
+        for changed in (wrapped, hooked, subclass, normed):
+            difference = (changed(x) - expected).abs().max()
+            if mode and changed is subclass:  # a batch norm by batch statistics does not mind
+                assert difference < 1e-3
+            else:
+                assert difference > 1e-3
+        weighted = copy.deepcopy(plain)
+        nn.utils.parametrizations.weight_norm(weighted.phi.reduce)
+        torch.testing.assert_close(weighted(x), expected)
+
+
+def test_integer_maps_are_refused():
+    with pytest.raises(ValueError, match="of floating point, got .* of torch.int64"):
+        block()(torch.zeros(1, CHANNELS, *SIZE, dtype=torch.int64))
