@@ -56,10 +56,8 @@ class FixedOrthogonal(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """B C H W -> B C H' W'."""
-        if (
-            self.P.is_meta and not x.is_meta
-        ):  # built there and filled by load_state_dict(assign=True)
-            self._fill(x.device)
+        if self.P.is_meta and not x.is_meta:
+            self._fill(x.device)  # built there and loaded by load_state_dict(assign=True)
         return to_spectrum(self.P, x, self.Q)
 
     def inverse(self, z: Tensor, size: tuple[int, int]) -> Tensor:

@@ -1,6 +1,7 @@
 """SRL against its restatement from the paper, at any resolution, and the paper's counts."""
 
 import copy
+import io
 import math
 
 import numpy as np
@@ -239,7 +240,10 @@ def test_gradients_of_each_sample_by_torch_func(transform):
 def test_traced_by_torch_jit(matmul):
     srl = block(matmul=matmul)
     with torch.no_grad():
-        traced = torch.jit.trace(srl, (maps(*SIZE, batch=2),))
+        file = io.BytesIO()
+        torch.jit.save(torch.jit.trace(srl, (maps(*SIZE, batch=2),)), file)
+        file.seek(0)
+        traced = torch.jit.load(file)
         x = maps(*SIZE, batch=5)
         torch.testing.assert_close(traced(x), srl(x), rtol=1e-4, atol=1e-5)  # it rounds constants
 
