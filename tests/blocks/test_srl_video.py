@@ -103,5 +103,7 @@ def test_refuses_what_cannot_be(options, message):
 
 
 def test_refuses_another_number_of_frames():
-    with pytest.raises(ValueError, match=r"takes B x 4 x 3 x H x W of floating point, got \(1, 4, 2, 5, 6\)"):
+    with pytest.raises(
+        ValueError, match=r"takes B x 4 x 3 x H x W of floating point, got \(1, 4, 2, 5, 6\)"
+    ):
         block(groups=2)(torch.zeros(1, 4, 2, *SIZE))
