@@ -420,3 +420,15 @@ def test_command_prints_the_papers_tables(tool, tables, monkeypatch, capsys):
 def test_command_refuses_what_it_would_ignore(tool, arguments, capsys):
     assert cli.run(tool.main, arguments) == 2
     assert "give either --cfg FILE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_block_in_the_network_counts_as_alone(name):
+    """In its training form: at evaluation SRL folds its norms and transforms fewer channels."""
+    parts = count_model("resnet18", blocks={"deconv3": name, "layer4": name}, input_size=(32, 32))
+    alone = count(build_block(name, 256, (8, 8)).train(), torch.zeros(1, 256, 8, 8))
+    inside = parts["block at deconv3"]
+    assert inside.paper == alone.paper
+    assert inside.true.parameters == alone.true.parameters
+    # The network is counted with two images: what PNL does once a pass is halved, 2e-5 of it.
+    assert inside.true.multiply_adds == pytest.approx(alone.true.multiply_adds, rel=1e-4)

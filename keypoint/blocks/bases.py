@@ -4,8 +4,8 @@ Source: SRL (Chi et al., 2019), section 3.2 and equation 4; DCT-II: Ahmed, Natar
 All are orthonormal, with one frequency per row.
 
 Phases are reduced as integers before they become floating point, so that an entry is exact to the
-last bits at every size. The tables are small and made where they are used, in the dtype and on the
-device of the map they meet: a buffer would be rounded by `.half()` and sent around by DDP.
+last bits at every size. Waves and DCT are small and made where they are used, in the dtype and on
+the device of the map they meet: a buffer would be rounded by `.half()` and sent around by DDP.
 """
 
 from __future__ import annotations

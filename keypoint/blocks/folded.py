@@ -101,9 +101,8 @@ def evaluate(
     if x.device.type != "cpu" or torch.is_grad_enabled() or is_traced() or not whole_channels:
         y = fourier_branch(x, transform, folded)
         return x + y.to(x.dtype).contiguous(memory_format=order_of(x))
-    with float32_island(
-        x
-    ):  # pieces in cache: to cast them takes longer than bf16 saves (1.3 times)
+    # In cache a piece takes longer to cast than bf16 saves: 1.1 times at 384x288.
+    with float32_island(x):
         return in_pieces(x, transform, folded)
 
 

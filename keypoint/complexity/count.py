@@ -64,7 +64,7 @@ def _count_and_run(module: nn.Module, x: Tensor) -> tuple[Count, Tensor]:
         for hook in hooks:
             hook.remove()
     parameters = sum(p.numel() for p in module.parameters())
-    true = Cost(parameters, counter.get_total_flops() // 2)
+    true = Cost(parameters, counter.get_total_flops() // 2 // x.shape[0])  # of one image
     return Count(sum(paper, Cost(0, 0)), true), output
 
 
@@ -91,10 +91,9 @@ def count_model(
         model = create_model(
             encoder, blocks=blocks, input_size=input_size, num_keypoints=num_keypoints
         )
-        for module in model.train().modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()  # in training it refuses a map of one pixel; it counts for nothing
-        x = torch.zeros(1, 3, *input_size)
+        model.train()
+        model.train()
+        x = torch.zeros(2, 3, *input_size)  # of one image a batch norm refuses a map of one pixel
         for name, part in parts_of(model):
             counts[name], x = _count_and_run(part, x)
     return counts
