@@ -122,6 +122,8 @@ def load_model(path: Path) -> Restored:
         color_order=content["color_order"],
         mean=tuple(content["mean"]),
         std=tuple(content["std"]),
+        codec=config.model.codec,
+        heatmap_sigma=config.model.heatmap_sigma,
     )
     load_state(model, content["ema"] or content["model"], source=str(path))
     model.eval()

@@ -127,6 +127,9 @@ class ModelConfig(BaseModel):
     heatmap_sigma: float | None = Field(
         default=None, ge=0.1, le=50, description="heatmap px; none: 2 at width 192, in proportion"
     )
+    codec: Literal["heatmap", "udp"] = Field(
+        default="heatmap", description="convention of crops, targets, flip and decoding"
+    )
 
     @field_validator("input_size", mode="before")
     @classmethod
@@ -161,13 +164,6 @@ class ModelConfig(BaseModel):
             return value
         near = hint(value, ("none", "imagenet"))
         raise ValueError(f"no path: write ./{value} for a file of that name here{near}")
-
-    @property
-    def sigma(self) -> float:
-        """``heatmap_sigma`` in heatmap pixels, derived from the width where it is none."""
-        if self.heatmap_sigma is not None:
-            return self.heatmap_sigma
-        return 2.0 * self.input_size[1] / 192
 
 
 class TrainConfig(BaseModel):
@@ -264,6 +260,9 @@ class TestConfig(BaseModel):
     boxes: Text | None = Field(default=None, description="detections JSON; none: ground truth")
     box_score_threshold: Fraction = Field(default=0.0, description="detections below are left out")
     flip: bool = Field(default=True, description="average with the mirrored crop")
+    decoding: Literal["codec", "quarter", "dark"] | None = Field(
+        default="codec", description="of peaks; codec: quarter for heatmap, dark for udp"
+    )
     batch_size: int = Field(default=64, ge=1, le=4096, description="crops per device")
     oks_nms: Literal["hard", "soft"] | None = Field(default="hard", description="of double persons")
     oks_nms_threshold: Fraction = Field(default=0.9, description="OKS above which two are one")

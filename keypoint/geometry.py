@@ -9,6 +9,9 @@ crop around `center` with sides `crop_size`, and the network's input are related
     p_crop = scale * R(-rotation) * mirror * (p - center) + (W_in / 2, H_in / 2)
     scale  = W_in / W_crop
 
+UDP (Huang et al. 2020, section 3) measures crop, input and heatmap between the middles of their
+first and last pixels instead: W - 1 of them make the width. Functions with `udp` know both.
+
 Points and centres are (x, y); sizes are (height, width). P is the number of persons.
 """
 
@@ -68,6 +71,7 @@ def crop_matrix(
     input_size: tuple[int, int],
     rotation: float | Floats = 0.0,
     mirror: bool | NDArray[np.bool_] = False,
+    udp: bool = False,
 ) -> NDArray[np.float64]:
     """The affine maps from the image's frame to the crop's frame.
 
@@ -79,18 +83,21 @@ def crop_matrix(
             SimpleBaseline's.
         mirror: Left and right change places about the centre, one or (P,). It equals mirroring the
             image first (x' = W - 1 - x, centre likewise) and cropping afterwards.
+        udp: The crop's edges go to the middles of the input's first and last pixels, and so its
+            middle to ((W_in - 1) / 2, (H_in - 1) / 2); the axes then differ a little in scale.
 
     Returns:
         (P, 2, 3) float64, for points as columns (x, y, 1).
     """
     center = np.asarray(center, dtype=np.float64)
-    scale = input_size[1] / np.asarray(crop_size, dtype=np.float64)[:, 1]
-    angle = np.deg2rad(np.broadcast_to(rotation, scale.shape))
-    sign = np.where(np.broadcast_to(mirror, scale.shape), -1.0, 1.0)
-    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+    extent = np.array(input_size[::-1], dtype=np.float64) - udp  # of the input, along x and y
+    scale = extent / np.asarray(crop_size, dtype=np.float64)[:, ::-1]  # P 2
+    angle = np.deg2rad(np.broadcast_to(rotation, len(scale)))
+    sign = np.where(np.broadcast_to(mirror, len(scale)), -1.0, 1.0)
+    cos, sin = np.cos(angle), np.sin(angle)
     rows = np.stack([cos * sign, sin], -1), np.stack([-sin * sign, cos], -1)
-    linear = np.stack(rows, -2)  # P 2 2
-    middle = np.array([input_size[1] / 2, input_size[0] / 2])
+    linear = scale[:, :, None] * np.stack(rows, -2)  # P 2 2
+    middle = extent / 2
     shift = middle - (linear @ center[:, :, None])[:, :, 0]
     return np.concatenate([linear, shift[:, :, None]], axis=2)
 
@@ -119,6 +126,7 @@ def heatmap_to_image(
     center: ArrayOrTensor,
     crop_size: ArrayOrTensor,
     heatmap_size: tuple[int, int],
+    udp: bool = False,
 ) -> ArrayOrTensor:
     """Points of the heatmap's frame back in the image's frame; numpy arrays or tensors.
 
@@ -127,14 +135,16 @@ def heatmap_to_image(
         center: (P, 2) of the crops, image frame.
         crop_size: (P, 2), image pixels.
         heatmap_size: (height, width).
+        udp: The crop's edges lie at the middles of the heatmap's first and last pixels.
 
     Returns:
-        (P, K, 2): x * W_crop / W_heatmap + x_center - W_crop / 2, y alike.
+        (P, K, 2): x * W_crop / W_heatmap + x_center - W_crop / 2, y alike; W_heatmap - 1 with
+        `udp`.
     """
     height, width = crop_size[:, None, 0], crop_size[:, None, 1]  # P 1
     # A new array of the wider dtype.
     image: ArrayOrTensor = keypoints_heatmap + 0 * center[:, None, :]  # P K 2
     x, y = keypoints_heatmap[..., 0], keypoints_heatmap[..., 1]  # P K
-    image[..., 0] = x * (width / heatmap_size[1]) + center[:, None, 0] - width / 2
-    image[..., 1] = y * (height / heatmap_size[0]) + center[:, None, 1] - height / 2
+    image[..., 0] = x * (width / (heatmap_size[1] - udp)) + center[:, None, 0] - width / 2
+    image[..., 1] = y * (height / (heatmap_size[0] - udp)) + center[:, None, 1] - height / 2
     return image

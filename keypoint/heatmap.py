@@ -1,7 +1,8 @@
-"""Keypoints as heatmaps: encode, mirror, decode. The only file that knows what a heatmap is.
+"""Keypoints as heatmaps: encode, mirror, find the peak. What belongs together says codec.py.
 
 Source: SimpleBaseline's `JointsDataset.generate_target`, `flip_back` and `get_final_preds`,
-batched on the device.
+batched on the device; UDP's targets by Huang et al. 2020 ("The Devil is in the Details"). The
+refinement of DARK has a file of its own (dark.py).
 
 Letters: B batch, K keypoints, H W the heatmap's height and width.
 """
@@ -21,7 +22,11 @@ def default_sigma(input_size: tuple[int, int]) -> float:
 
 
 def encode(
-    keypoints_crop: Tensor, labelled: Tensor, heatmap_size: tuple[int, int], sigma: float
+    keypoints_crop: Tensor,
+    labelled: Tensor,
+    heatmap_size: tuple[int, int],
+    sigma: float,
+    udp: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Render a Gaussian of peak 1 for each keypoint, centred on the grid.
 
@@ -30,23 +35,31 @@ def encode(
         labelled: (B, K), true where the keypoint has a place (visibility 1 or 2).
         heatmap_size: (height, width).
         sigma: Standard deviation in heatmap pixels.
+        udp: Crop and heatmap are measured between the middles of their first and last pixels, and
+            the Gaussian is centred where the keypoint is, between pixels too.
 
     Returns:
-        Heatmaps (B, K, H, W) float32 in [0, 1], zero beyond 3 sigma in x or y, and weights (B, K)
-        float32: 1, or 0 where the keypoint is unlabelled or its whole patch lies outside the map.
+        Heatmaps (B, K, H, W) float32 in [0, 1], zero beyond 3 sigma of the nearest pixel in x or
+        y, and weights (B, K) float32: 1, or 0 where the keypoint is unlabelled or its whole patch
+        lies outside the map.
     """
     height, width = heatmap_size
     radius = sigma * 3
-    mu = torch.floor(keypoints_crop.float() / STRIDE + 0.5)  # B K 2
+    size = torch.tensor([width, height], device=keypoints_crop.device)
+    heatmap_per_crop = (size - 1) / (STRIDE * size - 1) if udp else 1 / STRIDE
+    place = keypoints_crop.float() * heatmap_per_crop  # B K 2
+    mu = torch.floor(place + 0.5)
     # The reference tests `last + 1 < 0`, so at the one place where the patch ends right beside the
     # map it keeps weight 1 with an empty target; "wholly outside" is taken at its word here.
-    last_pixel = torch.tensor([width, height], device=mu.device) - 1
-    inside = ((mu - radius <= last_pixel) & (mu + radius >= 0)).all(-1)
+    inside = ((mu - radius <= size - 1) & (mu + radius >= 0)).all(-1)
     weight = (inside & labelled.bool()).float()  # B K
+    middle = place if udp else mu
 
     def profile(axis: int, length: int) -> Tensor:
-        distance = torch.arange(length, device=mu.device) - mu[..., axis, None]  # B K length
-        return torch.exp(distance.square() / (-2 * sigma**2)) * (distance.abs() <= radius)
+        pixels = torch.arange(length, device=mu.device)
+        near = (pixels - mu[..., axis, None]).abs() <= radius  # B K length
+        distance = pixels - middle[..., axis, None]
+        return torch.exp(distance.square() / (-2 * sigma**2)) * near
 
     # The 2-D Gaussian is a product of two 1-D ones: K*(H + W) exponentials instead of K*H*W.
     columns = profile(0, width) * weight[..., None]
@@ -73,23 +86,36 @@ def flip_back(heatmaps: Tensor, flip_indices: Tensor, shift: bool = True) -> Ten
     return mirrored
 
 
-def decode(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
-    """The peak of each map, moved a quarter pixel towards its higher neighbour.
+def find_peaks(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
+    """The highest pixel of each map.
 
     Args:
         heatmaps: (B, K, H, W), any dtype; finite (a NaN is returned as the score, for the caller
             to refuse).
 
     Returns:
-        Keypoints (B, K, 2) float32 in the heatmap's frame and scores (B, K) float32, the value at
-        the peak. A map whose peak is not positive gives (0, 0). The quarter is added in x and y
-        together, only where the peak lies strictly between 1 and W-1 and between 1 and H-1 (the
-        references' condition).
+        Places (B, K, 2) int64, (x, y), and scores (B, K) float32, the values there.
     """
-    batch, num_keypoints, height, width = heatmaps.shape
-    flat = heatmaps.float().reshape(batch, num_keypoints, -1)  # B K HW
-    scores, index = flat.max(dim=2)
-    x, y = index % width, torch.div(index, width, rounding_mode="floor")
+    width = heatmaps.shape[3]
+    scores, index = heatmaps.float().flatten(2).max(dim=2)  # B K
+    return torch.stack([index % width, index // width], dim=2), scores
+
+
+def quarter_offset(heatmaps: Tensor, peaks: Tensor) -> Tensor:
+    """Move each peak a quarter pixel towards its higher neighbour.
+
+    Args:
+        heatmaps: (B, K, H, W).
+        peaks: (B, K, 2) int64, the highest pixels.
+
+    Returns:
+        (B, K, 2) float32. The quarter is added in x and y together, only where the peak lies
+        strictly between 1 and W-1 and between 1 and H-1 (the references' condition).
+    """
+    height, width = heatmaps.shape[2:]
+    flat = heatmaps.float().flatten(2)  # B K HW
+    x, y = peaks.unbind(2)
+    index = y * width + x
 
     movable = (x > 1) & (x < width - 1) & (y > 1) & (y < height - 1)
     # Where nothing moves, the peak itself stands in for its neighbours: difference 0.
@@ -99,5 +125,4 @@ def decode(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
         neighbours = flat.gather(2, torch.stack([index - step, index + step], dim=2))  # B K 2
         return 0.25 * torch.sign(neighbours[..., 1] - neighbours[..., 0])
 
-    keypoints = torch.stack([x + towards_higher(step_x), y + towards_higher(step_y)], dim=2)
-    return keypoints * (scores > 0)[..., None], scores
+    return torch.stack([x + towards_higher(step_x), y + towards_higher(step_y)], dim=2)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from keypoint.heatmap import flip_back
 from keypoint.models import SimpleBaseline
 
 
@@ -39,4 +38,4 @@ def predict_heatmaps(
         if flip_indices is None:
             return heatmaps
         mirrored: Tensor = network(images.flip(-1)).float()
-    return (heatmaps + flip_back(mirrored, flip_indices)) / 2
+    return (heatmaps + model.codec.flip_back(mirrored, flip_indices)) / 2

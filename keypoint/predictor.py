@@ -17,8 +17,7 @@ from keypoint import distributed
 from keypoint.checkpoint import load_model
 from keypoint.data.augment import warp
 from keypoint.errors import DataError
-from keypoint.geometry import bbox_to_crop, crop_matrix, heatmap_to_image
-from keypoint.heatmap import decode
+from keypoint.geometry import bbox_to_crop
 from keypoint.inference import predict_heatmaps
 from keypoint.models import SimpleBaseline
 from keypoint.skeleton import Skeleton
@@ -108,7 +107,7 @@ class Predictor:
                 "with positive sides"
             )
         center, crop_size = bbox_to_crop(boxes, self.model.input_size)
-        matrices = crop_matrix(center, crop_size, self.model.input_size)
+        matrices = self.model.codec.crop_matrix(center, crop_size)
         num_keypoints = self.skeleton.num_keypoints
         keypoints, scores = (
             np.zeros((len(boxes), num_keypoints, 2)),
@@ -121,9 +120,7 @@ class Predictor:
             )
             points, peaks = self.predict_crops(torch.from_numpy(crops))
             keypoints[some], scores[some] = points.cpu().numpy(), peaks.cpu().numpy()
-        return Prediction(
-            heatmap_to_image(keypoints, center, crop_size, self.model.heatmap_size), scores, boxes
-        )
+        return Prediction(self.model.codec.to_image(keypoints, center, crop_size), scores, boxes)
 
     @torch.inference_mode()
     def predict_crops(self, crops: Tensor) -> tuple[Tensor, Tensor]:
@@ -135,4 +132,5 @@ class Predictor:
         Returns:
             Keypoints (B, K, 2), heatmap frame (a quarter of the crop's pixels), and scores (B, K).
         """
-        return decode(predict_heatmaps(self.model, crops.to(self.device), self.flip_indices))
+        heatmaps = predict_heatmaps(self.model, crops.to(self.device), self.flip_indices)
+        return self.model.codec.decode(heatmaps)

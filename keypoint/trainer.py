@@ -27,7 +27,6 @@ from keypoint import distributed
 from keypoint.checkpoint import FORMAT, read_checkpoint, save_checkpoint
 from keypoint.data.batches import TrainBatch, TrainSampler
 from keypoint.errors import CheckpointError, NumericsError
-from keypoint.heatmap import encode
 from keypoint.losses import heatmap_loss
 from keypoint.models import SimpleBaseline
 from keypoint.run_log import RunLog, Window, progress
@@ -59,7 +58,6 @@ class Trainer:
         sampler: The loader's.
         optimizer: Over the model's parameters.
         learning_rate: From (step, epoch) to the learning rate.
-        heatmap_sigma: Of the targets, heatmap pixels.
         epochs: In all.
         output: Folder for checkpoints and logs; exists.
         evaluate: From a network in eval mode to the ten COCO numbers, called on every process;
@@ -85,7 +83,6 @@ class Trainer:
         sampler: TrainSampler,
         optimizer: torch.optim.Optimizer,
         learning_rate: Callable[[int, int], float],
-        heatmap_sigma: float,
         epochs: int,
         output: Path,
         evaluate: Callable[[SimpleBaseline], dict[str, float]] | None = None,
@@ -105,7 +102,6 @@ class Trainer:
         self.device = model.pixel_mean.device
         self.loader, self.sampler = loader, sampler
         self.optimizer, self.learning_rate = optimizer, learning_rate
-        self.heatmap_sigma = heatmap_sigma
         self.epochs, self.output = epochs, output
         self.evaluate, self.evaluate_every = evaluate, evaluate_every
         self.save_every, self.log_every = save_every, log_every
@@ -214,7 +210,7 @@ class Trainer:
         crops = batch.crops.to(self.device, non_blocking=True)
         keypoints = batch.keypoints_crop.to(self.device, non_blocking=True)
         labelled = batch.visibility.to(self.device, non_blocking=True) > 0
-        target, weight = encode(keypoints, labelled, self.model.heatmap_size, self.heatmap_sigma)
+        target, weight = self.model.codec.encode(keypoints, labelled)
         with torch.autocast(
             self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None
         ):

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from keypoint import cli
+from keypoint.codec import Codec
 from keypoint.data.augment import warp
 from keypoint.data.batches import EvaluationDataset
 from keypoint.data.coco import load_persons
@@ -199,7 +200,7 @@ def test_straightforward_crops_are_ours(demo, straightforward):
     persons = load_persons(*demo, load_skeleton("coco17"))
     ours = torch.zeros(len(persons), 3, *INPUT_SIZE)
     model = SimpleBaseline("resnet18", input_size=INPUT_SIZE)
-    for batch in EvaluationDataset(persons, input_size=INPUT_SIZE, batch_size=4):
+    for batch in EvaluationDataset(persons, codec=Codec(INPUT_SIZE), batch_size=4):
         ours[batch.index] = model.normalize(batch.crops)
     theirs = straightforward.evaluation_batch(persons, range(len(persons)), INPUT_SIZE)
     torch.testing.assert_close(theirs, ours, rtol=0, atol=1e-5)

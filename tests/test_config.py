@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import keypoint.config
+from keypoint.codec import Codec
 from keypoint.config import (
     Config,
     config_from_dict,
@@ -67,6 +68,8 @@ CHOICES = {
     "train.optimizer": ["adam", "adamw", "sgd"],
     "train.amp": [None, "bf16", "fp16"],
     "test.oks_nms": [None, "hard", "soft"],
+    "model.codec": ["heatmap", "udp"],
+    "test.decoding": [None, "codec", "quarter", "dark"],
 }
 NULLABLE = ["data.train_images", "data.val_images", "test.boxes", "output", "model.heatmap_sigma"]
 NULLABLE += ["train.ema", "train.save_every"]
@@ -139,13 +142,17 @@ def test_the_defaults_are_the_papers_recipe():
     assert (test.keypoint_threshold, test.boxes, test.box_score_threshold) == (0.2, None, 0)
 
 
+def codec_of(model):
+    chosen = config_from_dict({"model": model}, "x").model
+    return Codec(chosen.input_size, chosen.codec, chosen.heatmap_sigma)
+
+
 @pytest.mark.parametrize(
     ("size", "sigma"), [([256, 192], 2.0), ([384, 288], 3.0), ([512, 384], 4.0), ([64, 96], 1.0)]
 )
 def test_sigma_follows_the_width(size, sigma):
-    assert config_from_dict({"model": {"input_size": size}}, "x").model.sigma == sigma
-    given_too = {"model": {"input_size": size, "heatmap_sigma": 2.5}}
-    assert config_from_dict(given_too, "x").model.sigma == 2.5
+    assert codec_of({"input_size": size}).sigma == sigma
+    assert codec_of({"input_size": size, "heatmap_sigma": 2.5}).sigma == 2.5
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import re
 import pytest
 import yaml
 
+from keypoint.codec import Codec
 from keypoint.config import CONFIG_FOLDER, Config, config_from_dict, find_config, load_config
 
 PATHS = sorted(CONFIG_FOLDER.rglob("*.yaml"))
@@ -88,7 +89,7 @@ def test_an_experiment_is_what_its_name_says(encoder, suffix, size, ap):
     config = load_config(path)
     model = {"encoder": encoder, "input_size": SIZES[size], "blocks": BLOCKS[suffix]}
     assert config == config_from_dict({"output": f"output/{name}", "model": model}, "expected")
-    assert config.model.sigma == SIGMAS[size]
+    assert Codec(SIZES[size], heatmap_sigma=config.model.heatmap_sigma).sigma == SIGMAS[size]
     assert config.train.batch_size == 32
     comment = path.read_text().splitlines()[0]
     number = encoder.removeprefix("resnet")

@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from keypoint.heatmap import decode, default_sigma, encode, flip_back
+from keypoint.codec import Codec
+from keypoint.heatmap import default_sigma, encode, flip_back
 from keypoint.skeleton import load_skeleton
 from tests.reference import simple_baseline as reference
 
+decode = Codec((256, 192)).decode
 FLIP = torch.tensor(load_skeleton("coco17").flip_indices)
 
 

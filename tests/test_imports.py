@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "keypoint"
 GROUPS = {
     "errors": ("errors",),
     "blocks": ("blocks",),
-    "points": ("skeleton", "geometry", "heatmap"),
+    "points": ("skeleton", "geometry", "heatmap", "dark", "codec"),
     "config": ("config", "config_schema", "strict_yaml"),
     "level 1": ("models", "losses", "optimization"),
     "level 2": (

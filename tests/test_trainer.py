@@ -8,6 +8,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
+from keypoint.codec import Codec
 from keypoint.data.batches import TrainBatch, TrainSampler
 from keypoint.errors import CheckpointError, NumericsError
 from keypoint.heatmap import encode
@@ -22,7 +23,8 @@ SIZE = (32, 32)
 class OneConvolution(nn.Module):
     """As much of SimpleBaseline's face as the trainer looks at."""
 
-    color_order, input_size, heatmap_size = "rgb", SIZE, (8, 8)
+    color_order, input_size = "rgb", SIZE
+    codec = Codec(SIZE, heatmap_sigma=1.0)
 
     def __init__(self):
         super().__init__()
@@ -71,7 +73,6 @@ def trainer(output, batch_size=4, lr=0.1, model=None, rate=None, **options):
         sampler=sampler,
         optimizer=torch.optim.SGD(model.parameters(), lr=1.0),
         learning_rate=rate or (lambda step, epoch: lr),
-        heatmap_sigma=1.0,
         output=output,
         card={"config": {}, "skeleton": SKELETON.to_dict(), "versions": {}},
         **options,

@@ -19,10 +19,10 @@ from benchmark_timing import Seconds, cpu_seconds, interleave, median_ratio, tab
 from straightforward import Lap
 from torch import Tensor
 
+from keypoint.codec import Codec
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import EvaluationDataset, TrainDataset
 from keypoint.data.coco import Persons
-from keypoint.heatmap import default_sigma, encode
 from keypoint.models import SimpleBaseline
 from keypoint.run_log import progress
 from keypoint.skeleton import Skeleton
@@ -55,7 +55,7 @@ class DataPath:
     @property
     def sigma(self) -> float:
         """Of the heatmaps, in their pixels."""
-        return default_sigma(self.input_size)
+        return Codec(self.input_size).sigma
 
     def choose(self, number: int) -> list[int]:
         """The persons of a round's training batch, the same for all ways."""
@@ -77,7 +77,7 @@ class DataPath:
     def augmentation(self) -> Augmentation:
         """Ours, with the recipe's distributions."""
         flip_indices = self.skeleton.flip_indices
-        return Augmentation(PersonCrop(input_size=self.input_size, flip_indices=flip_indices))
+        return Augmentation(PersonCrop(codec=Codec(self.input_size), flip_indices=flip_indices))
 
     def model(self) -> SimpleBaseline:
         """For its `normalize`."""
@@ -131,7 +131,7 @@ def training_ways(path: DataPath) -> dict[str, Callable[[int], float]]:
     def complete(number: int) -> object:
         batch = uint8(number)
         labelled = batch.visibility > 0
-        targets = encode(batch.keypoints_crop, labelled, model.heatmap_size, path.sigma)
+        targets = model.codec.encode(batch.keypoints_crop, labelled)
         return model.normalize(batch.crops), targets
 
     return {
@@ -151,11 +151,11 @@ def evaluation_ways(path: DataPath, number: int, images: int) -> dict[str, Calla
             straightforward.evaluation_batch(persons, indices, path.input_size)
 
     def uint8(persons: Persons) -> None:
-        for _ in EvaluationDataset(persons, input_size=path.input_size, batch_size=size):
+        for _ in EvaluationDataset(persons, codec=Codec(path.input_size), batch_size=size):
             pass
 
     def complete(persons: Persons) -> None:
-        for batch in EvaluationDataset(persons, input_size=path.input_size, batch_size=size):
+        for batch in EvaluationDataset(persons, codec=Codec(path.input_size), batch_size=size):
             model.normalize(batch.crops)
 
     def timed(way: Callable[[Persons], None]) -> Callable[[int], float]:

@@ -18,7 +18,7 @@ from benchmark_timing import table
 from keypoint.data.augment import Augmentation, warp
 from keypoint.data.image import read_image
 from keypoint.geometry import bbox_to_crop, crop_matrix
-from keypoint.heatmap import STRIDE, encode
+from keypoint.heatmap import STRIDE
 from keypoint.models import SimpleBaseline
 from keypoint.run_log import progress
 
@@ -97,7 +97,7 @@ def our_batch(
     images = model.normalize(stacked)
     lap(NORMALISE)
     labelled = torch.from_numpy(persons.visibility[indices] > 0)
-    encode(points, labelled, model.heatmap_size, path.sigma)
+    model.codec.encode(points, labelled)
     lap(HEATMAPS)
     del images  # not within a lap
 

@@ -86,6 +86,7 @@ def main(argv: Sequence[str]) -> None:
             batch_size=config.test.batch_size,
             workers=config.data.workers,
             flip=config.test.flip,
+            decoding=config.test.decoding,
             amp_dtype=AMP_DTYPES[config.train.amp],
             nms=config.test.oks_nms,
             nms_threshold=config.test.oks_nms_threshold,
@@ -125,6 +126,8 @@ def open_network(
         input_size=config.model.input_size,
         num_keypoints=skeleton.num_keypoints,
         weights=checkpoint,
+        codec=config.model.codec,
+        heatmap_sigma=config.model.heatmap_sigma,
     )
     return model, config, skeleton
 

@@ -85,9 +85,19 @@ def main(argv: Sequence[str]) -> None:
     val_files = find_split(
         Path(config.data.root), config.data.val_annotations, config.data.val_images, "val2017"
     )
+    model = create_model(
+        config.model.encoder,
+        blocks=config.model.blocks,
+        input_size=config.model.input_size,
+        num_keypoints=skeleton.num_keypoints,
+        weights=None if args.resume and last.exists() else config.model.weights,
+        codec=config.model.codec,
+        heatmap_sigma=config.model.heatmap_sigma,
+    ).to(device)
+    model.codec.decoding(config.test.decoding)  # refused now, not after the first epoch
     augmentation = Augmentation(
         PersonCrop(
-            input_size=config.model.input_size,
+            codec=model.codec,
             flip_indices=skeleton.flip_indices,
             scale=config.augment.scale,
             rotation=config.augment.rotation,
@@ -96,13 +106,6 @@ def main(argv: Sequence[str]) -> None:
         ),
         config.augment.transforms,
     )
-    model = create_model(
-        config.model.encoder,
-        blocks=config.model.blocks,
-        input_size=config.model.input_size,
-        num_keypoints=skeleton.num_keypoints,
-        weights=None if args.resume and last.exists() else config.model.weights,
-    ).to(device)
 
     check_annotations(val_files[0], skeleton.num_keypoints)  # now, not after the first epoch
     persons = load_persons(*train_files, skeleton)
@@ -132,6 +135,7 @@ def main(argv: Sequence[str]) -> None:
             batch_size=config.test.batch_size,
             workers=config.data.workers,
             flip=config.test.flip,
+            decoding=config.test.decoding,
             amp_dtype=AMP_DTYPES[config.train.amp],
             nms=config.test.oks_nms,
             nms_threshold=config.test.oks_nms_threshold,
@@ -159,7 +163,6 @@ def main(argv: Sequence[str]) -> None:
             factor=config.train.lr_factor,
             warmup_steps=config.train.warmup_steps,
         ),
-        heatmap_sigma=config.model.sigma,
         epochs=config.train.epochs,
         output=output,
         evaluate=evaluate,

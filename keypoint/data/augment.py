@@ -21,8 +21,9 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
+from keypoint.codec import Codec  # noqa: E402
 from keypoint.errors import ConfigError  # noqa: E402
-from keypoint.geometry import apply_affine, bbox_to_crop, crop_matrix  # noqa: E402
+from keypoint.geometry import apply_affine, bbox_to_crop  # noqa: E402
 
 
 def warp(
@@ -50,7 +51,7 @@ class PersonCrop(A.DualTransform):  # type: ignore[misc]  # albumentations has n
     `bbox_xywh`; image and keypoints come back in the crop's frame, always K rows.
 
     Args:
-        input_size: (height, width) of the crop.
+        codec: Size of the crop, and the convention it is cut by.
         flip_indices: (K,) each keypoint's mirror image.
         scale: The crop's size is multiplied by 1 + scale * N(0, 1), clipped at one sigma to
             [1 - scale, 1 + scale].
@@ -67,7 +68,7 @@ class PersonCrop(A.DualTransform):  # type: ignore[misc]  # albumentations has n
     def __init__(
         self,
         *,
-        input_size: tuple[int, int],
+        codec: Codec,
         flip_indices: Sequence[int],
         scale: float = 0.3,
         rotation: float = 40.0,
@@ -75,7 +76,7 @@ class PersonCrop(A.DualTransform):  # type: ignore[misc]  # albumentations has n
         flip_probability: float = 0.5,
     ) -> None:
         super().__init__(p=1.0)
-        self.input_size = input_size
+        self.codec = codec
         self.flip_indices = np.array(flip_indices)
         self.scale = scale
         self.rotation = rotation
@@ -102,15 +103,15 @@ class PersonCrop(A.DualTransform):  # type: ignore[misc]  # albumentations has n
         factor = np.clip(1 + self.scale * scale_draw, 1 - self.scale, 1 + self.scale)
         turn = np.clip(self.rotation * rotation_draw, -2 * self.rotation, 2 * self.rotation)
         rotation = turn if rotate else 0.0
-        center, crop_size = bbox_to_crop(np.asarray(data["bbox_xywh"])[None], self.input_size)
-        matrix = crop_matrix(center, crop_size * factor, self.input_size, rotation, bool(mirror))
+        center, crop_size = bbox_to_crop(np.asarray(data["bbox_xywh"])[None], self.codec.input_size)
+        matrix = self.codec.crop_matrix(center, crop_size * factor, rotation, bool(mirror))
         return {"matrix": matrix[0], "mirror": bool(mirror)}
 
     def apply(
         self, img: NDArray[np.uint8], matrix: NDArray[np.float64], **params: Any
     ) -> NDArray[np.uint8]:
         """Warp the image."""
-        return warp(img, matrix, self.input_size)
+        return warp(img, matrix, self.codec.input_size)
 
     def apply_to_keypoints(
         self,

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, get_worker_info
 
+from keypoint.codec import Codec
 from keypoint.data.augment import Augmentation, warp
 from keypoint.data.coco import Persons
 from keypoint.data.image import read_image
 from keypoint.errors import ConfigError, DataError
-from keypoint.geometry import bbox_to_crop, crop_matrix
+from keypoint.geometry import bbox_to_crop
 
 Key = tuple[int, int]  # epoch, index of the person
 WORKER_TIMEOUT = 300  # seconds without a batch after which a hanging worker is an error
@@ -177,7 +178,7 @@ class EvaluationDataset(IterableDataset[EvaluationBatch]):
 
     Args:
         persons: The records, ground truth or detections.
-        input_size: (height, width) of the crops.
+        codec: Size of the crops, and the convention they are cut by.
         batch_size: Crops in a batch; the last of each worker may be smaller.
         rank, world_size: This process and how many there are.
     """
@@ -186,16 +187,15 @@ class EvaluationDataset(IterableDataset[EvaluationBatch]):
         self,
         persons: Persons,
         *,
-        input_size: tuple[int, int],
+        codec: Codec,
         batch_size: int,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
         self.persons = persons
-        self.input_size = input_size
+        self.input_size = codec.input_size
         self.batch_size = batch_size
-        center, crop_size = bbox_to_crop(persons.bbox_xywh, input_size)
-        self.matrices = crop_matrix(center, crop_size, input_size)
+        self.matrices = codec.crop_matrix(*bbox_to_crop(persons.bbox_xywh, codec.input_size))
         # Images with boxes, each with the range of its rows in `by_image`.
         self.by_image = np.argsort(persons.image_index, kind="stable")
         rows, first = np.unique(persons.image_index[self.by_image], return_index=True)

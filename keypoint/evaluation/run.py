@@ -18,14 +18,15 @@ from keypoint.data.coco import Persons
 from keypoint.data.json_file import write_json
 from keypoint.errors import NumericsError
 from keypoint.evaluation.coco import ResultCounts, evaluate_coco, make_results, summary_table
-from keypoint.geometry import bbox_to_crop, heatmap_to_image
-from keypoint.heatmap import decode
+from keypoint.geometry import bbox_to_crop
 from keypoint.inference import predict_heatmaps
 from keypoint.models import SimpleBaseline
 from keypoint.run_log import progress
 from keypoint.skeleton import Skeleton
 
 logger = logging.getLogger(__name__)
+
+DECODING_WORDS = {"quarter": "quarter offset", "dark": "dark", None: "none"}
 
 
 @dataclass
@@ -51,6 +52,7 @@ def predict_persons(
     *,
     flip_indices: tuple[int, ...] | None,
     amp_dtype: torch.dtype | None = None,
+    decoding: str | None = "codec",
 ) -> Predictions:
     """Run the network over all batches; the model's mode is put to eval and restored.
 
@@ -60,6 +62,7 @@ def predict_persons(
         persons: The records; their boxes lead back to the image.
         flip_indices: The skeleton's, for the flip average; None without it.
         amp_dtype: Autocast the network to this dtype.
+        decoding: As `Codec.decode` takes it.
 
     Returns:
         Predictions in the order in which the batches came.
@@ -75,7 +78,8 @@ def predict_persons(
     index, keypoints, scores = [], [], []
     for batch in batches:
         crops = batch.crops.to(device, non_blocking=True)
-        keypoints_heatmap, peak = decode(predict_heatmaps(model, crops, flip, amp_dtype))
+        heatmaps = predict_heatmaps(model, crops, flip, amp_dtype)
+        keypoints_heatmap, peak = model.codec.decode(heatmaps, decoding)
         index.append(batch.index.numpy())
         keypoints.append(keypoints_heatmap.cpu().numpy())
         scores.append(peak.cpu().numpy())
@@ -93,7 +97,7 @@ def predict_persons(
         )
     center, crop_size = bbox_to_crop(persons.bbox_xywh[rows], model.input_size)
     points = np.concatenate([*keypoints, np.zeros((0, num_keypoints, 2))]).astype(np.float64)
-    return Predictions(rows, heatmap_to_image(points, center, crop_size, model.heatmap_size), peaks)
+    return Predictions(rows, model.codec.to_image(points, center, crop_size), peaks)
 
 
 @dataclass
@@ -121,13 +125,14 @@ class Evaluation:
     def table(self) -> str:
         """The ten numbers below what they hold for, as text."""
         had, counts = self.conditions, self.conditions["results"]
-        flip = "averaged, shifted one heatmap pixel" if had["flip"] else "off"
+        shift = ", shifted one heatmap pixel" if had["flip_shift"] else ""
+        flip = f"averaged{shift}" if had["flip"] else "off"
         lines = [
             f"boxes    {had['boxes']}: {had['persons']['used']} on {had['images']} images",
             f"         of {had['boxes_file']}",
             f"input    {had['input_size'][0]}x{had['input_size'][1]} (height x width)",
             f"flip     {flip}",
-            f"decoding {had['decoding']}; OKS-NMS {had['oks_nms']}",
+            f"codec    {had['codec']}, decoding {had['decoding']}; OKS-NMS {had['oks_nms']}",
             f"results  {counts['given']}: {counts['kept']} kept, {counts['suppressed']} suppressed",
         ]
         return summary_table(self.metrics, lines)
@@ -142,6 +147,7 @@ def evaluate_model(
     batch_size: int,
     workers: int,
     flip: bool = True,
+    decoding: str | None = "codec",
     amp_dtype: torch.dtype | None = None,
     nms: str | None = "hard",
     nms_threshold: float = 0.9,
@@ -156,7 +162,8 @@ def evaluate_model(
         skeleton: Flip order and OKS sigmas.
         batch_size: Crops at a time.
         workers: Processes that read images.
-        flip: Average with the mirrored crop.
+        flip: Average with the mirrored crop, shifted where the codec asks for it.
+        decoding: "quarter", "dark", None, or "codec" for the codec's own.
         amp_dtype: Autocast the network.
         nms: "hard", "soft" or None.
         nms_threshold: OKS above which "hard" drops the lower score.
@@ -167,12 +174,14 @@ def evaluate_model(
         The same on every process.
 
     Raises:
+        ConfigError: A decoding that the network's codec lacks.
         DataError: An image or the annotation file cannot be used.
         NumericsError: The network gives numbers that are not finite.
     """
+    method = model.codec.decoding(decoding)
     dataset = EvaluationDataset(
         persons,
-        input_size=model.input_size,
+        codec=model.codec,
         batch_size=batch_size,
         rank=distributed.rank(),
         world_size=distributed.world_size(),
@@ -192,6 +201,7 @@ def evaluate_model(
             persons,
             flip_indices=skeleton.flip_indices if flip else None,
             amp_dtype=amp_dtype,
+            decoding=decoding,
         )
     evaluation = None
     shares = distributed.gather(mine)
@@ -211,8 +221,14 @@ def evaluate_model(
             nms_threshold=nms_threshold,
         )
         metrics = evaluate_coco(annotations, results, oks_sigmas=skeleton.oks_sigmas)
-        conditions = _conditions(persons, counts, flip, nms, nms_threshold)
-        conditions["input_size"] = list(model.input_size)
+        conditions = _conditions(persons, counts, nms, nms_threshold) | {
+            "input_size": list(model.input_size),
+            "color_order": model.color_order,
+            "codec": model.codec.name,
+            "flip": flip,
+            "flip_shift": flip and model.codec.flip_shift,
+            "decoding": DECODING_WORDS[method],
+        }
         evaluation = Evaluation(metrics, results, everyone, conditions)
     result = distributed.from_main(evaluation)
     assert isinstance(result, Evaluation)
@@ -234,7 +250,7 @@ def _merge(shares: list[Predictions], num_persons: int) -> Predictions:
 
 
 def _conditions(
-    persons: Persons, counts: ResultCounts, flip: bool, nms: str | None, nms_threshold: float
+    persons: Persons, counts: ResultCounts, nms: str | None, nms_threshold: float
 ) -> dict[str, Any]:
     ground_truth = bool((persons.visibility > 0).any())
     return {
@@ -242,9 +258,6 @@ def _conditions(
         "boxes_file": persons.report.source,
         "persons": persons.report.to_dict(),
         "images": len(np.unique(persons.image_index)),
-        "flip": flip,
-        "flip_shift": flip,
-        "decoding": "quarter offset",
         "oks_nms": f"{nms} at {nms_threshold}" if nms == "hard" else nms,
         "results": asdict(counts),
     }

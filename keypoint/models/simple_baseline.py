@@ -13,6 +13,7 @@ H W the input's height and width.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from keypoint.blocks import build_block
+from keypoint.codec import Codec
 from keypoint.errors import ConfigError
 from keypoint.models.encoder import resnet_encoder
 from keypoint.models.weights import load_imagenet_encoder, load_weights_file
@@ -56,14 +58,14 @@ class SimpleBaseline(nn.Module):
         color_order: "rgb" or "bgr", what the weights were trained on; `normalize` takes RGB and
             reorders.
         mean, std: Of pixel values in [0, 1], in RGB order.
+        codec: "heatmap" or "udp": the convention that the heatmaps are trained to (codec.py).
+        heatmap_sigma: Of the targets, heatmap pixels; None for the references'.
 
     Raises:
         ConfigError: Encoder, size, site, block or option that does not exist or does not fit.
     """
 
     # Added by name in the constructor.
-    input_size: tuple[int, int]
-    heatmap_size: tuple[int, int]
     conv1: nn.Module
     bn1: nn.Module
     relu: nn.Module
@@ -81,9 +83,11 @@ class SimpleBaseline(nn.Module):
         color_order: str = "rgb",
         mean: tuple[float, float, float] = IMAGENET_MEAN,
         std: tuple[float, float, float] = IMAGENET_STD,
+        codec: str = "heatmap",
+        heatmap_sigma: float | None = None,
     ) -> None:
         super().__init__()
-        self.set_input_size(input_size)
+        self.codec = Codec(check_input_size(input_size), codec, heatmap_sigma)
         if color_order not in ("rgb", "bgr"):
             raise ConfigError(f"color_order={color_order!r} must be 'rgb' or 'bgr'")
         if num_keypoints < 1:
@@ -120,13 +124,17 @@ class SimpleBaseline(nn.Module):
         Raises:
             ConfigError: A side is not a positive multiple of 32.
         """
-        if len(input_size) != 2 or any(side <= 0 or side % 32 for side in input_size):
-            raise ConfigError(
-                f"input_size={list(input_size)} must be (height, width), "
-                "both positive multiples of 32"
-            )
-        self.input_size = (int(input_size[0]), int(input_size[1]))
-        self.heatmap_size = (self.input_size[0] // 4, self.input_size[1] // 4)
+        self.codec = replace(self.codec, input_size=check_input_size(input_size))
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) of the crops."""
+        return self.codec.input_size
+
+    @property
+    def heatmap_size(self) -> tuple[int, int]:
+        """(height, width), a quarter of the input's."""
+        return self.codec.heatmap_size
 
     def reset_decoder(self) -> None:
         """Deconvolutions and head N(0, 0.001), head bias 0, BN 1 and 0.
@@ -166,6 +174,19 @@ class SimpleBaseline(nn.Module):
 
     def _block_at(self, site: str, x: Tensor) -> Tensor:
         return self.blocks[site](x) if site in self.blocks else x
+
+
+def check_input_size(input_size: tuple[int, int]) -> tuple[int, int]:
+    """The size as integers.
+
+    Raises:
+        ConfigError: A side is not a positive multiple of 32.
+    """
+    if len(input_size) != 2 or any(side <= 0 or side % 32 for side in input_size):
+        raise ConfigError(
+            f"input_size={list(input_size)} must be (height, width), both positive multiples of 32"
+        )
+    return int(input_size[0]), int(input_size[1])
 
 
 def build_blocks(
@@ -208,6 +229,8 @@ def create_model(
     input_size: tuple[int, int] = (256, 192),
     num_keypoints: int = 17,
     weights: str | Path | None = None,
+    codec: str = "heatmap",
+    heatmap_sigma: float | None = None,
 ) -> SimpleBaseline:
     """Build a network and fill in its weights.
 
@@ -219,13 +242,20 @@ def create_model(
         num_keypoints: K, the number of heatmaps.
         weights: None (random), "imagenet" (torchvision's encoder weights, downloaded once), or a
             file: a whole network by SimpleBaseline's names or an encoder by torchvision's.
+        codec: "heatmap" or "udp", see codec.py.
+        heatmap_sigma: Of the targets, heatmap pixels; None for the references'.
 
     Raises:
         ConfigError: A part that does not exist or does not fit.
         CheckpointError: A weights file that cannot be read or does not fit.
     """
     model = SimpleBaseline(
-        encoder, input_size=input_size, num_keypoints=num_keypoints, blocks=blocks
+        encoder,
+        input_size=input_size,
+        num_keypoints=num_keypoints,
+        blocks=blocks,
+        codec=codec,
+        heatmap_sigma=heatmap_sigma,
     )
     if weights == "imagenet":
         load_imagenet_encoder(model, encoder)

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 
+from keypoint.codec import Codec
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.errors import ConfigError
 from keypoint.geometry import apply_affine, bbox_to_crop, crop_matrix
@@ -20,7 +21,7 @@ PERSON = (IMAGE, BBOX, KEYPOINTS, VISIBILITY)
 
 
 def crop(**options):
-    return PersonCrop(input_size=INPUT_SIZE, flip_indices=SKELETON.flip_indices, **options)
+    return PersonCrop(codec=Codec(INPUT_SIZE), flip_indices=SKELETON.flip_indices, **options)
 
 
 STILL = {"scale": 0.0, "rotation_probability": 0.0}

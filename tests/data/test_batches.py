@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import torch
 
+from keypoint.codec import Codec
 from keypoint.data import batches
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import (
@@ -29,7 +30,7 @@ def persons(tmp_path_factory):
 
 
 def dataset(persons, seed=0):
-    crop = PersonCrop(input_size=INPUT_SIZE, flip_indices=SKELETON.flip_indices)
+    crop = PersonCrop(codec=Codec(INPUT_SIZE), flip_indices=SKELETON.flip_indices)
     return TrainDataset(persons, Augmentation(crop, [{"name": "GaussNoise", "p": 0.5}]), seed)
 
 
@@ -101,7 +102,7 @@ def test_too_few_persons_for_a_batch():
 
 
 def collected(persons, workers=0, batch_size=5, **share):
-    data = EvaluationDataset(persons, input_size=INPUT_SIZE, batch_size=batch_size, **share)
+    data = EvaluationDataset(persons, codec=Codec(INPUT_SIZE), batch_size=batch_size, **share)
     found = {}
     for batch in evaluation_loader(data, workers):
         assert len(batch.crops) <= batch_size
