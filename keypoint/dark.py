@@ -4,10 +4,9 @@ Source: Zhang et al. 2020, "Distribution-Aware Coordinate Representation", secti
 form of it (Huang et al. 2020), with the kernels of their repositories: Gaussian of 6 sigma - 1
 pixels, 11 at sigma 2 and 17 at sigma 3. They blur whole maps person by person; only the 5 x 5
 blurred values around a peak are read, so only these are computed, from a patch, for all maps at
-once. The references rescale a blurred map to its old maximum, here its value at the peak to the
-old one: that changes no derivative of the logarithm, only where its floor begins. Also different:
-a step of more than two pixels is not taken: the expansion does not hold there, and the references
-land anywhere.
+once. The references rescale a blurred map to its old maximum, here the 5 x 5: that changes no
+derivative of the logarithm, only where its floor begins. Also different: a step of more than two
+pixels is not taken; the expansion does not hold there, and the references land anywhere.
 
 Letters: B batch, K keypoints, H W the heatmap's height and width.
 """
@@ -21,7 +20,6 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 REACH = 2  # pixels around a peak whose blurred values are read; also the longest step
-EPSILON = torch.finfo(torch.float32).eps  # UDP's, on the Hessian's diagonal
 
 
 def dark_offset(heatmaps: Tensor, peaks: Tensor, sigma: float, udp: bool = False) -> Tensor:
@@ -50,9 +48,9 @@ def dark_offset(heatmaps: Tensor, peaks: Tensor, sigma: float, udp: bool = False
         blurred = _repeat_border(blurred, x, y, height, width)
 
     center = REACH + radius
-    at_peak = patches[..., center, center] / blurred[..., REACH, REACH].clamp(min=1e-10)
+    rescale = patches[..., center, center] / blurred.amax((2, 3)).clamp(min=1e-10)
     floor = 1e-3 if udp else 1e-10
-    v = torch.log((blurred * at_peak[..., None, None]).clamp(min=floor))  # B K 5 5, rows are y
+    v = torch.log((blurred * rescale[..., None, None]).clamp(min=floor))  # B K 5 5, rows are y
     m, p = REACH - 1, REACH + 1
     c = REACH
     dx, dy = (v[..., c, p] - v[..., c, m]) / 2, (v[..., p, c] - v[..., m, c]) / 2
@@ -63,8 +61,6 @@ def dark_offset(heatmaps: Tensor, peaks: Tensor, sigma: float, udp: bool = False
             v[..., p, p] - v[..., c, p] - v[..., p, c] + 2 * v[..., c, c]
             - v[..., c, m] - v[..., m, c] + v[..., m, m]
         ) / 2  # fmt: skip
-        # A Hessian with zeros (flat, or cut off by the floor) still has an inverse.
-        dxx, dyy = dxx + EPSILON, dyy + EPSILON
         movable = torch.ones_like(x, dtype=torch.bool)
     else:
         dxx = (v[..., c, c + 2] - 2 * v[..., c, c] + v[..., c, c - 2]) / 4

@@ -55,6 +55,26 @@ def test_a_gaussian_between_pixels_is_found_exactly(name):
     np.testing.assert_allclose(scores[0].numpy(), maps.max((1, 2)), rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("name", "reference_of"), [("heatmap", reference.dark), ("udp", reference.dark_udp)]
+)
+def test_the_codec_asks_for_its_own_form(name, reference_of):
+    """Faint lopsided maps: where the logarithm's floor lies, and how wide the derivatives are, decides."""
+    rng = np.random.default_rng(2)
+    maps = np.stack([
+        0.0012 * gaussian(x, y, (64, 48), 1.0) + 0.0004 * gaussian(x + 3, y + 1, (64, 48), 1.5)
+        for x, y in rng.uniform([10, 10], [36, 52], (40, 2))
+    ])  # fmt: skip
+    expected = np.array([reference_of(one, 11) for one in maps])
+    heatmaps = torch.tensor(maps[None], dtype=torch.float32)
+    taken = np.abs(expected - find_peaks(heatmaps)[0][0].numpy()).max(1) <= 2
+    assert taken.mean() > 0.5
+    found, _ = Codec((256, 192), name).decode(heatmaps, "dark")
+    np.testing.assert_allclose(found[0].numpy()[taken], expected[taken], atol=2e-3)
+    other = np.array([KINDS[name == "heatmap"](one, 11) for one in maps])
+    assert np.abs(other - expected)[taken].max() > 0.01
+
+
 @pytest.mark.parametrize("udp", [False, True])
 def test_maps_without_a_peak_stay_where_they_are(udp):
     flat = torch.full((1, 1, 16, 12), 0.5)
