@@ -1,7 +1,10 @@
 """tools/benchmark.py runs and fills its tables, and the straightforward way it compares with does the same work."""
 
+import re
+import time
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import cv2
 import numpy as np
@@ -17,6 +20,7 @@ from keypoint.data.image import read_image
 from keypoint.data.synthetic import write_demo_set
 from keypoint.geometry import apply_affine, bbox_to_crop, crop_matrix
 from keypoint.heatmap import encode
+from keypoint.inference import average_flipped
 from keypoint.models import SimpleBaseline
 from keypoint.skeleton import load_skeleton
 
@@ -166,6 +170,49 @@ def test_images_without_annotations_are_refused(tmp_path, run):
     )
 
 
+def test_eval_times_both_ways_to_one_ap(run):
+    said = run("eval", "--images", 20, "--persons", 60, "--boxes", 700, "--input-size", "64x64")
+    assert "20 images, 60 persons, 700 boxes; AP 0." in said.out
+    assert "the same both ways" in said.out
+    for stage in ("flip average", "decoding", "rescoring and OKS-NMS", "scoring", "all"):
+        assert re.search(rf"\| {stage} +\| +[\d.]+ \| +[\d.]+ \| +[\d.]+ \|", said.out)
+    run("eval", "--persons", 20, "--boxes", 10, status=2)
+
+
+def test_straightforward_evaluation_is_ours(tools, monkeypatch):
+    """Stage by stage, and a stage that differed would be told of."""
+    import benchmark_eval
+    import straightforward_evaluation as loops
+
+    codec, skeleton = Codec((64, 48)), load_skeleton("coco17")
+    flip = torch.tensor(skeleton.flip_indices)
+    maps, mirrored = torch.rand(2, 5, 17, 16, 12)
+    pairs = [(i, j) for i, j in enumerate(skeleton.flip_indices) if i < j]
+    average = average_flipped(maps, mirrored, codec, flip)
+    assert torch.equal(loops.flip_average(maps, mirrored.clone(), pairs), average)
+    points, scores = codec.decode(average)
+    expected = loops.find_keypoints(average.numpy())
+    np.testing.assert_array_equal(points, expected[0])
+    np.testing.assert_array_equal(scores, expected[1])
+    bbox = np.array([[10.0, 20, 50, 90]] * 5)
+    found = codec.to_image(points.double().numpy(), *bbox_to_crop(bbox, (64, 48)))
+    for b in range(5):
+        image = loops.to_image(expected[0][b], bbox[b], codec.heatmap_size)
+        np.testing.assert_allclose(image, found[b], atol=1e-4)
+    case = benchmark_eval.make_case(codec, skeleton, images=9, persons=40, boxes=700)
+    both = [
+        way(case, codec, skeleton, benchmark_eval.Laps(time.perf_counter), MagicMock())
+        for way in (benchmark_eval.ours, benchmark_eval.theirs)
+    ]
+    assert both[0][1] == pytest.approx(both[1][1], abs=1e-6)
+    assert 0.1 < both[0][1]["AP"] < 0.99
+    found = loops.to_image
+    monkeypatch.setattr(loops, "to_image", lambda *place: found(*place) + 5)
+    sizes = {"images": 9, "persons": 40, "boxes": 700}
+    with pytest.raises(AssertionError, match="the two ways disagree"):
+        benchmark_eval.measure_eval(codec, skeleton, **sizes, rounds=1, clock=time.perf_counter)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -186,6 +233,7 @@ def test_every_section_is_in_the_document(tools):
 
     names = [
         "data cpu",
+        "eval cpu",
         "model cpu",
         "model cuda",
         "blocks cpu",

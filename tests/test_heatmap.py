@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from keypoint.codec import Codec
-from keypoint.heatmap import default_sigma, encode, flip_back
+from keypoint.heatmap import default_sigma, encode, find_peaks, flip_back
 from keypoint.skeleton import load_skeleton
 from tests.reference import simple_baseline as reference
 
@@ -105,6 +105,20 @@ def test_decode_tells_of_nan():
     maps = torch.zeros(1, 1, 5, 5)
     maps[0, 0, 2, 3] = torch.nan
     assert torch.isnan(decode(maps)[1]).all()
+
+
+def test_the_two_roads_to_a_peak_are_one(monkeypatch):
+    """numpy on a CPU, torch elsewhere; ties and NaN included."""
+    maps = torch.randint(0, 4, (3, 5, 8, 6)).float()
+    maps[1, 2, 3, 4] = torch.nan
+    places, scores = find_peaks(maps)
+    highest = maps.flatten(2).max(2)
+    torch.testing.assert_close(scores, highest.values, equal_nan=True)
+    first = (maps.flatten(2) == scores[..., None]).int().argmax(2)
+    first[1, 2] = 3 * 6 + 4
+    assert torch.equal(places[..., 1] * 6 + places[..., 0], first)
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    torch.testing.assert_close(find_peaks(maps)[1], scores, equal_nan=True)
 
 
 def test_encode_then_decode_is_within_half_a_heatmap_pixel():

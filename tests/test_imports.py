@@ -37,11 +37,12 @@ LEVEL = {
     "level 2": 2,
     "level 3": 3,
 }
-HEAVY = {"cv2", "albumentations", "pycocotools", "tensorboard", "torchvision"}
+HEAVY = {"cv2", "albumentations", "pycocotools", "faster_coco_eval", "tensorboard", "torchvision"}
 MAY_USE = {
     "cv2": ("data.", "visualize", "predictor"),
     "albumentations": ("data.augment",),
     "pycocotools": ("evaluation.coco",),
+    "faster_coco_eval": ("evaluation.coco",),
     "tensorboard": ("run_log",),
     "torchvision": ("models.encoder", "models.weights"),
 }

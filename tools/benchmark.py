@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Time the data path, the network and the blocks: tools/benchmark.py data | model | blocks."""
+"""Time what keypoint does: tools/benchmark.py data | model | blocks | eval."""
 
 from __future__ import annotations
 
@@ -8,19 +8,23 @@ import os
 import platform
 import shlex
 import tempfile
+import time
 from collections.abc import Sequence
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
+import cv2
 import torch
 from benchmark_blocks import HOWS, MATMUL, BlockSetting, floors, measure_blocks
 from benchmark_data import DataPath, measure_rates
+from benchmark_eval import BATCH, measure_eval
 from benchmark_model import DTYPES, MODES, Setting, measure_model
 from benchmark_stages import measure_stages
 
 from keypoint import cli
 from keypoint.blocks.build import BLOCKS
+from keypoint.codec import Codec
 from keypoint.data.coco import load_persons
 from keypoint.data.synthetic import write_demo_set
 from keypoint.distributed import choose_device
@@ -42,6 +46,8 @@ EPILOG = """examples:
       ms an image with and without blocks; --device cuda on a GPU
   tools/benchmark.py blocks --blocks srl_fft a2 --how eager compiled
       each block alone, beside copying its map and beside the network
+  tools/benchmark.py eval
+      everything after the network at val2017's size, beside the straightforward loops
   tools/benchmark.py data --write && tools/benchmark.py model --write
       put the figures into docs/benchmarks.md
 
@@ -52,11 +58,15 @@ within a round. More rounds help on a machine that others use too.
 
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
-    parser = cli.parser("Time the data path, the network or the blocks.", EPILOG)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="data | model | blocks")
+    parser = cli.parser("Time the data path, the network, the blocks or the evaluation.", EPILOG)
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="data | model | blocks | eval"
+    )
     add_data(commands.add_parser("data", help="crops/s a core", description="Time the data path."))
     add_model(commands.add_parser("model", help="ms an image", description="Time the network."))
     add_blocks(commands.add_parser("blocks", help="ms a map", description="Time each block alone."))
+    after = "Time everything after the network."
+    add_eval(commands.add_parser("eval", help="s of a validation set", description=after))
     for command in commands.choices.values():
         command.add_argument(
             "--write",
@@ -68,10 +78,10 @@ def main(argv: Sequence[str]) -> None:
         )
     args = parser.parse_args(argv)
     cli.log_to()
-    device = choose_device("cpu" if args.command == "data" else args.device)
+    device = choose_device(getattr(args, "device", "cpu"))
     if args.write is not None:
         section_of(args.write, section_name(args, device))  # before any work
-    measure = {"data": data, "model": model, "blocks": blocks}[args.command]
+    measure = {"data": data, "model": model, "blocks": blocks, "eval": evaluation}[args.command]
     text = describe_run(argv, device) + measure(args)
     print(text)
     if args.write is not None:
@@ -126,6 +136,17 @@ def add_blocks(parser: argparse.ArgumentParser) -> None:
     layout = argparse.BooleanOptionalAction
     add("--channels-last", action=layout, default=True, help="memory format (on, as in training)")
     add("--rounds", type=count, default=5, help="measured rounds (5)")
+
+
+def add_eval(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `eval`."""
+    add = parser.add_argument
+    add("--images", type=count, default=5000, metavar="N", help="made up (5000, val2017's)")
+    add("--persons", type=count, default=6352, metavar="N", help="of the truth (6352)")
+    add("--boxes", type=count, default=104_125, metavar="N", help="of the detector (104125)")
+    add("--input-size", type=size, default=(256, 192), metavar="HxW", help="of crops (256x192)")
+    add("--threads", type=count, default=1, help="of the CPU (1)")
+    add("--rounds", type=count, default=1, help="measured rounds (1)")
 
 
 def count(text: str) -> int:
@@ -211,6 +232,27 @@ def blocks(args: argparse.Namespace) -> str:
         f"* ResNet-50 and maps of {DECONV_CHANNELS} channels, batch {args.batch}, {layout(args)}; "
         f"{clock(args, setting.device)}; {args.rounds} rounds; figures an image\n"
         f"{floors(args.input_size)}\n\n{result}\n"
+    )
+
+
+def evaluation(args: argparse.Namespace) -> str:
+    """Measure everything after the network."""
+    if args.persons > args.boxes:
+        raise ConfigError(f"--persons {args.persons} have a box each; --boxes must be no fewer")
+    torch.set_num_threads(args.threads)
+    cv2.setNumThreads(args.threads)
+    result = measure_eval(
+        Codec(args.input_size),
+        load_skeleton("coco17"),
+        images=args.images,
+        persons=args.persons,
+        boxes=args.boxes,
+        rounds=args.rounds,
+        clock=time.process_time if args.threads == 1 else time.perf_counter,
+    )
+    return (
+        f"* heatmaps of {args.input_size[0]}x{args.input_size[1]} crops in batches of {BATCH}, "
+        f"float32; {clock(args, torch.device('cpu'))}; {args.rounds} round(s)\n{result}\n"
     )
 
 

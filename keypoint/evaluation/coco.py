@@ -1,8 +1,10 @@
 """COCO's ten keypoint numbers of any results against any keypoint annotations.
 
-Source: COCO's keypoint evaluation, as pycocotools computes it. The numbers are its own; what is
-added is that its silent answers to faulty input cannot occur (validate.py says which), and that
-the log tells what was scored. Results are made in results.py.
+Source: COCO's keypoint evaluation, as pycocotools computes it. The numbers are its own, or
+faster-coco-eval's where that is installed (extra `fast`): it has COCOeval's loops in C++, and the
+tests hold the two equal to 1e-12. What is added is that its silent answers to faulty input cannot
+occur (validate.py says which), and that the log tells what was scored. Results are made in
+results.py.
 """
 
 from __future__ import annotations
@@ -19,6 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+
+try:
+    from faster_coco_eval import COCO as FASTER_COCO
+    from faster_coco_eval import COCOeval_faster as FASTER
+except ImportError:
+    FASTER = None
 
 from keypoint.data.json_file import read_json
 from keypoint.errors import DataError
@@ -163,25 +171,43 @@ def _log_coverage(
 def _coco_eval(
     truth: GroundTruth, results: list[dict[str, Any]], sigmas: NDArray[np.float64] | None
 ) -> dict[str, float]:
-    """Run pycocotools on checked copies; the one place that touches it."""
+    """Run the library on checked copies; the one place that touches it."""
     # pycocotools prints its progress and its table, and the library never prints; coordinates of
     # 1e200 overflow in its squares, which is the right answer: infinitely far.
     with contextlib.redirect_stdout(io.StringIO()), np.errstate(over="ignore"):
-        coco_truth = COCO()
-        coco_truth.dataset = {
-            "images": [{"id": image_id} for image_id in truth.image_ids],
-            "categories": [{"id": truth.category["id"], "name": truth.category.get("name")}],
-            "annotations": truth.persons,
-        }
-        coco_truth.createIndex()
-        # loadRes asks the first result for its kind; without one an index without entries does.
-        coco_results = coco_truth.loadRes(results) if results else COCO()
-        evaluator = COCOeval(coco_truth, coco_results, "keypoints")
+        make = COCOeval if FASTER is None else FASTER
+        sides = []
+        for annotations in (truth.persons, _as_annotations(results)):
+            side = COCO() if FASTER is None else FASTER_COCO()
+            side.dataset = {
+                "images": [{"id": image_id} for image_id in truth.image_ids],
+                "categories": [{"id": truth.category["id"], "name": truth.category.get("name")}],
+                "annotations": annotations,
+            }
+            side.createIndex()
+            sides.append(side)
+        evaluator = make(*sides, "keypoints")
         evaluator.params.maxDets = [MAX_PERSONS]
-        evaluator.params.useSegm = None  # set by older callers, it would override "keypoints"
         if sigmas is not None:
             evaluator.params.kpt_oks_sigmas = sigmas
         evaluator.evaluate()
         evaluator.accumulate()
         evaluator.summarize()
-    return {name: float(value) for name, value in zip(METRICS, evaluator.stats, strict=True)}
+    stats = evaluator.stats if FASTER is None else evaluator.all_stats[: len(METRICS)]
+    return {name: float(value) for name, value in zip(METRICS, stats, strict=True)}
+
+
+def _as_annotations(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Results as COCOeval wants them: its `loadRes` in one step for all, with the same areas.
+
+    A result's area is its keypoints' extent; it decides which misses are medium and large.
+    """
+    if not results:
+        return []
+    points = np.stack([result["keypoints"] for result in results]).reshape(len(results), -1, 3)
+    low, high = points[..., :2].min(1), points[..., :2].max(1)  # P 2
+    areas = (high - low).prod(1).tolist()
+    return [
+        {**result, "id": place, "area": area, "iscrowd": 0}
+        for place, (result, area) in enumerate(zip(results, areas, strict=True), 1)
+    ]

@@ -108,14 +108,17 @@ def make_results(
                 scores[rows[chosen]] = new_scores
 
     triples = np.concatenate([keypoints, scores_of_keypoints[..., None]], axis=2)  # P K 3
+    columns = ids[kept].tolist(), triples[kept].reshape(-1, 3 * num_keypoints), scores[kept]
     results = [
         {
-            "image_id": int(ids[row]),
+            "image_id": int(image_id),
             "category_id": category_id,
-            "keypoints": triples[row].ravel().tolist(),
-            "score": float(scores[row]),
+            "keypoints": numbers,
+            "score": score,
         }
-        for row in np.flatnonzero(kept)
+        for image_id, numbers, score in zip(
+            columns[0], columns[1].tolist(), columns[2].tolist(), strict=True
+        )
     ]
     return results, ResultCounts(persons, len(results), persons - len(results))
 

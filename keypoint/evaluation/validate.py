@@ -163,6 +163,7 @@ def check_results(content: Any, source: str, truth: GroundTruth) -> list[dict[st
     images = set(truth.image_ids)
     faults: list[str] = []
     results: list[dict[str, Any]] = []
+    copies = _results_at_once(content, images, truth)
     first_place: dict[tuple[int, float, bytes], int] = {}
     repeated_points = 0
     for place, entry in enumerate(content):
@@ -170,7 +171,7 @@ def check_results(content: Any, source: str, truth: GroundTruth) -> list[dict[st
             faults.append(f"result {place}: is {short(entry)}; give an object")
             continue
         image_id = entry.get("image_id")
-        result = _result(entry, images, truth)
+        result = copies[place] if copies else _result(entry, images, truth)
         if isinstance(result, str):
             faults.append(f"result {place} (image_id {short(image_id)}): {result}")
             continue
@@ -316,6 +317,44 @@ def _result(entry: dict[str, Any], images: set[int], truth: GroundTruth) -> dict
         "keypoints": keypoints.astype(np.float64),
         "score": float(score[0]),
     }
+
+
+def _results_at_once(
+    content: list[Any], images: set[int], truth: GroundTruth
+) -> list[dict[str, Any]] | None:
+    """What `_result` gives for each entry, in a few steps for all; None if one may be faulty.
+
+    100,000 results one by one take longer than scoring them.
+    """
+    if not content or not all(type(entry) is dict for entry in content):
+        return None
+    image_ids, category_ids, scores, keypoints = (
+        [entry.get(key) for entry in content]
+        for key in ("image_id", "category_id", "score", "keypoints")
+    )
+    plain = (
+        {type(key) for key in image_ids + category_ids} == {int}
+        and {type(score) for score in scores} <= {int, float}
+        and {type(numbers) for numbers in keypoints} == {list}
+        and {len(numbers) for numbers in keypoints} == {3 * truth.num_keypoints}
+    )
+    if not plain or set(category_ids) != {truth.category["id"]} or not images.issuperset(image_ids):
+        return None
+    try:
+        points, numbers = np.asarray(keypoints), np.asarray(scores)  # P 3K, P
+    except (ValueError, OverflowError):
+        return None
+    for array in (points, numbers):
+        if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
+            return None
+    if points.ndim != 2:
+        return None
+    return [
+        {"image_id": image_id, "category_id": category_id, "keypoints": row, "score": score}
+        for image_id, category_id, row, score in zip(
+            image_ids, category_ids, points.astype(np.float64), map(float, scores), strict=True
+        )
+    ]
 
 
 def _is_one_point(keypoints: NDArray[np.float64]) -> bool:

@@ -5,6 +5,7 @@ import copy
 import io
 import json
 import logging
+import os
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from keypoint.evaluation import coco
 from keypoint.evaluation.coco import METRICS, evaluate_coco, summary_table
 from tests.evaluation.cases import OWN_SIGMAS, random_case, small_case, truth_as_results
 
@@ -32,10 +34,19 @@ def plain_coco_eval(annotations, results, sigmas=None):
     return dict(zip(METRICS, evaluator.stats, strict=True))
 
 
+@pytest.fixture(params=["faster_coco_eval", "pycocotools"])
+def library(request, monkeypatch):
+    """Either library that scores; the first where it is installed, as the test extra has it."""
+    if request.param == "pycocotools":
+        monkeypatch.setattr(coco, "FASTER", None)
+    assert (coco.FASTER is None) == (request.param == "pycocotools")
+
+
 @pytest.mark.parametrize(("num_keypoints", "sigmas"), [(17, None), (5, OWN_SIGMAS)])
-def test_equals_plain_pycocotools_on_random_cases(num_keypoints, sigmas):
+def test_equals_plain_pycocotools_on_random_cases(library, num_keypoints, sigmas):
+    """CASES=10000 for the long form."""
     seen = []
-    for seed in range(130):
+    for seed in range(int(os.environ.get("CASES", "130"))):
         annotations, results, scored = random_case(seed, num_keypoints)
         if not scored:
             continue
@@ -59,7 +70,7 @@ def real(coco_sample):
     )
 
 
-def test_the_truth_as_prediction_is_perfect_on_real_annotations(real):
+def test_the_truth_as_prediction_is_perfect_on_real_annotations(library, real):
     results = truth_as_results(real)
     assert len(results) == 1323
     metrics = evaluate_coco(real, results)
@@ -69,7 +80,7 @@ def test_the_truth_as_prediction_is_perfect_on_real_annotations(real):
     assert metrics == pytest.approx(dict.fromkeys(metrics, 1.0), abs=1e-12)
 
 
-def test_equals_plain_pycocotools_on_real_annotations(real):
+def test_equals_plain_pycocotools_on_real_annotations(library, real):
     results = truth_as_results(real, shift=5.0)
     ours = evaluate_coco(real, results)
     assert ours == pytest.approx(plain_coco_eval(real, results), rel=0, abs=1e-12)
@@ -88,7 +99,7 @@ def test_own_sigmas_decide_the_score():
 
 @pytest.mark.parametrize("first_id", [0, 1, 2**40])
 @pytest.mark.parametrize("shuffled", [False, True])
-def test_annotation_ids_and_order_change_nothing(first_id, shuffled):
+def test_annotation_ids_and_order_change_nothing(library, first_id, shuffled):
     annotations, results = small_case()
     results[2]["keypoints"] = [1000.0] * 51
     expected = evaluate_coco(annotations, results)
