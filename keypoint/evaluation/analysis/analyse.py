@@ -94,6 +94,8 @@ class Analysis:
         results: Counts of the results by what became of them.
         score_bins: Scores of persons against OKS.
         keypoint_score_bins: Scores of keypoints against ks.
+        keypoint_threshold: Keypoints scored above it make the person's score.
+        confident: Keypoints scored above it, and those at or below it; None for none.
     """
 
     keypoints: tuple[str, ...]
@@ -112,6 +114,8 @@ class Analysis:
     results: dict[str, int]
     score_bins: list[Bin]
     keypoint_score_bins: list[Bin]
+    keypoint_threshold: float
+    confident: tuple[Bin | None, Bin | None]
 
 
 def compare(
@@ -166,8 +170,16 @@ def compare(
     )
 
 
-def analyse(compared: Comparison, skeleton: Skeleton) -> Analysis:
-    """Where the AP of these results is lost: by keypoint, by kind of error, by score."""
+def analyse(
+    compared: Comparison, skeleton: Skeleton, keypoint_threshold: float = 0.2
+) -> Analysis:
+    """Where the AP of these results is lost: by keypoint, by kind of error, by score.
+
+    Args:
+        compared: As `compare` returns it.
+        skeleton: The same.
+        keypoint_threshold: Keypoints scored above it made the persons' scores.
+    """
     truth, results, pairs, own = compared.truth, compared.results, compared.pairs, compared.own
     sigmas, kinds = skeleton.oks_sigmas, compared.kinds
     mended: dict[str, float | None] = {}
@@ -182,6 +194,7 @@ def analyse(compared: Comparison, skeleton: Skeleton) -> Analysis:
     as_is = best_scores(truth, pairs, compared.similarity, len(results.scores))
     once_mended = best_scores(truth, pairs, similarity, len(results.scores))
     counts, score_bins = _score_bins(compared)
+    keypoint_scores, keypoint_similarities = _scored_keypoints(compared, sigmas)
     return Analysis(
         keypoints=skeleton.keypoints,
         by_id=compared.by_id,
@@ -198,7 +211,12 @@ def analyse(compared: Comparison, skeleton: Skeleton) -> Analysis:
         best_order_mended=average_precision(truth, results, pairs, similarity, once_mended).ap,
         results=counts,
         score_bins=score_bins,
-        keypoint_score_bins=_keypoint_score_bins(compared, sigmas),
+        keypoint_score_bins=reliability(keypoint_scores, keypoint_similarities),
+        keypoint_threshold=keypoint_threshold,
+        confident=(
+            _one_bin(keypoint_scores, keypoint_similarities, keypoint_scores > keypoint_threshold),
+            _one_bin(keypoint_scores, keypoint_similarities, keypoint_scores <= keypoint_threshold),
+        ),
     )
 
 
@@ -219,8 +237,10 @@ def _score_bins(compared: Comparison) -> tuple[dict[str, int], list[Bin]]:
     return counts, reliability(results.scores[judged], oks[judged])
 
 
-def _keypoint_score_bins(compared: Comparison, sigmas: Sequence[float]) -> list[Bin]:
-    """Similarity by score of the labelled keypoints of paired persons."""
+def _scored_keypoints(
+    compared: Comparison, sigmas: Sequence[float]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Score and ks of each labelled keypoint of the paired persons."""
     own, scores, similarities = compared.own, [], []
     for k in range(compared.kinds.shape[1]):
         labelled = compared.kinds[:, k] != UNLABELLED
@@ -229,4 +249,11 @@ def _keypoint_score_bins(compared: Comparison, sigmas: Sequence[float]) -> list[
         similarities.append(
             keypoint_similarity(compared.truth, compared.results, some, sigmas, k, k)
         )
-    return reliability(np.concatenate(scores), np.concatenate(similarities))
+    return np.concatenate(scores), np.concatenate(similarities)
+
+
+def _one_bin(
+    scores: NDArray[np.float64], similarity: NDArray[np.float64], chosen: NDArray[np.bool_]
+) -> Bin | None:
+    bins = reliability(scores[chosen], similarity[chosen], bins=1)
+    return bins[0] if bins else None
