@@ -39,7 +39,7 @@ LEVEL = {
 }
 HEAVY = {"cv2", "albumentations", "pycocotools", "tensorboard", "torchvision"}
 MAY_USE = {
-    "cv2": ("data.", "visualize", "predictor"),
+    "cv2": ("data.", "visualize", "predictor", "evaluation.worst"),
     "albumentations": ("data.augment",),
     "pycocotools": ("evaluation.coco",),
     "tensorboard": ("run_log",),

@@ -163,16 +163,12 @@ def compare(
         paired=paired,
         own=own,
         own_oks=person_similarity(truth, found, own, skeleton.oks_sigmas),
-        kinds=error_kinds(
-            truth, found, pairs, own, skeleton.oks_sigmas, skeleton.flip_indices
-        ),
+        kinds=error_kinds(truth, found, pairs, own, skeleton.oks_sigmas, skeleton.flip_indices),
         by_id=annotation_ids is not None,
     )
 
 
-def analyse(
-    compared: Comparison, skeleton: Skeleton, keypoint_threshold: float = 0.2
-) -> Analysis:
+def analyse(compared: Comparison, skeleton: Skeleton, keypoint_threshold: float = 0.2) -> Analysis:
     """Where the AP of these results is lost: by keypoint, by kind of error, by score.
 
     Args:

@@ -33,7 +33,7 @@ def pair_by_similarity(
     Returns:
         (R,) row of the truth, -1 for none; it may be an ignored annotation.
     """
-    return match(truth, pairs, similarity, rank, np.array([PAIRING_OKS]))[0]
+    return np.asarray(match(truth, pairs, similarity, rank, np.array([PAIRING_OKS]))[0])
 
 
 def pair_by_id(truth: Truth, annotation_ids: Sequence[int]) -> NDArray[np.int64]:

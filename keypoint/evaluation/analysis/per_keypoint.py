@@ -41,9 +41,7 @@ def labelled_counts(truth: Truth) -> NDArray[np.int64]:
     return np.asarray(truth.labelled[~truth.ignored].sum(axis=0), dtype=np.int64)
 
 
-def count_within(
-    truth: Truth, results: Results, own: Pairs, share: float
-) -> NDArray[np.int64]:
+def count_within(truth: Truth, results: Results, own: Pairs, share: float) -> NDArray[np.int64]:
     """(K,) labelled keypoints within `share` of the longer box side of their place.
 
     Args:

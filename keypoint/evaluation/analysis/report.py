@@ -99,10 +99,11 @@ def _keypoint_table(analysis: Analysis) -> str:
     width = max(8, *(len(name) for name in analysis.keypoints))
     shares = "".join(f" {f'PCK@{share:g}':>8}" for share in analysis.within)
     kinds = "".join(f"{kind:>{_kind_width(kind)}}" for kind in KINDS)
+    matched = "" if analysis.by_id else f" (matched at OKS {PAIRING_OKS:g})"
     lines = [
         "By keypoint: OKS-AP of it alone; PCK by shares of the longer box side (persons without a",
         f"result have missed); kinds of error on the {analysis.paired} of {analysis.persons} "
-        f"persons that have a result{'' if analysis.by_id else f' (matched at OKS {PAIRING_OKS:g})'}",
+        f"persons that have a result{matched}",
         f"{'keypoint':{width}} {'persons':>8} {'AP':>6} {'AP50':>6} {'AP75':>6}{shares} {kinds}",
     ]
     rows = [*range(len(analysis.keypoints)), None]

@@ -110,7 +110,8 @@ def match(
     preference = np.lexsort(
         (-annotation, -likeness, truth.ignored[annotation], result, rank[result])
     )
-    result, annotation, likeness = (x[preference] for x in (result, annotation, likeness))
+    result, annotation = result[preference], annotation[preference]
+    likeness = likeness[preference]
     taken = np.zeros((len(thresholds), len(truth.ids)), dtype=bool)
     steps = np.searchsorted(rank[result], np.arange(MAX_PERSONS + 1))
     # Results of one rank are on different images, so that none can take another's annotation.

@@ -54,7 +54,7 @@ def person_similarity(
             out where it is needed.
     """
     total = np.zeros(len(pairs.truth))
-    for k in np.flatnonzero(truth.labelled.any(axis=0)):
+    for k in np.flatnonzero(truth.labelled.any(axis=0)).tolist():
         similarity = keypoint_similarity(truth, results, pairs, oks_sigmas, k, k)
         total += np.where(truth.labelled[:, k][pairs.truth], similarity, 0.0)
     count = truth.labelled.sum(axis=1)[pairs.truth]
@@ -66,13 +66,13 @@ def person_similarity(
             oks[by_box] = box_similarity(truth, results, some, oks_sigmas)
         else:
             oks[by_box] = outside[by_box]
-    return oks
+    return np.asarray(oks)
 
 
 def box_similarity(
     truth: Truth, results: Results, pairs: Pairs, oks_sigmas: Sequence[float]
 ) -> NDArray[np.float64]:
-    """(P,) how far a result lies in the neighbourhood of an annotation's box; 1 is wholly inside."""
+    """(P,) how far a result lies in the neighbourhood of an annotation's box; 1 is inside."""
     corner, size = truth.bbox_xywh[pairs.truth, :2], truth.bbox_xywh[pairs.truth, 2:]
     low, high = corner - size, corner + 2 * size  # P 2
     area = truth.area[pairs.truth]
