@@ -124,7 +124,8 @@ def main(argv: Sequence[str]) -> None:
                 )
                 cv2.imwrite(str(picture), sheet[..., ::-1])
                 cli.logger.info("pictures: %s", picture)
-            facts = {"network": f"{config.model.encoder}, blocks {config.model.blocks or 'none'}"}
+            facts = {"encoder": config.model.encoder, "blocks": config.model.blocks}
+            facts |= {"precision": config.train.amp or "float32"}
             facts |= run_facts(args.checkpoint, args.cfg, device)
             published = published_ap(
                 config.model.encoder, config.model.blocks, config.model.input_size

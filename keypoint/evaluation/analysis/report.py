@@ -79,10 +79,10 @@ def hint(analysis: Analysis) -> str:
         verdict = (
             "Scores rank persons well"
             if gain < usual + NOTABLE
-            else "Scores rank persons worse than they do in published results"
+            else "Scores rank persons worse than in published results"
         )
         sentences.append(
-            f"{verdict}: the best order of the same results would give {gain:+.3f} AP "
+            f"{verdict}: their best order would give {gain:+.3f} AP "
             f"(usual with {boxes}: {usual:+.2f})."
         )
     above, below = analysis.confident
@@ -158,7 +158,8 @@ def _error_table(analysis: Analysis) -> str:
 def _score_table(analysis: Analysis) -> str:
     told = ", ".join(f"{count} {reason}" for reason, count in analysis.results.items())
     lines = [
-        f"By score, in tenths. Results: {told}",
+        f"Results: {told}",
+        "By score, in tenths",
         f"{'person score':>18} {'results':>8} {'mean OKS':>9} {'>= 0.5':>7}   "
         f"{'keypoint score':>18} {'keypoints':>9} {'mean ks':>8} {'>= 0.5':>7}",
     ]
