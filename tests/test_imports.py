@@ -39,7 +39,7 @@ LEVEL = {
 }
 HEAVY = {"cv2", "albumentations", "pycocotools", "faster_coco_eval", "tensorboard", "torchvision"}
 MAY_USE = {
-    "cv2": ("data.", "visualize", "predictor"),
+    "cv2": ("data.", "visualize", "predictor", "evaluation.worst"),
     "albumentations": ("data.augment",),
     "pycocotools": ("evaluation.coco",),
     "faster_coco_eval": ("evaluation.coco",),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,12 +12,19 @@ import cv2
 from keypoint import cli, distributed
 from keypoint.checkpoint import load_model
 from keypoint.config import Config, find_config, load_config, override_config
-from keypoint.data.coco import find_split, load_boxes, load_persons
+from keypoint.data.coco import Persons, find_split, load_boxes, load_persons
 from keypoint.data.report import write_reports
 from keypoint.errors import ConfigError
+from keypoint.evaluation.analysis.analyse import analyse
+from keypoint.evaluation.analysis.report import to_text
+from keypoint.evaluation.analysis.write import add_to_metrics, compare_evaluation
+from keypoint.evaluation.card import results_card
 from keypoint.evaluation.pictures import truth_beside_prediction
-from keypoint.evaluation.run import evaluate_model
+from keypoint.evaluation.provenance import run_facts
+from keypoint.evaluation.published import published_ap
+from keypoint.evaluation.run import Evaluation, evaluate_model
 from keypoint.evaluation.validate import check_annotations
+from keypoint.evaluation.worst import worst_persons
 from keypoint.models import SimpleBaseline, create_model
 from keypoint.skeleton import Skeleton, load_skeleton
 from keypoint.trainer import AMP_DTYPES
@@ -33,8 +41,8 @@ EPILOG = """examples:
   torchrun --nproc_per_node 8 tools/test.py --checkpoint best.pt
       the same numbers, sooner
 
-Writes results.json (COCO's form) and metrics.json (numbers with boxes, flip, counts) to the
-output folder.
+Writes results.json (COCO's form), metrics.json (numbers with boxes, flip, counts) and
+results_card.md (one page of all that decides whether an AP can be compared) to the output folder.
 """
 
 
@@ -54,6 +62,18 @@ def main(argv: Sequence[str]) -> None:
         default=0,
         metavar="N",
         help="also draw N images, truth beside prediction",
+    )
+    parser.add_argument(
+        "--analyse",
+        action="store_true",
+        help="also tell where AP is lost: by keypoint, kind of error and score",
+    )
+    parser.add_argument(
+        "--worst",
+        type=int,
+        default=0,
+        metavar="N",
+        help="also draw the N persons of lowest OKS, errors marked",
     )
     parser.add_argument("--device", help="cpu, cuda or cuda:1; default: CUDA where there is one")
     parser.add_argument(
@@ -104,8 +124,43 @@ def main(argv: Sequence[str]) -> None:
                 )
                 cv2.imwrite(str(picture), sheet[..., ::-1])
                 cli.logger.info("pictures: %s", picture)
+            facts = {"encoder": config.model.encoder, "blocks": config.model.blocks}
+            facts |= {"precision": config.train.amp or "float32"}
+            facts |= run_facts(args.checkpoint, args.cfg, device)
+            published = published_ap(
+                config.model.encoder, config.model.blocks, config.model.input_size
+            )
+            card = results_card(evaluation.metrics, evaluation.conditions, facts, published)
+            (output / "results_card.md").write_text(card, encoding="utf-8")
+            if args.analyse or args.worst:
+                write_analysis(args, config, evaluation, persons, files[0], skeleton)
     finally:
         distributed.finish()
+
+
+def write_analysis(
+    args: argparse.Namespace,
+    config: Config,
+    evaluation: Evaluation,
+    persons: Persons,
+    annotations: Path,
+    skeleton: Skeleton,
+) -> None:
+    """What --analyse and --worst ask for, to the terminal and the output folder."""
+    output = Path(config.output)
+    compared = compare_evaluation(
+        evaluation, persons=persons, annotations=annotations, skeleton=skeleton
+    )
+    if args.analyse:
+        analysis = analyse(compared, skeleton, config.test.keypoint_threshold)
+        print(f"\n{to_text(analysis)}")
+        add_to_metrics(output / "metrics.json", analysis)
+    sheet = worst_persons(compared, persons.images, skeleton, args.worst) if args.worst else None
+    if sheet is not None:
+        cv2.imwrite(str(output / "worst.jpg"), sheet[..., ::-1])
+        cli.logger.info("worst persons: %s", output / "worst.jpg")
+    elif args.worst:
+        cli.logger.warning("no person has a result, so there is no worst.jpg")
 
 
 def open_network(

@@ -1,0 +1,255 @@
+"""All of the analysis of one set of results, in the order in which a report tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keypoint.data.json_file import read_json
+from keypoint.evaluation.analysis.calibration import Bin, best_scores, reliability
+from keypoint.evaluation.analysis.errors import (
+    KINDS,
+    MENDING_ORDER,
+    UNLABELLED,
+    ap_when_mended,
+    count_kinds,
+    error_kinds,
+)
+from keypoint.evaluation.analysis.pairing import own_pairs, pair_by_id, pair_by_similarity
+from keypoint.evaluation.analysis.per_keypoint import (
+    PCK_SHARES,
+    count_within,
+    keypoint_ap,
+    labelled_counts,
+)
+from keypoint.evaluation.analysis.persons import (
+    Pairs,
+    Results,
+    Truth,
+    pair_all,
+    read_results,
+    read_truth,
+)
+from keypoint.evaluation.analysis.scoring import (
+    AveragePrecision,
+    average_precision,
+    rank_in_image,
+)
+from keypoint.evaluation.analysis.similarity import keypoint_similarity, person_similarity
+from keypoint.evaluation.results import MAX_PERSONS
+from keypoint.evaluation.validate import check_ground_truth, check_results
+from keypoint.skeleton import Skeleton
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Results held against the persons they belong to.
+
+    Attributes:
+        truth: Annotations.
+        results: Predicted persons.
+        pairs: All pairs of them, by image.
+        similarity: (P,) OKS of the pairs.
+        paired: (R,) annotation that each result is held against, -1 for none.
+        own: N pairs whose annotation counts.
+        own_oks: (N,).
+        kinds: (N, K) places in `KINDS`, -1 where the keypoint is not labelled.
+        by_id: Whether the persons were known by their boxes.
+    """
+
+    truth: Truth
+    results: Results
+    pairs: Pairs
+    similarity: NDArray[np.float64]
+    paired: NDArray[np.int64]
+    own: Pairs
+    own_oks: NDArray[np.float64]
+    kinds: NDArray[np.int64]
+    by_id: bool
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What `analyse` finds; AP and shares from 0 to 1, None where nothing defines them.
+
+    Attributes:
+        keypoints: Names.
+        by_id: Whether persons were known by their boxes, or else matched at OKS 0.1.
+        persons: That count.
+        paired: Of them, with a result.
+        labelled: (K,) persons with each keypoint.
+        alone: (K,) OKS-AP of each keypoint alone.
+        within: By share of the longer box side, (K,) keypoints within it.
+        kinds: (K, 5) keypoints of paired persons by kind.
+        all: AP of the results, equal to COCOeval's.
+        mended: By kind, AP with that kind alone mended.
+        mended_up_to: By kind in order, AP with it and all before it mended.
+        best_order: AP if each result's score were its OKS.
+        best_order_mended: The same with all four kinds mended.
+        results: Counts of the results by what became of them.
+        score_bins: Scores of persons against OKS.
+        keypoint_score_bins: Scores of keypoints against ks.
+        keypoint_threshold: Keypoints scored above it make the person's score.
+        confident: Keypoints scored above it, and those at or below it; None for none.
+    """
+
+    keypoints: tuple[str, ...]
+    by_id: bool
+    persons: int
+    paired: int
+    labelled: NDArray[np.int64]
+    alone: list[AveragePrecision]
+    within: dict[float, NDArray[np.int64]]
+    kinds: NDArray[np.int64]
+    all: AveragePrecision
+    mended: dict[str, float | None]
+    mended_up_to: dict[str, float | None]
+    best_order: float | None
+    best_order_mended: float | None
+    results: dict[str, int]
+    score_bins: list[Bin]
+    keypoint_score_bins: list[Bin]
+    keypoint_threshold: float
+    confident: tuple[Bin | None, Bin | None]
+
+
+def compare(
+    annotations: str | Path | dict[str, Any],
+    results: list[dict[str, Any]],
+    skeleton: Skeleton,
+    annotation_ids: Sequence[int] | None = None,
+) -> Comparison:
+    """Hold results against annotations, keypoint by keypoint.
+
+    Args:
+        annotations: A COCO keypoint file or its content; not modified.
+        results: In COCO's results form; not modified.
+        skeleton: Names, partners, OKS sigmas.
+        annotation_ids: (R,) of the persons whose boxes the results were made from, if they were;
+            None matches by OKS.
+
+    Raises:
+        DataError: Either side is faulty, as in `evaluate_coco`.
+        ValueError: `annotation_ids` that are unknown or given twice.
+    """
+    name, content = "annotations", annotations
+    if isinstance(annotations, (str, Path)):
+        name, content = str(annotations), read_json(Path(annotations), "annotations")
+    ground_truth = check_ground_truth(content, name, skeleton.num_keypoints)
+    assert isinstance(content, dict)
+    category = ground_truth.category["id"]
+    ids = [e["id"] for e in content["annotations"] if e["category_id"] == category]
+    truth = read_truth(ground_truth, ids)
+    found = read_results(check_results(results, "results", ground_truth), truth)
+
+    pairs = pair_all(truth, found)
+    similarity = person_similarity(truth, found, pairs, skeleton.oks_sigmas)
+    if annotation_ids is None:
+        rank = rank_in_image(found.image, found.scores)
+        paired = pair_by_similarity(truth, pairs, similarity, rank)
+    else:
+        paired = pair_by_id(truth, annotation_ids)
+    own = own_pairs(paired, truth)
+    return Comparison(
+        truth=truth,
+        results=found,
+        pairs=pairs,
+        similarity=similarity,
+        paired=paired,
+        own=own,
+        own_oks=person_similarity(truth, found, own, skeleton.oks_sigmas),
+        kinds=error_kinds(truth, found, pairs, own, skeleton.oks_sigmas, skeleton.flip_indices),
+        by_id=annotation_ids is not None,
+    )
+
+
+def analyse(compared: Comparison, skeleton: Skeleton, keypoint_threshold: float = 0.2) -> Analysis:
+    """Where the AP of these results is lost: by keypoint, by kind of error, by score.
+
+    Args:
+        compared: As `compare` returns it.
+        skeleton: The same.
+        keypoint_threshold: Keypoints scored above it made the persons' scores.
+    """
+    truth, results, pairs, own = compared.truth, compared.results, compared.pairs, compared.own
+    sigmas, kinds = skeleton.oks_sigmas, compared.kinds
+    mended: dict[str, float | None] = {}
+    up_to: dict[str, float | None] = {}
+    similarity = compared.similarity
+    for number, kind in enumerate(MENDING_ORDER, start=1):
+        name = KINDS[kind]
+        mended[name], _ = ap_when_mended(truth, results, pairs, own, kinds, sigmas, {kind})
+        up_to[name], similarity = ap_when_mended(
+            truth, results, pairs, own, kinds, sigmas, MENDING_ORDER[:number]
+        )
+    as_is = best_scores(truth, pairs, compared.similarity, len(results.scores))
+    once_mended = best_scores(truth, pairs, similarity, len(results.scores))
+    counts, score_bins = _score_bins(compared)
+    keypoint_scores, keypoint_similarities = _scored_keypoints(compared, sigmas)
+    return Analysis(
+        keypoints=skeleton.keypoints,
+        by_id=compared.by_id,
+        persons=int((~truth.ignored).sum()),
+        paired=len(own.result),
+        labelled=labelled_counts(truth),
+        alone=keypoint_ap(truth, results, pairs, sigmas),
+        within={share: count_within(truth, results, own, share) for share in PCK_SHARES},
+        kinds=count_kinds(kinds),
+        all=average_precision(truth, results, pairs, compared.similarity),
+        mended=mended,
+        mended_up_to=up_to,
+        best_order=average_precision(truth, results, pairs, compared.similarity, as_is).ap,
+        best_order_mended=average_precision(truth, results, pairs, similarity, once_mended).ap,
+        results=counts,
+        score_bins=score_bins,
+        keypoint_score_bins=reliability(keypoint_scores, keypoint_similarities),
+        keypoint_threshold=keypoint_threshold,
+        confident=(
+            _one_bin(keypoint_scores, keypoint_similarities, keypoint_scores > keypoint_threshold),
+            _one_bin(keypoint_scores, keypoint_similarities, keypoint_scores <= keypoint_threshold),
+        ),
+    )
+
+
+def _score_bins(compared: Comparison) -> tuple[dict[str, int], list[Bin]]:
+    """Counts of the results, and OKS by score of those that can be hits or false positives."""
+    results, paired = compared.results, compared.paired
+    cut = rank_in_image(results.image, results.scores) >= MAX_PERSONS
+    on_ignored = ~cut & (paired >= 0) & compared.truth.ignored[paired]
+    oks = np.zeros(len(paired))
+    oks[compared.own.result] = compared.own_oks
+    judged = ~cut & ~on_ignored
+    counts = {
+        "held against a person": int((judged & (paired >= 0)).sum()),
+        "of nobody": int((judged & (paired < 0)).sum()),
+        "on an ignored annotation": int(on_ignored.sum()),
+        f"beyond the best {MAX_PERSONS} of an image": int(cut.sum()),
+    }
+    return counts, reliability(results.scores[judged], oks[judged])
+
+
+def _scored_keypoints(
+    compared: Comparison, sigmas: Sequence[float]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Score and ks of each labelled keypoint of the paired persons."""
+    own, scores, similarities = compared.own, [], []
+    for k in range(compared.kinds.shape[1]):
+        labelled = compared.kinds[:, k] != UNLABELLED
+        some = Pairs(own.result[labelled], own.truth[labelled])
+        scores.append(compared.results.keypoint_scores[some.result, k])
+        similarities.append(
+            keypoint_similarity(compared.truth, compared.results, some, sigmas, k, k)
+        )
+    return np.concatenate(scores), np.concatenate(similarities)
+
+
+def _one_bin(
+    scores: NDArray[np.float64], similarity: NDArray[np.float64], chosen: NDArray[np.bool_]
+) -> Bin | None:
+    bins = reliability(scores[chosen], similarity[chosen], bins=1)
+    return bins[0] if bins else None

@@ -1,0 +1,96 @@
+"""Do scores tell how good a person, or a keypoint, is?
+
+Source: Ronchi and Perona 2017, section 3.2: a result's best score is its OKS with the person it
+belongs to, 0 if there is none. Different here: persons are given out greedily by falling OKS in
+place of the assignment of the greatest sum; it is what COCOeval itself does with such scores, and
+AP is then the share of persons found at each threshold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keypoint.evaluation.analysis.persons import Pairs, Truth
+
+BINS = 10
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Predictions of about the same score.
+
+    Attributes:
+        low: Lowest score.
+        high: Highest score.
+        count: How many.
+        mean: Mean similarity, 0 to 1.
+        near: Share with a similarity of at least 0.5.
+    """
+
+    low: float
+    high: float
+    count: int
+    mean: float
+    near: float
+
+
+def reliability(
+    scores: NDArray[np.float64], similarity: NDArray[np.float64], bins: int = BINS
+) -> list[Bin]:
+    """Similarity by score, in bins of equal count (they differ by one at most).
+
+    Equal counts and not equal widths: scores of detector boxes crowd near 0, and other toolkits'
+    scores have any range.
+
+    Args:
+        scores: (N,).
+        similarity: (N,) OKS or ks.
+        bins: At most; empty ones are left out.
+
+    Returns:
+        Bins by rising score; none for N = 0.
+    """
+    order = np.argsort(scores, kind="stable")
+    parts = [part for part in np.array_split(order, bins) if len(part)]
+    return [
+        Bin(
+            low=float(scores[part].min()),
+            high=float(scores[part].max()),
+            count=len(part),
+            mean=float(similarity[part].mean()),
+            near=float((similarity[part] >= 0.5).mean()),
+        )
+        for part in parts
+    ]
+
+
+def best_scores(
+    truth: Truth, pairs: Pairs, similarity: NDArray[np.float64], num_results: int
+) -> NDArray[np.float64]:
+    """(R,) the OKS of each result with the person it is given; each person is given once.
+
+    Args:
+        truth: Annotations; ignored ones are given to nobody.
+        pairs: Of results and annotations.
+        similarity: (P,) their OKS.
+        num_results: R.
+    """
+    counts = np.flatnonzero(~truth.ignored[pairs.truth] & (similarity > 0))
+    result, person, likeness = pairs.result[counts], pairs.truth[counts], similarity[counts]
+    best = np.zeros(num_results)
+    order = np.argsort(-likeness, kind="stable")
+    result, person, likeness = result[order], person[order], likeness[order]
+    while len(result):
+        # Whoever is each other's first choice belongs together, whatever else is decided.
+        first_of_result = np.zeros(len(result), dtype=bool)
+        first_of_result[np.unique(result, return_index=True)[1]] = True
+        first_of_person = np.zeros(len(person), dtype=bool)
+        first_of_person[np.unique(person, return_index=True)[1]] = True
+        given = first_of_result & first_of_person
+        best[result[given]] = likeness[given]
+        left = ~np.isin(result, result[given]) & ~np.isin(person, person[given])
+        result, person, likeness = result[left], person[left], likeness[left]
+    return best

@@ -1,0 +1,58 @@
+"""How well each keypoint is found: OKS-AP of it alone, and PCK.
+
+OKS-AP of a keypoint: COCO's AP as if no other keypoint were annotated. OKS is then the similarity
+of that keypoint; persons without it labelled are ignored, neither hit nor miss; matching,
+thresholds and the best 20 results an image stay as they are.
+
+PCK at a: the share of labelled keypoints that lie within a times the longer side of the person's
+annotated box (Yang and Ramanan 2013, section 6.2, there on boxes about the keypoints). All persons
+that count are in it; those without a result have missed all their keypoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keypoint.evaluation.analysis.persons import Pairs, Results, Truth
+from keypoint.evaluation.analysis.scoring import AveragePrecision, average_precision
+from keypoint.evaluation.analysis.similarity import box_similarity, person_similarity
+
+PCK_SHARES = (0.05, 0.1, 0.2)
+
+
+def keypoint_ap(
+    truth: Truth, results: Results, pairs: Pairs, oks_sigmas: Sequence[float]
+) -> list[AveragePrecision]:
+    """OKS-AP of each of K keypoints alone; None in all three where nobody has it labelled."""
+    outside = box_similarity(truth, results, pairs, oks_sigmas)
+    scores = []
+    for k in range(truth.labelled.shape[1]):
+        alone = truth.only(k)
+        similarity = person_similarity(alone, results, pairs, oks_sigmas, outside)
+        scores.append(average_precision(alone, results, pairs, similarity))
+    return scores
+
+
+def labelled_counts(truth: Truth) -> NDArray[np.int64]:
+    """(K,) on how many persons that count each keypoint is labelled."""
+    return np.asarray(truth.labelled[~truth.ignored].sum(axis=0), dtype=np.int64)
+
+
+def count_within(truth: Truth, results: Results, own: Pairs, share: float) -> NDArray[np.int64]:
+    """(K,) labelled keypoints within `share` of the longer box side of their place.
+
+    Args:
+        truth: Annotations.
+        results: Predicted persons.
+        own: Pairs of a result and the person it is held against.
+        share: Of the longer side.
+    """
+    with np.errstate(over="ignore"):
+        offset = results.keypoints[own.result] - truth.keypoints[own.truth]  # N K 2
+        distance = np.sqrt((offset**2).sum(axis=2))
+    limit = share * truth.bbox_xywh[own.truth, 2:].max(axis=1, initial=0.0)  # N
+    within = (distance <= limit[:, None]) & truth.labelled[own.truth]
+    return np.asarray(within.sum(axis=0), dtype=np.int64)

@@ -1,0 +1,208 @@
+"""An analysis as text to read and as plain values to keep."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from keypoint.evaluation.analysis.analyse import Analysis
+from keypoint.evaluation.analysis.calibration import Bin
+from keypoint.evaluation.analysis.errors import KINDS, MENDING_ORDER
+from keypoint.evaluation.analysis.pairing import PAIRING_OKS
+
+# What the best order gains is about AR - AP, and this is AR - AP of published results at AP 0.7:
+# with ground-truth boxes, and with a detector's and its false positives.
+USUAL_GAIN = {True: 0.03, False: 0.06}
+NOTABLE = 0.02  # beyond the usual
+
+
+def to_dict(analysis: Analysis) -> dict[str, Any]:
+    """Plain values for `metrics.json`; None where a number is not defined."""
+    counts = analysis.kinds.sum(axis=0)
+    return {
+        "pairs": {
+            "by": "annotation id" if analysis.by_id else f"OKS >= {PAIRING_OKS}",
+            "persons": analysis.persons,
+            "paired": analysis.paired,
+            "unpaired": analysis.persons - analysis.paired,
+            "labelled_keypoints": int(analysis.labelled.sum()),
+            "labelled_keypoints_of_paired": int(counts.sum()),
+        },
+        "keypoints": {
+            name: {
+                "persons": int(analysis.labelled[k]),
+                "AP": analysis.alone[k].ap,
+                "AP50": analysis.alone[k].ap50,
+                "AP75": analysis.alone[k].ap75,
+                **{
+                    f"PCK@{share}": _share(int(within[k]), int(analysis.labelled[k]))
+                    for share, within in analysis.within.items()
+                },
+                **_by_kind(analysis.kinds[k]),
+            }
+            for k, name in enumerate(analysis.keypoints)
+        },
+        "errors": {
+            "AP": analysis.all.ap,
+            "keypoints": _by_kind(counts),
+            "AP_mended": dict(analysis.mended),
+            "AP_mended_one_after_another": dict(analysis.mended_up_to),
+        },
+        "scores": {
+            "AP": analysis.all.ap,
+            "AP_best_order": analysis.best_order,
+            "AP_best_order_and_all_mended": analysis.best_order_mended,
+            "results": dict(analysis.results),
+            "bins": [asdict(entry) for entry in analysis.score_bins],
+            "keypoint_bins": [asdict(entry) for entry in analysis.keypoint_score_bins],
+            "keypoint_threshold": analysis.keypoint_threshold,
+            "keypoints_above": _maybe(analysis.confident[0]),
+            "keypoints_below": _maybe(analysis.confident[1]),
+        },
+        "hint": hint(analysis),
+    }
+
+
+def to_text(analysis: Analysis) -> str:
+    """Tables by keypoint, by kind of error and by score, without a newline at the end."""
+    return "\n\n".join(
+        (_keypoint_table(analysis), _error_table(analysis), _score_table(analysis), hint(analysis))
+    )
+
+
+def hint(analysis: Analysis) -> str:
+    """Plain sentences: do the scores rank persons well, and what does a keypoint's score mean?"""
+    sentences = []
+    if analysis.score_bins and analysis.all.ap is not None and analysis.best_order is not None:
+        gain, usual = analysis.best_order - analysis.all.ap, USUAL_GAIN[analysis.by_id]
+        boxes = "ground-truth boxes" if analysis.by_id else "detector boxes"
+        verdict = (
+            "Scores rank persons well"
+            if gain < usual + NOTABLE
+            else "Scores rank persons worse than in published results"
+        )
+        sentences.append(
+            f"{verdict}: their best order would give {gain:+.3f} AP "
+            f"(usual with {boxes}: {usual:+.2f})."
+        )
+    above, below = analysis.confident
+    if above is not None:
+        sentences.append(
+            f"Of the keypoints scored above {analysis.keypoint_threshold:g}, {above.near:.0%} are "
+            f"near their place (ks >= 0.5)"
+            + ("." if below is None else f"; of the {below.count} others {below.near:.0%}.")
+        )
+    return "\n".join(sentences) or "No result to judge scores by."
+
+
+def _keypoint_table(analysis: Analysis) -> str:
+    width = max(8, *(len(name) for name in analysis.keypoints))
+    shares = "".join(f" {f'PCK@{share:g}':>8}" for share in analysis.within)
+    kinds = "".join(f"{kind:>{_kind_width(kind)}}" for kind in KINDS)
+    matched = "" if analysis.by_id else f" (matched at OKS {PAIRING_OKS:g})"
+    lines = [
+        "By keypoint: OKS-AP of it alone; PCK by shares of the longer box side (persons without a",
+        f"result have missed); kinds of error on the {analysis.paired} of {analysis.persons} "
+        f"persons that have a result{matched}",
+        f"{'keypoint':{width}} {'persons':>8} {'AP':>6} {'AP50':>6} {'AP75':>6}{shares} {kinds}",
+    ]
+    rows = [*range(len(analysis.keypoints)), None]
+    for k in rows:
+        name = "all" if k is None else analysis.keypoints[k]
+        labelled = int(analysis.labelled.sum() if k is None else analysis.labelled[k])
+        scores = analysis.all if k is None else analysis.alone[k]
+        counts = analysis.kinds.sum(axis=0) if k is None else analysis.kinds[k]
+        within = [w.sum() if k is None else w[k] for w in analysis.within.values()]
+        cells = f"{name:{width}} {labelled:>8}"
+        cells += "".join(f" {_number(s):>6}" for s in (scores.ap, scores.ap50, scores.ap75))
+        cells += "".join(f" {_number(_share(int(w), labelled)):>8}" for w in within)
+        cells += " " + "".join(
+            f"{_percent(int(n), int(counts.sum())):>{_kind_width(kind)}}"
+            for kind, n in zip(KINDS, counts, strict=True)
+        )
+        lines.append(cells)
+    if any("-" in line.split() for line in lines[3:]):
+        lines.append("-: nobody has this keypoint labelled, or nobody who has it has a result")
+    return "\n".join(lines)
+
+
+def _error_table(analysis: Analysis) -> str:
+    counts = analysis.kinds.sum(axis=0)
+    lines = [
+        "By kind of error: AP with these keypoints at their place, alone and with all above",
+        f"{'error':14} {'keypoints':>9} {'share':>8} {'AP alone':>9} {'gain':>7} "
+        f"{'AP so far':>9} {'gain':>7}",
+        f"{'as it is':14} {'':9} {'':8} {_number(analysis.all.ap):>9}",
+    ]
+    before = analysis.all.ap
+    for kind in MENDING_ORDER:
+        name = KINDS[kind]
+        alone, so_far = analysis.mended[name], analysis.mended_up_to[name]
+        lines.append(
+            f"{name:14} {counts[kind]:>9} {_percent(int(counts[kind]), int(counts.sum())):>8} "
+            f"{_number(alone):>9} {_gain(analysis.all.ap, alone):>7} "
+            f"{_number(so_far):>9} {_gain(before, so_far):>7}"
+        )
+        before = so_far
+    lines.append(
+        f"{'best order':14} {'':9} {'':8} {_number(analysis.best_order):>9} "
+        f"{_gain(analysis.all.ap, analysis.best_order):>7} "
+        f"{_number(analysis.best_order_mended):>9} {_gain(before, analysis.best_order_mended):>7}"
+    )
+    unpaired = analysis.persons - analysis.paired
+    left = int(analysis.labelled.sum() - counts.sum())
+    lines.append(f"{unpaired} persons without a result ({left} labelled keypoints) are in no kind")
+    return "\n".join(lines)
+
+
+def _score_table(analysis: Analysis) -> str:
+    told = ", ".join(f"{count} {reason}" for reason, count in analysis.results.items())
+    lines = [
+        f"Results: {told}",
+        "By score, in tenths",
+        f"{'person score':>18} {'results':>8} {'mean OKS':>9} {'>= 0.5':>7}   "
+        f"{'keypoint score':>18} {'keypoints':>9} {'mean ks':>8} {'>= 0.5':>7}",
+    ]
+    left, right = analysis.score_bins[::-1], analysis.keypoint_score_bins[::-1]
+    for row in range(max(len(left), len(right))):
+        cells = f"{'':45}"
+        if row < len(left):
+            cells = f"{_range(left[row])} {left[row].count:>8} {left[row].mean:>9.3f} "
+            cells += f"{left[row].near:>7.0%}"
+        if row < len(right):
+            cells += f"   {_range(right[row])} {right[row].count:>9} {right[row].mean:>8.3f} "
+            cells += f"{right[row].near:>7.0%}"
+        lines.append(cells)
+    return "\n".join(lines)
+
+
+def _kind_width(kind: str) -> int:
+    return max(8, len(kind) + 1)
+
+
+def _range(entry: Bin) -> str:
+    return f"{f'{entry.low:.3f} to {entry.high:.3f}':>18}"
+
+
+def _by_kind(counts: Any) -> dict[str, int]:
+    return {kind: int(count) for kind, count in zip(KINDS, counts, strict=True)}
+
+
+def _maybe(entry: Bin | None) -> dict[str, Any] | None:
+    return None if entry is None else asdict(entry)
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else "-"
+
+
+def _gain(before: float | None, after: float | None) -> str:
+    return "-" if before is None or after is None else f"{after - before:+.3f}"

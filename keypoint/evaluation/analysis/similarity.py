@@ -1,0 +1,93 @@
+"""How like a predicted keypoint, and a predicted person, is to the annotated one.
+
+Source: COCO's keypoint metric as COCOeval.computeOks has it. Keypoint similarity is
+ks = exp(-d^2 / (2 area (2 sigma)^2)), OKS its mean over the labelled keypoints. An annotation
+without a labelled keypoint is judged by its box: the distance to the box of three times the size
+about it, over all keypoints. Different here: all pairs of a data set at once, one keypoint at a
+time, so that memory stays at a few numbers a pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keypoint.evaluation.analysis.persons import Pairs, Results, Truth
+
+
+def keypoint_similarity(
+    truth: Truth,
+    results: Results,
+    pairs: Pairs,
+    oks_sigmas: Sequence[float],
+    predicted: int,
+    annotated: int,
+) -> NDArray[np.float64]:
+    """(P,) similarity of keypoint `predicted` of each result to `annotated` of its annotation.
+
+    The fall-off is that of the annotated person and keypoint. It means nothing where the
+    annotation has no label.
+    """
+    found = results.keypoints[:, predicted][pairs.result]  # P 2
+    there = truth.keypoints[:, annotated][pairs.truth]
+    distance = found - there
+    return _fall_off(distance, truth.area[pairs.truth], oks_sigmas[annotated])
+
+
+def person_similarity(
+    truth: Truth,
+    results: Results,
+    pairs: Pairs,
+    oks_sigmas: Sequence[float],
+    outside: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """(P,) OKS of each pair, in [0, 1].
+
+    Args:
+        truth: Annotations; the labelled keypoints count.
+        results: Predicted persons.
+        pairs: Of them.
+        oks_sigmas: (K,).
+        outside: What `box_similarity` says of the same pairs, to spare its time; None works it
+            out where it is needed.
+    """
+    total = np.zeros(len(pairs.truth))
+    for k in np.flatnonzero(truth.labelled.any(axis=0)).tolist():
+        similarity = keypoint_similarity(truth, results, pairs, oks_sigmas, k, k)
+        total += np.where(truth.labelled[:, k][pairs.truth], similarity, 0.0)
+    count = truth.labelled.sum(axis=1)[pairs.truth]
+    by_box = count == 0
+    oks = total / np.maximum(count, 1)
+    if by_box.any():
+        if outside is None:
+            some = Pairs(pairs.result[by_box], pairs.truth[by_box])
+            oks[by_box] = box_similarity(truth, results, some, oks_sigmas)
+        else:
+            oks[by_box] = outside[by_box]
+    return np.asarray(oks)
+
+
+def box_similarity(
+    truth: Truth, results: Results, pairs: Pairs, oks_sigmas: Sequence[float]
+) -> NDArray[np.float64]:
+    """(P,) how far a result lies in the neighbourhood of an annotation's box; 1 is inside."""
+    corner, size = truth.bbox_xywh[pairs.truth, :2], truth.bbox_xywh[pairs.truth, 2:]
+    low, high = corner - size, corner + 2 * size  # P 2
+    area = truth.area[pairs.truth]
+    total = np.zeros(len(pairs.truth))
+    for k, sigma in enumerate(oks_sigmas):
+        found = results.keypoints[:, k][pairs.result]
+        distance = np.maximum(low - found, 0) + np.maximum(found - high, 0)
+        total += _fall_off(distance, area, sigma)
+    return total / len(oks_sigmas)
+
+
+def _fall_off(
+    distance: NDArray[np.float64], area: NDArray[np.float64], sigma: float
+) -> NDArray[np.float64]:
+    with np.errstate(over="ignore"):  # 1e200 px away: infinitely far, similarity 0
+        squared = distance[:, 0] ** 2 + distance[:, 1] ** 2
+        exponent = squared / (2 * sigma) ** 2 / (area + np.spacing(1)) / 2
+    return np.asarray(np.exp(-exponent))

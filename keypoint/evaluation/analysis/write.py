@@ -1,0 +1,68 @@
+"""The analysis of an evaluation of ours, beside its other files."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from keypoint.data.coco import Persons
+from keypoint.data.json_file import read_json, write_json
+from keypoint.errors import DataError
+from keypoint.evaluation.analysis.analyse import Analysis, Comparison, compare
+from keypoint.evaluation.analysis.report import to_dict
+from keypoint.evaluation.run import Evaluation
+from keypoint.skeleton import Skeleton
+
+
+def compare_evaluation(
+    evaluation: Evaluation, *, persons: Persons, annotations: Path, skeleton: Skeleton
+) -> Comparison:
+    """Hold the results of an evaluation against the annotations.
+
+    Args:
+        evaluation: Of `persons`.
+        persons: Ground-truth boxes, whose results are then held against their own persons, or
+            detector boxes.
+        annotations: The file that was scored against.
+        skeleton: Names, partners, OKS sigmas.
+
+    Raises:
+        DataError: The file has no annotations that could be scored.
+    """
+    from_truth = evaluation.conditions["boxes"] == "ground truth"
+    ids = annotation_ids(evaluation, persons) if from_truth else None
+    return compare(annotations, evaluation.results, skeleton, ids)
+
+
+def annotation_ids(evaluation: Evaluation, persons: Persons) -> list[int]:
+    """The id of the record that each result was made from.
+
+    Results do not carry it, as COCO's form has no place for it; they are found again by image,
+    keypoints and scores among the predictions, in their order.
+    """
+    predictions = evaluation.predictions
+    triples = np.concatenate([predictions.keypoints_image, predictions.scores[..., None]], axis=2)
+    image_ids = persons.image_ids[predictions.index].tolist()
+    candidates: defaultdict[tuple[int, bytes], list[int]] = defaultdict(list)
+    for row in reversed(range(len(triples))):
+        candidates[image_ids[row], triples[row].tobytes()].append(row)
+    ids = []
+    for result in evaluation.results:
+        pose = np.array(result["keypoints"], dtype=np.float64).tobytes()
+        row = candidates[result["image_id"], pose].pop()
+        ids.append(int(persons.ids[predictions.index[row]]))
+    return ids
+
+
+def add_to_metrics(file: Path, analysis: Analysis) -> None:
+    """Put the analysis into a `metrics.json`, beside what stands there.
+
+    Raises:
+        DataError: No such file, or no JSON object.
+    """
+    content = read_json(file, "metrics")
+    if not isinstance(content, dict):
+        raise DataError(f"{file}: holds a {type(content).__name__}; metrics are one JSON object")
+    write_json(file, content | {"analysis": to_dict(analysis)})

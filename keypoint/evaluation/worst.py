@@ -1,0 +1,140 @@
+"""A sheet of the persons that were predicted worst, truth beside prediction, errors marked."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from keypoint.data.coco import Images
+from keypoint.data.image import read_image
+from keypoint.evaluation.analysis.analyse import Comparison
+from keypoint.evaluation.analysis.errors import INVERSION, JITTER, KINDS, MISS, SWAP
+from keypoint.skeleton import Skeleton
+from keypoint.visualize import FONT, INK, RIM, SHIFT, Image, draw_keypoints, picture_sheet
+
+CELL_SIZE = (300, 330)
+ORDER = (MISS, SWAP, INVERSION, JITTER)
+COLORS = {
+    MISS: (235, 40, 40),
+    SWAP: (200, 60, 220),
+    INVERSION: (250, 220, 30),
+    JITTER: (245, 245, 245),
+}
+
+
+def worst_rows(compared: Comparison, number: int) -> NDArray[np.int64]:
+    """Rows of `compared.own` by rising OKS, at most `number`; equal ones keep their order."""
+    return np.argsort(compared.own_oks, kind="stable")[:number]
+
+
+def describe_errors(compared: Comparison, row: int) -> str:
+    """As `OKS 0.31: 4 miss, 1 jitter of 12 keypoints`."""
+    kinds = compared.kinds[row]
+    counts = [f"{(kinds == kind).sum()} {KINDS[kind]}" for kind in ORDER if (kinds == kind).any()]
+    labelled = int((kinds >= 0).sum())
+    errors = ", ".join(counts) or "no error"
+    return f"OKS {compared.own_oks[row]:.2f}: {errors} of {labelled}"
+
+
+def worst_persons(
+    compared: Comparison, images: Images, skeleton: Skeleton, number: int
+) -> Image | None:
+    """The persons of lowest OKS, each cut out of its image.
+
+    Left the annotation, right the prediction; there a ring in the error's colour stands about each
+    wrong keypoint, and a line leads to where it belongs.
+
+    Args:
+        compared: Results held against annotations.
+        images: Of the annotation file.
+        skeleton: Edges and sides.
+        number: Persons to show; all if there are fewer.
+
+    Returns:
+        (H, W, 3) uint8 RGB; None if no person has a result.
+
+    Raises:
+        DataError: An image cannot be read.
+    """
+    truth, results = compared.truth, compared.results
+    row_of_image = {int(key): row for row, key in enumerate(images.ids)}
+    pictures, titles = [], []
+    for row in worst_rows(compared, number):
+        person, result = compared.own.truth[row], compared.own.result[row]
+        there, found = truth.keypoints[person], results.keypoints[result]
+        labelled = truth.labelled[person]
+        image_id = truth.image_ids[truth.image[person]]
+        image = read_image(images.path(row_of_image[image_id]))
+        region = _region(truth.bbox_xywh[person], there[labelled], found, image.shape[:2])
+        picture, scale = _cut_out(image, region)
+        to_picture = (there - region[:2]) * scale, (found - region[:2]) * scale
+        left = draw_keypoints(picture, to_picture[0][None], labelled[None].astype(float), skeleton)
+        shown = np.where(labelled, 1.0, results.keypoint_scores[result])
+        right = draw_keypoints(picture, to_picture[1][None], shown[None], skeleton)
+        _mark(right, *to_picture, compared.kinds[row])
+        pictures += [left, right]
+        titles += [
+            f"image {image_id}, annotation {truth.ids[person]}",
+            describe_errors(compared, int(row)),
+        ]
+    if not pictures:
+        return None
+    sheet = picture_sheet(pictures, titles, columns=4, cell_size=CELL_SIZE)
+    return np.concatenate([_legend(sheet.shape[1]), sheet])
+
+
+def _region(
+    bbox_xywh: NDArray[np.float64],
+    there: NDArray[np.float64],
+    found: NDArray[np.float64],
+    image_size: tuple[int, ...],
+) -> NDArray[np.int64]:
+    """(4,) x1, y1, x2, y2 about person and prediction, as far as it is no more than thrice him."""
+    low = np.minimum(bbox_xywh[:2], there.min(axis=0))
+    high = np.maximum(bbox_xywh[:2] + bbox_xywh[2:], there.max(axis=0))
+    side = np.maximum((high - low).max(), 32.0)
+    low = np.clip(found.min(axis=0), low - side, low) - 0.1 * side
+    high = np.clip(found.max(axis=0), high, high + side) + 0.1 * side
+    limit = np.array(image_size[::-1])
+    first = np.clip(np.floor(low), 0, limit - 1)
+    last = np.clip(np.ceil(high), first + 1, limit)
+    return np.concatenate([first, last]).astype(np.int64)
+
+
+def _cut_out(image: Image, region: NDArray[np.int64]) -> tuple[Image, float]:
+    """The region enlarged or shrunk to fit a cell, before anything is drawn, and the factor."""
+    part = image[region[1] : region[3], region[0] : region[2]]
+    scale = min(CELL_SIZE[0] / part.shape[0], CELL_SIZE[1] / part.shape[1])
+    size = (max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale)))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(part, size, interpolation=method), np.uint8), scale
+
+
+def _mark(
+    picture: Image,
+    there: NDArray[np.float64],
+    found: NDArray[np.float64],
+    kinds: NDArray[np.int64],
+) -> None:
+    for k in np.flatnonzero(kinds > 0):
+        if np.abs(np.stack([there[k], found[k]])).max() > 2**24:  # beyond OpenCV's range
+            continue
+        start, end = ((p * 2**SHIFT).round().astype(int).tolist() for p in (found[k], there[k]))
+        for width, color in ((3, RIM), (1, COLORS[int(kinds[k])])):
+            cv2.line(picture, start, end, color, width, cv2.LINE_AA, SHIFT)
+            cv2.circle(picture, start, 8 * 2**SHIFT, color, width + 1, cv2.LINE_AA, SHIFT)
+            cv2.circle(picture, end, (1 + width) * 2**SHIFT, color, -1, cv2.LINE_AA, SHIFT)
+
+
+def _legend(width: int) -> Image:
+    strip = np.full((26, width, 3), 255, np.uint8)
+    x = 8
+    cv2.putText(strip, "left truth, right prediction", (x, 17), FONT, 0.42, INK, 1, cv2.LINE_AA)
+    x += 210
+    for kind in ORDER:
+        for thickness, color in ((4, RIM), (2, COLORS[kind])):
+            cv2.circle(strip, (x + 8, 13), 7, color, thickness, cv2.LINE_AA)
+        cv2.putText(strip, KINDS[kind], (x + 22, 17), FONT, 0.42, INK, 1, cv2.LINE_AA)
+        x += 100
+    return strip

@@ -1,0 +1,115 @@
+"""tools/test.py --analyse --worst: from a checkpoint to tables, JSON, card and picture."""
+
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from keypoint.data.coco import load_boxes, load_persons
+from keypoint.errors import DataError
+from keypoint.evaluation.analysis.analyse import analyse, compare
+from keypoint.evaluation.analysis.write import add_to_metrics, annotation_ids, compare_evaluation
+from keypoint.evaluation.coco import make_results
+from keypoint.evaluation.run import Evaluation, Predictions
+from keypoint.skeleton import load_skeleton
+from tests import tiny_coco
+from tests.end_to_end.test_train import ENVIRONMENT, REPOSITORY
+from tests.test_readme import small_checkpoint
+
+SKELETON = load_skeleton("coco17")
+
+
+@pytest.mark.parametrize("boxes", ["ground truth", "detector"])
+def test_the_command(tmp_path, boxes):
+    data = tiny_coco.content(3, 2)
+    tiny_coco.write(tmp_path, data)
+    small_checkpoint(tmp_path / "run" / "best.pt")
+    override = []
+    if boxes == "detector":
+        detections = [{"image_id": e["image_id"], "category_id": 1, "bbox": e["bbox"], "score": 0.7} for e in data["annotations"]]  # fmt: skip
+        (tmp_path / "boxes.json").write_text(json.dumps(detections))
+        override = [f"test.boxes={tmp_path / 'boxes.json'}"]
+    done = subprocess.run(
+        [sys.executable, REPOSITORY / "tools" / "test.py", "--checkpoint", tmp_path / "run" / "best.pt", "--analyse", "--worst", "2", "--device", "cpu", f"data.root={tmp_path}", f"output={tmp_path / 'out'}", "data.workers=0", *override],
+        env=ENVIRONMENT, capture_output=True, text=True, timeout=120, cwd=REPOSITORY,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "By kind of error: AP" in done.stdout
+    assert "right_ankle" in done.stdout
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert list(metrics) == ["metrics", "conditions", "analysis"]
+    analysis = metrics["analysis"]
+    assert analysis["errors"]["AP"] == pytest.approx(metrics["metrics"]["AP"], abs=1e-12)
+    by_id = boxes == "ground truth"
+    assert analysis["pairs"]["by"] == ("annotation id" if by_id else "OKS >= 0.1")
+    assert analysis["pairs"]["persons"] == 6
+    card = (tmp_path / "out" / "results_card.md").read_text()
+    assert f"| AP | {'ground-truth' if by_id else 'detector'} boxes" not in card
+    assert f"{'ground-truth' if by_id else 'detector'} boxes of {tmp_path}" in card
+    assert "sha256 " in card
+    assert "1 of 210 epochs" in card
+    if by_id:
+        assert cv2.imread(str(tmp_path / "out" / "worst.jpg")).shape[1] > 1300
+
+
+def evaluation_of(persons, points, scores, **options):
+    predictions = Predictions(np.arange(len(persons)), points, scores)
+    results, _ = make_results(persons.image_ids, points, scores, persons.bbox_scores, np.full(len(persons), 5000.0), SKELETON.oks_sigmas, **options)  # fmt: skip
+    boxes = "ground truth" if (persons.visibility > 0).any() else "detector"
+    return Evaluation({}, results, predictions, {"boxes": boxes})
+
+
+def test_results_find_their_own_person_again_after_nms(tmp_path):
+    """Two persons of an image with the same prediction but for a pixel: one of them is suppressed."""
+    file, images = tiny_coco.write(tmp_path, tiny_coco.content(3, 3))
+    persons = load_persons(file, images, SKELETON)
+    points = persons.keypoints_image.astype(np.float64)
+    points[1] = points[0] + 0.5  # in the box of 1 the network saw person 0, and scored it higher
+    scores = np.full((9, 17), 0.8)
+    scores[1] = 0.9
+    evaluation = evaluation_of(persons, points, scores, nms="hard")
+    expected = [int(key) for row, key in enumerate(persons.ids) if row != 0]
+    assert annotation_ids(evaluation, persons) == expected
+    case = compare_evaluation(evaluation, persons=persons, annotations=file, skeleton=SKELETON)
+    assert case.by_id
+    assert len(case.own.result) == 8
+    assert case.own_oks[0] < 0.5
+    assert case.own_oks[1:].min() == pytest.approx(1)
+
+
+def test_equal_predictions_are_given_out_once_each(tmp_path):
+    file, images = tiny_coco.write(tmp_path, tiny_coco.content(2, 3))
+    persons = load_persons(file, images, SKELETON)
+    points, scores = np.zeros((6, 17, 2)), np.zeros((6, 17))  # a network that sees nothing
+    evaluation = evaluation_of(persons, points, scores)
+    assert annotation_ids(evaluation, persons) == persons.ids.tolist()
+
+
+def test_detector_boxes_are_matched(tmp_path):
+    data = tiny_coco.content(2, 2)
+    file, images = tiny_coco.write(tmp_path, data)
+    boxes = [{"image_id": e["image_id"], "category_id": 1, "bbox": e["bbox"], "score": 0.5} for e in data["annotations"]]  # fmt: skip
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes[::-1]))
+    persons = load_boxes(tmp_path / "boxes.json", file, images, SKELETON)
+    truth = load_persons(file, images, SKELETON).keypoints_image.astype(np.float64)
+    evaluation = evaluation_of(persons, truth[::-1], np.ones((4, 17)))
+    case = compare_evaluation(evaluation, persons=persons, annotations=file, skeleton=SKELETON)
+    assert not case.by_id
+    assert case.own_oks == pytest.approx(np.ones(4))
+
+
+def test_the_analysis_joins_what_stands_in_metrics(tmp_path):
+    data = tiny_coco.content(1, 1)
+    analysis = analyse(compare(data, [], SKELETON), SKELETON)
+    file = tmp_path / "metrics.json"
+    file.write_text(json.dumps({"metrics": {"AP": 0.5}, "analysis": "old"}))
+    add_to_metrics(file, analysis)
+    content = json.loads(file.read_text())
+    assert content["metrics"] == {"AP": 0.5}
+    assert content["analysis"]["pairs"]["unpaired"] == 1
+    file.write_text("[]")
+    with pytest.raises(DataError, match="metrics are one JSON object"):
+        add_to_metrics(file, analysis)

@@ -1,0 +1,93 @@
+"""What is told: every number of the tables is one of the analysis, and JSON can hold it."""
+
+import json
+import re
+
+import pytest
+
+from keypoint.evaluation.analysis.analyse import analyse, compare
+from keypoint.evaluation.analysis.errors import KINDS
+from keypoint.evaluation.analysis.report import hint, to_dict, to_text
+from keypoint.skeleton import load_skeleton
+from tests.evaluation.analysis.cases import OWN, UNPAIRED, crowded_case
+from tests.evaluation.cases import small_case
+
+COCO17 = load_skeleton("coco17")
+
+
+@pytest.fixture(scope="module")
+def analysis():
+    content, results, _ = crowded_case(3, COCO17, images=12)
+    return analyse(compare(content, results, COCO17), COCO17)
+
+
+def test_plain_values_conserve_counts(analysis):
+    content = json.loads(json.dumps(to_dict(analysis), allow_nan=False))
+    pairs, keypoints = content["pairs"], content["keypoints"]
+    assert list(keypoints) == list(COCO17.keypoints)
+    assert pairs["persons"] == pairs["paired"] + pairs["unpaired"]
+    assert pairs["unpaired"] > 0
+    assert sum(row["persons"] for row in keypoints.values()) == pairs["labelled_keypoints"]
+    by_kind = {kind: sum(row[kind] for row in keypoints.values()) for kind in KINDS}
+    assert by_kind == content["errors"]["keypoints"]
+    assert sum(by_kind.values()) == pairs["labelled_keypoints_of_paired"]
+    assert keypoints["nose"]["PCK@0.1"] == analysis.within[0.1][0] / analysis.labelled[0]
+    assert content["errors"]["AP"] == content["scores"]["AP"] == analysis.all.ap
+    scores = content["scores"]
+    counted = scores["keypoints_above"]["count"] + scores["keypoints_below"]["count"]
+    assert counted == sum(by_kind.values())
+    assert scores["keypoints_below"]["high"] <= 0.2 < scores["keypoints_above"]["low"]
+
+
+def test_tables_show_the_numbers(analysis):
+    text = to_text(analysis)
+    lines = {line.split()[0]: line.split() for line in text.splitlines() if line.split()}
+    wrist = lines["left_wrist"]
+    k = COCO17.keypoints.index("left_wrist")
+    assert int(wrist[1]) == analysis.labelled[k]
+    assert wrist[2] == f"{analysis.alone[k].ap:.3f}"
+    assert wrist[7] == f"{analysis.within[0.2][k] / analysis.labelled[k]:.3f}"
+    shares = [float(cell) for cell in wrist[8:] if cell != "%"]
+    assert sum(shares) == pytest.approx(100, abs=0.3)
+    assert shares[-1] == pytest.approx(100 * analysis.kinds[k, 4] / analysis.kinds[k].sum(), abs=0.1)  # fmt: skip
+    assert lines["all"][1] == str(analysis.labelled.sum())
+    assert lines["miss"][1] == str(analysis.kinds[:, 4].sum())
+    assert lines["miss"][4:6] == [f"{analysis.mended['miss']:.3f}", f"{analysis.mended['miss'] - analysis.all.ap:+.3f}"]  # fmt: skip
+    assert lines["swap"][6] == f"{analysis.mended_up_to['swap']:.3f}"
+    assert lines["best"][2] == f"{analysis.best_order:.3f}"
+    assert f"{analysis.persons - analysis.paired} persons without a result" in text
+    assert "matched at OKS 0.1" in text
+    assert max(map(len, text.splitlines())) <= 130
+
+
+@pytest.mark.parametrize("skeleton", [OWN, UNPAIRED], ids=lambda s: s.name)
+def test_any_skeleton_and_nothing_at_all(skeleton):
+    content, results, _ = crowded_case(1, skeleton)
+    for entry in content["annotations"]:
+        entry["keypoints"][2] = 0  # nobody has the first keypoint labelled
+    for given in (results, []):
+        analysis = analyse(compare(content, given, skeleton), skeleton)
+        text = to_text(analysis)
+        row = next(line for line in text.splitlines() if line.startswith(skeleton.keypoints[0]))
+        assert row.split()[1:] == ["0"] + ["-"] * 11
+        assert "-: nobody has this keypoint labelled" in text
+        assert "nan" not in text.lower()
+        json.dumps(to_dict(analysis), allow_nan=False)
+        assert to_dict(analysis)["keypoints"][skeleton.keypoints[0]]["AP"] is None
+    assert hint(analysis) == "No result to judge scores by."
+    assert "0.000" in text  # no result at all is an AP of 0, not an undefined one
+
+
+def test_hint_tells_good_orders_from_bad_ones():
+    annotations, results = small_case()
+    for place, result in enumerate(results):
+        result["keypoints"] = [x + 6.0 * place for x in result["keypoints"]]
+    good = hint(analyse(compare(annotations, results, COCO17), COCO17))
+    assert good.startswith("Scores rank persons well: their best order would give +0.000 AP (usual with detector boxes: +0.06).")  # fmt: skip
+    for result, score in zip(results, (0.1, 0.2, 0.3), strict=True):
+        result["score"] = score
+    bad = hint(analyse(compare(annotations, results, COCO17, [71, 72, 73]), COCO17))
+    assert bad.startswith("Scores rank persons worse than in published results: ")
+    assert re.search(r"would give \+0\.\d+ AP \(usual with ground-truth boxes: \+0\.03\)", bad)
+    assert "Of the keypoints scored above 0.2, 100% are near" not in bad
+    assert "Of the keypoints scored above 0.2, " in bad
