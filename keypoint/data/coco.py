@@ -1,94 +1,41 @@
-"""Person records from COCO annotations or a detector's boxes: flat arrays, and every one accounted.
+"""Person records from COCO annotations or a detector's boxes, and every entry accounted.
 
 Source: SimpleBaseline's and HRNet's `lib/dataset/coco.py` decide which persons count; here nothing
-goes missing without being counted: total = used + skipped by reason. Flat arrays and not a list of
-dicts, because each worker process would copy the list's pages by merely touching reference counts
-(train2017: 0.9 GB per worker against 60 MB shared). Letters: P persons, K keypoints, I images.
+goes missing without being counted: total = used + skipped by reason.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.entries import (
-    annotation_fault,
-    box_fault,
-    image_faults,
-    keypoint_category,
-    name_annotation,
-    read_dataset,
-)
-from keypoint.data.faults import is_whole_number, raise_faults
+from keypoint.data.bad_entries import BadEntries, find_bad_entries, limit, settle
+from keypoint.data.entries import box_fault, keypoint_category, name_annotation, read_dataset
+from keypoint.data.faults import Fault, raise_faults
 from keypoint.data.json_file import read_json
-from keypoint.data.report import DataReport
+from keypoint.data.persons import Images, Persons
+from keypoint.data.plausible import require_plausible
+from keypoint.data.report import DataReport, ImageCounts
 from keypoint.errors import DataError
 from keypoint.geometry import clean_bbox
 from keypoint.skeleton import Skeleton
 
-
-@dataclass(frozen=True)
-class Images:
-    """The images of an annotation file.
-
-    Attributes:
-        root: Folder of the files.
-        ids: (I,) int64, COCO image ids.
-        file_names: (I,) str, relative to `root`.
-        image_size: (I, 2) int64, height and width.
-    """
-
-    root: Path
-    ids: NDArray[np.int64]
-    file_names: NDArray[np.str_]
-    image_size: NDArray[np.int64]
-
-    def path(self, index: int) -> Path:
-        """File of image `index`."""
-        return self.root / str(self.file_names[index])
+__all__ = ["Images", "Persons", "find_split", "load_boxes", "load_persons", "read_box_list"]
 
 
-@dataclass(frozen=True)
-class Persons:
-    """One record per person, all in the image's frame.
-
-    Attributes:
-        images: The images they are on.
-        ids: (P,) int64, annotation ids; for detector boxes their place in the file.
-        image_index: (P,) int64, rows of `images`.
-        bbox_xywh: (P, 4) float64; ground truth is clipped to the image, detections are as given.
-        bbox_scores: (P,) float64; 1 for ground truth.
-        keypoints_image: (P, K, 2) float32; zeros for detector boxes.
-        visibility: (P, K) uint8: 0 unlabelled, 1 occluded, 2 visible; zeros for detector boxes.
-        category_id: Of the persons, as the annotation file has it.
-        report: How many entries of the file these are.
-    """
-
-    images: Images
-    ids: NDArray[np.int64]
-    image_index: NDArray[np.int64]
-    bbox_xywh: NDArray[np.float64]
-    bbox_scores: NDArray[np.float64]
-    keypoints_image: NDArray[np.float32]
-    visibility: NDArray[np.uint8]
-    category_id: int
-    report: DataReport
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @property
-    def image_ids(self) -> NDArray[np.int64]:
-        """(P,) COCO image id of each record."""
-        return self.images.ids[self.image_index]
-
-
-def load_persons(annotations: Path, image_root: Path, skeleton: Skeleton) -> Persons:
+def load_persons(
+    annotations: Path,
+    image_root: Path,
+    skeleton: Skeleton,
+    *,
+    on_bad: str = "error",
+    max_bad: float = 0.001,
+    scored: bool = False,
+) -> Persons:
     """Ground-truth persons of the skeleton's category.
 
     A person counts if it is no crowd, has a labelled keypoint and a box with area.
@@ -97,6 +44,11 @@ def load_persons(annotations: Path, image_root: Path, skeleton: Skeleton) -> Per
         annotations: COCO `person_keypoints_*.json` or one's own file of that form.
         image_root: Folder that the `file_name`s are relative to.
         skeleton: Its names must be the category's, in the same order.
+        on_bad: "error", or "skip" to leave bad annotations out, and images whose entry or file is
+            bad (the first and last bytes of every file are read, about 0.1 ms each).
+        max_bad: Largest share of annotations, and of images, that "skip" leaves out.
+        scored: The persons are for evaluation: with "skip" an image with anything bad is left out
+            whole, and COCOeval's needs count as well.
 
     Raises:
         DataError: The file is unreadable, faulty (all faults are listed by id), or has no usable
@@ -104,54 +56,64 @@ def load_persons(annotations: Path, image_root: Path, skeleton: Skeleton) -> Per
     """
     content = read_dataset(annotations)
     category_id = keypoint_category(content, skeleton, annotations)
-    images, row_of_id = _read_images(content, image_root, annotations)
-    faults: list[str] = []
+    with_skip = scored and on_bad == "skip"
+    bad = find_bad_entries(content, category_id, skeleton.num_keypoints, scored=with_skip)
+    left_out = settle(
+        content, bad, str(annotations), image_root,
+        on_bad=on_bad, max_bad=max_bad, whole_images=scored,
+    )  # fmt: skip
+    images, row_of_id = _read_images(content, bad, left_out, image_root)
     skipped: Counter[str] = Counter()
-    ids, rows, boxes, keypoints = [], [], [], []
-    seen: set[int] = set()
-    known_categories = {c["id"] for c in content["categories"] if is_whole_number(c.get("id"))}
+    listed = [fault.to_dict() for fault in bad.faults()]
+    rows_of_content, rows = [], []
     for place, entry in enumerate(content["annotations"]):
-        name = name_annotation(entry, place)
-        fault = annotation_fault(
-            entry, row_of_id, known_categories, seen, category_id, skeleton.num_keypoints
-        )
-        if fault:
-            faults.append(f"{name}: {fault}")
-            continue
-        if entry["category_id"] != category_id:
+        if place in bad.annotations:
+            skipped[f"faulty ({bad.annotations[place].reason})"] += 1
+        elif entry["image_id"] not in row_of_id:
+            skipped["on an image left out as faulty"] += 1
+        elif entry["category_id"] != category_id:
             skipped["of another category"] += 1
         elif entry.get("iscrowd", 0):
             skipped["crowd"] += 1
         elif not any(entry["keypoints"][2::3]):
             skipped["without a labelled keypoint"] += 1
         else:
-            ids.append(entry["id"])
+            rows_of_content.append(place)
             rows.append(row_of_id[entry["image_id"]])
-            boxes.append(entry["bbox"])
-            keypoints.append(entry["keypoints"])
-    raise_faults(str(annotations), faults)
+    entries = [content["annotations"][place] for place in rows_of_content]
 
     image_index = np.array(rows, dtype=np.int64)
-    bbox = np.array(boxes, dtype=np.float64).reshape(-1, 4)
-    bbox = clean_bbox(bbox, images.image_size[image_index])
+    given = np.array([entry["bbox"] for entry in entries], dtype=np.float64).reshape(-1, 4)
+    triples = np.array([entry["keypoints"] for entry in entries], dtype=np.float32)
+    triples = triples.reshape(-1, skeleton.num_keypoints, 3)
+    require_plausible(str(annotations), given, triples, images.image_size[image_index])
+    bbox = clean_bbox(given, images.image_size[image_index])
     usable = (bbox[:, 2] > 0) & (bbox[:, 3] > 0)
     if not usable.all():
-        skipped["with a bbox without area inside its image"] = int((~usable).sum())
+        reason = "with a bbox without area inside its image"
+        skipped[reason] = int((~usable).sum())
+        for row in np.flatnonzero(~usable):
+            name = name_annotation(entries[row], rows_of_content[row])
+            text = f"bbox {entries[row]['bbox']} lies outside its image or has no area"
+            listed.append(Fault(name, text, reason, int(entries[row]["id"])).to_dict())
     total, used = len(content["annotations"]), int(usable.sum())
-    report = DataReport(str(annotations), total, used, dict(skipped))
+    report = DataReport(
+        str(annotations), total, used, dict(skipped),
+        _count_images(content, bad, len(images.ids), image_index[usable]), listed,
+    )  # fmt: skip
     if report.used == 0:
         raise DataError(f"{report}; there is no usable person to train or test on")
-    triples = np.array(keypoints, dtype=np.float32).reshape(-1, skeleton.num_keypoints, 3)[usable]
     return Persons(
         images=images,
-        ids=np.array(ids, dtype=np.int64)[usable],
+        ids=np.array([entry["id"] for entry in entries], dtype=np.int64)[usable],
         image_index=image_index[usable],
         bbox_xywh=bbox[usable],
         bbox_scores=np.ones(report.used),
-        keypoints_image=np.ascontiguousarray(triples[..., :2]),
-        visibility=triples[..., 2].astype(np.uint8),
+        keypoints_image=np.ascontiguousarray(triples[usable, :, :2]),
+        visibility=triples[usable, :, 2].astype(np.uint8),
         category_id=category_id,
         report=report,
+        left_out_images=left_out,
     )
 
 
@@ -161,6 +123,9 @@ def load_boxes(
     image_root: Path,
     skeleton: Skeleton,
     score_threshold: float = 0.0,
+    *,
+    on_bad: str = "error",
+    max_bad: float = 0.001,
 ) -> Persons:
     """A detector's person boxes on the images of an annotation file.
 
@@ -171,27 +136,35 @@ def load_boxes(
         image_root: Folder of the images.
         skeleton: As for `load_persons`.
         score_threshold: Boxes below it are skipped.
+        on_bad: As for `load_persons` with `scored`; bad boxes are left out as well.
+        max_bad: Largest share of annotations, of images and of boxes that "skip" leaves out.
 
     Raises:
         DataError: Either file is unreadable or faulty; all faults are listed by place and image id.
     """
     content = read_dataset(annotations)
     category_id = keypoint_category(content, skeleton, annotations)
-    images, row_of_id = _read_images(content, image_root, annotations)
-    entries = read_json(boxes, "person boxes")
-    if not isinstance(entries, list):
-        raise DataError(
-            f"{boxes}: holds a {type(entries).__name__}; person boxes are a JSON list of objects"
-        )
-    faults: list[str] = []
+    bad = find_bad_entries(content, category_id, skeleton.num_keypoints, scored=on_bad == "skip")
+    if on_bad == "error":
+        bad = BadEntries(bad.images)  # without the annotations: the boxes are used, and not these
+    left_out = settle(
+        content, bad, str(annotations), image_root,
+        on_bad=on_bad, max_bad=max_bad, whole_images=True,
+    )  # fmt: skip
+    images, row_of_id = _read_images(content, bad, left_out, image_root)
+    known = row_of_id.keys() | (left_out or frozenset())
+    entries = read_box_list(boxes)
+    faults: list[Fault] = []
     skipped: Counter[str] = Counter()
     places, rows, kept, scores = [], [], [], []
     for place, entry in enumerate(entries):
-        fault = box_fault(entry, row_of_id)
+        fault = box_fault(entry, known)
         if fault:
-            faults.append(f"box {place}: {fault}")
-            continue
-        if entry["category_id"] != category_id:
+            faults.append(Fault(f"box {place}", fault[1], fault[0]))
+            skipped[f"faulty ({fault[0]})"] += 1
+        elif entry["image_id"] not in row_of_id:
+            skipped["on an image left out as faulty"] += 1
+        elif entry["category_id"] != category_id:
             skipped["of another category"] += 1
         elif entry["score"] < score_threshold:
             skipped[f"with a score under {score_threshold}"] += 1
@@ -202,21 +175,43 @@ def load_boxes(
             rows.append(row_of_id[entry["image_id"]])
             kept.append(entry["bbox"])
             scores.append(entry["score"])
-    raise_faults(str(boxes), faults)
-    report = DataReport(str(boxes), len(entries), len(places), dict(skipped))
+    if on_bad == "error":
+        raise_faults(str(boxes), faults)
+    limit(str(boxes), "boxes", faults, len(faults), len(entries), max_bad)
+    image_index = np.array(rows, dtype=np.int64)
+    listed = [fault.to_dict() for fault in [*bad.faults(), *faults]]
+    report = DataReport(
+        str(boxes), len(entries), len(places), dict(skipped),
+        _count_images(content, bad, len(images.ids), image_index, "box"), listed,
+    )  # fmt: skip
     if report.used == 0:
         raise DataError(f"{report}; there is no box to test on")
     return Persons(
         images=images,
         ids=np.array(places, dtype=np.int64),
-        image_index=np.array(rows, dtype=np.int64),
+        image_index=image_index,
         bbox_xywh=np.array(kept, dtype=np.float64),
         bbox_scores=np.array(scores, dtype=np.float64),
         keypoints_image=np.zeros((report.used, skeleton.num_keypoints, 2), np.float32),
         visibility=np.zeros((report.used, skeleton.num_keypoints), np.uint8),
         category_id=category_id,
         report=report,
+        left_out_images=left_out,
     )
+
+
+def read_box_list(boxes: Path) -> list[Any]:
+    """The entries of a detector's file, unchecked.
+
+    Raises:
+        DataError: It is unreadable, or no list.
+    """
+    entries = read_json(boxes, "person boxes")
+    if not isinstance(entries, list):
+        raise DataError(
+            f"{boxes}: holds a {type(entries).__name__}; person boxes are a JSON list of objects"
+        )
+    return entries
 
 
 def find_split(root: Path, annotations: str, images: str | None, split: str) -> tuple[Path, Path]:
@@ -250,15 +245,35 @@ def find_split(root: Path, annotations: str, images: str | None, split: str) -> 
     )
 
 
-def _read_images(content: dict[str, Any], root: Path, path: Path) -> tuple[Images, dict[int, int]]:
-    """The images as arrays, and the row of each id."""
-    entries = content["images"]
-    raise_faults(str(path), image_faults(entries))
+def _read_images(
+    content: dict[str, Any], bad: BadEntries, left_out: frozenset[int] | None, root: Path
+) -> tuple[Images, dict[int, int]]:
+    """The images in order as arrays, and the row of each id."""
+    entries = [
+        entry
+        for place, entry in enumerate(content["images"])
+        if place not in bad.images and entry["id"] not in (left_out or ())
+    ]
     sizes = [(entry["height"], entry["width"]) for entry in entries]
     images = Images(
         root=root,
         ids=np.array([entry["id"] for entry in entries], dtype=np.int64),
-        file_names=np.array([entry["file_name"] for entry in entries]),
-        image_size=np.array(sizes, dtype=np.int64),
+        file_names=np.array([entry["file_name"] for entry in entries], dtype=np.str_),
+        image_size=np.array(sizes, dtype=np.int64).reshape(-1, 2),
     )
     return images, {entry["id"]: row for row, entry in enumerate(entries)}
+
+
+def _count_images(
+    content: dict[str, Any],
+    bad: BadEntries,
+    in_order: int,
+    image_index: NDArray[np.int64],
+    thing: str = "person",
+) -> ImageCounts:
+    used = len(np.unique(image_index))
+    skipped = Counter(f"faulty ({faults[0].reason})" for faults in bad.images.values())
+    total = len(content["images"])
+    skipped["left out with a faulty annotation"] = total - len(bad.images) - in_order
+    skipped[f"without a usable {thing}"] = in_order - used
+    return ImageCounts(total, used, dict(+skipped))

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keypoint.data.bad_entries import without_images
 from keypoint.data.faults import as_numbers, describe_numbers, is_whole_number, raise_faults
 from keypoint.data.json_file import read_json
 from keypoint.errors import DataError
@@ -48,13 +49,23 @@ class GroundTruth:
     left_out: dict[str, int]
 
 
-def check_annotations(path: Path, num_keypoints: int) -> None:
+def check_annotations(
+    path: Path, num_keypoints: int, leave_out: frozenset[int] | None = None
+) -> None:
     """Find now what would keep an annotation file from being scored against later.
+
+    Args:
+        path: The file.
+        num_keypoints: K.
+        leave_out: As in `evaluate_coco`.
 
     Raises:
         DataError: As `check_ground_truth`.
     """
-    check_ground_truth(read_json(path, "annotations"), str(path), num_keypoints)
+    content = read_json(path, "annotations")
+    if leave_out is not None:
+        content = without_images(content, leave_out)
+    check_ground_truth(content, str(path), num_keypoints)
 
 
 def check_ground_truth(content: Any, source: str, num_keypoints: int | None) -> GroundTruth:

@@ -46,7 +46,7 @@ def test_every_reason_is_counted(tmp_path):
     data = tiny_coco.content(4, 2)
     entries = data["annotations"]
     entries[0]["iscrowd"] = 1
-    entries[1]["keypoints"] = [0] * 51
+    entries[1].update(keypoints=[0] * 51, num_keypoints=0)
     entries[2]["bbox"] = [10, 10, 0, 30]
     entries[3]["category_id"] = 2
     data["categories"].append({"id": 2, "name": "dog"})
