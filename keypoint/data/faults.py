@@ -22,10 +22,10 @@ Wrong = tuple[str, str]  # what is wrong, in a word or two that can be counted, 
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with one entry of a file, or with one image.
+    """What is wrong with one entry of a file, with one image, or with a file as a whole.
 
     Attributes:
-        name: What it is called in a message: `annotation id 5`.
+        name: What it is called in a message: `annotation id 5`; empty for a file as a whole.
         text: What was given, what is allowed, what to do.
         reason: The part that is wrong, for counts: "keypoints", "bbox", "image file".
         id: The entry's id, where it has one that is a whole number.
@@ -39,7 +39,7 @@ class Fault:
     file: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.text}"
+        return f"{self.name}: {self.text}" if self.name else self.text
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for `data_report.json`."""

@@ -34,10 +34,25 @@ def read_image(path: Path, image_size: tuple[int, int] | None = None) -> NDArray
     Raises:
         DataError: Missing, another format, truncated, undecodable, or of another size than stated.
     """
+    return decode_image(path, read_file(path), image_size)
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of an image file.
+
+    Raises:
+        DataError: It cannot be read.
+    """
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise _unreadable(path, error) from None
+
+
+def decode_image(
+    path: Path, content: bytes, image_size: tuple[int, int] | None = None
+) -> NDArray[np.uint8]:
+    """`read_image` of bytes that are read already; `path` is for messages."""
     header = _whole_header(path, content, content[-TAIL:], len(content))
     if image_size is not None and header.image_size is not None:
         _require_size(path, header, image_size)

@@ -9,40 +9,35 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.errors import DataError
-
 Floats = NDArray[np.floating]
 
 
-def require_plausible(
-    source: str, bbox_xywh: Floats, triples: Floats, image_size: NDArray[np.int64]
-) -> None:
-    """Refuse a file whose coordinates are in another form.
+def implausible_form(
+    bbox_xywh: Floats, triples: Floats, image_size: NDArray[np.int64]
+) -> str | None:
+    """What a file's coordinates seem to be in place of pixels and x, y, width, height; or None.
 
     Args:
-        source: The file.
         bbox_xywh: (P, 4) as given, of persons with a labelled keypoint.
         triples: (P, K, 3) x, y, visibility.
         image_size: (P, 2) height and width of each person's image.
-
-    Raises:
-        DataError: All lie in [0, 1], or most boxes fit their keypoints as x1, y1, x2, y2.
     """
     labelled = triples[..., 2] > 0  # P K
     if not labelled.any():
-        return
+        return None
     points = triples[..., :2]
     if is_normalised(points[labelled], bbox_xywh, image_size):
-        raise DataError(
-            f"{source}: all {len(triples)} persons have keypoints and bbox within [0, 1], as "
+        return (
+            f"all {len(triples)} persons have keypoints and bbox within [0, 1], as "
             "normalised coordinates are; give pixels of the image"
         )
     corners, asked = count_corner_boxes(points, labelled, bbox_xywh)
     if corners > asked / 2:
-        raise DataError(
-            f"{source}: {corners} of {asked} boxes fit their keypoints better as x1, y1, x2, y2 "
+        return (
+            f"{corners} of {asked} boxes fit their keypoints better as x1, y1, x2, y2 "
             "than as x, y, width, height; bbox is xywh, convert them"
         )
+    return None
 
 
 def is_normalised(labelled_points: Floats, bbox: Floats, image_size: NDArray[np.int64]) -> bool:
@@ -56,11 +51,11 @@ def count_corner_boxes(
 ) -> tuple[int, int]:
     """How many boxes overlap the extent of their keypoints more when read as two corners.
 
-    Asked are persons with three labelled keypoints or more whose extent has an area and whose box
-    makes two corners; a box at the image's origin is the same in both readings.
+    Asked are persons with three labelled keypoints or more whose extent has an area. A box at the
+    image's origin is the same in both readings, and one that makes no two corners overlaps nothing.
 
     Returns:
-        That number, and of how many persons with three or more labels.
+        That number, and how many persons were asked.
     """
     enough = labelled.sum(axis=1) >= 3
     far = np.where(labelled[..., None], points, np.inf).astype(np.float64)
