@@ -182,6 +182,8 @@ def notes_on_boxes(boxes: Persons, truth: Persons | None) -> list[Note]:
 
 
 def _identical_persons(persons: Persons) -> list[Note]:
+    if len(persons) == 0:
+        return []
     flat = persons.keypoints_image.reshape(len(persons), -1)
     rows = np.column_stack([persons.image_index, persons.bbox_xywh, flat, persons.visibility])
     keys = Counter(row.tobytes() for row in rows)

@@ -64,7 +64,10 @@ def build_persons(
     triples = np.array([entry["keypoints"] for entry in entries], dtype=np.float32)
     triples = triples.reshape(-1, num_keypoints, 3)
     bbox = clean_bbox(given, image_size)
-    usable = (bbox[:, 2] > 0) & (bbox[:, 3] > 0)
+    # The references keep a side of 0 after cleaning (a box of one pixel's width); both would leave
+    # nothing to crop.
+    has_area = (given[:, 2:] > 0).all(axis=1)
+    usable = has_area & (bbox[:, 2:] >= 0).all(axis=1) & (bbox[:, 2:] > 0).any(axis=1)
     reason = "with a bbox without area inside its image"
     for row in np.flatnonzero(~usable):
         skipped[reason] += 1

@@ -163,7 +163,8 @@ def _nearest(truth: Persons, given: Persons, rows: NDArray[np.int64]) -> NDArray
         a, b = given.bbox_xywh[row], truth.bbox_xywh[persons]
         low, high = np.maximum(a[:2], b[:, :2]), np.minimum(a[:2] + a[2:], b[:, :2] + b[:, 2:])
         shared = np.clip(high - low, 0, None).prod(axis=1)
-        overlap = shared / (a[2:].prod() + b[:, 2:].prod(axis=1) - shared)
+        union = a[2:].prod() + b[:, 2:].prod(axis=1) - shared
+        overlap = shared / np.maximum(union, 1e-9)
         if overlap.max() > 0:
             found[place] = persons[overlap.argmax()]
     return found
