@@ -56,8 +56,9 @@ def count_corner_boxes(
     """How many boxes fit their keypoints better when read as two corners.
 
     Such a box is smaller, overlaps the extent of the keypoints more, and still holds them all: read
-    as corners, a true x, y, width, height cuts keypoints off at the right or below. Asked are persons with three labelled keypoints or more whose extent has an area. A box at the
-    image's origin is the same in both readings, and one that makes no two corners overlaps nothing.
+    as corners, a true x, y, width, height cuts keypoints off at the right or below. Asked are
+    persons with three labelled keypoints or more whose extent has an area. A box at the image's
+    origin is the same in both readings, and one that makes no two corners overlaps nothing.
 
     Returns:
         That number, and how many persons were asked.
