@@ -6,6 +6,7 @@ text, or None; the caller puts the entry's id before it and tells all of a file 
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.faults import Wrong, as_numbers, describe_numbers, is_whole_number
+from keypoint.data.faults import Wrong, as_number, as_numbers, describe_numbers, is_whole_number
 from keypoint.data.json_file import read_json
 from keypoint.errors import DataError
 from keypoint.skeleton import Skeleton
@@ -208,12 +209,12 @@ def _person_fault(entry: dict[str, Any], is_labelled: bool, scored: bool) -> Wro
         text = f"num_keypoints {count!r}, but {labelled} are labelled; correct or remove it"
         return "num_keypoints", text
     area = entry.get("area")
-    numbers = as_numbers([area])
+    number = as_number(area)
     if area is None and scored and is_labelled:
         return "area", "area is missing; OKS needs it (square pixels)"
-    if area is not None and (numbers is None or not np.isfinite(numbers).all() or area < 0):
+    if area is not None and (number is None or not math.isfinite(number) or number < 0):
         return "area", f"area {area!r} must be a finite number, 0 or more (square pixels)"
-    if area == 0 and scored and is_labelled:
+    if number == 0 and scored and is_labelled:
         return "area", "area 0 of a labelled person; OKS divides by it, give square pixels"
     if not is_labelled:
         return None  # skipped whatever its box is
@@ -234,8 +235,8 @@ def _form_fault(entry: dict[str, Any], num_keypoints: int) -> Wrong | None:
         text = f"bbox {entry['bbox']} has a negative width or height; give x, y, width, height"
     if text:
         return "bbox", text
-    area = as_numbers([entry.get("area")])
-    if area is None or not np.isfinite(area).all() or area[0] < 0:
+    area = as_number(entry.get("area"))
+    if area is None or not math.isfinite(area) or area < 0:
         return "area", f"area {entry.get('area')!r} must be a finite number (square pixels)"
     count = entry.get("num_keypoints", 0)
     return None if is_whole_number(count) else ("num_keypoints", f"num_keypoints {count!r}")
@@ -255,8 +256,8 @@ def box_fault(entry: Any, known_images: set[int]) -> Wrong | None:
     if not is_whole_number(category_id):
         text = f"category_id {category_id!r} (image {image_id}) must be a whole number"
         return "category_id", text
-    score = as_numbers([entry.get("score")])
-    if score is None or not np.isfinite(score).all():
+    score = as_number(entry.get("score"))
+    if score is None or not math.isfinite(score):
         return "score", f"score {entry.get('score')!r} (image {image_id}) must be a finite number"
     fault = _bbox_fault(entry.get("bbox"))
     return ("bbox", f"{fault} (image {image_id})") if fault else None

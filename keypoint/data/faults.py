@@ -85,6 +85,14 @@ def as_numbers(values: Any) -> NDArray[Any] | None:
     return array if array.ndim == 1 and array.dtype.kind in "iuf" else None
 
 
+def as_number(value: Any) -> float | None:
+    """One number, nan and inf included; None for anything else, lists and strings among it."""
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return None
+    numbers = as_numbers([value])
+    return None if numbers is None else float(numbers[0])
+
+
 def describe_numbers(
     key: str, given: Any, numbers: NDArray[Any] | None, length: int, meaning: str
 ) -> str:

@@ -158,7 +158,7 @@ def check_all(cases, group, doors, capsys):
             wrong += [f"{case.id} {name}: {text}\n    {outcome.text[:600]}" for text in problems]
     with capsys.disabled():
         if "-s" in sys.argv:
-            print("", *table, sep="\n")
+            sys.stdout.write("\n" + "\n".join(table) + "\n")
     assert table
     assert not wrong, "\n".join(wrong)
 
