@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from keypoint.codec import Codec
 from keypoint.data.augment import warp
 from keypoint.data.batches import TrainDataset
 from keypoint.data.image import read_image
 from keypoint.data.persons import Persons
 from keypoint.geometry import apply_affine, bbox_to_crop, crop_matrix
-from keypoint.heatmap import STRIDE, encode
 from keypoint.skeleton import Skeleton
 from keypoint.visualize import (
     FONT,
@@ -67,14 +67,14 @@ def truth_sheet(persons: Persons, skeleton: Skeleton, number: int, seed: int = 0
 
 
 def augmented_sheet(
-    dataset: TrainDataset, skeleton: Skeleton, sigma: float, number: int, epochs: int = 3
+    dataset: TrainDataset, skeleton: Skeleton, codec: Codec, number: int, epochs: int = 3
 ) -> Image:
     """Training crops as the network gets them, each above its target heatmaps.
 
     Args:
         dataset: Its seed decides which persons and what is drawn.
         skeleton: Edges and sides.
-        sigma: Of the heatmaps, in heatmap pixels.
+        codec: Makes the targets, as in training.
         number: Persons to show; all if there are fewer.
         epochs: Different augmentations of each person, side by side.
     """
@@ -83,9 +83,7 @@ def augmented_sheet(
     keys = [(epoch, index) for index in chosen for epoch in range(epochs)]
     batch = dataset.__getitems__(keys)
     height, width = batch.crops.shape[1:3]
-    heatmaps, weight = encode(
-        batch.keypoints_crop, batch.visibility > 0, (height // STRIDE, width // STRIDE), sigma
-    )
+    heatmaps, weight = codec.encode(batch.keypoints_crop, batch.visibility > 0)
     pictures, titles = [], []
     parts = zip(
         batch.crops.numpy(), batch.keypoints_crop.numpy(), batch.visibility.numpy(), strict=True

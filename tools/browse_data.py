@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 
 from keypoint import cli
+from keypoint.codec import Codec
 from keypoint.config import find_config, load_config
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import TrainDataset
@@ -52,9 +53,10 @@ def main(argv: Sequence[str]) -> None:
         Path(config.data.root), config.data.train_annotations, config.data.train_images, "train2017"
     )
     persons = load_persons(*files, skeleton, on_bad=config.data.on_bad, max_bad=config.data.max_bad)
+    codec = Codec(config.model.input_size, config.model.codec, config.model.heatmap_sigma)
     augmentation = Augmentation(
         PersonCrop(
-            input_size=config.model.input_size,
+            codec=codec,
             flip_indices=skeleton.flip_indices,
             scale=config.augment.scale,
             rotation=config.augment.rotation,
@@ -64,7 +66,7 @@ def main(argv: Sequence[str]) -> None:
         config.augment.transforms,
     )
     dataset = TrainDataset(persons, augmentation, config.seed)
-    sheet = augmented_sheet(dataset, skeleton, config.model.sigma, args.number)
+    sheet = augmented_sheet(dataset, skeleton, codec, args.number)
     picture = output / "browse_data.jpg"
     cv2.imwrite(str(picture), sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
     print(f"look at {picture}: {min(args.number, len(persons))} of {len(persons)} persons")
