@@ -176,6 +176,7 @@ BOX_FAULTS = {
     "image_id 999 is not": {"image_id": 999},
     "score nan": {"score": float("nan")},
     "score '0.5'": {"score": "0.5"},
+    r"score \[\]": {"score": []},
     "has nan or inf": {"bbox": [0, 0, float("nan"), 1]},
     "bbox has 3 numbers; give 4 numbers": {"bbox": [0, 0, 1]},
 }
