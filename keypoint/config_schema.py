@@ -57,6 +57,18 @@ class DataConfig(BaseModel):
     val_images: Text | None = Field(default=None, description="folder; none: [images/]val2017")
     skeleton: Text = Field(default="coco17", description="a built-in name, or a YAML file")
     workers: int = Field(default=4, ge=0, le=64, description="processes that load data; 0: none")
+    on_bad: Literal["error", "skip"] = Field(
+        default="error", description="bad annotations, images, boxes: stop, or leave out and list"
+    )
+    max_bad: Fraction = Field(default=0.001, description="largest share of each that skip leaves")
+
+    @field_validator("max_bad")
+    @classmethod
+    def _skips(cls, value: float, info: ValidationInfo) -> float:
+        default = cls.model_fields["max_bad"].default
+        if value != default and info.data.get("on_bad") == "error":
+            raise ValueError("it has no effect with data.on_bad=error; give data.on_bad=skip too")
+        return value
 
 
 class AugmentConfig(BaseModel):

@@ -64,6 +64,7 @@ TEXTS = [
     "output",
 ]
 CHOICES = {
+    "data.on_bad": ["error", "skip"],
     "model.encoder": ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"],
     "train.optimizer": ["adam", "adamw", "sgd"],
     "train.amp": [None, "bf16", "fp16"],
@@ -75,6 +76,7 @@ NULLABLE = ["data.train_images", "data.val_images", "test.boxes", "output", "mod
 NULLABLE += ["train.ema", "train.save_every"]
 OTHERS = ["augment.transforms", "model.input_size", "model.blocks", "model.weights"]
 OTHERS += ["train.weight_decay", "train.momentum", "train.lr_drops", "test.box_score_threshold"]
+OTHERS += ["data.max_bad"]
 
 
 def nested(key, value):
@@ -453,6 +455,7 @@ def test_drops_are_a_list_of_integers():
         ({"train": {"optimizer": "adamw", "momentum": 0.9}}, "train.momentum", "=adamw"),
         ({"train": {"lr_drops": [], "lr_factor": 0.5}}, "train.lr_factor", "train.lr_drops=[]"),
         ({"test": {"box_score_threshold": 0.1}}, "test.box_score_threshold", "test.boxes=FILE"),
+        ({"data": {"max_bad": 0.1}}, "data.max_bad", "data.on_bad=skip"),
         (
             {"test": {"oks_nms": None, "oks_nms_threshold": 0.5}},
             "test.oks_nms_threshold",
@@ -483,6 +486,7 @@ def test_what_has_no_effect_is_refused(content, key, words):
         {"train": {"optimizer": "sgd", "weight_decay": 1e-4, "momentum": 0.8}},
         {"train": {"lr_drops": [5], "lr_factor": 0.5}},
         {"test": {"boxes": "a.json", "box_score_threshold": 0.1}},
+        {"data": {"on_bad": "skip", "max_bad": 0.1}},
         {"test": {"oks_nms": "soft", "oks_nms_threshold": 0.5}},
         {"test": {"oks_nms": None}},
         {"augment": {"rotation": 0}},

@@ -26,7 +26,7 @@ GROUPS = {
         "stop_signal",
         "evaluation.oks",
     ),
-    "level 3": ("trainer", "predictor", "evaluation", "complexity", "cli"),
+    "level 3": ("trainer", "predictor", "evaluation", "complexity", "cli", "sheets"),
 }
 LEVEL = {
     "errors": -1,
@@ -39,7 +39,7 @@ LEVEL = {
 }
 HEAVY = {"cv2", "albumentations", "pycocotools", "faster_coco_eval", "tensorboard", "torchvision"}
 MAY_USE = {
-    "cv2": ("data.", "visualize", "predictor", "evaluation.worst"),
+    "cv2": ("data.", "visualize", "sheets", "predictor", "evaluation.worst"),
     "albumentations": ("data.augment",),
     "pycocotools": ("evaluation.coco",),
     "faster_coco_eval": ("evaluation.coco",),

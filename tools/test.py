@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 
@@ -38,6 +39,8 @@ EPILOG = """examples:
       at another resolution than in training; blocks come along
   tools/test.py --cfg res50_256x192.yaml --checkpoint pose_resnet_50_256x192.pth
       weights by SimpleBaseline's names
+  tools/test.py --checkpoint best.pt data.on_bad=skip data.max_bad=0.01
+      leave out images with anything faulty, on both sides; listed in data_report.json
   torchrun --nproc_per_node 8 tools/test.py --checkpoint best.pt
       the same numbers, sooner
 
@@ -88,13 +91,14 @@ def main(argv: Sequence[str]) -> None:
     files = find_split(
         Path(config.data.root), config.data.val_annotations, config.data.val_images, "val2017"
     )
-    check_annotations(files[0], skeleton.num_keypoints)  # now, not after the prediction
+    policy: Any = {"on_bad": config.data.on_bad, "max_bad": config.data.max_bad}
     if config.test.boxes is None:
-        persons = load_persons(*files, skeleton)
+        persons = load_persons(*files, skeleton, scored=True, **policy)
     else:
-        persons = load_boxes(
-            Path(config.test.boxes), *files, skeleton, config.test.box_score_threshold
-        )
+        threshold = config.test.box_score_threshold
+        persons = load_boxes(Path(config.test.boxes), *files, skeleton, threshold, **policy)
+    # Now, not after the prediction.
+    check_annotations(files[0], skeleton.num_keypoints, persons.left_out_images)
     cli.logger.info("test %s", persons.report)
 
     try:

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import torch
@@ -107,14 +108,16 @@ def main(argv: Sequence[str]) -> None:
         config.augment.transforms,
     )
 
-    check_annotations(val_files[0], skeleton.num_keypoints)  # now, not after the first epoch
-    persons = load_persons(*train_files, skeleton)
+    policy: Any = {"on_bad": config.data.on_bad, "max_bad": config.data.max_bad}
+    persons = load_persons(*train_files, skeleton, **policy)
     if config.test.boxes is None:
-        val_persons = load_persons(*val_files, skeleton)
+        val_persons = load_persons(*val_files, skeleton, scored=True, **policy)
     else:
-        val_persons = load_boxes(
-            Path(config.test.boxes), *val_files, skeleton, config.test.box_score_threshold
-        )
+        threshold = config.test.box_score_threshold
+        boxes = Path(config.test.boxes)
+        val_persons = load_boxes(boxes, *val_files, skeleton, threshold, **policy)
+    # Now, not after the first epoch.
+    check_annotations(val_files[0], skeleton.num_keypoints, val_persons.left_out_images)
     cli.logger.info("train %s\ntest  %s", persons.report, val_persons.report)
     sampler = TrainSampler(
         len(persons),

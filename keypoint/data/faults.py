@@ -6,6 +6,7 @@ One entry's fault is a short text beginning with the key; the caller puts the en
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from reprlib import repr as short
 from typing import Any, TypeGuard
 
@@ -16,8 +17,38 @@ from keypoint.errors import DataError
 
 SHOWN = 20
 
+Wrong = tuple[str, str]  # what is wrong, in a word or two that can be counted, and the text
 
-def raise_faults(source: str, faults: Sequence[str]) -> None:
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with one entry of a file, with one image, or with a file as a whole.
+
+    Attributes:
+        name: What it is called in a message: `annotation id 5`; empty for a file as a whole.
+        text: What was given, what is allowed, what to do.
+        reason: The part that is wrong, for counts: "keypoints", "bbox", "image file".
+        id: The entry's id, where it has one that is a whole number.
+        file: The image's file, where the fault is of an image.
+    """
+
+    name: str
+    text: str
+    reason: str
+    id: int | None = None
+    file: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.text}" if self.name else self.text
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for `data_report.json`."""
+        known = {"id": self.id, "file": self.file}
+        given = {key: value for key, value in known.items() if value is not None}
+        return {"name": self.name, **given, "reason": self.reason, "text": self.text}
+
+
+def raise_faults(source: str, faults: Sequence[Fault | str]) -> None:
     """Tell all faults of a file in one error, so that they are mended in one go; nothing if none.
 
     Raises:
@@ -25,7 +56,7 @@ def raise_faults(source: str, faults: Sequence[str]) -> None:
     """
     if not faults:
         return
-    shown = "\n  ".join(faults[:SHOWN])
+    shown = "\n  ".join(map(str, faults[:SHOWN]))
     more = f"\n  and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
     count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
     raise DataError(f"{source}: {count}; mend or remove these entries\n  {shown}{more}")
@@ -52,6 +83,14 @@ def as_numbers(values: Any) -> NDArray[Any] | None:
     if array.size == 0:
         return np.zeros(0)
     return array if array.ndim == 1 and array.dtype.kind in "iuf" else None
+
+
+def as_number(value: Any) -> float | None:
+    """One number, nan and inf included; None for anything else, lists and strings among it."""
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return None
+    numbers = as_numbers([value])
+    return None if numbers is None else float(numbers[0])
 
 
 def describe_numbers(

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from keypoint.data.json_file import read_json, write_json
+
+
+@dataclass(frozen=True)
+class ImageCounts:
+    """What became of every image of a file: total = used + sum of skipped."""
+
+    total: int
+    used: int
+    skipped: dict[str, int]
+
+    def __post_init__(self) -> None:
+        assert self.total == self.used + sum(self.skipped.values()), (
+            f"{self}: images lost without a reason"
+        )
 
 
 @dataclass(frozen=True)
@@ -18,12 +33,16 @@ class DataReport:
         total: Entries in it.
         used: Entries that became records.
         skipped: Count by reason; total = used + sum of these.
+        images: The same counts of its images, where they are known: total, used, skipped.
+        listed: Entries left out as faulty, each with name, reason and text.
     """
 
     source: str
     total: int
     used: int
     skipped: dict[str, int]
+    images: ImageCounts | None = None
+    listed: Sequence[dict[str, Any]] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         assert self.total == self.used + sum(self.skipped.values()), (
@@ -31,18 +50,29 @@ class DataReport:
         )
 
     def __str__(self) -> str:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in self.skipped.items()) or "none"
-        counts = f"{self.used} used + {self.total - self.used} skipped ({reasons})"
-        return f"{self.source}: {self.total} persons = {counts}"
+        persons = _sum("persons", self.total, self.used, self.skipped)
+        images = self.images
+        of_images = _sum("images", images.total, images.used, images.skipped) if images else ""
+        return f"{self.source}: {persons}" + (f"; {of_images}" if images else "")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for `data_report.json`."""
-        return {
+        content: dict[str, Any] = {
             "source": self.source,
             "total": self.total,
             "used": self.used,
             "skipped": dict(self.skipped),
         }
+        if self.images:
+            content["images"] = asdict(self.images)
+        if self.listed:
+            content["listed"] = list(self.listed)
+        return content
+
+
+def _sum(what: str, total: int, used: int, skipped: dict[str, int]) -> str:
+    reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.items()) or "none"
+    return f"{total} {what} = {used} used + {total - used} skipped ({reasons})"
 
 
 def write_reports(folder: Path, **reports: DataReport) -> None:

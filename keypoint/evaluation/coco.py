@@ -28,6 +28,7 @@ try:
 except ImportError:
     FASTER = None
 
+from keypoint.data.bad_entries import without_images
 from keypoint.data.json_file import read_json
 from keypoint.errors import DataError
 from keypoint.evaluation.results import MAX_PERSONS, ResultCounts, make_results, read_results
@@ -45,6 +46,7 @@ def evaluate_coco(
     results: str | Path | list[dict[str, Any]],
     *,
     oks_sigmas: Sequence[float] | None = None,
+    leave_out: frozenset[int] | None = None,
 ) -> dict[str, float]:
     """Score any keypoint results against any COCO keypoint annotations.
 
@@ -64,6 +66,8 @@ def evaluate_coco(
         annotations: A file or its content; not modified.
         results: A file or its content; not modified.
         oks_sigmas: (K,); None takes COCO's 17.
+        leave_out: COCO ids of faulty images (`Persons.left_out_images`): they are no part of the
+            annotations then, nor what is on them; None takes all of a faultless file.
 
     Returns:
         AP, AP50, AP75, AP_M, AP_L, AR, AR50, AR75, AR_M, AR_L as plain floats in [0, 1]; those of
@@ -81,6 +85,8 @@ def evaluate_coco(
     if isinstance(results, (str, Path)):
         name, content = str(results), read_results(results)
 
+    if leave_out is not None and isinstance(truth_content, dict):
+        truth_content = without_images(truth_content, leave_out)
     truth = check_ground_truth(
         truth_content, truth_name, None if oks_sigmas is None else len(oks_sigmas)
     )

@@ -135,6 +135,10 @@ class Evaluation:
             f"codec    {had['codec']}, decoding {had['decoding']}; OKS-NMS {had['oks_nms']}",
             f"results  {counts['given']}: {counts['kept']} kept, {counts['suppressed']} suppressed",
         ]
+        if had["images_left_out"]:
+            lines.append(
+                f"LEFT OUT {had['images_left_out']} faulty images, with all persons on them"
+            )
         return summary_table(self.metrics, lines)
 
 
@@ -220,7 +224,12 @@ def evaluate_model(
             nms=nms,
             nms_threshold=nms_threshold,
         )
-        metrics = evaluate_coco(annotations, results, oks_sigmas=skeleton.oks_sigmas)
+        metrics = evaluate_coco(
+            annotations,
+            results,
+            oks_sigmas=skeleton.oks_sigmas,
+            leave_out=persons.left_out_images,
+        )
         conditions = _conditions(persons, counts, nms, nms_threshold) | {
             "input_size": list(model.input_size),
             "color_order": model.color_order,
@@ -258,6 +267,7 @@ def _conditions(
         "boxes_file": persons.report.source,
         "persons": persons.report.to_dict(),
         "images": len(np.unique(persons.image_index)),
+        "images_left_out": len(persons.left_out_images or ()),
         "oks_nms": f"{nms} at {nms_threshold}" if nms == "hard" else nms,
         "results": asdict(counts),
     }

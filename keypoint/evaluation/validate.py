@@ -19,7 +19,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.faults import as_numbers, describe_numbers, is_whole_number, raise_faults
+from keypoint.data.bad_entries import without_images
+from keypoint.data.faults import (
+    as_number,
+    as_numbers,
+    describe_numbers,
+    is_whole_number,
+    raise_faults,
+)
 from keypoint.data.json_file import read_json
 from keypoint.errors import DataError
 
@@ -48,13 +55,23 @@ class GroundTruth:
     left_out: dict[str, int]
 
 
-def check_annotations(path: Path, num_keypoints: int) -> None:
+def check_annotations(
+    path: Path, num_keypoints: int, leave_out: frozenset[int] | None = None
+) -> None:
     """Find now what would keep an annotation file from being scored against later.
+
+    Args:
+        path: The file.
+        num_keypoints: K.
+        leave_out: As in `evaluate_coco`.
 
     Raises:
         DataError: As `check_ground_truth`.
     """
-    check_ground_truth(read_json(path, "annotations"), str(path), num_keypoints)
+    content = read_json(path, "annotations")
+    if leave_out is not None:
+        content = without_images(content, leave_out)
+    check_ground_truth(content, str(path), num_keypoints)
 
 
 def check_ground_truth(content: Any, source: str, num_keypoints: int | None) -> GroundTruth:
@@ -258,7 +275,7 @@ def _person(entry: dict[str, Any], num_keypoints: int, new_id: int) -> dict[str,
     bbox = as_numbers(entry.get("bbox"))
     if bbox is None or len(bbox) != 4:
         return describe_numbers("bbox", entry.get("bbox"), bbox, 4, "x, y, width, height")
-    area = as_numbers([entry.get("area")])
+    area = as_number(entry.get("area"))
     if area is None:
         return f"area {short(entry.get('area'))} must be a number (square pixels)"
     for key, values in (("keypoints", keypoints), ("bbox", bbox), ("area", area)):
@@ -273,8 +290,8 @@ def _person(entry: dict[str, Any], num_keypoints: int, new_id: int) -> dict[str,
     if not is_whole_number(count) or (not crowd and (count > 0) != (labelled > 0)):
         return f"num_keypoints {short(count)}, but {labelled} are labelled; correct or remove it"
     counts = labelled > 0 and not crowd
-    if area[0] < 0 or (counts and area[0] == 0):
-        return f"area {area[0]:g} must be greater than 0 (square pixels)"
+    if area < 0 or (counts and area == 0):
+        return f"area {area:g} must be greater than 0 (square pixels)"
     if min(bbox[2:]) < 0:
         return f"bbox {bbox.tolist()} has a negative width or height; give x, y, width, height"
     return {
@@ -285,7 +302,7 @@ def _person(entry: dict[str, Any], num_keypoints: int, new_id: int) -> dict[str,
         "num_keypoints": labelled,
         "keypoints": keypoints.tolist(),
         "bbox": bbox.tolist(),
-        "area": float(area[0]),
+        "area": area,
     }
 
 
@@ -306,16 +323,16 @@ def _result(entry: dict[str, Any], images: set[int], truth: GroundTruth) -> dict
         return describe_numbers("keypoints", entry.get("keypoints"), keypoints, length, meaning)
     if not np.isfinite(keypoints).all():
         return "keypoints has nan or inf; coordinates must be finite (has the model diverged?)"
-    score = as_numbers([entry.get("score")])
+    score = as_number(entry.get("score"))
     if score is None:
         return f"score {short(entry.get('score'))} must be a number"
-    if not np.isfinite(score).all():
-        return f"score {score[0]} must be finite (has the model diverged?)"
+    if not np.isfinite(score):
+        return f"score {score} must be finite (has the model diverged?)"
     return {
         "image_id": int(image_id),
         "category_id": truth.category["id"],
         "keypoints": keypoints.astype(np.float64),
-        "score": float(score[0]),
+        "score": score,
     }
 
 

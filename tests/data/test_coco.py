@@ -46,7 +46,7 @@ def test_every_reason_is_counted(tmp_path):
     data = tiny_coco.content(4, 2)
     entries = data["annotations"]
     entries[0]["iscrowd"] = 1
-    entries[1]["keypoints"] = [0] * 51
+    entries[1].update(keypoints=[0] * 51, num_keypoints=0)
     entries[2]["bbox"] = [10, 10, 0, 30]
     entries[3]["category_id"] = 2
     data["categories"].append({"id": 2, "name": "dog"})
@@ -176,6 +176,7 @@ BOX_FAULTS = {
     "image_id 999 is not": {"image_id": 999},
     "score nan": {"score": float("nan")},
     "score '0.5'": {"score": "0.5"},
+    r"score \[\]": {"score": []},
     "has nan or inf": {"bbox": [0, 0, float("nan"), 1]},
     "bbox has 3 numbers; give 4 numbers": {"bbox": [0, 0, 1]},
 }

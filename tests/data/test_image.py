@@ -49,7 +49,8 @@ def test_what_is_no_image(tmp_path):
     cases = {
         b"": "0 bytes",
         b"<html>404</html>": "not a JPEG, PNG",
-        b"\x89PNG\r\n\x1a\nx": "damaged PNG",
+        b"\x89PNG\r\n\x1a\nx": "truncated PNG",
+        b"\x89PNG\r\n\x1a\nIEND": "damaged PNG",
     }
     for content, text in cases.items():
         (tmp_path / "a.jpg").write_bytes(content)

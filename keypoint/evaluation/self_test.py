@@ -1,0 +1,176 @@
+"""Truth as prediction: what AP a data set gives a perfect network.
+
+The annotations take the road of a model's predictions, `make_results` and `evaluate_coco`, and AP
+must be 1. Where it is honestly less, the reasons are counted; anything else is a fault of the data
+or of the toolkit. No network and no crop is in between, so a labelled keypoint that no crop reaches
+does no harm here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keypoint.data.bad_entries import without_images
+from keypoint.data.persons import Persons
+from keypoint.evaluation.coco import evaluate_coco, make_results
+from keypoint.evaluation.results import MAX_PERSONS
+from keypoint.evaluation.validate import check_ground_truth
+from keypoint.geometry import bbox_to_crop
+from keypoint.skeleton import Skeleton
+
+MAX_IMAGES = 5000  # as val2017 has; of a larger set as many are taken evenly
+PERFECT = 0.9995
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """What truth as prediction gave.
+
+    Attributes:
+        metrics: The ten COCO numbers.
+        persons: Predicted, one each.
+        images: Scored.
+        reasons: Why a perfect network gets less than 1, each with a count; empty if nothing does.
+    """
+
+    metrics: dict[str, float]
+    persons: int
+    images: int
+    reasons: tuple[str, ...]
+
+    @property
+    def is_explained(self) -> bool:
+        """AP is 1, or what is missing has a reason."""
+        return self.metrics["AP"] >= PERFECT or bool(self.reasons)
+
+    def __str__(self) -> str:
+        why = f" ({'; '.join(self.reasons)})" if self.reasons else ""
+        return (
+            f"truth as prediction: AP {self.metrics['AP']:.3f}, {self.persons} persons on "
+            f"{self.images} images{why}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for `data_report.json`."""
+        return {
+            "metrics": self.metrics,
+            "persons": self.persons,
+            "images": self.images,
+            "reasons": list(self.reasons),
+        }
+
+
+def truth_as_prediction(
+    truth: Persons,
+    content: dict[str, Any],
+    source: Path,
+    skeleton: Skeleton,
+    *,
+    leave_out: frozenset[int] = frozenset(),
+    boxes: Persons | None = None,
+    nms: str | None = "hard",
+    nms_threshold: float = 0.9,
+) -> SelfTest:
+    """Score the truth against itself.
+
+    Args:
+        truth: Ground-truth persons.
+        content: Of their annotation file.
+        source: Its name.
+        skeleton: OKS sigmas.
+        leave_out: COCO ids of faulty images, left out on both sides.
+        boxes: A detector's boxes: each predicts the person whose box it overlaps most, which is
+            the best that any network can do with them. None: ground-truth boxes.
+        nms: As in `make_results`.
+        nms_threshold: As in `make_results`.
+
+    Raises:
+        DataError: The annotations cannot be scored against.
+    """
+    image_ids = _evenly(np.setdiff1d(truth.images.ids, list(leave_out)))
+    everything = {entry["id"] for entry in content["images"] if isinstance(entry.get("id"), int)}
+    kept_content = without_images(content, frozenset(everything - set(image_ids.tolist())))
+    given = truth if boxes is None else boxes
+    rows = np.flatnonzero(np.isin(given.image_ids, image_ids))
+    points, scores, rows = _predict(truth, given, rows)
+    _, crop_size = bbox_to_crop(given.bbox_xywh[rows], (4, 3))
+    results, counts = make_results(
+        given.image_ids[rows],
+        points,
+        scores,
+        given.bbox_scores[rows],
+        crop_size.prod(axis=1),
+        skeleton.oks_sigmas,
+        category_id=truth.category_id,
+        nms=nms,
+        nms_threshold=nms_threshold,
+    )
+    metrics = evaluate_coco(kept_content, results, oks_sigmas=skeleton.oks_sigmas)
+
+    scored = check_ground_truth(kept_content, str(source), skeleton.num_keypoints)
+    counted = sum(
+        not person["iscrowd"] and person["num_keypoints"] > 0 for person in scored.persons
+    )
+    mine = int(np.isin(truth.image_ids, image_ids).sum())
+    of_image = np.unique(np.array([r["image_id"] for r in results]), return_counts=True)[1]
+    cut = int(np.clip(of_image - MAX_PERSONS, 0, None).sum())
+    why = {
+        "scored persons have a bbox without area: missed": counted - mine,
+        "results suppressed by OKS-NMS as the same person": counts.suppressed,
+        f"results over COCO's {MAX_PERSONS} of an image": cut,
+    }
+    if boxes is not None:
+        why["persons are nobody's best box"] = mine - len(np.unique(_nearest(truth, given, rows)))
+    reasons = tuple(f"{count} {text}" for text, count in why.items() if count > 0)
+    return SelfTest(metrics, len(rows), len(image_ids), reasons)
+
+
+def _predict(
+    truth: Persons, given: Persons, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Keypoints and scores for the boxes in `rows` that overlap somebody, and those rows."""
+    if given is truth:
+        persons = rows
+    else:
+        persons = _nearest(truth, given, rows)
+        rows, persons = rows[persons >= 0], persons[persons >= 0]
+    labelled = truth.visibility[persons] > 0
+    boxes = given.bbox_xywh[rows]
+    # Where there is no label, a place that differs from person to person: OKS-NMS compares all
+    # keypoints, and persons with one label each would otherwise agree in all the others.
+    middle = (boxes[:, :2] + boxes[:, 2:] / 2)[:, None]
+    points = np.where(labelled[..., None], truth.keypoints_image[persons], middle)
+    return points.astype(np.float64), labelled.astype(np.float64), rows
+
+
+def _nearest(truth: Persons, given: Persons, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each box the person of its image that it overlaps most (by IoU); -1 for none."""
+    found = np.full(len(rows), -1)
+    of_image: dict[int, NDArray[np.int64]] = {}
+    order = np.argsort(truth.image_ids, kind="stable")
+    ids, first = np.unique(truth.image_ids[order], return_index=True)
+    for key, span in zip(ids.tolist(), np.split(order, first[1:]), strict=True):
+        of_image[key] = span
+    for place, row in enumerate(rows):
+        persons = of_image.get(int(given.image_ids[row]))
+        if persons is None:
+            continue
+        a, b = given.bbox_xywh[row], truth.bbox_xywh[persons]
+        low, high = np.maximum(a[:2], b[:, :2]), np.minimum(a[:2] + a[2:], b[:, :2] + b[:, 2:])
+        shared = np.clip(high - low, 0, None).prod(axis=1)
+        union = a[2:].prod() + b[:, 2:].prod(axis=1) - shared
+        overlap = shared / np.maximum(union, 1e-9)
+        if overlap.max() > 0:
+            found[place] = persons[overlap.argmax()]
+    return found
+
+
+def _evenly(ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    if len(ids) <= MAX_IMAGES:
+        return ids
+    return np.asarray(ids[np.linspace(0, len(ids) - 1, MAX_IMAGES).round().astype(int)])

@@ -1,0 +1,164 @@
+"""Pictures of a data set: persons with their labels, and training crops with their targets.
+
+Left keypoints are orange, right ones blue, the others green, as everywhere; a disc is a visible
+keypoint, a ring an occluded one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from keypoint.codec import Codec
+from keypoint.data.augment import warp
+from keypoint.data.batches import TrainDataset
+from keypoint.data.image import read_image
+from keypoint.data.persons import Persons
+from keypoint.geometry import apply_affine, bbox_to_crop, crop_matrix
+from keypoint.skeleton import Skeleton
+from keypoint.visualize import (
+    FONT,
+    INK,
+    LEFT,
+    MIDDLE,
+    PAPER,
+    RIGHT,
+    Image,
+    draw_keypoints,
+    heatmap_overlay,
+    keypoint_colors,
+    picture_sheet,
+)
+
+CELL = (288, 216)  # (height, width) of a picture of a person
+CONTEXT = 1.6  # of the box's size: more than a crop's 1.25, so that a wrong box is seen
+
+
+def truth_sheet(persons: Persons, skeleton: Skeleton, number: int, seed: int = 0) -> Image:
+    """Random persons as annotated, with their box, each cut out of the image at its own size.
+
+    Args:
+        persons: Ground truth whose images can be read.
+        skeleton: Edges and sides.
+        number: Persons to show; all if there are fewer.
+        seed: Which ones.
+    """
+    rng = np.random.default_rng(seed)
+    chosen = np.sort(rng.permutation(len(persons))[:number])
+    pictures, titles = [], []
+    for row in chosen:
+        image = read_image(persons.images.path(int(persons.image_index[row])))
+        bbox = persons.bbox_xywh[row]
+        center, crop_size = bbox_to_crop(bbox[None], CELL, padding=CONTEXT)
+        matrix = crop_matrix(center, crop_size, CELL)[0]
+        crop = warp(image, matrix, CELL)
+        corners = apply_affine(matrix, np.array([bbox[:2], bbox[:2] + bbox[2:]]))
+        first, last = corners.round().astype(int).tolist()
+        for color, width in (((20, 20, 20), 3), ((255, 255, 255), 1)):
+            cv2.rectangle(crop, tuple(first), tuple(last), color, width, cv2.LINE_AA)
+        points = apply_affine(matrix, persons.keypoints_image[row].astype(np.float64))
+        pictures.append(draw_labels(crop, points, persons.visibility[row], skeleton))
+        name = str(persons.images.file_names[persons.image_index[row]]).rpartition("/")[2]
+        titles.append(_short(f"{persons.ids[row]}  {name}"))
+    return _with_legend(picture_sheet(pictures, titles, columns=6, cell_size=CELL), "truth")
+
+
+def augmented_sheet(
+    dataset: TrainDataset, skeleton: Skeleton, codec: Codec, number: int, epochs: int = 3
+) -> Image:
+    """Training crops as the network gets them, each above its target heatmaps.
+
+    Args:
+        dataset: Its seed decides which persons and what is drawn.
+        skeleton: Edges and sides.
+        codec: Makes the targets, as in training.
+        number: Persons to show; all if there are fewer.
+        epochs: Different augmentations of each person, side by side.
+    """
+    rng = np.random.default_rng(dataset.seed)
+    chosen = np.sort(rng.permutation(len(dataset))[:number]).tolist()
+    keys = [(epoch, index) for index in chosen for epoch in range(epochs)]
+    batch = dataset.__getitems__(keys)
+    height, width = batch.crops.shape[1:3]
+    heatmaps, weight = codec.encode(batch.keypoints_crop, batch.visibility > 0)
+    pictures, titles = [], []
+    parts = zip(
+        batch.crops.numpy(), batch.keypoints_crop.numpy(), batch.visibility.numpy(), strict=True
+    )
+    for place, (crop, points, visibility) in enumerate(parts):
+        scale = max(1, round(CELL[0] / height))
+        large = cv2.resize(crop, (width * scale, height * scale), interpolation=cv2.INTER_LINEAR)
+        labels = draw_labels(np.asarray(large, np.uint8), points * scale, visibility, skeleton)
+        targets = heatmap_overlay(large, heatmaps[place].numpy())
+        pictures.append(np.concatenate([labels, targets], axis=1))
+        trained = int(weight[place].sum())
+        epoch, index = keys[place]
+        titles.append(
+            f"person {dataset.persons.ids[index]}, epoch {epoch}: {trained} of "
+            f"{int((visibility > 0).sum())} labels have a target"
+        )
+    cell = (CELL[0], round(2 * CELL[0] * width / height))
+    sheet = picture_sheet(pictures, titles, columns=epochs, cell_size=cell)
+    return _with_legend(sheet, "what the network sees, and its target heatmaps")
+
+
+def draw_labels(
+    image: Image, keypoints: NDArray[np.floating], visibility: NDArray[np.uint8], skeleton: Skeleton
+) -> Image:
+    """One person on a copy: limbs and keypoints, a ring where the keypoint is occluded.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        keypoints: (K, 2), the image's frame.
+        visibility: (K,) 0, 1 or 2.
+        skeleton: Edges and sides.
+    """
+    scores = (visibility > 0).astype(float)
+    canvas = draw_keypoints(image, keypoints[None], scores[None], skeleton)
+    colors = keypoint_colors(skeleton)
+    for k in np.flatnonzero(visibility == 1):
+        if np.abs(keypoints[k]).max() < 2**15:
+            x, y = (int(v) for v in np.round(keypoints[k]))
+            cv2.circle(canvas, (x, y), 6, colors[k], -1, cv2.LINE_AA)
+            cv2.circle(canvas, (x, y), 4, (20, 20, 20), -1, cv2.LINE_AA)
+    return canvas
+
+
+def stack(sheets: Sequence[Image]) -> Image:
+    """Sheets below each other, the narrower ones on white."""
+    width = max(sheet.shape[1] for sheet in sheets)
+    padded = [
+        np.pad(s, ((0, 0), (0, width - s.shape[1]), (0, 0)), constant_values=255) for s in sheets
+    ]
+    return np.concatenate(padded)
+
+
+def _with_legend(sheet: Image, title: str) -> Image:
+    width = max(sheet.shape[1], 560)
+    head = np.full((34, width, 3), PAPER, np.uint8)
+    x = 10
+    words = [(LEFT, "left"), (RIGHT, "right"), (MIDDLE, "middle")]
+    for color, word in words:
+        cv2.circle(head, (x + 6, 17), 6, color, -1, cv2.LINE_AA)
+        x = _write(head, word, x + 18)
+    cv2.circle(head, (x + 6, 17), 6, (90, 90, 90), -1, cv2.LINE_AA)
+    x = _write(head, "visible", x + 18)
+    cv2.circle(head, (x + 6, 17), 6, (90, 90, 90), 2, cv2.LINE_AA)
+    x = _write(head, "occluded", x + 18)
+    _write(head, title, x + 10)
+    return stack([head, sheet])
+
+
+def _write(canvas: Image, words: str, x: int) -> int:
+    """Draw words and return where the next begin."""
+    (width, _), _ = cv2.getTextSize(words, FONT, 0.45, 1)
+    cv2.putText(canvas, words, (x, 22), FONT, 0.45, INK, 1, cv2.LINE_AA)
+    return x + int(width) + 16
+
+
+def _short(text: str, length: int = 30) -> str:
+    shown = text.encode("ascii", "replace").decode()
+    return shown if len(shown) <= length else f"{shown[: length - 2]}.."

@@ -1,0 +1,184 @@
+"""data.on_bad=skip: what is bad is left out, counted, listed and limited."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+
+from keypoint.data.bad_entries import find_bad_entries, without_images
+from keypoint.data.coco import load_boxes, load_persons
+from keypoint.data.faults import is_whole_number
+from keypoint.errors import DataError
+from keypoint.evaluation.validate import check_ground_truth
+from keypoint.skeleton import load_skeleton
+from tests import tiny_coco
+
+SKELETON = load_skeleton("coco17")
+SKIP = {"on_bad": "skip", "max_bad": 0.5}
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    """6 images with 2 persons each: one annotation, one record and one file are bad."""
+    data = tiny_coco.content(6, 2)
+    file, images = tiny_coco.write(tmp_path, data)
+    data["annotations"][0]["keypoints"] = [1, 2]  # id 1, image 100
+    data["images"][1]["width"] = 0  # image 101, annotations 3 and 4
+    whole = (images / data["images"][2]["file_name"]).read_bytes()  # image 102, 5 and 6
+    (images / data["images"][2]["file_name"]).write_bytes(whole[: len(whole) // 2])
+    file.write_text(json.dumps(data))
+    return file, images
+
+
+def test_error_is_the_default_and_tells_all_entries(damaged):
+    with pytest.raises(DataError, match="2 faults") as error:
+        load_persons(*damaged, SKELETON)
+    assert "image id 101: width=0" in str(error.value)
+    assert "annotation id 1: keypoints has 2 numbers" in str(error.value)
+
+
+def test_training_leaves_out_what_is_bad_and_no_more(damaged):
+    persons = load_persons(*damaged, SKELETON, **SKIP)
+    assert persons.ids.tolist() == [2, 7, 8, 9, 10, 11, 12]
+    assert persons.images.ids.tolist() == [100, 103, 104, 105]
+    report = persons.report
+    assert (report.total, report.used) == (12, 7)
+    assert report.skipped == {"faulty (keypoints)": 1, "on an image left out as faulty": 4}
+    images = report.images
+    assert (images.total, images.used) == (6, 4)
+    assert images.skipped == {"faulty (image size)": 1, "faulty (image file)": 1}
+    listed = report.to_dict()["listed"]
+    assert [(entry["id"], entry["reason"]) for entry in listed] == [
+        (101, "image size"),
+        (102, "image file"),
+        (1, "keypoints"),
+    ]
+    assert listed[1]["file"] == "000000000102.png"
+    assert "truncated PNG" in listed[1]["text"]
+
+
+def test_evaluation_leaves_out_whole_images(damaged, tmp_path):
+    persons = load_persons(*damaged, SKELETON, scored=True, **SKIP)
+    assert persons.ids.tolist() == [7, 8, 9, 10, 11, 12]
+    assert persons.left_out_images == {100, 101, 102}
+    assert persons.report.images.skipped["left out with a faulty annotation"] == 1
+    boxes = tmp_path / "boxes.json"
+    entries = [
+        {"image_id": key, "category_id": 1, "bbox": [5, 5, 50, 80], "score": 0.9}
+        for key in range(100, 106)
+    ]
+    entries[5]["score"] = "high"
+    boxes.write_text(json.dumps(entries))
+    found = load_boxes(boxes, *damaged, SKELETON, **SKIP)
+    assert found.image_ids.tolist() == [103, 104]
+    assert found.left_out_images == persons.left_out_images
+    assert found.report.skipped == {"on an image left out as faulty": 3, "faulty (score)": 1}
+    for entry in entries[2:]:
+        entry["score"] = "high"
+    boxes.write_text(json.dumps(entries))
+    with pytest.raises(DataError, match=r"4 of 6 boxes .*(.|\n)*box 5: score 'high'"):
+        load_boxes(boxes, *damaged, SKELETON, **SKIP)
+
+
+@pytest.mark.parametrize(
+    ("max_bad", "text"),
+    [
+        (0.3, r"2 of 6 images \(33.33%\) are bad, over the limit data.max_bad=0.3"),
+        (0.0, "2 of 6 images"),
+    ],
+)
+def test_too_much_is_an_error_that_lists_it(damaged, max_bad, text):
+    with pytest.raises(DataError, match=text) as error:
+        load_persons(*damaged, SKELETON, on_bad="skip", max_bad=max_bad)
+    assert "000000000102.png: truncated" in str(error.value)
+
+
+def test_the_limit_holds_for_annotations_too(tmp_path):
+    data = tiny_coco.content(6, 2)
+    data["annotations"][0]["keypoints"] = [1, 2]
+    files = tiny_coco.write(tmp_path, data)
+    assert len(load_persons(*files, SKELETON, on_bad="skip", max_bad=1 / 12)) == 11
+    with pytest.raises(DataError, match=r"1 of 12 annotations \(8.33%\) are bad"):
+        load_persons(*files, SKELETON, on_bad="skip", max_bad=0.08)
+
+
+def test_a_file_as_a_whole_is_never_skipped(tmp_path):
+    data = tiny_coco.content()
+    names = data["categories"][0]["keypoints"]
+    names[1], names[2] = names[2], names[1]
+    files = tiny_coco.write(tmp_path, data)
+    with pytest.raises(DataError, match="do not match"):
+        load_persons(*files, SKELETON, on_bad="skip", max_bad=1.0)
+    with pytest.raises(ValueError, match="choose 'error' or 'skip'"):
+        load_persons(*tiny_coco.write(tmp_path, tiny_coco.content()), SKELETON, on_bad="ignore")
+
+
+VALUES = [
+    None,
+    True,
+    -1,
+    0,
+    3,
+    0.5,
+    2**70,
+    float("nan"),
+    float("inf"),
+    1e30,
+    "7",
+    "",
+    [],
+    {},
+    [[1]],
+]
+VALUES += [
+    [1, 2, 3, 4],
+    [0, 0, -1, 5],
+    [float("nan")] * 4,
+    [0] * 51,
+    [1, 1, 2] * 17,
+    [1, 1, 3] * 17,
+]
+
+
+def mutant(rng):
+    """A file with one to three values of its entries replaced or removed."""
+    data = tiny_coco.content(3, 2, seed=int(rng.integers(5)))
+    data["annotations"][0].update(iscrowd=1)
+    data["annotations"][1].update(keypoints=[0] * 51, num_keypoints=0)
+    for _ in range(rng.integers(1, 4)):
+        entries = data["annotations"] if rng.random() < 0.8 else data["images"]
+        entry = entries[rng.integers(len(entries))]
+        key = list(entry)[rng.integers(len(entry))]
+        if rng.random() < 0.15:
+            del entry[key]
+        elif isinstance(entry[key], list) and entry[key] and rng.random() < 0.5:
+            entry[key] = list(entry[key])
+            entry[key][rng.integers(len(entry[key]))] = VALUES[rng.integers(8)]
+        else:
+            entry[key] = copy.deepcopy(VALUES[rng.integers(len(VALUES))])
+    return data
+
+
+def test_what_is_left_passes_the_evaluators_own_check():
+    """The two checks are written apart: entries.py says what is bad, validate.py what may be scored."""
+    rng = np.random.default_rng(0)
+    clean, strict = 0, 0
+    for _ in range(1500):
+        data = mutant(rng)
+        before = json.dumps(data)
+        bad = find_bad_entries(data, 1, 17, scored=True)
+        ids = [data["images"][place].get("id") for place in bad.images]
+        ids += [data["annotations"][place].get("image_id") for place in bad.annotations]
+        left_out = frozenset(key for key in ids if is_whole_number(key))
+        kept = without_images(data, left_out)
+        persons = [a for a in kept["annotations"] if not a.get("iscrowd", 0)]
+        if any(any(a.get("keypoints", [])[2::3]) for a in persons):
+            check_ground_truth(kept, "mutant", 17)
+            clean += 1
+        if not bad.faults():  # and what one passes the other passes
+            check_ground_truth(data, "mutant", 17)
+            strict += 1
+        assert json.dumps(data) == before
+    assert clean > 700
+    assert strict > 50

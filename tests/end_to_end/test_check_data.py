@@ -1,0 +1,111 @@
+"""tools/check_data.py and tools/browse_data.py as a user runs them, in this process."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import cv2
+import pytest
+
+from keypoint import cli
+from keypoint.data.synthetic import write_demo_set
+from tests import tiny_coco
+
+TOOLS = Path(__file__).parents[2] / "tools"
+
+
+def tool(name, *arguments):
+    spec = importlib.util.spec_from_file_location(name, TOOLS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return cli.run(module.main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
+    write_demo_set(folder / "data", train_images=6, val_images=3, seed=1)
+    (folder / "my.yaml").write_text(f"data: {{root: {folder / 'data'}, workers: 0}}\n")
+    return folder
+
+
+def test_both_splits_and_a_sheet(demo, tmp_path, capsys):
+    assert (
+        tool("check_data", "--cfg", demo / "my.yaml", f"output={tmp_path}", "data.workers=2") == 0
+    )
+    told = capsys.readouterr().out
+    assert told.count("truth as prediction: AP 1.000") == 2
+    assert "nothing stops training or testing" in told
+    report = json.loads((tmp_path / "data_report.json").read_text())["check"]
+    assert sorted(report) == ["train", "val"]
+    for part in report.values():
+        assert part["total"] == part["used"] + sum(part["skipped"].values())
+        assert part["faults"] == []
+    assert cv2.imread(str(tmp_path / "check_data.jpg")).shape[1] > 1000
+
+
+def test_both_splits_are_told_of_even_if_one_is_missing(demo, tmp_path, capsys):
+    status = tool(
+        "check_data", "--cfg", demo / "my.yaml", f"output={tmp_path}",
+        "data.train_annotations=nowhere.json",
+    )  # fmt: skip
+    told = capsys.readouterr()
+    assert status == 3
+    assert "nowhere.json: no such annotation file" in told.out
+    assert "truth as prediction: AP 1.000" in told.out  # of val
+    assert told.err.strip().splitlines()[-1].startswith("error: 1 faults would stop")
+
+
+def test_skip_is_judged_as_training_would(tmp_path, capsys):
+    data = tiny_coco.content(6, 2)
+    data["annotations"][0]["keypoints"] = [1]
+    file, images = tiny_coco.write(tmp_path, data)
+    command = ["--annotations", file, "--images", images, f"output={tmp_path / 'o'}"]
+    command += ["data.workers=0", "--pictures", "0"]
+    assert tool("check_data", *command) == 3
+    assert tool("check_data", *command, "data.on_bad=skip") == 3  # 1 of 12 is over 0.001
+    assert tool("check_data", *command, "data.on_bad=skip", "data.max_bad=0.1") == 0
+    assert "FAULT  annotation id 1: keypoints has 1 numbers" in capsys.readouterr().out
+    assert not (tmp_path / "o" / "check_data.jpg").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--annotations", "a.json"],
+        ["--cfg", "demo.yaml", "--images", "b"],
+        ["--cfg", "demo.yaml", "--skeleton", "coco17"],
+    ],
+)
+def test_half_a_command_is_refused(arguments, capsys):
+    assert tool("check_data", *arguments) == 2
+    assert "give --cfg FILE, or --annotations FILE and --images FOLDER" in capsys.readouterr().err
+
+
+def test_boxes_are_checked_and_their_best_ap_is_told(demo, tmp_path, capsys):
+    annotations = demo / "data" / "annotations" / "person_keypoints_val2017.json"
+    entries = json.loads(annotations.read_text())["annotations"]
+    boxes = [
+        {"image_id": e["image_id"], "category_id": 1, "bbox": e["bbox"], "score": 0.9}
+        for e in entries
+    ]
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    arguments = ["--cfg", demo / "my.yaml", f"output={tmp_path}", "--pictures", "0"]
+    assert tool("check_data", *arguments, f"test.boxes={tmp_path / 'boxes.json'}") == 0
+    assert "best possible AP with these boxes; truth as prediction: AP 1.000" in (
+        capsys.readouterr().out
+    )
+    boxes[1]["score"] = float("nan")
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    assert tool("check_data", *arguments, f"test.boxes={tmp_path / 'boxes.json'}") == 3
+    assert "boxes.json: box 1: score nan" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("codec", ["heatmap", "udp"])
+def test_browse(demo, tmp_path, capsys, codec):
+    arguments = ["--cfg", demo / "my.yaml", f"output={tmp_path}", f"model.codec={codec}"]
+    assert tool("browse_data", *arguments, "--number", "2") == 0
+    assert "2 of" in capsys.readouterr().out
+    assert cv2.imread(str(tmp_path / "browse_data.jpg")).shape[0] > 2 * 288
+    assert tool("browse_data", *arguments, "--number", "0") == 2

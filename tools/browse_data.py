@@ -1,0 +1,76 @@
+#!/usr/bin/env python
+"""Look at training crops with their targets: tools/browse_data.py --cfg my.yaml [key=value ...]."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+
+from keypoint import cli
+from keypoint.codec import Codec
+from keypoint.config import find_config, load_config
+from keypoint.data.augment import Augmentation, PersonCrop
+from keypoint.data.batches import TrainDataset
+from keypoint.data.coco import find_split, load_persons
+from keypoint.errors import ConfigError
+from keypoint.sheets import augmented_sheet
+from keypoint.skeleton import load_skeleton
+
+EPILOG = """examples:
+  tools/browse_data.py --cfg res50_256x192.yaml data.root=/data/coco
+      8 persons, each augmented three times
+  tools/browse_data.py --cfg my.yaml --number 20 seed=7 augment.flip_probability=1
+      others, and all mirrored
+
+A row is one person in epochs 0, 1 and 2, exactly as training with this config and seed draws it:
+the crop with its keypoints, and beside it the target heatmaps. On a mirrored crop the person's left
+must still be orange; skin must not be blue, or the colour order is wrong. The picture is
+OUTPUT/browse_data.jpg.
+"""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse, build, call."""
+    parser = cli.parser("Draw augmented training crops with their targets.", EPILOG)
+    parser.add_argument(
+        "--cfg", required=True, help="a YAML file, or the bare name of one under configs/"
+    )
+    parser.add_argument("--number", type=int, default=8, metavar="N", help="persons; default 8")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="change a key of the config"
+    )
+    args = parser.parse_intermixed_args(argv)
+    if args.number < 1:
+        raise ConfigError(f"--number {args.number}; give 1 or more")
+
+    config = load_config(find_config(args.cfg), args.overrides)
+    output = Path(config.output)
+    cli.log_to(output)
+    skeleton = load_skeleton(config.data.skeleton)
+    files = find_split(
+        Path(config.data.root), config.data.train_annotations, config.data.train_images, "train2017"
+    )
+    persons = load_persons(*files, skeleton, on_bad=config.data.on_bad, max_bad=config.data.max_bad)
+    codec = Codec(config.model.input_size, config.model.codec, config.model.heatmap_sigma)
+    augmentation = Augmentation(
+        PersonCrop(
+            codec=codec,
+            flip_indices=skeleton.flip_indices,
+            scale=config.augment.scale,
+            rotation=config.augment.rotation,
+            rotation_probability=config.augment.rotation_probability,
+            flip_probability=config.augment.flip_probability,
+        ),
+        config.augment.transforms,
+    )
+    dataset = TrainDataset(persons, augmentation, config.seed)
+    sheet = augmented_sheet(dataset, skeleton, codec, args.number)
+    picture = output / "browse_data.jpg"
+    cv2.imwrite(str(picture), sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+    print(f"look at {picture}: {min(args.number, len(persons))} of {len(persons)} persons")
+
+
+if __name__ == "__main__":
+    raise SystemExit(cli.run(main))
