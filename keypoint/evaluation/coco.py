@@ -182,13 +182,19 @@ def _coco_eval(
     # 1e200 overflow in its squares, which is the right answer: infinitely far.
     with contextlib.redirect_stdout(io.StringIO()), np.errstate(over="ignore"):
         make = COCOeval if FASTER is None else FASTER
+        # Ids of our own: faster-coco-eval misses persons on images with ids past 2^53, say. They
+        # rise as the given ones do, for equal scores count in the order of the image ids.
+        place = {image_id: n for n, image_id in enumerate(sorted(truth.image_ids), 1)}
         sides = []
         for annotations in (truth.persons, _as_annotations(results)):
             side = COCO() if FASTER is None else FASTER_COCO()
             side.dataset = {
-                "images": [{"id": image_id} for image_id in truth.image_ids],
-                "categories": [{"id": truth.category["id"], "name": truth.category.get("name")}],
-                "annotations": annotations,
+                "images": [{"id": n} for n in place.values()],
+                "categories": [{"id": 1, "name": "person"}],
+                "annotations": [
+                    {**entry, "image_id": place[entry["image_id"]], "category_id": 1}
+                    for entry in annotations
+                ],
             }
             side.createIndex()
             sides.append(side)
