@@ -30,11 +30,17 @@ from keypoint.models import SimpleBaseline, create_model
 from keypoint.skeleton import Skeleton, load_skeleton
 from keypoint.trainer import AMP_DTYPES
 
+TRUTH = "truth"  # boxes of the annotations themselves
 EPILOG = """examples:
   tools/test.py --checkpoint output/res50_256x192/best.pt
       ground-truth boxes
-  tools/test.py --checkpoint best.pt test.boxes=COCO_val2017_detections_AP_H_56_person.json
+  tools/test.py --checkpoint best.pt --boxes COCO_val2017_detections_AP_H_56_person.json
       detector boxes, as the papers report
+  tools/test.py --checkpoint best.pt --boxes truth --boxes detections.json
+      both in one run, each in a folder of its own
+  tools/test.py --checkpoint best.pt --boxes COCO_test-dev2017_detections_AP_H_609_person.json
+  data.val_annotations=annotations/image_info_test-dev2017.json data.val_images=test2017
+      without annotations: results.json for COCO's server, no AP
   tools/test.py --checkpoint best.pt model.input_size=[384,288]
       at another resolution than in training; blocks come along
   tools/test.py --cfg res50_256x192.yaml --checkpoint pose_resnet_50_256x192.pth
@@ -59,6 +65,12 @@ def main(argv: Sequence[str]) -> None:
         help="best.pt or last.pt of a run, or with --cfg any weights",
     )
     parser.add_argument("--cfg", help="a config in place of the one in the checkpoint")
+    parser.add_argument(
+        "--boxes",
+        action="append",
+        metavar="truth|FILE",
+        help="ground-truth boxes or a detections JSON in place of test.boxes; may be given again",
+    )
     parser.add_argument(
         "--pictures",
         type=int,
@@ -86,60 +98,110 @@ def main(argv: Sequence[str]) -> None:
 
     device = distributed.initialise(args.device)
     model, config, skeleton = open_network(args.checkpoint, args.cfg, args.overrides)
-    output = Path(config.output)
+    model.codec.decoding(config.test.decoding)  # refused now, not after the data
+    # A checkpoint made from other toolkits' weights names no folder.
+    output = Path(config.output or Path("output") / args.checkpoint.stem)
     cli.log_to(output, quiet=not distributed.is_main())
+    chosen = args.boxes or [config.test.boxes or TRUTH]
+    if len(set(chosen)) < len(chosen):
+        raise ConfigError(f"--boxes {' '.join(chosen)}: each kind once")
+    sets = [load_set(boxes, config, skeleton) for boxes in chosen]
+    folders = [output] if len(sets) == 1 else [output / folder_name(boxes) for boxes in chosen]
+
+    try:
+        evaluations = []
+        for (persons, annotations), folder in zip(sets, folders, strict=True):
+            evaluation = evaluate_model(
+                model.to(device),
+                persons=persons,
+                annotations=annotations,
+                skeleton=skeleton,
+                batch_size=config.test.batch_size,
+                workers=config.data.workers,
+                flip=config.test.flip,
+                decoding=config.test.decoding,
+                amp_dtype=AMP_DTYPES[config.train.amp],
+                nms=config.test.oks_nms,
+                nms_threshold=config.test.oks_nms_threshold,
+                keypoint_threshold=config.test.keypoint_threshold,
+            )
+            evaluations.append(evaluation)
+            if distributed.is_main():
+                folder.mkdir(parents=True, exist_ok=True)
+                print(f"checkpoint {args.checkpoint}\n{evaluation.table()}\n")
+                write(args, config, evaluation, persons, annotations, skeleton, folder)
+        if distributed.is_main() and len(evaluations) > 1:
+            print(side_by_side(evaluations))
+    finally:
+        distributed.finish()
+
+
+def load_set(boxes: str, config: Config, skeleton: Skeleton) -> tuple[Persons, Path]:
+    """The persons to test on and the annotation file to score against.
+
+    Raises:
+        DataError: Either file is unreadable or faulty, or has nothing to test on.
+    """
     files = find_split(
         Path(config.data.root), config.data.val_annotations, config.data.val_images, "val2017"
     )
     policy: Any = {"on_bad": config.data.on_bad, "max_bad": config.data.max_bad}
-    if config.test.boxes is None:
+    if boxes == TRUTH:
         persons = load_persons(*files, skeleton, scored=True, **policy)
     else:
         threshold = config.test.box_score_threshold
-        persons = load_boxes(Path(config.test.boxes), *files, skeleton, threshold, **policy)
-    # Now, not after the prediction.
-    check_annotations(files[0], skeleton.num_keypoints, persons.left_out_images)
+        persons = load_boxes(Path(boxes), *files, skeleton, threshold, **policy)
+    if persons.annotated:  # now, not after the prediction
+        check_annotations(files[0], skeleton.num_keypoints, persons.left_out_images)
     cli.logger.info("test %s", persons.report)
+    return persons, files[0]
 
-    try:
-        evaluation = evaluate_model(
-            model.to(device),
-            persons=persons,
-            annotations=files[0],
-            skeleton=skeleton,
-            batch_size=config.test.batch_size,
-            workers=config.data.workers,
-            flip=config.test.flip,
-            decoding=config.test.decoding,
-            amp_dtype=AMP_DTYPES[config.train.amp],
-            nms=config.test.oks_nms,
-            nms_threshold=config.test.oks_nms_threshold,
-            keypoint_threshold=config.test.keypoint_threshold,
-        )
-        if distributed.is_main():
-            print(f"checkpoint {args.checkpoint}\n{evaluation.table()}")
-            evaluation.save(output)
-            write_reports(output, test=persons.report)
-            cli.logger.info("written: %s/results.json and metrics.json", output)
-            if args.pictures:
-                picture = output / "predictions.jpg"
-                sheet = truth_beside_prediction(
-                    persons, evaluation.predictions, skeleton, args.pictures
-                )
-                cv2.imwrite(str(picture), sheet[..., ::-1])
-                cli.logger.info("pictures: %s", picture)
-            facts = {"encoder": config.model.encoder, "blocks": config.model.blocks}
-            facts |= {"precision": config.train.amp or "float32"}
-            facts |= run_facts(args.checkpoint, args.cfg, device)
-            published = published_ap(
-                config.model.encoder, config.model.blocks, config.model.input_size
-            )
-            card = results_card(evaluation.metrics, evaluation.conditions, facts, published)
-            (output / "results_card.md").write_text(card, encoding="utf-8")
-            if args.analyse or args.worst:
-                write_analysis(args, config, evaluation, persons, files[0], skeleton)
-    finally:
-        distributed.finish()
+
+def folder_name(boxes: str) -> str:
+    """Of the results of one kind of boxes, where there are several."""
+    return "truth_boxes" if boxes == TRUTH else Path(boxes).stem
+
+
+def write(
+    args: argparse.Namespace,
+    config: Config,
+    evaluation: Evaluation,
+    persons: Persons,
+    annotations: Path,
+    skeleton: Skeleton,
+    folder: Path,
+) -> None:
+    """Everything that stays of an evaluation."""
+    evaluation.save(folder)
+    write_reports(folder, test=persons.report)
+    cli.logger.info("written: %s/results.json and metrics.json", folder)
+    if args.pictures:
+        picture = folder / "predictions.jpg"
+        sheet = truth_beside_prediction(persons, evaluation.predictions, skeleton, args.pictures)
+        cv2.imwrite(str(picture), sheet[..., ::-1])
+        cli.logger.info("pictures: %s", picture)
+    if not persons.annotated:
+        if args.analyse or args.worst:
+            cli.logger.warning("%s: no annotations, so nothing to analyse", annotations)
+        return
+    facts = {"encoder": config.model.encoder, "blocks": config.model.blocks}
+    facts |= {"precision": config.train.amp or "float32"}
+    facts |= run_facts(args.checkpoint, args.cfg, distributed.choose_device(args.device))
+    published = published_ap(config.model.encoder, config.model.blocks, config.model.input_size)
+    card = results_card(evaluation.metrics, evaluation.conditions, facts, published)
+    (folder / "results_card.md").write_text(card, encoding="utf-8")
+    if args.analyse or args.worst:
+        write_analysis(args, config, evaluation, persons, annotations, skeleton, folder)
+
+
+def side_by_side(evaluations: Sequence[Evaluation]) -> str:
+    """AP of each kind of boxes, which are not to be mixed up."""
+    lines = ["AP     AR     boxes"]
+    for evaluation in evaluations:
+        had, metrics = evaluation.conditions, evaluation.metrics
+        numbers = [f"{metrics[name]:.3f}" if metrics else "-" for name in ("AP", "AR")]
+        lines.append(f"{numbers[0]:6} {numbers[1]:6} {had['boxes']} ({had['boxes_file']})")
+    return "\n".join(lines)
 
 
 def write_analysis(
@@ -149,9 +211,9 @@ def write_analysis(
     persons: Persons,
     annotations: Path,
     skeleton: Skeleton,
+    output: Path,
 ) -> None:
     """What --analyse and --worst ask for, to the terminal and the output folder."""
-    output = Path(config.output)
     compared = compare_evaluation(
         evaluation, persons=persons, annotations=annotations, skeleton=skeleton
     )

@@ -6,6 +6,7 @@ goes missing without being counted: total = used + skipped by reason.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def load_boxes(
     Args:
         boxes: JSON list of {image_id, category_id, bbox [x, y, width, height], score}, image frame.
         annotations: The annotation file of the same images (their sizes, names and the category's
-            id).
+            id); an `image_info` file without annotations gives records that cannot be scored.
         image_root: Folder of the images.
         skeleton: As for `load_persons`.
         score_threshold: Boxes below it are skipped.
@@ -96,7 +97,9 @@ def load_boxes(
     Raises:
         DataError: Either file is unreadable or faulty; all faults are listed by place and image id.
     """
-    content = read_dataset(annotations)
+    content = read_dataset(annotations, need_annotations=False)
+    annotated = "annotations" in content
+    content.setdefault("annotations", [])
     category_id = keypoint_category(content, skeleton, annotations)
     bad = find_bad_entries(content, category_id, skeleton.num_keypoints, scored=on_bad == "skip")
     if on_bad == "error":
@@ -127,7 +130,7 @@ def load_boxes(
     limit(str(boxes), "boxes", faults, len(faults), len(entries), max_bad)
     if len(persons) == 0:
         raise DataError(f"{persons.report}; there is no box to test on")
-    return persons
+    return replace(persons, annotated=annotated)
 
 
 def read_box_list(boxes: Path) -> list[Any]:

@@ -22,8 +22,13 @@ from keypoint.skeleton import Skeleton
 MAX_COORDINATE = 1e6  # pixels; beyond it float32 does not hold a sixteenth of one any more
 
 
-def read_dataset(path: Path) -> dict[str, Any]:
+def read_dataset(path: Path, need_annotations: bool = True) -> dict[str, Any]:
     """An annotation file with its three parts, each a list of at least one object.
+
+    Args:
+        path: The file.
+        need_annotations: Without it the file may lack the key, as COCO's `image_info_*.json` of
+            the test images do.
 
     Raises:
         DataError: The file is unreadable, or a part is missing or empty.
@@ -36,6 +41,8 @@ def read_dataset(path: Path) -> dict[str, Any]:
     problems = []
     for key in ("images", "annotations", "categories"):
         entries = content.get(key)
+        if key == "annotations" and key not in content and not need_annotations:
+            continue
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             given = "is missing" if key not in content else "is not a list of objects"
             problems.append(f"key {key!r} {given}; give COCO's images, annotations and categories")

@@ -53,6 +53,7 @@ class Persons:
         report: How many entries of the file these are.
         left_out_images: COCO ids of images that were left out as faulty, which scoring must leave
             out too; None where nothing may be left out.
+        annotated: Whether the file has annotations to score against; test-dev's has none.
     """
 
     images: Images
@@ -65,6 +66,7 @@ class Persons:
     category_id: int
     report: DataReport
     left_out_images: frozenset[int] | None = None
+    annotated: bool = True
 
     def __len__(self) -> int:
         return len(self.ids)

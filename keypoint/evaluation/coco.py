@@ -47,6 +47,7 @@ def evaluate_coco(
     *,
     oks_sigmas: Sequence[float] | None = None,
     leave_out: frozenset[int] | None = None,
+    repeats: bool = False,
 ) -> dict[str, float]:
     """Score any keypoint results against any COCO keypoint annotations.
 
@@ -68,6 +69,8 @@ def evaluate_coco(
         oks_sigmas: (K,); None takes COCO's 17.
         leave_out: COCO ids of faulty images (`Persons.left_out_images`): they are no part of the
             annotations then, nor what is on them; None takes all of a faultless file.
+        repeats: Score a result that is there twice, too; for results that are known to be of a box
+            each, not for a file.
 
     Returns:
         AP, AP50, AP75, AP_M, AP_L, AR, AR50, AR75, AR_M, AR_L as plain floats in [0, 1]; those of
@@ -91,7 +94,7 @@ def evaluate_coco(
         truth_content, truth_name, None if oks_sigmas is None else len(oks_sigmas)
     )
     sigmas = _checked_sigmas(oks_sigmas, truth.num_keypoints, truth_name)
-    checked = check_results(content, name, truth)
+    checked = check_results(content, name, truth, repeats)
     _log_coverage(checked, name, truth, truth_name)
     return _coco_eval(truth, checked, sigmas)
 

@@ -105,7 +105,7 @@ class Evaluation:
     """An AP and all that decides whether it can be compared.
 
     Attributes:
-        metrics: The ten COCO numbers.
+        metrics: The ten COCO numbers; empty where there are no annotations, as for test-dev.
         results: In COCO's results form, after OKS-NMS.
         predictions: Of every box, before OKS-NMS.
         conditions: Boxes, flip, decoding, NMS and counts, as plain types.
@@ -139,6 +139,8 @@ class Evaluation:
             lines.append(
                 f"LEFT OUT {had['images_left_out']} faulty images, with all persons on them"
             )
+        if not self.metrics:
+            return "\n".join([*lines, "no annotations, so no AP: hand in results.json"])
         return summary_table(self.metrics, lines)
 
 
@@ -162,7 +164,7 @@ def evaluate_model(
     Args:
         model: On its device; every process has the same weights.
         persons: Ground-truth or detector boxes; each process predicts the images of its share.
-        annotations: The annotation file to score against.
+        annotations: The annotation file to score against; not read where `persons` has none.
         skeleton: Flip order and OKS sigmas.
         batch_size: Crops at a time.
         workers: Processes that read images.
@@ -224,12 +226,15 @@ def evaluate_model(
             nms=nms,
             nms_threshold=nms_threshold,
         )
-        metrics = evaluate_coco(
-            annotations,
-            results,
-            oks_sigmas=skeleton.oks_sigmas,
-            leave_out=persons.left_out_images,
-        )
+        metrics = {}
+        if persons.annotated:
+            metrics = evaluate_coco(
+                annotations,
+                results,
+                oks_sigmas=skeleton.oks_sigmas,
+                leave_out=persons.left_out_images,
+                repeats=True,  # of a detector's file that has a box twice; _merge saw to the rest
+            )
         conditions = _conditions(persons, counts, nms, nms_threshold) | {
             "input_size": list(model.input_size),
             "color_order": model.color_order,

@@ -153,7 +153,9 @@ def check_ground_truth(content: Any, source: str, num_keypoints: int | None) -> 
     )
 
 
-def check_results(content: Any, source: str, truth: GroundTruth) -> list[dict[str, Any]]:
+def check_results(
+    content: Any, source: str, truth: GroundTruth, repeats: bool = False
+) -> list[dict[str, Any]]:
     """Read COCO keypoint results; `content` is not modified.
 
     Only image_id, category_id, keypoints and score count: a `bbox` or `area` would otherwise
@@ -167,6 +169,7 @@ def check_results(content: Any, source: str, truth: GroundTruth) -> list[dict[st
         content: A list of result dicts.
         source: Its name in messages.
         truth: What they are to be scored against.
+        repeats: Whether a result may be there twice: the caller knows that each has its own box.
 
     Returns:
         Copies of the results, in their order.
@@ -194,7 +197,7 @@ def check_results(content: Any, source: str, truth: GroundTruth) -> list[dict[st
             continue
         person = (result["image_id"], result["score"], result["keypoints"].tobytes())
         first = first_place.setdefault(person, place)
-        if first != place and _is_one_point(result["keypoints"]):
+        if first != place and (repeats or _is_one_point(result["keypoints"])):
             repeated_points += 1
         elif first != place:
             faults.append(
@@ -205,8 +208,8 @@ def check_results(content: Any, source: str, truth: GroundTruth) -> list[dict[st
     raise_faults(source, faults)
     if repeated_points:
         logger.warning(
-            "%s: %d results repeat another whose keypoints are all at one point; they are scored "
-            "(a network that sees nothing says the same of every box)",
+            "%s: %d results repeat another, of an equal box or with all keypoints at one point (a "
+            "network that sees nothing says the same of every box); they are scored",
             source,
             repeated_points,
         )

@@ -1,5 +1,6 @@
 """The whole path after the network, with an oracle in the network's place."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -10,7 +11,8 @@ from torch import nn
 from keypoint.codec import Codec
 from keypoint.data.batches import EvaluationDataset
 from keypoint.data.coco import load_boxes, load_persons
-from keypoint.errors import ConfigError, NumericsError
+from keypoint.errors import ConfigError, DataError, NumericsError
+from keypoint.evaluation.coco import evaluate_coco
 from keypoint.evaluation.pictures import truth_beside_prediction
 from keypoint.evaluation.run import evaluate_model
 from keypoint.geometry import apply_affine, bbox_to_crop, crop_matrix
@@ -181,6 +183,14 @@ def test_detector_boxes_are_rescored_suppressed_and_told(tmp_path):
     assert [round(r["score"], 1) for r in evaluation.results] == [0.9] * 4
     kept_all = evaluate(persons, file, model=Oracle(filled, (256, 192), True), nms=None)
     assert len(kept_all.results) == 8
+    # A file may have a box twice; what the network says of it then is no fault of the results.
+    scores = np.repeat(persons.bbox_scores[::2], 2)
+    same = dataclasses.replace(filled, bbox_scores=scores, keypoints_image=points[::2][again])
+    persons = dataclasses.replace(persons, bbox_scores=scores)
+    repeated = evaluate(persons, file, model=Oracle(same, (256, 192), True), nms=None)
+    with pytest.raises(DataError, match="duplicate of result 0"):
+        evaluate_coco(file, repeated.results)
+    assert repeated.metrics["AR"] == 1
 
 
 def test_heatmaps_that_are_not_finite_never_reach_the_score(tmp_path):

@@ -145,7 +145,7 @@ def compare(
     category = ground_truth.category["id"]
     ids = [e["id"] for e in content["annotations"] if e["category_id"] == category]
     truth = read_truth(ground_truth, ids)
-    found = read_results(check_results(results, "results", ground_truth), truth)
+    found = read_results(check_results(results, "results", ground_truth, repeats=True), truth)
 
     pairs = pair_all(truth, found)
     similarity = person_similarity(truth, found, pairs, skeleton.oks_sigmas)

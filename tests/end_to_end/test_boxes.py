@@ -1,0 +1,88 @@
+"""tools/test.py --boxes: truth and detections in one run, and images without annotations."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from keypoint.evaluation.coco import evaluate_coco
+from tests import tiny_coco
+from tests.end_to_end.test_train import ENVIRONMENT, REPOSITORY
+from tests.test_readme import small_checkpoint
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A set, a checkpoint, and the truth's boxes as a detector's, each twice."""
+    folder = tmp_path_factory.mktemp("boxes")
+    content = tiny_coco.content(3, 2)
+    file, images = tiny_coco.write(folder, content)
+    small_checkpoint(folder / "run" / "best.pt")
+    boxes = [
+        {"image_id": e["image_id"], "category_id": 1, "bbox": e["bbox"], "score": score}
+        for e in content["annotations"]
+        for score in (0.9, 0.4)
+    ]
+    (folder / "found.json").write_text(json.dumps(boxes))
+    info = {key: content[key] for key in ("images", "categories")}
+    info["categories"] = [{"id": 1, "name": "person", "supercategory": "person"}]
+    (folder / "image_info.json").write_text(json.dumps(info))
+    return folder, file, images
+
+
+def run(folder, *arguments, status=0):
+    command = [sys.executable, REPOSITORY / "tools" / "test.py", "--device", "cpu"]
+    command += ["--checkpoint", folder / "run" / "best.pt", f"data.root={folder}", "data.workers=0"]
+    done = subprocess.run([*command, *arguments], env=ENVIRONMENT, capture_output=True, text=True, timeout=200, cwd=REPOSITORY)  # fmt: skip
+    assert done.returncode == status, done.stdout + done.stderr
+    return done
+
+
+def test_truth_and_detections_in_one_run(data, tmp_path):
+    folder, file, _ = data
+    both = ["--boxes", "truth", "--boxes", folder / "found.json"]
+    said = run(folder, *both, f"output={tmp_path / 'both'}", "test.oks_nms=none")
+    lines = said.stdout.splitlines()[-3:]
+    assert lines[0].split() == ["AP", "AR", "boxes"]
+    assert [line.split()[2] for line in lines[1:]] == ["ground", "detector"]
+    for name, boxes, persons in (("truth_boxes", "ground truth", 6), ("found", "detector", 12)):
+        metrics = json.loads((tmp_path / "both" / name / "metrics.json").read_text())
+        results = json.loads((tmp_path / "both" / name / "results.json").read_text())
+        assert metrics["conditions"]["boxes"] == boxes
+        assert metrics["conditions"]["persons"]["used"] == len(results) == persons
+        assert metrics["metrics"] == evaluate_coco(file, results, repeats=True)
+        assert (tmp_path / "both" / name / "results_card.md").is_file()
+    alone = run(folder, "--boxes", folder / "found.json", f"output={tmp_path / 'alone'}")
+    assert "6 kept, 6 suppressed" in alone.stdout  # of 12, by OKS-NMS
+    assert (tmp_path / "alone" / "metrics.json").is_file()
+
+
+def test_images_without_annotations(data, tmp_path):
+    folder, _, _ = data
+    found = ["--boxes", folder / "found.json", f"data.val_annotations={folder / 'image_info.json'}"]
+    said = run(folder, *found, f"output={tmp_path}", "--analyse")
+    assert "no annotations, so no AP: hand in results.json" in said.stdout
+    assert "nothing to analyse" in said.stderr
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert len(results) == 6
+    assert {len(r["keypoints"]) for r in results} == {51}
+    assert {r["category_id"] for r in results} == {1}
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["metrics"] == {}
+    assert metrics["conditions"]["results"] == {"given": 12, "kept": 6, "suppressed": 6}
+    refused = run(folder, f"data.val_annotations={folder / 'image_info.json'}", status=3)
+    assert "'annotations' is missing" in refused.stderr
+
+
+def test_boxes_are_checked_before_any_work(data, tmp_path):
+    folder, _, _ = data
+    twice = run(folder, "--boxes", "truth", "--boxes", "truth", f"output={tmp_path}", status=2)
+    assert "each kind once" in twice.stderr
+    (tmp_path / "other.json").write_text('[{"image_id": 5, "category_id": 1, "bbox": [0, 0, NaN, 9], "score": 1}]')  # fmt: skip
+    other = run(folder, "--boxes", "truth", "--boxes", tmp_path / "other.json", status=3)
+    assert "other.json" in other.stderr
+    assert "image_id 5" in other.stderr
+    assert "evaluate" not in other.stderr
+    wrong = run(folder, "test.decoding=quarter", "model.codec=udp", status=2)
+    assert "model.codec='udp' has no effect" in wrong.stderr
