@@ -37,7 +37,7 @@ def results_card(
     skipped = ", ".join(f"{count} {reason}" for reason, count in persons["skipped"].items())
     rows = {
         "boxes": f"{WORDS[conditions['boxes']]} boxes of {conditions['boxes_file']}",
-        "persons": f"{persons['total']} = {persons['used']} used on {conditions['images']} images "
+        "records": f"{persons['total']} = {persons['used']} used on {conditions['images']} images "
         f"+ {persons['total'] - persons['used']} skipped ({skipped or 'none'})",
         "results": f"{counts['given']} = {counts['kept']} kept + {counts['suppressed']} suppressed "
         f"by OKS-NMS ({conditions['oks_nms'] or 'none'}); "

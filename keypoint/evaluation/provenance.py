@@ -21,6 +21,7 @@ PACKAGES = (
     "numpy",
     "opencv-python-headless",
     "pycocotools",
+    "faster-coco-eval",
     "albumentations",
 )
 

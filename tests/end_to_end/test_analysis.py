@@ -1,6 +1,7 @@
 """tools/test.py --analyse --worst: from a checkpoint to tables, JSON, card and picture."""
 
 import json
+import logging
 import subprocess
 import sys
 
@@ -12,7 +13,7 @@ from keypoint.data.coco import load_boxes, load_persons
 from keypoint.errors import DataError
 from keypoint.evaluation.analysis.analyse import analyse, compare
 from keypoint.evaluation.analysis.write import add_to_metrics, annotation_ids, compare_evaluation
-from keypoint.evaluation.coco import make_results
+from keypoint.evaluation.coco import evaluate_coco, make_results
 from keypoint.evaluation.run import Evaluation, Predictions
 from keypoint.skeleton import load_skeleton
 from tests import tiny_coco
@@ -99,6 +100,33 @@ def test_detector_boxes_are_matched(tmp_path):
     case = compare_evaluation(evaluation, persons=persons, annotations=file, skeleton=SKELETON)
     assert not case.by_id
     assert case.own_oks == pytest.approx(np.ones(4))
+
+
+def test_faulty_images_are_left_out_as_in_the_evaluation(tmp_path):
+    data = tiny_coco.content(3, 2)
+    file, images = tiny_coco.write(tmp_path, data)
+    data["annotations"][0]["keypoints"][2] = 7  # no such visibility
+    file.write_text(json.dumps(data))
+    persons = load_persons(file, images, SKELETON, on_bad="skip", max_bad=0.5, scored=True)
+    assert persons.left_out_images == {100}
+    points = persons.keypoints_image + np.arange(len(persons))[:, None, None]
+    evaluation = evaluation_of(persons, points.astype(np.float64), np.ones((len(persons), 17)))
+    case = compare_evaluation(evaluation, persons=persons, annotations=file, skeleton=SKELETON)
+    analysis = analyse(case, SKELETON)
+    metrics = evaluate_coco(file, evaluation.results, leave_out=persons.left_out_images)
+    assert analysis.persons == 4
+    assert analysis.all.ap == pytest.approx(metrics["AP"], abs=1e-12)
+
+
+def test_an_analysis_of_another_ap_is_told(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("keypoint"), "propagate", True)
+    data = tiny_coco.content(1, 1)
+    analysis = analyse(compare(data, [], SKELETON), SKELETON)
+    file = tmp_path / "metrics.json"
+    for ap, told in ((0.0, False), (0.5, True)):
+        file.write_text(json.dumps({"metrics": {"AP": ap}}))
+        add_to_metrics(file, analysis)
+        assert ("AP 0.500000, but the analysis is of AP 0.000000" in caplog.text) == told
 
 
 def test_the_analysis_joins_what_stands_in_metrics(tmp_path):

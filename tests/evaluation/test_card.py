@@ -44,7 +44,7 @@ def test_every_condition_is_there():
     card = results_card(DETECTOR, CONDITIONS, facts, made=made)
     rows = rows_of(card)
     assert rows["boxes"] == "detector boxes of COCO_val2017_detections_AP_H_56_person.json"
-    assert rows["persons"] == "104125 = 104100 used on 5000 images + 25 skipped (25 with a bbox without area)"  # fmt: skip
+    assert rows["records"] == "104125 = 104100 used on 5000 images + 25 skipped (25 with a bbox without area)"  # fmt: skip
     assert rows["results"].startswith("104100 = 90000 kept + 14100 suppressed by OKS-NMS (hard at 0.9)")  # fmt: skip
     assert rows["flip test"] == "averaged with the mirrored crop, shifted by one heatmap pixel"
     assert rows["input size"] == "256 x 192"

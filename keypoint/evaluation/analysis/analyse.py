@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keypoint.data.bad_entries import without_images
 from keypoint.data.json_file import read_json
 from keypoint.evaluation.analysis.calibration import Bin, best_scores, reliability
 from keypoint.evaluation.analysis.errors import (
@@ -123,6 +124,7 @@ def compare(
     results: list[dict[str, Any]],
     skeleton: Skeleton,
     annotation_ids: Sequence[int] | None = None,
+    leave_out: frozenset[int] | None = None,
 ) -> Comparison:
     """Hold results against annotations, keypoint by keypoint.
 
@@ -132,6 +134,7 @@ def compare(
         skeleton: Names, partners, OKS sigmas.
         annotation_ids: (R,) of the persons whose boxes the results were made from, if they were;
             None matches by OKS.
+        leave_out: COCO ids of faulty images, as in `evaluate_coco`.
 
     Raises:
         DataError: Either side is faulty, as in `evaluate_coco`.
@@ -140,6 +143,8 @@ def compare(
     name, content = "annotations", annotations
     if isinstance(annotations, (str, Path)):
         name, content = str(annotations), read_json(Path(annotations), "annotations")
+    if leave_out is not None and isinstance(content, dict):
+        content = without_images(content, leave_out)
     ground_truth = check_ground_truth(content, name, skeleton.num_keypoints)
     assert isinstance(content, dict)
     category = ground_truth.category["id"]

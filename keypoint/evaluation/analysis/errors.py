@@ -62,7 +62,6 @@ def error_kinds(
     shape = (len(own.result), truth.labelled.shape[1])
     to_own = _near(truth, results, own, oks_sigmas, range(shape[1]))
     to_partner = _near(truth, results, own, oks_sigmas, flip_indices)
-    to_partner[:, np.asarray(flip_indices) == np.arange(shape[1])] = 0.0
 
     # The pairs of the same results with everybody else on their images.
     place = np.full(len(results.scores), -1, dtype=np.int64)

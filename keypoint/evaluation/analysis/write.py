@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from keypoint.evaluation.analysis.analyse import Analysis, Comparison, compare
 from keypoint.evaluation.analysis.report import to_dict
 from keypoint.evaluation.run import Evaluation
 from keypoint.skeleton import Skeleton
+
+logger = logging.getLogger(__name__)
 
 
 def compare_evaluation(
@@ -33,7 +36,7 @@ def compare_evaluation(
     """
     from_truth = evaluation.conditions["boxes"] == "ground truth"
     ids = annotation_ids(evaluation, persons) if from_truth else None
-    return compare(annotations, evaluation.results, skeleton, ids)
+    return compare(annotations, evaluation.results, skeleton, ids, persons.left_out_images)
 
 
 def annotation_ids(evaluation: Evaluation, persons: Persons) -> list[int]:
@@ -59,10 +62,20 @@ def annotation_ids(evaluation: Evaluation, persons: Persons) -> list[int]:
 def add_to_metrics(file: Path, analysis: Analysis) -> None:
     """Put the analysis into a `metrics.json`, beside what stands there.
 
+    If the AP there is not the one that was analysed, a warning says so.
+
     Raises:
         DataError: No such file, or no JSON object.
     """
     content = read_json(file, "metrics")
     if not isinstance(content, dict):
         raise DataError(f"{file}: holds a {type(content).__name__}; metrics are one JSON object")
+    published, analysed = content.get("metrics", {}).get("AP"), analysis.all.ap
+    if published is not None and abs(published - (analysed or 0.0)) > 1e-9:
+        logger.warning(
+            "%s: AP %.6f, but the analysis is of AP %.6f: other results or annotations?",
+            file,
+            published,
+            analysed or 0.0,
+        )
     write_json(file, content | {"analysis": to_dict(analysis)})

@@ -148,6 +148,9 @@ def test_equals_slow_loops(skeleton, own_boxes):
         assert (count_kinds(case.kinds).sum(axis=1) == labelled).all()
         counted = [e for e in content["annotations"] if not e["iscrowd"] and any(e["keypoints"][2::3])]  # fmt: skip
         assert analysis.persons == len(counted)
+        paired = [case.truth.ids[person] for person in case.own.truth]
+        assert len(set(paired)) == len(paired) == analysis.paired
+        assert set(paired) <= {entry["id"] for entry in counted}
         assert analysis.labelled.sum() == sum(v > 0 for e in counted for v in e["keypoints"][2::3])
         assert sum(analysis.results.values()) == len(results)
     rare = {"inversion"} if skeleton is UNPAIRED else set()

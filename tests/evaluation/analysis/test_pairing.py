@@ -77,3 +77,13 @@ def test_images_and_annotations_in_any_order():
     assert (again.kinds == expected.kinds).all()
     assert again.mended == expected.mended
     assert again.alone == expected.alone
+
+
+def test_annotations_of_other_categories_do_not_shift_the_ids():
+    annotations, results = small_case()
+    annotations["categories"].append({"id": 18, "name": "dog"})
+    dog = {"id": 5, "image_id": 501, "category_id": 18, "bbox": [0, 0, 9, 9], "area": 81}
+    annotations["annotations"].insert(0, dog)
+    case = compare(annotations, results, COCO17, annotation_ids=[71, 72, 73])
+    assert case.truth.ids == (71, 72, 73)
+    assert case.own_oks.tolist() == [1.0] * 3
