@@ -118,6 +118,8 @@ def load_model(path: Path) -> Restored:
         config.model.encoder,
         input_size=config.model.input_size,
         num_keypoints=skeleton.num_keypoints,
+        encoder_stride=config.model.encoder_stride,
+        dilated=config.model.dilated,
         blocks=config.model.blocks,
         color_order=content["color_order"],
         mean=tuple(content["mean"]),

@@ -261,7 +261,7 @@ def _allowed(schema: Mapping[str, Any]) -> str:
     if "anyOf" in schema:
         return " | ".join(sorted(map(_allowed, schema["anyOf"]), key="none".__ne__))
     if "enum" in schema:
-        return " | ".join(schema["enum"])
+        return " | ".join(map(str, schema["enum"]))
     kind = str(schema["type"])
     text = {"null": "none", "boolean": "true | false", "string": "text"}.get(kind, kind)
     for key, sign in (("minimum", "<="), ("exclusiveMinimum", "<")):

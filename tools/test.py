@@ -184,6 +184,8 @@ def open_network(
         blocks=config.model.blocks,
         input_size=config.model.input_size,
         num_keypoints=skeleton.num_keypoints,
+        encoder_stride=config.model.encoder_stride,
+        dilated=config.model.dilated,
         weights=checkpoint,
         codec=config.model.codec,
         heatmap_sigma=config.model.heatmap_sigma,

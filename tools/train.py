@@ -91,6 +91,8 @@ def main(argv: Sequence[str]) -> None:
         blocks=config.model.blocks,
         input_size=config.model.input_size,
         num_keypoints=skeleton.num_keypoints,
+        encoder_stride=config.model.encoder_stride,
+        dilated=config.model.dilated,
         weights=None if args.resume and last.exists() else config.model.weights,
         codec=config.model.codec,
         heatmap_sigma=config.model.heatmap_sigma,
