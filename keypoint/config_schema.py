@@ -85,6 +85,9 @@ class AugmentConfig(BaseModel):
         description="albumentations pixel transforms, in order",
         json_schema_extra={"allowed": "[{name: ColorJitter, p: 0.5, ...}, ...]"},
     )
+    half_body_probability: Fraction = Field(
+        default=0.0, description="share of crops of the upper or lower body alone, HRNet's"
+    )
 
     @field_validator("rotation_probability")
     @classmethod
@@ -231,6 +234,14 @@ class TrainConfig(BaseModel):
         default=500, description="steps between saves in an epoch; none: at its end only"
     )
     log_every: Count = Field(default=50, description="steps")
+    ohkm: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        default=None, description="only so many hardest keypoints of a crop make its loss"
+    )
+    keypoint_weights: dict[str, float] | None = Field(
+        default=None,
+        description="of the keypoints' errors before they are squared; the others have 1",
+        json_schema_extra={"allowed": "none | {left_ankle: 1.5, ...}, 0 < number <= 100"},
+    )
 
     @field_validator("weight_decay")
     @classmethod
@@ -265,6 +276,21 @@ class TrainConfig(BaseModel):
                 "leave lr_drops out to have them in proportion"
             )
         return tuple(value)
+
+    @field_validator("keypoint_weights", mode="before")
+    @classmethod
+    def _weights(cls, value: Any) -> Any:
+        if value is None:
+            return None
+        if not isinstance(value, dict) or not value:
+            raise ValueError("keypoint_weights is none or {name: number, ...}")
+        check_plain(value)
+        for name, weight in value.items():
+            if type(weight) not in (int, float) or not 0 < weight <= 100:
+                raise ValueError(f"{name[:40]} needs a number above 0 and up to 100")
+        if set(value.values()) == {1}:
+            raise ValueError("weights of 1 have no effect; leave keypoint_weights out")
+        return {name: float(weight) for name, weight in value.items()}
 
     @field_validator("lr_factor")
     @classmethod

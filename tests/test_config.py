@@ -35,6 +35,7 @@ INTEGERS = {
     "train.accumulate": (1, 1024),
     "train.evaluate_every": (1, 1_000_000),
     "train.save_every": (1, 1_000_000),
+    "train.ohkm": (1, 1000),
     "train.log_every": (1, 1_000_000),
     "test.batch_size": (1, 4096),
 }
@@ -43,6 +44,7 @@ NUMBERS = {  # the ends themselves are allowed
     "augment.rotation": (0, 90),
     "augment.rotation_probability": (0, 1),
     "augment.flip_probability": (0, 1),
+    "augment.half_body_probability": (0, 1),
     "model.heatmap_sigma": (0.1, 50),
     "test.oks_nms_threshold": (0, 1),
     "test.keypoint_threshold": (0, 1),
@@ -74,10 +76,11 @@ CHOICES = {
     "test.decoding": [None, "codec", "quarter", "dark"],
 }
 NULLABLE = ["data.train_images", "data.val_images", "test.boxes", "output", "model.heatmap_sigma"]
-NULLABLE += ["train.ema", "train.save_every"]
-OTHERS = ["model.dilated", "augment.transforms", "model.input_size", "model.blocks", "model.weights"]
+NULLABLE += ["train.ema", "train.save_every", "train.ohkm", "train.keypoint_weights"]
+OTHERS = ["augment.transforms", "model.input_size", "model.blocks", "model.weights"]
 OTHERS += ["train.weight_decay", "train.momentum", "train.lr_drops", "test.box_score_threshold"]
 OTHERS += ["data.max_bad"]
+OTHERS += ["model.dilated", "train.keypoint_weights"]
 
 
 def nested(key, value):
@@ -479,6 +482,21 @@ def test_drops_are_a_list_of_integers():
     assert "inf" not in refusal({"train": {"epochs": "x", "lr_drops": [5, 3]}})
 
 
+def test_keypoint_weights_are_numbers_by_name():
+    given = {"left_ankle": 1.5, "nose": 2}
+    loaded = config_from_dict({"train": {"keypoint_weights": given}}, "x").train.keypoint_weights
+    assert loaded == given
+    assert all(type(weight) is float for weight in loaded.values())
+    for value in (3, "nose", ["nose"], {}, True):
+        assert "keypoint_weights is none or {name: number" in refusal(
+            {"train": {"keypoint_weights": value}}
+        )
+    for weight in (0, -1, 101, math.inf, math.nan, True, "1.5", None, [1]):
+        message = refusal({"train": {"keypoint_weights": {"nose": 1.5, "left_ankle": weight}}})
+        assert message.startswith("run/last.pt: train.keypoint_weights: given ")
+        assert "left_ankle needs a number above 0" in message or "finite" in message
+
+
 # ---------------------------------------------------------------- what would have no effect
 
 
@@ -495,6 +513,11 @@ def test_drops_are_a_list_of_integers():
         ({"train": {"lr_drops": [], "lr_factor": 0.5}}, "train.lr_factor", "train.lr_drops=[]"),
         ({"test": {"box_score_threshold": 0.1}}, "test.box_score_threshold", "test.boxes=FILE"),
         ({"data": {"max_bad": 0.1}}, "data.max_bad", "data.on_bad=skip"),
+        (
+            {"train": {"keypoint_weights": {"nose": 1, "left_eye": 1.0}}},
+            "train.keypoint_weights",
+            "weights of 1 have no effect",
+        ),
         ({"model": {"dilated": True}}, "model.dilated", "no effect with model.encoder_stride=32"),
         (
             {"test": {"oks_nms": None, "oks_nms_threshold": 0.5}},

@@ -24,6 +24,7 @@ from keypoint.data.report import write_reports
 from keypoint.errors import ConfigError
 from keypoint.evaluation.run import evaluate_model
 from keypoint.evaluation.validate import check_annotations
+from keypoint.losses import build_loss
 from keypoint.models import SimpleBaseline, create_model
 from keypoint.optimization import build_optimizer, learning_rate
 from keypoint.skeleton import load_skeleton
@@ -106,8 +107,17 @@ def main(argv: Sequence[str]) -> None:
             rotation=config.augment.rotation,
             rotation_probability=config.augment.rotation_probability,
             flip_probability=config.augment.flip_probability,
+            half_body_probability=config.augment.half_body_probability,
+            upper_body=skeleton.upper_body_indices,
         ),
         config.augment.transforms,
+    )
+
+    loss = build_loss(
+        skeleton.keypoints,
+        ohkm=config.train.ohkm,
+        keypoint_weights=config.train.keypoint_weights,
+        device=device,
     )
 
     policy: Any = {"on_bad": config.data.on_bad, "max_bad": config.data.max_bad}
@@ -168,6 +178,7 @@ def main(argv: Sequence[str]) -> None:
             factor=config.train.lr_factor,
             warmup_steps=config.train.warmup_steps,
         ),
+        loss=loss,
         epochs=config.train.epochs,
         output=output,
         evaluate=evaluate,
