@@ -142,7 +142,8 @@ def check_same_config(path: Path, config: Config) -> None:
     Raises:
         CheckpointError: Lists the keys that differ, with both values.
     """
-    theirs, ours = _flat(read_checkpoint(path)["config"]), _flat(config.to_dict())
+    given = config_from_dict(read_checkpoint(path)["config"], source=str(path))
+    theirs, ours = _flat(given.to_dict()), _flat(config.to_dict())
     different = [
         f"{key}={ours.get(key)!r} (was {theirs.get(key)!r})"
         for key in sorted(theirs.keys() | ours.keys())

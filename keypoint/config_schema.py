@@ -97,7 +97,8 @@ class AugmentConfig(BaseModel):
             raise ValueError("it has no effect with rotation 0; leave one of the two out")
         if value == 0 and degrees not in (None, 0, cls.model_fields["rotation"].default):
             raise ValueError(
-                f"rotation {degrees:g} has no effect with it; leave one of the two out"
+                f"rotation {degrees:g} has no effect with it; leave one of the two out, "
+                "or set both to 0"
             )
         return value
 
@@ -241,6 +242,9 @@ class TrainConfig(BaseModel):
         default=None,
         description="of the keypoints' errors before they are squared; the others have 1",
         json_schema_extra={"allowed": "none | {left_ankle: 1.5, ...}, 0 < number <= 100"},
+    )
+    recipe: Literal["paper", "sb", "hrnet", "mmpose"] = Field(
+        default="paper", description="file of keypoint/recipes/ whose values stand in for defaults"
     )
 
     @field_validator("weight_decay")

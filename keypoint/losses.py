@@ -1,7 +1,7 @@
 """The loss of heatmap regression.
 
-Source: SimpleBaseline's `JointsMSELoss` with `use_target_weight`; HRNet's `JointsOHKMMSELoss` (online
-hard keypoint mining, CPN's) and its `USE_DIFFERENT_JOINTS_WEIGHT`.
+Source: SimpleBaseline's `JointsMSELoss` with `use_target_weight`; HRNet's `JointsOHKMMSELoss` (hard
+keypoint mining, from CPN) and its `USE_DIFFERENT_JOINTS_WEIGHT`.
 """
 
 from __future__ import annotations

@@ -70,6 +70,7 @@ CHOICES = {
     "data.on_bad": ["error", "skip"],
     "model.encoder": ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"],
     "train.optimizer": ["adam", "adamw", "sgd"],
+    "train.recipe": ["paper", "sb", "hrnet", "mmpose"],
     "train.amp": [None, "bf16", "fp16"],
     "test.oks_nms": [None, "hard", "soft"],
     "model.codec": ["heatmap", "udp"],

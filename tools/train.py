@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 from collections.abc import Sequence
 from functools import partial
@@ -27,6 +28,7 @@ from keypoint.evaluation.validate import check_annotations
 from keypoint.losses import build_loss
 from keypoint.models import SimpleBaseline, create_model
 from keypoint.optimization import build_optimizer, learning_rate
+from keypoint.recipe import recipe_card, step_card
 from keypoint.skeleton import load_skeleton
 from keypoint.trainer import AMP_DTYPES, Trainer
 from keypoint.visualize import training_curves
@@ -131,6 +133,9 @@ def main(argv: Sequence[str]) -> None:
     # Now, not after the first epoch.
     check_annotations(val_files[0], skeleton.num_keypoints, val_persons.left_out_images)
     cli.logger.info("train %s\ntest  %s", persons.report, val_persons.report)
+    cli.logger.info("recipe %s", recipe_card(config))
+    step, speaks_against_lr = step_card(config, distributed.world_size())
+    cli.logger.log(logging.WARNING if speaks_against_lr else logging.INFO, "%s", step)
     sampler = TrainSampler(
         len(persons),
         config.train.batch_size,

@@ -81,8 +81,8 @@ def count_model(
     Nothing is computed: fake tensors know their shape only.
 
     Returns:
-        By name in the order of the forward pass: stem, layer1 .. 4, deconv1 .. 3 (or fewer), head, and
-        each block as `block at <site>`.
+        By name in the order of the forward pass: stem, layer1 .. 4, deconv1 .. 3 or fewer,
+        head, and each block as `block at <site>`.
 
     Raises:
         ConfigError: a part that does not exist or does not fit.

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from keypoint.codec import Codec
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.half_body import UPPER_PROBABILITY, half_body_crop
 from keypoint.errors import ConfigError
@@ -32,7 +33,7 @@ def person(seed):
 
 def crop(**options):
     return PersonCrop(
-        input_size=INPUT_SIZE,
+        codec=Codec(INPUT_SIZE),
         flip_indices=SKELETON.flip_indices,
         upper_body=SKELETON.upper_body_indices,
         **options,
@@ -155,7 +156,7 @@ def test_off_changes_no_random_number():
 def test_no_halves_are_refused(keypoints, upper_body, words):
     with pytest.raises(ConfigError, match=f"half_body_probability=0.3 has no effect: .*{words}"):
         PersonCrop(
-            input_size=INPUT_SIZE,
+            codec=Codec(INPUT_SIZE),
             flip_indices=range(keypoints),
             half_body_probability=0.3,
             upper_body=upper_body,
