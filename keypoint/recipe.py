@@ -114,7 +114,8 @@ def step_card(config: Config, devices: int) -> tuple[str, bool]:
     recipe, train = read_recipe(config.train.recipe), config.train
     crops = train.batch_size * devices * train.accumulate
     text = (
-        f"{crops} crops a step (train.batch_size {train.batch_size} x {devices} devices x "
+        f"{crops} crops a step (train.batch_size {train.batch_size} x {devices} "
+        f"device{'s' if devices > 1 else ''} x "
         f"train.accumulate {train.accumulate})"
     )
     if crops == recipe.crops_per_step:

@@ -108,8 +108,12 @@ def test_drops_of_a_recipe_follow_the_epochs(epochs, drops):
     overrides = ["train.recipe=sb", f"train.epochs={epochs}"]
     assert load_config(find_config("res50_256x192"), overrides).train.drops == drops
     assert in_proportion([90, 120], 140, epochs) == list(drops)
-    given = load_config(find_config("res50_256x192"), [*overrides[:1], "train.lr_drops=[5]"])
-    assert given.train.drops == (5,)
+
+
+def test_given_drops_stay_as_they_are():
+    for overrides in (["train.lr_drops=[5]"], ["train.lr_drops=[5]", "train.epochs=14"]):
+        config = load_config(find_config("res50_256x192"), ["train.recipe=sb", *overrides])
+        assert config.train.drops == (5,)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -165,7 +169,7 @@ def test_a_value_of_the_recipe_that_does_not_fit_is_blamed_on_the_recipe(write):
         (["train.accumulate=8"], 1, False, "^256 crops a step"),
         (["train.recipe=sb"], 4, False, "^128 crops a step"),
         (["train.recipe=mmpose", "train.accumulate=2"], 4, False, "^512 crops a step"),
-        ([], 1, True, r"^32 crops a step \(train.batch_size 32 x 1 devices x train.accumulate 1\), "
+        ([], 1, True, r"^32 crops a step \(train.batch_size 32 x 1 device x train.accumulate 1\), "
          r"in the recipe paper 256 \(32 x 8\); train.lr=0.001 is made for those and is not scaled. "
          "train.accumulate=8 gives"),
         (["train.batch_size=48"], 4, True, "^192 crops.*not scaled$"),

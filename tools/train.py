@@ -135,7 +135,8 @@ def main(argv: Sequence[str]) -> None:
     cli.logger.info("train %s\ntest  %s", persons.report, val_persons.report)
     cli.logger.info("recipe %s", recipe_card(config))
     step, speaks_against_lr = step_card(config, distributed.world_size())
-    cli.logger.log(logging.WARNING if speaks_against_lr else logging.INFO, "%s", step)
+    warned = speaks_against_lr and distributed.is_main()
+    cli.logger.log(logging.WARNING if warned else logging.INFO, "%s", step)
     sampler = TrainSampler(
         len(persons),
         config.train.batch_size,

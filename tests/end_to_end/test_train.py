@@ -281,7 +281,7 @@ def test_options_of_the_trainer_run(work):
     )  # fmt: skip
     log = (output / "log.txt").read_text()
     assert "recipe hrnet, but for train.optimizer=adamw (adam)" in log
-    assert "4 crops a step (train.batch_size 2 x 1 devices x train.accumulate 2), in" in log
+    assert "4 crops a step (train.batch_size 2 x 1 device x train.accumulate 2), in" in log
     content = state(output / "last.pt")
     assert content["config"]["augment"]["half_body_probability"] == 0.3
     assert content["ema"].keys() == content["model"].keys()
