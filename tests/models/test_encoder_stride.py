@@ -1,6 +1,7 @@
 """Encoders of stride 16 and 8, plain and dilated: the SRL paper's table 4."""
 
 import copy
+import importlib.util
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from keypoint.errors import ConfigError
 from keypoint.models import create_model
 from keypoint.models.simple_baseline import strides_of_sites
 from keypoint.skeleton import load_skeleton
+from tests.test_readme import REPOSITORY
 
 
 def twins(encoder, **options):
@@ -227,3 +229,41 @@ def test_a_checkpoint_brings_its_form_along(tmp_path):
     content["model"] = dict(create_model("resnet50", input_size=(64, 64)).state_dict())
     save_checkpoint(tmp_path / "older.pt", content)  # from before these keys: stride 32
     assert load_model(tmp_path / "older.pt").model.encoder_stride == 32
+
+
+def command(name):
+    """A file of tools/ as a module; `import test` would find Python's own."""
+    spec = importlib.util.spec_from_file_location(
+        f"tools_{name}", REPOSITORY / "tools" / f"{name}.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@torch.no_grad()
+def test_bare_weights_are_tested_in_the_configs_form(tmp_path):
+    torch.manual_seed(0)
+    options = {"input_size": (64, 64), "encoder_stride": 8}
+    plain = create_model("resnet50", **options).eval()
+    torch.save(plain.state_dict(), tmp_path / "weights.pth")
+    overrides = ["model.encoder=resnet50", "model.input_size=[64,64]", "model.blocks=none"]
+    x = torch.randn(1, 3, 64, 64)
+    outputs = []
+    for form in ("res50_384x288_stride8.yaml", "res50_384x288_stride8_dilated.yaml"):
+        opened = command("test").open_network(tmp_path / "weights.pth", form, overrides)[0].eval()
+        outputs.append(opened(x))
+    assert torch.equal(outputs[0], plain(x))
+    assert not torch.allclose(outputs[1], outputs[0], rtol=1e-2, atol=1e-7)
+    dilated = create_model("resnet50", **options, dilated=True).eval()
+    dilated.load_state_dict(plain.state_dict())
+    assert torch.equal(outputs[1], dilated(x))
+
+
+def test_complexity_counts_the_configs_form(capsys):
+    command("complexity").main(["--cfg", "res50_384x288_stride8_dilated.yaml"])
+    printed = capsys.readouterr().out
+    assert printed.startswith("resnet50 of stride 8, dilated, input 384x288, blocks: none\n")
+    assert "deconv2" not in printed
+    total = next(line for line in printed.splitlines() if line.startswith("total")).split()
+    assert total[1:3] == ["31,901,521", "93.1882"]
