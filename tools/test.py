@@ -129,10 +129,17 @@ def main(argv: Sequence[str]) -> None:
                 cv2.imwrite(str(picture), sheet[..., ::-1])
                 cli.logger.info("pictures: %s", picture)
             facts = {"encoder": config.model.encoder, "blocks": config.model.blocks}
+            facts |= {
+                "encoder stride": config.model.encoder_stride,
+                "dilated": config.model.dilated,
+            }
             facts |= {"precision": config.train.amp or "float32"}
             facts |= run_facts(args.checkpoint, args.cfg, device)
             published = published_ap(
-                config.model.encoder, config.model.blocks, config.model.input_size
+                config.model.encoder,
+                config.model.blocks,
+                config.model.input_size,
+                config.model.encoder_stride,
             )
             card = results_card(evaluation.metrics, evaluation.conditions, facts, published)
             (output / "results_card.md").write_text(card, encoding="utf-8")
