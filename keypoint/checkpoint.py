@@ -118,6 +118,8 @@ def load_model(path: Path) -> Restored:
         config.model.encoder,
         input_size=config.model.input_size,
         num_keypoints=skeleton.num_keypoints,
+        encoder_stride=config.model.encoder_stride,
+        dilated=config.model.dilated,
         blocks=config.model.blocks,
         color_order=content["color_order"],
         mean=tuple(content["mean"]),
@@ -140,7 +142,8 @@ def check_same_config(path: Path, config: Config) -> None:
     Raises:
         CheckpointError: Lists the keys that differ, with both values.
     """
-    theirs, ours = _flat(read_checkpoint(path)["config"]), _flat(config.to_dict())
+    given = config_from_dict(read_checkpoint(path)["config"], source=str(path))
+    theirs, ours = _flat(given.to_dict()), _flat(config.to_dict())
     different = [
         f"{key}={ours.get(key)!r} (was {theirs.get(key)!r})"
         for key in sorted(theirs.keys() | ours.keys())

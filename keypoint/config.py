@@ -1,7 +1,8 @@
 """Config files: found by name, read and overridden with every mistake told at once, written.
 
-A file says only what differs from the defaults of :mod:`keypoint.config_schema`; nothing is
-inherited. The same content travels in a checkpoint and is checked there by the same rules.
+A file says only what differs from the defaults of :mod:`keypoint.config_schema`, or from the
+recipe that it names in ``train.recipe``; nothing else is inherited. The same content travels in a
+checkpoint and is checked there by the same rules.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from keypoint.config_schema import Config, hint, nearest
 from keypoint.errors import ConfigError
+from keypoint.recipe import fill_in_recipe
 from keypoint.strict_yaml import KeyPath, dump_yaml, parse_yaml, read_yaml
 
 __all__ = [
@@ -69,6 +71,7 @@ def find_config(name: str | Path) -> Path:
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Read a YAML file, then ``key=value`` overrides whose values are YAML too.
 
+    Where neither says anything the recipe decides (:mod:`keypoint.recipe`), then the default.
     Where ``output`` is none it becomes ``output/<the file's stem>``.
 
     Raises:
@@ -94,6 +97,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         if names.count(name) > 1:
             mistakes.append(((), f"command line, {_SHORT.repr(text)}: {name} is given twice"))
         _override(content, text, places, mistakes)
+    fill_in_recipe(content, places)
     if content.get("output") is None:
         content["output"] = f"output/{path.stem}"
     return _build(content, str(path), places, mistakes)
@@ -121,6 +125,9 @@ def override_config(config: Config, overrides: Sequence[str]) -> Config:
     mistakes: list[Mistake] = []
     for text in overrides:
         _override(content, text, places, mistakes)
+    if content["train"]["recipe"] != config.train.recipe:
+        reason = "no effect on a config whose values are there; a recipe is chosen for training"
+        mistakes.append((("train", "recipe"), f"command line: train.recipe has {reason}"))
     return _build(content, "command line", places, mistakes)
 
 
@@ -261,7 +268,7 @@ def _allowed(schema: Mapping[str, Any]) -> str:
     if "anyOf" in schema:
         return " | ".join(sorted(map(_allowed, schema["anyOf"]), key="none".__ne__))
     if "enum" in schema:
-        return " | ".join(schema["enum"])
+        return " | ".join(map(str, schema["enum"]))
     kind = str(schema["type"])
     text = {"null": "none", "boolean": "true | false", "string": "text"}.get(kind, kind)
     for key, sign in (("minimum", "<="), ("exclusiveMinimum", "<")):

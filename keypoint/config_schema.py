@@ -85,6 +85,9 @@ class AugmentConfig(BaseModel):
         description="albumentations pixel transforms, in order",
         json_schema_extra={"allowed": "[{name: ColorJitter, p: 0.5, ...}, ...]"},
     )
+    half_body_probability: Fraction = Field(
+        default=0.0, description="share of crops of the upper or lower body alone, HRNet's"
+    )
 
     @field_validator("rotation_probability")
     @classmethod
@@ -94,7 +97,8 @@ class AugmentConfig(BaseModel):
             raise ValueError("it has no effect with rotation 0; leave one of the two out")
         if value == 0 and degrees not in (None, 0, cls.model_fields["rotation"].default):
             raise ValueError(
-                f"rotation {degrees:g} has no effect with it; leave one of the two out"
+                f"rotation {degrees:g} has no effect with it; leave one of the two out, "
+                "or set both to 0"
             )
         return value
 
@@ -114,17 +118,23 @@ class AugmentConfig(BaseModel):
 
 
 class ModelConfig(BaseModel):
-    """The network: encoder, three deconvolutions, head, and blocks at their sites."""
+    """The network: encoder, deconvolutions, head, and blocks at their sites."""
 
     model_config = STRICT
 
     encoder: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"] = Field(
         default="resnet50", description="torchvision's ResNet"
     )
+    encoder_stride: Literal[32, 16, 8] = Field(
+        default=32, description="of its last map; 3, 2 or 1 deconvolutions follow"
+    )
+    dilated: bool = Field(
+        default=False, description="dilation in place of the encoder's strides that are left out"
+    )
     input_size: tuple[int, int] = Field(
         default=(256, 192),
         description="the crop's; the heatmaps' is a quarter",
-        json_schema_extra={"allowed": "[height, width], multiples of 32 in 32..2048"},
+        json_schema_extra={"allowed": "[height, width], multiples of encoder_stride in 32..2048"},
     )
     blocks: str | dict[str, Any] | None = Field(
         default=None,
@@ -143,27 +153,46 @@ class ModelConfig(BaseModel):
         default="heatmap", description="convention of crops, targets, flip and decoding"
     )
 
+    @field_validator("dilated")
+    @classmethod
+    def _in_place_of_a_stride(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("encoder_stride") == 32:
+            raise ValueError(
+                "it has no effect with model.encoder_stride=32, where no stride is left out"
+            )
+        if value and info.data.get("encoder") in ("resnet18", "resnet34"):
+            raise ValueError("only bottlenecks dilate; use model.encoder=resnet50 or deeper")
+        return value
+
     @field_validator("input_size", mode="before")
     @classmethod
-    def _multiple_of_stride(cls, value: Any) -> Any:
+    def _multiple_of_stride(cls, value: Any, info: ValidationInfo) -> Any:
         sizes = value if isinstance(value, list | tuple) else ()
         if len(sizes) != 2 or any(type(side) is not int for side in sizes):
             raise ValueError("input_size is two integers, [height, width]")
-        if any(side % 32 or not 32 <= side <= 2048 for side in sizes):
-            raise ValueError("height and width are each a multiple of 32 in 32..2048")
+        stride = info.data.get("encoder_stride", 8)
+        if any(side % stride or not 32 <= side <= 2048 for side in sizes):
+            raise ValueError(f"height and width are each a multiple of {stride} in 32..2048")
         return tuple(sizes)
 
     @field_validator("blocks", mode="before")
     @classmethod
-    def _at_sites(cls, value: Any) -> Any:
+    def _at_sites(cls, value: Any, info: ValidationInfo) -> Any:
         if value is None or (isinstance(value, str) and value):
             return value
         if not isinstance(value, dict) or not value:
             raise ValueError("blocks is none, a block's name, or {site: name, ...}")
         check_plain(value)
+        stride = info.data.get("encoder_stride", 32)
+        sites = SITES[: {32: 7, 16: 6, 8: 5}[stride]]
         for site, block in value.items():
+            if site in SITES and site not in sites:
+                raise ValueError(
+                    f"there is no {site} with model.encoder_stride={stride}; sites are "
+                    f"{', '.join(sites)}"
+                )
             if site not in SITES:
-                raise ValueError(f"{str(site)[:40]!r} is no site{hint(site, SITES)}")
+                raise ValueError(f"{str(site)[:40]!r} is no site{hint(site, sites)}")
             name = block.get("type") if isinstance(block, dict) else block
             if not isinstance(name, str) or not name:
                 raise ValueError(f"{site} needs a block's name, or {{type: name, option: value}}")
@@ -206,6 +235,17 @@ class TrainConfig(BaseModel):
         default=500, description="steps between saves in an epoch; none: at its end only"
     )
     log_every: Count = Field(default=50, description="steps")
+    ohkm: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        default=None, description="only so many hardest keypoints of a crop make its loss"
+    )
+    keypoint_weights: dict[str, float] | None = Field(
+        default=None,
+        description="of the keypoints' errors before they are squared; the others have 1",
+        json_schema_extra={"allowed": "none | {left_ankle: 1.5, ...}, 0 < number <= 100"},
+    )
+    recipe: Literal["paper", "sb", "hrnet", "mmpose"] = Field(
+        default="paper", description="file of keypoint/recipes/ whose values stand in for defaults"
+    )
 
     @field_validator("weight_decay")
     @classmethod
@@ -240,6 +280,21 @@ class TrainConfig(BaseModel):
                 "leave lr_drops out to have them in proportion"
             )
         return tuple(value)
+
+    @field_validator("keypoint_weights", mode="before")
+    @classmethod
+    def _weights(cls, value: Any) -> Any:
+        if value is None:
+            return None
+        if not isinstance(value, dict) or not value:
+            raise ValueError("keypoint_weights is none or {name: number, ...}")
+        check_plain(value)
+        for name, weight in value.items():
+            if type(weight) not in (int, float) or not 0 < weight <= 100:
+                raise ValueError(f"{name[:40]} needs a number above 0 and up to 100")
+        if set(value.values()) == {1}:
+            raise ValueError("weights of 1 have no effect; leave keypoint_weights out")
+        return {name: float(weight) for name, weight in value.items()}
 
     @field_validator("lr_factor")
     @classmethod

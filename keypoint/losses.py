@@ -1,14 +1,28 @@
 """The loss of heatmap regression.
 
-Source: SimpleBaseline's `JointsMSELoss` with `use_target_weight`.
+Source: SimpleBaseline's `JointsMSELoss` with `use_target_weight`; HRNet's `JointsOHKMMSELoss` (hard
+keypoint mining, from CPN) and its `USE_DIFFERENT_JOINTS_WEIGHT`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import torch
 from torch import Tensor
 
+from keypoint.errors import ConfigError
 
-def heatmap_loss(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+
+def heatmap_loss(
+    predicted: Tensor,
+    target: Tensor,
+    weight: Tensor,
+    *,
+    keypoint_weights: Tensor | None = None,
+    hardest: int | None = None,
+) -> Tensor:
     """Half the mean squared error over batch, keypoints and pixels; unlabelled keypoints count 0.
 
     Args:
@@ -16,10 +30,54 @@ def heatmap_loss(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
             near 1e-3.
         target: (B, K, H, W) float32.
         weight: (B, K), 1 or 0 (any weight >= 0 is allowed).
+        keypoint_weights: (K,) on the same device, multiplied into `weight`; as the reference has
+            it inside the square, a keypoint of 1.5 counts 2.25 times.
+        hardest: For each sample only its so many keypoints of the largest error count, 1..K; None
+            for all.
 
     Returns:
-        Scalar float32: 0.5 * mean((weight * (predicted - target))^2). With no labelled keypoint it
-        is 0 and so is its gradient: the mean runs over all maps, not over the labelled ones.
+        Scalar float32: 0.5 * mean((weight * (predicted - target))^2), with `hardest` the mean runs
+        over these keypoints' maps. With no labelled keypoint it is 0 and so is its gradient: the
+        mean runs over all maps, not over the labelled ones.
     """
-    error = (predicted - target) * weight[..., None, None]
-    return 0.5 * error.square().mean()
+    if keypoint_weights is not None:
+        weight = weight * keypoint_weights
+    squares = ((predicted - target) * weight[..., None, None]).square()  # B K H W
+    if hardest is None:
+        return 0.5 * squares.mean()
+    return 0.5 * squares.mean(dim=(2, 3)).topk(hardest, dim=1).values.mean()
+
+
+def build_loss(
+    keypoints: Sequence[str],
+    *,
+    ohkm: int | None = None,
+    keypoint_weights: Mapping[str, float] | None = None,
+    device: torch.device | str = "cpu",
+) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """`heatmap_loss` with its options filled in.
+
+    Args:
+        keypoints: Names of the K keypoints, in order.
+        ohkm: `hardest`.
+        keypoint_weights: By name; the others have 1.
+        device: Where the loss will be computed.
+
+    Raises:
+        ConfigError: An option without effect, or the weight of a keypoint that does not exist.
+    """
+    if ohkm is not None and ohkm >= len(keypoints):
+        raise ConfigError(
+            f"train.ohkm={ohkm} has no effect with {len(keypoints)} keypoints: all of them count; "
+            f"give 1..{len(keypoints) - 1}, or none"
+        )
+    if keypoint_weights is None:
+        return partial(heatmap_loss, hardest=ohkm)
+    unknown = sorted(set(keypoint_weights) - set(keypoints))
+    if unknown:
+        raise ConfigError(
+            f"train.keypoint_weights names {unknown}, no keypoint of the skeleton; "
+            f"there are {list(keypoints)}"
+        )
+    weights = torch.tensor([keypoint_weights.get(name, 1.0) for name in keypoints], device=device)
+    return partial(heatmap_loss, hardest=ohkm, keypoint_weights=weights)

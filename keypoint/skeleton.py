@@ -18,6 +18,7 @@ from keypoint.errors import ConfigError
 
 BUILT_IN_FOLDER = Path(__file__).parent / "skeletons"
 KEYS = ("name", "keypoints", "pairs", "edges", "oks_sigmas")
+OPTIONAL_KEYS = ("upper_body",)
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Skeleton:
         pairs: (left, right) names that change places in a mirrored image.
         edges: (from, to) names, the limbs to draw.
         oks_sigmas: One per keypoint, COCO's fall-off constants (variance (2 sigma)^2 * area).
+        upper_body: Names of the upper body's keypoints, for half-body augmentation; empty where
+            the object has no such halves.
 
     Raises:
         ConfigError: A name is unknown or repeated, a keypoint is in two pairs, or the sigmas are
@@ -41,6 +44,7 @@ class Skeleton:
     pairs: tuple[tuple[str, str], ...]
     edges: tuple[tuple[str, str], ...]
     oks_sigmas: tuple[float, ...]
+    upper_body: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.keypoints:
@@ -78,6 +82,22 @@ class Skeleton:
                 f"skeleton {self.name}: oks_sigmas has {len(sigmas)} numbers {list(sigmas)}; "
                 f"give one positive number for each of the {len(self.keypoints)} keypoints"
             )
+        self._check_upper_body()
+
+    def _check_upper_body(self) -> None:
+        upper = set(self.upper_body)
+        unknown = sorted(upper - set(self.keypoints))
+        split = [list(pair) for pair in self.pairs if len(upper & set(pair)) == 1]
+        if unknown or split or len(upper) != len(self.upper_body):
+            raise ConfigError(
+                f"skeleton {self.name}: upper_body is {list(self.upper_body)}; it names keypoints, "
+                f"each once, and of a pair both or none (unknown: {unknown}, half named: {split})"
+            )
+        if len(upper) == len(self.keypoints):
+            raise ConfigError(
+                f"skeleton {self.name}: upper_body names every keypoint; leave out those of the "
+                "lower body, or the key"
+            )
 
     @property
     def num_keypoints(self) -> int:
@@ -93,6 +113,11 @@ class Skeleton:
         return tuple(self.keypoints.index(mirror[name]) for name in self.keypoints)
 
     @property
+    def upper_body_indices(self) -> tuple[int, ...]:
+        """`upper_body` as keypoint indices."""
+        return tuple(self.keypoints.index(name) for name in self.upper_body)
+
+    @property
     def edge_indices(self) -> tuple[tuple[int, int], ...]:
         """The edges as pairs of keypoint indices."""
         return tuple((self.keypoints.index(a), self.keypoints.index(b)) for a, b in self.edges)
@@ -105,6 +130,7 @@ class Skeleton:
             "pairs": [list(pair) for pair in self.pairs],
             "edges": [list(edge) for edge in self.edges],
             "oks_sigmas": list(self.oks_sigmas),
+            **({"upper_body": list(self.upper_body)} if self.upper_body else {}),
         }
 
 
@@ -112,13 +138,13 @@ def skeleton_from_dict(content: Any, source: str) -> Skeleton:
     """Build a skeleton from the content of a YAML file or a checkpoint.
 
     Args:
-        content: A mapping with exactly the keys `KEYS`.
+        content: A mapping with exactly the keys `KEYS`, and perhaps upper_body.
         source: Named in errors.
 
     Raises:
         ConfigError: A key is missing or unknown, or a value has the wrong form.
     """
-    if not isinstance(content, dict) or sorted(content) != sorted(KEYS):
+    if not isinstance(content, dict) or set(content) - set(OPTIONAL_KEYS) != set(KEYS):
         given = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
         raise ConfigError(f"{source}: a skeleton has exactly the keys {list(KEYS)}; given {given}")
     try:
@@ -128,6 +154,7 @@ def skeleton_from_dict(content: Any, source: str) -> Skeleton:
             pairs=tuple((str(left), str(right)) for left, right in content["pairs"]),
             edges=tuple((str(a), str(b)) for a, b in content["edges"]),
             oks_sigmas=tuple(float(sigma) for sigma in content["oks_sigmas"]),
+            upper_body=tuple(str(name) for name in content.get("upper_body", [])),
         )
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from None

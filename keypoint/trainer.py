@@ -58,6 +58,7 @@ class Trainer:
         sampler: The loader's.
         optimizer: Over the model's parameters.
         learning_rate: From (step, epoch) to the learning rate.
+        loss: From predicted and target heatmaps and weights (B, K) to a scalar.
         epochs: In all.
         output: Folder for checkpoints and logs; exists.
         evaluate: From a network in eval mode to the ten COCO numbers, called on every process;
@@ -83,6 +84,7 @@ class Trainer:
         sampler: TrainSampler,
         optimizer: torch.optim.Optimizer,
         learning_rate: Callable[[int, int], float],
+        loss: Callable[[Tensor, Tensor, Tensor], Tensor] = heatmap_loss,
         epochs: int,
         output: Path,
         evaluate: Callable[[SimpleBaseline], dict[str, float]] | None = None,
@@ -102,6 +104,7 @@ class Trainer:
         self.device = model.pixel_mean.device
         self.loader, self.sampler = loader, sampler
         self.optimizer, self.learning_rate = optimizer, learning_rate
+        self.loss = loss
         self.epochs, self.output = epochs, output
         self.evaluate, self.evaluate_every = evaluate, evaluate_every
         self.save_every, self.log_every = save_every, log_every
@@ -215,7 +218,7 @@ class Trainer:
             self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None
         ):
             predicted = self.network(self.model.normalize(crops))
-        return heatmap_loss(predicted, target, weight)
+        return self.loss(predicted, target, weight)
 
     def _check_loss(self) -> None:
         """Look at the loss of the step before, which a GPU has finished by now: nobody waits."""

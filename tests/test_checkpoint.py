@@ -128,3 +128,11 @@ def test_another_config_is_refused_by_key(tmp_path, content):
     other["train"] = other["train"] | {"lr": 0.5}
     with pytest.raises(CheckpointError, match=r"train.lr=0.5 \(was 0.001\); resume with the same"):
         check_same_config(tmp_path / "a.pt", config_from_dict(other, "test"))
+
+
+def test_a_checkpoint_from_before_a_key_resumes_as_if_it_had_the_default(tmp_path, content):
+    older = content | {"config": CONFIG.to_dict()}
+    older["config"]["train"] = {**older["config"]["train"]}
+    del older["config"]["train"]["recipe"], older["config"]["train"]["ohkm"]
+    save_checkpoint(tmp_path / "a.pt", older)
+    check_same_config(tmp_path / "a.pt", CONFIG)

@@ -35,6 +35,7 @@ INTEGERS = {
     "train.accumulate": (1, 1024),
     "train.evaluate_every": (1, 1_000_000),
     "train.save_every": (1, 1_000_000),
+    "train.ohkm": (1, 1000),
     "train.log_every": (1, 1_000_000),
     "test.batch_size": (1, 4096),
 }
@@ -43,6 +44,7 @@ NUMBERS = {  # the ends themselves are allowed
     "augment.rotation": (0, 90),
     "augment.rotation_probability": (0, 1),
     "augment.flip_probability": (0, 1),
+    "augment.half_body_probability": (0, 1),
     "model.heatmap_sigma": (0.1, 50),
     "test.oks_nms_threshold": (0, 1),
     "test.keypoint_threshold": (0, 1),
@@ -53,6 +55,7 @@ OPEN_NUMBERS = {  # the ends in brackets are not
     "train.ema": (1e-9, 0.9999, [0, 1]),
 }
 BOOLEANS = ["train.channels_last", "train.compile", "test.flip"]
+INTEGER_CHOICES = {"model.encoder_stride": [32, 16, 8]}
 TEXTS = [
     "data.root",
     "data.train_annotations",
@@ -67,16 +70,18 @@ CHOICES = {
     "data.on_bad": ["error", "skip"],
     "model.encoder": ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"],
     "train.optimizer": ["adam", "adamw", "sgd"],
+    "train.recipe": ["paper", "sb", "hrnet", "mmpose"],
     "train.amp": [None, "bf16", "fp16"],
     "test.oks_nms": [None, "hard", "soft"],
     "model.codec": ["heatmap", "udp"],
     "test.decoding": [None, "codec", "quarter", "dark"],
 }
 NULLABLE = ["data.train_images", "data.val_images", "test.boxes", "output", "model.heatmap_sigma"]
-NULLABLE += ["train.ema", "train.save_every"]
+NULLABLE += ["train.ema", "train.save_every", "train.ohkm", "train.keypoint_weights"]
 OTHERS = ["augment.transforms", "model.input_size", "model.blocks", "model.weights"]
 OTHERS += ["train.weight_decay", "train.momentum", "train.lr_drops", "test.box_score_threshold"]
 OTHERS += ["data.max_bad"]
+OTHERS += ["model.dilated", "train.keypoint_weights"]
 
 
 def nested(key, value):
@@ -246,6 +251,7 @@ def test_a_section_may_be_all_comments(write):
 
 def test_these_tests_know_every_key():
     known = [*INTEGERS, *NUMBERS, *OPEN_NUMBERS, *BOOLEANS, *TEXTS, *CHOICES, *OTHERS]
+    known += INTEGER_CHOICES
     assert sorted(known) == sorted(flat(Config().to_dict()))
 
 
@@ -317,6 +323,43 @@ def test_choices(key):
         assert all(str(choice or "none") in message for choice in CHOICES[key])
     last = CHOICES[key][-1]
     assert f"did you mean {last}?" in refusal(nested(key, last.upper() + "x"))
+
+
+@pytest.mark.parametrize("key", INTEGER_CHOICES)
+def test_integer_choices(key):
+    for value in INTEGER_CHOICES[key]:
+        assert get(config_from_dict(nested(key, value), "x").to_dict(), key) == value
+    for value in (4, 64, 0, -8, 8.5, True, "8", None, [8], {}, math.nan):
+        message = refusal(nested(key, value))
+        assert f"run/last.pt: {key}: given " in message
+        assert f"allowed: {' | '.join(map(str, INTEGER_CHOICES[key]))}" in message
+
+
+def test_dilation_stands_in_for_a_stride():
+    for value in (0, 1, "true", None, []):
+        assert "run/last.pt: model.dilated: given " in refusal({"model": {"dilated": value}})
+    for stride in (16, 8):
+        model = {"encoder_stride": stride, "dilated": True}
+        assert config_from_dict({"model": model}, "x").model.dilated is True
+    shallow = {"encoder": "resnet34", "encoder_stride": 8, "dilated": True}
+    assert "use model.encoder=resnet50 or deeper" in refusal({"model": shallow})
+
+
+def test_sizes_and_sites_follow_the_encoders_stride():
+    fine = {"encoder_stride": 8, "input_size": [136, 104], "blocks": {"deconv1": "nl"}}
+    assert config_from_dict({"model": fine}, "x").model.input_size == (136, 104)
+    for stride in (32, 16):
+        message = refusal({"model": fine | {"encoder_stride": stride}})
+        assert f"given [136, 104]; height and width are each a multiple of {stride} " in message
+    for stride, site, last in ((8, "deconv2", 1), (8, "deconv3", 1), (16, "deconv3", 2)):
+        message = refusal({"model": {"encoder_stride": stride, "blocks": {site: "nl"}}})
+        words = f"there is no {site} with model.encoder_stride={stride}; sites are layer1, layer2"
+        assert words in message
+        assert message.endswith(f"deconv{last}")
+    assert "did you mean" not in refusal({"model": {"encoder_stride": 8, "blocks": {"x": "nl"}}})
+    # One mistake does not hide another's key nor make one up.
+    message = refusal({"model": {"encoder_stride": 7, "input_size": [136, 104], "blocks": "nl"}})
+    assert message.count("given") == 1
 
 
 def test_none_is_a_value_where_it_is_one_and_nowhere_else():
@@ -440,6 +483,21 @@ def test_drops_are_a_list_of_integers():
     assert "inf" not in refusal({"train": {"epochs": "x", "lr_drops": [5, 3]}})
 
 
+def test_keypoint_weights_are_numbers_by_name():
+    given = {"left_ankle": 1.5, "nose": 2}
+    loaded = config_from_dict({"train": {"keypoint_weights": given}}, "x").train.keypoint_weights
+    assert loaded == given
+    assert all(type(weight) is float for weight in loaded.values())
+    for value in (3, "nose", ["nose"], {}, True):
+        assert "keypoint_weights is none or {name: number" in refusal(
+            {"train": {"keypoint_weights": value}}
+        )
+    for weight in (0, -1, 101, math.inf, math.nan, True, "1.5", None, [1]):
+        message = refusal({"train": {"keypoint_weights": {"nose": 1.5, "left_ankle": weight}}})
+        assert message.startswith("run/last.pt: train.keypoint_weights: given ")
+        assert "left_ankle needs a number above 0" in message or "finite" in message
+
+
 # ---------------------------------------------------------------- what would have no effect
 
 
@@ -456,6 +514,12 @@ def test_drops_are_a_list_of_integers():
         ({"train": {"lr_drops": [], "lr_factor": 0.5}}, "train.lr_factor", "train.lr_drops=[]"),
         ({"test": {"box_score_threshold": 0.1}}, "test.box_score_threshold", "test.boxes=FILE"),
         ({"data": {"max_bad": 0.1}}, "data.max_bad", "data.on_bad=skip"),
+        (
+            {"train": {"keypoint_weights": {"nose": 1, "left_eye": 1.0}}},
+            "train.keypoint_weights",
+            "weights of 1 have no effect",
+        ),
+        ({"model": {"dilated": True}}, "model.dilated", "no effect with model.encoder_stride=32"),
         (
             {"test": {"oks_nms": None, "oks_nms_threshold": 0.5}},
             "test.oks_nms_threshold",

@@ -35,12 +35,27 @@ PUBLISHED = {  # tables 2, 3 and 6 of the paper, by the three sizes; None: the p
     ("resnet50", "_cgnl3"): (70.6, 72.4, None),
     ("resnet50", "_rcca3"): (70.6, 72.8, None),
     ("resnet50", "_srllo3"): (71.0, 72.8, None),
+    ("resnet101", "_srllo3"): (71.7,),
+    ("resnet152", "_srllo3"): (72.3,),
 }
 EXPERIMENTS = [
     (encoder, suffix, size, ap)
     for (encoder, suffix), aps in PUBLISHED.items()
-    for size, ap in zip(SIZES, aps, strict=True)
+    for size, ap in zip(SIZES, aps, strict=False)
 ]
+ENCODER_SITES = ("layer2", "layer3", "layer4")  # res_3, res_4 and res_5
+OTHERS = {  # tables 4 and 5: ResNet-50 at 384x288; what differs in the model, table, label, AP
+    "_stride8": ({"encoder_stride": 8}, 4, "baseline*", 66.3),
+    "_stride8_dilated": ({"encoder_stride": 8, "dilated": True}, 4, "dilated conv", 72.3),
+    "_stride8_nl3": (dict.fromkeys(ENCODER_SITES, "nl"), 4, "+3 NL", 72.7),
+    "_stride8_srl3": (dict.fromkeys(ENCODER_SITES, "srl_fft"), 4, "+3 SRL-FFT", 73.4),
+    "_stride8_srl4": (
+        dict.fromkeys((*ENCODER_SITES, "deconv1"), "srl_fft"), 4, "+4 SRL-FFT", 73.7),
+    "_srl1_d1": ({"deconv1": "srl_fft"}, 5, "+1 @ d1", 72.7),
+    "_srl1_d2": ({"deconv2": "srl_fft"}, 5, "+1 @ d2", 72.6),
+    "_srl1_d3": ({"deconv3": "srl_fft"}, 5, "+1 @ d3", 72.6),
+    "_srl2_d1d2": ({"deconv1": "srl_fft", "deconv2": "srl_fft"}, 5, "+2 @ d1 / d2", 72.9),
+}  # fmt: skip
 PAIRS = [(encoder, suffix, size) for encoder, suffix, size, _ in EXPERIMENTS if suffix]
 
 
@@ -54,8 +69,12 @@ def statements(path):
 
 def test_these_are_all_experiments():
     names = [name_of(encoder, suffix, size) for encoder, suffix, size, _ in EXPERIMENTS]
-    assert sorted(path.stem for path in PATHS) == sorted([*names, "demo", "overfit_sample"])
-    assert len(PATHS) == 35
+    names += [f"res50_384x288{suffix}" for suffix in OTHERS]
+    found = {path.stem for path in PATHS}
+    assert found >= {*names, "demo", "overfit_sample"}
+    in_folder = {path.stem for path in (CONFIG_FOLDER / "coco").glob("*.yaml")}
+    assert in_folder == set(names)
+    assert len(in_folder) == 44
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
@@ -109,6 +128,32 @@ def test_a_pair_differs_in_the_block_line_alone(encoder, suffix, size):
     assert changed == [f"+   blocks: {BLOCKS[suffix]}"]
     without = load_config(blocks, ["model.blocks=none", f"output=output/{plain.stem}"])
     assert without == load_config(plain)
+
+
+@pytest.mark.parametrize("suffix", OTHERS)
+def test_the_experiments_of_tables_4_and_5(suffix):
+    differs, table, label, ap = OTHERS[suffix]
+    name = f"res50_384x288{suffix}"
+    path = find_config(name)
+    plain_name = "res50_384x288_stride8" if "_stride8_" in suffix else "res50_384x288"
+    model = {"encoder": "resnet50", "input_size": (384, 288)}
+    in_blocks = set(differs) <= {"deconv1", "deconv2", "deconv3", *ENCODER_SITES}
+    if in_blocks:
+        model |= {"encoder_stride": 8} if table == 4 else {}
+        model |= {"blocks": differs}
+    else:
+        model |= differs
+    config = load_config(path)
+    assert config == config_from_dict({"output": f"output/{name}", "model": model}, "expected")
+    comment = path.read_text().splitlines()[0]
+    assert (
+        comment == f"# SRL paper, table {table}, {label}, ResNet-50, 384x288: AP {ap} on val2017."
+    )
+    changed = difflib.ndiff(statements(find_config(plain_name)), statements(path))
+    changed = [line for line in changed if not line.startswith("  ")]
+    assert all(line.startswith("+   ") for line in changed)
+    if in_blocks:
+        assert changed == ["+   blocks:", *(f"+     {s}: {b}" for s, b in differs.items())]
 
 
 def test_the_demo_runs_without_blocks_too():

@@ -75,3 +75,34 @@ def test_unknown_skeleton_and_no_yaml(tmp_path):
     (tmp_path / "own.yaml").write_text("a: [")
     with pytest.raises(ConfigError, match="not a YAML file"):
         load_skeleton(tmp_path / "own.yaml")
+
+
+def test_the_upper_body_of_coco_is_hrnets():
+    skeleton = load_skeleton("coco17")
+    assert skeleton.upper_body_indices == tuple(range(11))
+    assert skeleton.upper_body[-1] == "right_wrist"
+    assert skeleton_from_dict(skeleton.to_dict(), "x") == skeleton
+
+
+@pytest.mark.parametrize(
+    ("upper_body", "words"),
+    [
+        (["nose", "left_hand"], r"unknown: \['left_hand'\]"),
+        (["nose", "nose"], "each once"),
+        (["nose", "left_eye"], r"half named: \[\['left_eye', 'right_eye'\]\]"),
+        (list(load_skeleton("coco17").keypoints), "names every keypoint; leave out"),
+        (None, "oks_sigmas a list of numbers"),
+    ],
+)
+def test_an_upper_body_that_is_none_is_refused(upper_body, words):
+    content = load_skeleton("coco17").to_dict() | {"upper_body": upper_body}
+    with pytest.raises(ConfigError, match=words):
+        skeleton_from_dict(content, "own.yaml")
+
+
+def test_an_upper_body_may_be_left_out():
+    content = load_skeleton("coco17").to_dict()
+    del content["upper_body"]
+    skeleton = skeleton_from_dict(content, "own.yaml")
+    assert skeleton.upper_body_indices == ()
+    assert skeleton.to_dict() == content

@@ -1,6 +1,7 @@
 """The loop by itself, on a network of one convolution and made-up batches."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -233,3 +234,24 @@ def test_mixed_precision_trains(tmp_path, amp):
     run.fit()
     assert run.history[-1]["loss"] < run.history[0]["loss"]
     assert run.model.layer.weight.dtype == torch.float32
+
+
+def test_the_loss_is_the_one_that_was_given(tmp_path):
+    weights = torch.linspace(0.5, 2, 17)
+    given = partial(heatmap_loss, hardest=3, keypoint_weights=weights)
+    losses = []
+    for number, loss in enumerate((heatmap_loss, given)):
+        (tmp_path / str(number)).mkdir()
+        run = trainer(tmp_path / str(number), epochs=1, lr=0.0, loss=loss)
+        run.fit()
+        losses.append(run.history[0]["loss"])
+    run = trainer(tmp_path, lr=0.0)  # the same network; at lr 0 its loss is that of any moment
+    run.sampler.set_position(0, 0)
+    expected = []
+    for batch in run.loader:
+        target, weight = run.model.codec.encode(batch.keypoints_crop, batch.visibility > 0)
+        with torch.no_grad():
+            predicted = run.model(run.model.normalize(batch.crops))
+        expected.append(given(predicted, target, weight).item())
+    assert losses[1] == pytest.approx(np.mean(expected), rel=1e-5)
+    assert losses[1] != pytest.approx(losses[0], rel=0.1)

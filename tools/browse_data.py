@@ -62,6 +62,8 @@ def main(argv: Sequence[str]) -> None:
             rotation=config.augment.rotation,
             rotation_probability=config.augment.rotation_probability,
             flip_probability=config.augment.flip_probability,
+            half_body_probability=config.augment.half_body_probability,
+            upper_body=skeleton.upper_body_indices,
         ),
         config.augment.transforms,
     )

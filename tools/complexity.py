@@ -62,14 +62,19 @@ def count_config(config: Config) -> dict[str, Count]:
         blocks=config.model.blocks,
         input_size=config.model.input_size,
         num_keypoints=load_skeleton(config.data.skeleton).num_keypoints,
+        encoder_stride=config.model.encoder_stride,
+        dilated=config.model.dilated,
     )
 
 
 def model_text(config: Config, parts: Mapping[str, Count]) -> str:
     """One line per part, and their sum."""
     height, width = config.model.input_size
+    form = "" if config.model.encoder_stride == 32 else f" of stride {config.model.encoder_stride}"
+    form += ", dilated" if config.model.dilated else ""
     lines = [
-        f"{config.model.encoder}, input {height}x{width}, blocks: {config.model.blocks or 'none'}",
+        f"{config.model.encoder}{form}, input {height}x{width}, "
+        f"blocks: {config.model.blocks or 'none'}",
         f"{'':20}{'paper':>27}{'true':>27}",
         f"{'':20}" + 2 * f"{'parameters':>15}{'G mult-adds':>12}",
     ]

@@ -184,10 +184,14 @@ def write(
         if args.analyse or args.worst:
             cli.logger.warning("%s: no annotations, so nothing to analyse", annotations)
         return
-    facts = {"encoder": config.model.encoder, "blocks": config.model.blocks}
+    network = config.model
+    facts = {"encoder": network.encoder, "blocks": network.blocks}
+    facts |= {"encoder stride": network.encoder_stride, "dilated": network.dilated}
     facts |= {"precision": config.train.amp or "float32"}
     facts |= run_facts(args.checkpoint, args.cfg, distributed.choose_device(args.device))
-    published = published_ap(config.model.encoder, config.model.blocks, config.model.input_size)
+    published = published_ap(
+        network.encoder, network.blocks, network.input_size, network.encoder_stride
+    )
     card = results_card(evaluation.metrics, evaluation.conditions, facts, published)
     (folder / "results_card.md").write_text(card, encoding="utf-8")
     if args.analyse or args.worst:
@@ -246,6 +250,8 @@ def open_network(
         blocks=config.model.blocks,
         input_size=config.model.input_size,
         num_keypoints=skeleton.num_keypoints,
+        encoder_stride=config.model.encoder_stride,
+        dilated=config.model.dilated,
         weights=checkpoint,
         codec=config.model.codec,
         heatmap_sigma=config.model.heatmap_sigma,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 from collections.abc import Sequence
 from functools import partial
@@ -24,8 +25,10 @@ from keypoint.data.report import write_reports
 from keypoint.errors import ConfigError
 from keypoint.evaluation.run import evaluate_model
 from keypoint.evaluation.validate import check_annotations
+from keypoint.losses import build_loss
 from keypoint.models import SimpleBaseline, create_model
 from keypoint.optimization import build_optimizer, learning_rate
+from keypoint.recipe import recipe_card, step_card
 from keypoint.skeleton import load_skeleton
 from keypoint.trainer import AMP_DTYPES, Trainer
 from keypoint.visualize import training_curves
@@ -91,6 +94,8 @@ def main(argv: Sequence[str]) -> None:
         blocks=config.model.blocks,
         input_size=config.model.input_size,
         num_keypoints=skeleton.num_keypoints,
+        encoder_stride=config.model.encoder_stride,
+        dilated=config.model.dilated,
         weights=None if args.resume and last.exists() else config.model.weights,
         codec=config.model.codec,
         heatmap_sigma=config.model.heatmap_sigma,
@@ -104,8 +109,17 @@ def main(argv: Sequence[str]) -> None:
             rotation=config.augment.rotation,
             rotation_probability=config.augment.rotation_probability,
             flip_probability=config.augment.flip_probability,
+            half_body_probability=config.augment.half_body_probability,
+            upper_body=skeleton.upper_body_indices,
         ),
         config.augment.transforms,
+    )
+
+    loss = build_loss(
+        skeleton.keypoints,
+        ohkm=config.train.ohkm,
+        keypoint_weights=config.train.keypoint_weights,
+        device=device,
     )
 
     policy: Any = {"on_bad": config.data.on_bad, "max_bad": config.data.max_bad}
@@ -119,6 +133,10 @@ def main(argv: Sequence[str]) -> None:
     # Now, not after the first epoch.
     check_annotations(val_files[0], skeleton.num_keypoints, val_persons.left_out_images)
     cli.logger.info("train %s\ntest  %s", persons.report, val_persons.report)
+    cli.logger.info("recipe %s", recipe_card(config))
+    step, speaks_against_lr = step_card(config, distributed.world_size())
+    warned = speaks_against_lr and distributed.is_main()
+    cli.logger.log(logging.WARNING if warned else logging.INFO, "%s", step)
     sampler = TrainSampler(
         len(persons),
         config.train.batch_size,
@@ -166,6 +184,7 @@ def main(argv: Sequence[str]) -> None:
             factor=config.train.lr_factor,
             warmup_steps=config.train.warmup_steps,
         ),
+        loss=loss,
         epochs=config.train.epochs,
         output=output,
         evaluate=evaluate,

@@ -15,7 +15,6 @@ from keypoint.complexity.cost import Cost
 from keypoint.complexity.formulas import FORMULAS
 from keypoint.complexity.paper import counted_modules, paper_cost
 from keypoint.models import SimpleBaseline, create_model
-from keypoint.models.simple_baseline import DECONV_SITES
 
 
 @dataclass(frozen=True)
@@ -74,14 +73,16 @@ def count_model(
     blocks: str | Mapping[str, Any] | None = None,
     input_size: tuple[int, int] = (256, 192),
     num_keypoints: int = 17,
+    encoder_stride: int = 32,
+    dilated: bool = False,
 ) -> dict[str, Count]:
     """Count the network that `create_model` builds from the same arguments, part by part.
 
     Nothing is computed: fake tensors know their shape only.
 
     Returns:
-        By name in the order of the forward pass: stem, layer1 .. 4, deconv1 .. 3, head, and each
-        block as `block at <site>`.
+        By name in the order of the forward pass: stem, layer1 .. 4, deconv1 .. 3 or fewer,
+        head, and each block as `block at <site>`.
 
     Raises:
         ConfigError: a part that does not exist or does not fit.
@@ -89,9 +90,13 @@ def count_model(
     counts = {}
     with FakeTensorMode():
         model = create_model(
-            encoder, blocks=blocks, input_size=input_size, num_keypoints=num_keypoints
+            encoder,
+            blocks=blocks,
+            input_size=input_size,
+            num_keypoints=num_keypoints,
+            encoder_stride=encoder_stride,
+            dilated=dilated,
         )
-        model.train()
         model.train()
         x = torch.zeros(2, 3, *input_size)  # of one image a batch norm refuses a map of one pixel
         for name, part in parts_of(model):
@@ -102,9 +107,9 @@ def count_model(
 def parts_of(model: SimpleBaseline) -> Iterator[tuple[str, nn.Module]]:
     """Names and modules; applied one after the other they are the network."""
     yield "stem", nn.Sequential(model.conv1, model.bn1, model.relu, model.maxpool)
-    for site in ("layer1", "layer2", "layer3", "layer4", *DECONV_SITES):
-        if site in DECONV_SITES:
-            i = 3 * DECONV_SITES.index(site)
+    for site in ("layer1", "layer2", "layer3", "layer4", *model.deconv_sites):
+        if site in model.deconv_sites:
+            i = 3 * model.deconv_sites.index(site)
             yield site, model.deconv_layers[i : i + 3]
         else:
             yield site, getattr(model, site)

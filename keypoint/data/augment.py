@@ -3,7 +3,7 @@
 Source: SimpleBaseline's `JointsDataset.__getitem__` (scale, rotation, flip, in this order, with
 its distributions), as a transform of albumentations. The flip is folded into the same warp, and
 left and right keypoints change places by the skeleton's pairs; albumentations' own flips move the
-place and keep the name.
+place and keep the name. HRNet's half body, where it is used, comes first and takes the box's place.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
 from keypoint.codec import Codec  # noqa: E402
+from keypoint.data.half_body import MORE_THAN, UPPER_PROBABILITY, half_body_crop  # noqa: E402
 from keypoint.errors import ConfigError  # noqa: E402
 from keypoint.geometry import apply_affine, bbox_to_crop  # noqa: E402
 
@@ -58,6 +59,12 @@ class PersonCrop(A.DualTransform):  # type: ignore[misc]  # albumentations has n
         rotation: Degrees; rotation * N(0, 1), clipped to twice that on both sides.
         rotation_probability: How often the crop is rotated at all.
         flip_probability: How often it is mirrored.
+        half_body_probability: How often a person with more than 8 labelled keypoints is cropped to
+            its upper or lower body.
+        upper_body: Indices of the upper body's keypoints, for that.
+
+    Raises:
+        ConfigError: Half bodies of a skeleton that has no upper body, or too few keypoints.
     """
 
     _targets = (
@@ -74,26 +81,37 @@ class PersonCrop(A.DualTransform):  # type: ignore[misc]  # albumentations has n
         rotation: float = 40.0,
         rotation_probability: float = 0.6,
         flip_probability: float = 0.5,
+        half_body_probability: float = 0.0,
+        upper_body: Sequence[int] = (),
     ) -> None:
         super().__init__(p=1.0)
+        if half_body_probability and (not upper_body or len(flip_indices) <= MORE_THAN):
+            raise ConfigError(
+                f"augment.half_body_probability={half_body_probability:g} has no effect: the "
+                f"skeleton has {len(flip_indices)} keypoints, {len(upper_body)} of them in "
+                f"upper_body; it needs more than {MORE_THAN}, and upper_body: [names] in its "
+                "file. Or set it to 0"
+            )
         self.codec = codec
         self.flip_indices = np.array(flip_indices)
         self.scale = scale
         self.rotation = rotation
         self.rotation_probability = rotation_probability
         self.flip_probability = flip_probability
+        self.half_body_probability = half_body_probability
+        self.upper_body = tuple(upper_body)
 
     @property
     def targets_as_params(self) -> list[str]:
-        """The box decides where the crop lies."""
-        return ["bbox_xywh"]
+        """The box decides where the crop lies, or for half a body its keypoints."""
+        return ["bbox_xywh", "keypoints"]
 
     def get_params_dependent_on_data(
         self, params: dict[str, Any], data: dict[str, Any]
     ) -> dict[str, Any]:
         """Draw scale, rotation and flip from albumentations' own generator.
 
-        Always four numbers, whatever is used of them.
+        Always four numbers, whatever is used of them, and two more where half bodies are drawn.
         """
         scale_draw, rotation_draw = self.random_generator.standard_normal(2)
         rotate, mirror = self.random_generator.random(2) < (
@@ -103,7 +121,20 @@ class PersonCrop(A.DualTransform):  # type: ignore[misc]  # albumentations has n
         factor = np.clip(1 + self.scale * scale_draw, 1 - self.scale, 1 + self.scale)
         turn = np.clip(self.rotation * rotation_draw, -2 * self.rotation, 2 * self.rotation)
         rotation = turn if rotate else 0.0
-        center, crop_size = bbox_to_crop(np.asarray(data["bbox_xywh"])[None], self.codec.input_size)
+        input_size = self.codec.input_size
+        center, crop_size = bbox_to_crop(np.asarray(data["bbox_xywh"])[None], input_size)
+        if self.half_body_probability:
+            halve, choice = self.random_generator.random(2)
+            rows = data["keypoints"]  # x, y, albumentations' own columns, visibility
+            half = half_body_crop(
+                rows[:, :2],
+                rows[:, -1] > 0,
+                self.upper_body,
+                choice < UPPER_PROBABILITY,
+                input_size,
+            )
+            if half is not None and halve < self.half_body_probability:
+                center, crop_size = half[0][None], half[1][None]
         matrix = self.codec.crop_matrix(center, crop_size * factor, rotation, bool(mirror))
         return {"matrix": matrix[0], "mirror": bool(mirror)}
 

@@ -32,14 +32,19 @@ AP50_BORDER, GAP_BORDER = 0.9075, 0.045
 LEAST_AP = 0.6  # a weaker network shows neither
 
 
-def published_ap(encoder: str, blocks: object, input_size: tuple[int, int]) -> float | None:
+def published_ap(
+    encoder: str, blocks: object, input_size: tuple[int, int], encoder_stride: int = 32
+) -> float | None:
     """AP of the paper's row, None for a network that has none.
 
     Args:
         encoder: As in a config.
         blocks: As in a config: None, or a name for all three deconvolutions.
         input_size: (height, width).
+        encoder_stride: As in a config; the networks of table 4 have other numbers.
     """
+    if encoder_stride != 32:
+        return None
     if input_size not in SIZES or not (blocks is None or isinstance(blocks, str)):
         return None
     row = AP.get((encoder, blocks))

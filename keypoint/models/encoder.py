@@ -2,6 +2,7 @@
 
 Source: He et al. 2016; torchvision.models.resnet (stride in the 3x3 convolution, "V1.5").
 SimpleBaseline's and HRNet's pose_resnet have the stride there too, so the weights fit each other.
+A smaller stride than 32 is the SRL paper's baseline* (its table 4), and dilated as in DeepLab.
 """
 
 from __future__ import annotations
@@ -12,26 +13,59 @@ from torch import nn
 from keypoint.errors import ConfigError
 
 ENCODERS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+BASIC_BLOCKS = ("resnet18", "resnet34")
+STRIDES = (32, 16, 8)
 IMAGENET_WEIGHTS = "IMAGENET1K_V1"  # what SimpleBaseline and the SRL paper started from
 STAGES = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
 
 
-def resnet_encoder(name: str) -> tuple[nn.ModuleDict, dict[str, int]]:
+def resnet_encoder(
+    name: str, stride: int = 32, dilated: bool = False
+) -> tuple[nn.ModuleDict, dict[str, int]]:
     """The stages of a ResNet in order, without pooling and classifier, randomly initialised.
+
+    No parameter depends on stride and dilation, so ImageNet weights fit every form.
 
     Args:
         name: One of `ENCODERS`.
+        stride: Input pixels per pixel of layer4's map: 32, 16 (layer4 keeps layer3's size) or 8
+            (layer3 and layer4 keep layer2's).
+        dilated: Spread the 3x3 convolutions behind each stride that is left out by 2 (by 4 behind
+            both), so that they see as far as with the stride; torchvision's
+            `replace_stride_with_dilation`.
 
     Returns:
-        The stages by torchvision's names (conv1 .. layer4; (B, 3, H, W) to (B, C, H/32, W/32)) and
-        the channels after each of layer1 .. layer4.
+        The stages by torchvision's names (conv1 .. layer4; (B, 3, H, W) to (B, C, H/stride,
+        W/stride)) and the channels after each of layer1 .. layer4.
 
     Raises:
-        ConfigError: Unknown name.
+        ConfigError: Unknown name or stride; dilation without a stride to replace, or of an encoder
+            whose residual blocks torchvision does not dilate.
     """
     if name not in ENCODERS:
         raise ConfigError(f"encoder={name!r} is unknown; choose one of {list(ENCODERS)}")
-    resnet = torchvision.models.get_model(name, weights=None)
+    if stride not in STRIDES:
+        raise ConfigError(f"encoder_stride={stride!r} must be one of {list(STRIDES)}")
+    if dilated and (stride == 32 or name in BASIC_BLOCKS):
+        why = (
+            "with encoder_stride=32: it stands in for strides that are left out"
+            if stride == 32
+            else f"with {name}: only bottlenecks dilate, in resnet50 and deeper"
+        )
+        raise ConfigError(f"dilated=True is not possible {why}")
+    kept = {"layer3": stride >= 16, "layer4": stride == 32}
+    replace = [False, not kept["layer3"], not kept["layer4"]] if dilated else None
+    resnet = torchvision.models.get_model(name, weights=None, replace_stride_with_dilation=replace)
+    for stage in kept:
+        if not kept[stage] and not dilated:
+            remove_stride(getattr(resnet, stage))
     stages = nn.ModuleDict({stage: getattr(resnet, stage) for stage in STAGES})
     expansion = resnet.fc.in_features // 512  # 1 for basic blocks, 4 for bottlenecks
     return stages, {f"layer{i}": 64 * 2 ** (i - 1) * expansion for i in range(1, 5)}
+
+
+def remove_stride(stage: nn.Module) -> None:
+    """Every convolution of a ResNet's stage at stride 1; its map keeps the size it comes with."""
+    for module in stage.modules():
+        if isinstance(module, nn.Conv2d):
+            module.stride = (1, 1)

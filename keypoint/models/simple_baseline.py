@@ -8,10 +8,14 @@ H W the input's height and width.
 
     site     layer1  layer2  layer3  layer4  deconv1  deconv2  deconv3
     stride      4       8      16      32       16       8        4
+
+An encoder of stride 16 or 8 needs one or two deconvolutions less (SRL paper, table 4, baseline*):
+    stride 8    4       8       8       8        4
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,18 +27,19 @@ from torch import Tensor, nn
 from keypoint.blocks import build_block
 from keypoint.codec import Codec
 from keypoint.errors import ConfigError
+from keypoint.heatmap import STRIDE
 from keypoint.models.encoder import resnet_encoder
 from keypoint.models.weights import load_imagenet_encoder, load_weights_file
 
-STRIDE_OF_SITE = {
-    "layer1": 4,
-    "layer2": 8,
-    "layer3": 16,
-    "layer4": 32,
-    "deconv1": 16,
-    "deconv2": 8,
-    "deconv3": 4,
-}
+
+def strides_of_sites(encoder_stride: int = 32) -> dict[str, int]:
+    """Input pixels per pixel of the map at each site, in the order of the forward pass."""
+    strides = {f"layer{i}": min(2 ** (i + 1), encoder_stride) for i in range(1, 5)}
+    deconvs = range(1, int(math.log2(encoder_stride // STRIDE)) + 1)  # the heatmap is a quarter
+    return strides | {f"deconv{i}": encoder_stride >> i for i in deconvs}
+
+
+STRIDE_OF_SITE = strides_of_sites()
 SITES = tuple(STRIDE_OF_SITE)
 DECONV_SITES = ("deconv1", "deconv2", "deconv3")
 DECONV_CHANNELS = 256
@@ -51,10 +56,14 @@ class SimpleBaseline(nn.Module):
 
     Args:
         encoder: resnet18, resnet34, resnet50, resnet101 or resnet152.
-        input_size: (height, width), multiples of 32; blocks are built for the maps of this size.
+        input_size: (height, width), multiples of the encoder's stride; blocks are built for the
+            maps of this size.
         num_keypoints: K.
-        blocks: None, the name of one block for all three deconvolutions, or a mapping from site to
-            a name or to a mapping with `type` and the block's options.
+        encoder_stride: 32, 16 or 8; as many deconvolutions follow as lead back to a quarter of the
+            input: 3, 2 or 1.
+        dilated: Whether dilation stands in for the encoder's strides that are left out.
+        blocks: None, the name of one block for all deconvolutions, or a mapping from site to a name
+            or to a mapping with `type` and the block's options.
         color_order: "rgb" or "bgr", what the weights were trained on; `normalize` takes RGB and
             reorders.
         mean, std: Of pixel values in [0, 1], in RGB order.
@@ -79,6 +88,8 @@ class SimpleBaseline(nn.Module):
         *,
         input_size: tuple[int, int] = (256, 192),
         num_keypoints: int = 17,
+        encoder_stride: int = 32,
+        dilated: bool = False,
         blocks: str | Mapping[str, Any] | None = None,
         color_order: str = "rgb",
         mean: tuple[float, float, float] = IMAGENET_MEAN,
@@ -87,28 +98,31 @@ class SimpleBaseline(nn.Module):
         heatmap_sigma: float | None = None,
     ) -> None:
         super().__init__()
-        self.codec = Codec(check_input_size(input_size), codec, heatmap_sigma)
+        stages, channels_of_site = resnet_encoder(encoder, encoder_stride, dilated)
+        self.encoder_stride = encoder_stride
+        self.codec = Codec(check_input_size(input_size, encoder_stride), codec, heatmap_sigma)
         if color_order not in ("rgb", "bgr"):
             raise ConfigError(f"color_order={color_order!r} must be 'rgb' or 'bgr'")
         if num_keypoints < 1:
             raise ConfigError(f"num_keypoints={num_keypoints} must be at least 1")
         self.color_order = color_order
 
-        stages, channels_of_site = resnet_encoder(encoder)
         for name, stage in stages.items():
             self.add_module(name, stage)
-        channels_of_site |= dict.fromkeys(DECONV_SITES, DECONV_CHANNELS)
+        stride_of_site = strides_of_sites(encoder_stride)
+        self.deconv_sites = tuple(site for site in stride_of_site if site in DECONV_SITES)
+        channels_of_site |= dict.fromkeys(self.deconv_sites, DECONV_CHANNELS)
 
         layers: list[nn.Module] = []
         in_channels = channels_of_site["layer4"]
-        for _ in DECONV_SITES:
+        for _ in self.deconv_sites:
             out_channels = DECONV_CHANNELS
             deconv = nn.ConvTranspose2d(in_channels, out_channels, 4, 2, padding=1, bias=False)
             layers += [deconv, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True)]
             in_channels = out_channels
         self.deconv_layers = nn.Sequential(*layers)
         self.final_layer = nn.Conv2d(DECONV_CHANNELS, num_keypoints, 1)
-        self.blocks = build_blocks(blocks, channels_of_site, self.input_size)
+        self.blocks = build_blocks(blocks, channels_of_site, stride_of_site, self.input_size)
 
         # Not in the state dict, so that other toolkits' files load; checkpoints store them beside.
         self.register_buffer("pixel_mean", torch.tensor(mean) * 255, persistent=False)
@@ -122,9 +136,10 @@ class SimpleBaseline(nn.Module):
         size they were built for.
 
         Raises:
-            ConfigError: A side is not a positive multiple of 32.
+            ConfigError: A side is not a positive multiple of the encoder's stride.
         """
-        self.codec = replace(self.codec, input_size=check_input_size(input_size))
+        size = check_input_size(input_size, self.encoder_stride)
+        self.codec = replace(self.codec, input_size=size)
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -167,7 +182,7 @@ class SimpleBaseline(nn.Module):
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))  # B 64 H/4 W/4
         for site in ("layer1", "layer2", "layer3", "layer4"):
             x = self._block_at(site, getattr(self, site)(x))
-        for i, site in enumerate(DECONV_SITES):
+        for i, site in enumerate(self.deconv_sites):
             x = self._block_at(site, self.deconv_layers[3 * i : 3 * i + 3](x))
         heatmaps: Tensor = self.final_layer(x)  # B K H/4 W/4
         return heatmaps
@@ -176,15 +191,16 @@ class SimpleBaseline(nn.Module):
         return self.blocks[site](x) if site in self.blocks else x
 
 
-def check_input_size(input_size: tuple[int, int]) -> tuple[int, int]:
+def check_input_size(input_size: tuple[int, int], stride: int) -> tuple[int, int]:
     """The size as integers.
 
     Raises:
-        ConfigError: A side is not a positive multiple of 32.
+        ConfigError: A side is not a positive multiple of the encoder's stride.
     """
-    if len(input_size) != 2 or any(side <= 0 or side % 32 for side in input_size):
+    if len(input_size) != 2 or any(side <= 0 or side % stride for side in input_size):
         raise ConfigError(
-            f"input_size={list(input_size)} must be (height, width), both positive multiples of 32"
+            f"input_size={list(input_size)} must be (height, width), "
+            f"both positive multiples of {stride}"
         )
     return int(input_size[0]), int(input_size[1])
 
@@ -192,6 +208,7 @@ def check_input_size(input_size: tuple[int, int]) -> tuple[int, int]:
 def build_blocks(
     blocks: str | Mapping[str, Any] | None,
     channels_of_site: Mapping[str, int],
+    stride_of_site: Mapping[str, int],
     input_size: tuple[int, int],
 ) -> nn.ModuleDict:
     """The blocks by site, each for the channels and the map size found there.
@@ -203,18 +220,21 @@ def build_blocks(
     if blocks is None:
         return nn.ModuleDict()
     if isinstance(blocks, str):
-        blocks = dict.fromkeys(DECONV_SITES, blocks)
+        blocks = dict.fromkeys((site for site in stride_of_site if site in DECONV_SITES), blocks)
     built = nn.ModuleDict()
     for site, choice in blocks.items():
-        if site not in STRIDE_OF_SITE:
-            raise ConfigError(f"blocks names the site {site!r}; sites are {list(SITES)}")
+        if site not in stride_of_site:
+            why = " of an encoder of this stride" if site in SITES else ""
+            raise ConfigError(
+                f"blocks names the site {site!r}; sites{why} are {list(stride_of_site)}"
+            )
         options = {"type": choice} if isinstance(choice, str) else dict(choice)
         name = options.pop("type", None)
         if not isinstance(name, str):
             raise ConfigError(
                 f"blocks at {site} is {choice!r}; give a block's name or a mapping with 'type'"
             )
-        size = (input_size[0] // STRIDE_OF_SITE[site], input_size[1] // STRIDE_OF_SITE[site])
+        size = (input_size[0] // stride_of_site[site], input_size[1] // stride_of_site[site])
         try:
             built[site] = build_block(name, channels=channels_of_site[site], size=size, **options)
         except (TypeError, ValueError) as error:
@@ -228,6 +248,8 @@ def create_model(
     blocks: str | Mapping[str, Any] | None = None,
     input_size: tuple[int, int] = (256, 192),
     num_keypoints: int = 17,
+    encoder_stride: int = 32,
+    dilated: bool = False,
     weights: str | Path | None = None,
     codec: str = "heatmap",
     heatmap_sigma: float | None = None,
@@ -236,10 +258,12 @@ def create_model(
 
     Args:
         encoder: resnet18, resnet34, resnet50, resnet101 or resnet152.
-        blocks: None, a block's name for all three deconvolutions, or a mapping from site to name
-            or options.
-        input_size: (height, width), multiples of 32.
+        blocks: None, a block's name for all deconvolutions, or a mapping from site to name or
+            options.
+        input_size: (height, width), multiples of the encoder's stride.
         num_keypoints: K, the number of heatmaps.
+        encoder_stride: 32, 16 or 8, before 3, 2 or 1 deconvolutions.
+        dilated: Dilation in place of the strides that are left out.
         weights: None (random), "imagenet" (torchvision's encoder weights, downloaded once), or a
             file: a whole network by SimpleBaseline's names or an encoder by torchvision's.
         codec: "heatmap" or "udp", see codec.py.
@@ -253,6 +277,8 @@ def create_model(
         encoder,
         input_size=input_size,
         num_keypoints=num_keypoints,
+        encoder_stride=encoder_stride,
+        dilated=dilated,
         blocks=blocks,
         codec=codec,
         heatmap_sigma=heatmap_sigma,

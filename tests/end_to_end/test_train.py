@@ -277,9 +277,13 @@ def test_options_of_the_trainer_run(work):
     train(
         work, output, "train.epochs=1", "train.amp=bf16", "train.ema=0.9", "train.accumulate=2", "train.warmup_steps=3", "train.batch_size=2",
         "train.optimizer=adamw", "train.weight_decay=0.01", "model.blocks=srl_lo", "test.flip=false",
-        "augment.transforms=[{name: ColorJitter, p: 0.5}]",
+        "augment.transforms=[{name: ColorJitter, p: 0.5}]", "train.recipe=hrnet", "train.ohkm=8", "train.keypoint_weights={left_ankle: 1.5}",
     )  # fmt: skip
+    log = (output / "log.txt").read_text()
+    assert "recipe hrnet, but for train.optimizer=adamw (adam)" in log
+    assert "4 crops a step (train.batch_size 2 x 1 device x train.accumulate 2), in" in log
     content = state(output / "last.pt")
+    assert content["config"]["augment"]["half_body_probability"] == 0.3
     assert content["ema"].keys() == content["model"].keys()
     assert not equal(content["ema"], content["model"])
     matrices = [tensor for name, tensor in content["model"].items() if name.endswith((".P", ".Q"))]

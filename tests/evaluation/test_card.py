@@ -99,6 +99,8 @@ def test_published_numbers_of_the_same_network_only():
     assert published_ap("resnet50", "rcca", (512, 384)) is None
     assert published_ap("resnet18", None, (256, 192)) is None
     assert published_ap("resnet50", None, (128, 96)) is None
+    assert published_ap("resnet50", None, (384, 288)) == 0.722
+    assert published_ap("resnet50", None, (384, 288), 8) is None  # table 4's baseline*
     assert published_ap("resnet50", {"deconv1": "srl_fft"}, (256, 192)) is None
     same = results_card(DETECTOR, CONDITIONS, {}, published=0.709)
     assert "this is -0.005, if the boxes are the same" in same
@@ -114,7 +116,7 @@ def test_where_the_numbers_come_from(tmp_path):
     digest = facts["checkpoint"].split()[-1]
     told = subprocess.run(["sha256sum", file], capture_output=True, text=True, check=True).stdout
     assert digest == told.split()[0]
-    assert facts["recipe"].startswith("unknown: 1 of 210 epochs, batch_size 32, ")
+    assert facts["recipe"].startswith("unknown: 1 of 210 epochs, recipe paper, batch_size 32, ")
     assert facts["device"] == "cpu"
     assert facts["versions"]["torch"] == torch.__version__.split("+")[0]
     bare = provenance.run_facts(file, "res50_256x192.yaml", torch.device("cpu"))

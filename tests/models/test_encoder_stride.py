@@ -1,0 +1,269 @@
+"""Encoders of stride 16 and 8, plain and dilated: the SRL paper's table 4."""
+
+import copy
+import importlib.util
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from keypoint.checkpoint import KEYS, load_model, save_checkpoint
+from keypoint.complexity import Count, count_model
+from keypoint.config import config_from_dict
+from keypoint.errors import ConfigError
+from keypoint.models import create_model
+from keypoint.models.simple_baseline import strides_of_sites
+from keypoint.skeleton import load_skeleton
+from tests.test_readme import REPOSITORY
+
+
+def twins(encoder, **options):
+    """A network of stride 32 and another form of it, with the same random weights and norms."""
+    torch.manual_seed(0)
+    plain = create_model(encoder, input_size=(64, 96), num_keypoints=5).eval()
+    for module in plain.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean, std=0.1)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+    other = create_model(encoder, input_size=(64, 96), num_keypoints=5, **options).eval()
+    state = {k: v for k, v in plain.state_dict().items() if not k.startswith("deconv_layers")}
+    missing, unexpected = other.load_state_dict(state, strict=False)
+    assert not unexpected  # the encoder's names and shapes are the same
+    assert all(name.startswith("deconv_layers.") for name in missing)
+    return plain.double(), other.double()
+
+
+def encoder_maps(model, images):
+    x = model.maxpool(model.relu(model.bn1(model.conv1(images))))
+    maps = []
+    for site in ("layer1", "layer2", "layer3", "layer4"):
+        x = getattr(model, site)(x)
+        maps.append(x)
+    return maps
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("stride", [8, 16])
+def test_a_dilated_encoder_gives_the_strided_ones_map_and_the_places_between(stride):
+    """What "a trous" means: every second (fourth) place is exactly what the stride would give."""
+    plain, dilated = twins("resnet50", encoder_stride=stride, dilated=True)
+    images = torch.randn(2, 3, 64, 96, dtype=torch.float64)
+    for strided, dense in zip(
+        encoder_maps(plain, images), encoder_maps(dilated, images), strict=True
+    ):
+        step = dense.shape[-1] // strided.shape[-1]
+        assert dense.shape[-2:] == (strided.shape[-2] * step, strided.shape[-1] * step)
+        torch.testing.assert_close(dense[..., ::step, ::step], strided, rtol=1e-9, atol=1e-9)
+    assert dense.shape[-1] == 96 // stride
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("encoder", ["resnet18", "resnet50"])
+def test_a_stride_that_is_left_out_changes_nothing_else(encoder):
+    plain, dense = twins(encoder, encoder_stride=8)
+    images = torch.randn(1, 3, 64, 96, dtype=torch.float64)
+    before, after = encoder_maps(plain, images), encoder_maps(dense, images)
+    assert torch.equal(before[1], after[1])
+    # Up to its first 3x3 convolution a stage sees the same neighbours as with its stride.
+    depth = 1 if encoder == "resnet18" else 2
+    first = [
+        nn.Sequential(*list(model.layer3[0].children())[: 2 * depth])(before[1])
+        for model in (plain, dense)
+    ]
+    torch.testing.assert_close(first[1][..., ::2, ::2], first[0], rtol=1e-12, atol=1e-12)
+    for name, module in dense.named_modules():
+        if isinstance(module, nn.Conv2d):
+            own = plain.get_submodule(name)
+            assert module.dilation == (1, 1)
+            in_place = name.startswith(("layer3", "layer4"))
+            assert module.stride == ((1, 1) if in_place else own.stride)
+
+
+@pytest.mark.parametrize(("stride", "deconvs"), [(32, 3), (16, 2), (8, 1)])
+def test_the_heatmap_stays_a_quarter(stride, deconvs):
+    model = create_model("resnet18", input_size=(64, 96), encoder_stride=stride).eval()
+    names = {name.split(".")[1] for name in model.state_dict() if name.startswith("deconv_layers.")}
+    assert names == {str(3 * i + j) for i in range(deconvs) for j in (0, 1)}
+    assert model.deconv_sites == ("deconv1", "deconv2", "deconv3")[:deconvs]
+    x = torch.randn(1, 3, 64, 96)
+    sizes = {}
+    hooks = [
+        getattr(model, site).register_forward_hook(
+            lambda m, i, out, site=site: sizes.update({site: 96 // out.shape[-1]})
+        )
+        for site in ("layer1", "layer2", "layer3", "layer4")
+    ] + [
+        model.deconv_layers[3 * i + 2].register_forward_hook(
+            lambda m, i, out, site=site: sizes.update({site: 96 // out.shape[-1]})
+        )
+        for i, site in enumerate(model.deconv_sites)
+    ]
+    assert model(x).shape == (1, 17, *model.heatmap_size) == (1, 17, 16, 24)
+    assert sizes == strides_of_sites(stride)
+    for hook in hooks:
+        hook.remove()
+
+
+def test_one_deconvolution_starts_as_the_reference_does():
+    model = create_model("resnet18", input_size=(64, 64), encoder_stride=8)
+    assert model.deconv_layers[0].weight.std().item() == pytest.approx(0.001, rel=0.05)
+    assert model.deconv_layers[0].weight.shape == (512, 256, 4, 4)
+
+
+def test_parameters_and_costs_of_table_4():
+    """By hand: two deconvolutions less, layer3 on 4 and layer4 on 16 times as many places."""
+    size = (384, 288)
+    plain = count_model("resnet50", input_size=size)
+    two_deconvs = 2 * (256 * 256 * 16 + 2 * 256)
+    for dilated in (False, True):
+        parts = count_model("resnet50", input_size=size, encoder_stride=8, dilated=dilated)
+        assert list(parts) == ["stem", *(f"layer{i}" for i in (1, 2, 3, 4)), "deconv1", "head"]
+        total = sum(parts.values(), Count.zero())
+        assert total.paper.parameters == total.true.parameters == 33_999_697 - two_deconvs
+        assert parts["layer2"] == plain["layer2"]
+        # The first 1x1 convolution of a stage stands before its stride: its places grow by less.
+        for name, factor, before, conv1 in (
+            ("layer3", 4, 1, 512 * 256),
+            ("layer4", 16, 4, 1024 * 512),
+        ):
+            positions = (384 // 8) * (288 // 8)
+            once = positions // before * conv1  # at the stride that the stage got its map with
+            rest = plain[name].true.multiply_adds - once
+            expected = factor * rest + positions * conv1
+            assert parts[name].true.multiply_adds == expected
+        assert parts["deconv1"].true.multiply_adds == 2048 * 256 * 16 * 48 * 36
+
+
+def test_blocks_of_table_4_are_built_for_their_maps():
+    blocks = dict.fromkeys(("layer2", "layer3", "layer4", "deconv1"), "srl_fft")
+    options = {"input_size": (96, 64), "encoder_stride": 8}
+    model = create_model("resnet18", blocks=blocks, **options).eval()
+    sizes = {site: block.transform.size for site, block in model.blocks.items()}
+    assert sizes == {"layer2": (12, 8), "layer3": (12, 8), "layer4": (12, 8), "deconv1": (24, 16)}
+    plain = create_model("resnet18", **options).eval()
+    plain.load_state_dict(model.state_dict(), strict=False)
+    x = torch.randn(1, 3, 96, 64)
+    assert torch.equal(model(x), plain(x))  # a new block is the identity
+    by_name = create_model("resnet18", blocks="srl_fft", **options)
+    assert list(by_name.blocks) == ["deconv1"]  # a name alone is for every deconvolution there is
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"encoder_stride": 4}, r"encoder_stride=4 must be one of \[32, 16, 8\]"),
+        ({"dilated": True}, "dilated=True is not possible with encoder_stride=32"),
+        (
+            {"encoder": "resnet18", "encoder_stride": 8, "dilated": True},
+            "not possible with resnet18: only bottlenecks",
+        ),
+        (
+            {"encoder_stride": 8, "blocks": {"deconv2": "nl"}},
+            r"site 'deconv2'; sites of an encoder of this stride are .*'layer4', 'deconv1'\]",
+        ),
+        ({"encoder_stride": 16, "blocks": {"deconv3": "nl"}}, "site 'deconv3'; sites of an enc"),
+        ({"encoder_stride": 8, "input_size": (100, 64)}, "both positive multiples of 8"),
+        ({"encoder_stride": 16, "input_size": (72, 64)}, "both positive multiples of 16"),
+    ],
+)
+def test_what_does_not_fit_is_refused(options, text):
+    with pytest.raises(ConfigError, match=text):
+        create_model(**options)
+
+
+def test_another_resolution_and_a_copy():
+    model = create_model(
+        "resnet18", input_size=(64, 32), encoder_stride=8, blocks={"layer4": "srl_fft"}
+    )
+    again = copy.deepcopy(model).eval()
+    again.set_input_size((72, 40))
+    assert again.heatmap_size == (18, 10)
+    assert again(torch.randn(1, 3, 72, 40)).shape == (1, 17, 18, 10)
+    with pytest.raises(ConfigError, match=r"input_size=\[70, 40\] must be .* multiples of 8"):
+        again.set_input_size((70, 40))
+
+
+def test_imagenet_weights_fit(tmp_path):
+    torch.manual_seed(0)
+    donor = torchvision.models.resnet50(weights=None)
+    torch.save(donor.state_dict(), tmp_path / "resnet50.pth")
+    for dilated in (False, True):
+        model = create_model(
+            "resnet50",
+            input_size=(64, 64),
+            encoder_stride=8,
+            dilated=dilated,
+            weights=tmp_path / "resnet50.pth",
+        )
+        assert torch.equal(model.layer4[2].conv3.weight, donor.layer4[2].conv3.weight)
+
+
+@torch.no_grad()
+def test_a_checkpoint_brings_its_form_along(tmp_path):
+    given = {
+        "encoder": "resnet50",
+        "input_size": [64, 64],
+        "encoder_stride": 8,
+        "dilated": True,
+        "blocks": {"layer3": "srl_fft", "deconv1": "nl"},
+    }
+    config = config_from_dict({"model": given}, "test")
+    model = create_model(**{**given, "input_size": (64, 64)}).eval()
+    content = dict.fromkeys(KEYS) | {
+        "format": 1,
+        "model": dict(model.state_dict()),
+        "epoch": 1,
+        "config": config.to_dict(),
+        "skeleton": load_skeleton("coco17").to_dict(),
+        "color_order": "rgb",
+        "mean": [0.485, 0.456, 0.406],
+        "std": [0.229, 0.224, 0.225],
+    }
+    save_checkpoint(tmp_path / "last.pt", content)
+    restored = load_model(tmp_path / "last.pt").model
+    x = torch.randn(1, 3, 64, 64)
+    assert torch.equal(restored(x), model(x))
+    del content["config"]["model"]["encoder_stride"], content["config"]["model"]["dilated"]
+    del content["config"]["model"]["blocks"]
+    content["model"] = dict(create_model("resnet50", input_size=(64, 64)).state_dict())
+    save_checkpoint(tmp_path / "older.pt", content)  # from before these keys: stride 32
+    assert load_model(tmp_path / "older.pt").model.encoder_stride == 32
+
+
+def command(name):
+    """A file of tools/ as a module; `import test` would find Python's own."""
+    spec = importlib.util.spec_from_file_location(
+        f"tools_{name}", REPOSITORY / "tools" / f"{name}.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@torch.no_grad()
+def test_bare_weights_are_tested_in_the_configs_form(tmp_path):
+    torch.manual_seed(0)
+    options = {"input_size": (64, 64), "encoder_stride": 8}
+    plain = create_model("resnet50", **options).eval()
+    torch.save(plain.state_dict(), tmp_path / "weights.pth")
+    overrides = ["model.encoder=resnet50", "model.input_size=[64,64]", "model.blocks=none"]
+    x = torch.randn(1, 3, 64, 64)
+    outputs = []
+    for form in ("res50_384x288_stride8.yaml", "res50_384x288_stride8_dilated.yaml"):
+        opened = command("test").open_network(tmp_path / "weights.pth", form, overrides)[0].eval()
+        outputs.append(opened(x))
+    assert torch.equal(outputs[0], plain(x))
+    assert not torch.allclose(outputs[1], outputs[0], rtol=1e-2, atol=1e-7)
+    dilated = create_model("resnet50", **options, dilated=True).eval()
+    dilated.load_state_dict(plain.state_dict())
+    assert torch.equal(outputs[1], dilated(x))
+
+
+def test_complexity_counts_the_configs_form(capsys):
+    command("complexity").main(["--cfg", "res50_384x288_stride8_dilated.yaml"])
+    printed = capsys.readouterr().out
+    assert printed.startswith("resnet50 of stride 8, dilated, input 384x288, blocks: none\n")
+    assert "deconv2" not in printed
+    total = next(line for line in printed.splitlines() if line.startswith("total")).split()
+    assert total[1:3] == ["31,901,521", "93.1882"]
