@@ -177,6 +177,7 @@ BOX_FAULTS = {
     "score nan": {"score": float("nan")},
     "score '0.5'": {"score": "0.5"},
     r"score \[\]": {"score": []},
+    r"score \[\]": {"score": []},
     "has nan or inf": {"bbox": [0, 0, float("nan"), 1]},
     "bbox has 3 numbers; give 4 numbers": {"bbox": [0, 0, 1]},
 }
