@@ -37,7 +37,9 @@ CELL = (288, 216)  # (height, width) of a picture of a person
 CONTEXT = 1.6  # of the box's size: more than a crop's 1.25, so that a wrong box is seen
 
 
-def truth_sheet(persons: Persons, skeleton: Skeleton, number: int, seed: int = 0) -> Image:
+def truth_sheet(
+    persons: Persons, skeleton: Skeleton, number: int, seed: int = 0, title: str = "as annotated"
+) -> Image:
     """Random persons as annotated, with their box, each cut out of the image at its own size.
 
     Args:
@@ -45,6 +47,7 @@ def truth_sheet(persons: Persons, skeleton: Skeleton, number: int, seed: int = 0
         skeleton: Edges and sides.
         number: Persons to show; all if there are fewer.
         seed: Which ones.
+        title: Beside the legend.
     """
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.permutation(len(persons))[:number])
@@ -63,7 +66,7 @@ def truth_sheet(persons: Persons, skeleton: Skeleton, number: int, seed: int = 0
         pictures.append(draw_labels(crop, points, persons.visibility[row], skeleton))
         name = str(persons.images.file_names[persons.image_index[row]]).rpartition("/")[2]
         titles.append(_short(f"{persons.ids[row]}  {name}"))
-    return _with_legend(picture_sheet(pictures, titles, columns=6, cell_size=CELL), "truth")
+    return _with_legend(picture_sheet(pictures, titles, columns=6, cell_size=CELL), title)
 
 
 def augmented_sheet(

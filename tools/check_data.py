@@ -86,7 +86,7 @@ def main(argv: Sequence[str]) -> None:
         report[name]["self_test"] = test.to_dict() if test else None
     write_json(file, before | {"check": report})
     sheets = [
-        truth_sheet(checks[split].persons, skeleton, args.pictures)
+        truth_sheet(checks[split].persons, skeleton, args.pictures, title=f"{split}, as annotated")
         for split in splits
         if args.pictures and checks[split].persons
     ]

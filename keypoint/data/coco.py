@@ -40,7 +40,7 @@ def load_persons(
         image_root: Folder that the `file_name`s are relative to.
         skeleton: Its names must be the category's, in the same order.
         on_bad: "error", or "skip" to leave bad annotations out, and images whose entry or file is
-            bad (the first and last bytes of every file are read, about 0.1 ms each).
+            bad (the first and last bytes of every file are read, about 0.15 ms each).
         max_bad: Largest share of annotations, and of images, that "skip" leaves out.
         scored: The persons are for evaluation: with "skip" an image with anything bad is left out
             whole, and COCOeval's needs count as well.

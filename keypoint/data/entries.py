@@ -179,12 +179,14 @@ def annotation_fault(
     crowd = entry.get("iscrowd", 0)
     if isinstance(crowd, (str, list, dict, type(None))) or crowd not in (0, 1):
         return "iscrowd", f"iscrowd {crowd!r} must be 0 or 1"
-    if crowd:
-        return _form_fault(entry, num_keypoints) if scored else None
+    if crowd:  # which may lack keypoints
+        asked = scored and "keypoints" in entry
+        fault = _keypoints_fault(entry["keypoints"], num_keypoints) if asked else None
+        return fault or (_form_fault(entry) if scored else None)
     return (
         _keypoints_fault(entry.get("keypoints"), num_keypoints)
         or _person_fault(entry, any(entry["keypoints"][2::3]), scored)
-        or (_form_fault(entry, num_keypoints) if scored else None)
+        or (_form_fault(entry) if scored else None)
     )
 
 
@@ -231,12 +233,8 @@ def _person_fault(entry: dict[str, Any], is_labelled: bool, scored: bool) -> Wro
     return ("bbox", fault) if fault else None
 
 
-def _form_fault(entry: dict[str, Any], num_keypoints: int) -> Wrong | None:
+def _form_fault(entry: dict[str, Any]) -> Wrong | None:
     """What COCOeval asks of crowds and of persons without a label too."""
-    if "keypoints" in entry:  # a crowd may lack them
-        fault = _keypoints_fault(entry["keypoints"], num_keypoints)
-        if fault:
-            return fault
     text = _bbox_fault(entry.get("bbox"))
     if text is None and min(entry["bbox"][2:]) < 0:
         text = f"bbox {entry['bbox']} has a negative width or height; give x, y, width, height"

@@ -96,7 +96,8 @@ def _remarks(
         f"* {numbers}: {verdict}; {usual}.",
     ]
     if published is not None:
-        comparable = boxes == "detector" and conditions["flip"]
+        whole = not conditions.get("images_left_out")
+        comparable = boxes == "detector" and conditions["flip"] and whole
         remarks.append(
             f"* Published for this network: AP {published:.3f}, with detector boxes (person AP "
             "56.4) and flip test"

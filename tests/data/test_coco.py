@@ -116,6 +116,8 @@ def test_duplicate_ids(tmp_path):
 IMAGE_FAULTS = {
     "absolute or ..": lambda e: change(e, file_name="../secret.png"),
     "NUL": lambda e: change(e, file_name="a\0b.png"),
+    "control character": lambda e: change(e, file_name="a\x1b[2Jb.png"),
+    "nothing is fetched": lambda e: change(e, file_name="http://127.0.0.1/a.png"),
     "give its size": lambda e: change(e, width=0),
     "give the file's name": lambda e: change(e, file_name=None),
 }

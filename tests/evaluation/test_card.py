@@ -143,3 +143,12 @@ def test_the_commit_of_the_code_and_of_nothing_else(tmp_path):
     inside = tmp_path / "venv" / "site-packages"
     inside.mkdir(parents=True)
     assert provenance.code_commit(inside) == "unknown"
+
+
+def test_an_ap_without_the_faulty_images_is_not_held_against_published_ones():
+    card = results_card(DETECTOR, CONDITIONS | {"images_left_out": 3}, {}, published=0.704)
+    assert rows_of(card)["images left out"] == "3"
+    assert "not to be held against it" in card
+    assert "+0.000" in results_card(
+        DETECTOR, CONDITIONS | {"images_left_out": 0}, {}, published=0.704
+    )
