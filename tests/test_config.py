@@ -75,6 +75,7 @@ CHOICES = {
 NULLABLE = ["data.train_images", "data.val_images", "test.boxes", "output", "model.heatmap_sigma"]
 NULLABLE += ["train.ema", "train.save_every"]
 OTHERS = ["augment.transforms", "model.input_size", "model.blocks", "model.weights"]
+OTHERS += ["model.partial_weights"]
 OTHERS += ["train.weight_decay", "train.momentum", "train.lr_drops", "test.box_score_threshold"]
 OTHERS += ["data.max_bad"]
 
@@ -456,6 +457,12 @@ def test_drops_are_a_list_of_integers():
         ({"train": {"lr_drops": [], "lr_factor": 0.5}}, "train.lr_factor", "train.lr_drops=[]"),
         ({"test": {"box_score_threshold": 0.1}}, "test.box_score_threshold", "test.boxes=FILE"),
         ({"data": {"max_bad": 0.1}}, "data.max_bad", "data.on_bad=skip"),
+        ({"model": {"partial_weights": True}}, "model.partial_weights", "model.weights=FILE"),
+        (
+            {"model": {"weights": "./w.pth", "partial_weights": True}},
+            "model.partial_weights",
+            "give model.blocks",
+        ),
         (
             {"test": {"oks_nms": None, "oks_nms_threshold": 0.5}},
             "test.oks_nms_threshold",

@@ -9,7 +9,8 @@ import torchvision
 
 from keypoint.errors import CheckpointError
 from keypoint.models import create_model
-from keypoint.models.weights import read_file, read_state_dict
+from keypoint.models.weight_formats import read_weights
+from keypoint.models.weights import read_file
 
 SMALL = {"encoder": "resnet18", "input_size": (64, 64)}
 
@@ -106,7 +107,7 @@ def test_a_file_without_a_state_dict(tmp_path):
     for content in ([1, 2], {}, {"state_dict": {}}, {"a": 1}):
         torch.save(content, tmp_path / "w.pth")
         with pytest.raises(CheckpointError, match="holds no state dict"):
-            read_state_dict(tmp_path / "w.pth")
+            read_weights(tmp_path / "w.pth")
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
