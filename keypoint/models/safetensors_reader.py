@@ -66,7 +66,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
             )
         if end != data_size:
             raise ValueError(f"{data_size} bytes of numbers, the header knows {end}")
-    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, RuntimeError) as error:
         raise CheckpointError(
             f"{path}: truncated or corrupt safetensors file ({error}); use another copy"
         ) from None

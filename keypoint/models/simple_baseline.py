@@ -211,7 +211,7 @@ class SimpleBaseline(nn.Module):
         for site, choice in (blocks or {}).items():
             if site not in STRIDE_OF_SITE:
                 raise ConfigError(f"blocks names the site {site!r}; sites are {list(SITES)}")
-            options = {"type": choice} if isinstance(choice, str) else dict(choice)
+            options = dict(choice) if isinstance(choice, Mapping) else {"type": choice}
             if not isinstance(options.get("type"), str):
                 raise ConfigError(
                     f"blocks at {site} is {choice!r}; give a block's name or a mapping with 'type'"

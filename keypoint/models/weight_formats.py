@@ -134,6 +134,10 @@ def _own(content: Mapping[str, Any], source: str, color_order: str | None) -> We
             f"{source}: a checkpoint of this toolkit, which stores its colour order "
             f"({content['color_order']}); leave --color-order out"
         )
+    config = content["config"]
+    network = config.get("model") if isinstance(config, Mapping) else None
+    if not isinstance(network, Mapping) or not isinstance(network.get("input_size"), list | tuple):
+        raise CheckpointError(f"{source}: its config is damaged; use another copy")
     averaged = content.get("ema") is not None
     state, _ = _unwrap(content["ema"] if averaged else content["model"], source)
     order, mean, std = _colors(content, source)
@@ -175,10 +179,12 @@ def _unwrap(content: Any, source: str) -> tuple[Mapping[Any, Tensor], list[str]]
             f"{source}: {len(others)} entries of its state dict are no tensors: "
             f"{', '.join(others[:4])}; save the state dict alone and give that"
         )
-    found = f"a mapping with {[str(k) for k in content][:4]}" if content else "nothing"
+    found = type(content).__name__
+    if isinstance(content, Mapping):
+        found = f"a mapping with {[str(key) for key in content][:4]}"
     raise CheckpointError(
-        f"{source}: holds no state dict (a mapping from names to tensors), but "
-        f"{found if isinstance(content, Mapping) else type(content).__name__}; nothing to load"
+        f"{source}: holds no state dict (a mapping from names to tensors), but {found}; "
+        "nothing to load"
     )
 
 

@@ -175,6 +175,12 @@ def remedy(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
             f"The file has no blocks at {lacking}: add them with model.partial_weights=true in "
             "training, or --partial of tools/import_weights.py; or use model.blocks=none"
         )
+    shapes = {name: tensor.shape for name, tensor in state.items()}
+    if any(shapes.get(n, t.shape) != t.shape for n, t in wanted.items() if n.startswith("blocks.")):
+        return (
+            "The file's blocks are others, or were built for another input size: set model.blocks "
+            "and model.input_size to what it was trained with"
+        )
     return "Use the encoder, blocks, input size and keypoints that the file was made with"
 
 
@@ -191,8 +197,8 @@ def deconvs_of(state: Mapping[str, Tensor]) -> list[tuple[int, int, int]]:
 def other_architecture(state: Mapping[str, Tensor]) -> str | None:
     """What a file holds that is no plain ResNet, told by its names and shapes; None if it may be.
 
-    timm's resnet50 and its like have torchvision's names; its variants are recognised here, but for
-    resnetblur and resnetaa, which differ in nothing that is stored.
+    timm's resnet50 and its like have torchvision's names, and its variants others, but for
+    resnetblur50 and resnetaa50: those differ in nothing that is stored.
     """
 
     def any_name(*parts: str) -> bool:
@@ -200,17 +206,17 @@ def other_architecture(state: Mapping[str, Tensor]) -> str | None:
 
     second = state.get("layer1.0.conv2.weight")
     bottleneck = "layer1.0.conv3.weight" in state
-    if any_name(".conv1.0.", ".stem.0.", ".stem.conv1."):
+    if any_name(".layer1.") and any_name(".conv1.0.", ".stem.0.", ".stem.conv1."):
         return "a ResNet with a deep stem (resnet50d and the like); ours has one 7x7 convolution"
     if any_name(".stage2.", ".transition1."):
         return "an HRNet"
-    if any_name(".stages.0.", ".stem.conv."):
+    if any_name(".stages.0.", ".stem.conv.", ".s1."):
         return "a network in stages (pre-activation ResNet, RegNet, ConvNeXt)"
-    if any_name(".patch_embed.", ".cls_token", ".attn."):
+    if any_name(".patch_embed.", ".cls_token", ".blocks.0.attn."):
         return "a transformer"
-    if any_name(".se.", ".conv1_1.", ".attn_"):
+    if any_name(".se.", ".se_module.", ".attn."):
         return "a ResNet with attention (SE, ECA, SK ..)"
-    if any_name(".mlp_head_", ".cls_x.", ".final_layer.0.", ".conv_layers."):
+    if any_name(".head.", ".keypoint_head."):
         return "another head than one 1x1 convolution after the deconvolutions"
     if any_name(".bn1.weight") and not any_name(".bn1.running_mean"):
         return "group norm in place of batch norm"
