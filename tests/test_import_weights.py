@@ -129,3 +129,24 @@ def test_out_and_in_again(official, tmp_path, capsys, target):
     assert run("export_weights", "c.pt", "--format", target, "--output", "no.pth") == 4
     assert "nl at deconv1" in capsys.readouterr().err
     assert not Path("no.pth").exists()
+
+
+def test_training_starts_from_official_weights_with_new_blocks(official, tmp_path):
+    """And keeps their colours: what is trained on BGR stays so."""
+    tiny_coco.write(tmp_path / "data", tiny_coco.content())
+    tiny_coco.write(tmp_path / "data", tiny_coco.content(), "train2017")
+    Path("r18.yaml").write_text(
+        f"data: {{root: {tmp_path / 'data'}, workers: 0}}\n"
+        "model: {encoder: resnet18, input_size: [96, 64], blocks: nl}\n"
+        "train: {epochs: 1, batch_size: 4}\n"
+    )
+    start = ["--cfg", "r18.yaml", f"model.weights={official}", "output=out"]
+    assert run("train", *start) == 4  # blocks are missing
+    assert run("train", *start, "model.partial_weights=true", "--overwrite") == 0
+    restored = load_model(tmp_path / "out" / "last.pt")
+    assert restored.model.color_order == "bgr"
+    assert restored.model.pixel_mean.tolist() == pytest.approx([103.53, 116.28, 123.675])
+    weight = restored.model.conv1.weight
+    difference = (weight - pose_resnet.simple_baseline(18)["conv1.weight"]).abs().max()
+    assert 0 < difference < 0.01  # Adam moved it by a few steps of 0.001
+    assert run("test", "--checkpoint", "out/last.pt") == 0
