@@ -96,7 +96,6 @@ class SimpleBaseline(nn.Module):
         for name, stage in stages.items():
             self.add_module(name, stage)
         channels_of_site |= dict.fromkeys(DECONV_SITES, DECONV_CHANNELS)
-        self._channels_of_site = channels_of_site
 
         layers: list[nn.Module] = []
         in_channels = channels_of_site["layer4"]
@@ -107,8 +106,8 @@ class SimpleBaseline(nn.Module):
             in_channels = out_channels
         self.deconv_layers = nn.Sequential(*layers)
         self.final_layer = nn.Conv2d(DECONV_CHANNELS, num_keypoints, 1)
+        self.blocks = build_blocks(blocks, channels_of_site, self.input_size)
         self.block_options = self.describe_blocks(blocks)
-        self.blocks = build_blocks(self.block_options, channels_of_site, self.input_size)
 
         # Not in the state dict, so that other toolkits' files load; checkpoints store them beside.
         self.register_buffer("pixel_mean", torch.zeros(3), persistent=False)
@@ -197,39 +196,14 @@ class SimpleBaseline(nn.Module):
         return self.blocks[site](x) if site in self.blocks else x
 
     @staticmethod
-    def describe_blocks(
-        blocks: str | Mapping[str, Any] | None,
-    ) -> dict[str, dict[str, Any]]:
-        """The `blocks` argument in one form: by site, a mapping with `type` and the options.
-
-        Raises:
-            ConfigError: A site that does not exist, or a value without a block's name.
-        """
+    def describe_blocks(blocks: str | Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+        """The `blocks` argument in one form: by site, a mapping with `type` and the options."""
         if isinstance(blocks, str):
             blocks = dict.fromkeys(DECONV_SITES, blocks)
-        described = {}
-        for site, choice in (blocks or {}).items():
-            if site not in STRIDE_OF_SITE:
-                raise ConfigError(f"blocks names the site {site!r}; sites are {list(SITES)}")
-            options = dict(choice) if isinstance(choice, Mapping) else {"type": choice}
-            if not isinstance(options.get("type"), str):
-                raise ConfigError(
-                    f"blocks at {site} is {choice!r}; give a block's name or a mapping with 'type'"
-                )
-            described[site] = options
-        return described
-
-    def starts_as_identity(self, site: str) -> bool:
-        """Whether the block there gives back, to the bit, a map of the size it was built for."""
-        block, stride = self.blocks[site], STRIDE_OF_SITE[site]
-        channels = self._channels_of_site[site]
-        size = (self.input_size[0] // stride, self.input_size[1] // stride)
-        x = torch.randn(1, channels, *size, generator=torch.Generator().manual_seed(0))
-        mode = block.training
-        with torch.no_grad():
-            same = torch.equal(block.eval()(x), x)
-        block.train(mode)
-        return same
+        return {
+            site: dict(choice) if isinstance(choice, Mapping) else {"type": choice}
+            for site, choice in (blocks or {}).items()
+        }
 
 
 def check_input_size(input_size: tuple[int, int]) -> tuple[int, int]:
@@ -246,23 +220,33 @@ def check_input_size(input_size: tuple[int, int]) -> tuple[int, int]:
 
 
 def build_blocks(
-    options_of_site: Mapping[str, Mapping[str, Any]],
+    blocks: str | Mapping[str, Any] | None,
     channels_of_site: Mapping[str, int],
     input_size: tuple[int, int],
 ) -> nn.ModuleDict:
     """The blocks by site, each for the channels and the map size found there.
 
     Raises:
-        ConfigError: A block does not exist, or an option does not fit; the text names the site.
+        ConfigError: A site or a block does not exist, or an option does not fit; the text names
+            the site.
     """
+    if blocks is None:
+        return nn.ModuleDict()
+    if isinstance(blocks, str):
+        blocks = dict.fromkeys(DECONV_SITES, blocks)
     built = nn.ModuleDict()
-    for site, described in options_of_site.items():
-        options = dict(described)
+    for site, choice in blocks.items():
+        if site not in STRIDE_OF_SITE:
+            raise ConfigError(f"blocks names the site {site!r}; sites are {list(SITES)}")
+        options = {"type": choice} if isinstance(choice, str) else dict(choice)
+        name = options.pop("type", None)
+        if not isinstance(name, str):
+            raise ConfigError(
+                f"blocks at {site} is {choice!r}; give a block's name or a mapping with 'type'"
+            )
         size = (input_size[0] // STRIDE_OF_SITE[site], input_size[1] // STRIDE_OF_SITE[site])
         try:
-            built[site] = build_block(
-                options.pop("type"), channels=channels_of_site[site], size=size, **options
-            )
+            built[site] = build_block(name, channels=channels_of_site[site], size=size, **options)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"blocks at {site}: {error}") from None
     return built

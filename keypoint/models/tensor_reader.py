@@ -175,6 +175,9 @@ def read_tensors(path: Path) -> Any:
             with zipfile.ZipFile(path) as archive:
                 return _resolve(*_zip_form(path, archive))
         with path.open("rb") as file:
+            if file.read(2) == b"PK":
+                raise EOFError("the zip file's end is missing")
+            file.seek(0)
             return _resolve(*_older_form(path, file))
     except CheckpointError:
         raise

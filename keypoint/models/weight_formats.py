@@ -136,7 +136,11 @@ def _own(content: Mapping[str, Any], source: str, color_order: str | None) -> We
         )
     config = content["config"]
     network = config.get("model") if isinstance(config, Mapping) else None
-    if not isinstance(network, Mapping) or not isinstance(network.get("input_size"), list | tuple):
+    if not (
+        isinstance(network, Mapping)
+        and isinstance(network.get("input_size"), list | tuple)
+        and isinstance(network.get("blocks"), str | Mapping | None)
+    ):
         raise CheckpointError(f"{source}: its config is damaged; use another copy")
     averaged = content.get("ema") is not None
     state, _ = _unwrap(content["ema"] if averaged else content["model"], source)

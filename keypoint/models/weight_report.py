@@ -68,10 +68,14 @@ class Report:
 
     def check(self) -> None:
         """Raise CheckpointError with what does not fit and what to do, if anything."""
-        if self.faults():
-            raise CheckpointError(
-                f"{self.source}: does not match this network; {self.faults()}. {self.remedy}"
-            )
+        if not self.faults():
+            return
+        remedy = self.remedy
+        if set(self.missing) <= set(self.allowed) and not self.unexpected and not self.misshapen:
+            remedy = "Its training diverged or the file is damaged: use another copy"
+        raise CheckpointError(
+            f"{self.source}: does not match this network; {self.faults()}. {remedy}"
+        )
 
     def text(self) -> str:
         """Some lines to read."""

@@ -6,6 +6,7 @@ colour order, mean and std of the weights.
 
 from __future__ import annotations
 
+import functools
 import logging
 import pickle
 import zipfile
@@ -183,12 +184,28 @@ def _check_partial(model: Any, new_sites: list[str], report: Report) -> None:
             f"{report.source}: a partial load has no effect, as {what}; "
             "leave --partial or model.partial_weights out"
         )
-    for site in new_sites:
-        if not model.starts_as_identity(site):
-            raise CheckpointError(
-                f"{report.source}: the block at {site} ({model.block_options[site]}) does not "
-                "start as the identity, so the network would change; choose other options"
-            )
+    changing: list[str] = []
+
+    def compare(site: str, _: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+        if not torch.equal(inputs[0], output):
+            changing.append(site)
+
+    hooks = [
+        model.blocks[site].register_forward_hook(functools.partial(compare, site))
+        for site in new_sites
+    ]
+    training, device = model.training, model.pixel_mean.device
+    example = torch.randn(1, 3, *model.input_size, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        model.eval()(example.to(device))
+    model.train(training)
+    for hook in hooks:
+        hook.remove()
+    if changing:
+        raise CheckpointError(
+            f"{report.source}: the block at {changing[0]} ({model.block_options[changing[0]]}) "
+            "does not start as the identity, so the network would change; choose other options"
+        )
 
 
 def _check_config(model: Any, weights: Weights, source: str, whole: bool) -> None:

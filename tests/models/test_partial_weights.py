@@ -8,6 +8,7 @@ from keypoint.checkpoint import checkpoint_of, load_model, save_checkpoint
 from keypoint.config import config_from_dict
 from keypoint.errors import CheckpointError, ConfigError
 from keypoint.models import create_model
+from keypoint.models.weight_formats import recognise
 from keypoint.models.weights import load_weights_file
 from keypoint.skeleton import load_skeleton
 from tests.reference import pose_resnet
@@ -190,17 +191,28 @@ def test_blocks_of_another_size_are_named(tmp_path):
         create_model("resnet18", input_size=SIZE, blocks="srl_fft", weights=tmp_path / "w.pth")
 
 
-def test_a_damaged_checkpoint_of_ours(tmp_path):
-    path = own_checkpoint(tmp_path / "a.pt", create_model("resnet18", input_size=SIZE))
-    content = torch.load(path, weights_only=True)
-    for change, text in (
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
         ({"model": {}}, "holds no state dict"),
         ({"model": 3}, "holds no state dict"),
-        ({"mean": [1]}, "damaged"),
-        ({"std": [0.1, 0.0, 0.1]}, "damaged"),
-        ({"color_order": "gbr"}, "damaged"),
+        ({"mean": [1]}, "mean or std is damaged"),
+        ({"std": [0.1, 0.0, 0.1]}, "mean or std is damaged"),
+        ({"color_order": "gbr"}, "color_order, mean or std is damaged"),
         ({"config": 3}, "config is damaged"),
-    ):
-        save_checkpoint(path, content | change)
-        with pytest.raises(CheckpointError, match=text):
-            create_model("resnet18", input_size=SIZE, weights=path)
+        ({"config": {"model": {"input_size": [64, 96], "blocks": 3}}}, "config is damaged"),
+    ],
+)
+def test_a_damaged_checkpoint_of_ours(change, text):
+    good = {
+        "format": 1,
+        "model": {"w": torch.zeros(1)},
+        "config": {"model": {"input_size": [64, 96]}},
+        "skeleton": {},
+        "color_order": "rgb",
+        "mean": [0.4, 0.5, 0.6],
+        "std": [0.2, 0.2, 0.2],
+    }
+    assert recognise(good, "a.pt").format == "keypoint"
+    with pytest.raises(CheckpointError, match=rf"a\.pt: .*{text}"):
+        recognise(good | change, "a.pt")

@@ -342,6 +342,10 @@ def test_any_cut_and_any_flipped_byte(tmp_path, zipped):
     damaged = [whole[:place] for place in places[:60]]
     for place in places:
         damaged.append(whole[:place] + bytes([whole[place] ^ 0x15]) + whole[place + 1 :])
+    if zipped:
+        path.write_bytes(whole[:-1])
+        with pytest.raises(CheckpointError, match="the zip file's end is missing"):
+            read_tensors(path)
     for data in damaged:
         path.write_bytes(data)
         try:
