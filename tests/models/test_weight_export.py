@@ -1,5 +1,6 @@
 """What leaves gives the other toolkit's own pipeline our heatmaps, and comes back to the bit."""
 
+import functools
 import re
 
 import cv2
@@ -28,10 +29,13 @@ COLORS = {
 }
 
 
+STATE = functools.cache(lambda: pose_resnet.simple_baseline(18, seed=5))
+
+
 def trained(colors):
     order, mean, std = COLORS[colors]
     model = SimpleBaseline("resnet18", input_size=SIZE, color_order=order, mean=mean, std=std)
-    model.load_state_dict(pose_resnet.simple_baseline(18, seed=5))
+    model.load_state_dict(STATE())
     return model.eval()
 
 
@@ -53,7 +57,7 @@ def test_simple_baseline_gets_our_heatmaps(tmp_path, colors):
     export = export_weights(model, "simple_baseline")
     torch.save(export.content, tmp_path / "w.pth")
     state = torch.load(tmp_path / "w.pth", weights_only=True)  # as valid.py does: a bare state dict
-    assert list(state) == list(pose_resnet.simple_baseline())
+    assert list(state) == list(STATE())
     mean = numbers_after("mean", export.settings) or MEAN
     std = numbers_after("std", export.settings) or STD
     assert ("nothing to set" in export.settings) == (colors == "simple_baseline's")
@@ -70,9 +74,7 @@ def test_mmpose_gets_our_heatmaps(tmp_path, colors):
     torch.save(export.content, tmp_path / "w.pth")
     content = torch.load(tmp_path / "w.pth", weights_only=True)
     assert content["meta"]["epoch"] == 7
-    assert list(content["state_dict"]) == list(
-        pose_resnet.mmpose(pose_resnet.simple_baseline(), "head")
-    )
+    assert list(content["state_dict"]) == list(pose_resnet.mmpose(STATE(), "head"))
     state = {name.split(".", 1)[1]: tensor for name, tensor in content["state_dict"].items()}
     mean = [value / 255 for value in numbers_after("mean", export.settings)]
     std = [value / 255 for value in numbers_after("std", export.settings)]
