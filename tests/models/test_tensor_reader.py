@@ -87,6 +87,17 @@ def test_a_view_of_an_old_storage(tmp_path):
     expected = torch.load(tmp_path / "w.pth", weights_only=True)
     assert all(torch.equal(read[name], expected[name]) for name in read)
 
+    numbers = torch.arange(6.0).numpy().tobytes()
+    for count, data, words in (
+        (7, numbers + b"1234", "storage 0 has 7 numbers in place of 6"),
+        (5, numbers, "5 numbers in place of 6"),
+        (6, numbers[:-1], "ends before its numbers do"),
+    ):
+        start = buffer.getvalue()[: -len(numbers) - 8]
+        (tmp_path / "w.pth").write_bytes(start + count.to_bytes(8, "little") + data)
+        with pytest.raises(CheckpointError, match=rf"w\.pth: truncated, corrupt .*{words}"):
+            read_tensors(tmp_path / "w.pth")
+
 
 @FORMS
 @pytest.mark.parametrize("protocol", [2, 4])

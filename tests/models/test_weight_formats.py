@@ -228,46 +228,37 @@ def resnet50():
     return create_model("resnet50", input_size=SIZE)
 
 
-def with_blocks(state):
-    return state | {"blocks.deconv1.norm.weight": torch.zeros(1)}
-
-
 @pytest.mark.parametrize(
-    ("content", "options", "text"),
+    ("change", "options", "text"),
     [
         (
-            lambda: pose_resnet.simple_baseline(18, 16),
+            {"final_layer.weight": torch.zeros(16, 256, 1, 1), "final_layer.bias": torch.zeros(16)},
             {},
             "has 16 keypoints, the skeleton 17: set data.skeleton",
         ),
-        (lambda: pose_resnet.simple_baseline(34), {}, "set model.encoder=resnet34"),
-        (lambda: with_blocks(pose_resnet.simple_baseline()), {}, r"blocks at \['deconv1'\]: set"),
         (
-            pose_resnet.simple_baseline,
+            {},
+            {"encoder": "resnet34"},
+            "resnet18, the network's resnet34: set model.encoder=resnet18",
+        ),
+        ({"blocks.deconv1.norm.weight": torch.zeros(1)}, {}, r"blocks at \['deconv1'\]: set"),
+        (
+            {},
             {"blocks": {"deconv2": "nl"}},
             r"no blocks at \['deconv2'\]: add them with model.partial_weights=true",
         ),
         (
-            lambda: (
-                pose_resnet.simple_baseline()
-                | {"deconv_layers.3.weight": torch.zeros(256, 256, 2, 2)}
-            ),
+            {"deconv_layers.3.weight": torch.zeros(256, 256, 2, 2)},
             {},
             r"deconvolutions \[\(512, 256, 4\), \(256, 256, 2\), \(256, 256, 4\)\]",
         ),
-        (
-            lambda: (
-                pose_resnet.simple_baseline() | {"final_layer.weight": torch.zeros(17, 256, 3, 3)}
-            ),
-            {},
-            r"kernels \(3, 3\)",
-        ),
+        ({"final_layer.weight": torch.zeros(17, 256, 3, 3)}, {}, r"kernels \(3, 3\)"),
     ],
 )
-def test_the_remedy_is_named(tmp_path, content, options, text):
-    path = saved(tmp_path, content())
+def test_the_remedy_is_named(sb18, change, options, text):
+    model = create_model(**{"encoder": "resnet18", "input_size": SIZE, **options})
     with pytest.raises(CheckpointError, match=text) as caught:
-        network(path, **options)
+        fill(model, recognise(sb18 | change, "w.pth"), "w.pth")
     assert len(str(caught.value).splitlines()) <= 3
 
 
