@@ -197,6 +197,7 @@ def bare(opcodes):
 
 
 NAMES = sorted(attacks("x"))
+TOLD = ("os.system", "posix.system, protocol 4", "eval", "exec, python 2", "inst", "obj")
 
 
 def with_weights(opcodes, zipped, folder):
@@ -228,6 +229,7 @@ def test_no_code_of_a_file_is_run(tmp_path, name, zipped):
     except CheckpointError as error:
         assert "unsafe, it was made to run code" in str(error)  # noqa: PT017
     else:
+        assert name not in TOLD
         assert read["state_dict"]["w"].tolist() == [1, 1]
     assert not canary.exists()
 
