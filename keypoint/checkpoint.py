@@ -164,3 +164,34 @@ def _flat(config: dict[str, Any]) -> dict[str, Any]:
         if isinstance(keys, dict):
             flat |= {f"{section}.{key}": value for key, value in keys.items()}
     return flat
+
+
+def checkpoint_of(
+    model: SimpleBaseline, config: Config, skeleton: Skeleton, versions: dict[str, str]
+) -> dict[str, Any]:
+    """What `save_checkpoint` takes, of a network that was not trained here.
+
+    There is no state of a training in it, so nothing resumes from it.
+
+    Args:
+        model: Its weights, colour order, mean and std are stored.
+        config: Of the network; the rest decides how it is tested.
+        skeleton: Of its keypoints.
+        versions: What wrote it, and where the weights came from.
+    """
+    return dict.fromkeys(KEYS) | {
+        "format": FORMAT,
+        "versions": versions,
+        "model": dict(model.state_dict()),
+        "epoch": 0,
+        "batch": 0,
+        "step": 0,
+        "loss_sum": 0.0,
+        "world_size": 1,
+        "history": [],
+        "config": config.to_dict(),
+        "skeleton": skeleton.to_dict(),
+        "color_order": model.color_order,
+        "mean": (model.pixel_mean / 255).tolist(),
+        "std": (model.pixel_std / 255).tolist(),
+    }

@@ -152,6 +152,9 @@ class ModelConfig(BaseModel):
     codec: Literal["heatmap", "udp"] = Field(
         default="heatmap", description="convention of crops, targets, flip and decoding"
     )
+    partial_weights: bool = Field(
+        default=False, description="the weights file may lack blocks, which start as the identity"
+    )
 
     @field_validator("dilated")
     @classmethod
@@ -205,6 +208,16 @@ class ModelConfig(BaseModel):
             return value
         near = hint(value, ("none", "imagenet"))
         raise ValueError(f"no path: write ./{value} for a file of that name here{near}")
+
+    @field_validator("partial_weights")
+    @classmethod
+    def _adds_blocks(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("weights", "imagenet") in (None, "imagenet"):
+            if "weights" in info.data:
+                raise ValueError("it has no effect without a file; give model.weights=FILE too")
+        elif value and info.data.get("blocks", "") is None:
+            raise ValueError("it has no effect without blocks; give model.blocks too")
+        return value
 
 
 class TrainConfig(BaseModel):

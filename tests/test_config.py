@@ -79,6 +79,7 @@ CHOICES = {
 NULLABLE = ["data.train_images", "data.val_images", "test.boxes", "output", "model.heatmap_sigma"]
 NULLABLE += ["train.ema", "train.save_every", "train.ohkm", "train.keypoint_weights"]
 OTHERS = ["augment.transforms", "model.input_size", "model.blocks", "model.weights"]
+OTHERS += ["model.partial_weights"]
 OTHERS += ["train.weight_decay", "train.momentum", "train.lr_drops", "test.box_score_threshold"]
 OTHERS += ["data.max_bad"]
 OTHERS += ["model.dilated", "train.keypoint_weights"]
@@ -514,6 +515,12 @@ def test_keypoint_weights_are_numbers_by_name():
         ({"train": {"lr_drops": [], "lr_factor": 0.5}}, "train.lr_factor", "train.lr_drops=[]"),
         ({"test": {"box_score_threshold": 0.1}}, "test.box_score_threshold", "test.boxes=FILE"),
         ({"data": {"max_bad": 0.1}}, "data.max_bad", "data.on_bad=skip"),
+        ({"model": {"partial_weights": True}}, "model.partial_weights", "model.weights=FILE"),
+        (
+            {"model": {"weights": "./w.pth", "partial_weights": True}},
+            "model.partial_weights",
+            "give model.blocks",
+        ),
         (
             {"train": {"keypoint_weights": {"nose": 1, "left_eye": 1.0}}},
             "train.keypoint_weights",

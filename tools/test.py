@@ -27,6 +27,7 @@ from keypoint.evaluation.run import Evaluation, evaluate_model
 from keypoint.evaluation.validate import check_annotations
 from keypoint.evaluation.worst import worst_persons
 from keypoint.models import SimpleBaseline, create_model
+from keypoint.models.weights import load_weights_file
 from keypoint.skeleton import Skeleton, load_skeleton
 from keypoint.trainer import AMP_DTYPES
 
@@ -44,7 +45,8 @@ EPILOG = """examples:
   tools/test.py --checkpoint best.pt model.input_size=[384,288]
       at another resolution than in training; blocks come along
   tools/test.py --cfg res50_256x192.yaml --checkpoint pose_resnet_50_256x192.pth
-      weights by SimpleBaseline's names
+      weights of SimpleBaseline, the HRNet repository or mmpose; or import them once with
+      tools/import_weights.py and test what it writes
   tools/test.py --checkpoint best.pt data.on_bad=skip data.max_bad=0.01
       leave out images with anything faulty, on both sides; listed in data_report.json
   torchrun --nproc_per_node 8 tools/test.py --checkpoint best.pt
@@ -252,10 +254,10 @@ def open_network(
         num_keypoints=skeleton.num_keypoints,
         encoder_stride=config.model.encoder_stride,
         dilated=config.model.dilated,
-        weights=checkpoint,
         codec=config.model.codec,
         heatmap_sigma=config.model.heatmap_sigma,
     )
+    load_weights_file(model, checkpoint, whole=True)
     return model, config, skeleton
 
 

@@ -40,6 +40,9 @@ EPILOG = """examples:
       the paper's SRL-FFT row on COCO
   tools/train.py --cfg res50_256x192.yaml train.epochs=1 train.amp=bf16 output=output/smoke
       keys of the config can be changed here
+  tools/train.py --cfg res50_256x192_srl3.yaml model.weights=pose_resnet_50.pth \
+      model.partial_weights=true
+      blocks added to trained weights; the network starts with exactly their output
   tools/train.py --cfg res50_256x192.yaml --resume
       go on after an interruption, as if there had been none
   torchrun --nproc_per_node 8 tools/train.py --cfg res50_256x192.yaml
@@ -89,6 +92,7 @@ def main(argv: Sequence[str]) -> None:
     val_files = find_split(
         Path(config.data.root), config.data.val_annotations, config.data.val_images, "val2017"
     )
+    resuming = args.resume and last.exists()
     model = create_model(
         config.model.encoder,
         blocks=config.model.blocks,
@@ -96,7 +100,8 @@ def main(argv: Sequence[str]) -> None:
         num_keypoints=skeleton.num_keypoints,
         encoder_stride=config.model.encoder_stride,
         dilated=config.model.dilated,
-        weights=None if args.resume and last.exists() else config.model.weights,
+        weights=None if resuming else config.model.weights,
+        partial_weights=config.model.partial_weights and not resuming,
         codec=config.model.codec,
         heatmap_sigma=config.model.heatmap_sigma,
     ).to(device)

@@ -1,12 +1,12 @@
 """Fill a network from ImageNet weights or from a file, by name, strictly; say what was loaded.
 
-Names: SimpleBaseline's pose_resnet (our own too) and torchvision's ResNet. A file may be a bare
-state dict, carry the `module.` prefix of DataParallel, or hold the state dict under `state_dict`
-or `model`, as training checkpoints do.
+Formats and colours: `weight_formats`; what fits: `weight_report`. The network takes over the
+colour order, mean and std of the weights.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import pickle
 import zipfile
@@ -19,12 +19,12 @@ import torchvision
 from torch import Tensor, nn
 
 from keypoint.errors import CheckpointError
-from keypoint.models.encoder import IMAGENET_WEIGHTS, STAGES
+from keypoint.models.encoder import IMAGENET_WEIGHTS
+from keypoint.models.tensor_reader import check_file
+from keypoint.models.weight_formats import CLASSIFIER, ENCODER_PREFIXES, Weights, read_weights
+from keypoint.models.weight_report import Report, remedy, sites_of
 
 logger = logging.getLogger(__name__)
-
-CLASSIFIER = ("fc.weight", "fc.bias")  # of an ImageNet file; a pose network has none
-ENCODER_PREFIXES = tuple(f"{stage}." for stage in STAGES)
 
 
 def load_imagenet_encoder(model: nn.Module, encoder: str) -> None:
@@ -43,16 +43,43 @@ def load_imagenet_encoder(model: nn.Module, encoder: str) -> None:
             f"put the file at {cache}, give model.weights=FILE, "
             "or train from scratch with model.weights=none"
         ) from None
-    load_state(model, state, source=str(cache))
+    state = {name: tensor for name, tensor in state.items() if name not in CLASSIFIER}
+    logger.info(load_state(model, state, str(cache), whole=False).text())
 
 
-def load_weights_file(model: nn.Module, path: Path) -> None:
-    """Fill the network, or its encoder, from a file.
+def load_weights_file(
+    model: nn.Module,
+    path: Path,
+    *,
+    partial: bool = False,
+    whole: bool = False,
+    color_order: str | None = None,
+) -> Report:
+    """Fill the network, or its encoder, from a file of any format in `weight_formats`.
+
+    Args:
+        model: A SimpleBaseline; weights, colour order, mean and std are filled in.
+        path: The file.
+        partial: Blocks of the network may be missing in the file, whole; the network then gives
+            exactly the output it would give without them.
+        whole: An encoder alone will not do.
+        color_order: "rgb" or "bgr" against what is usual for the file's format.
 
     Raises:
-        CheckpointError: The file cannot be read without running code, or its tensors do not fit.
+        CheckpointError: The file cannot be read, or its tensors or blocks do not fit.
     """
-    load_state(model, read_state_dict(path), source=str(path))
+    return fill(model, read_weights(path, color_order), str(path), partial=partial, whole=whole)
+
+
+def fill(
+    model: Any, weights: Weights, source: str, *, partial: bool = False, whole: bool = False
+) -> Report:
+    """`load_weights_file` of what was read; `source` is named in log and errors."""
+    _check_config(model, weights, source, whole)
+    report = load_state(model, weights.state, source, partial=partial, whole=whole, weights=weights)
+    model.set_colors(weights.color_order, weights.mean, weights.std)
+    logger.info("%s", report.text())
+    return report
 
 
 def read_file(path: Path) -> Any:
@@ -62,13 +89,7 @@ def read_file(path: Path) -> Any:
         CheckpointError: Missing, not a torch file, damaged (a zip record whose checksum is wrong),
             or holding objects.
     """
-    if not path.is_file():
-        hint = "; it is a folder" if path.is_dir() else ""
-        raise CheckpointError(f"{path}: no such file{hint}")
-    if path.stat().st_size == 0:
-        raise CheckpointError(
-            f"{path}: the file is empty; it was not saved completely, use another copy"
-        )
+    check_file(path)
     try:
         if zipfile.is_zipfile(path):  # torch itself reads past a flipped bit
             with zipfile.ZipFile(path) as archive:
@@ -93,64 +114,129 @@ def read_file(path: Path) -> Any:
         ) from None
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The state dict in a file, out of its wrapping, without a `module.` prefix."""
-    content = read_file(path)
-    for key in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    entries = list(content.values()) if isinstance(content, Mapping) else []
-    if not entries or not all(torch.is_tensor(entry) for entry in entries):
-        raise CheckpointError(
-            f"{path}: holds no state dict (a mapping from names to tensors); nothing to load"
-        )
-    return {str(name).removeprefix("module."): tensor for name, tensor in content.items()}
-
-
-def load_state(model: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+def load_state(
+    model: nn.Module,
+    state: Mapping[str, Tensor],
+    source: str,
+    *,
+    partial: bool = False,
+    whole: bool = True,
+    weights: Weights | None = None,
+) -> Report:
     """Copy a state dict into the network: all of it, or the encoder if there is nothing else.
 
     Args:
         model: The network; filled in place.
-        state: Names of SimpleBaseline or torchvision; the ImageNet classifier `fc` is left out.
-        source: Named in log and errors.
+        state: By our names.
+        source: Named in errors.
+        partial: Whole blocks may be missing.
+        whole: An encoder alone will not do.
+        weights: What the report says about the file.
 
     Raises:
-        CheckpointError: Names or shapes that do not fit, or values that are not finite. Nothing is
-            loaded then.
+        CheckpointError: Names or shapes that do not fit, or values that are not finite; or a block
+            that is missing does not start as the identity. Nothing is loaded then.
     """
-    given = {name: tensor for name, tensor in state.items() if name not in CLASSIFIER}
     wanted = model.state_dict()
-    encoder_only = all(name.startswith(ENCODER_PREFIXES) for name in given)
+    encoder_only = not whole and all(name.startswith(ENCODER_PREFIXES) for name in state)
     if encoder_only:
         wanted = {k: v for k, v in wanted.items() if k.startswith(ENCODER_PREFIXES)}
     # Files from before torch 0.4.1 lack this counter, and nothing reads it while momentum is set.
     missing = [
-        name for name in wanted if name not in given and not name.endswith("num_batches_tracked")
+        name for name in wanted if name not in state and not name.endswith("num_batches_tracked")
     ]
-    unexpected = [name for name in given if name not in wanted]
-    misshapen = [
-        f"{name} {tuple(given[name].shape)} for {tuple(tensor.shape)}"
-        for name, tensor in wanted.items()
-        if name in given and given[name].shape != tensor.shape
-    ]
-    not_finite = [name for name, tensor in given.items() if not torch.isfinite(tensor).all()]
-    faults = [
-        f"{len(names)} {what}: {', '.join(names[:4])}{' ..' if len(names) > 4 else ''}"
-        for what, names in (
-            ("missing", missing),
-            ("unexpected", unexpected),
-            ("of another shape", misshapen),
-            ("with nan or inf (not finite)", not_finite),
-        )
-        if names
-    ]
-    if faults:
-        raise CheckpointError(
-            f"{source}: does not match this network; {'; '.join(faults)}. "
-            "Use the encoder, blocks, input size and keypoints that the file was made with"
-        )
-    model.load_state_dict(given, strict=False)
-    logger.info(
-        "%s: %d tensors loaded%s", source, len(given), " into the encoder" if encoder_only else ""
+    new_sites = [site for site in sites_of(wanted) if site not in sites_of(state)]
+    new = tuple(f"blocks.{site}." for site in new_sites) if partial else ()
+    shared = [name for name in wanted if name in state]
+    report = Report(
+        source=source,
+        format=weights.format if weights else "keypoint",
+        color_order=weights.color_order if weights else None,
+        mean=weights.mean if weights else (),
+        std=weights.std if weights else (),
+        notes=weights.notes if weights else (),
+        matched=tuple(name for name in shared if state[name].shape == wanted[name].shape),
+        missing=tuple(missing),
+        allowed=tuple(name for name in missing if new and name.startswith(new)),
+        unexpected=tuple(name for name in state if name not in wanted),
+        misshapen=tuple(
+            (name, tuple(state[name].shape), tuple(wanted[name].shape))
+            for name in shared
+            if state[name].shape != wanted[name].shape
+        ),
+        not_finite=tuple(n for n, tensor in state.items() if not torch.isfinite(tensor).all()),
+        left_out=weights.left_out if weights else (),
+        encoder_only=encoder_only,
+        remedy=remedy(state, wanted),
     )
+    report.check()
+    if partial:
+        _check_partial(model, new_sites, report)
+    model.load_state_dict(dict(state), strict=False)
+    return report
+
+
+def _check_partial(model: Any, new_sites: list[str], report: Report) -> None:
+    """The flag must have something to do, and what it adds must not change the network."""
+    if report.encoder_only or not new_sites:
+        what = "it is an encoder alone" if report.encoder_only else "it lacks none of the blocks"
+        raise CheckpointError(
+            f"{report.source}: a partial load has no effect, as {what}; "
+            "leave --partial or model.partial_weights out"
+        )
+    changing: list[str] = []
+
+    def compare(site: str, _: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+        if not torch.equal(inputs[0], output):
+            changing.append(site)
+
+    hooks = [
+        model.blocks[site].register_forward_hook(functools.partial(compare, site))
+        for site in new_sites
+    ]
+    training, device = model.training, model.pixel_mean.device
+    example = torch.randn(1, 3, *model.input_size, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        model.eval()(example.to(device))
+    model.train(training)
+    for hook in hooks:
+        hook.remove()
+    if changing:
+        raise CheckpointError(
+            f"{report.source}: the block at {changing[0]} ({model.block_options[changing[0]]}) "
+            "does not start as the identity, so the network would change; choose other options"
+        )
+
+
+def _check_config(model: Any, weights: Weights, source: str, whole: bool) -> None:
+    """What names and shapes do not tell, our own checkpoints do: blocks' options, sizes, codec."""
+    if weights.content is None:
+        return
+    config = weights.content["config"]["model"]
+    codec = config.get("codec", "heatmap")
+    if whole and codec != model.codec.name:
+        raise CheckpointError(
+            f"{source}: trained to the codec {codec}, the config says {model.codec.name}; "
+            f"set model.codec={codec}"
+        )
+    if config.get("dilated", False) != model.dilated:  # the tensors are the same
+        raise CheckpointError(
+            f"{source}: its encoder is {'' if config.get('dilated') else 'not '}dilated; "
+            f"set model.dilated={str(config.get('dilated', False)).lower()}"
+        )
+    theirs = model.describe_blocks(config.get("blocks"))
+    for site, options in theirs.items():
+        ours = model.block_options.get(site)
+        if ours is not None and ours != options:
+            raise CheckpointError(
+                f"{source}: its block at {site} is {options}, the network's is {ours}; "
+                "set model.blocks to what it was trained with"
+            )
+    size, given = config["input_size"], list(model.input_size)
+    if theirs and list(size) != given:
+        text = f"{source}: its blocks were built for input_size={list(size)}, the network's {given}"
+        if whole:
+            raise CheckpointError(
+                f"{text}; leave --cfg out and give model.input_size={given}, which keeps the blocks"
+            )
+        logger.warning("%s: they mean other frequencies there until trained", text)

@@ -1,0 +1,49 @@
+#!/usr/bin/env python
+"""Write weights for another toolkit: tools/export_weights.py CHECKPOINT --format mmpose [...]."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from keypoint import cli
+from keypoint.checkpoint import load_model
+from keypoint.errors import ConfigError
+from keypoint.models.weight_export import COLOR_ORDERS, export_weights
+
+EPILOG = """examples:
+  tools/export_weights.py output/res50_256x192/best.pt --format simple_baseline \\
+      --output pose_resnet_50_256x192.pth
+      for SimpleBaseline, and for pose_resnet in HRNet's repository
+  tools/export_weights.py output/res50_256x192/best.pt --format mmpose --output res50.pth
+      for mmpose 1.x: TopdownPoseEstimator with ResNet and HeatmapHead
+
+The colour order is turned to the other toolkit's by permuting the first convolution's channels,
+which is exact. What has to be set there beside that is printed: read it, or AP will be lower.
+A network with blocks cannot run there and is refused. tools/import_weights.py reads the file back
+to equal weights.
+"""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse, build, call."""
+    parser = cli.parser("Write a checkpoint's weights under another toolkit's names.", EPILOG)
+    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="best.pt or last.pt")
+    parser.add_argument("--format", required=True, choices=sorted(COLOR_ORDERS))
+    parser.add_argument("--output", required=True, type=Path, help="the file to write")
+    args = parser.parse_args(argv)
+
+    cli.log_to()
+    if args.output.exists() and args.output.samefile(args.checkpoint):
+        raise ConfigError(f"--output {args.output} is the checkpoint itself; give another name")
+    restored = load_model(args.checkpoint)
+    export = export_weights(restored.model, args.format, epoch=restored.epoch)
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(export.content, args.output)
+    print(f"written: {args.output}\nfor {args.format}: {export.settings}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(cli.run(main))
