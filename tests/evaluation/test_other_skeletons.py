@@ -95,7 +95,9 @@ def test_the_numbers_are_cocoevals_with_these_sigmas(skeleton):
 
 
 @pytest.mark.parametrize("skeleton", [DOT, LOOSE], ids=lambda skeleton: skeleton.name)
-def test_a_network_is_sized_from_it_from_the_file_to_the_picture(skeleton, tmp_path, caplog):
+def test_a_network_is_sized_from_it_from_the_file_to_the_picture(
+    skeleton, tmp_path, caplog, monkeypatch
+):
     content = annotations(skeleton)
     for entry in content["images"]:
         file = tmp_path / "images" / entry["file_name"]
@@ -111,7 +113,7 @@ def test_a_network_is_sized_from_it_from_the_file_to_the_picture(skeleton, tmp_p
     torch.manual_seed(0)
     model = create_model("resnet18", input_size=(64, 32), num_keypoints=skeleton.num_keypoints)
     name_sigmas.cache_clear()
-    logging.getLogger("keypoint").propagate = True
+    monkeypatch.setattr(logging.getLogger("keypoint"), "propagate", True)
     evaluations = [
         evaluate_model(model, persons=persons, annotations=tmp_path / "objects.json", skeleton=skeleton, batch_size=8, workers=0)
         for _ in range(2)
