@@ -168,19 +168,24 @@ def skeleton_from_dict(content: Any, source: str) -> Skeleton:
         ) from None
 
 
-def load_skeleton(name_or_path: str | Path) -> Skeleton:
+def load_skeleton(name_or_path: str | Path, root: str | Path = ".") -> Skeleton:
     """Read a built-in skeleton by name (``coco17``) or one's own YAML file by path.
+
+    Args:
+        name_or_path: A relative path counts from `root`.
+        root: The data set's folder in a run.
 
     Raises:
         ConfigError: No such skeleton, or a file that does not describe one.
     """
     path = BUILT_IN_FOLDER / f"{name_or_path}.yaml"
     if not path.is_file():
-        path = Path(name_or_path)
+        path = Path(root) / name_or_path
     if not path.is_file():
         built_in = sorted(file.stem for file in BUILT_IN_FOLDER.glob("*.yaml"))
         raise ConfigError(
-            f"skeleton {str(name_or_path)!r} is neither built in ({built_in}) nor a YAML file"
+            f"skeleton {str(name_or_path)!r} is neither built in ({built_in}) nor a YAML file "
+            f"({path} is not there)"
         )
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
