@@ -54,8 +54,10 @@ def statements(path):
 
 def test_these_are_all_experiments():
     names = [name_of(encoder, suffix, size) for encoder, suffix, size, _ in EXPERIMENTS]
-    assert sorted(path.stem for path in PATHS) == sorted([*names, "demo", "overfit_sample"])
-    assert len(PATHS) == 35
+    assert sorted(path.stem for path in PATHS) == sorted(
+        [*names, "demo", "overfit_sample", "signs"]
+    )
+    assert len(PATHS) == 36
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
