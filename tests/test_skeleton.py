@@ -92,6 +92,17 @@ def test_sigmas_may_be_unknown(tmp_path):
         load_skeleton(tmp_path / "own.yaml")
 
 
+def test_a_relative_path_counts_from_the_data_sets_folder(tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "own.yaml").write_text(yaml.safe_dump(SIGN))
+    monkeypatch.chdir(tmp_path)
+    assert load_skeleton("own.yaml", "data").name == "sign"
+    assert load_skeleton(tmp_path / "data" / "own.yaml", "elsewhere").name == "sign"
+    assert load_skeleton("coco17", "elsewhere") == COCO
+    with pytest.raises(ConfigError, match=r"own\.yaml.* \(elsewhere/own\.yaml is not there\)"):
+        load_skeleton("own.yaml", "elsewhere")
+
+
 def test_one_keypoint_without_pairs_and_edges():
     dot = skeleton_from_dict(
         {"name": "dot", "keypoints": ["centre"], "pairs": [], "edges": []}, "x"
