@@ -125,6 +125,8 @@ def _attempt(
     if begun and known.get("url") == url and known.get("version"):
         headers |= {"Range": f"bytes={begun}-", "If-Range": str(known["version"])}
     else:
+        if begun:
+            logger.warning("%s: begun anew, its %d bytes are of unknown origin", part, begun)
         begun = 0  # nothing says what these bytes are a part of
     request = urllib.request.Request(url, headers=headers)  # noqa: S310
     try:
