@@ -1,8 +1,9 @@
 """OKS sigmas from repeated annotations: how far annotators are from each other.
 
-Source: cocodataset.org, keypoint evaluation, section 1.2: sigma_i^2 = E[d_i^2 / s^2] over objects
-that were annotated several times, with d_i the distance of an annotation from the true place and
-s^2 the object's area (OKS then takes k_i = 2 sigma_i).
+Source: cocodataset.org, keypoint evaluation, "Tuning OKS": sigma_i^2 = E[d_i^2 / s^2] over objects
+that were annotated several times, s^2 being the object's area (OKS then takes k_i = 2 sigma_i). The
+page does not say what d_i is measured from; as in OKS itself it is read as the distance, in both
+directions together, of an annotation from the true place.
 
 The true place is not known. With n annotations of one keypoint whose errors are independent and of
 mean zero, and S the sum of their squared distances from their own mean,
