@@ -126,6 +126,27 @@ def test_a_part_that_is_the_whole_file_is_taken(server, tmp_path):
     (tmp_path / "a.zip.part").write_bytes(BODY)
     fetch(server.url("a.zip"), tmp_path / "a.zip", size=50_000)
     assert (tmp_path / "a.zip").read_bytes() == BODY
+    assert [range_ for _, range_ in server.log] == [
+        None,
+        "bytes=30000-",
+        "bytes=50000-",
+    ]  # none anew
+
+
+def test_a_part_longer_than_the_file_begins_anew(server, tmp_path):
+    server.files["a.zip"], server.cuts = BODY, [30_000, 0]
+    with pytest.raises(DataError, match="kept"):
+        fetch(server.url("a.zip"), tmp_path / "a.zip", attempts=1, wait=0)
+    (tmp_path / "a.zip.part").write_bytes(BODY + b"more")
+    fetch(server.url("a.zip"), tmp_path / "a.zip", wait=0.01)
+    assert (tmp_path / "a.zip").read_bytes() == BODY
+
+
+def test_a_line_that_breaks_often_but_brings_bytes_is_no_failure(server, tmp_path):
+    server.files["a.zip"], server.cuts = BODY, [5_000] * 9
+    fetch(server.url("a.zip"), tmp_path / "a.zip", attempts=2, wait=0)
+    assert (tmp_path / "a.zip").read_bytes() == BODY
+    assert len(server.log) == 10
 
 
 def test_a_server_without_ranges_begins_anew(server, tmp_path):
