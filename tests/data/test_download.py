@@ -367,6 +367,7 @@ def test_the_command(server, tmp_path, tool, monkeypatch, capsys):
     assert (tmp_path / "coco" / "annotations" / "person_keypoints_val2017.json").is_file()
     shown = capsys.readouterr()
     assert f"data.root={tmp_path / 'coco'}" in shown.out
+    assert shown.err.count(" files unpacked, ") == 2  # the annotations of both splits once
     assert cli.run(tool.main, ["--base-url", "ftp://x", "val"]) == 2
     server.files.clear()
     assert cli.run(tool.main, ["--root", str(tmp_path / "b"), "--base-url", server.url(), "val"]) == 3  # fmt: skip
