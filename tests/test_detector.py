@@ -126,7 +126,7 @@ def test_a_broken_image_is_named(weights, data):
     broken = sorted(images.glob("*.png"))[2]
     broken.write_bytes(broken.read_bytes()[:100])
     model = load_detector(NAME, weights)
-    with pytest.raises(DataError, match=f"{broken.name}: damaged PNG"):
+    with pytest.raises(DataError, match=f"{broken.name}: truncated PNG"):
         detect_boxes(model, read_image_list(annotations, images))
     content = json.loads(annotations.read_text())
     content["images"][0]["width"] += 1

@@ -76,7 +76,7 @@ def synthesize_signs(
             continue  # mostly hidden or outside
         rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
         x, y = int(columns[0]), int(rows[0])
-        inside = np.all((quad >= -0.5) & (quad <= [width - 0.5, height - 0.5]), axis=1)
+        inside = np.all((quad >= 0) & (quad <= [width - 1, height - 1]), axis=1)
         covered = np.array([_covered(point, corners[sign + 1 :]) for point in quad])
         flags = np.where(inside, np.where(covered, 1, 2), 0)
         keypoints = np.where(inside[:, None], quad, 0.0)

@@ -62,6 +62,7 @@ def work(tmp_path_factory):
     folder = tmp_path_factory.mktemp("signs")
     run("make_sign_data.py", folder / "data", "--train", 120, "--val", 40)
     paths = [f"data.root={folder / 'data'}", f"output={folder / 'run'}"]
+    run("check_data.py", "--cfg", "signs.yaml", *paths)
     trained = run("train.py", "--cfg", "signs.yaml", *paths, *SMALL.split())
     tested = run("test.py", "--checkpoint", folder / "run" / "best.pt", "--pictures", 4)
     return folder, trained, tested
