@@ -19,6 +19,10 @@ from keypoint.errors import ConfigError
 BUILT_IN_FOLDER = Path(__file__).parent / "skeletons"
 KEYS = ("name", "keypoints", "pairs", "edges", "oks_sigmas")
 OPTIONAL_KEYS = ("upper_body",)
+UNIFORM = "uniform"  # in the place of oks_sigmas: none are known
+# Mean of COCO's 17: a keypoint that is off by so much of the object's size counts as much as a
+# person's keypoint does on average, so COCO's thresholds 0.5 to 0.95 stay a useful scale.
+UNIFORM_SIGMA = 0.067
 
 
 @dataclass(frozen=True)
@@ -33,10 +37,12 @@ class Skeleton:
         oks_sigmas: One per keypoint, COCO's fall-off constants (variance (2 sigma)^2 * area).
         upper_body: Names of the upper body's keypoints, for half-body augmentation; empty where
             the object has no such halves.
+        uniform_sigmas: Whether they are `UNIFORM_SIGMA` throughout because nobody has measured
+            them; an AP is then comparable only with others under the same skeleton.
 
     Raises:
-        ConfigError: A name is unknown or repeated, a keypoint is in two pairs, or the sigmas are
-            not one positive number per keypoint.
+        ConfigError: A name is unknown or repeated, a keypoint is in two pairs, left and right of
+            one name are no pair, or the sigmas are not one positive number per keypoint.
     """
 
     name: str
@@ -45,6 +51,7 @@ class Skeleton:
     edges: tuple[tuple[str, str], ...]
     oks_sigmas: tuple[float, ...]
     upper_body: tuple[str, ...] = ()
+    uniform_sigmas: bool = False
 
     def __post_init__(self) -> None:
         if not self.keypoints:
@@ -75,13 +82,22 @@ class Skeleton:
             raise ConfigError(
                 f"skeleton {self.name}: {twice} stand in more than one of pairs; one pair each"
             )
+        for name in self.keypoints:  # without the pair a mirrored image would teach the wrong side
+            other = name.replace("left", "right")
+            if other != name and other in self.keypoints and (name, other) not in self.pairs:
+                raise ConfigError(
+                    f"skeleton {self.name}: pairs lacks [{name}, {other}] (left first); mirrored "
+                    "images would mix them up"
+                )
         sigmas = self.oks_sigmas
         positive = all(math.isfinite(sigma) and sigma > 0 for sigma in sigmas)
         if len(sigmas) != len(self.keypoints) or not positive:
             raise ConfigError(
                 f"skeleton {self.name}: oks_sigmas has {len(sigmas)} numbers {list(sigmas)}; "
-                f"give one positive number for each of the {len(self.keypoints)} keypoints"
+                f"give one positive number for each of the {len(self.keypoints)} keypoints, or "
+                f"{UNIFORM} where none are known"
             )
+        assert not self.uniform_sigmas or set(sigmas) == {UNIFORM_SIGMA}
         self._check_upper_body()
 
     def _check_upper_body(self) -> None:
@@ -129,7 +145,7 @@ class Skeleton:
             "keypoints": list(self.keypoints),
             "pairs": [list(pair) for pair in self.pairs],
             "edges": [list(edge) for edge in self.edges],
-            "oks_sigmas": list(self.oks_sigmas),
+            "oks_sigmas": UNIFORM if self.uniform_sigmas else list(self.oks_sigmas),
             **({"upper_body": list(self.upper_body)} if self.upper_body else {}),
         }
 
@@ -138,22 +154,37 @@ def skeleton_from_dict(content: Any, source: str) -> Skeleton:
     """Build a skeleton from the content of a YAML file or a checkpoint.
 
     Args:
-        content: A mapping with exactly the keys `KEYS`, and perhaps upper_body.
+        content: A mapping with exactly the keys `KEYS`, and perhaps upper_body; oks_sigmas may be
+            ``uniform`` or left out where none are known.
         source: Named in errors.
 
     Raises:
         ConfigError: A key is missing or unknown, or a value has the wrong form.
     """
-    if not isinstance(content, dict) or set(content) - set(OPTIONAL_KEYS) != set(KEYS):
+    keys = set(content) - set(OPTIONAL_KEYS) if isinstance(content, dict) else set()
+    if keys | {"oks_sigmas"} != set(KEYS):
         given = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
-        raise ConfigError(f"{source}: a skeleton has exactly the keys {list(KEYS)}; given {given}")
+        raise ConfigError(
+            f"{source}: a skeleton has exactly the keys {list(KEYS)}; given {given} "
+            "(oks_sigmas alone may be left out)"
+        )
+    sigmas = content.get("oks_sigmas", UNIFORM)
+    unknown = sigmas == UNIFORM
     try:
+        for key in KEYS[1:]:
+            if not isinstance(content.get(key, []), list | tuple) and not (
+                key == "oks_sigmas" and unknown
+            ):
+                raise ValueError(f"{key} is {content[key]!r}")
         return Skeleton(
             name=str(content["name"]),
             keypoints=tuple(str(name) for name in content["keypoints"]),
             pairs=tuple((str(left), str(right)) for left, right in content["pairs"]),
             edges=tuple((str(a), str(b)) for a, b in content["edges"]),
-            oks_sigmas=tuple(float(sigma) for sigma in content["oks_sigmas"]),
+            oks_sigmas=(UNIFORM_SIGMA,) * len(content["keypoints"])
+            if unknown
+            else tuple(float(sigma) for sigma in sigmas),
+            uniform_sigmas=unknown,
             upper_body=tuple(str(name) for name in content.get("upper_body", [])),
         )
     except ConfigError as error:
@@ -161,23 +192,28 @@ def skeleton_from_dict(content: Any, source: str) -> Skeleton:
     except (TypeError, ValueError) as error:
         raise ConfigError(
             f"{source}: {error}; keypoints is a list of names, pairs and edges are lists of two "
-            "names, oks_sigmas a list of numbers"
+            f"names, oks_sigmas a list of numbers or {UNIFORM}"
         ) from None
 
 
-def load_skeleton(name_or_path: str | Path) -> Skeleton:
+def load_skeleton(name_or_path: str | Path, root: str | Path = ".") -> Skeleton:
     """Read a built-in skeleton by name (``coco17``) or one's own YAML file by path.
+
+    Args:
+        name_or_path: A relative path counts from `root`.
+        root: The data set's folder in a run.
 
     Raises:
         ConfigError: No such skeleton, or a file that does not describe one.
     """
     path = BUILT_IN_FOLDER / f"{name_or_path}.yaml"
     if not path.is_file():
-        path = Path(name_or_path)
+        path = Path(root) / name_or_path
     if not path.is_file():
         built_in = sorted(file.stem for file in BUILT_IN_FOLDER.glob("*.yaml"))
         raise ConfigError(
-            f"skeleton {str(name_or_path)!r} is neither built in ({built_in}) nor a YAML file"
+            f"skeleton {str(name_or_path)!r} is neither built in ({built_in}) nor a YAML file "
+            f"({path} is not there)"
         )
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))

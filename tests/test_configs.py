@@ -71,7 +71,7 @@ def test_these_are_all_experiments():
     names = [name_of(encoder, suffix, size) for encoder, suffix, size, _ in EXPERIMENTS]
     names += [f"res50_384x288{suffix}" for suffix in OTHERS]
     found = {path.stem for path in PATHS}
-    assert found >= {*names, "demo", "overfit_sample"}
+    assert found >= {*names, "demo", "overfit_sample", "signs"}
     in_folder = {path.stem for path in (CONFIG_FOLDER / "coco").glob("*.yaml")}
     assert in_folder == set(names)
     assert len(in_folder) == 44

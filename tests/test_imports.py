@@ -26,7 +26,7 @@ GROUPS = {
         "stop_signal",
         "evaluation.oks",
     ),
-    "level 3": ("trainer", "predictor", "evaluation", "complexity", "cli", "sheets"),
+    "level 3": ("trainer", "predictor", "detector", "evaluation", "complexity", "cli", "sheets"),
 }
 LEVEL = {
     "errors": -1,
@@ -44,7 +44,7 @@ MAY_USE = {
     "pycocotools": ("evaluation.coco",),
     "faster_coco_eval": ("evaluation.coco",),
     "tensorboard": ("run_log",),
-    "torchvision": ("models.encoder", "models.weights"),
+    "torchvision": ("models.encoder", "models.weights", "detector"),
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 MODULES = [file for file in FILES if file != PACKAGE / "__init__.py"]

@@ -2,7 +2,7 @@ import pytest
 import yaml
 
 from keypoint.errors import ConfigError
-from keypoint.skeleton import load_skeleton, skeleton_from_dict
+from keypoint.skeleton import UNIFORM_SIGMA, load_skeleton, skeleton_from_dict
 
 COCO = load_skeleton("coco17")
 
@@ -59,6 +59,13 @@ SIGN = {
         ({"oks_sigmas": [0.1, float("nan"), 0.1]}, "one positive number"),
         ({"pairs": [["a"]]}, "pairs and edges are lists of two names"),
         ({"colour": 1}, "exactly the keys"),
+        ({"oks_sigmas": "0.1"}, "oks_sigmas is '0.1'; .* a list of numbers or uniform"),
+        ({"keypoints": "abc"}, "keypoints is 'abc'; keypoints is a list"),
+        ({"pairs": "ab"}, "pairs is 'ab'"),
+        (
+            {"keypoints": ["a", "top_left", "top_right"], "pairs": [], "edges": []},
+            r"pairs lacks \[top_left, top_right\]",
+        ),
     ],
 )
 def test_mistakes_are_named(tmp_path, change, text):
@@ -67,9 +74,45 @@ def test_mistakes_are_named(tmp_path, change, text):
         load_skeleton(tmp_path / "own.yaml")
 
 
+def test_sigmas_may_be_unknown(tmp_path):
+    left_out = {key: value for key, value in SIGN.items() if key != "oks_sigmas"}
+    for content in (left_out, left_out | {"oks_sigmas": "uniform"}):
+        (tmp_path / "own.yaml").write_text(yaml.safe_dump(content))
+        skeleton = load_skeleton(tmp_path / "own.yaml")
+        assert skeleton.uniform_sigmas
+        assert skeleton.oks_sigmas == (UNIFORM_SIGMA,) * 3
+        assert skeleton_from_dict(skeleton.to_dict(), "a checkpoint") == skeleton
+    assert pytest.approx(sum(COCO.oks_sigmas) / 17, abs=5e-4) == UNIFORM_SIGMA
+    known = skeleton_from_dict(SIGN | {"oks_sigmas": [UNIFORM_SIGMA] * 3}, "x")
+    assert not known.uniform_sigmas
+    (tmp_path / "own.yaml").write_text(
+        yaml.safe_dump({"keypoints": ["a"], "pairs": [], "edges": []})
+    )
+    with pytest.raises(ConfigError, match="exactly the keys .*oks_sigmas alone may be left out"):
+        load_skeleton(tmp_path / "own.yaml")
+
+
+def test_a_relative_path_counts_from_the_data_sets_folder(tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "own.yaml").write_text(yaml.safe_dump(SIGN))
+    monkeypatch.chdir(tmp_path)
+    assert load_skeleton("own.yaml", "data").name == "sign"
+    assert load_skeleton(tmp_path / "data" / "own.yaml", "elsewhere").name == "sign"
+    assert load_skeleton("coco17", "elsewhere") == COCO
+    with pytest.raises(ConfigError, match=r"own\.yaml.* \(elsewhere/own\.yaml is not there\)"):
+        load_skeleton("own.yaml", "elsewhere")
+
+
+def test_one_keypoint_without_pairs_and_edges():
+    dot = skeleton_from_dict(
+        {"name": "dot", "keypoints": ["centre"], "pairs": [], "edges": []}, "x"
+    )
+    assert (dot.num_keypoints, dot.flip_indices, dot.edge_indices) == (1, (0,), ())
+
+
 def test_unknown_skeleton_and_no_yaml(tmp_path):
     with pytest.raises(
-        ConfigError, match=r"'coco18' is neither built in \(\['coco17'\]\) nor a YAML file"
+        ConfigError, match=r"'coco18' is neither built in \(\['aic14', .*\]\) nor a YAML file"
     ):
         load_skeleton("coco18")
     (tmp_path / "own.yaml").write_text("a: [")

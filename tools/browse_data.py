@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> None:
     config = load_config(find_config(args.cfg), args.overrides)
     output = Path(config.output)
     cli.log_to(output)
-    skeleton = load_skeleton(config.data.skeleton)
+    skeleton = load_skeleton(config.data.skeleton, config.data.root)
     files = find_split(
         Path(config.data.root), config.data.train_annotations, config.data.train_images, "train2017"
     )

@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> None:
     config, splits = read_config(args)
     output = Path(config.output or "output/check_data")
     cli.log_to(output)
-    skeleton = load_skeleton(config.data.skeleton)
+    skeleton = load_skeleton(config.data.skeleton, config.data.root)
     checks = {split: check_split(config, skeleton, split) for split in splits}
     if len(splits) == 2:
         add_overlap(checks["train"], checks["val"])

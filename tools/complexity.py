@@ -61,7 +61,7 @@ def count_config(config: Config) -> dict[str, Count]:
         config.model.encoder,
         blocks=config.model.blocks,
         input_size=config.model.input_size,
-        num_keypoints=load_skeleton(config.data.skeleton).num_keypoints,
+        num_keypoints=load_skeleton(config.data.skeleton, config.data.root).num_keypoints,
         encoder_stride=config.model.encoder_stride,
         dilated=config.model.dilated,
     )

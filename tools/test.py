@@ -246,7 +246,7 @@ def open_network(
         restored.model.set_input_size(config.model.input_size)
         return restored.model, config, restored.skeleton
     config = load_config(find_config(cfg), overrides)
-    skeleton = load_skeleton(config.data.skeleton)
+    skeleton = load_skeleton(config.data.skeleton, Path(config.data.root))
     model = create_model(
         config.model.encoder,
         blocks=config.model.blocks,

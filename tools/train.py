@@ -84,7 +84,7 @@ def main(argv: Sequence[str]) -> None:
     device = distributed.initialise(args.device)
     cli.log_to(output, quiet=not distributed.is_main())
     torch.manual_seed(config.seed)
-    skeleton = load_skeleton(config.data.skeleton)
+    skeleton = load_skeleton(config.data.skeleton, Path(config.data.root))
 
     train_files = find_split(
         Path(config.data.root), config.data.train_annotations, config.data.train_images, "train2017"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -22,7 +23,7 @@ from keypoint.geometry import bbox_to_crop
 from keypoint.inference import predict_heatmaps
 from keypoint.models import SimpleBaseline
 from keypoint.run_log import progress
-from keypoint.skeleton import Skeleton
+from keypoint.skeleton import UNIFORM_SIGMA, Skeleton
 
 logger = logging.getLogger(__name__)
 
@@ -127,12 +128,14 @@ class Evaluation:
         had, counts = self.conditions, self.conditions["results"]
         shift = ", shifted one heatmap pixel" if had["flip_shift"] else ""
         flip = f"averaged{shift}" if had["flip"] else "off"
+        sigmas = had["oks_sigmas"]
         lines = [
             f"boxes    {had['boxes']}: {had['persons']['used']} on {had['images']} images",
             f"         of {had['boxes_file']}",
             f"input    {had['input_size'][0]}x{had['input_size'][1]} (height x width)",
             f"flip     {flip}",
             f"codec    {had['codec']}, decoding {had['decoding']}; OKS-NMS {had['oks_nms']}",
+            *([f"sigmas   {sigmas}"] if sigmas.startswith("uniform") else []),
             f"results  {counts['given']}: {counts['kept']} kept, {counts['suppressed']} suppressed",
         ]
         if had["images_left_out"]:
@@ -242,11 +245,26 @@ def evaluate_model(
             "flip": flip,
             "flip_shift": flip and model.codec.flip_shift,
             "decoding": DECODING_WORDS[method],
+            "oks_sigmas": name_sigmas(skeleton),
         }
         evaluation = Evaluation(metrics, results, everyone, conditions)
     result = distributed.from_main(evaluation)
     assert isinstance(result, Evaluation)
     return result
+
+
+@functools.cache  # a training evaluates many times and warns once
+def name_sigmas(skeleton: Skeleton) -> str:
+    """Whose sigmas the AP is measured by; logs a warning where they stand in for unknown ones."""
+    if not skeleton.uniform_sigmas:
+        return skeleton.name
+    text = f"uniform sigmas ({UNIFORM_SIGMA}): AP is comparable only with itself"
+    logger.warning(
+        "skeleton %s: %s; tools/estimate_sigmas.py measures them from repeated annotations",
+        skeleton.name,
+        text,
+    )
+    return text
 
 
 def _merge(shares: list[Predictions], num_persons: int) -> Predictions:

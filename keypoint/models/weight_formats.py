@@ -88,7 +88,7 @@ def recognise(content: Any, source: str, color_order: str | None = None) -> Weig
     """`read_weights` of what was read; `source` is named in errors."""
     if isinstance(content, Mapping) and all(key in content for key in OWN_KEYS):
         return _own(content, source, color_order)
-    state, notes = _unwrap(content, source)
+    state, notes = unwrap(content, source)
     metadata = getattr(state, "metadata", None)
     named = {str(name): tensor for name, tensor in state.items()}
     for prefix in PREFIXES:
@@ -143,7 +143,7 @@ def _own(content: Mapping[str, Any], source: str, color_order: str | None) -> We
     ):
         raise CheckpointError(f"{source}: its config is damaged; use another copy")
     averaged = content.get("ema") is not None
-    state, _ = _unwrap(content["ema"] if averaged else content["model"], source)
+    state, _ = unwrap(content["ema"] if averaged else content["model"], source)
     order, mean, std = _colors(content, source)
     return Weights(
         format="keypoint",
@@ -167,7 +167,7 @@ def _colors(stored: Any, source: str) -> tuple[str, Triple, Triple]:
     raise CheckpointError(f"{source}: its color_order, mean or std is damaged; use another copy")
 
 
-def _unwrap(content: Any, source: str) -> tuple[Mapping[Any, Tensor], list[str]]:
+def unwrap(content: Any, source: str) -> tuple[Mapping[Any, Tensor], list[str]]:
     """The state dict itself, and where it lay."""
     notes = []
     for key in WRAPPED_IN:

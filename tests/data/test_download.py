@@ -1,0 +1,377 @@
+"""Downloads from a local server that misbehaves as servers do: cut lines, no ranges, other files, refusals."""
+
+import fcntl
+import hashlib
+import http.server
+import importlib.util
+import io
+import os
+import re
+import shutil
+import threading
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from keypoint import cli
+from keypoint.data import archives, download
+from keypoint.data.archives import ANNOTATIONS, SPLITS, TEST, TRAIN, VAL, Archive, obtain, unpack
+from keypoint.data.download import fetch
+from keypoint.errors import DataError
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Files by path, and what goes wrong with each request."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files: dict[str, bytes] = {}
+        self.tags: dict[str, str] = {}
+        self.cuts: list[int | None] = []  # per request: close after so many bytes of the body
+        self.statuses: list[int] = []  # per request: answer this and nothing else
+        self.ranges = self.lengths = True
+        self.log: list[tuple[str, str | None]] = []
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+    def url(self, path=""):
+        return f"http://127.0.0.1:{self.server_address[1]}/{path}"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        server, path = self.server, self.path.lstrip("/")
+        asked = self.headers.get("Range")
+        server.log.append((path, asked))
+        if server.statuses:
+            self.send_error(server.statuses.pop(0))
+            return
+        if path not in server.files:
+            self.send_error(404)
+            return
+        body, tag = server.files[path], server.tags.get(path, '"v1"')
+        start = 0
+        if asked and server.ranges and self.headers.get("If-Range") == tag:
+            start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1])
+            if start >= len(body):
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{len(body)}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+        else:
+            self.send_response(200)
+        if server.lengths:
+            self.send_header("Content-Length", str(len(body) - start))
+        if tag:
+            self.send_header("ETag", tag)
+        self.end_headers()
+        cut = server.cuts.pop(0) if server.cuts else None
+        self.wfile.write(body[start:] if cut is None else body[start : start + cut])
+        self.close_connection = True
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def server():
+    made = Server()
+    yield made
+    made.shutdown()
+    made.server_close()
+
+
+BODY = os.urandom(50_000)
+
+
+def test_a_whole_file_in_one_go(server, tmp_path):
+    server.files["a.zip"] = BODY
+    seen = []
+    fetch(server.url("a.zip"), tmp_path / "a.zip", size=50_000, progress=lambda *numbers: seen.append(numbers))  # fmt: skip
+    assert (tmp_path / "a.zip").read_bytes() == BODY
+    assert seen[-1] == (50_000, 50_000)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]  # no part, no note
+
+
+@pytest.mark.parametrize("lengths", [True, False])
+def test_a_cut_connection_is_continued_where_it_broke(server, tmp_path, lengths):
+    server.files["a.zip"], server.cuts, server.lengths = BODY, [20_000, 1, 0], lengths
+    fetch(server.url("a.zip"), tmp_path / "a.zip", size=50_000, wait=0.01)
+    assert (tmp_path / "a.zip").read_bytes() == BODY
+    asked = [range_ for _, range_ in server.log]
+    assert asked == [None, "bytes=20000-", "bytes=20001-", "bytes=20001-"]
+
+
+def test_a_second_run_goes_on_with_the_part_of_the_first(server, tmp_path):
+    server.files["a.zip"], server.cuts = BODY, [30_000, 0, 0]
+    with pytest.raises(
+        DataError, match=r"2 times in a row; 30000 bytes are kept .* again to go on"
+    ):
+        fetch(server.url("a.zip"), tmp_path / "a.zip", attempts=2, wait=0.01)
+    assert not (tmp_path / "a.zip").exists()
+    fetch(server.url("a.zip"), tmp_path / "a.zip")
+    assert (tmp_path / "a.zip").read_bytes() == BODY
+    assert server.log[-1] == ("a.zip", "bytes=30000-")
+
+
+def test_a_part_that_is_the_whole_file_is_taken(server, tmp_path):
+    server.files["a.zip"], server.cuts = BODY, [30_000, 0]
+    with pytest.raises(DataError, match="kept"):
+        fetch(server.url("a.zip"), tmp_path / "a.zip", attempts=1, wait=0)
+    (tmp_path / "a.zip.part").write_bytes(BODY)
+    fetch(server.url("a.zip"), tmp_path / "a.zip", size=50_000)
+    assert (tmp_path / "a.zip").read_bytes() == BODY
+    assert [range_ for _, range_ in server.log] == [
+        None,
+        "bytes=30000-",
+        "bytes=50000-",
+    ]  # none anew
+
+
+def test_a_part_longer_than_the_file_begins_anew(server, tmp_path):
+    server.files["a.zip"], server.cuts = BODY, [30_000, 0]
+    with pytest.raises(DataError, match="kept"):
+        fetch(server.url("a.zip"), tmp_path / "a.zip", attempts=1, wait=0)
+    (tmp_path / "a.zip.part").write_bytes(BODY + b"more")
+    fetch(server.url("a.zip"), tmp_path / "a.zip", wait=0.01)
+    assert (tmp_path / "a.zip").read_bytes() == BODY
+
+
+def test_a_line_that_breaks_often_but_brings_bytes_is_no_failure(server, tmp_path):
+    server.files["a.zip"], server.cuts = BODY, [5_000] * 9
+    fetch(server.url("a.zip"), tmp_path / "a.zip", attempts=2, wait=0)
+    assert (tmp_path / "a.zip").read_bytes() == BODY
+    assert len(server.log) == 10
+
+
+def test_a_server_without_ranges_begins_anew(server, tmp_path):
+    server.files["a.zip"], server.cuts, server.ranges = BODY, [20_000], False
+    fetch(server.url("a.zip"), tmp_path / "a.zip", wait=0.01)
+    assert (tmp_path / "a.zip").read_bytes() == BODY
+    assert server.log[1] == ("a.zip", "bytes=20000-")  # asked, and ignored
+
+
+def test_another_version_on_the_server_is_not_mixed_in(server, tmp_path):
+    server.files["a.zip"], server.cuts = BODY, [20_000, 0]
+    with pytest.raises(DataError, match="kept"):
+        fetch(server.url("a.zip"), tmp_path / "a.zip", attempts=1, wait=0)
+    server.files["a.zip"], server.tags["a.zip"] = BODY[::-1], '"v2"'
+    fetch(server.url("a.zip"), tmp_path / "a.zip")
+    assert (tmp_path / "a.zip").read_bytes() == BODY[::-1]
+
+
+@pytest.mark.parametrize("tag", ["", 'W/"weak"'])
+def test_without_a_version_no_part_is_continued(server, tmp_path, tag):
+    server.files["a.zip"], server.tags["a.zip"], server.cuts = BODY, tag, [20_000]
+    fetch(server.url("a.zip"), tmp_path / "a.zip", wait=0.01)
+    assert (tmp_path / "a.zip").read_bytes() == BODY
+    assert server.log[1] == ("a.zip", None)
+
+
+def test_a_part_of_unknown_origin_is_not_continued(server, tmp_path):
+    server.files["a.zip"] = BODY
+    (tmp_path / "a.zip.part").write_bytes(b"from another place")
+    fetch(server.url("a.zip"), tmp_path / "a.zip")
+    assert (tmp_path / "a.zip").read_bytes() == BODY
+
+
+def test_refusals_are_told_at_once_and_busy_servers_are_asked_again(server, tmp_path):
+    with pytest.raises(DataError, match=r"b\.zip: the server says 404 .*check the address"):
+        fetch(server.url("b.zip"), tmp_path / "b.zip")
+    assert len(server.log) == 1
+    server.files["a.zip"], server.statuses = BODY, [503, 429]
+    fetch(server.url("a.zip"), tmp_path / "a.zip", wait=0.01)
+    assert (tmp_path / "a.zip").read_bytes() == BODY
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(DataError, match=r"[Rr]efused, 2 times in a row; 0 bytes are kept"):
+        fetch(server.url("a.zip"), tmp_path / "c.zip", attempts=2, wait=0.01)
+
+
+def test_another_size_is_refused_before_a_byte(server, tmp_path):
+    server.files["a.zip"] = BODY
+    with pytest.raises(DataError, match="announces 50000 bytes, the file has 49999"):
+        fetch(server.url("a.zip"), tmp_path / "a.zip", size=49_999)
+    assert not (tmp_path / "a.zip").exists()
+    server.lengths = False  # nothing announced: too many bytes are seen at the end
+    with pytest.raises(DataError, match="sent more than the 49999 bytes"):
+        fetch(server.url("a.zip"), tmp_path / "a.zip", size=49_999)
+
+
+def test_two_runs_do_not_write_one_part(server, tmp_path):
+    server.files["a.zip"] = BODY
+    with (tmp_path / "a.zip.part").open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(DataError, match="another run is downloading it"):
+            fetch(server.url("a.zip"), tmp_path / "a.zip")
+    fetch(server.url("a.zip"), tmp_path / "a.zip")
+
+
+def test_a_full_disk_is_seen_beforehand(server, tmp_path, monkeypatch):
+    server.files["a.zip"] = BODY
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: usage._replace(free=2**28 + 49_999))  # fmt: skip
+    with pytest.raises(DataError, match=r"0.0 GB needed and 0.3 to spare, 0.3 GB free"):
+        fetch(server.url("a.zip"), tmp_path / "a.zip")
+    assert (tmp_path / "a.zip.part").stat().st_size == 0
+
+
+# -- archives ------------------------------------------------------------------------------------
+
+
+def zipped(files, compression=zipfile.ZIP_STORED):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+IMAGES = {f"val2017/{i:012d}.jpg": os.urandom(300 + i) for i in range(5)}
+CONTENT = zipped({"val2017/": b"", **IMAGES})
+
+
+def archive_of(content, files=5, **changes):
+    values = {
+        "path": "zips/val2017.zip", "size": len(content), "md5": hashlib.md5(content, usedforsecurity=False).hexdigest(),
+        "pattern": "val2017/*.jpg", "files": files,
+    }  # fmt: skip
+    return Archive(**values | changes)
+
+
+def test_an_archive_is_fetched_checked_unpacked_and_left_in_peace_afterwards(server, tmp_path):
+    server.files["zips/val2017.zip"], server.cuts = CONTENT, [700]
+    archive = archive_of(CONTENT)
+    obtain(archive, tmp_path, base_url=server.url(), wait=0.01)
+    for name, content in IMAGES.items():
+        assert (tmp_path / name).read_bytes() == content
+    requests = len(server.log)
+    kept, gone = (tmp_path / name for name in list(IMAGES)[:2])
+    before = kept.stat().st_mtime_ns
+    gone.unlink()
+    obtain(archive, tmp_path, base_url=server.url())
+    assert gone.exists()  # unpacked again, without a request
+    assert kept.stat().st_mtime_ns == before
+    (tmp_path / "val2017.zip").unlink()
+    obtain(archive, tmp_path, base_url=server.url())
+    assert len(server.log) == requests  # all files are there: nothing to fetch
+
+
+def test_a_wrong_check_sum_moves_the_file_aside_and_unpacks_nothing(server, tmp_path):
+    server.files["zips/val2017.zip"] = CONTENT
+    with pytest.raises(DataError, match=r"its MD5 is [0-9a-f]{32}, it should be 0{32}; moved to val2017.zip.damaged1"):  # fmt: skip
+        obtain(archive_of(CONTENT, md5="0" * 32), tmp_path, base_url=server.url())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["val2017.zip.damaged1"]
+    assert (tmp_path / "val2017.zip.damaged1").read_bytes() == CONTENT
+
+
+def test_a_users_partial_file_under_the_final_name_is_moved_and_fetched(server, tmp_path):
+    server.files["zips/val2017.zip"] = CONTENT
+    (tmp_path / "val2017.zip").write_bytes(CONTENT[:1000])
+    obtain(archive_of(CONTENT), tmp_path, base_url=server.url())
+    assert (tmp_path / "val2017.zip.damaged1").read_bytes() == CONTENT[:1000]
+    assert len(list((tmp_path / "val2017").iterdir())) == 5
+
+
+def test_too_few_and_too_many_files(server, tmp_path, monkeypatch):
+    server.files["zips/val2017.zip"] = CONTENT
+    with pytest.raises(DataError, match=r"val2017/\*\.jpg: 5 files, COCO has 6"):
+        obtain(archive_of(CONTENT, files=6), tmp_path, base_url=server.url())
+    warnings = []
+    monkeypatch.setattr(
+        archives.logger, "warning", lambda text, *values: warnings.append(text % values)
+    )
+    (tmp_path / "val2017" / "own.jpg").write_bytes(b"mine")
+    obtain(archive_of(CONTENT), tmp_path, base_url=server.url())
+    assert warnings == [f"{tmp_path}: 1 files more than COCO has"]
+    assert (tmp_path / "val2017" / "own.jpg").read_bytes() == b"mine"
+
+
+def test_damaged_zips_are_told_and_leave_no_damaged_file(tmp_path):
+    first = list(IMAGES)[0]
+    damaged = bytearray(CONTENT)
+    place = CONTENT.index(IMAGES[first])
+    damaged[place] ^= 1  # one bit of an image
+    (tmp_path / "a.zip").write_bytes(damaged)
+    with pytest.raises(DataError, match=r"a\.zip: damaged or no zip file \(Bad CRC-32"):
+        unpack(tmp_path / "a.zip", tmp_path / "out")
+    assert not (tmp_path / "out" / first).exists()
+    assert not list((tmp_path / "out" / "val2017").glob(".*"))
+    for content in (CONTENT[:-30], b"<html>not found</html>", b""):
+        (tmp_path / "a.zip").write_bytes(content)
+        with pytest.raises(DataError, match="damaged or no zip file"):
+            unpack(tmp_path / "a.zip", tmp_path / "out2")
+
+
+@pytest.mark.parametrize("name", ["../escaped.txt", "/escaped.txt", "a/../../escaped.txt", "..\\escaped.txt", "C:/escaped.txt"])  # fmt: skip
+def test_no_file_leaves_the_folder(tmp_path, name):
+    (tmp_path / "a.zip").write_bytes(zipped({"val2017/good.jpg": b"good", name: b"bad"}))
+    with pytest.raises(DataError, match="leads outside the folder or is a link; nothing was"):
+        unpack(tmp_path / "a.zip", tmp_path / "out" / "deep")
+    assert [path.name for path in tmp_path.rglob("*")] == ["a.zip"]
+
+
+def test_links_are_refused(tmp_path):
+    link = zipfile.ZipInfo("val2017/link")
+    link.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(link, "/etc/passwd")
+    with pytest.raises(DataError, match="is a link"):
+        unpack(tmp_path / "a.zip", tmp_path / "out")
+
+
+def test_files_of_another_size_stay_and_are_told(tmp_path):
+    (tmp_path / "a.zip").write_bytes(CONTENT)
+    (tmp_path / "val2017").mkdir()
+    mine = tmp_path / list(IMAGES)[2]
+    mine.write_bytes(b"mine")
+    with pytest.raises(DataError, match=r"1 files are there with another size .*000000000002.jpg"):
+        unpack(tmp_path / "a.zip", tmp_path)
+    assert mine.read_bytes() == b"mine"
+    mine.unlink()
+    assert unpack(tmp_path / "a.zip", tmp_path) == (1, 4)
+
+
+def test_what_is_known_of_coco():
+    assert (TRAIN.files, VAL.files, TEST.files) == (118_287, 5_000, 40_670)
+    assert {archive.path for pair in SPLITS.values() for archive in pair} == {
+        "zips/train2017.zip", "zips/val2017.zip", "zips/test2017.zip",
+        "annotations/annotations_trainval2017.zip", "annotations/image_info_test2017.zip",
+    }  # fmt: skip
+    assert archives.BASE_URL == "http://images.cocodataset.org"
+    assert SPLITS["train"][0] is SPLITS["val"][0] is ANNOTATIONS
+    assert all(re.fullmatch("[0-9a-f]{32}", archive.md5) for pair in SPLITS.values() for archive in pair)  # fmt: skip
+
+
+@pytest.fixture
+def tool():
+    spec = importlib.util.spec_from_file_location("download_coco", REPOSITORY / "tools" / "download_coco.py")  # fmt: skip
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_command(server, tmp_path, tool, monkeypatch, capsys):
+    annotations = zipped({f"annotations/person_keypoints_{split}2017.json": b"{}" for split in ("train", "val")}, zipfile.ZIP_DEFLATED)  # fmt: skip
+    server.files |= {"m/zips/val2017.zip": CONTENT, "m/annotations/a.zip": annotations}
+    small = archive_of(annotations, 2, path="annotations/a.zip", pattern="annotations/*.json")
+    monkeypatch.setattr(tool, "SPLITS", {"val": (small, archive_of(CONTENT)), "train": (small,)})
+    arguments = ["--root", str(tmp_path / "coco"), "--base-url", server.url("m"), "val", "train"]
+    assert cli.run(tool.main, arguments) == 0
+    assert sorted(path for path, _ in server.log) == ["m/annotations/a.zip", "m/zips/val2017.zip"]
+    assert (tmp_path / "coco" / "annotations" / "person_keypoints_val2017.json").is_file()
+    shown = capsys.readouterr()
+    assert f"data.root={tmp_path / 'coco'}" in shown.out
+    assert shown.err.count(" files unpacked, ") == 2  # the annotations of both splits once
+    assert cli.run(tool.main, ["--base-url", "ftp://x", "val"]) == 2
+    server.files.clear()
+    assert cli.run(tool.main, ["--root", str(tmp_path / "b"), "--base-url", server.url(), "val"]) == 3  # fmt: skip
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    assert cli.run(tool.main, arguments[:1] + [str(tmp_path / "c")] + arguments[2:]) == 3
+    assert not (tmp_path / "c" / "a.zip.part").exists()  # seen before the first byte

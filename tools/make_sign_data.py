@@ -1,0 +1,50 @@
+#!/usr/bin/env python
+"""Generate road signs with their corners annotated: tools/make_sign_data.py output/signs/data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from keypoint import cli
+from keypoint.data.synthetic_signs import write_sign_set
+from keypoint.errors import ConfigError
+from keypoint.run_log import progress
+
+EPILOG = """examples:
+  tools/make_sign_data.py output/signs/data
+  tools/train.py --cfg signs.yaml
+  tools/test.py --checkpoint output/signs/best.pt --pictures 12
+
+Writes sign.yaml (the skeleton), annotations/signs_{train,val}.json and images/: an example of a
+data set of one's own object, in the form that train.py reads.
+"""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse, build, call."""
+    parser = cli.parser("Generate road signs with their four corners annotated.", EPILOG)
+    parser.add_argument("folder", type=Path, help="new or empty")
+    parser.add_argument("--train", type=int, default=400, help="images to train on; default: 400")
+    parser.add_argument("--val", type=int, default=100, help="images to test on; default: 100")
+    parser.add_argument("--seed", type=int, default=0, help="of all chance; default: 0")
+    args = parser.parse_args(argv)
+    if min(args.train, args.val) < 1 or args.seed < 0:
+        raise ConfigError(
+            f"--train {args.train} --val {args.val} --seed {args.seed}; "
+            "give at least one image each, and a seed of 0 or more"
+        )
+    cli.log_to()
+    with progress(args.train + args.val, "generate images", "image") as bar:
+        write_sign_set(
+            args.folder,
+            train_images=args.train,
+            val_images=args.val,
+            seed=args.seed,
+            progress=bar.update,
+        )
+    cli.logger.info("written: %s", args.folder)
+
+
+if __name__ == "__main__":
+    raise SystemExit(cli.run(main))
