@@ -9,6 +9,10 @@ from typing import Any
 from keypoint.evaluation.coco import METRICS
 from keypoint.evaluation.published import boxes_by_numbers
 
+PAIRED = (
+    "* A gain of a block is shown by the same recipe with and without it, in one toolkit: recipes "
+    "alone differ by more than a block gives."
+)
 WORDS = {"ground truth": "ground-truth", "detector": "detector"}
 
 
@@ -74,6 +78,13 @@ def _remarks(
     metrics: Mapping[str, float], conditions: Mapping[str, Any], published: float | None
 ) -> list[str]:
     """What these numbers may be held against, as a list."""
+    skeleton = conditions.get("skeleton", "coco17")
+    if skeleton != "coco17":
+        return [
+            "* Numbers with the same annotations, sigmas, boxes, flip test, input size and decoding "
+            f"only. AP of {skeleton} says nothing beside AP on COCO.",
+            PAIRED,
+        ]
     boxes = conditions["boxes"]
     numbers = f"AP50 {metrics['AP50']:.3f}, AR - AP {metrics['AR'] - metrics['AP']:.3f}"
     usual = (
@@ -107,11 +118,7 @@ def _remarks(
                 else ". This evaluation has other conditions: not to be held against it."
             )
         )
-    remarks.append(
-        "* A gain of a block is shown by the same recipe with and without it, in one toolkit: "
-        "recipes alone differ by more than a block gives."
-    )
-    return remarks
+    return [*remarks, PAIRED]
 
 
 def _flip(conditions: Mapping[str, Any]) -> str:

@@ -245,6 +245,7 @@ def evaluate_model(
             "flip": flip,
             "flip_shift": flip and model.codec.flip_shift,
             "decoding": DECODING_WORDS[method],
+            "skeleton": skeleton.name,
             "oks_sigmas": name_sigmas(skeleton),
         }
         evaluation = Evaluation(metrics, results, everyone, conditions)

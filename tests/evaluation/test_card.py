@@ -84,6 +84,14 @@ def test_numbers_that_look_like_the_other_boxes_are_told(metrics, boxes):
     assert ("check COCO_val2017" in card) == (not as_they_are)
 
 
+def test_an_own_object_is_not_held_against_persons():
+    card = results_card(TRUTH, CONDITIONS | {"skeleton": "sign"}, {}, published=0.704)
+    for word in ("person AP", "AP50 0.9", "Published", "as they are"):
+        assert word not in card
+    assert "AP of sign says nothing beside AP on COCO" in card
+    assert "same recipe with and without" in card
+
+
 def test_weak_or_contradictory_numbers_look_like_neither():
     assert boxes_by_numbers(DETECTOR) == "detector"
     assert boxes_by_numbers(TRUTH) == "ground truth"
