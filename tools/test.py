@@ -20,11 +20,11 @@ from keypoint.evaluation.analysis.analyse import analyse
 from keypoint.evaluation.analysis.report import to_text
 from keypoint.evaluation.analysis.write import add_to_metrics, compare_evaluation
 from keypoint.evaluation.card import results_card
+from keypoint.evaluation.ground_truth import check_annotations
 from keypoint.evaluation.pictures import truth_beside_prediction
 from keypoint.evaluation.provenance import run_facts
 from keypoint.evaluation.published import published_ap
 from keypoint.evaluation.run import Evaluation, evaluate_model
-from keypoint.evaluation.validate import check_annotations
 from keypoint.evaluation.worst import worst_persons
 from keypoint.models import SimpleBaseline, create_model
 from keypoint.models.weights import load_weights_file

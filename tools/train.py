@@ -23,8 +23,8 @@ from keypoint.data.coco import find_split, load_boxes, load_persons
 from keypoint.data.json_file import write_json
 from keypoint.data.report import write_reports
 from keypoint.errors import ConfigError
+from keypoint.evaluation.ground_truth import check_annotations
 from keypoint.evaluation.run import evaluate_model
-from keypoint.evaluation.validate import check_annotations
 from keypoint.losses import build_loss
 from keypoint.models import SimpleBaseline, create_model
 from keypoint.optimization import build_optimizer, learning_rate

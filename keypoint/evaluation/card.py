@@ -81,8 +81,8 @@ def _remarks(
     skeleton = conditions.get("skeleton", "coco17")
     if skeleton != "coco17":
         return [
-            "* Numbers with the same annotations, sigmas, boxes, flip test, input size and decoding "
-            f"only. AP of {skeleton} says nothing beside AP on COCO.",
+            "* Numbers with the same annotations, sigmas, boxes, flip test, input size and "
+            f"decoding only. AP of {skeleton} says nothing beside AP on COCO.",
             PAIRED,
         ]
     boxes = conditions["boxes"]

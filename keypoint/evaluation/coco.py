@@ -3,8 +3,8 @@
 Source: COCO's keypoint evaluation, as pycocotools computes it. The numbers are its own, or
 faster-coco-eval's where that is installed (extra `fast`): it has COCOeval's loops in C++, and the
 tests hold the two equal to 1e-12. What is added is that its silent answers to faulty input cannot
-occur (validate.py says which), and that the log tells what was scored. Results are made in
-results.py.
+occur (ground_truth.py and validate.py say which), and that the log tells what was scored. Results
+are made in results.py.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ except ImportError:
 from keypoint.data.bad_entries import without_images
 from keypoint.data.json_file import read_json
 from keypoint.errors import DataError
+from keypoint.evaluation.ground_truth import GroundTruth, check_ground_truth
 from keypoint.evaluation.results import MAX_PERSONS, ResultCounts, make_results, read_results
-from keypoint.evaluation.validate import GroundTruth, check_ground_truth, check_results
+from keypoint.evaluation.validate import check_results
 
 logger = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from keypoint.data.bad_entries import without_images
 from keypoint.data.persons import Persons
 from keypoint.evaluation.coco import evaluate_coco, make_results
+from keypoint.evaluation.ground_truth import check_ground_truth
 from keypoint.evaluation.results import MAX_PERSONS
-from keypoint.evaluation.validate import check_ground_truth
 from keypoint.geometry import bbox_to_crop
 from keypoint.skeleton import Skeleton
 

@@ -10,7 +10,7 @@ from keypoint.data.bad_entries import find_bad_entries, without_images
 from keypoint.data.coco import load_boxes, load_persons
 from keypoint.data.faults import is_whole_number
 from keypoint.errors import DataError
-from keypoint.evaluation.validate import check_ground_truth
+from keypoint.evaluation.ground_truth import check_ground_truth
 from keypoint.skeleton import load_skeleton
 from tests import tiny_coco
 

@@ -7,7 +7,7 @@ import pytest
 from keypoint.data.coco import load_persons
 from keypoint.data.synthetic_signs import CORNERS, synthesize_signs, write_sign_set
 from keypoint.errors import DataError
-from keypoint.evaluation.validate import check_annotations
+from keypoint.evaluation.ground_truth import check_annotations
 from keypoint.skeleton import load_skeleton
 
 SIZE = (240, 320)

@@ -23,7 +23,7 @@ from keypoint.data.batches import EvaluationDataset, TrainDataset
 from keypoint.data.coco import load_boxes, load_persons
 from keypoint.data.image import read_image
 from keypoint.evaluation.coco import evaluate_coco
-from keypoint.evaluation.validate import check_annotations
+from keypoint.evaluation.ground_truth import check_annotations
 from keypoint.skeleton import load_skeleton
 from tests.hostile.cases import GENERATOR, Outcome, changed_inputs, generate, judge, run
 

@@ -42,8 +42,9 @@ from keypoint.evaluation.analysis.scoring import (
     rank_in_image,
 )
 from keypoint.evaluation.analysis.similarity import keypoint_similarity, person_similarity
+from keypoint.evaluation.ground_truth import check_ground_truth
 from keypoint.evaluation.results import MAX_PERSONS
-from keypoint.evaluation.validate import check_ground_truth, check_results
+from keypoint.evaluation.validate import check_results
 from keypoint.skeleton import Skeleton
 
 

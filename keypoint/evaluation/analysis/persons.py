@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.evaluation.validate import GroundTruth
+from keypoint.evaluation.ground_truth import GroundTruth
 
 LARGEST_AREA = 1e5**2  # COCOeval's "all": what is larger is ignored
 
