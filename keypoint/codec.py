@@ -87,9 +87,9 @@ class Codec:
         """`heatmap.encode` of this convention: targets (B, K, H, W) and weights (B, K)."""
         return heatmap.encode(keypoints_crop, labelled, self.heatmap_size, self.sigma, udp=self.udp)
 
-    def flip_back(self, heatmaps: Tensor, flip_indices: Tensor) -> Tensor:
-        """`heatmap.flip_back` of this convention: as if they came from the crop itself."""
-        return heatmap.flip_back(heatmaps, flip_indices, shift=self.flip_shift)
+    def average_flipped(self, heatmaps: Tensor, mirrored: Tensor, flip_indices: Tensor) -> Tensor:
+        """`heatmap.average_flipped` of this convention: (B, K, H, W)."""
+        return heatmap.average_flipped(heatmaps, mirrored, flip_indices, shift=self.flip_shift)
 
     def decode(self, heatmaps: Tensor, decoding: str | None = "codec") -> tuple[Tensor, Tensor]:
         """The peak of each map, refined.

@@ -20,7 +20,6 @@ from keypoint.data.image import read_image
 from keypoint.data.synthetic import write_demo_set
 from keypoint.geometry import apply_affine, bbox_to_crop, crop_matrix
 from keypoint.heatmap import encode
-from keypoint.inference import average_flipped
 from keypoint.models import SimpleBaseline
 from keypoint.skeleton import load_skeleton
 
@@ -188,7 +187,7 @@ def test_straightforward_evaluation_is_ours(tools, monkeypatch):
     flip = torch.tensor(skeleton.flip_indices)
     maps, mirrored = torch.rand(2, 5, 17, 16, 12)
     pairs = [(i, j) for i, j in enumerate(skeleton.flip_indices) if i < j]
-    average = average_flipped(maps, mirrored, codec, flip)
+    average = codec.average_flipped(maps, mirrored, flip)
     assert torch.equal(loops.flip_average(maps, mirrored.clone(), pairs), average)
     points, scores = codec.decode(average)
     expected = loops.find_keypoints(average.numpy())

@@ -70,7 +70,7 @@ def round_trip(codec, points_image, center, crop_size, mirror=False):
     maps, weights = codec.encode(points, torch.ones(points.shape[:2]))
     assert weights.all()
     if mirror:
-        maps = codec.flip_back(maps, FLIP)
+        maps = codec.average_flipped(torch.zeros_like(maps), maps, FLIP)
     found, _ = codec.decode(maps)
     return codec.to_image(found.double().numpy(), center, crop_size)
 
@@ -111,9 +111,10 @@ def test_shift_belongs_to_the_codec():
     assert Codec((64, 64)).flip_shift
     assert not Codec((64, 64), "udp").flip_shift
     maps = torch.rand(1, 17, 16, 16)
-    expected = maps.flip(-1)[:, FLIP]
-    assert torch.equal(Codec((64, 64), "udp").flip_back(maps, FLIP), expected)
-    assert torch.equal(Codec((64, 64)).flip_back(maps, FLIP)[..., 1:], expected[..., :-1])
+    expected, none = maps.flip(-1)[:, FLIP] / 2, torch.zeros_like(maps)
+    assert torch.equal(Codec((64, 64), "udp").average_flipped(none, maps, FLIP), expected)
+    shifted = Codec((64, 64)).average_flipped(none, maps, FLIP)
+    assert torch.equal(shifted[..., 1:], expected[..., :-1])
 
 
 def test_decodings_of_each_codec():

@@ -3,12 +3,17 @@ import pytest
 import torch
 
 from keypoint.codec import Codec
-from keypoint.heatmap import default_sigma, encode, find_peaks, flip_back
+from keypoint.heatmap import average_flipped, default_sigma, encode, find_peaks
 from keypoint.skeleton import load_skeleton
 from tests.reference import simple_baseline as reference
 
 decode = Codec((256, 192)).decode
 FLIP = torch.tensor(load_skeleton("coco17").flip_indices)
+
+
+def flip_back(maps, flip_indices, shift=True):
+    """What the mirrored maps put into an average."""
+    return 2 * average_flipped(torch.zeros_like(maps), maps, flip_indices, shift)
 
 
 def test_default_sigma_is_the_references():
@@ -73,6 +78,25 @@ def test_flip_swaps_left_and_right_and_keeps_column_0():
 def test_flip_twice_is_nothing():
     maps = torch.rand(2, 17, 8, 6)
     assert torch.equal(flip_back(flip_back(maps, FLIP, shift=False), FLIP, shift=False), maps)
+
+
+@pytest.mark.parametrize("shift", [False, True])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_average_written_out_pixel_by_pixel(monkeypatch, shift, layout):
+    """Also where a batch is worked in pieces, with a smaller one at the end."""
+    monkeypatch.setattr("keypoint.heatmap.PIECE_BYTES", 2 * 17 * 5 * 7 * 4)
+    maps, mirrored = torch.rand(2, 5, 17, 5, 7)
+    average = average_flipped(
+        maps.contiguous(memory_format=layout),
+        mirrored.contiguous(memory_format=layout),
+        FLIP,
+        shift,
+    )
+    for b, k, y, x in np.ndindex(*maps.shape):
+        column = 6 - (max(x - 1, 0) if shift else x)
+        expected = (maps[b, k, y, x] + mirrored[b, FLIP[k], y, column]) / 2
+        assert average[b, k, y, x] == expected
+    assert average_flipped(maps[:0], mirrored[:0], FLIP).shape == (0, 17, 5, 7)
 
 
 def test_decode_equals_the_loop_at_every_peak_position():

@@ -21,7 +21,6 @@ from torch import Tensor
 from keypoint.codec import Codec
 from keypoint.evaluation.coco import METRICS, evaluate_coco, make_results
 from keypoint.geometry import bbox_to_crop
-from keypoint.inference import average_flipped
 from keypoint.run_log import progress
 from keypoint.skeleton import Skeleton
 
@@ -134,7 +133,7 @@ def ours(
     keypoints, scores = [], []
     for first in range(0, boxes, BATCH):
         maps = [m[: boxes - first] for m in case.heatmaps[first // BATCH % POOL_BATCHES]]
-        average = laps.time("flip average", lambda m=maps: average_flipped(*m, codec, flip))
+        average = laps.time("flip average", lambda m=maps: codec.average_flipped(*m, flip))
         points, peaks = laps.time("decoding", lambda a=average: codec.decode(a))
         keypoints.append(points.numpy())
         scores.append(peaks.numpy())
