@@ -17,7 +17,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from keypoint.config_schema import Config, hint, nearest
+from keypoint.config_fields import hint, nearest
+from keypoint.config_schema import Config
 from keypoint.errors import ConfigError
 from keypoint.recipe import fill_in_recipe
 from keypoint.strict_yaml import KeyPath, dump_yaml, parse_yaml, read_yaml

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keypoint.config_schema import Config, TrainConfig
+from keypoint.config_schema import Config
+from keypoint.config_train import TrainConfig
 from keypoint.strict_yaml import KeyPath, read_yaml
 
 RECIPE_FOLDER = Path(__file__).parent / "recipes"

@@ -14,7 +14,14 @@ GROUPS = {
     "errors": ("errors",),
     "blocks": ("blocks",),
     "points": ("skeleton", "geometry", "heatmap", "dark", "codec"),
-    "config": ("config", "config_schema", "strict_yaml", "recipe"),
+    "config": (
+        "config",
+        "config_schema",
+        "config_train",
+        "config_fields",
+        "strict_yaml",
+        "recipe",
+    ),
     "level 1": ("models", "losses", "optimization"),
     "level 2": (
         "data",

@@ -1,0 +1,27 @@
+"""What every section of a config shares: its strictness, its kinds of values, and hints."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+# Not a number and infinity fail every range, and every number has one.
+STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
+Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$")]  # a path, a name: not empty, one line
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+def nearest(given: object, options: Sequence[str]) -> str | None:
+    """The option that ``given`` probably was meant to be, whatever its case."""
+    near = difflib.get_close_matches(str(given).lower(), options, n=1)
+    return near[0] if near else None
+
+
+def hint(given: object, options: Sequence[str]) -> str:
+    """``; did you mean x?``, or else what there is."""
+    near = nearest(given, options)
+    return f"; did you mean {near}?" if near else f"; there are {', '.join(options)}"
