@@ -8,6 +8,7 @@ ground_truth.py.
 
 from __future__ import annotations
 
+import itertools
 import logging
 from reprlib import repr as short  # a fault shows the value, however long it is
 from typing import Any
@@ -139,6 +140,7 @@ def _results_at_once(
         and {type(score) for score in scores} <= {int, float}
         and {type(numbers) for numbers in keypoints} == {list}
         and {len(numbers) for numbers in keypoints} == {3 * truth.num_keypoints}
+        and set(map(type, itertools.chain.from_iterable(keypoints))) <= {int, float}
     )
     if not plain or set(category_ids) != {truth.category["id"]} or not images.issuperset(image_ids):
         return None

@@ -155,3 +155,21 @@ def test_sigmas_must_fit_the_annotations():
     annotations, results, _ = random_case(3, num_keypoints=5)
     with pytest.raises(DataError, match="persons of 5 keypoints.*give oks_sigmas"):
         evaluate_coco(annotations, results)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"score": True}, "score True must be a number"),
+        ({"image_id": 501.0}, "image_id must be a whole number"),
+        ({"keypoints": [1.0] * 48}, "keypoints has 48 numbers; give 51"),
+        ({"keypoints": [True] * 51}, "keypoints"),
+    ],
+)
+def test_faults_that_all_results_share_are_seen(change, text):
+    """All results are read at once; what makes them an array of the wrong kind is no less a fault."""
+    annotations, results = small_case()
+    with pytest.raises(DataError, match=text):
+        evaluate_coco(annotations, [result | change for result in results])
+    with pytest.raises(DataError, match=text):
+        evaluate_coco(annotations, [results[0] | change, *results[1:]])
