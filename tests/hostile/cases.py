@@ -16,6 +16,13 @@ from pathlib import Path
 from keypoint.errors import KeypointError
 
 GENERATOR = Path(__file__).parents[2].parent / "shared" / "hostile" / "hostile.py"
+# A process begins with the peak memory of the one that started it, so a small one must start it.
+LAUNCHER = """
+import json, resource, subprocess, sys
+done = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+json.dump([done.returncode, done.stdout.decode(errors="replace"), mib], sys.stdout)
+"""
 STATUS = {0: "accept", 2: "error", 3: "error", 4: "error", 5: "error"}
 
 
@@ -72,6 +79,12 @@ def run(door, case):
         outcome = Outcome(1, f"{type(error).__name__}: {error}")
     outcome.seconds = time.perf_counter() - begin
     return outcome
+
+
+def run_alone(command):
+    """A command in a process of its own: exit status, its text, its peak memory in MiB."""
+    launch = [sys.executable, "-S", "-c", LAUNCHER, *command]
+    return json.loads(subprocess.run(launch, check=True, capture_output=True).stdout)
 
 
 def judge(case, outcome):

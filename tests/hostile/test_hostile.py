@@ -6,8 +6,6 @@ part of the project; without it these tests are skipped.
 
 import importlib.util
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -25,7 +23,7 @@ from keypoint.data.image import read_image
 from keypoint.evaluation.coco import evaluate_coco
 from keypoint.evaluation.ground_truth import check_annotations
 from keypoint.skeleton import load_skeleton
-from tests.hostile.cases import GENERATOR, Outcome, changed_inputs, generate, judge, run
+from tests.hostile.cases import GENERATOR, Outcome, changed_inputs, generate, judge, run, run_alone
 
 pytestmark = pytest.mark.skipif(not GENERATOR.is_file(), reason=f"no generator at {GENERATOR}")
 
@@ -296,13 +294,8 @@ def test_as_a_command(cases, output, key, status):
         str(REPOSITORY / "tools" / "check_data.py"),
         *arguments_of(case, output),
     ]
-    said = output.with_name(f"{output.name}_said.txt")
-    with said.open("w") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file, cwd=REPOSITORY)
-        _, ended, usage = os.wait4(process.pid, 0)  # of this process alone, not of all children
-    text = said.read_text()
-    assert os.waitstatus_to_exitcode(ended) == status, text
+    status_found, text, mib = run_alone(command)
+    assert status_found == status, text
     assert "Traceback" not in text
-    problems = judge(case, Outcome(status, text))
-    assert not problems
-    assert 10 < usage.ru_maxrss / 1024 < case.expected["limits"]["mib"] / 2
+    assert not judge(case, Outcome(status, text))
+    assert 10 < mib < case.expected["limits"]["mib"] / 2
