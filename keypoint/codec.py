@@ -17,10 +17,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from keypoint import geometry, heatmap
+from keypoint import flip_average, geometry, heatmap
 from keypoint.dark import dark_offset
 from keypoint.errors import ConfigError
 from keypoint.geometry import ArrayOrTensor, Floats
@@ -88,8 +89,8 @@ class Codec:
         return heatmap.encode(keypoints_crop, labelled, self.heatmap_size, self.sigma, udp=self.udp)
 
     def average_flipped(self, heatmaps: Tensor, mirrored: Tensor, flip_indices: Tensor) -> Tensor:
-        """`heatmap.average_flipped` of this convention: (B, K, H, W)."""
-        return heatmap.average_flipped(heatmaps, mirrored, flip_indices, shift=self.flip_shift)
+        """`flip_average.average_flipped` of this convention: (B, K, H, W)."""
+        return flip_average.average_flipped(heatmaps, mirrored, flip_indices, self.flip_shift)
 
     def decode(self, heatmaps: Tensor, decoding: str | None = "codec") -> tuple[Tensor, Tensor]:
         """The peak of each map, refined.
@@ -109,12 +110,51 @@ class Codec:
         """
         method = self.decoding(decoding)
         peaks, scores = heatmap.find_peaks(heatmaps)
-        if method == "quarter":
-            keypoints = heatmap.quarter_offset(heatmaps, peaks)
-        elif method == "dark":
+        if method == "dark":
             keypoints = dark_offset(heatmaps, peaks, self.sigma, udp=self.udp)
+        elif method == "quarter":
+            values = heatmaps.float().flatten(2)
+            keypoints = heatmap.quarter_offset(
+                peaks, (heatmaps.shape[2], heatmaps.shape[3]), lambda index: values.gather(2, index)
+            )
         else:
             keypoints = peaks.float()
+        return keypoints * (scores > 0)[..., None], scores
+
+    def decode_flipped(
+        self,
+        heatmaps: Tensor,
+        mirrored: Tensor,
+        flip_indices: Tensor,
+        decoding: str | None = "codec",
+    ) -> tuple[Tensor, Tensor]:
+        """`decode` of `average_flipped`; on a CPU mostly without making the average.
+
+        Args:
+            heatmaps: (B, K, H, W).
+            mirrored: (B, K, H, W), of the mirrored crop.
+            flip_indices: (K,) index of each keypoint's mirror image.
+            decoding: As in `decode`.
+
+        Returns:
+            As `decode`.
+
+        Raises:
+            ConfigError: A decoding that this codec lacks.
+        """
+        both = heatmaps.contiguous(), mirrored.contiguous(), flip_indices
+        method = self.decoding(decoding)
+        on_cpu = heatmaps.device.type == "cpu" and heatmaps.dtype == torch.float32
+        if method == "dark" or not on_cpu:  # DARK reads a patch of the average around each peak
+            return self.decode(self.average_flipped(*both), method)
+        peaks, scores = flip_average.find_peaks_of_average(*both, self.flip_shift)
+        keypoints = peaks.float()
+        if method == "quarter":
+            keypoints = heatmap.quarter_offset(
+                peaks,
+                (heatmaps.shape[2], heatmaps.shape[3]),
+                lambda index: flip_average.average_at(index, *both, self.flip_shift),
+            )
         return keypoints * (scores > 0)[..., None], scores
 
     def decoding(self, chosen: str | None = "codec") -> str | None:

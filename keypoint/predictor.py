@@ -18,7 +18,7 @@ from keypoint.checkpoint import load_model
 from keypoint.data.augment import warp
 from keypoint.errors import DataError
 from keypoint.geometry import bbox_to_crop
-from keypoint.inference import predict_heatmaps
+from keypoint.inference import predict_keypoints
 from keypoint.models import SimpleBaseline
 from keypoint.skeleton import Skeleton
 
@@ -132,5 +132,4 @@ class Predictor:
         Returns:
             Keypoints (B, K, 2), heatmap frame (a quarter of the crop's pixels), and scores (B, K).
         """
-        heatmaps = predict_heatmaps(self.model, crops.to(self.device), self.flip_indices)
-        return self.model.codec.decode(heatmaps)
+        return predict_keypoints(self.model, crops.to(self.device), self.flip_indices)

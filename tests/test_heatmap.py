@@ -3,17 +3,10 @@ import pytest
 import torch
 
 from keypoint.codec import Codec
-from keypoint.heatmap import average_flipped, default_sigma, encode, find_peaks
-from keypoint.skeleton import load_skeleton
+from keypoint.heatmap import default_sigma, encode, find_peaks
 from tests.reference import simple_baseline as reference
 
 decode = Codec((256, 192)).decode
-FLIP = torch.tensor(load_skeleton("coco17").flip_indices)
-
-
-def flip_back(maps, flip_indices, shift=True):
-    """What the mirrored maps put into an average."""
-    return 2 * average_flipped(torch.zeros_like(maps), maps, flip_indices, shift)
 
 
 def test_default_sigma_is_the_references():
@@ -51,52 +44,6 @@ def test_peak_at_left_edge_centre_and_right_edge(x):
     assert weights.item() == 1
     if x < 190:  # at 191 the centre is column 48, one beyond the map
         assert maps.max() == 1
-
-
-@pytest.mark.parametrize("x", [30.0, 96.0, 160.0])
-@pytest.mark.parametrize(("shift", "offset"), [(False, -0.75), (True, 0.25)])
-def test_flip_leaves_a_quarter_pixel_after_the_shift(x, shift, offset):
-    """A network that answers x_in / 4 exactly, asked with the mirrored crop (x' = W_in - 1 - x)."""
-    mirrored_x = (192 - 1 - x) / 4
-    columns = torch.arange(48, dtype=torch.float64)
-    answer = torch.exp(-((columns - mirrored_x) ** 2) / 8).expand(1, 17, 64, 48)
-    back = flip_back(answer, FLIP, shift)[0, 0, 0]
-    centre = (back * columns).sum() / back.sum()
-    assert centre.item() - x / 4 == pytest.approx(offset, abs=0.02)
-
-
-def test_flip_swaps_left_and_right_and_keeps_column_0():
-    maps = torch.arange(17.0)[None, :, None, None] + torch.linspace(0, 0.9, 6)
-    back = flip_back(maps.expand(1, 17, 4, 6), FLIP)
-    left_wrist, right_wrist = 9, 10
-    expected = [10.9, 10.9, 10.72, 10.54, 10.36, 10.18]
-    assert back[0, left_wrist, 0].tolist() == pytest.approx(expected)
-    assert back[0, right_wrist, 0, 0] == pytest.approx(9.9)
-    assert back[0, 0, 0, 0] == pytest.approx(0.9)
-
-
-def test_flip_twice_is_nothing():
-    maps = torch.rand(2, 17, 8, 6)
-    assert torch.equal(flip_back(flip_back(maps, FLIP, shift=False), FLIP, shift=False), maps)
-
-
-@pytest.mark.parametrize("shift", [False, True])
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_average_written_out_pixel_by_pixel(monkeypatch, shift, layout):
-    """Also where a batch is worked in pieces, with a smaller one at the end."""
-    monkeypatch.setattr("keypoint.heatmap.PIECE_BYTES", 2 * 17 * 5 * 7 * 4)
-    maps, mirrored = torch.rand(2, 5, 17, 5, 7)
-    average = average_flipped(
-        maps.contiguous(memory_format=layout),
-        mirrored.contiguous(memory_format=layout),
-        FLIP,
-        shift,
-    )
-    for b, k, y, x in np.ndindex(*maps.shape):
-        column = 6 - (max(x - 1, 0) if shift else x)
-        expected = (maps[b, k, y, x] + mirrored[b, FLIP[k], y, column]) / 2
-        assert average[b, k, y, x] == expected
-    assert average_flipped(maps[:0], mirrored[:0], FLIP).shape == (0, 17, 5, 7)
 
 
 def test_decode_equals_the_loop_at_every_peak_position():

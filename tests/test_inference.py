@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from keypoint.heatmap import average_flipped
-from keypoint.inference import predict_heatmaps
+from keypoint.flip_average import average_flipped
+from keypoint.inference import predict_heatmaps, predict_keypoints
 from keypoint.models import create_model
 from keypoint.skeleton import load_skeleton
 
@@ -31,6 +31,16 @@ def test_flip_average_written_out(model):
     expected = average_flipped(once, predict_heatmaps(model, mirrored_crops), FLIP)
     torch.testing.assert_close(predict_heatmaps(model, CROPS, FLIP), expected)
     assert (expected - once).abs().max() > 1e-3
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("flip", [None, FLIP])
+@pytest.mark.parametrize("decoding", ["codec", "dark", None])
+def test_keypoints_are_decoded_from_the_heatmaps(model, flip, decoding):
+    expected = model.codec.decode(predict_heatmaps(model, CROPS, flip), decoding)
+    found = predict_keypoints(model, CROPS, flip, decoding=decoding)
+    assert torch.equal(found[0], expected[0])
+    assert torch.equal(found[1], expected[1])
 
 
 @torch.no_grad()

@@ -27,7 +27,7 @@ from keypoint.skeleton import Skeleton
 SEED = 0
 BATCH = 64  # boxes in a batch, as test.batch_size
 POOL_BATCHES = 4  # different heatmaps: 54 MB and their mirrored ones, more than any cache holds
-STAGES = ("flip average", "decoding", "back to the image", "rescoring and OKS-NMS", "scoring")
+STAGES = ("flip average, decoding", "back to the image", "rescoring and OKS-NMS", "scoring")
 
 
 @dataclass
@@ -133,8 +133,9 @@ def ours(
     keypoints, scores = [], []
     for first in range(0, boxes, BATCH):
         maps = [m[: boxes - first] for m in case.heatmaps[first // BATCH % POOL_BATCHES]]
-        average = laps.time("flip average", lambda m=maps: codec.average_flipped(*m, flip))
-        points, peaks = laps.time("decoding", lambda a=average: codec.decode(a))
+        points, peaks = laps.time(
+            "flip average, decoding", lambda m=maps: codec.decode_flipped(*m, flip)
+        )
         keypoints.append(points.numpy())
         scores.append(peaks.numpy())
         bar.update(len(points))
@@ -170,9 +171,11 @@ def theirs(
     for first in range(0, boxes, BATCH):
         maps = [m[: boxes - first] for m in case.heatmaps[first // BATCH % POOL_BATCHES]]
         maps[1] = maps[1].clone()  # it is written into; not counted
-        average = laps.time("flip average", lambda m=maps: straightforward.flip_average(*m, pairs))
         points, peaks = laps.time(
-            "decoding", lambda a=average: straightforward.find_keypoints(a.numpy())
+            "flip average, decoding",
+            lambda m=maps: straightforward.find_keypoints(
+                straightforward.flip_average(*m, pairs).numpy()
+            ),
         )
         rows = range(first, first + len(points))
         found += laps.time(

@@ -4,6 +4,9 @@ Source: SimpleBaseline's and HRNet's `lib/dataset/coco.py`: person score = box s
 confident keypoints' scores, then OKS-NMS per image with the areas of the ENLARGED crops. Different
 here: arrays in place of loops, results keep the order of the persons given (COCOeval takes equal
 scores in that order), and numbers that are not finite are refused.
+
+They stay arrays as far as the score, and become COCO's list of objects only to be written: 100,000
+lists of 51 numbers take as long to make and to check as everything else between heatmaps and AP.
 """
 
 from __future__ import annotations
@@ -20,6 +23,43 @@ from keypoint.errors import DataError, NumericsError
 from keypoint.evaluation.oks import oks_nms, person_scores, soft_oks_nms
 
 MAX_PERSONS = 20  # COCOeval's maxDets for keypoints: the best 20 results of each image count
+
+
+@dataclass(frozen=True)
+class Results:
+    """Predicted persons, in the order in which COCOeval takes equal scores.
+
+    Attributes:
+        image_ids: (R,) whole numbers, from the annotations.
+        keypoints: (R, K, 3) float64: x and y in pixels of the image, and the keypoint's score.
+        scores: (R,) float64, of the persons.
+        category_id: Of all of them.
+        rows: (R,) int64; which of the given persons each is.
+    """
+
+    image_ids: NDArray[Any]
+    keypoints: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    category_id: int
+    rows: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def to_coco(self) -> list[dict[str, Any]]:
+        """The list of objects that a results file holds, as plain Python values."""
+        flat = self.keypoints.reshape(len(self), 3 * self.keypoints.shape[1])
+        return [
+            {
+                "image_id": image_id,
+                "category_id": self.category_id,
+                "keypoints": numbers,
+                "score": score,
+            }
+            for image_id, numbers, score in zip(
+                self.image_ids.tolist(), flat.tolist(), self.scores.tolist(), strict=True
+            )
+        ]
 
 
 @dataclass(frozen=True)
@@ -46,8 +86,8 @@ def make_results(
     keypoint_threshold: float = 0.2,
     nms: str | None = None,
     nms_threshold: float = 0.9,
-) -> tuple[list[dict[str, Any]], ResultCounts]:
-    """Rescore predicted persons, suppress those seen twice, and write them in COCO's form.
+) -> tuple[Results, ResultCounts]:
+    """Rescore predicted persons and suppress those seen twice.
 
     Args:
         image_ids: (P,) whole numbers, from the annotations.
@@ -63,8 +103,7 @@ def make_results(
         nms_threshold: OKS above which "hard" drops; scale of the weight of "soft".
 
     Returns:
-        Results in the order of the persons given, as plain Python values, each with 3 K numbers
-        (x, y, score) and the person's score; and how many were kept and suppressed.
+        Results in the order of the persons given, and how many were kept and suppressed.
 
     Raises:
         NumericsError: A number is not finite; names the image ids.
@@ -108,18 +147,7 @@ def make_results(
                 scores[rows[chosen]] = new_scores
 
     triples = np.concatenate([keypoints, scores_of_keypoints[..., None]], axis=2)  # P K 3
-    columns = ids[kept].tolist(), triples[kept].reshape(-1, 3 * num_keypoints), scores[kept]
-    results = [
-        {
-            "image_id": int(image_id),
-            "category_id": category_id,
-            "keypoints": numbers,
-            "score": score,
-        }
-        for image_id, numbers, score in zip(
-            columns[0], columns[1].tolist(), columns[2].tolist(), strict=True
-        )
-    ]
+    results = Results(ids[kept], triples[kept], scores[kept], category_id, np.flatnonzero(kept))
     return results, ResultCounts(persons, len(results), persons - len(results))
 
 

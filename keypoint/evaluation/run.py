@@ -18,9 +18,15 @@ from keypoint.data.batches import EvaluationBatch, EvaluationDataset, evaluation
 from keypoint.data.coco import Persons
 from keypoint.data.json_file import write_json
 from keypoint.errors import NumericsError
-from keypoint.evaluation.coco import ResultCounts, evaluate_coco, make_results, summary_table
+from keypoint.evaluation.coco import (
+    ResultCounts,
+    Results,
+    evaluate_coco,
+    make_results,
+    summary_table,
+)
 from keypoint.geometry import bbox_to_crop
-from keypoint.inference import predict_heatmaps
+from keypoint.inference import predict_keypoints
 from keypoint.models import SimpleBaseline
 from keypoint.run_log import progress
 from keypoint.skeleton import UNIFORM_SIGMA, Skeleton
@@ -79,8 +85,7 @@ def predict_persons(
     index, keypoints, scores = [], [], []
     for batch in batches:
         crops = batch.crops.to(device, non_blocking=True)
-        heatmaps = predict_heatmaps(model, crops, flip, amp_dtype)
-        keypoints_heatmap, peak = model.codec.decode(heatmaps, decoding)
+        keypoints_heatmap, peak = predict_keypoints(model, crops, flip, amp_dtype, decoding)
         index.append(batch.index.numpy())
         keypoints.append(keypoints_heatmap.cpu().numpy())
         scores.append(peak.cpu().numpy())
@@ -107,19 +112,19 @@ class Evaluation:
 
     Attributes:
         metrics: The ten COCO numbers; empty where there are no annotations, as for test-dev.
-        results: In COCO's results form, after OKS-NMS.
+        results: After OKS-NMS; `rows` are those of the predictions.
         predictions: Of every box, before OKS-NMS.
         conditions: Boxes, flip, decoding, NMS and counts, as plain types.
     """
 
     metrics: dict[str, float]
-    results: list[dict[str, Any]]
+    results: Results
     predictions: Predictions
     conditions: dict[str, Any]
 
     def save(self, folder: Path) -> None:
         """Write `results.json` in COCO's form, and `metrics.json`: the numbers with conditions."""
-        write_json(folder / "results.json", self.results)
+        write_json(folder / "results.json", self.results.to_coco())
         card = {"metrics": self.metrics, "conditions": self.conditions}
         write_json(folder / "metrics.json", card)
 

@@ -117,7 +117,7 @@ def truth_as_prediction(
         not person["iscrowd"] and person["num_keypoints"] > 0 for person in scored.persons
     )
     mine = int(np.isin(truth.image_ids, image_ids).sum())
-    of_image = np.unique(np.array([r["image_id"] for r in results]), return_counts=True)[1]
+    of_image = np.unique(results.image_ids, return_counts=True)[1]
     cut = int(np.clip(of_image - MAX_PERSONS, 0, None).sum())
     why = {
         "scored persons have a bbox without area: missed": counted - mine,

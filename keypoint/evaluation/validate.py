@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from collections.abc import Iterator, Sequence
 from reprlib import repr as short  # a fault shows the value, however long it is
 from typing import Any
 
@@ -25,13 +26,12 @@ from keypoint.data.faults import (
 )
 from keypoint.errors import DataError
 from keypoint.evaluation.ground_truth import GroundTruth
+from keypoint.evaluation.results import Results
 
 logger = logging.getLogger(__name__)
 
 
-def check_results(
-    content: Any, source: str, truth: GroundTruth, repeats: bool = False
-) -> list[dict[str, Any]]:
+def check_results(content: Any, source: str, truth: GroundTruth, repeats: bool = False) -> Results:
     """Read COCO keypoint results; `content` is not modified.
 
     Only image_id, category_id, keypoints and score count: a `bbox` or `area` would otherwise
@@ -42,58 +42,110 @@ def check_results(
     which all keypoints are at one point is no such evidence; those are scored, with a warning.
 
     Args:
-        content: A list of result dicts.
+        content: A list of result dicts, or `Results`.
         source: Its name in messages.
         truth: What they are to be scored against.
         repeats: Whether a result may be there twice: the caller knows that each has its own box.
 
     Returns:
-        Copies of the results, in their order.
+        The results, in their order; `rows` are places in the list.
 
     Raises:
         DataError: A result that does not fit the ground truth, is not finite, or is there twice.
     """
-    if not isinstance(content, list):
+    if isinstance(content, Results):
+        content = content if _fit(content, truth) else content.to_coco()
+    elif not isinstance(content, list):
         given = type(content).__name__
         raise DataError(f"{source}: holds a {given}; results are a JSON list of objects")
-    images = set(truth.image_ids)
     faults: list[str] = []
-    results: list[dict[str, Any]] = []
-    copies = _results_at_once(content, images, truth)
-    first_place: dict[tuple[int, float, bytes], int] = {}
-    repeated_points = 0
-    for place, entry in enumerate(content):
-        if not isinstance(entry, dict):
-            faults.append(f"result {place}: is {short(entry)}; give an object")
-            continue
-        image_id = entry.get("image_id")
-        result = copies[place] if copies else _result(entry, images, truth)
-        if isinstance(result, str):
-            faults.append(f"result {place} (image_id {short(image_id)}): {result}")
-            continue
-        person = (result["image_id"], result["score"], result["keypoints"].tobytes())
-        first = first_place.setdefault(person, place)
-        if first != place and (repeats or _is_one_point(result["keypoints"])):
-            repeated_points += 1
-        elif first != place:
+    checked = content if isinstance(content, Results) else _at_once(content, truth)
+    if checked is None:
+        checked = _one_by_one(content, truth, faults)
+    repeated = 0
+    for row, first in _repeated(checked):
+        if repeats or _is_one_point(checked.keypoints[row]):
+            repeated += 1
+        else:
+            place, place_of_first = checked.rows[row], checked.rows[first]
             faults.append(
-                f"result {place} (image_id {image_id}): duplicate of result {first}, the same "
-                "keypoints and score; give each person once (drop what a sampler padded)"
+                f"result {place} (image_id {checked.image_ids[row]}): duplicate of result "
+                f"{place_of_first}, the same keypoints and score; give each person once (drop "
+                "what a sampler padded)"
             )
-        results.append(result)
     raise_faults(source, faults)
-    if repeated_points:
+    if repeated:
         logger.warning(
             "%s: %d results repeat another, of an equal box or with all keypoints at one point (a "
             "network that sees nothing says the same of every box); they are scored",
             source,
-            repeated_points,
+            repeated,
         )
-    return results
+    return checked
 
 
-def _result(entry: dict[str, Any], images: set[int], truth: GroundTruth) -> dict[str, Any] | str:
-    """A copy of a result for COCOeval, or what is wrong with it."""
+def _fit(results: Results, truth: GroundTruth) -> bool:
+    """Whether nothing is wrong with results of our own."""
+    return (
+        results.category_id == truth.category["id"]
+        and results.keypoints.shape[1:] == (truth.num_keypoints, 3)
+        and bool(np.isfinite(results.keypoints).all() and np.isfinite(results.scores).all())
+        and set(truth.image_ids).issuperset(results.image_ids.tolist())
+    )
+
+
+def _one_by_one(content: list[Any], truth: GroundTruth, faults: list[str]) -> Results:
+    """The faultless results; what is wrong with the others is added to `faults`."""
+    images = set(truth.image_ids)
+    found: list[tuple[int, int, NDArray[np.float64], float]] = []
+    for place, entry in enumerate(content):
+        if not isinstance(entry, dict):
+            faults.append(f"result {place}: is {short(entry)}; give an object")
+            continue
+        result = _result(entry, images, truth)
+        if isinstance(result, str):
+            faults.append(f"result {place} (image_id {short(entry.get('image_id'))}): {result}")
+        else:
+            found.append((place, *result))
+    rows, image_ids, keypoints, scores = zip(*found, strict=True) if found else ((),) * 4
+    return _as_results(image_ids, keypoints, scores, truth, rows)
+
+
+def _as_results(
+    image_ids: Sequence[int],
+    keypoints: Sequence[Any] | NDArray[Any],
+    scores: Sequence[float] | NDArray[Any],
+    truth: GroundTruth,
+    rows: Sequence[int],
+) -> Results:
+    ids = np.empty(len(image_ids), dtype=object)  # whole numbers of any size
+    ids[:] = image_ids
+    return Results(
+        image_ids=ids,
+        keypoints=np.asarray(keypoints, dtype=np.float64).reshape(-1, truth.num_keypoints, 3),
+        scores=np.asarray(scores, dtype=np.float64),
+        category_id=truth.category["id"],
+        rows=np.asarray(rows, dtype=np.int64),
+    )
+
+
+def _repeated(results: Results) -> Iterator[tuple[int, int]]:
+    """Every result that is there before, in their order, with the first of its kind."""
+    order = np.argsort(results.scores, kind="stable")
+    alike = np.diff(results.scores[order]) == 0
+    candidates = np.zeros(len(results), dtype=bool)  # equal persons have equal scores
+    candidates[order[1:][alike]] = candidates[order[:-1][alike]] = True
+    first: dict[tuple[int, float, bytes], int] = {}
+    for row in np.flatnonzero(candidates).tolist():
+        person = results.image_ids[row], results.scores[row], results.keypoints[row].tobytes()
+        if first.setdefault(person, row) != row:
+            yield row, first[person]
+
+
+def _result(
+    entry: dict[str, Any], images: set[int], truth: GroundTruth
+) -> tuple[int, NDArray[np.float64], float] | str:
+    """Image id, keypoints (3 K) and score of a result, or what is wrong with it."""
     image_id, category_id = entry.get("image_id"), entry.get("category_id")
     if not is_whole_number(image_id):
         return "image_id must be a whole number, as in the annotations"
@@ -114,17 +166,10 @@ def _result(entry: dict[str, Any], images: set[int], truth: GroundTruth) -> dict
         return f"score {short(entry.get('score'))} must be a number"
     if not np.isfinite(score):
         return f"score {score} must be finite (has the model diverged?)"
-    return {
-        "image_id": int(image_id),
-        "category_id": truth.category["id"],
-        "keypoints": keypoints.astype(np.float64),
-        "score": score,
-    }
+    return int(image_id), keypoints.astype(np.float64), score
 
 
-def _results_at_once(
-    content: list[Any], images: set[int], truth: GroundTruth
-) -> list[dict[str, Any]] | None:
+def _at_once(content: list[Any], truth: GroundTruth) -> Results | None:
     """What `_result` gives for each entry, in a few steps for all; None if one may be faulty.
 
     100,000 results one by one take longer than scoring them.
@@ -142,7 +187,8 @@ def _results_at_once(
         and {len(numbers) for numbers in keypoints} == {3 * truth.num_keypoints}
         and set(map(type, itertools.chain.from_iterable(keypoints))) <= {int, float}
     )
-    if not plain or set(category_ids) != {truth.category["id"]} or not images.issuperset(image_ids):
+    of_category = set(category_ids) == {truth.category["id"]}
+    if not plain or not of_category or not set(truth.image_ids).issuperset(image_ids):
         return None
     try:
         points, numbers = np.asarray(keypoints), np.asarray(scores)  # P 3K, P
@@ -153,14 +199,9 @@ def _results_at_once(
             return None
     if points.ndim != 2:
         return None
-    return [
-        {"image_id": image_id, "category_id": category_id, "keypoints": row, "score": score}
-        for image_id, category_id, row, score in zip(
-            image_ids, category_ids, points.astype(np.float64), map(float, scores), strict=True
-        )
-    ]
+    return _as_results(image_ids, points, numbers, truth, range(len(content)))
 
 
 def _is_one_point(keypoints: NDArray[np.float64]) -> bool:
-    points = keypoints.reshape(-1, 3)[:, :2]  # K 2
+    points = keypoints[:, :2]  # K 2
     return len(points) > 1 and bool((points == points[0]).all())

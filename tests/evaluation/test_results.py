@@ -28,6 +28,12 @@ def persons(num_persons=60, seed=0):
     }
 
 
+def listed(*given, **options):
+    """What `make_results` gives, in COCO's form."""
+    results, counts = make_results(*given, **options)
+    return results.to_coco(), counts
+
+
 def slow_scores(given, threshold):
     pairs = zip(given["bbox_scores"], given["keypoint_scores"], strict=True)
     return [slow.person_score(bbox, keypoints, threshold) for bbox, keypoints in pairs]
@@ -39,7 +45,7 @@ def rows_on(given, image_id):
 
 def test_without_suppression_every_person_is_a_result_in_its_place():
     given = persons()
-    results, counts = make_results(**given, category_id=5, keypoint_threshold=0.4)
+    results, counts = listed(**given, category_id=5, keypoint_threshold=0.4)
     assert counts == ResultCounts(given=60, kept=60, suppressed=0)
     assert [result["image_id"] for result in results] == given["image_ids"].tolist()
     assert {result["category_id"] for result in results} == {5}
@@ -69,12 +75,12 @@ def test_hard_suppression_is_the_loop_on_each_image():
             0.7,
         )
         kept += rows[chosen].tolist()
-    results, counts = make_results(**given, nms="hard", nms_threshold=0.7)
-    everyone, _ = make_results(**given)
+    results, counts = listed(**given, nms="hard", nms_threshold=0.7)
+    everyone, _ = listed(**given)
     assert results == [everyone[row] for row in sorted(kept)]
     assert counts == ResultCounts(given=60, kept=len(kept), suppressed=60 - len(kept))
     assert 10 < len(kept) < 50
-    assert make_results(**given, nms="hard")[1].kept > len(kept)  # at 0.9
+    assert listed(**given, nms="hard")[1].kept > len(kept)  # at 0.9
 
 
 def test_soft_suppression_is_the_loop_on_each_image():
@@ -93,8 +99,8 @@ def test_soft_suppression_is_the_loop_on_each_image():
             20,
         )
         new_score.update(zip(rows[chosen].tolist(), changed, strict=True))
-    results, counts = make_results(**given, nms="soft", nms_threshold=0.8)
-    everyone, _ = make_results(**given)
+    results, counts = listed(**given, nms="soft", nms_threshold=0.8)
+    everyone, _ = listed(**given)
     assert counts == ResultCounts(given=90, kept=60, suppressed=30)
     for result, row in zip(results, sorted(new_score), strict=True):
         assert result["keypoints"] == everyone[row]["keypoints"]
@@ -112,8 +118,8 @@ def test_permuted_persons_give_permuted_results(nms):
     def by_place(results):
         return sorted(results, key=lambda result: result["keypoints"])
 
-    expected = by_place(make_results(**given, nms=nms)[0])
-    got = by_place(make_results(**permuted, nms=nms)[0])
+    expected = by_place(listed(**given, nms=nms)[0])
+    got = by_place(listed(**permuted, nms=nms)[0])
     for a, b in zip(got, expected, strict=True):
         assert a["keypoints"] == b["keypoints"]
         assert a["score"] == pytest.approx(b["score"], abs=1e-12)
@@ -124,13 +130,13 @@ def test_nobody_gives_no_result(nms):
     nobody = {
         name: value if name == "oks_sigmas" else value[:0] for name, value in persons().items()
     }
-    assert make_results(**nobody, nms=nms) == ([], ResultCounts(0, 0, 0))
+    assert listed(**nobody, nms=nms) == ([], ResultCounts(0, 0, 0))
 
 
 def test_nothing_given_is_modified():
     given = persons()
     before = {name: np.array(value) for name, value in given.items()}
-    make_results(**given, nms="soft")
+    listed(**given, nms="soft")
     for name, value in given.items():
         np.testing.assert_array_equal(value, before[name])
 
@@ -142,7 +148,7 @@ def test_numbers_that_are_not_finite_are_refused_with_their_images(name, value):
     given["image_ids"][[3, 4]] = [777, 778]
     given[name][[3, 4]] = value
     with pytest.raises(NumericsError, match=rf"{name} of 2 of 60 persons .*ids \[777, 778\];"):
-        make_results(**given)
+        listed(**given)
 
 
 def test_many_image_ids_are_not_all_told():
@@ -150,7 +156,7 @@ def test_many_image_ids_are_not_all_told():
     given["image_ids"] = np.arange(60)
     given["areas"][:] = np.nan
     with pytest.raises(NumericsError, match=r"60 of 60 .*, 9\] and 50 more; "):
-        make_results(**given)
+        listed(**given)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +173,7 @@ def test_shapes_that_do_not_belong_together_are_refused(name, shape, wanted):
     given = persons()
     given[name] = np.ones(shape)
     with pytest.raises(ValueError, match=rf"{name} .*; give {wanted}"):
-        make_results(**given)
+        listed(**given)
 
 
 def test_an_unknown_suppression_is_refused():
@@ -190,7 +196,7 @@ def test_the_truth_seen_twice_scores_one_after_suppression(coco_sample):
         "areas": np.tile([a["area"] for a in entries], 2),
         "oks_sigmas": SIGMAS,
     }
-    results, counts = make_results(**given, nms="hard")
+    results, counts = listed(**given, nms="hard")
     assert counts == ResultCounts(given=2 * number, kept=number, suppressed=number)
     assert evaluate_coco(content, results)["AP"] == pytest.approx(1)
     assert number > 50

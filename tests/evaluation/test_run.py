@@ -180,7 +180,7 @@ def test_detector_boxes_are_rescored_suppressed_and_told(tmp_path):
     evaluation = evaluate(persons, file, model=Oracle(filled, (256, 192), True))
     assert evaluation.conditions["boxes"] == "detector"
     assert evaluation.conditions["results"] == {"given": 8, "kept": 4, "suppressed": 4}
-    assert [round(r["score"], 1) for r in evaluation.results] == [0.9] * 4
+    assert [round(score, 1) for score in evaluation.results.scores.tolist()] == [0.9] * 4
     kept_all = evaluate(persons, file, model=Oracle(filled, (256, 192), True), nms=None)
     assert len(kept_all.results) == 8
     # A file may have a box twice; what the network says of it then is no fault of the results.

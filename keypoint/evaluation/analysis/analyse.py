@@ -44,6 +44,7 @@ from keypoint.evaluation.analysis.scoring import (
 from keypoint.evaluation.analysis.similarity import keypoint_similarity, person_similarity
 from keypoint.evaluation.ground_truth import check_ground_truth
 from keypoint.evaluation.results import MAX_PERSONS
+from keypoint.evaluation.results import Results as CocoResults
 from keypoint.evaluation.validate import check_results
 from keypoint.skeleton import Skeleton
 
@@ -122,7 +123,7 @@ class Analysis:
 
 def compare(
     annotations: str | Path | dict[str, Any],
-    results: list[dict[str, Any]],
+    results: list[dict[str, Any]] | CocoResults,
     skeleton: Skeleton,
     annotation_ids: Sequence[int] | None = None,
     leave_out: frozenset[int] | None = None,
@@ -131,7 +132,7 @@ def compare(
 
     Args:
         annotations: A COCO keypoint file or its content; not modified.
-        results: In COCO's results form; not modified.
+        results: In COCO's results form, or what `make_results` gives; not modified.
         skeleton: Names, partners, OKS sigmas.
         annotation_ids: (R,) of the persons whose boxes the results were made from, if they were;
             None matches by OKS.

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.evaluation.ground_truth import GroundTruth
+from keypoint.evaluation.results import Results as CocoResults
 
 LARGEST_AREA = 1e5**2  # COCOeval's "all": what is larger is ignored
 
@@ -127,22 +128,20 @@ def read_truth(ground_truth: GroundTruth, ids: Sequence[int]) -> Truth:
     )
 
 
-def read_results(checked: Sequence[dict[str, Any]], truth: Truth) -> Results:
-    """Checked results as arrays.
+def read_results(checked: CocoResults, truth: Truth) -> Results:
+    """Checked results beside the truth.
 
     Args:
-        checked: In COCO's form; image ids and K are the truth's.
+        checked: Image ids and K are the truth's.
         truth: What they are scored against.
     """
     row_of_id = {image_id: row for row, image_id in enumerate(truth.image_ids)}
-    num_keypoints = truth.labelled.shape[1]
-    triples = _array([entry["keypoints"] for entry in checked], num_keypoints * 3)
-    triples = triples.reshape(len(checked), num_keypoints, 3)
+    image_ids = checked.image_ids.tolist()
     return Results(
-        image=np.array([row_of_id[entry["image_id"]] for entry in checked], dtype=np.int64),
-        keypoints=np.ascontiguousarray(triples[..., :2]),
-        keypoint_scores=np.ascontiguousarray(triples[..., 2]),
-        scores=np.array([entry["score"] for entry in checked], dtype=np.float64),
+        image=np.array([row_of_id[image_id] for image_id in image_ids], dtype=np.int64),
+        keypoints=np.ascontiguousarray(checked.keypoints[..., :2]),
+        keypoint_scores=np.ascontiguousarray(checked.keypoints[..., 2]),
+        scores=checked.scores,
     )
 
 

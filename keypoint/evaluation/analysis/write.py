@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from pathlib import Path
-
-import numpy as np
 
 from keypoint.data.coco import Persons
 from keypoint.data.json_file import read_json, write_json
@@ -40,23 +37,9 @@ def compare_evaluation(
 
 
 def annotation_ids(evaluation: Evaluation, persons: Persons) -> list[int]:
-    """The id of the record that each result was made from.
-
-    Results do not carry it, as COCO's form has no place for it; they are found again by image,
-    keypoints and scores among the predictions, in their order.
-    """
-    predictions = evaluation.predictions
-    triples = np.concatenate([predictions.keypoints_image, predictions.scores[..., None]], axis=2)
-    image_ids = persons.image_ids[predictions.index].tolist()
-    candidates: defaultdict[tuple[int, bytes], list[int]] = defaultdict(list)
-    for row in reversed(range(len(triples))):
-        candidates[image_ids[row], triples[row].tobytes()].append(row)
-    ids = []
-    for result in evaluation.results:
-        pose = np.array(result["keypoints"], dtype=np.float64).tobytes()
-        row = candidates[result["image_id"], pose].pop()
-        ids.append(int(persons.ids[predictions.index[row]]))
-    return ids
+    """The id of the record that each result was made from."""
+    rows = evaluation.predictions.index[evaluation.results.rows]
+    return [int(key) for key in persons.ids[rows]]
 
 
 def add_to_metrics(file: Path, analysis: Analysis) -> None:
