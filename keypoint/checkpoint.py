@@ -191,7 +191,5 @@ def checkpoint_of(
         "history": [],
         "config": config.to_dict(),
         "skeleton": skeleton.to_dict(),
-        "color_order": model.color_order,
-        "mean": (model.pixel_mean / 255).tolist(),
-        "std": (model.pixel_std / 255).tolist(),
+        **model.colors(),
     }

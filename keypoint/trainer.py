@@ -296,9 +296,7 @@ class Trainer:
             },
             "best": self.best,
             "history": self.history,
-            "color_order": self.model.color_order,
-            "mean": (self.model.pixel_mean / 255).tolist(),
-            "std": (self.model.pixel_std / 255).tolist(),
+            **self.model.colors(),
             "world_size": distributed.world_size(),
             **self.card,
         }
@@ -329,6 +327,8 @@ class Trainer:
             raise CheckpointError(
                 f"{path}: does not fit this run ({first}); resume with the config it was saved by"
             ) from None
+        for network in (self.model, self.evaluated_model()):
+            network.set_colors(content["color_order"], content["mean"], content["std"])
         torch.set_rng_state(content["random"]["cpu"])
         if self.device.type == "cuda" and content["random"]["cuda"] is not None:
             torch.cuda.set_rng_state(content["random"]["cuda"])

@@ -14,6 +14,7 @@ from keypoint.data.batches import TrainBatch, TrainSampler
 from keypoint.errors import CheckpointError, NumericsError
 from keypoint.heatmap import encode
 from keypoint.losses import heatmap_loss
+from keypoint.models import SimpleBaseline
 from keypoint.skeleton import load_skeleton
 from keypoint.trainer import Trainer
 
@@ -26,6 +27,7 @@ class OneConvolution(nn.Module):
 
     color_order, input_size = "rgb", SIZE
     codec = Codec(SIZE, heatmap_sigma=1.0)
+    set_colors, colors = SimpleBaseline.set_colors, SimpleBaseline.colors
 
     def __init__(self):
         super().__init__()
@@ -203,6 +205,21 @@ def test_resume_goes_on_where_it_was(tmp_path):
     second.fit()
     assert torch.equal(second.model.layer.weight, whole.model.layer.weight)
     assert second.history == whole.history
+
+
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_resume_takes_the_colours_of_the_weights_that_training_began_with(tmp_path, ema):
+    """`model.weights` sets them, and a resumed run does not read that file again."""
+    begun = OneConvolution()
+    begun.set_colors("bgr", (0.1, 0.3, 1 / 3), (0.7, 0.9, 1 / 255))
+    first = trainer(tmp_path, model=begun, epochs=1, ema=ema)
+    first.fit()
+    second = trainer(tmp_path, epochs=2, ema=ema)
+    second.resume(tmp_path / "last.pt")
+    for network in (second.model, second.evaluated_model()):
+        assert network.color_order == "bgr"
+        assert torch.equal(network.pixel_mean, begun.pixel_mean)
+        assert torch.equal(network.pixel_std, begun.pixel_std)
 
 
 def test_resume_refuses_what_does_not_fit(tmp_path):

@@ -143,8 +143,13 @@ class SimpleBaseline(nn.Module):
         if color_order not in ("rgb", "bgr"):
             raise ConfigError(f"color_order={color_order!r} must be 'rgb' or 'bgr'")
         self.color_order = color_order
-        self.pixel_mean.copy_(torch.tensor(mean) * 255)
-        self.pixel_std.copy_(torch.tensor(std) * 255)
+        self.pixel_mean.copy_(torch.tensor(mean, dtype=torch.float64) * 255)
+        self.pixel_std.copy_(torch.tensor(std, dtype=torch.float64) * 255)
+
+    def colors(self) -> dict[str, Any]:
+        """What `set_colors` takes, as plain types; taken again, it gives the same bits."""
+        mean, std = ((v.double() / 255).tolist() for v in (self.pixel_mean, self.pixel_std))
+        return {"color_order": self.color_order, "mean": mean, "std": std}
 
     def set_input_size(self, input_size: tuple[int, int]) -> None:
         """Use the network, as it is, at another resolution (height, width).

@@ -70,16 +70,11 @@ def export_weights(model: SimpleBaseline, target: str, *, epoch: int = 0) -> Exp
     if target == "mmpose":
         state = OrderedDict((_mmpose_name(name), tensor) for name, tensor in state.items())
 
-    mean, std = ((values / 255).tolist() for values in (model.pixel_mean, model.pixel_std))
     # An attribute that torch itself saves with state dicts; loaders look up module names in it.
-    note = {
-        "color_order": model.color_order,
-        "file_color_order": order,
-        "mean": mean,
-        "std": std,
-    }
+    note = {**model.colors(), "file_color_order": order}
     state._metadata = OrderedDict({"": {"version": 1}, NOTE: note})  # type: ignore[attr-defined]
-    in_file = (mean, std) if order == "rgb" else (mean[::-1], std[::-1])
+    step = 1 if order == "rgb" else -1
+    in_file = note["mean"][::step], note["std"][::step]
     if target == "simple_baseline":
         return Export(state, _simple_baseline_settings(*in_file))
     meta = {"epoch": epoch, "iter": 0, "keypoint": note}
