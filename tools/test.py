@@ -75,7 +75,7 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument(
         "--pictures",
-        type=int,
+        type=cli.whole_number(0),
         default=0,
         metavar="N",
         help="also draw N images, truth beside prediction",
@@ -87,7 +87,7 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument(
         "--worst",
-        type=int,
+        type=cli.whole_number(0),
         default=0,
         metavar="N",
         help="also draw the N persons of lowest OKS, errors marked",
