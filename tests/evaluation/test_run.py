@@ -12,6 +12,7 @@ from keypoint.codec import Codec
 from keypoint.data.batches import EvaluationDataset
 from keypoint.data.coco import load_boxes, load_persons
 from keypoint.errors import ConfigError, DataError, NumericsError
+from keypoint.evaluation import published
 from keypoint.evaluation.coco import evaluate_coco
 from keypoint.evaluation.pictures import truth_beside_prediction
 from keypoint.evaluation.run import evaluate_model
@@ -209,6 +210,8 @@ def test_thresholds_are_among_the_conditions(tmp_path):
         assert found.conditions["box_score_threshold"] == least
         assert found.conditions["keypoint_threshold"] == 0.35
         assert found.conditions["annotations"] == str(file)
+        assert published.CONDITIONS.keys() <= found.conditions.keys()  # or no AP could be held
+        assert found.conditions["persons"]["images"]["total"] == 2
         assert f"scores   of keypoints above 0.35, of boxes from {least} on\n" in found.table()
     truth = load_persons(file, images, SKELETON)
     found = evaluate(truth, file, flip=False, model=Oracle(truth, (64, 64), False))
