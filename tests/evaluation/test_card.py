@@ -128,7 +128,10 @@ def test_where_the_numbers_come_from(tmp_path):
     digest = facts["checkpoint"].split()[-1]
     told = subprocess.run(["sha256sum", file], capture_output=True, text=True, check=True).stdout
     assert digest == told.split()[0]
-    assert facts["recipe"].startswith("unknown: 1 of 210 epochs, recipe paper, batch_size 32, ")
+    assert facts["recipe"] == (
+        "unknown: 1 of 210 epochs; recipe paper; optimizer adam, lr 0.001, weight_decay 0.0, "
+        "batch_size 32, accumulate 1, seed 0; began with weights imagenet"
+    )
     assert facts["device"] == "cpu"
     assert facts["versions"]["torch"] == torch.__version__.split("+")[0]
     bare = provenance.run_facts(file, "res50_256x192.yaml", torch.device("cpu"))
