@@ -38,7 +38,7 @@ EPILOG = """examples:
   tools/test.py --checkpoint best.pt --boxes COCO_val2017_detections_AP_H_56_person.json
       detector boxes, as the papers report
   tools/test.py --checkpoint best.pt --boxes truth --boxes detections.json
-      both in one run, each in a folder of its own
+      both in one run, each in a folder of its own, named after the file
   tools/test.py --checkpoint best.pt --boxes COCO_test-dev2017_detections_AP_H_609_person.json
   data.val_annotations=annotations/image_info_test-dev2017.json data.val_images=test2017
       without annotations: results.json for COCO's server, no AP
@@ -51,6 +51,9 @@ EPILOG = """examples:
       leave out images with anything faulty, on both sides; listed in data_report.json
   torchrun --nproc_per_node 8 tools/test.py --checkpoint best.pt
       the same numbers, sooner
+
+Keys of the config that testing does not read (seed, augment.*, train.* but train.amp) are refused
+when typed with other values than the checkpoint's, as they would have no effect.
 
 Writes results.json (COCO's form), metrics.json (numbers with boxes, flip, counts) and
 results_card.md (one page of all that decides whether an AP can be compared) to the output folder.
