@@ -16,6 +16,7 @@ GROUPS = {
     "points": ("skeleton", "geometry", "heatmap", "dark", "codec"),
     "config": (
         "config",
+        "config_effect",
         "config_schema",
         "config_train",
         "config_fields",
