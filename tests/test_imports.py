@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "keypoint"
 GROUPS = {
     "errors": ("errors",),
     "blocks": ("blocks",),
-    "points": ("skeleton", "geometry", "heatmap", "dark", "codec"),
+    "points": ("skeleton", "geometry", "heatmap", "flip_average", "dark", "codec"),
     "config": (
         "config",
         "config_effect",

@@ -86,5 +86,5 @@ def test_killed_anywhere_and_resumed_is_bit_for_bit_the_same(work, whole, worker
         for key in NUMBERS:
             assert equal(whole[key], saved[key]), key
         assert not list(output.glob(".*.tmp")), "left by a dead run"
-    print(f"{kills} kills at {len(places)} places, {finished} runs came to their end")
+    sys.stdout.write(f"{kills} kills at {len(places)} places, {finished} whole runs\n")
     assert kills == KILLS // 2
