@@ -7,7 +7,7 @@
     mmpose 1.x          backbone.conv1 .. head.deconv_layers.0 ..                RGB
     resnet              conv1 layer1.. fc: encoders of torchvision and timm      RGB
 
-A state dict may be bare, lie in a training checkpoint, and carry the prefix of a wrapper. HRNet's
+A state dict may be bare, lie in a training checkpoint, and carry the prefixes of wrappers. HRNet's
 repository has SimpleBaseline's names for its pose_resnet, and BGR too (COLOR_RGB: false in its
 configs). Both normalise the channels as they come with (0.485, 0.456, 0.406), so in BGR the blue
 channel gets red's mean. Names do not tell the input size, nor where the stride is (in
@@ -91,9 +91,8 @@ def recognise(content: Any, source: str, color_order: str | None = None) -> Weig
     state, notes = unwrap(content, source)
     metadata = getattr(state, "metadata", None)
     named = {str(name): tensor for name, tensor in state.items()}
-    for prefix in PREFIXES:
-        if all(name.startswith(prefix) for name in named):
-            named = {name.removeprefix(prefix): tensor for name, tensor in named.items()}
+    while prefix := _shared_prefix(named):  # torch.compile of DistributedDataParallel, and so on
+        named = {name.removeprefix(prefix): tensor for name, tensor in named.items()}
 
     kind = _format(named)
     preprocessor = {name: named.pop(name) for name in list(named) if name.startswith(PREPROCESSOR)}
@@ -181,7 +180,8 @@ def unwrap(content: Any, source: str) -> tuple[Mapping[Any, Tensor], list[str]]:
             return content, notes
         raise CheckpointError(
             f"{source}: {len(others)} entries of its state dict are no tensors: "
-            f"{', '.join(others[:4])}; save the state dict alone and give that"
+            f"{', '.join(others[:4])}; save the state dict alone, of plain tensors (not quantised, "
+            "sparse or of 8 bits), and give that"
         )
     found = type(content).__name__
     if isinstance(content, Mapping):
@@ -190,6 +190,11 @@ def unwrap(content: Any, source: str) -> tuple[Mapping[Any, Tensor], list[str]]:
         f"{source}: holds no state dict (a mapping from names to tensors), but {found}; "
         "nothing to load"
     )
+
+
+def _shared_prefix(named: Mapping[str, Tensor]) -> str | None:
+    """A wrapper's prefix that all names have."""
+    return next((p for p in PREFIXES if all(name.startswith(p) for name in named)), None)
 
 
 def _format(named: Mapping[str, Tensor]) -> str:
