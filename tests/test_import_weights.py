@@ -131,6 +131,49 @@ def test_out_and_in_again(official, tmp_path, capsys, target):
     assert not Path("no.pth").exists()
 
 
+def test_udp_comes_back_as_udp_and_cannot_be_taken_for_another(official, tmp_path, capsys):
+    Path("udp.yaml").write_text(
+        "model: {encoder: resnet18, input_size: [96, 64], codec: udp, heatmap_sigma: 1.5}"
+    )
+    assert run("import_weights", official, "--cfg", "udp.yaml", "--output", "a.pt") == 0
+    assert run("export_weights", "a.pt", "--format", "mmpose", "--output", "out.pth") == 0
+    assert run("import_weights", "out.pth", "--output", "b.pt") == 0  # nor is the size asked for
+    a, b = (load_model(tmp_path / name) for name in ("a.pt", "b.pt"))
+    assert a.config.model == b.config.model
+    assert (b.model.codec, b.model.codec.name) == (a.model.codec, "udp")
+    capsys.readouterr()
+    for change, words in (
+        ("model.codec=heatmap", "trained to the codec udp, the config says heatmap"),
+        ("model.heatmap_sigma=2", "trained to a heatmap_sigma of 1.5, the config's is 2"),
+    ):
+        for file in ("out.pth", "a.pt"):
+            assert run("import_weights", file, "--output", "c.pt", change) == 4
+            assert words in capsys.readouterr().err
+    assert not Path("c.pt").exists()
+
+
+def test_one_skeletons_keypoints_are_not_anothers(tmp_path, monkeypatch, capsys):
+    """crowdpose14 and aic14 have fourteen each, in other orders."""
+    monkeypatch.chdir(tmp_path)
+    torch.save(pose_resnet.simple_baseline(18, 14), "w.pth")
+    made = ["w.pth", "--input-size", 96, 64, "--output", "cp14.pt", "data.skeleton=crowdpose14"]
+    assert run("import_weights", *made) == 0
+    assert run("export_weights", "cp14.pt", "--format", "mmpose", "--output", "out.pth") == 0
+    capsys.readouterr()
+    Path("aic.yaml").write_text(
+        "model: {encoder: resnet18, input_size: [96, 64]}\ndata: {skeleton: aic14}"
+    )
+    for file in ("cp14.pt", "out.pth"):
+        for as_aic in (["data.skeleton=aic14"], ["--cfg", "aic.yaml"]):
+            assert run("import_weights", file, "--output", "aic14.pt", *as_aic) == 4
+            expected = f"{file}: its keypoint 0 is left_shoulder, the skeleton's is right_shoulder"
+            assert expected in capsys.readouterr().err
+        again = ["--output", f"{file}.again", "data.skeleton=crowdpose14"]
+        assert run("import_weights", file, *again) == 0
+        assert load_model(tmp_path / f"{file}.again").skeleton.name == "crowdpose14"
+    assert not Path("aic14.pt").exists()
+
+
 def test_training_starts_from_official_weights_with_new_blocks(official, tmp_path):
     """And keeps their colours: what is trained on BGR stays so."""
     tiny_coco.write(tmp_path / "data", tiny_coco.content())
