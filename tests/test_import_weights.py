@@ -64,6 +64,44 @@ def test_the_input_size_is_asked_for(official, capsys):
     assert "absent.pth: no such file" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["train.lr=3", "augment.rotation=3", "seed=1", "test.flip=false", "data.root=x"]
+    + ["model.weights=./a.pt", "model.partial_weights=true", "data.skeletons=x"],
+)
+def test_keys_without_effect_are_refused(text, capsys):
+    """Before the file is looked for."""
+    assert run("import_weights", "absent.pth", "--output", "best.pt", text) == 2
+    assert f"{text}: it has no effect on an import" in capsys.readouterr().err
+
+
+def test_the_report_overwrites_no_weights(official, tmp_path, capsys):
+    size = ["--input-size", 96, 64]
+    for output in ("q.json", "q.JSON", tmp_path, ".", "folder.pt"):
+        (tmp_path / "folder.json").mkdir(exist_ok=True)
+        assert run("import_weights", official, *size, "--output", output) == 2
+        assert f"--output {output}: the checkpoint's name cannot" in capsys.readouterr().err
+        assert not Path("q.json").exists()
+    official.rename(tmp_path / "mine.json")
+    before = (tmp_path / "mine.json").read_bytes()
+    assert run("import_weights", "mine.json", *size, "--output", "mine.pt") == 2
+    assert "its report would overwrite mine.json" in capsys.readouterr().err
+    assert (tmp_path / "mine.json").read_bytes() == before
+
+
+def test_places_that_cannot_be_written(official, tmp_path, capsys):
+    Path("afile").write_bytes(b"mine")
+    size = ["--input-size", 96, 64]
+    assert run("import_weights", official, *size, "--output", "afile/x.pt") == 2
+    assert "--output: the folder afile cannot be made (File exists)" in capsys.readouterr().err
+    assert run("import_weights", official, *size, "--output", "a.pt") == 0
+    assert run("export_weights", "a.pt", "--format", "mmpose", "--output", "afile/z") == 2
+    assert "--output: the folder afile cannot be made (File exists)" in capsys.readouterr().err
+    assert run("export_weights", "a.pt", "--format", "mmpose", "--output", tmp_path) == 4
+    assert f"{tmp_path}: cannot be written" in capsys.readouterr().err
+    assert Path("afile").read_bytes() == b"mine"
+
+
 def test_colour_order_skeleton_and_config(official, tmp_path):
     size = ["--input-size", 96, 64]
     assert run("import_weights", official, *size, "--output", "a.pt", "--color-order", "rgb") == 0

@@ -10,7 +10,7 @@ import torch
 
 from keypoint import cli
 from keypoint.checkpoint import load_model
-from keypoint.errors import ConfigError
+from keypoint.errors import CheckpointError, ConfigError
 from keypoint.models.weight_export import COLOR_ORDERS, export_weights
 
 EPILOG = """examples:
@@ -45,8 +45,14 @@ def main(argv: Sequence[str]) -> None:
         keypoints=restored.skeleton.keypoints,
         epoch=restored.epoch,
     )
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(export.content, args.output)
+    cli.make_folder(args.output.parent, "--output")
+    try:
+        torch.save(export.content, args.output)
+    except (OSError, RuntimeError) as error:  # torch reports what it cannot open as the latter
+        raise CheckpointError(
+            f"{args.output}: cannot be written ({error}); give the name of a file in a folder with "
+            "space and permission"
+        ) from None
     print(f"written: {args.output}\nfor {args.format}: {export.settings}")
 
 

@@ -74,6 +74,16 @@ def main(argv: Sequence[str]) -> None:
     args = parser.parse_intermixed_args(argv)
 
     cli.log_to()
+    check_overrides(args.overrides)
+    is_folder = args.output.is_dir()  # a folder may have a name that takes no suffix
+    report_file = args.output if is_folder else args.output.with_suffix(".json")
+    if args.output.suffix.lower() == ".json" or report_file.is_dir():
+        raise ConfigError(
+            f"--output {args.output}: the checkpoint's name cannot be a folder's nor end in .json, "
+            "where the report goes; give a name such as best.pt"
+        )
+    if args.file.exists() and report_file.exists() and report_file.samefile(args.file):
+        raise ConfigError(f"--output {args.output}: its report would overwrite {args.file}")
     overrides = list(args.overrides)
     if args.input_size:
         overrides.append(f"model.input_size={args.input_size}")
@@ -111,10 +121,26 @@ def main(argv: Sequence[str]) -> None:
         keypoints=skeleton.keypoints,
     )
     versions = {"keypoint": keypoint.__version__, "imported": f"{args.file} ({weights.format})"}
-    args.output.parent.mkdir(parents=True, exist_ok=True)
+    cli.make_folder(args.output.parent, "--output")
     save_checkpoint(args.output, checkpoint_of(model, config, skeleton, versions))
-    write_json(args.output.with_suffix(".json"), report.to_dict())
-    print(f"written: {args.output}, and {args.output.with_suffix('.json')} with all names")
+    write_json(report_file, report.to_dict())
+    print(f"written: {args.output}, and {report_file} with all names")
+
+
+def check_overrides(overrides: Sequence[str]) -> None:
+    """Refuse keys that an import does not use; it neither trains nor tests.
+
+    Raises:
+        ConfigError: Names the first.
+    """
+    unused = ("train.", "augment.", "test.", "seed=", "model.weights=", "model.partial_weights=")
+    for text in overrides:
+        other_data = text.startswith("data.") and not text.startswith("data.skeleton=")
+        if other_data or text.startswith(unused):
+            raise ConfigError(
+                f"{text}: it has no effect on an import, which takes model.* (but not weights), "
+                "data.skeleton and output; leave it out, and give it to training or testing"
+            )
 
 
 def derived_config(weights: Weights, file: Path, overrides: Sequence[str]) -> Config:
