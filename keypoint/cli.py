@@ -14,6 +14,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from keypoint.errors import ConfigError
+
 logger = logging.getLogger("keypoint")
 
 
@@ -63,10 +65,33 @@ def log_to(folder: Path | None = None, quiet: bool = False) -> None:
     terminal.setFormatter(logging.Formatter("%(message)s"))
     logger.addHandler(terminal)
     if folder is not None and not quiet:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = logging.FileHandler(folder / "log.txt", encoding="utf-8")
+        make_folder(folder, "output")
+        try:
+            file = logging.FileHandler(folder / "log.txt", encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(
+                f"output: {folder}/log.txt cannot be written ({error.strerror}); give another place"
+            ) from None
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logger.addHandler(file)
+
+
+def make_folder(folder: Path, option: str) -> None:
+    """Make a folder that a command writes to, if it is not there.
+
+    Args:
+        folder: With those above it.
+        option: That it was given by, named in the error.
+
+    Raises:
+        ConfigError: It cannot be made, or a file is there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"{option}: the folder {folder} cannot be made ({error.strerror}); give another place"
+        ) from None
 
 
 def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None) -> int:

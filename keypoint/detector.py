@@ -97,7 +97,7 @@ def load_detector(
 
     Raises:
         ConfigError: Unknown name, or a threshold outside 0 to 1.
-        CheckpointError: A file that cannot be read or does not fit.
+        CheckpointError: A file that cannot be read, does not fit, or has weights with nan or inf.
     """
     if name not in DETECTORS:
         raise ConfigError(f"detector {name!r} is not known; there are {', '.join(DETECTORS)}")
@@ -118,10 +118,21 @@ def load_detector(
             num_classes=len(state[CLASSES]),
             box_score_thresh=score_threshold,
         )
+        _check_finite(state, weights)
         _fill(model, state, f"{weights}: does not match {name}")
     model.eval()
     assert isinstance(model, nn.Module)
     return model
+
+
+def _check_finite(state: dict[str, Tensor], weights: Path) -> None:
+    """Here, as torchvision drops boxes whose score is nan, and no box would be left to refuse."""
+    broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise CheckpointError(
+            f"{weights}: {broken[0]} has nan or inf ({len(broken)} of {len(state)} tensors have); "
+            "its training diverged or the file is damaged: use another copy"
+        )
 
 
 def _fill(model: nn.Module, state: dict[str, Tensor], what: str) -> None:

@@ -174,7 +174,7 @@ def test_counts_and_the_detectors_own_limit(data):
 
 
 def test_weights_by_torchvisions_own_api_and_files_that_do_not_fit(
-    weights, tmp_path, monkeypatch, tool
+    weights, tmp_path, monkeypatch, tool, capsys
 ):
     asked = []
     model = Fixed()
@@ -211,6 +211,15 @@ def test_weights_by_torchvisions_own_api_and_files_that_do_not_fit(
     torch.save(cut, tmp_path / "cut.pth")
     with pytest.raises(CheckpointError, match=r"names differ, such as backbone\.fpn"):
         load_detector(NAME, tmp_path / "cut.pth")
+    broken = state | {"rpn.head.cls_logits.bias": torch.tensor([1.0] * 14 + [float("nan")])}
+    torch.save(broken, tmp_path / "nan.pth")
+    given = ["--images", tmp_path, "--output", tmp_path / "b.json", "--model", NAME]
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((8, 8, 3), np.uint8))
+    arguments = [*given, "--weights", tmp_path / "nan.pth", "--device", "cpu"]
+    assert cli.run(tool.main, list(map(str, arguments))) == 4
+    shown = capsys.readouterr().err
+    assert f"nan.pth: rpn.head.cls_logits.bias has nan or inf (1 of {len(state)} tensors" in shown
+    assert not (tmp_path / "b.json").exists()  # it was an empty list, and status 0
     lost = ["--images", str(tmp_path), "--output", str(tmp_path / "no" / "boxes.json")]
     assert cli.run(tool.main, lost) == 2
 

@@ -46,8 +46,8 @@ def test_a_file_becomes_a_checkpoint_that_test_takes_alone(official, tmp_path, c
     tiny_coco.write(tmp_path / "data", tiny_coco.content())
     data = [f"data.root={tmp_path / 'data'}", "data.workers=0"]
     assert run("test", "--checkpoint", output, *data) == 0
-    alone = json.loads((tmp_path / "output/pose_resnet_18_96x64/results.json").read_text())
-    card = (tmp_path / "output/pose_resnet_18_96x64/results_card.md").read_text()
+    alone = json.loads((tmp_path / "output/best/results.json").read_text())
+    card = (tmp_path / "output/best/results_card.md").read_text()
     assert f"| recipe | unknown: imported from {official} (simple_baseline) |" in card
     (tmp_path / "r18.yaml").write_text("model: {encoder: resnet18, input_size: [96, 64]}")
     arguments = ["--cfg", tmp_path / "r18.yaml", "--checkpoint", official, "output=bare"]
@@ -64,6 +64,44 @@ def test_the_input_size_is_asked_for(official, capsys):
     assert run("import_weights", official, *size, "--output", official) == 2
     assert run("import_weights", "absent.pth", *size, "--output", "best.pt") == 4
     assert "absent.pth: no such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["train.lr=3", "augment.rotation=3", "seed=1", "test.flip=false", "data.root=x"]
+    + ["model.weights=./a.pt", "model.partial_weights=true", "data.skeletons=x"],
+)
+def test_keys_without_effect_are_refused(text, capsys):
+    """Before the file is looked for."""
+    assert run("import_weights", "absent.pth", "--output", "best.pt", text) == 2
+    assert f"{text}: it has no effect on an import" in capsys.readouterr().err
+
+
+def test_the_report_overwrites_no_weights(official, tmp_path, capsys):
+    size = ["--input-size", 96, 64]
+    for output in ("q.json", "q.JSON", tmp_path, ".", "folder.pt"):
+        (tmp_path / "folder.json").mkdir(exist_ok=True)
+        assert run("import_weights", official, *size, "--output", output) == 2
+        assert f"--output {output}: the checkpoint's name cannot" in capsys.readouterr().err
+        assert not Path("q.json").exists()
+    official.rename(tmp_path / "mine.json")
+    before = (tmp_path / "mine.json").read_bytes()
+    assert run("import_weights", "mine.json", *size, "--output", "mine.pt") == 2
+    assert "its report would overwrite mine.json" in capsys.readouterr().err
+    assert (tmp_path / "mine.json").read_bytes() == before
+
+
+def test_places_that_cannot_be_written(official, tmp_path, capsys):
+    Path("afile").write_bytes(b"mine")
+    size = ["--input-size", 96, 64]
+    assert run("import_weights", official, *size, "--output", "afile/x.pt") == 2
+    assert "--output: the folder afile cannot be made (File exists)" in capsys.readouterr().err
+    assert run("import_weights", official, *size, "--output", "a.pt") == 0
+    assert run("export_weights", "a.pt", "--format", "mmpose", "--output", "afile/z") == 2
+    assert "--output: the folder afile cannot be made (File exists)" in capsys.readouterr().err
+    assert run("export_weights", "a.pt", "--format", "mmpose", "--output", tmp_path) == 4
+    assert f"{tmp_path}: cannot be written" in capsys.readouterr().err
+    assert Path("afile").read_bytes() == b"mine"
 
 
 def test_colour_order_skeleton_and_config(official, tmp_path):
@@ -131,6 +169,49 @@ def test_out_and_in_again(official, tmp_path, capsys, target):
     assert run("export_weights", "c.pt", "--format", target, "--output", "no.pth") == 4
     assert "nl at deconv1" in capsys.readouterr().err
     assert not Path("no.pth").exists()
+
+
+def test_udp_comes_back_as_udp_and_cannot_be_taken_for_another(official, tmp_path, capsys):
+    Path("udp.yaml").write_text(
+        "model: {encoder: resnet18, input_size: [96, 64], codec: udp, heatmap_sigma: 1.5}"
+    )
+    assert run("import_weights", official, "--cfg", "udp.yaml", "--output", "a.pt") == 0
+    assert run("export_weights", "a.pt", "--format", "mmpose", "--output", "out.pth") == 0
+    assert run("import_weights", "out.pth", "--output", "b.pt") == 0  # nor is the size asked for
+    a, b = (load_model(tmp_path / name) for name in ("a.pt", "b.pt"))
+    assert a.config.model == b.config.model
+    assert (b.model.codec, b.model.codec.name) == (a.model.codec, "udp")
+    capsys.readouterr()
+    for change, words in (
+        ("model.codec=heatmap", "trained to the codec udp, the config says heatmap"),
+        ("model.heatmap_sigma=2", "trained to a heatmap_sigma of 1.5, the config's is 2"),
+    ):
+        for file in ("out.pth", "a.pt"):
+            assert run("import_weights", file, "--output", "c.pt", change) == 4
+            assert words in capsys.readouterr().err
+    assert not Path("c.pt").exists()
+
+
+def test_one_skeletons_keypoints_are_not_anothers(tmp_path, monkeypatch, capsys):
+    """crowdpose14 and aic14 have fourteen each, in other orders."""
+    monkeypatch.chdir(tmp_path)
+    torch.save(pose_resnet.simple_baseline(18, 14), "w.pth")
+    made = ["w.pth", "--input-size", 96, 64, "--output", "cp14.pt", "data.skeleton=crowdpose14"]
+    assert run("import_weights", *made) == 0
+    assert run("export_weights", "cp14.pt", "--format", "mmpose", "--output", "out.pth") == 0
+    capsys.readouterr()
+    Path("aic.yaml").write_text(
+        "model: {encoder: resnet18, input_size: [96, 64]}\ndata: {skeleton: aic14}"
+    )
+    for file in ("cp14.pt", "out.pth"):
+        for as_aic in (["data.skeleton=aic14"], ["--cfg", "aic.yaml"]):
+            assert run("import_weights", file, "--output", "aic14.pt", *as_aic) == 4
+            expected = f"{file}: its keypoint 0 is left_shoulder, the skeleton's is right_shoulder"
+            assert expected in capsys.readouterr().err
+        again = ["--output", f"{file}.again", "data.skeleton=crowdpose14"]
+        assert run("import_weights", file, *again) == 0
+        assert load_model(tmp_path / f"{file}.again").skeleton.name == "crowdpose14"
+    assert not Path("aic14.pt").exists()
 
 
 def test_training_starts_from_official_weights_with_new_blocks(official, tmp_path):

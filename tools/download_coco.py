@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> None:
 
     cli.log_to()
     archives = list(dict.fromkeys(archive for split in args.splits for archive in SPLITS[split]))
-    args.root.mkdir(parents=True, exist_ok=True)
+    cli.make_folder(args.root, "--root")
     check_space(args.root, sum(space_needed(archive, args.root) for archive in archives))
     for archive in archives:
         obtain(archive, args.root, base_url=args.base_url, meter=meter)

@@ -10,7 +10,7 @@ import torch
 
 from keypoint import cli
 from keypoint.checkpoint import load_model
-from keypoint.errors import ConfigError
+from keypoint.errors import CheckpointError, ConfigError
 from keypoint.models.weight_export import COLOR_ORDERS, export_weights
 
 EPILOG = """examples:
@@ -23,7 +23,7 @@ EPILOG = """examples:
 The colour order is turned to the other toolkit's by permuting the first convolution's channels,
 which is exact. What has to be set there beside that is printed: read it, or AP will be lower.
 A network with blocks cannot run there and is refused. tools/import_weights.py reads the file back
-to equal weights.
+to equal weights, colours, codec, sigma and input size, which stand in the state dict's metadata.
 """
 
 
@@ -39,9 +39,20 @@ def main(argv: Sequence[str]) -> None:
     if args.output.exists() and args.output.samefile(args.checkpoint):
         raise ConfigError(f"--output {args.output} is the checkpoint itself; give another name")
     restored = load_model(args.checkpoint)
-    export = export_weights(restored.model, args.format, epoch=restored.epoch)
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(export.content, args.output)
+    export = export_weights(
+        restored.model,
+        args.format,
+        keypoints=restored.skeleton.keypoints,
+        epoch=restored.epoch,
+    )
+    cli.make_folder(args.output.parent, "--output")
+    try:
+        torch.save(export.content, args.output)
+    except (OSError, RuntimeError) as error:  # torch reports what it cannot open as the latter
+        raise CheckpointError(
+            f"{args.output}: cannot be written ({error}); give the name of a file in a folder with "
+            "space and permission"
+        ) from None
     print(f"written: {args.output}\nfor {args.format}: {export.settings}")
 
 

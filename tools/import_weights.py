@@ -30,13 +30,17 @@ EPILOG = """examples:
   tools/import_weights.py sb50.pt --partial --output sb50_srl3.pt model.blocks=srl_fft
       blocks added to trained weights; the output stays the same to the bit until it is trained
 
-What is told by the file: whose it is, encoder, keypoints, and with mmpose's often the colours.
+What is told by the file: whose it is, encoder, number of keypoints, with mmpose's often the
+colours; by an export from here or a checkpoint also all below (of an export's skeleton the names).
+To contradict that is an error, and another input size a warning.
 What is not, and is asked for or assumed:
   input size    --input-size, as the file's name usually says; a wrong one costs AP silently
   skeleton      coco17; another by data.skeleton=
   colour order  SimpleBaseline's names: BGR, each channel normalised with the mean of its place
                 (blue with 0.485), as it and the HRNet repository's pose_resnet do. All others: RGB.
                 --color-order where you know it better (HRNet's repository with COLOR_RGB: true)
+  codec         heatmap; model.codec=udp if it was trained so (mmpose's UDPHeatmap, UDP-Pose)
+  heatmap sigma 2 at width 192, in proportion; model.heatmap_sigma= otherwise
   caffe style   SimpleBaseline's two files of that name have the stride elsewhere: they load and
                 give a low AP; they are not supported
 
@@ -70,6 +74,16 @@ def main(argv: Sequence[str]) -> None:
     args = parser.parse_intermixed_args(argv)
 
     cli.log_to()
+    check_overrides(args.overrides)
+    is_folder = args.output.is_dir()  # a folder may have a name that takes no suffix
+    report_file = args.output if is_folder else args.output.with_suffix(".json")
+    if args.output.suffix.lower() == ".json" or report_file.is_dir():
+        raise ConfigError(
+            f"--output {args.output}: the checkpoint's name cannot be a folder's nor end in .json, "
+            "where the report goes; give a name such as best.pt"
+        )
+    if args.file.exists() and report_file.exists() and report_file.samefile(args.file):
+        raise ConfigError(f"--output {args.output}: its report would overwrite {args.file}")
     overrides = list(args.overrides)
     if args.input_size:
         overrides.append(f"model.input_size={args.input_size}")
@@ -80,7 +94,11 @@ def main(argv: Sequence[str]) -> None:
         config = load_config(find_config(args.cfg), overrides)
     else:
         config = override_config(derived_config(weights, args.file, overrides), overrides)
-    if args.cfg or weights.content is None or any(t.startswith("data.skel") for t in overrides):
+    if (
+        args.cfg
+        or weights.content is None
+        or any(t.startswith("data.skeleton=") for t in overrides)
+    ):
         skeleton = load_skeleton(config.data.skeleton)
     else:
         skeleton = skeleton_from_dict(weights.content["skeleton"], source=str(args.file))
@@ -94,12 +112,35 @@ def main(argv: Sequence[str]) -> None:
         codec=config.model.codec,
         heatmap_sigma=config.model.heatmap_sigma,
     )
-    report = fill(model, weights, str(args.file), partial=args.partial, whole=True)
+    report = fill(
+        model,
+        weights,
+        str(args.file),
+        partial=args.partial,
+        whole=True,
+        keypoints=skeleton.keypoints,
+    )
     versions = {"keypoint": keypoint.__version__, "imported": f"{args.file} ({weights.format})"}
-    args.output.parent.mkdir(parents=True, exist_ok=True)
+    cli.make_folder(args.output.parent, "--output")
     save_checkpoint(args.output, checkpoint_of(model, config, skeleton, versions))
-    write_json(args.output.with_suffix(".json"), report.to_dict())
-    print(f"written: {args.output}, and {args.output.with_suffix('.json')} with all names")
+    write_json(report_file, report.to_dict())
+    print(f"written: {args.output}, and {report_file} with all names")
+
+
+def check_overrides(overrides: Sequence[str]) -> None:
+    """Refuse keys that an import does not use; it neither trains nor tests.
+
+    Raises:
+        ConfigError: Names the first.
+    """
+    unused = ("train.", "augment.", "test.", "seed=", "model.weights=", "model.partial_weights=")
+    for text in overrides:
+        other_data = text.startswith("data.") and not text.startswith("data.skeleton=")
+        if other_data or text.startswith(unused):
+            raise ConfigError(
+                f"{text}: it has no effect on an import, which takes model.* (but not weights), "
+                "data.skeleton and output; leave it out, and give it to training or testing"
+            )
 
 
 def derived_config(weights: Weights, file: Path, overrides: Sequence[str]) -> Config:
@@ -118,12 +159,14 @@ def derived_config(weights: Weights, file: Path, overrides: Sequence[str]) -> Co
             f"{file}: holds {found}, no ResNet of depth 18, 34, 50, 101 or 152; "
             "nothing else can be imported"
         )
-    if not any(text.startswith("model.input_size=") for text in overrides):
+    given = any(text.startswith("model.input_size=") for text in overrides)
+    if not given and "input_size" not in weights.trained:  # an export from here notes it
         raise ConfigError(
             f"{file}: weights do not say the input size they were trained with, and a wrong one "
             "costs AP silently; give --input-size H W, such as 256 192, or --cfg"
         )
-    content = {"model": {"encoder": encoder}, "output": f"output/{file.name.split('.')[0]}"}
+    network = {"encoder": encoder, **weights.trained}
+    content = {"model": network, "output": f"output/{file.name.split('.')[0]}"}
     return config_from_dict(content, source=str(file))
 
 

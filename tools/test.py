@@ -106,8 +106,7 @@ def main(argv: Sequence[str]) -> None:
     device = distributed.initialise(args.device)
     model, config, skeleton = open_network(args.checkpoint, args.cfg, overrides)
     model.codec.decoding(config.test.decoding)  # refused now, not after the data
-    # A checkpoint made from other toolkits' weights names no folder.
-    output = Path(config.output or Path("output") / args.checkpoint.stem)
+    output = output_folder(args.checkpoint, args.cfg, config, args.overrides)
     cli.log_to(output, quiet=not distributed.is_main())
     chosen = args.boxes or [config.test.boxes or TRUTH]
     sets = [load_set(boxes, config, skeleton) for boxes in chosen]
@@ -139,6 +138,19 @@ def main(argv: Sequence[str]) -> None:
             print(side_by_side(evaluations))
     finally:
         distributed.finish()
+
+
+def output_folder(
+    checkpoint: Path, cfg: str | None, config: Config, overrides: Sequence[str]
+) -> Path:
+    """Where results go: as typed, else by the config given, else beside a run's checkpoint."""
+    typed = any(override.partition("=")[0] == "output" for override in overrides)
+    if config.output and (typed or cfg):
+        return Path(config.output)
+    if (checkpoint.parent / "config.yaml").is_file():
+        return checkpoint.parent
+    # Moved out of its run, or made from other toolkits' weights: not into what another file names.
+    return Path("output") / checkpoint.stem
 
 
 def load_set(boxes: str, config: Config, skeleton: Skeleton) -> tuple[Persons, Path]:
@@ -196,7 +208,14 @@ def write(
     cli.logger.info("written: %s/results.json and metrics.json", folder)
     if args.pictures:
         picture = folder / "predictions.jpg"
-        sheet = truth_beside_prediction(persons, evaluation.predictions, skeleton, args.pictures)
+        from_truth = evaluation.conditions["boxes"] == "ground truth"
+        truth = persons
+        if persons.annotated and not from_truth:
+            policy: Any = {"on_bad": config.data.on_bad, "max_bad": config.data.max_bad}
+            truth = load_persons(annotations, persons.images.root, skeleton, scored=True, **policy)
+        sheet = truth_beside_prediction(
+            persons, evaluation.predictions, truth, skeleton, args.pictures
+        )
         cv2.imwrite(str(picture), sheet[..., ::-1])
         cli.logger.info("pictures: %s", picture)
     if not persons.annotated:
@@ -276,7 +295,7 @@ def open_network(
         codec=config.model.codec,
         heatmap_sigma=config.model.heatmap_sigma,
     )
-    load_weights_file(model, checkpoint, whole=True)
+    load_weights_file(model, checkpoint, whole=True, keypoints=skeleton.keypoints)
     return model, config, skeleton
 
 

@@ -14,7 +14,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -117,6 +117,8 @@ def obtain(
     """
     meter = meter or _silent
     zip_file = folder / archive.name
+    if zip_file.is_dir():
+        raise DataError(f"{zip_file}: is a folder, no archive; move it away or choose another root")
     if not zip_file.exists() and count(archive, folder) >= archive.files:
         logger.info("%s: its files are in %s already", archive.name, folder)
         return
@@ -187,8 +189,8 @@ def unpack(zip_file: Path, folder: Path, progress: Progress | None = None) -> tu
         How many files were unpacked, and how many were there before with the right size.
 
     Raises:
-        DataError: No zip file, a damaged one, one that leads outside the folder, or files of
-            another size stand in the way; those are left as they are.
+        DataError: No zip file, a damaged one, one that leads outside the folder, a place that
+            cannot be written, or files of another size in the way; those are left as they are.
     """
     try:
         with zipfile.ZipFile(zip_file) as archive:
@@ -212,6 +214,11 @@ def unpack(zip_file: Path, folder: Path, progress: Progress | None = None) -> tu
         raise DataError(
             f"{zip_file}: damaged or no zip file ({error}); move it away and run the command again"
         ) from None
+    except OSError as error:  # a name that is too long, a folder that is a file or closed
+        raise DataError(
+            f"{error.filename or zip_file}: cannot be read or made ({error.strerror}); move away "
+            "what is there, or choose another folder"
+        ) from None
     if in_the_way:
         raise DataError(
             f"{len(in_the_way)} files are there with another size than in {zip_file.name} and were "
@@ -233,16 +240,20 @@ def _target(member: zipfile.ZipInfo, folder: Path, zip_file: Path) -> Path:
 
 
 def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f".{target.name}.part")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         with archive.open(member) as source, unfinished.open("wb") as file:
             shutil.copyfileobj(source, file, CHUNK)  # the CRC is checked at its end
         unfinished.replace(target)
     except OSError as error:
-        raise DataError(f"{target}: cannot be written ({error.strerror})") from None
+        raise DataError(
+            f"{target}: cannot be written ({error.strerror}); free some space, move away what "
+            "stands in its place, or choose another folder"
+        ) from None
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):  # it may not be there, nor its folder
+            unfinished.unlink()
 
 
 def _md5(path: Path, progress: Progress) -> str:

@@ -59,11 +59,11 @@ def fetch(
 
     Raises:
         DataError: The server refuses or is not there, announces another size, or the disk is full;
-            what came so far is kept. Or another run is at it.
+            what came so far is kept. Or another run is at it, or the target is a folder.
     """
     part = target.with_name(target.name + ".part")
     failures = 0
-    with _open(part) as file:
+    with _open(part, target) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -157,7 +157,7 @@ def _attempt(
         if not begun:
             file.truncate(0)
             note = {"url": url, "version": _version(response.headers)}
-            _note(part).write_text(json.dumps(note), encoding="utf-8")
+            _write_note(part, note)
         done = begun
         while chunk := response.read(CHUNK):
             _write(file, chunk, part)
@@ -171,8 +171,12 @@ def _attempt(
         raise DataError(f"{url}: sent more than the {total} bytes it announced; try again")
 
 
-def _open(part: Path) -> IO[bytes]:
+def _open(part: Path, target: Path) -> IO[bytes]:
     try:
+        if target.is_dir():  # seen now, and not when all is there and to be renamed
+            raise DataError(
+                f"{target}: is a folder, no place for a file; move it or choose another"
+            )
         part.parent.mkdir(parents=True, exist_ok=True)
         return part.open("ab")
     except OSError as error:
@@ -207,6 +211,16 @@ def _number(pattern: str, text: str | None) -> int | None:
 
 def _note(part: Path) -> Path:
     return part.with_name(part.name + ".json")
+
+
+def _write_note(part: Path, note: dict[str, Any]) -> None:
+    try:
+        _note(part).write_text(json.dumps(note), encoding="utf-8")
+    except OSError as error:
+        raise DataError(
+            f"{_note(part)}: cannot be written ({error.strerror}); move away what is there, or "
+            "free some space"
+        ) from None
 
 
 def _read_note(part: Path) -> dict[str, Any]:

@@ -12,13 +12,18 @@ from keypoint.visualize import Image, draw_keypoints, picture_sheet
 
 
 def truth_beside_prediction(
-    persons: Persons, predictions: Predictions, skeleton: Skeleton, number: int
+    persons: Persons,
+    predictions: Predictions,
+    truth: Persons,
+    skeleton: Skeleton,
+    number: int,
 ) -> Image:
     """A sheet of images taken evenly from the set, ground truth to the left of each prediction.
 
     Args:
-        persons: The evaluated records; without ground-truth keypoints the left picture is bare.
+        persons: The evaluated records.
         predictions: Of them.
+        truth: Ground-truth persons of the same images: `persons` themselves, if they are that.
         skeleton: Edges and sides.
         number: Images to show; all if there are fewer.
     """
@@ -27,10 +32,10 @@ def truth_beside_prediction(
     pictures, titles = [], []
     for row in rows[np.unique(chosen)]:
         image = read_image(persons.images.path(int(row)))
-        truth = persons.image_index == row
+        there = truth.image_ids == persons.images.ids[row]
         found = persons.image_index[predictions.index] == row
-        labelled = (persons.visibility[truth] > 0).astype(float)
-        pictures.append(draw_keypoints(image, persons.keypoints_image[truth], labelled, skeleton))
+        labelled = (truth.visibility[there] > 0).astype(float)
+        pictures.append(draw_keypoints(image, truth.keypoints_image[there], labelled, skeleton))
         points, scores = predictions.keypoints_image[found], predictions.scores[found]
         pictures.append(draw_keypoints(image, points, scores, skeleton))
         titles += [f"{persons.images.file_names[row]}: truth", "prediction"]

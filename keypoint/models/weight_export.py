@@ -10,6 +10,7 @@ of every crop would differ. Instead `Export.settings` says what to set there.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from keypoint.errors import CheckpointError
 from keypoint.models.simple_baseline import SimpleBaseline
-from keypoint.models.weight_formats import CHANNEL_MEAN, CHANNEL_STD, NOTE
+from keypoint.models.weight_formats import CHANNEL_MEAN, CHANNEL_STD, NOTE, TRAINED
 
 COLOR_ORDERS = {"simple_baseline": "bgr", "mmpose": "rgb"}
 
@@ -36,7 +37,9 @@ class Export:
     settings: str
 
 
-def export_weights(model: SimpleBaseline, target: str, *, epoch: int = 0) -> Export:
+def export_weights(
+    model: SimpleBaseline, target: str, *, keypoints: Sequence[str] = (), epoch: int = 0
+) -> Export:
     """The network under another toolkit's names.
 
     Args:
@@ -44,6 +47,7 @@ def export_weights(model: SimpleBaseline, target: str, *, epoch: int = 0) -> Exp
         target: "simple_baseline" (also for pose_resnet in HRNet's repository): a bare state dict.
             "mmpose": a checkpoint with `meta` and `state_dict`, for TopdownPoseEstimator with a
             ResNet and a HeatmapHead.
+        keypoints: Their names, noted so that coming back they cannot be taken for others.
         epoch: Noted in mmpose's meta.
 
     Raises:
@@ -71,7 +75,17 @@ def export_weights(model: SimpleBaseline, target: str, *, epoch: int = 0) -> Exp
         state = OrderedDict((_mmpose_name(name), tensor) for name, tensor in state.items())
 
     # An attribute that torch itself saves with state dicts; loaders look up module names in it.
-    note = {**model.colors(), "file_color_order": order}
+    note = {
+        **model.colors(),
+        "file_color_order": order,
+        "codec": model.codec.name,
+        "heatmap_sigma": model.codec.heatmap_sigma,
+        "input_size": list(model.input_size),
+        "encoder_stride": model.encoder_stride,
+        "dilated": model.dilated,
+        **({"keypoints": list(keypoints)} if keypoints else {}),
+    }
+    assert set(TRAINED) <= set(note)
     state._metadata = OrderedDict({"": {"version": 1}, NOTE: note})  # type: ignore[attr-defined]
     step = 1 if order == "rgb" else -1
     in_file = note["mean"][::step], note["std"][::step]

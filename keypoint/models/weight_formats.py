@@ -7,7 +7,7 @@
     mmpose 1.x          backbone.conv1 .. head.deconv_layers.0 ..                RGB
     resnet              conv1 layer1.. fc: encoders of torchvision and timm      RGB
 
-A state dict may be bare, lie in a training checkpoint, and carry the prefix of a wrapper. HRNet's
+A state dict may be bare, lie in a training checkpoint, and carry the prefixes of wrappers. HRNet's
 repository has SimpleBaseline's names for its pose_resnet, and BGR too (COLOR_RGB: false in its
 configs). Both normalise the channels as they come with (0.485, 0.456, 0.406), so in BGR the blue
 channel gets red's mean. Names do not tell the input size, nor where the stride is (in
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ CLASSIFIER = ("fc.weight", "fc.bias")  # of an ImageNet file; a pose network has
 ENCODER_PREFIXES = tuple(f"{stage}." for stage in STAGES)
 PREPROCESSOR = "data_preprocessor."
 NOTE = "keypoint"  # where export writes what the names cannot say, in the state dict's _metadata
+# Of the config's model section, what export writes there besides the colours.
+TRAINED = ("codec", "heatmap_sigma", "input_size", "encoder_stride", "dilated")
 
 Triple = tuple[float, float, float]
 
@@ -54,6 +56,8 @@ class Weights:
         color_order: "rgb" or "bgr", of conv1's input channels.
         mean, std: Of pixel values in [0, 1], in RGB order.
         left_out: Names of the file that no pose network has: classifier, preprocessing.
+        trained: What the file says of its network, by the keys of a config's model section.
+        keypoints: Their names, if the file has them.
         notes: What was assumed, in sentences.
         content: The whole checkpoint, if it is ours.
     """
@@ -64,6 +68,8 @@ class Weights:
     mean: Triple
     std: Triple
     left_out: tuple[str, ...] = ()
+    trained: Mapping[str, Any] = field(default_factory=dict)
+    keypoints: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     content: Mapping[str, Any] | None = None
 
@@ -91,9 +97,8 @@ def recognise(content: Any, source: str, color_order: str | None = None) -> Weig
     state, notes = unwrap(content, source)
     metadata = getattr(state, "metadata", None)
     named = {str(name): tensor for name, tensor in state.items()}
-    for prefix in PREFIXES:
-        if all(name.startswith(prefix) for name in named):
-            named = {name.removeprefix(prefix): tensor for name, tensor in named.items()}
+    while prefix := _shared_prefix(named):  # torch.compile of DistributedDataParallel, and so on
+        named = {name.removeprefix(prefix): tensor for name, tensor in named.items()}
 
     kind = _format(named)
     preprocessor = {name: named.pop(name) for name in list(named) if name.startswith(PREPROCESSOR)}
@@ -101,6 +106,7 @@ def recognise(content: Any, source: str, color_order: str | None = None) -> Weig
     named = {_our_name(name, kind): t for name, t in named.items() if name not in CLASSIFIER}
 
     note = metadata.get(NOTE) if isinstance(metadata, dict) else None
+    trained, keypoints = _noted(note, source)
     if note is not None and color_order is None:  # written by our export
         color_order, mean, std = _colors(note, source)
         if note.get("file_color_order") != color_order and "conv1.weight" in named:
@@ -124,6 +130,8 @@ def recognise(content: Any, source: str, color_order: str | None = None) -> Weig
         mean=mean,
         std=std,
         left_out=tuple(left_out),
+        trained=trained,
+        keypoints=keypoints,
         notes=tuple(notes),
     )
 
@@ -142,6 +150,10 @@ def _own(content: Mapping[str, Any], source: str, color_order: str | None) -> We
         and isinstance(network.get("blocks"), str | Mapping | None)
     ):
         raise CheckpointError(f"{source}: its config is damaged; use another copy")
+    skeleton = content["skeleton"]
+    names = skeleton.get("keypoints") if isinstance(skeleton, Mapping) else None
+    if not isinstance(names, list | tuple):
+        raise CheckpointError(f"{source}: its skeleton is damaged; use another copy")
     averaged = content.get("ema") is not None
     state, _ = unwrap(content["ema"] if averaged else content["model"], source)
     order, mean, std = _colors(content, source)
@@ -151,9 +163,23 @@ def _own(content: Mapping[str, Any], source: str, color_order: str | None) -> We
         color_order=order,
         mean=mean,
         std=std,
+        # Checkpoints from before these keys were of what became the defaults.
+        trained={"codec": "heatmap", "heatmap_sigma": None, "dilated": False} | dict(network),
+        keypoints=tuple(names),
         notes=("the averaged weights (ema)",) if averaged else (),
         content=content,
     )
+
+
+def _noted(note: Any, source: str) -> tuple[dict[str, Any], tuple[str, ...] | None]:
+    """What an export from here wrote besides the colours; earlier ones wrote those alone."""
+    if not isinstance(note, Mapping):
+        return {}, None
+    names, size = note.get("keypoints"), note.get("input_size", [])
+    if not isinstance(names, list | None) or not isinstance(size, list):
+        raise CheckpointError(f"{source}: the note of its export is damaged; use another copy")
+    trained = {key: note[key] for key in TRAINED if key in note}
+    return trained, None if names is None else tuple(names)
 
 
 def _colors(stored: Any, source: str) -> tuple[str, Triple, Triple]:
@@ -181,7 +207,8 @@ def unwrap(content: Any, source: str) -> tuple[Mapping[Any, Tensor], list[str]]:
             return content, notes
         raise CheckpointError(
             f"{source}: {len(others)} entries of its state dict are no tensors: "
-            f"{', '.join(others[:4])}; save the state dict alone and give that"
+            f"{', '.join(others[:4])}; save the state dict alone, of plain tensors (not quantised, "
+            "sparse or of 8 bits), and give that"
         )
     found = type(content).__name__
     if isinstance(content, Mapping):
@@ -190,6 +217,11 @@ def unwrap(content: Any, source: str) -> tuple[Mapping[Any, Tensor], list[str]]:
         f"{source}: holds no state dict (a mapping from names to tensors), but {found}; "
         "nothing to load"
     )
+
+
+def _shared_prefix(named: Mapping[str, Tensor]) -> str | None:
+    """A wrapper's prefix that all names have."""
+    return next((p for p in PREFIXES if all(name.startswith(p) for name in named)), None)
 
 
 def _format(named: Mapping[str, Tensor]) -> str:

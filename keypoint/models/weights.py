@@ -10,7 +10,8 @@ import functools
 import logging
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from keypoint.models.weight_formats import CLASSIFIER, ENCODER_PREFIXES, Weights
 from keypoint.models.weight_report import Report, remedy, sites_of
 
 logger = logging.getLogger(__name__)
+
+CODEC_NOTE = "codec heatmap assumed; model.codec=udp if it was trained so"
 
 
 def load_imagenet_encoder(model: nn.Module, encoder: str) -> None:
@@ -54,6 +57,7 @@ def load_weights_file(
     partial: bool = False,
     whole: bool = False,
     color_order: str | None = None,
+    keypoints: Sequence[str] | None = None,
 ) -> Report:
     """Fill the network, or its encoder, from a file of any format in `weight_formats`.
 
@@ -64,17 +68,30 @@ def load_weights_file(
             exactly the output it would give without them.
         whole: An encoder alone will not do.
         color_order: "rgb" or "bgr" against what is usual for the file's format.
+        keypoints: Names of the skeleton's, to be the file's with `whole`, as far as it has them.
 
     Raises:
-        CheckpointError: The file cannot be read, or its tensors or blocks do not fit.
+        CheckpointError: The file cannot be read, or its tensors or blocks do not fit; with `whole`,
+            it was trained to another codec, sigma or keypoints.
     """
-    return fill(model, read_weights(path, color_order), str(path), partial=partial, whole=whole)
+    weights = read_weights(path, color_order)
+    return fill(model, weights, str(path), partial=partial, whole=whole, keypoints=keypoints)
 
 
 def fill(
-    model: Any, weights: Weights, source: str, *, partial: bool = False, whole: bool = False
+    model: Any,
+    weights: Weights,
+    source: str,
+    *,
+    partial: bool = False,
+    whole: bool = False,
+    keypoints: Sequence[str] | None = None,
 ) -> Report:
     """`load_weights_file` of what was read; `source` is named in log and errors."""
+    if whole:
+        _check_heatmaps(model, weights, source, keypoints)
+        if "codec" not in weights.trained and not model.codec.udp:
+            weights = replace(weights, notes=(*weights.notes, CODEC_NOTE))
     _check_config(model, weights, source, whole)
     report = load_state(model, weights.state, source, partial=partial, whole=whole, weights=weights)
     model.set_colors(weights.color_order, weights.mean, weights.std)
@@ -208,21 +225,41 @@ def _check_partial(model: Any, new_sites: list[str], report: Report) -> None:
         )
 
 
-def _check_config(model: Any, weights: Weights, source: str, whole: bool) -> None:
-    """What names and shapes do not tell, our own checkpoints do: blocks' options, sizes, codec."""
-    if weights.content is None:
-        return
-    config = weights.content["config"]["model"]
-    codec = config.get("codec", "heatmap")
-    if whole and codec != model.codec.name:
+def _check_heatmaps(
+    model: Any, weights: Weights, source: str, keypoints: Sequence[str] | None
+) -> None:
+    """What the heatmaps mean: whose keypoints they are, by which convention, and how wide."""
+    trained, codec = weights.trained, model.codec
+    if trained.get("codec", codec.name) != codec.name:
         raise CheckpointError(
-            f"{source}: trained to the codec {codec}, the config says {model.codec.name}; "
-            f"set model.codec={codec}"
+            f"{source}: trained to the codec {trained['codec']}, the config says {codec.name}; "
+            f"set model.codec={trained['codec']}"
         )
-    if config.get("dilated", False) != model.dilated:  # the tensors are the same
+    sigma = trained.get("heatmap_sigma", codec.heatmap_sigma)
+    width = replace(codec, heatmap_sigma=sigma).sigma  # none is in proportion to the input size
+    if width != codec.sigma:
         raise CheckpointError(
-            f"{source}: its encoder is {'' if config.get('dilated') else 'not '}dilated; "
-            f"set model.dilated={str(config.get('dilated', False)).lower()}"
+            f"{source}: trained to a heatmap_sigma of {width}, the config's is {codec.sigma}; "
+            f"set model.heatmap_sigma={'none' if sigma is None else sigma}"
+        )
+    if keypoints is None or weights.keypoints is None:
+        return
+    # Another number of them is seen by the head's shape.
+    for number, (theirs, ours) in enumerate(zip(weights.keypoints, keypoints, strict=False)):
+        if len(weights.keypoints) == len(keypoints) and theirs != ours:
+            raise CheckpointError(
+                f"{source}: its keypoint {number} is {theirs}, the skeleton's is {ours}; leave "
+                "data.skeleton out or set it to the one that it was trained with"
+            )
+
+
+def _check_config(model: Any, weights: Weights, source: str, whole: bool) -> None:
+    """What names and shapes do not tell, our own files do: dilation, blocks' options, sizes."""
+    config = weights.trained
+    if config.get("dilated", model.dilated) != model.dilated:  # the tensors are the same
+        raise CheckpointError(
+            f"{source}: its encoder is {'' if config['dilated'] else 'not '}dilated; "
+            f"set model.dilated={str(config['dilated']).lower()}"
         )
     theirs = model.describe_blocks(config.get("blocks"))
     for site, options in theirs.items():
@@ -232,11 +269,15 @@ def _check_config(model: Any, weights: Weights, source: str, whole: bool) -> Non
                 f"{source}: its block at {site} is {options}, the network's is {ours}; "
                 "set model.blocks to what it was trained with"
             )
-    size, given = config["input_size"], list(model.input_size)
-    if theirs and list(size) != given:
+    size, given = config.get("input_size", model.input_size), list(model.input_size)
+    if list(size) == given:
+        return
+    if theirs:
         text = f"{source}: its blocks were built for input_size={list(size)}, the network's {given}"
         if whole:
             raise CheckpointError(
                 f"{text}; leave --cfg out and give model.input_size={given}, which keeps the blocks"
             )
         logger.warning("%s: they mean other frequencies there until trained", text)
+    elif whole:
+        logger.warning("%s: trained at input_size=%s, the network's is %s", source, size, given)

@@ -203,6 +203,24 @@ def test_another_size_is_refused_before_a_byte(server, tmp_path):
         fetch(server.url("a.zip"), tmp_path / "a.zip", size=49_999)
 
 
+def test_a_folder_in_the_place_of_the_file_is_seen_before_a_byte(server, tmp_path):
+    server.files["a.zip"] = server.files["zips/val2017.zip"] = BODY
+    (tmp_path / "a.zip").mkdir()
+    (tmp_path / "val2017.zip").mkdir()
+    with pytest.raises(DataError, match=r"a\.zip: is a folder, no place for a file; move it"):
+        fetch(server.url("a.zip"), tmp_path / "a.zip")
+    with pytest.raises(DataError, match=r"val2017\.zip: is a folder, no archive; move it away"):
+        obtain(archive_of(BODY), tmp_path, base_url=server.url())
+    assert not server.log
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "val2017.zip"]
+    (tmp_path / "b.zip.part.json").mkdir()
+    server.files["b.zip"] = BODY
+    with pytest.raises(DataError, match=r"b\.zip\.part\.json: cannot be written .Is a directory"):
+        fetch(server.url("b.zip"), tmp_path / "b.zip")
+    with pytest.raises(DataError, match=r"cannot be written \(File name too long\)"):
+        fetch(server.url("a.zip"), tmp_path / ("a" * 300))
+
+
 def test_two_runs_do_not_write_one_part(server, tmp_path):
     server.files["a.zip"] = BODY
     with (tmp_path / "a.zip.part").open("ab") as other:
@@ -337,6 +355,33 @@ def test_files_of_another_size_stay_and_are_told(tmp_path):
     assert unpack(tmp_path / "a.zip", tmp_path) == (1, 4)
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("mine/image.jpg", r"out/mine/image\.jpg: cannot be written \((File exists|Not a dir)"),
+        ("mine/deep/image.jpg", r"out/mine/deep/image\.jpg: cannot be written \(Not a directory"),
+        ("b" * 300, r"bbb: cannot be read or made \(File name too long\); move away"),
+        ("a/" + "b" * 300, r"bbb: cannot be written \(File name too long\); free some space"),
+    ],
+)
+def test_places_that_cannot_be_written_are_told(tmp_path, name, words):
+    (tmp_path / "a.zip").write_bytes(zipped({name: b"image"}))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").write_bytes(b"mine")
+    with pytest.raises(DataError, match=words):
+        unpack(tmp_path / "a.zip", tmp_path / "out")
+    assert (tmp_path / "out" / "mine").read_bytes() == b"mine"
+
+
+def test_a_folder_that_is_a_file_and_an_archive_that_is_not_there(tmp_path):
+    (tmp_path / "a.zip").write_bytes(CONTENT)
+    (tmp_path / "mine").write_bytes(b"mine")
+    with pytest.raises(DataError, match=r"mine: cannot be read or made \(File exists\); move"):
+        unpack(tmp_path / "a.zip", tmp_path / "mine")
+    with pytest.raises(DataError, match=r"b\.zip: cannot be read or made \(No such file"):
+        unpack(tmp_path / "b.zip", tmp_path)
+
+
 def test_what_is_known_of_coco():
     assert (TRAIN.files, VAL.files, TEST.files) == (118_287, 5_000, 40_670)
     assert {archive.path for pair in SPLITS.values() for archive in pair} == {
@@ -369,6 +414,16 @@ def test_the_command(server, tmp_path, tool, monkeypatch, capsys):
     assert f"data.root={tmp_path / 'coco'}" in shown.out
     assert shown.err.count(" files unpacked, ") == 2  # the annotations of both splits once
     assert cli.run(tool.main, ["--base-url", "ftp://x", "val"]) == 2
+    (tmp_path / "afile").write_bytes(b"mine")
+    for root, words in (
+        ("afile", "File exists"),
+        ("afile/x", "Not a directory"),
+        ("x" * 300, "long"),
+    ):
+        assert cli.run(tool.main, ["--root", str(tmp_path / root), "--base-url", server.url(), "val"]) == 2  # fmt: skip
+        shown = capsys.readouterr().err
+        assert f"--root: the folder {tmp_path / root} cannot be made (" in shown
+        assert words in shown
     server.files.clear()
     assert cli.run(tool.main, ["--root", str(tmp_path / "b"), "--base-url", server.url(), "val"]) == 3  # fmt: skip
     usage = shutil.disk_usage(tmp_path)

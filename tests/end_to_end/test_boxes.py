@@ -4,10 +4,14 @@ import importlib.util
 import json
 import subprocess
 import sys
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from keypoint import cli
+from keypoint.config import config_from_dict
 from keypoint.evaluation.coco import evaluate_coco
 from tests import tiny_coco
 from tests.end_to_end.test_train import ENVIRONMENT, REPOSITORY
@@ -41,10 +45,50 @@ def run(folder, *arguments, status=0):
     return done
 
 
+def test_tool():
+    """tools/test.py as a module."""
+    spec = importlib.util.spec_from_file_location("tools_test", REPOSITORY / "tools" / "test.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+test_tool.__test__ = False
+
+
+def test_results_go_where_they_belong(tmp_path):
+    """As typed; by the config given; beside a run's checkpoint, wherever one stands; by its name."""
+    output_folder = test_tool().output_folder
+    run_folder = tmp_path / "elsewhere" / "run"
+    run_folder.mkdir(parents=True)
+    config = config_from_dict({"output": "output/of_another_day"}, source="test")
+    best, moved = run_folder / "best.pt", tmp_path / "moved.pt"
+    (run_folder / "config.yaml").write_text("")
+    assert output_folder(best, None, config, ["test.flip=false"]) == run_folder
+    typed = config_from_dict({"output": "here"}, source="test")
+    assert output_folder(best, None, typed, ["output=here"]) == Path("here")
+    assert output_folder(best, "my.yaml", config, []) == Path("output/of_another_day")
+    assert output_folder(moved, None, config, []) == Path("output/moved")
+    nothing = config_from_dict({}, source="test")
+    assert output_folder(moved, "my.yaml", nothing, []) == Path("output/moved")
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_data(data, tmp_path):
+    folder, _, _ = data
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", "/proc/nowhere"):
+        said = run(folder, f"output={place}", status=2)
+        assert f"output: the folder {place} cannot be made" in said.stderr
+        assert "test " not in said.stderr
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "log.txt").mkdir()
+    assert "log.txt cannot be written" in run(folder, f"output={tmp_path / 'log'}", status=2).stderr
+
+
 def test_truth_and_detections_in_one_run(data, tmp_path):
     folder, file, _ = data
     both = ["--boxes", "truth", "--boxes", folder / "found.json"]
-    said = run(folder, *both, f"output={tmp_path / 'both'}", "test.oks_nms=none")
+    said = run(folder, *both, f"output={tmp_path / 'both'}", "test.oks_nms=none", "--pictures", "1")
     lines = said.stdout.splitlines()[-3:]
     assert lines[0].split() == ["AP", "AR", "boxes"]
     assert [line.split()[2] for line in lines[1:]] == ["ground", "detector"]
@@ -55,6 +99,13 @@ def test_truth_and_detections_in_one_run(data, tmp_path):
         assert metrics["conditions"]["persons"]["used"] == len(results) == persons
         assert metrics["metrics"] == evaluate_coco(file, results, repeats=True)
         assert (tmp_path / "both" / name / "results_card.md").is_file()
+    sheets = [
+        cv2.imread(str(tmp_path / "both" / name / "predictions.jpg")).astype(int)
+        for name in ("truth_boxes", "found")
+    ]
+    width = sheets[0].shape[1] // 2
+    assert np.abs(sheets[0][:, :width] - sheets[1][:, :width]).max() < 40  # the truth, by JPEG
+    assert sheets[0][:, :width].std() > 10
     alone = run(folder, "--boxes", folder / "found.json", f"output={tmp_path / 'alone'}")
     assert "6 kept, 6 suppressed" in alone.stdout  # of 12, by OKS-NMS
     assert (tmp_path / "alone" / "metrics.json").is_file()
@@ -117,11 +168,8 @@ def test_the_flags_boxes_have_a_score_threshold(data, tmp_path):
 )
 def test_what_has_no_effect_is_refused_before_any_work(data, arguments, words, capsys, tmp_path):
     folder, _, _ = data
-    spec = importlib.util.spec_from_file_location("tools_test", REPOSITORY / "tools" / "test.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     output = tmp_path / "refused"
     command = ["--checkpoint", str(folder / "run" / "best.pt"), f"output={output}", *arguments]
-    assert cli.run(module.main, command) == 2
+    assert cli.run(test_tool().main, command) == 2
     assert words in capsys.readouterr().err
     assert not output.exists()

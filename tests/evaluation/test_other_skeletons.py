@@ -130,6 +130,7 @@ def test_a_network_is_sized_from_it_from_the_file_to_the_picture(
     text = "uniform sigmas (0.067): AP is comparable only with itself"
     assert conditions["oks_sigmas"] == (text if skeleton.uniform_sigmas else "loose")
     assert (text in evaluations[0].table()) == skeleton.uniform_sigmas
-    assert truth_beside_prediction(persons, evaluations[0].predictions, skeleton, 2).ndim == 3
+    predictions = evaluations[0].predictions
+    assert truth_beside_prediction(persons, predictions, persons, skeleton, 2).ndim == 3
     found = Predictor(model, skeleton, flip=True)(np.zeros((50, 60, 3), np.uint8))
     assert found.keypoints.shape == (1, skeleton.num_keypoints, 2)

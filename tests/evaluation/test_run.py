@@ -236,6 +236,6 @@ def test_mode_is_restored_and_pictures_are_drawn(tmp_path):
     model = Oracle(persons, (64, 64), False).train()
     evaluation = evaluate(persons, file, flip=False, model=model)
     assert model.training
-    sheet = truth_beside_prediction(persons, evaluation.predictions, SKELETON, number=3)
+    sheet = truth_beside_prediction(persons, evaluation.predictions, persons, SKELETON, 3)
     assert sheet.dtype == np.uint8
     assert sheet.shape[0] > 600  # 3 pairs, two pairs a row

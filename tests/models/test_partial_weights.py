@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from keypoint import models
 from keypoint.blocks.build import BLOCKS
 from keypoint.checkpoint import checkpoint_of, load_model, save_checkpoint
 from keypoint.config import config_from_dict
@@ -169,6 +170,56 @@ def test_what_only_the_config_tells_is_checked_in_testing(tmp_path):
         load_weights_file(other_codec, path, whole=True)
 
 
+@pytest.mark.parametrize(
+    ("trained", "given", "text"),
+    [
+        (1.5, None, r"heatmap_sigma of 1.5, the config's is 1.0; set model.heatmap_sigma=1.5"),
+        (None, 1.5, r"heatmap_sigma of 1.0, the config's is 1.5; set model.heatmap_sigma=none"),
+        (1.5, 1.5, None),
+        (None, 1.0, None),  # the default at width 96
+    ],
+)
+def test_heatmaps_of_another_width_are_refused_in_testing(tmp_path, trained, given, text):
+    """Refinement by DARK depends on it."""
+    path = own_checkpoint(
+        tmp_path / "a.pt",
+        create_model("resnet18", input_size=SIZE, heatmap_sigma=trained),
+        heatmap_sigma=trained,
+    )
+    model = create_model("resnet18", input_size=SIZE, heatmap_sigma=given)
+    load_weights_file(model, path)  # to train on
+    if text is None:
+        load_weights_file(model, path, whole=True)
+        return
+    with pytest.raises(CheckpointError, match=rf"a\.pt: trained to a {text}"):
+        load_weights_file(model, path, whole=True)
+
+
+def test_another_input_size_is_told_and_keeps_the_proportion(tmp_path, monkeypatch):
+    path = own_checkpoint(tmp_path / "a.pt", create_model("resnet18", input_size=SIZE))
+    told = []
+    monkeypatch.setattr(
+        models.weights.logger, "warning", lambda text, *values: told.append(text % values)
+    )
+    load_weights_file(create_model("resnet18", input_size=SIZE), path, whole=True)
+    assert not told
+    load_weights_file(create_model("resnet18", input_size=(96, 192)), path, whole=True)
+    assert told == [f"{path}: trained at input_size=[64, 96], the network's is [96, 192]"]
+
+
+def test_keypoints_of_another_skeleton_are_refused_in_testing(tmp_path):
+    path = own_checkpoint(tmp_path / "a.pt", create_model("resnet18", input_size=SIZE))
+    model = create_model("resnet18", input_size=SIZE)
+    names = load_skeleton("coco17").keypoints
+    load_weights_file(model, path, whole=True, keypoints=names)
+    other = (*names[:16], "tail")
+    load_weights_file(model, path, keypoints=other)  # to train on
+    with pytest.raises(
+        CheckpointError, match=r"keypoint 16 is right_ankle, the skeleton's is tail"
+    ):
+        load_weights_file(model, path, whole=True, keypoints=other)
+
+
 def test_blocks_of_another_size_are_named(tmp_path):
     torch.save(
         create_model("resnet18", input_size=(96, 96), blocks="srl_fft").state_dict(),
@@ -187,6 +238,8 @@ def test_blocks_of_another_size_are_named(tmp_path):
         ({"std": [0.1, 0.0, 0.1]}, "mean or std is damaged"),
         ({"color_order": "gbr"}, "color_order, mean or std is damaged"),
         ({"config": 3}, "config is damaged"),
+        ({"skeleton": {}}, "skeleton is damaged"),
+        ({"skeleton": ["nose"]}, "skeleton is damaged"),
         ({"config": {"model": {"input_size": [64, 96], "blocks": 3}}}, "config is damaged"),
     ],
 )
@@ -195,7 +248,7 @@ def test_a_damaged_checkpoint_of_ours(change, text):
         "format": 1,
         "model": {"w": torch.zeros(1)},
         "config": {"model": {"input_size": [64, 96]}},
-        "skeleton": {},
+        "skeleton": {"keypoints": ["nose"]},
         "color_order": "rgb",
         "mean": [0.4, 0.5, 0.6],
         "std": [0.2, 0.2, 0.2],

@@ -5,6 +5,7 @@ import collections
 import io
 import os
 import pickle
+import pickletools
 import sys
 import types
 import zipfile
@@ -14,7 +15,8 @@ import pytest
 import torch
 
 from keypoint.errors import CheckpointError
-from keypoint.models.tensor_reader import Inert, read_tensors
+from keypoint.models.inert_pickle import Inert, unpickle
+from keypoint.models.tensor_reader import read_tensors
 
 FORMS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "older"])
 
@@ -39,6 +41,11 @@ def test_tensors_are_those_that_torch_reads(tmp_path, zipped):
             "part": base[2:5, 1:],
             "same storage": base,
             "every second": base[::2],
+            "expanded": torch.ones(1).expand(5),
+            "expanded part": base[1:3, :1].expand(2, 5),
+            "windows": torch.arange(6.0).unfold(0, 3, 1),
+            "complex": torch.tensor([1 + 2j, 3]),
+            "complex double": torch.tensor([1 + 2j, 3], dtype=torch.complex128),
             "parameter": torch.nn.Parameter(torch.ones(3)),
             "cpu, channels last": torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last),
         }
@@ -97,6 +104,26 @@ def test_a_view_of_an_old_storage(tmp_path):
         (tmp_path / "w.pth").write_bytes(start + count.to_bytes(8, "little") + data)
         with pytest.raises(CheckpointError, match=rf"w\.pth: truncated, corrupt .*{words}"):
             read_tensors(tmp_path / "w.pth")
+
+
+@FORMS
+@pytest.mark.parametrize("kind", ["float8", "quantised"])
+@pytest.mark.filterwarnings("ignore:torch.quantize")
+def test_numbers_of_a_type_that_is_not_read(tmp_path, kind, zipped):
+    """The zip form goes on without such a tensor; the older one cannot even skip its numbers."""
+    odd = (
+        torch.ones(3).to(torch.float8_e4m3fn)
+        if kind == "float8"
+        else torch.quantize_per_tensor(torch.ones(3), 1.0, 0, torch.qint8)
+    )
+    path = saved(tmp_path, {"odd": odd, "w": torch.ones(2)}, zipped)
+    if zipped:
+        read = read_tensors(path)
+        assert isinstance(read["odd"], Inert)
+        assert read["w"].tolist() == [1, 1]
+        return
+    with pytest.raises(CheckpointError, match=r"w\.pth: holds numbers of a type that is not supp"):
+        read_tensors(path)
 
 
 @FORMS
@@ -319,6 +346,10 @@ def pickled(old, new):
         (pickled(b"K\x02K\x03\x86", b"J\xff\xff\xff\xffK\x03\x86"), "no whole number"),
         (pickled(b"K\x02K\x03\x86", b"K\x02N\x86"), "no whole number"),
         (pickled(b"K\x03K\x01\x86", b"K\x00K\x00\x86"), None),  # a stride of 0 reads one number
+        (
+            pickled(b"K\x02K\x03\x86q\x08K\x03K\x01\x86", b"J\0\0\0\x10K\x03\x86q\x08K\0K\x01\x86"),
+            "repeats 6 numbers",
+        ),  # 3 GB in place of 24 bytes
         (lambda n, d: b"big" if n.endswith("byteorder") else d, "another byte order"),
         (lambda n, d: None if n.endswith("data.pkl") else d, "not of torch.save"),
     ],
@@ -330,6 +361,47 @@ def test_records_that_do_not_agree(tmp_path, change, words):
         return
     with pytest.raises(CheckpointError, match=rf"w\.pth: .*({words})"):
         read_tensors(path)
+
+
+@pytest.mark.parametrize(
+    "put",
+    [b"r" + (1 << 27).to_bytes(4, "little"), b"p134217728\n", b"q\x09"],
+    ids=["4", "text", "1"],
+)
+def test_a_memo_of_many_places_is_refused(tmp_path, put):
+    """127 bytes that took 2.7 GB: the standard unpickler makes room for the largest place."""
+    with zipfile.ZipFile(tmp_path / "w.pth", "w") as made:
+        made.writestr("w/data.pkl", bare(b"}" + put))
+    with pytest.raises(CheckpointError, match=r"w\.pth: .*puts an object at place \d+ of a memo"):
+        read_tensors(tmp_path / "w.pth")
+    older = b"".join(pickle.dumps(value, 2) for value in (0x1950A86A20F9469CFC6C, 1001))
+    (tmp_path / "w.pth").write_bytes(
+        older + bare(b"}" + put)
+    )  # its place counts from its own start
+    with pytest.raises(CheckpointError, match="puts an object at place"):
+        read_tensors(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_honest_memos_pass(tmp_path, protocol):
+    """Python's and C's picklers, thousands of places, renumbered ones, and Python 2's, from 1."""
+    names = [[f"layer{i}"] for i in range(3000)]
+    value = {"a": names, "b": names[::-1], "c": "x" * 300}
+    slow = io.BytesIO()
+    pickle._Pickler(slow, protocol).dump(value)
+    quick = pickle.dumps(value, protocol)
+    for data in (quick, slow.getvalue(), pickletools.optimize(quick)):
+        file = io.BytesIO(b"before" + data + b"behind")
+        file.seek(6)
+        assert unpickle(file, tmp_path)[0] == value
+        assert file.read() == b"behind"
+    assert unpickle(io.BytesIO(b"(dp1\nS'a'\np2\n(lp3\ns."), tmp_path)[0] == {"a": []}
+    assert unpickle(io.BytesIO(b"]q\x01."), tmp_path)[0] == []
+
+
+def test_a_storage_of_an_unknown_type_is_left_unread(tmp_path):
+    path = rewritten(tmp_path, pickled(b"FloatStorage", b"Float4Storage"))
+    assert isinstance(read_tensors(path)["w"], Inert)
 
 
 def test_compressed_records_are_refused(tmp_path):

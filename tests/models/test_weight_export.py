@@ -111,12 +111,66 @@ def test_there_and_back_is_equal_to_the_bit(tmp_path, target, colors):
     assert torch.equal(heatmaps_here(back), heatmaps_here(model))
 
 
-def test_the_note_of_an_export_is_checked(tmp_path):
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"mean": [1, 2]}, "its color_order, mean or std is damaged"),
+        ({"input_size": 64}, "the note of its export is damaged"),
+        ({"keypoints": "nose"}, "the note of its export is damaged"),
+    ],
+)
+def test_the_note_of_an_export_is_checked(tmp_path, change, words):
     state = export_weights(trained("ours"), "simple_baseline").content
-    state._metadata["keypoint"]["mean"] = [1, 2]
+    state._metadata["keypoint"] |= change
     torch.save(state, tmp_path / "w.pth")
-    with pytest.raises(CheckpointError, match=r"w\.pth: its color_order, mean or std is damaged"):
+    with pytest.raises(CheckpointError, match=rf"w\.pth: {words}"):
         read_weights(tmp_path / "w.pth")
+
+
+def test_what_names_do_not_tell_comes_back(tmp_path):
+    model = SimpleBaseline(
+        "resnet50",
+        input_size=(64, 128),
+        encoder_stride=8,
+        dilated=True,
+        codec="udp",
+        heatmap_sigma=1.5,
+        num_keypoints=2,
+    )
+    export = export_weights(model, "mmpose", keypoints=("head", "tail"))
+    torch.save(export.content, tmp_path / "w.pth")
+    weights = read_weights(tmp_path / "w.pth")
+    assert weights.trained == {
+        "codec": "udp",
+        "heatmap_sigma": 1.5,
+        "input_size": [64, 128],
+        "encoder_stride": 8,
+        "dilated": True,
+    }
+    assert weights.keypoints == ("head", "tail")
+    same = {"num_keypoints": 2, "encoder": "resnet50"} | weights.trained
+    back = create_model(**same)
+    report = load_weights_file(back, tmp_path / "w.pth", whole=True, keypoints=("head", "tail"))
+    assert not any("codec" in note for note in report.notes)
+    for change, words in (
+        ({"codec": "heatmap"}, "trained to the codec udp.* set model.codec=udp"),
+        ({"heatmap_sigma": None}, "trained to a heatmap_sigma of 1.5"),
+        ({"dilated": False}, "its encoder is dilated; set model.dilated=true"),
+    ):
+        with pytest.raises(CheckpointError, match=rf"w\.pth: {words}"):
+            load_weights_file(create_model(**same | change), tmp_path / "w.pth", whole=True)
+    with pytest.raises(CheckpointError, match="its keypoint 0 is head, the skeleton's is tail"):
+        load_weights_file(back, tmp_path / "w.pth", whole=True, keypoints=("tail", "head"))
+
+
+@pytest.mark.parametrize("codec", ["heatmap", "udp"])
+def test_the_codec_of_a_file_from_elsewhere_is_an_assumption(tmp_path, codec):
+    path = tmp_path / "w.pth"
+    torch.save({"state_dict": pose_resnet.mmpose(STATE(), "head")}, path)
+    model = create_model("resnet18", input_size=SIZE, codec=codec)
+    notes = load_weights_file(model, path, whole=True).notes
+    told = "codec heatmap assumed; model.codec=udp if it was trained so" in notes
+    assert told == (codec == "heatmap")
 
 
 @pytest.mark.parametrize("target", ["simple_baseline", "mmpose"])

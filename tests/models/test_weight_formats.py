@@ -65,6 +65,9 @@ def wrapped(state, form):
         "simple_baseline training": odd | {"epoch": 3, "state_dict": module, "optimizer": {}},
         "hrnet training": odd | {"best_state_dict": state, "state_dict": module},
         "best only": {"best_state_dict": state},
+        "compiled DDP": {f"_orig_mod.{name}": tensor for name, tensor in module.items()},
+        "lightning of DDP": {"state_dict": {f"model.{k}": v for k, v in module.items()}},
+        "DDP of compiled": {f"module._orig_mod.{name}": tensor for name, tensor in state.items()},
         "lightning": {"state_dict": {f"model.{k}": v for k, v in state.items()}, "hparams": odd},
     }[form]
 
@@ -79,6 +82,9 @@ def wrapped(state, form):
         ("hrnet training", True),
         ("best only", True),
         ("lightning", True),
+        ("compiled DDP", True),
+        ("DDP of compiled", True),
+        ("lightning of DDP", True),
     ],
 )
 def test_simple_baselines_files_give_its_heatmaps(tmp_path, sb18, expected_bgr, form, zipped):
