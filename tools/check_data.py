@@ -33,7 +33,7 @@ from keypoint.errors import ConfigError, DataError
 from keypoint.evaluation.self_test import truth_as_prediction
 from keypoint.run_log import progress
 from keypoint.sheets import stack, truth_sheet
-from keypoint.skeleton import Skeleton, load_skeleton
+from keypoint.skeleton import Skeleton, load_skeleton, skeleton_from_here
 
 EPILOG = """examples:
   tools/check_data.py --cfg res50_256x192.yaml data.root=/data/coco
@@ -121,7 +121,7 @@ def read_config(args: Any) -> tuple[Config, list[str]]:
     data = {
         "val_annotations": str(args.annotations.absolute()),
         "val_images": str(args.images.absolute()),
-        "skeleton": args.skeleton or "coco17",
+        "skeleton": skeleton_from_here(args.skeleton or "coco17"),
     }
     test = {"boxes": str(args.boxes)} if args.boxes else {}
     config = config_from_dict({"data": data, "test": test}, "command line")

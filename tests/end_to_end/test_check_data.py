@@ -69,6 +69,19 @@ def test_skip_is_judged_as_training_would(tmp_path, capsys):
     assert not (tmp_path / "o" / "check_data.jpg").exists()
 
 
+def test_paths_of_flags_count_from_the_current_folder(tmp_path, monkeypatch):
+    """As the README has it: a skeleton of one's own beside annotations and images."""
+    data = tiny_coco.content(3, 1)
+    data["categories"][0]["keypoints"] = [f"k{k}" for k in range(17)]
+    tiny_coco.write(tmp_path, data)
+    names = ", ".join(data["categories"][0]["keypoints"])
+    (tmp_path / "my.yaml").write_text(f"name: my\nkeypoints: [{names}]\npairs: []\nedges: []\n")
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--annotations", "annotations/person_keypoints_val2017.json"]
+    arguments += ["--images", "val2017", "--skeleton", "my.yaml", "--pictures", "0"]
+    assert tool("check_data", *arguments, "data.workers=0") == 0
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
