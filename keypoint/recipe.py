@@ -19,6 +19,9 @@ from keypoint.config_train import TrainConfig
 from keypoint.strict_yaml import KeyPath, read_yaml
 
 RECIPE_FOLDER = Path(__file__).parent / "recipes"
+# What a recipe does not set where the user's own value of another key leaves it nothing to do: as
+# a value of the user's it would be refused, and the user gave none.
+IDLE_WITH = {("augment", "rotation"): ("rotation_probability", 0)}
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,9 @@ def fill_in_recipe(content: dict[str, Any], places: dict[KeyPath, str]) -> None:
         if not isinstance(given, dict):
             continue
         for key, value in values.items():
+            other, idle = IDLE_WITH.get((section, key), (None, None))
+            if other in given and given[other] == idle:
+                continue
             if key == "lr_drops" and drops and type(epochs) is int and key not in given:
                 given[key] = in_proportion(drops, recipe.values["train"]["epochs"], epochs)
             given.setdefault(key, value)
