@@ -14,6 +14,7 @@ from keypoint import cli, distributed
 from keypoint.checkpoint import load_model
 from keypoint.config import Config, find_config, load_config, override_config
 from keypoint.data.coco import Persons, find_split, load_boxes, load_persons
+from keypoint.data.image_files import require_image_files
 from keypoint.data.report import write_reports
 from keypoint.errors import ConfigError
 from keypoint.evaluation.analysis.analyse import analyse
@@ -153,6 +154,7 @@ def load_set(boxes: str, config: Config, skeleton: Skeleton) -> tuple[Persons, P
     else:
         threshold = config.test.box_score_threshold
         persons = load_boxes(Path(boxes), *files, skeleton, threshold, **policy)
+    require_image_files(persons)
     if persons.annotated:  # now, not after the prediction
         check_annotations(files[0], skeleton.num_keypoints, persons.left_out_images)
     cli.logger.info("test %s", persons.report)
