@@ -107,6 +107,7 @@ def read_config(args: Any) -> tuple[Config, list[str]]:
 
     Raises:
         ConfigError: Neither or both of --cfg and --annotations with --images.
+        DataError: --annotations or --images is not there.
     """
     direct = {"--annotations": args.annotations, "--images": args.images}
     given = [key for key, value in direct.items() if value is not None]
@@ -118,6 +119,10 @@ def read_config(args: Any) -> tuple[Config, list[str]]:
             f"given {', '.join(given + alone + ['--cfg'] * (args.cfg is not None)) or 'nothing'}; "
             "give --cfg FILE, or --annotations FILE and --images FOLDER"
         )
+    if not args.annotations.is_file():
+        raise DataError(f"--annotations {args.annotations}: no such file")
+    if not args.images.is_dir():
+        raise DataError(f"--images {args.images}: no such folder; its images are looked for there")
     data = {
         "val_annotations": str(args.annotations.absolute()),
         "val_images": str(args.images.absolute()),

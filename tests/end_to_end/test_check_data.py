@@ -115,6 +115,16 @@ def test_boxes_are_checked_and_their_best_ap_is_told(demo, tmp_path, capsys):
     assert "boxes.json: box 1: score nan" in capsys.readouterr().out
 
 
+def test_what_a_flag_names_is_looked_for_by_the_flags_name(tmp_path, capsys):
+    file, images = tiny_coco.write(tmp_path, tiny_coco.content(2, 1))
+    assert tool("check_data", "--annotations", file, "--images", tmp_path / "no") == 3
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: --images {tmp_path / 'no'}: no such folder")
+    assert tool("check_data", "--annotations", tmp_path / "no.json", "--images", images) == 3
+    told = capsys.readouterr().err
+    assert told == f"error: --annotations {tmp_path / 'no.json'}: no such file\n"
+
+
 @pytest.mark.parametrize("codec", ["heatmap", "udp"])
 def test_browse(demo, tmp_path, capsys, codec):
     arguments = ["--cfg", demo / "my.yaml", f"output={tmp_path}", f"model.codec={codec}"]
