@@ -65,7 +65,7 @@ def truth_sheet(
         points = apply_affine(matrix, persons.keypoints_image[row].astype(np.float64))
         pictures.append(draw_labels(crop, points, persons.visibility[row], skeleton))
         name = str(persons.images.file_names[persons.image_index[row]]).rpartition("/")[2]
-        titles.append(_short(f"{persons.ids[row]}  {name}"))
+        titles.append(shorten(f"{persons.ids[row]}  {name}"))
     return _with_legend(picture_sheet(pictures, titles, columns=6, cell_size=CELL), title)
 
 
@@ -162,6 +162,7 @@ def _write(canvas: Image, words: str, x: int) -> int:
     return x + int(width) + 16
 
 
-def _short(text: str, length: int = 30) -> str:
+def shorten(text: str, length: int = 30) -> str:
+    """A name as OpenCV can write it, ASCII alone, and no longer than that."""
     shown = text.encode("ascii", "replace").decode()
     return shown if len(shown) <= length else f"{shown[: length - 2]}.."

@@ -229,12 +229,10 @@ def write_analysis(
         analysis = analyse(compared, skeleton, config.test.keypoint_threshold)
         print(f"\n{to_text(analysis)}")
         add_to_metrics(output / "metrics.json", analysis)
-    sheet = worst_persons(compared, persons.images, skeleton, args.worst) if args.worst else None
-    if sheet is not None:
+    if args.worst:
+        sheet = worst_persons(compared, persons.images, skeleton, args.worst)
         cv2.imwrite(str(output / "worst.jpg"), sheet[..., ::-1])
         cli.logger.info("worst persons: %s", output / "worst.jpg")
-    elif args.worst:
-        cli.logger.warning("no person has a result, so there is no worst.jpg")
 
 
 def open_network(
