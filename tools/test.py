@@ -40,8 +40,8 @@ EPILOG = """examples:
       detector boxes, as the papers report
   tools/test.py --checkpoint best.pt --boxes truth --boxes detections.json
       both in one run, each in a folder of its own
-  tools/test.py --checkpoint best.pt --boxes COCO_test-dev2017_detections_AP_H_609_person.json
-  data.val_annotations=annotations/image_info_test-dev2017.json data.val_images=test2017
+  tools/test.py --checkpoint best.pt --boxes COCO_test-dev2017_detections_AP_H_609_person.json \\
+      data.val_annotations=annotations/image_info_test-dev2017.json data.val_images=test2017
       without annotations: results.json for COCO's server, no AP
   tools/test.py --checkpoint best.pt model.input_size=[384,288]
       at another resolution than in training; blocks come along

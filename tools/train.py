@@ -41,7 +41,7 @@ EPILOG = """examples:
       the paper's SRL-FFT row on COCO
   tools/train.py --cfg res50_256x192.yaml train.epochs=1 train.amp=bf16 output=output/smoke
       keys of the config can be changed here
-  tools/train.py --cfg res50_256x192_srl3.yaml model.weights=pose_resnet_50.pth \
+  tools/train.py --cfg res50_256x192_srl3.yaml model.weights=pose_resnet_50.pth \\
       model.partial_weights=true
       blocks added to trained weights; the network starts with exactly their output
   tools/train.py --cfg res50_256x192.yaml --resume
