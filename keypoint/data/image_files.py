@@ -33,7 +33,7 @@ def require_image_files(persons: Persons) -> None:
         more = " .." if len(missing) > SHOWN else ""
         raise DataError(
             f"{persons.images.root}: {len(missing)} of the {len(names)} image files for "
-            f"{persons.report.source} are not there: {', '.join(missing[:SHOWN])}{more}\n"
+            f"{persons.report.source} are missing: {', '.join(missing[:SHOWN])}{more}\n"
             "  check data.root and the image folder; data.on_bad=skip leaves out a few"
         )
 

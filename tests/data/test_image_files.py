@@ -50,7 +50,7 @@ def test_records_without_their_image(tmp_path):
     with pytest.raises(DataError) as caught:
         require_image_files(load_persons(file, images, SKELETON))
     first = ", ".join(entry["file_name"] for entry in data["images"][:5])
-    text = f"{images}: 7 of the 8 image files for {file} are not there: {first} .."
+    text = f"{images}: 7 of the 8 image files for {file} are missing: {first} .."
     assert str(caught.value).startswith(text)
     boxes = [{"image_id": 107, "category_id": 1, "bbox": [1, 1, 50, 50], "score": 1}]
     (tmp_path / "boxes.json").write_text(str(boxes).replace("'", '"'))
@@ -72,7 +72,7 @@ def test_training_does_not_begin(tmp_path, capsys, split):
     assert tool("train", "--cfg", tmp_path / "own.yaml", "--device", "cpu") == 3
     told = capsys.readouterr().err
     assert f"error: {folders[split]}: 1 of the 4 image files" in told
-    assert "are not there: 000000000102.png\n" in told
+    assert "are missing: 000000000102.png\n" in told
     assert not (tmp_path / "out" / "last.pt").exists()
 
 
