@@ -29,6 +29,7 @@ from keypoint.errors import CheckpointError
 from keypoint.models import SimpleBaseline
 from keypoint.models.tensor_reader import check_file
 from keypoint.models.weights import load_state, read_file
+from keypoint.recipe import recipe_card
 from keypoint.skeleton import Skeleton, skeleton_from_dict
 
 FORMAT = 1
@@ -168,6 +169,34 @@ def load_model(path: Path) -> Restored:
     load_state(model, content["ema"] or content["model"], source=str(path))
     model.eval()
     return Restored(model, config, skeleton, content["epoch"], content["best"])
+
+
+# What of a config is told of a training, besides what differs from its recipe.
+TOLD = ("optimizer", "lr", "weight_decay", "batch_size", "accumulate", "amp", "ema")
+
+
+def describe_training(path: Path) -> str:
+    """How a checkpoint was trained, as one line; "unknown" of weights that came from elsewhere.
+
+    Raises:
+        CheckpointError: The file is not ours.
+    """
+    content = read_checkpoint(path)
+    imported = (content["versions"] or {}).get("imported")
+    if imported:
+        return f"unknown: imported from {imported}"
+    config = config_from_dict(content["config"], source=str(path))
+    train = config.to_dict()["train"]
+    values = [f"{key} {train[key]}" for key in TOLD if train[key] is not None]
+    if content["world_size"]:
+        values.append(f"{content['world_size']} processes")
+    parts = [
+        f"{Path(config.output or 'unknown').name}: {content['epoch']} of {train['epochs']} epochs",
+        f"recipe {recipe_card(config)}",
+        ", ".join([*values, f"seed {config.seed}"]),
+        f"began with weights {config.model.weights or 'none'}",
+    ]
+    return "; ".join(parts)
 
 
 # What may differ between a run and its resumption: nothing that changes a number of the training.

@@ -6,6 +6,8 @@ import argparse
 import ctypes
 import logging
 import os
+import re
+import reprlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,6 +31,20 @@ def parser(description: str, epilog: str | None = None) -> argparse.ArgumentPars
     )
     made.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return made
+
+
+def whole_number(least: int) -> Callable[[str], int]:
+    """A type of argument, refused while the command line is read: whole numbers from `least` on."""
+
+    def read(text: str) -> int:
+        # Nine digits are enough for anything that is counted here; int() takes "1_000" and "-1".
+        if not re.fullmatch("[0-9]{1,9}", text) or int(text) < least:
+            raise argparse.ArgumentTypeError(
+                f"given {reprlib.repr(text)}; give a whole number from {least} to 999999999"
+            )
+        return int(text)
+
+    return read
 
 
 def log_to(folder: Path | None = None, quiet: bool = False) -> None:

@@ -19,6 +19,9 @@ from keypoint.config_train import TrainConfig
 from keypoint.strict_yaml import KeyPath, read_yaml
 
 RECIPE_FOLDER = Path(__file__).parent / "recipes"
+# Keys of train that change no number beyond rounding, or are told apart: the step by `step_card`.
+NO_DEVIATION = {"recipe", "accumulate", "compile", "channels_last"}
+NO_DEVIATION |= {"evaluate_every", "save_every", "log_every"}
 # What a recipe does not set where the user's own value of another key leaves it nothing to do: as
 # a value of the user's it would be refused, and the user gave none.
 IDLE_WITH = {("augment", "rotation"): ("rotation_probability", 0)}
@@ -98,15 +101,23 @@ def recipe_names() -> list[str]:
 
 
 def recipe_card(config: Config) -> str:
-    """The recipe's name and, if any, the values that are not the recipe's."""
-    recipe, ours = read_recipe(config.train.recipe), config.to_dict()
+    """The recipe's name and, if any, the values that are not the recipe's.
+
+    What no recipe has a value for (ohkm, ema, transforms ..) is left at its default by all of them.
+    """
+    recipe, ours, defaults = read_recipe(config.train.recipe), config.to_dict(), Config().to_dict()
     different = [
-        f"{section}.{key}={ours[section][key]} ({value})"
-        for section, values in recipe.values.items()
-        for key, value in values.items()
-        if ours[section][key] != value
+        f"{section}.{key}={_word(ours[section][key])} ({_word(value)})"
+        for section in ("train", "augment")
+        for key, value in (defaults[section] | dict(recipe.values[section])).items()
+        if ours[section][key] != value and key not in NO_DEVIATION
     ]
     return f"{recipe.name}, but for {', '.join(different)}" if different else recipe.name
+
+
+def _word(value: Any) -> Any:
+    """A value as a config has it."""
+    return "none" if value is None else value
 
 
 def step_card(config: Config, devices: int) -> tuple[str, bool]:

@@ -215,7 +215,7 @@ def test_straightforward_evaluation_is_ours(tools, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["data", "--rounds", "0"], "'0' must be a whole number of at least 1"),
+        (["data", "--rounds", "0"], "given '0'; give a whole number from 1 to"),
         (["model", "--input-size", "384"], "'384' must be HEIGHTxWIDTH, as 384x288"),
     ],
 )

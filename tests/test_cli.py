@@ -1,11 +1,16 @@
 """What the commands do to the process before they start."""
 
+import argparse
+import importlib.util
 import os
 import platform
 import subprocess
 import sys
 
 import pytest
+
+from keypoint import cli
+from tests.test_readme import REPOSITORY
 
 FAULTS_OF_TWENTY_TENSORS = """
 import resource, sys
@@ -43,3 +48,44 @@ def test_freed_memory_is_used_again():
 
 def test_the_users_own_setting_is_left_alone():
     assert faults("keep", MALLOC_ARENA_MAX="2")[0] == "False"
+
+
+@pytest.mark.parametrize("text", ["0", "7", "999999999", "007"])
+def test_whole_numbers_are_read(text):
+    assert cli.whole_number(0)(text) == int(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-1", "0", "1.0", "1_0", " 1", "²", "\u0663", "9" * 5000, "a\nb"]
+)
+def test_what_is_no_whole_number_is_refused_in_one_line(text):
+    with pytest.raises(argparse.ArgumentTypeError) as caught:
+        cli.whole_number(1)(text)
+    assert str(caught.value).endswith("; give a whole number from 1 to 999999999")
+    assert len(str(caught.value)) < 120
+    assert "\n" not in str(caught.value)
+
+
+# Every number that a command takes beside the keys of a config, and the one just below its range.
+NUMBERS = [
+    ("test", ["--checkpoint", "absent.pt", "--pictures", "-1"]),
+    ("test", ["--checkpoint", "absent.pt", "--worst", "-1"]),
+    ("check_data", ["--cfg", "demo.yaml", "--pictures", "-1"]),
+    ("browse_data", ["--cfg", "demo.yaml", "--number", "0"]),
+    ("make_sign_data", ["absent", "--train", "0"]),
+    ("make_sign_data", ["absent", "--val", "0"]),
+    ("make_sign_data", ["absent", "--seed", "-1"]),
+    ("detect_boxes", ["--images", "absent", "--output", "x.json", "--batch-size", "0"]),
+]
+
+
+@pytest.mark.parametrize(("tool", "arguments"), NUMBERS, ids=lambda value: str(value[-2:]))
+def test_numbers_out_of_range_end_a_command_before_any_work(tool, arguments, capsys):
+    spec = importlib.util.spec_from_file_location(tool, REPOSITORY / "tools" / f"{tool}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with pytest.raises(SystemExit) as ended:
+        cli.run(module.main, arguments)
+    assert ended.value.code == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert f"argument {arguments[-2]}: given '{arguments[-1]}'; give a whole number" in error

@@ -47,6 +47,8 @@ def test_a_file_becomes_a_checkpoint_that_test_takes_alone(official, tmp_path, c
     data = [f"data.root={tmp_path / 'data'}", "data.workers=0"]
     assert run("test", "--checkpoint", output, *data) == 0
     alone = json.loads((tmp_path / "output/pose_resnet_18_96x64/results.json").read_text())
+    card = (tmp_path / "output/pose_resnet_18_96x64/results_card.md").read_text()
+    assert f"| recipe | unknown: imported from {official} (simple_baseline) |" in card
     (tmp_path / "r18.yaml").write_text("model: {encoder: resnet18, input_size: [96, 64]}")
     arguments = ["--cfg", tmp_path / "r18.yaml", "--checkpoint", official, "output=bare"]
     assert run("test", *arguments, *data) == 0

@@ -13,9 +13,10 @@ PACKAGE = Path(__file__).parents[1] / "keypoint"
 GROUPS = {
     "errors": ("errors",),
     "blocks": ("blocks",),
-    "points": ("skeleton", "geometry", "heatmap", "dark", "codec"),
+    "points": ("skeleton", "geometry", "heatmap", "flip_average", "dark", "codec"),
     "config": (
         "config",
+        "config_effect",
         "config_schema",
         "config_train",
         "config_fields",

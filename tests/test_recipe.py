@@ -17,6 +17,7 @@ from keypoint.config import (
 )
 from keypoint.errors import ConfigError
 from keypoint.recipe import (
+    NO_DEVIATION,
     RECIPE_FOLDER,
     in_proportion,
     read_recipe,
@@ -86,6 +87,45 @@ def test_file_and_command_line_come_after_the_recipe(write):
     assert (config.train.lr, config.train.epochs, config.train.batch_size) == (1e-3, 140, 32)
     assert config.augment.scale == 0.25
     assert recipe_card(config) == "sb, but for augment.scale=0.25 (0.3)"
+
+
+# What changes the numbers of a training, with a value that is no recipe's.
+DEVIATIONS = {
+    "train.optimizer": "adamw", "train.lr": 0.5, "train.epochs": 7, "train.lr_drops": [3], "train.lr_factor": 0.5,
+    "train.warmup_steps": 9, "train.batch_size": 3, "train.amp": "bf16", "train.ema": 0.9, "train.ohkm": 8,
+    "train.keypoint_weights": {"nose": 2.0}, "train.momentum": 0.5, "train.weight_decay": 0.1,
+    "augment.scale": 0.1, "augment.rotation": 5.0, "augment.rotation_probability": 0.1, "augment.flip_probability": 0.1,
+    "augment.half_body_probability": 0.1, "augment.transforms": [{"name": "ColorJitter"}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_deviation_is_on_the_card(name):
+    config = load_config(find_config("res50_256x192"), [f"train.recipe={name}"])
+    for key, value in DEVIATIONS.items():
+        section, _, last = key.partition(".")
+        content = config.to_dict()
+        content[section][last] = value
+        if last in ("momentum", "weight_decay"):
+            content["train"]["optimizer"] = "sgd"
+        if last == "epochs":
+            content["train"]["lr_drops"] = None
+        card = recipe_card(config_from_dict(content, "x"))
+        assert card.startswith(f"{name}, but for ")
+        assert f"{key}={value} (" in card
+    # And no key of the two sections is left out of both lists, a new one least of all.
+    keys = {f"{s}.{k}" for s in ("train", "augment") for k in config.to_dict()[s]}
+    assert keys == DEVIATIONS.keys() | {f"train.{key}" for key in NO_DEVIATION}
+
+
+def test_what_changes_no_number_is_no_deviation():
+    free = [
+        "train.accumulate=8",
+        "train.compile=true",
+        "train.log_every=7",
+        "train.save_every=none",
+    ]
+    assert recipe_card(load_config(find_config("res50_256x192"), free)) == "paper"
 
 
 def test_an_explicit_default_is_not_taken_for_silence(write):

@@ -176,6 +176,13 @@ def tool(monkeypatch):
     return results_table
 
 
+def persons(used=104_100, images=5000, **skipped):
+    """What metrics.json says of the boxes."""
+    skipped = {"with a bbox without area": 25} | skipped
+    total = {"total": images, "used": images, "skipped": {}}
+    return {"source": DETECTIONS, "total": used + sum(skipped.values()), "used": used, "skipped": skipped, "images": total}  # fmt: skip
+
+
 @pytest.fixture
 def finished(tmp_path):
     """Writes a finished run of res50_256x192, with what is to be different."""
@@ -193,9 +200,10 @@ def finished(tmp_path):
         }
         save_checkpoint(folder / "last.pt", checkpoint | content)
         had = {
-            "boxes": "detector", "boxes_file": f"somewhere/{DETECTIONS}", "codec": "heatmap",
-            "flip": True, "decoding": "quarter offset", "oks_nms": "hard at 0.9",
-            "input_size": [256, 192],
+            "boxes": "detector", "boxes_file": f"somewhere/{DETECTIONS}", "box_score_threshold": 0.0,
+            "annotations": "/coco/annotations/person_keypoints_val2017.json", "images_left_out": 0,
+            "codec": "heatmap", "flip": True, "decoding": "quarter offset", "oks_nms": "hard at 0.9",
+            "keypoint_threshold": 0.2, "input_size": [256, 192], "persons": persons(),
         }  # fmt: skip
         had |= conditions or {}
         card = {"metrics": {"AP": 0.70349} | (metrics or {}), "conditions": had}
@@ -214,7 +222,8 @@ def document(tmp_path):
 
 def test_a_measured_number_fills_its_rows_in_all_tables(tool, finished, document, capsys):
     before = document.read_text().splitlines()
-    folder = finished(overrides=["train.amp=bf16", "data.root=/elsewhere", "train.log_every=7"])
+    free = ["data.root=/elsewhere", "data.workers=0", "data.val_images=images/val2017", "seed=3"]
+    folder = finished(overrides=["train.amp=bf16", "train.log_every=7", *free])
     assert cli.run(tool.main, [str(folder), "--document", str(document)]) == 0
     assert "res50_256x192: AP 70.3 in 3 rows" in capsys.readouterr().out
     after = document.read_text().splitlines()
@@ -240,16 +249,30 @@ def test_one_device_with_accumulation_is_the_same_step(tool, finished, document)
         ({"world_size": 1}, 2, "32 crops a step (the row's: 256)"),
         ({"epoch": 209}, 2, "epoch 209 of 210"),
         ({"name": "res50_384x288"}, 2, "model.input_size=[256, 192] (the row's: [384, 288])"),
-        ({"conditions": {"boxes": "ground truth"}}, 3, "boxes 'ground truth'"),
+        ({"conditions": {"boxes": "ground truth"}}, 3, "boxes 'ground truth' (the paper's: 'detector')"),
         ({"conditions": {"boxes_file": "a/own.json"}}, 3, "boxes_file 'own.json'"),
         ({"conditions": {"flip": False}}, 3, "flip False"),
         ({"conditions": {"decoding": "dark"}}, 3, "decoding 'dark'"),
         ({"conditions": {"oks_nms": None}}, 3, "oks_nms None"),
         ({"conditions": {"input_size": [384, 288]}}, 3, "input_size [384, 288]"),
+        ({"overrides": ["data.train_annotations=annotations/small.json"]}, 2, "data.train_annotations=annotations/small.json (the row's: annotations/person_keypoints_train2017.json)"),
+        ({"overrides": ["data.val_annotations=annotations/part.json"]}, 2, "data.val_annotations="),
+        ({"overrides": ["data.skeleton=own.yaml"]}, 2, "data.skeleton=own.yaml (the row's: coco17)"),
+        ({"overrides": ["data.on_bad=skip"]}, 2, "data.on_bad=skip (the row's: error)"),
+        ({"conditions": {"annotations": "a/part.json"}}, 3, "annotations 'part.json' (the paper's: 'person_keypoints_val2017.json')"),
+        ({"conditions": {"images_left_out": 3}}, 3, "images_left_out 3 (the paper's: 0)"),
+        ({"conditions": {"persons": persons(images=605)}}, 3, "images_in_annotations 605 (the paper's: 5000)"),
+        ({"conditions": {"persons": persons(used=104_000)}}, 3, "boxes_in_file 104025 (the paper's: 104125)"),
+        ({"conditions": {"persons": persons(faulty=1)}}, 3, "boxes_in_file 104126 (the paper's: 104125)"),
+        ({"conditions": {"box_score_threshold": 0.3}}, 3, "box_score_threshold 0.3 (the paper's: 0.0)"),
+        ({"conditions": {"keypoint_threshold": 0.9}}, 3, "keypoint_threshold 0.9 (the paper's: 0.2)"),
+        ({"conditions": {"keypoint_threshold": None}}, 3, "keypoint_threshold None"),
+        ({"conditions": {"codec": "udp"}}, 3, "codec 'udp'"),
+        ({"conditions": {"persons": 7}}, 3, "not written by this version's tools/test.py"),
         ({"metrics": {"AP": -1.0}}, 3, "AP -1.000 was not measured"),
-        ({"metrics": {"AP": None}}, 3, "not written by tools/test.py"),
+        ({"metrics": {"AP": None}}, 3, "not written by this version's tools/test.py"),
     ],
-)
+)  # fmt: skip
 def test_another_run_or_another_ap_fills_nothing(
     tool, finished, document, capsys, different, status, words
 ):

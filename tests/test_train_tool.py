@@ -69,7 +69,10 @@ def test_options_reach_their_part(begin):
     card = given["card"]["config"]
     assert (card["train"]["recipe"], card["augment"]["scale"]) == ("hrnet", 0.35)
     log = (folder / "out" / "log.txt").read_text()
-    assert "INFO keypoint: recipe hrnet\n" in log
+    assert (
+        "INFO keypoint: recipe hrnet, but for train.ohkm=5 (none), "
+        "train.keypoint_weights={'nose': 1.5, 'left_ankle': 2.0} (none)\n"
+    ) in log
     assert "WARNING keypoint: 32 crops a step" in log
     assert "in the recipe hrnet 128 (32 x 4); train.lr=0.001 is made for those" in log
 

@@ -36,6 +36,7 @@ from keypoint.skeleton import load_skeleton
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 GENERATED_SIZE = (480, 640)  # height, width: COCO's most common
 PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "albumentations")
+count = cli.whole_number(1)  # a type of argument
 EPILOG = """examples:
   tools/benchmark.py data
       crops/s of one core on generated images: ours beside the straightforward way
@@ -147,13 +148,6 @@ def add_eval(parser: argparse.ArgumentParser) -> None:
     add("--input-size", type=size, default=(256, 192), metavar="HxW", help="of crops (256x192)")
     add("--threads", type=count, default=1, help="of the CPU (1)")
     add("--rounds", type=count, default=1, help="measured rounds (1)")
-
-
-def count(text: str) -> int:
-    """Read a number of at least 1."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of at least 1")
-    return int(text)
 
 
 def size(text: str) -> tuple[int, int]:

@@ -14,7 +14,6 @@ from keypoint.config import find_config, load_config
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import TrainDataset
 from keypoint.data.coco import find_split, load_persons
-from keypoint.errors import ConfigError
 from keypoint.sheets import augmented_sheet
 from keypoint.skeleton import load_skeleton
 
@@ -37,13 +36,13 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--cfg", required=True, help="a YAML file, or the bare name of one under configs/"
     )
-    parser.add_argument("--number", type=int, default=8, metavar="N", help="persons; default 8")
+    parser.add_argument(
+        "--number", type=cli.whole_number(1), default=8, metavar="N", help="persons; default 8"
+    )
     parser.add_argument(
         "overrides", nargs="*", metavar="key=value", help="change a key of the config"
     )
     args = parser.parse_intermixed_args(argv)
-    if args.number < 1:
-        raise ConfigError(f"--number {args.number}; give 1 or more")
 
     config = load_config(find_config(args.cfg), args.overrides)
     output = Path(config.output)

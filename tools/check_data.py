@@ -57,7 +57,13 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--images", type=Path, help="without --cfg: the folder of its images")
     parser.add_argument("--skeleton", help="without --cfg: built-in name or YAML file; coco17")
     parser.add_argument("--boxes", type=Path, help="without --cfg: a detector's JSON, if any")
-    parser.add_argument("--pictures", type=int, default=24, metavar="N", help="persons; default 24")
+    parser.add_argument(
+        "--pictures",
+        type=cli.whole_number(0),
+        default=24,
+        metavar="N",
+        help="persons; default 24",
+    )
     parser.add_argument(
         "overrides", nargs="*", metavar="key=value", help="change a key of the config"
     )

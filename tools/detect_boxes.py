@@ -42,11 +42,11 @@ def main(argv: Sequence[str]) -> None:
         "--weights", type=Path, help="state dict; default: torchvision's, downloaded at first use"
     )
     parser.add_argument("--score-threshold", type=float, default=0.05, help="default: 0.05")
-    parser.add_argument("--batch-size", type=int, default=4, help="images at a time; default: 4")
+    parser.add_argument(
+        "--batch-size", type=cli.whole_number(1), default=4, help="images at a time; default: 4"
+    )
     parser.add_argument("--device", help="cpu, cuda or cuda:1; default: CUDA where there is one")
     args = parser.parse_args(argv)
-    if args.batch_size < 1:
-        raise ConfigError(f"--batch-size {args.batch_size}; give 1 or more")
     if not args.output.absolute().parent.is_dir():
         raise ConfigError(f"--output {args.output}: its folder is not there; make it first")
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from keypoint import cli
 from keypoint.data.synthetic_signs import write_sign_set
-from keypoint.errors import ConfigError
 from keypoint.run_log import progress
 
 EPILOG = """examples:
@@ -25,15 +24,15 @@ def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
     parser = cli.parser("Generate road signs with their four corners annotated.", EPILOG)
     parser.add_argument("folder", type=Path, help="new or empty")
-    parser.add_argument("--train", type=int, default=400, help="images to train on; default: 400")
-    parser.add_argument("--val", type=int, default=100, help="images to test on; default: 100")
-    parser.add_argument("--seed", type=int, default=0, help="of all chance; default: 0")
+    number = cli.whole_number(1)
+    parser.add_argument(
+        "--train", type=number, default=400, help="images to train on; default: 400"
+    )
+    parser.add_argument("--val", type=number, default=100, help="images to test on; default: 100")
+    parser.add_argument(
+        "--seed", type=cli.whole_number(0), default=0, help="of all chance; default: 0"
+    )
     args = parser.parse_args(argv)
-    if min(args.train, args.val) < 1 or args.seed < 0:
-        raise ConfigError(
-            f"--train {args.train} --val {args.val} --seed {args.seed}; "
-            "give at least one image each, and a seed of 0 or more"
-        )
     cli.log_to()
     with progress(args.train + args.val, "generate images", "image") as bar:
         write_sign_set(

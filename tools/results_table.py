@@ -12,27 +12,26 @@ from keypoint.checkpoint import read_checkpoint
 from keypoint.config import config_from_dict, find_config, load_config
 from keypoint.data.json_file import read_json
 from keypoint.errors import ConfigError, DataError
+from keypoint.evaluation.published import CONDITIONS
 from keypoint.recipe import read_recipe
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "results.md"
 DETECTIONS = "COCO_val2017_detections_AP_H_56_person.json"
-CONDITIONS = {  # of metrics.json; the paper's
-    "boxes": "detector",
-    "codec": "heatmap",
-    "flip": True,
-    "decoding": "quarter offset",
-    "oks_nms": "hard at 0.9",
-}
+# Entries of that file (HRNet's log counts them too) and images of val2017; a file cut short, or
+# another one of the same name, has others.
+BOXES, IMAGES = 104_125, 5000
 # What may differ from a row's config: what changes no number beyond rounding, or is checked apart.
 FREE = {"batch_size", "accumulate", "amp", "compile", "channels_last"}
 FREE |= {"evaluate_every", "save_every", "log_every"}
+FREE |= {"root", "workers", "train_images", "val_images"}  # of data: where the same files lie
 EPILOG = """examples:
   tools/results_table.py output/res50_256x192 output/res50_256x192_srl3
       each folder is named after its config and holds last.pt of the last epoch and the
       metrics.json of tools/test.py
 
-A run is refused if its config, its number of crops a step or the conditions of its AP are not
-the row's; then nothing is written.
+A run is refused if its config, its data, its number of crops a step or the conditions of its AP
+are not the row's: 5,000 images, none left out, and the 104,125 boxes of the field's file. Then
+nothing is written.
 """
 
 
@@ -65,7 +64,7 @@ def measured_ap(folder: Path) -> float:
     given, wanted = config.to_dict(), row.to_dict()
     different = [
         f"{section}.{key}={value} (the row's: {wanted[section][key]})"
-        for section in ("augment", "model", "train")
+        for section in ("data", "augment", "model", "train")
         for key, value in given[section].items()
         if value != wanted[section][key] and key not in FREE
     ]
@@ -84,11 +83,26 @@ def measured_ap(folder: Path) -> float:
     card = read_json(path, "metrics")
     try:
         ap, had = float(card["metrics"]["AP"]), dict(card["conditions"])
-        had["boxes_file"] = Path(str(had["boxes_file"])).name
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: not written by tools/test.py ({error!r})") from None
-    conditions = CONDITIONS | {"input_size": list(row.model.input_size), "boxes_file": DETECTIONS}
-    wrong = [f"{key} {had.get(key)!r}" for key in conditions if had.get(key) != conditions[key]]
+        had |= {key: Path(str(had[key])).name for key in ("boxes_file", "annotations")}
+        persons = had["persons"]
+        had["boxes_in_file"] = persons["used"] + sum(persons["skipped"].values())
+        had["images_in_annotations"] = persons["images"]["total"]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path}: not written by this version's tools/test.py ({error!r}); run it again"
+        ) from None
+    conditions = CONDITIONS | {
+        "input_size": list(row.model.input_size),
+        "boxes_file": DETECTIONS,
+        "boxes_in_file": BOXES,
+        "annotations": Path(row.data.val_annotations).name,
+        "images_in_annotations": IMAGES,
+    }
+    wrong = [
+        f"{key} {had.get(key)!r} (the paper's: {value!r})"
+        for key, value in conditions.items()
+        if had.get(key) != value
+    ]
     if wrong or not 0 <= ap <= 1:
         raise DataError(
             f"{path}: AP {ap:.3f} was not measured as the paper's: {', '.join(wrong)}; run "

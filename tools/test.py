@@ -13,6 +13,7 @@ import cv2
 from keypoint import cli, distributed
 from keypoint.checkpoint import load_model
 from keypoint.config import Config, find_config, load_config, override_config
+from keypoint.config_effect import TRUTH, check_overrides, check_same_network, with_boxes
 from keypoint.data.coco import Persons, find_split, load_boxes, load_persons
 from keypoint.data.image_files import require_image_files
 from keypoint.data.report import write_reports
@@ -32,14 +33,13 @@ from keypoint.models.weights import load_weights_file
 from keypoint.skeleton import Skeleton, load_skeleton
 from keypoint.trainer import AMP_DTYPES
 
-TRUTH = "truth"  # boxes of the annotations themselves
 EPILOG = """examples:
   tools/test.py --checkpoint output/res50_256x192/best.pt
       ground-truth boxes
   tools/test.py --checkpoint best.pt --boxes COCO_val2017_detections_AP_H_56_person.json
       detector boxes, as the papers report
   tools/test.py --checkpoint best.pt --boxes truth --boxes detections.json
-      both in one run, each in a folder of its own
+      both in one run, each in a folder of its own, named after the file
   tools/test.py --checkpoint best.pt --boxes COCO_test-dev2017_detections_AP_H_609_person.json \\
       data.val_annotations=annotations/image_info_test-dev2017.json data.val_images=test2017
       without annotations: results.json for COCO's server, no AP
@@ -52,6 +52,9 @@ EPILOG = """examples:
       leave out images with anything faulty, on both sides; listed in data_report.json
   torchrun --nproc_per_node 8 tools/test.py --checkpoint best.pt
       the same numbers, sooner
+
+Keys of the config that testing does not read (seed, augment.*, train.* but train.amp) are refused
+when typed with other values than the checkpoint's, as they would have no effect.
 
 Writes results.json (COCO's form), metrics.json (numbers with boxes, flip, counts) and
 results_card.md (one page of all that decides whether an AP can be compared) to the output folder.
@@ -76,7 +79,7 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument(
         "--pictures",
-        type=int,
+        type=cli.whole_number(0),
         default=0,
         metavar="N",
         help="also draw N images, truth beside prediction",
@@ -88,7 +91,7 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument(
         "--worst",
-        type=int,
+        type=cli.whole_number(0),
         default=0,
         metavar="N",
         help="also draw the N persons of lowest OKS, errors marked",
@@ -99,17 +102,17 @@ def main(argv: Sequence[str]) -> None:
     )
     args = parser.parse_intermixed_args(argv)
 
+    names = folder_names(args.boxes or [])  # refused now, not after the first evaluation
+    overrides = with_boxes(args.overrides, args.boxes or [])
     device = distributed.initialise(args.device)
-    model, config, skeleton = open_network(args.checkpoint, args.cfg, args.overrides)
+    model, config, skeleton = open_network(args.checkpoint, args.cfg, overrides)
     model.codec.decoding(config.test.decoding)  # refused now, not after the data
     # A checkpoint made from other toolkits' weights names no folder.
     output = Path(config.output or Path("output") / args.checkpoint.stem)
     cli.log_to(output, quiet=not distributed.is_main())
     chosen = args.boxes or [config.test.boxes or TRUTH]
-    if len(set(chosen)) < len(chosen):
-        raise ConfigError(f"--boxes {' '.join(chosen)}: each kind once")
     sets = [load_set(boxes, config, skeleton) for boxes in chosen]
-    folders = [output] if len(sets) == 1 else [output / folder_name(boxes) for boxes in chosen]
+    folders = [output] if len(sets) == 1 else [output / name for name in names]
 
     try:
         evaluations = []
@@ -161,9 +164,23 @@ def load_set(boxes: str, config: Config, skeleton: Skeleton) -> tuple[Persons, P
     return persons, files[0]
 
 
-def folder_name(boxes: str) -> str:
-    """Of the results of one kind of boxes, where there are several."""
-    return "truth_boxes" if boxes == TRUTH else Path(boxes).stem
+def folder_names(boxes: Sequence[str]) -> list[str]:
+    """Of the results of each kind of boxes, where there are several.
+
+    Raises:
+        ConfigError: Two would have one folder.
+    """
+    if len(set(boxes)) < len(boxes):
+        raise ConfigError(f"--boxes {' '.join(boxes)}: each kind once")
+    names = ["truth_boxes" if name == TRUTH else Path(name).stem for name in boxes]
+    same = [given for given, name in zip(boxes, names, strict=True) if names.count(name) > 1]
+    if same:
+        raise ConfigError(
+            f"--boxes {' '.join(same)}: results go to a folder of the file's name (truth_boxes for "
+            "truth), so these would overwrite each other; rename a file, or test them one by one, "
+            "each with its own output="
+        )
+    return names
 
 
 def write(
@@ -243,9 +260,11 @@ def open_network(
         restored = load_model(checkpoint)
         config = override_config(restored.config, overrides)
         check_same_network(restored.config, config)
+        check_overrides(overrides, restored.config, config)
         restored.model.set_input_size(config.model.input_size)
         return restored.model, config, restored.skeleton
     config = load_config(find_config(cfg), overrides)
+    check_overrides(overrides, None, config)
     skeleton = load_skeleton(config.data.skeleton, Path(config.data.root))
     model = create_model(
         config.model.encoder,
@@ -259,22 +278,6 @@ def open_network(
     )
     load_weights_file(model, checkpoint, whole=True)
     return model, config, skeleton
-
-
-def check_same_network(trained: Config, given: Config) -> None:
-    """Refuse overrides of what the checkpoint fixes.
-
-    Raises:
-        ConfigError: Names the keys.
-    """
-    theirs, ours = trained.to_dict()["model"], given.to_dict()["model"]
-    fixed = [key for key in ours if ours[key] != theirs[key] and key != "input_size"]
-    if fixed:
-        raise ConfigError(
-            f"model.{fixed[0]}={ours[fixed[0]]!r} has no effect: the checkpoint holds a network "
-            f"with {theirs[fixed[0]]!r}. Of model.* only input_size may differ in testing; for "
-            "bare weights give --cfg"
-        )
 
 
 if __name__ == "__main__":

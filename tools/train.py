@@ -206,14 +206,14 @@ def main(argv: Sequence[str]) -> None:
         ema=config.train.ema,
         card={"config": config.to_dict(), "skeleton": skeleton.to_dict(), "versions": versions()},
     )
-    if distributed.is_main():
-        (output / "config.yaml").write_text(dump_config(config), encoding="utf-8")
-        write_reports(output, train=persons.report, test=val_persons.report)
     if args.resume and last.exists():
         check_same_config(last, config)
         trainer.resume(last)
     elif args.resume:
         cli.logger.info("%s: not there, beginning anew", last)
+    if distributed.is_main():  # a refused --resume has changed nothing of the run
+        (output / "config.yaml").write_text(dump_config(config), encoding="utf-8")
+        write_reports(output, train=persons.report, test=val_persons.report)
     try:
         best = trainer.fit()
     finally:

@@ -130,7 +130,7 @@ def load_boxes(
     limit(str(boxes), "boxes", faults, len(faults), len(entries), max_bad)
     if len(persons) == 0:
         raise DataError(f"{persons.report}; there is no box to test on")
-    return replace(persons, annotated=annotated)
+    return replace(persons, annotated=annotated, box_score_threshold=score_threshold)
 
 
 def read_box_list(boxes: Path) -> list[Any]:

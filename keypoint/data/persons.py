@@ -54,6 +54,7 @@ class Persons:
         left_out_images: COCO ids of images that were left out as faulty, which scoring must leave
             out too; None where nothing may be left out.
         annotated: Whether the file has annotations to score against; test-dev's has none.
+        box_score_threshold: Detector boxes below it are not among these; None for ground truth.
     """
 
     images: Images
@@ -67,6 +68,7 @@ class Persons:
     report: DataReport
     left_out_images: frozenset[int] | None = None
     annotated: bool = True
+    box_score_threshold: float | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

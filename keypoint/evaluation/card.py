@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from keypoint.evaluation.coco import METRICS
-from keypoint.evaluation.published import boxes_by_numbers
+from keypoint.evaluation.published import CONDITIONS, boxes_by_numbers
 
 PAIRED = (
     "* A gain of a block is shown by the same recipe with and without it, in one toolkit: recipes "
@@ -107,15 +107,15 @@ def _remarks(
         f"* {numbers}: {verdict}; {usual}.",
     ]
     if published is not None:
-        whole = not conditions.get("images_left_out")
-        comparable = boxes == "detector" and conditions["flip"] and whole
+        others = [key for key, value in CONDITIONS.items() if conditions.get(key) != value]
+        which = f" ({', '.join(others).replace('_', ' ')})" if others else ""
         remarks.append(
             f"* Published for this network: AP {published:.3f}, with detector boxes (person AP "
             "56.4) and flip test"
             + (
                 f"; this is {metrics['AP'] - published:+.3f}, if the boxes are the same."
-                if comparable and metrics["AP"] >= 0
-                else ". This evaluation has other conditions: not to be held against it."
+                if not others and metrics["AP"] >= 0
+                else f". This evaluation has other conditions{which}: not to be held against it."
             )
         )
     return [*remarks, PAIRED]

@@ -32,6 +32,14 @@ from keypoint.data.bad_entries import without_images
 from keypoint.data.json_file import read_json
 from keypoint.errors import DataError
 from keypoint.evaluation.ground_truth import GroundTruth, check_ground_truth
+from keypoint.evaluation.persons import Results as ResultArrays
+from keypoint.evaluation.persons import (
+    Truth,
+    as_arrays,
+    best_of_each_image,
+    pair_all,
+    read_truth,
+)
 from keypoint.evaluation.results import (
     MAX_PERSONS,
     ResultCounts,
@@ -39,6 +47,7 @@ from keypoint.evaluation.results import (
     make_results,
     read_results,
 )
+from keypoint.evaluation.similarity import person_similarity
 from keypoint.evaluation.validate import check_results
 
 logger = logging.getLogger(__name__)
@@ -193,28 +202,29 @@ def _coco_eval(
     truth: GroundTruth, results: Results, sigmas: NDArray[np.float64] | None
 ) -> dict[str, float]:
     """Run the library on checked copies; the one place that touches it."""
-    # pycocotools prints its progress and its table, and the library never prints; coordinates of
-    # 1e200 overflow in its squares, which is the right answer: infinitely far.
-    with contextlib.redirect_stdout(io.StringIO()), np.errstate(over="ignore"):
-        make = COCOeval if FASTER is None else FASTER
-        # Ids of our own: faster-coco-eval misses persons on images with ids past 2^53, say. They
-        # rise as the given ones do, for equal scores count in the order of the image ids.
-        place = {image_id: n for n, image_id in enumerate(sorted(truth.image_ids), 1)}
-        persons = [{**p, "image_id": place[p["image_id"]], "category_id": 1} for p in truth.persons]
+    persons = read_truth(truth, range(len(truth.persons)))
+    best = best_of_each_image(as_arrays(results, persons))
+    # pycocotools prints its progress and its table, and the library never prints.
+    with contextlib.redirect_stdout(io.StringIO()):
         sides = []
-        for annotations in (persons, _as_annotations(results, place)):
+        for annotations in (_truth_annotations(truth, persons), _result_annotations(best)):
             side = COCO() if FASTER is None else FASTER_COCO()
             side.dataset = {
-                "images": [{"id": n} for n in place.values()],
+                # Ids of our own, in the given order, as equal scores count in the order of the
+                # image ids: faster-coco-eval misses persons on images with ids past 2^53, say.
+                "images": [{"id": n} for n in range(1, len(truth.image_ids) + 1)],
                 "categories": [{"id": 1, "name": "person"}],
                 "annotations": annotations,
             }
             side.createIndex()
             sides.append(side)
-        evaluator = make(*sides, "keypoints")
+        evaluator = (COCOeval if FASTER is None else FASTER)(*sides, "keypoints")
         evaluator.params.maxDets = [MAX_PERSONS]
         if sigmas is not None:
             evaluator.params.kpt_oks_sigmas = sigmas
+        similarity = _similarity_by_image(persons, best, evaluator.params.kpt_oks_sigmas)
+        # The library's own loop over images and persons takes as long as the rest of it.
+        evaluator.computeOks = lambda image, category: similarity.get(image, [])
         evaluator.evaluate()
         evaluator.accumulate()
         evaluator.summarize()
@@ -222,31 +232,46 @@ def _coco_eval(
     return {name: float(value) for name, value in zip(METRICS, stats, strict=True)}
 
 
-def _as_annotations(results: Results, place: dict[int, int]) -> list[dict[str, Any]]:
+def _truth_annotations(truth: GroundTruth, persons: Truth) -> list[dict[str, Any]]:
+    return [
+        {**truth.persons[row], "id": number, "image_id": image + 1, "category_id": 1}
+        for number, (row, image) in enumerate(
+            zip(persons.ids, persons.image.tolist(), strict=True), 1
+        )
+    ]
+
+
+def _result_annotations(results: ResultArrays) -> list[dict[str, Any]]:
     """Results as COCOeval wants them: its `loadRes` in one step for all, with the same areas.
 
     A result's area is its keypoints' extent; it decides which misses are medium and large.
     """
-    points = np.ascontiguousarray(results.keypoints[..., :2].transpose(1, 2, 0))  # K 2 R: quicker
-    low, high = points.min(axis=0), points.max(axis=0)  # 2 R
+    columns = zip(
+        results.image.tolist(), results.scores.tolist(), results.area.tolist(), strict=True
+    )
     return [
         {
             "id": number,
-            "image_id": place[image_id],
+            "image_id": image + 1,
             "category_id": 1,
-            "keypoints": numbers,
             "score": score,
             "area": area,
             "iscrowd": 0,
         }
-        for number, (image_id, numbers, score, area) in enumerate(
-            zip(
-                results.image_ids.tolist(),
-                results.keypoints.reshape(len(results), 3 * results.keypoints.shape[1]),
-                results.scores.tolist(),
-                (high - low).prod(0).tolist(),
-                strict=True,
-            ),
-            1,
-        )
+        for number, (image, score, area) in enumerate(columns, 1)
     ]
+
+
+def _similarity_by_image(
+    persons: Truth, best: ResultArrays, oks_sigmas: Sequence[float]
+) -> dict[int, NDArray[np.float64]]:
+    """By COCOeval's image id (results, persons), as its `computeOks` gives them one by one."""
+    pairs = pair_all(persons, best)
+    oks = person_similarity(persons, best, pairs, oks_sigmas)
+    image = best.image[pairs.result]
+    first = np.flatnonzero(np.diff(image, prepend=-1))
+    on_image = np.bincount(persons.image, minlength=len(persons.image_ids))
+    return {
+        n + 1: part.reshape(-1, on_image[n])
+        for n, part in zip(image[first].tolist(), np.split(oks, first)[1:], strict=True)
+    }

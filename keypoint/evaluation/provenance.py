@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 import keypoint
-from keypoint.checkpoint import read_checkpoint
+from keypoint.checkpoint import describe_training
 
 PACKAGES = (
     "keypoint",
@@ -23,19 +23,6 @@ PACKAGES = (
     "pycocotools",
     "faster-coco-eval",
     "albumentations",
-)
-
-
-# Keys of a config that change what is trained, beside model and data.
-RECIPE_KEYS = (
-    "recipe",
-    "batch_size",
-    "accumulate",
-    "optimizer",
-    "lr",
-    "weight_decay",
-    "amp",
-    "ema",
 )
 
 
@@ -55,22 +42,11 @@ def run_facts(checkpoint: Path, cfg: str | None, device: torch.device) -> dict[s
     return {
         "checkpoint": f"{checkpoint}, {checkpoint.stat().st_size} bytes, "
         f"sha256 {file_sha256(checkpoint)}",
-        "recipe": _recipe(checkpoint) if cfg is None else f"unknown: weights tested with {cfg}",
+        "recipe": f"unknown: weights tested with {cfg}" if cfg else describe_training(checkpoint),
         "commit": code_commit(),
         "versions": package_versions(),
         "device": f"{device} ({device_name})" if device_name else str(device),
     }
-
-
-def _recipe(checkpoint: Path) -> str:
-    """What the checkpoint says of its training; overrides of the test do not change it."""
-    content = read_checkpoint(checkpoint)
-    config, train = content["config"], content["config"].get("train", {})
-    name = Path(config.get("output") or "unknown").name
-    keys = [f"{key} {train[key]}" for key in RECIPE_KEYS if train.get(key) is not None]
-    keys += [f"seed {config['seed']}"] if "seed" in config else []
-    keys += [f"{content['world_size']} processes"] if content.get("world_size") else []
-    return ", ".join([f"{name}: {content['epoch']} of {train.get('epochs', '?')} epochs", *keys])
 
 
 def file_sha256(path: Path) -> str:

@@ -26,6 +26,18 @@ AP = {
     ("resnet50", "rcca"): (0.706, 0.728, None),
 }
 
+# What of `metrics.json` decides whether an AP may be held against these, input size apart.
+CONDITIONS = {
+    "boxes": "detector",
+    "box_score_threshold": 0.0,
+    "images_left_out": 0,
+    "codec": "heatmap",
+    "flip": True,
+    "decoding": "quarter offset",
+    "oks_nms": "hard at 0.9",
+    "keypoint_threshold": 0.2,
+}
+
 # With the field's 56.4 AP detector AP50 is near 0.89 and AR - AP near 0.06, with ground-truth
 # boxes near 0.925 and 0.03; half way between is the border.
 AP50_BORDER, GAP_BORDER = 0.9075, 0.045

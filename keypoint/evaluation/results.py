@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from keypoint.data.json_file import read_json
 from keypoint.errors import DataError, NumericsError
-from keypoint.evaluation.oks import oks_nms, person_scores, soft_oks_nms
+from keypoint.evaluation.oks import may_resemble, oks_nms, person_scores, soft_oks_nms
 
 MAX_PERSONS = 20  # COCOeval's maxDets for keypoints: the best 20 results of each image count
 
@@ -135,16 +135,19 @@ def make_results(
 
     scores = person_scores(bbox_scores_, scores_of_keypoints, keypoint_threshold)
     kept = np.ones(persons, dtype=bool)
-    if nms is not None:
-        for rows in _rows_of_each_image(ids):
+    if nms == "hard":
+        near = may_resemble(ids, keypoints, areas_, oks_sigmas, nms_threshold)
+        for rows in _rows_of_each_image(ids, near):
             on_image = keypoints[rows], scores[rows], areas_[rows], oks_sigmas, nms_threshold
             kept[rows] = False
-            if nms == "hard":
-                kept[rows[oks_nms(*on_image)]] = True
-            else:
-                chosen, new_scores = soft_oks_nms(*on_image, max_kept=MAX_PERSONS)
-                kept[rows[chosen]] = True
-                scores[rows[chosen]] = new_scores
+            kept[rows[oks_nms(*on_image)]] = True
+    elif nms == "soft":
+        for rows in _rows_of_each_image(ids, kept):
+            on_image = keypoints[rows], scores[rows], areas_[rows], oks_sigmas, nms_threshold
+            kept[rows] = False
+            chosen, new_scores = soft_oks_nms(*on_image, max_kept=MAX_PERSONS)
+            kept[rows[chosen]] = True
+            scores[rows[chosen]] = new_scores
 
     triples = np.concatenate([keypoints, scores_of_keypoints[..., None]], axis=2)  # P K 3
     results = Results(ids[kept], triples[kept], scores[kept], category_id, np.flatnonzero(kept))
@@ -177,7 +180,10 @@ def _require_finite(name: str, array: NDArray[np.float64], image_ids: NDArray[An
         )
 
 
-def _rows_of_each_image(image_ids: NDArray[Any]) -> list[NDArray[np.intp]]:
-    """For each image the rows of its persons, in their order."""
-    order = np.argsort(image_ids, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(image_ids[order])) + 1)
+def _rows_of_each_image(
+    image_ids: NDArray[Any], which: NDArray[np.bool_]
+) -> list[NDArray[np.intp]]:
+    """For each image the rows of those of its persons, in their order."""
+    rows = np.flatnonzero(which)
+    rows = rows[np.argsort(image_ids[rows], kind="stable")]
+    return np.split(rows, np.flatnonzero(np.diff(image_ids[rows])) + 1)

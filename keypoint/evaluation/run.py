@@ -114,7 +114,7 @@ class Evaluation:
         metrics: The ten COCO numbers; empty where there are no annotations, as for test-dev.
         results: After OKS-NMS; `rows` are those of the predictions.
         predictions: Of every box, before OKS-NMS.
-        conditions: Boxes, flip, decoding, NMS and counts, as plain types.
+        conditions: Boxes, flip, decoding, NMS, thresholds and counts, as plain types.
     """
 
     metrics: dict[str, float]
@@ -134,6 +134,8 @@ class Evaluation:
         shift = ", shifted one heatmap pixel" if had["flip_shift"] else ""
         flip = f"averaged{shift}" if had["flip"] else "off"
         sigmas = had["oks_sigmas"]
+        least = had["box_score_threshold"]
+        boxes = "" if least is None else f", of boxes from {least} on"
         lines = [
             f"boxes    {had['boxes']}: {had['persons']['used']} on {had['images']} images",
             f"         of {had['boxes_file']}",
@@ -141,6 +143,7 @@ class Evaluation:
             f"flip     {flip}",
             f"codec    {had['codec']}, decoding {had['decoding']}; OKS-NMS {had['oks_nms']}",
             *([f"sigmas   {sigmas}"] if sigmas.startswith("uniform") else []),
+            f"scores   of keypoints above {had['keypoint_threshold']}{boxes}",
             f"results  {counts['given']}: {counts['kept']} kept, {counts['suppressed']} suppressed",
         ]
         if had["images_left_out"]:
@@ -244,6 +247,8 @@ def evaluate_model(
                 repeats=True,  # of a detector's file that has a box twice; _merge saw to the rest
             )
         conditions = _conditions(persons, counts, nms, nms_threshold) | {
+            "annotations": str(annotations),
+            "keypoint_threshold": keypoint_threshold,
             "input_size": list(model.input_size),
             "color_order": model.color_order,
             "codec": model.codec.name,
@@ -294,6 +299,7 @@ def _conditions(
     return {
         "boxes": "ground truth" if ground_truth else "detector",
         "boxes_file": persons.report.source,
+        "box_score_threshold": persons.box_score_threshold,
         "persons": persons.report.to_dict(),
         "images": len(np.unique(persons.image_index)),
         "images_left_out": len(persons.left_out_images or ()),

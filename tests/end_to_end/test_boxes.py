@@ -1,11 +1,13 @@
 """tools/test.py --boxes: truth and detections in one run, and images without annotations."""
 
+import importlib.util
 import json
 import subprocess
 import sys
 
 import pytest
 
+from keypoint import cli
 from keypoint.evaluation.coco import evaluate_coco
 from tests import tiny_coco
 from tests.end_to_end.test_train import ENVIRONMENT, REPOSITORY
@@ -86,3 +88,40 @@ def test_boxes_are_checked_before_any_work(data, tmp_path):
     assert "evaluate" not in other.stderr
     wrong = run(folder, "test.decoding=quarter", "model.codec=udp", status=2)
     assert "model.codec='udp' has no effect" in wrong.stderr
+
+
+def test_the_flags_boxes_have_a_score_threshold(data, tmp_path):
+    folder, _, _ = data
+    both = ["--boxes", "truth", "--boxes", folder / "found.json", "test.box_score_threshold=0.5"]
+    run(folder, *both, f"output={tmp_path}", "test.keypoint_threshold=0.3")
+    for name, threshold in (("truth_boxes", None), ("found", 0.5)):
+        had = json.loads((tmp_path / name / "metrics.json").read_text())["conditions"]
+        assert had["persons"]["used"] == 6
+        assert (had["box_score_threshold"], had["keypoint_threshold"]) == (threshold, 0.3)
+        card = (tmp_path / name / "results_card.md").read_text()
+        assert f"| box score threshold | {threshold or 'none'} |" in card
+        assert "| keypoint threshold | 0.3 |" in card
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--boxes", "a/x.json", "--boxes", "b/x.json"], "--boxes a/x.json b/x.json: results go"),
+        (["--boxes", "a/truth_boxes.json", "--boxes", "truth"], "would overwrite each other"),
+        (["--boxes", "truth", "test.box_score_threshold=0.3"], "no effect with --boxes truth"),
+        (["--boxes", "truth", "test.boxes=x.json"], "test.boxes has no effect beside --boxes"),
+        (["train.lr=5", "augment.rotation=3", "seed=5"], "no effect in testing: 'train.lr=5' (n"),
+        (["--cfg", "demo.yaml", "train.lr=5"], "no effect in testing: 'train.lr=5' (n"),
+        (["data.skeleton=absent.yaml"], "'data.skeleton=absent.yaml' (the checkpoint's own is"),
+    ],
+)
+def test_what_has_no_effect_is_refused_before_any_work(data, arguments, words, capsys, tmp_path):
+    folder, _, _ = data
+    spec = importlib.util.spec_from_file_location("tools_test", REPOSITORY / "tools" / "test.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    output = tmp_path / "refused"
+    command = ["--checkpoint", str(folder / "run" / "best.pt"), f"output={output}", *arguments]
+    assert cli.run(module.main, command) == 2
+    assert words in capsys.readouterr().err
+    assert not output.exists()

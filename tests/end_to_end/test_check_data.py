@@ -131,4 +131,3 @@ def test_browse(demo, tmp_path, capsys, codec):
     assert tool("browse_data", *arguments, "--number", "2") == 0
     assert "2 of" in capsys.readouterr().out
     assert cv2.imread(str(tmp_path / "browse_data.jpg")).shape[0] > 2 * 288
-    assert tool("browse_data", *arguments, "--number", "0") == 2

@@ -246,12 +246,15 @@ def test_two_processes_train(work):
 
 
 def test_another_runs_folder_is_never_overwritten_silently(work, whole_run):
-    before = (whole_run[0] / "last.pt").read_bytes()
+    names = ("last.pt", "config.yaml", "data_report.json")
+    before = [(whole_run[0] / name).read_bytes() for name in names]
     refused = train(work, whole_run[0], status=2)
     assert "holds another run; --resume goes on with it" in refused.stderr
-    changed = train(work, whole_run[0], "--resume", "train.lr=0.01", status=4)
+    others = ["data.train_annotations=annotations/person_keypoints_val2017.json"]
+    others += ["data.train_images=val2017", "train.lr=0.01"]
+    changed = train(work, whole_run[0], "--resume", *others, status=4)
     assert "train.lr=0.01 (was 0.001)" in changed.stderr
-    assert (whole_run[0] / "last.pt").read_bytes() == before
+    assert [(whole_run[0] / name).read_bytes() for name in names] == before
 
 
 def test_loss_that_is_not_finite_stops_and_names_step_and_images(work):

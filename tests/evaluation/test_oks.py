@@ -8,7 +8,14 @@ import pytest
 from pycocotools.cocoeval import COCOeval
 
 from keypoint.evaluation import oks as module
-from keypoint.evaluation.oks import oks, oks_matrix, oks_nms, person_scores, soft_oks_nms
+from keypoint.evaluation.oks import (
+    may_resemble,
+    oks,
+    oks_matrix,
+    oks_nms,
+    person_scores,
+    soft_oks_nms,
+)
 from keypoint.skeleton import load_skeleton
 from tests.reference import oks as slow
 
@@ -76,6 +83,26 @@ def test_oks_nms_equals_the_loop_ties_included():
         assert kept.dtype == np.int64
         suppressed += len(scores) - len(kept)
     assert suppressed > 100
+
+
+@pytest.mark.parametrize("num_keypoints", [3, 17])
+@pytest.mark.parametrize("threshold", [0.0, 0.3, 0.9, 1.0])
+def test_nobody_who_resembles_somebody_is_overlooked(num_keypoints, threshold):
+    """And not everybody is taken, or looking would be for nothing."""
+    taken = everyone = 0
+    for seed in range(30):
+        keypoints, _, areas = crowd_of(seed, num_keypoints, seed)
+        keypoints[1::5] = keypoints[::5][: len(keypoints[1::5])]  # equal ones, too
+        areas[1::5] = areas[::5][: len(areas[1::5])]
+        image_ids = np.random.default_rng(seed).choice([7, -3, 5], seed)
+        near = may_resemble(image_ids, keypoints, areas, SIGMAS[num_keypoints], threshold)
+        matrix = oks_matrix(keypoints, areas, SIGMAS[num_keypoints])
+        others = (image_ids[:, None] == image_ids) & ~np.eye(seed, dtype=bool)
+        resembles = ((matrix > threshold) & others).any(axis=1)
+        assert not (resembles & ~near).any()
+        taken, everyone = taken + near.sum(), everyone + len(near)
+    assert taken > 0
+    assert taken < 0.9 * everyone or threshold < 0.9
 
 
 def test_soft_oks_nms_equals_the_loop_ties_included():

@@ -12,6 +12,7 @@ from keypoint.codec import Codec
 from keypoint.data.batches import EvaluationDataset
 from keypoint.data.coco import load_boxes, load_persons
 from keypoint.errors import ConfigError, DataError, NumericsError
+from keypoint.evaluation import published
 from keypoint.evaluation.coco import evaluate_coco
 from keypoint.evaluation.pictures import truth_beside_prediction
 from keypoint.evaluation.run import evaluate_model
@@ -192,6 +193,31 @@ def test_detector_boxes_are_rescored_suppressed_and_told(tmp_path):
     with pytest.raises(DataError, match="duplicate of result 0"):
         evaluate_coco(file, repeated.results)
     assert repeated.metrics["AR"] == 1
+
+
+def test_thresholds_are_among_the_conditions(tmp_path):
+    data = tiny_coco.content(2, 1)
+    file, images = tiny_coco.write(tmp_path, data)
+    boxes = [
+        {"image_id": e["image_id"], "category_id": 1, "bbox": e["bbox"], "score": score}
+        for e in data["annotations"]
+        for score in (0.9, 0.1)
+    ]
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    for least, number in ((0.0, 4), (0.3, 2)):
+        persons = load_boxes(tmp_path / "boxes.json", file, images, SKELETON, least)
+        model = Oracle(dataclasses.replace(persons, visibility=np.full((number, 17), 2, np.uint8)), (64, 64), False)  # fmt: skip
+        found = evaluate(persons, file, flip=False, model=model, keypoint_threshold=0.35)
+        assert found.conditions["box_score_threshold"] == least
+        assert found.conditions["keypoint_threshold"] == 0.35
+        assert found.conditions["annotations"] == str(file)
+        assert published.CONDITIONS.keys() <= found.conditions.keys()  # or no AP could be held
+        assert found.conditions["persons"]["images"]["total"] == 2
+        assert f"scores   of keypoints above 0.35, of boxes from {least} on\n" in found.table()
+    truth = load_persons(file, images, SKELETON)
+    found = evaluate(truth, file, flip=False, model=Oracle(truth, (64, 64), False))
+    assert found.conditions["box_score_threshold"] is None
+    assert "scores   of keypoints above 0.2\n" in found.table()
 
 
 def test_heatmaps_that_are_not_finite_never_reach_the_score(tmp_path):

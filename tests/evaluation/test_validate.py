@@ -2,10 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from keypoint.errors import DataError
-from keypoint.evaluation.coco import evaluate_coco
+from keypoint.evaluation.coco import Results, evaluate_coco
 from tests.evaluation.cases import OWN_SIGMAS, random_case, small_case
 
 NAN, INF = float("nan"), float("inf")
@@ -43,6 +44,47 @@ def test_faulty_results_are_refused_by_name(fault, tmp_path):
     told = "entries than objects" if fault == "no object" else message
     with pytest.raises(DataError, match=rf"^{file}: (.|\n)*{told}"):
         evaluate_coco(annotations, file)
+
+
+def test_a_duplicate_is_named_by_its_place_in_the_list_beside_other_faults():
+    annotations, results = small_case()
+    with pytest.raises(DataError, match=r"(?s)result 0: is 7.*result 4 .*duplicate of result 2,"):
+        evaluate_coco(annotations, [7, *results, dict(results[1])])
+
+
+def as_results(annotations, **changes):
+    """The small case as `make_results` gives it, with something changed."""
+    triples = np.array([a["keypoints"] for a in annotations["annotations"]], float)
+    given = {
+        "image_ids": np.array([a["image_id"] for a in annotations["annotations"]]),
+        "keypoints": triples.reshape(len(triples), -1, 3),
+        "scores": np.linspace(0.9, 0.5, len(triples)),
+        "category_id": 1,
+        "rows": np.arange(len(triples)),
+    }
+    return Results(**given | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image_ids": np.array([501, 7, 502])}, r"result 1 \(image_id 7\): this image_id is not"),
+        ({"keypoints": np.full((3, 17, 3), np.nan)}, r"3 faults.*\n.*keypoints has nan or inf"),
+        ({"keypoints": np.ones((3, 16, 3))}, r"3 faults.*\n.*has 48 numbers; give 51"),
+        (
+            {"scores": np.array([1.0, np.inf, 0.5])},
+            r"result 1 \(image_id 50\d\): score inf must be",
+        ),
+        ({"category_id": 3}, r"3 faults.*\n.*category_id 3 must be 1"),
+    ],
+)
+def test_results_of_our_own_are_checked_too(changes, message):
+    annotations, _ = small_case()
+    assert evaluate_coco(annotations, as_results(annotations))["AP"] == pytest.approx(1)
+    as_list = as_results(annotations).to_coco()
+    assert evaluate_coco(annotations, as_list)["AP"] == pytest.approx(1)
+    with pytest.raises(DataError, match=message):
+        evaluate_coco(annotations, as_results(annotations, **changes))
 
 
 def annotation(place, **changes):

@@ -1,4 +1,4 @@
-"""Hostile annotations (A), configs (B), detector boxes (D) and images (I), each met as expected.
+"""Hostile annotations (A), configs (B), boxes (D), results (E) and images (I), met as expected.
 
 With `-s` a table of all outcomes is printed. The generator stands in ../shared/hostile and is no
 part of the project; without it these tests are skipped.
@@ -6,6 +6,7 @@ part of the project; without it these tests are skipped.
 
 import importlib.util
 import json
+import logging
 import sys
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from tests.hostile.cases import GENERATOR, Outcome, changed_inputs, generate, ju
 pytestmark = pytest.mark.skipif(not GENERATOR.is_file(), reason=f"no generator at {GENERATOR}")
 
 REPOSITORY = Path(__file__).parents[2]
-GROUPS = ("A", "B", "D", "I")
+GROUPS = ("A", "B", "D", "E", "I")
 SKELETON = load_skeleton("coco17")
 CODEC = Codec((64, 64))
 TRAIN_YAML = """
@@ -131,6 +132,23 @@ def config_door(case):
     return Outcome(0, "")
 
 
+def results_door(caplog):
+    """Scoring a results file, with the log's words and the AP that the case says."""
+
+    def door(case):
+        caplog.clear()
+        files = case.path("annotations"), case.path("results")
+        metrics = evaluate_coco(*files)
+        oracle = case.expected.get("oracle", {})
+        for name in {"AP", "AR"} & oracle.keys():
+            assert metrics[name] == pytest.approx(oracle[name], abs=oracle.get("tol", 1e-9))
+        if oracle.get("repeatable"):
+            assert evaluate_coco(*files) == metrics
+        return Outcome(0, caplog.text)
+
+    return door
+
+
 def counts_of(report, what="persons"):
     return {what: (report.total, report.used, report.skipped)}
 
@@ -203,6 +221,12 @@ def test_detector_boxes(cases, output, capsys):
 
 def test_configs(cases, capsys):
     check_all(cases, "B", {"config": config_door}, capsys)
+
+
+def test_results(cases, caplog, capsys, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("keypoint"), "propagate", True)
+    caplog.set_level(logging.INFO, "keypoint")
+    check_all(cases, "E", {"results": results_door(caplog)}, capsys)
 
 
 def test_skipping_leaves_out_what_is_bad_and_keeps_the_rest(cases, output, capsys):

@@ -3,7 +3,7 @@
     compared = compare("annotations.json", read_results("results.json"), skeleton)
     print(to_text(analyse(compared, skeleton)))
 
-works for results of any toolkit (analyse.py, report.py). Bottom up: persons (arrays), similarity,
-scoring (AP), pairing, then per_keypoint, errors, calibration; analyse puts them together, report
-tells them, write does so for an evaluation of ours.
+works for results of any toolkit (analyse.py, report.py). Bottom up: scoring (AP), pairing, then
+per_keypoint, errors, calibration; analyse puts them together, report tells them, write does so for
+an evaluation of ours. Persons as arrays and their similarity are evaluation's own.
 """

@@ -28,23 +28,23 @@ from keypoint.evaluation.analysis.per_keypoint import (
     keypoint_ap,
     labelled_counts,
 )
-from keypoint.evaluation.analysis.persons import (
-    Pairs,
-    Results,
-    Truth,
-    pair_all,
-    read_results,
-    read_truth,
-)
 from keypoint.evaluation.analysis.scoring import (
     AveragePrecision,
     average_precision,
     rank_in_image,
 )
-from keypoint.evaluation.analysis.similarity import keypoint_similarity, person_similarity
 from keypoint.evaluation.ground_truth import check_ground_truth
+from keypoint.evaluation.persons import (
+    Pairs,
+    Results,
+    Truth,
+    as_arrays,
+    pair_all,
+    read_truth,
+)
 from keypoint.evaluation.results import MAX_PERSONS
 from keypoint.evaluation.results import Results as CocoResults
+from keypoint.evaluation.similarity import keypoint_similarity, person_similarity
 from keypoint.evaluation.validate import check_results
 from keypoint.skeleton import Skeleton
 
@@ -152,7 +152,7 @@ def compare(
     category = ground_truth.category["id"]
     ids = [e["id"] for e in content["annotations"] if e["category_id"] == category]
     truth = read_truth(ground_truth, ids)
-    found = read_results(check_results(results, "results", ground_truth, repeats=True), truth)
+    found = as_arrays(check_results(results, "results", ground_truth, repeats=True), truth)
 
     pairs = pair_all(truth, found)
     similarity = person_similarity(truth, found, pairs, skeleton.oks_sigmas)

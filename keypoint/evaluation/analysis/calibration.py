@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.evaluation.analysis.persons import Pairs, Truth
+from keypoint.evaluation.persons import Pairs, Truth
 
 BINS = 10
 

@@ -27,9 +27,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.evaluation.analysis.persons import Pairs, Results, Truth
 from keypoint.evaluation.analysis.scoring import average_precision
-from keypoint.evaluation.analysis.similarity import keypoint_similarity, person_similarity
+from keypoint.evaluation.persons import Pairs, Results, Truth
+from keypoint.evaluation.similarity import keypoint_similarity, person_similarity
 
 KINDS = ("good", "jitter", "inversion", "swap", "miss")
 GOOD, JITTER, INVERSION, SWAP, MISS = range(5)

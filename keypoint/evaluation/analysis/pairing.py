@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.evaluation.analysis.persons import Pairs, Truth
 from keypoint.evaluation.analysis.scoring import match
+from keypoint.evaluation.persons import Pairs, Truth
 
 PAIRING_OKS = 0.1
 

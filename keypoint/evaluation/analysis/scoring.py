@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.evaluation.analysis.persons import Pairs, Results, Truth
+from keypoint.evaluation.persons import Pairs, Results, Truth
 from keypoint.evaluation.results import MAX_PERSONS
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.evaluation.analysis.persons import Pairs, Results, Truth
+from keypoint.evaluation.persons import Pairs, Results, Truth
 
 
 def keypoint_similarity(
