@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ import torch
 from keypoint.config import Config, config_from_dict
 from keypoint.errors import CheckpointError
 from keypoint.models import SimpleBaseline
+from keypoint.models.tensor_reader import check_file
 from keypoint.models.weights import load_state, read_file
 from keypoint.recipe import recipe_card
 from keypoint.skeleton import Skeleton, skeleton_from_dict
@@ -36,6 +38,10 @@ KEYS = (
     "loss_sum", "world_size", "random", "best", "history", "config", "skeleton",
     "color_order", "mean", "std",
 )  # fmt: skip
+OTHER_WEIGHTS = (
+    "  weights of another toolkit: give tools/test.py --cfg too, or make a checkpoint of them with "
+    "tools/import_weights.py"
+)
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -80,12 +86,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: Unreadable, damaged, or not written by this toolkit.
     """
+    _require_form(path)
     content = read_file(path)
     missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
     if missing:
         raise CheckpointError(
-            f"{path}: no checkpoint of this toolkit, it lacks {missing[:4]}; "
-            "weights of other toolkits are given by model.weights"
+            f"{path}: no checkpoint of this toolkit, it lacks {missing[:4]}\n{OTHER_WEIGHTS}"
         )
     if content["format"] != FORMAT:
         raise CheckpointError(
@@ -93,6 +99,38 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             "use a matching version"
         )
     return dict(content)
+
+
+def _require_form(path: Path) -> None:
+    """Refuse what `save_checkpoint` cannot have written, in place of torch's guesses at it.
+
+    Raises:
+        CheckpointError: No such file, cut off, or no zip file of torch.save.
+    """
+    check_file(path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(4)
+        if head[:1] == b"\x80":  # a pickle: torch's form before 1.6, which others' weights may have
+            raise CheckpointError(
+                f"{path}: no checkpoint of this toolkit, a pickle\n{OTHER_WEIGHTS}"
+            )
+        if not b"PK\x03\x04".startswith(head):
+            raise CheckpointError(
+                f"{path}: is no checkpoint, nor another file of torch.save; give best.pt or "
+                "last.pt of a run, or with --cfg any weights"
+            )
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (OSError, zipfile.BadZipFile) as error:
+        reason = getattr(error, "strerror", None) or "its end is missing"
+        raise CheckpointError(
+            f"{path}: truncated or unreadable ({reason}); use another copy"
+        ) from None
+    if not any(name.endswith("/data.pkl") for name in names):
+        raise CheckpointError(
+            f"{path}: is no checkpoint but another zip file; give best.pt or last.pt of a run"
+        )
 
 
 @dataclass

@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 CONFIG_FOLDER = Path(__file__).parent.parent / "configs"
+COMMAND_LINE = "command line"  # where an override stands, for errors
 MAX_SHOWN = 20  # mistakes printed of a file that has more
 
 _SHORT = reprlib.Repr()
@@ -94,9 +95,9 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         )
     content = document.content
     names = [text.partition("=")[0] for text in overrides]
-    for text, name in zip(overrides, names, strict=True):
-        if names.count(name) > 1:
-            mistakes.append(((), f"command line, {_SHORT.repr(text)}: {name} is given twice"))
+    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+        mistakes.append(((), f"{COMMAND_LINE}: {name} is given twice; keep one"))
+    for text in overrides:
         _override(content, text, places, mistakes)
     fill_in_recipe(content, places)
     if content.get("output") is None:
@@ -128,8 +129,8 @@ def override_config(config: Config, overrides: Sequence[str]) -> Config:
         _override(content, text, places, mistakes)
     if content["train"]["recipe"] != config.train.recipe:
         reason = "no effect on a config whose values are there; a recipe is chosen for training"
-        mistakes.append((("train", "recipe"), f"command line: train.recipe has {reason}"))
-    return _build(content, "command line", places, mistakes)
+        mistakes.append((("train", "recipe"), f"{COMMAND_LINE}: train.recipe has {reason}"))
+    return _build(content, COMMAND_LINE, places, mistakes)
 
 
 def dump_config(config: Config) -> str:
@@ -153,7 +154,7 @@ def _override(
     """Put one ``key=value`` into ``content``; what is wrong with it goes to ``mistakes``."""
     name, equals, value = text.partition("=")
     path: KeyPath = tuple(name.split("."))
-    place = f"command line, {_SHORT.repr(text)}"
+    place = f"{COMMAND_LINE}, {_SHORT.repr(text)}"
 
     def refuse(message: str) -> None:
         mistakes.append((path, f"{place}: {message}"))
@@ -202,6 +203,8 @@ def _build(
     texts = [text for path, text in sorted(mistakes, key=lambda m: order.get(m[0], len(order)))]
     if len(texts) == 1:
         raise ConfigError(texts[0])
+    if all(text.startswith(COMMAND_LINE) for text in texts):
+        source = COMMAND_LINE  # the file is in order
     shown = [f"  {text}" for text in texts[:MAX_SHOWN]]
     if len(texts) > MAX_SHOWN:
         shown.append(f"  and {len(texts) - MAX_SHOWN} more in {source}")

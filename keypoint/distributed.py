@@ -7,6 +7,7 @@ being initialised: then there is one process, of rank 0.
 from __future__ import annotations
 
 import os
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -28,10 +29,9 @@ def choose_device(name: str | None = None) -> torch.device:
         ConfigError: It does not exist here.
     """
     kind = name or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(kind)
-    except RuntimeError:
-        raise ConfigError(f"device={kind!r} is unknown; give cpu, cuda or cuda:NUMBER") from None
+    if not re.fullmatch("cpu|cuda|cuda:[0-9]{1,2}", kind):  # torch knows others, which fail later
+        raise ConfigError(f"device={kind!r} is unknown; give cpu, cuda or cuda:NUMBER")
+    device = torch.device(kind)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(
             f"device={kind}: torch sees {torch.cuda.device_count()} CUDA devices here; use cpu"

@@ -7,6 +7,7 @@ keypoint mining, from CPN) and its `USE_DIFFERENT_JOINTS_WEIGHT`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from functools import partial
 
 import torch
@@ -75,9 +76,11 @@ def build_loss(
         return partial(heatmap_loss, hardest=ohkm)
     unknown = sorted(set(keypoint_weights) - set(keypoints))
     if unknown:
+        near = [get_close_matches(name, keypoints, n=1) for name in unknown]
+        meant = " and ".join(names[0] for names in near if names)
         raise ConfigError(
             f"train.keypoint_weights names {unknown}, no keypoint of the skeleton; "
-            f"there are {list(keypoints)}"
+            + (f"did you mean {meant}?" if all(near) else f"there are {list(keypoints)}")
         )
     weights = torch.tensor([keypoint_weights.get(name, 1.0) for name in keypoints], device=device)
     return partial(heatmap_loss, hardest=ohkm, keypoint_weights=weights)

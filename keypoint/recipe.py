@@ -22,6 +22,9 @@ RECIPE_FOLDER = Path(__file__).parent / "recipes"
 # Keys of train that change no number beyond rounding, or are told apart: the step by `step_card`.
 NO_DEVIATION = {"recipe", "accumulate", "compile", "channels_last"}
 NO_DEVIATION |= {"evaluate_every", "save_every", "log_every"}
+# What a recipe does not set where the user's own value of another key leaves it nothing to do: as
+# a value of the user's it would be refused, and the user gave none.
+IDLE_WITH = {("augment", "rotation"): ("rotation_probability", 0)}
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,9 @@ def fill_in_recipe(content: dict[str, Any], places: dict[KeyPath, str]) -> None:
         if not isinstance(given, dict):
             continue
         for key, value in values.items():
+            other, idle = IDLE_WITH.get((section, key), (None, None))
+            if other in given and given[other] == idle:
+                continue
             if key == "lr_drops" and drops and type(epochs) is int and key not in given:
                 given[key] = in_proportion(drops, recipe.values["train"]["epochs"], epochs)
             given.setdefault(key, value)

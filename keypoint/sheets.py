@@ -65,8 +65,8 @@ def truth_sheet(
         points = apply_affine(matrix, persons.keypoints_image[row].astype(np.float64))
         pictures.append(draw_labels(crop, points, persons.visibility[row], skeleton))
         name = str(persons.images.file_names[persons.image_index[row]]).rpartition("/")[2]
-        titles.append(_short(f"{persons.ids[row]}  {name}"))
-    return _with_legend(picture_sheet(pictures, titles, columns=6, cell_size=CELL), title)
+        titles.append(shorten(f"{persons.ids[row]}  {name}"))
+    return with_legend(picture_sheet(pictures, titles, columns=6, cell_size=CELL), title)
 
 
 def augmented_sheet(
@@ -105,7 +105,7 @@ def augmented_sheet(
         )
     cell = (CELL[0], round(2 * CELL[0] * width / height))
     sheet = picture_sheet(pictures, titles, columns=epochs, cell_size=cell)
-    return _with_legend(sheet, "what the network sees, and its target heatmaps")
+    return with_legend(sheet, "what the network sees, and its target heatmaps")
 
 
 def draw_labels(
@@ -139,18 +139,24 @@ def stack(sheets: Sequence[Image]) -> Image:
     return np.concatenate(padded)
 
 
-def _with_legend(sheet: Image, title: str) -> Image:
+def with_legend(sheet: Image, title: str, occlusion: bool = True) -> Image:
+    """A sheet below the colours of the sides and its title.
+
+    Args:
+        sheet: (H, W, 3) uint8 RGB.
+        title: Beside the colours.
+        occlusion: Keypoints are drawn by `draw_labels`, with discs and rings.
+    """
     width = max(sheet.shape[1], 560)
     head = np.full((34, width, 3), PAPER, np.uint8)
     x = 10
-    words = [(LEFT, "left"), (RIGHT, "right"), (MIDDLE, "middle")]
-    for color, word in words:
-        cv2.circle(head, (x + 6, 17), 6, color, -1, cv2.LINE_AA)
+    grey = (90, 90, 90)
+    marks = [(LEFT, -1, "left"), (RIGHT, -1, "right"), (MIDDLE, -1, "middle")]
+    if occlusion:
+        marks += [(grey, -1, "visible"), (grey, 2, "occluded")]
+    for color, thickness, word in marks:
+        cv2.circle(head, (x + 6, 17), 6, color, thickness, cv2.LINE_AA)
         x = _write(head, word, x + 18)
-    cv2.circle(head, (x + 6, 17), 6, (90, 90, 90), -1, cv2.LINE_AA)
-    x = _write(head, "visible", x + 18)
-    cv2.circle(head, (x + 6, 17), 6, (90, 90, 90), 2, cv2.LINE_AA)
-    x = _write(head, "occluded", x + 18)
     _write(head, title, x + 10)
     return stack([head, sheet])
 
@@ -162,6 +168,7 @@ def _write(canvas: Image, words: str, x: int) -> int:
     return x + int(width) + 16
 
 
-def _short(text: str, length: int = 30) -> str:
+def shorten(text: str, length: int = 30) -> str:
+    """A name as OpenCV can write it, ASCII alone, and no longer than that."""
     shown = text.encode("ascii", "replace").decode()
     return shown if len(shown) <= length else f"{shown[: length - 2]}.."

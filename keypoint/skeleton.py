@@ -210,13 +210,28 @@ def load_skeleton(name_or_path: str | Path, root: str | Path = ".") -> Skeleton:
     if not path.is_file():
         path = Path(root) / name_or_path
     if not path.is_file():
-        built_in = sorted(file.stem for file in BUILT_IN_FOLDER.glob("*.yaml"))
-        raise ConfigError(
-            f"skeleton {str(name_or_path)!r} is neither built in ({built_in}) nor a YAML file "
-            f"({path} is not there)"
-        )
+        raise ConfigError(_no_skeleton(name_or_path, path))
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not a YAML file: {error}") from None
     return skeleton_from_dict(content, str(path))
+
+
+def skeleton_from_here(name_or_path: str) -> str:
+    """What a flag names, for `data.skeleton`: a file's path counts from the current folder."""
+    is_built_in = (BUILT_IN_FOLDER / f"{name_or_path}.yaml").is_file()
+    return name_or_path if is_built_in else str(Path(name_or_path).absolute())
+
+
+def _no_skeleton(name_or_path: str | Path, path: Path) -> str:
+    built_in = sorted(file.stem for file in BUILT_IN_FOLDER.glob("*.yaml"))
+    text = (
+        f"skeleton {str(name_or_path)!r} is neither built in ({built_in}) nor a YAML file "
+        f"({path} is not there)"
+    )
+    near = difflib.get_close_matches(Path(name_or_path).name.removesuffix(".yaml"), built_in, n=1)
+    if Path(name_or_path).is_file():
+        here = Path(name_or_path).absolute()
+        return f"{text}; data.skeleton counts from data.root: for the one here give {here}"
+    return f"{text}; did you mean {near[0]}?" if near else text

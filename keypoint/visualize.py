@@ -164,6 +164,7 @@ def draw_curves(
     title: str,
     x_label: str,
     size: tuple[int, int] = (320, 480),
+    x_within: Sequence[float] = (),
 ) -> Image:
     """Lines over a common x axis, with round ticks and a legend.
 
@@ -172,6 +173,7 @@ def draw_curves(
         title: Above.
         x_label: Below the axis.
         size: (height, width) of the picture.
+        x_within: The axis encloses these too, so that pictures side by side have the same.
 
     Raises:
         ValueError: No point to draw.
@@ -184,7 +186,8 @@ def draw_curves(
         raise ValueError(f"{title}: there is no point to draw")
     height, width = size
     left, right, top, bottom = 64, width - 16, 34, height - 44
-    x_ticks, y_ticks = _ticks([x for x, _ in every]), _ticks([y for _, y in every])
+    x_ticks = _ticks([*(x for x, _ in every), *x_within])
+    y_ticks = _ticks([y for _, y in every])
     canvas = np.full((height, width, 3), 255, np.uint8)
 
     def place(x: float, y: float) -> tuple[float, float]:
@@ -273,12 +276,12 @@ def training_curves(history: Sequence[Mapping[str, Any]]) -> Image:
     Returns:
         (H, W, 3) uint8 RGB; the AP panel is there only if something was evaluated.
     """
-    panels = [
-        draw_curves({"loss": [(r["epoch"], r["loss"]) for r in history]}, "training loss", "epoch")
-    ]
+    epochs = [r["epoch"] for r in history]
+    losses = {"loss": [(r["epoch"], r["loss"]) for r in history]}
+    panels = [draw_curves(losses, "training loss", "epoch", x_within=epochs)]
     scored = [r for r in history if "metrics" in r]
     if scored:
         names = ("AP", "AP50", "AR")
         lines = {name: [(r["epoch"], r["metrics"][name]) for r in scored] for name in names}
-        panels.append(draw_curves(lines, "evaluation", "epoch"))
+        panels.append(draw_curves(lines, "evaluation", "epoch", x_within=epochs))
     return np.concatenate(panels, axis=1)

@@ -1,6 +1,8 @@
 import os
+import re
 import resource
 import signal
+import zipfile
 
 import pytest
 import torch
@@ -82,12 +84,55 @@ def test_other_files_are_refused(tmp_path, content):
     torch.save(content["model"], tmp_path / "weights.pt")
     with pytest.raises(
         CheckpointError,
-        match=r"weights\.pt: no checkpoint of this toolkit, it lacks \['format'.*model.weights",
+        match=r"weights\.pt: no checkpoint of this toolkit, it lacks \['format'.*\n.*--cfg too, or .*"
+        "tools/import_weights.py$",
     ):
         read_checkpoint(tmp_path / "weights.pt")
     save_checkpoint(tmp_path / "a.pt", content | {"format": 2})
     with pytest.raises(CheckpointError, match="layout 2, this version reads 1"):
         read_checkpoint(tmp_path / "a.pt")
+
+
+class Unknown:
+    """An object as other toolkits' training checkpoints hold."""
+
+
+def write_zip(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("write", "words"),
+    [
+        (lambda path: path.write_text('{"metrics": {"AP": 0.5}}'), "is no checkpoint, nor another"),
+        (lambda path: path.write_text("seed: 0\noutput: output/demo\n"), "best.pt or last.pt of"),
+        (lambda path: path.write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF"), "or with --cfg any"),
+        (lambda path: path.write_bytes(b"PK"), "truncated or unreadable .its end is missing"),
+        (lambda path: torch.save({"a": Unknown()}, path), "tools/import_weights.py"),
+        (
+            lambda path: torch.save({"w": Unknown()}, path, _use_new_zipfile_serialization=False),
+            "a pickle\n.* --cfg too",
+        ),
+        (write_zip, "is no checkpoint but another zip file"),
+    ],
+)
+def test_files_of_another_kind_are_no_checkpoints(tmp_path, write, words):
+    """In our words: torch's advises to run the code in the file."""
+    write(tmp_path / "a")
+    with pytest.raises(CheckpointError, match=rf"a: (.|\n)*({words})") as caught:
+        read_checkpoint(tmp_path / "a")
+    assert not re.search("[Rr]e-running|weights_only|trust|miniz|option", str(caught.value))
+    assert len(str(caught.value).splitlines()) <= 3
+
+
+def test_a_checkpoint_that_breaks_off(tmp_path, content):
+    save_checkpoint(tmp_path / "a.pt", content)
+    whole = (tmp_path / "a.pt").read_bytes()
+    for length in (3, 1000, len(whole) // 2, len(whole) - 5):
+        (tmp_path / "a.pt").write_bytes(whole[:length])
+        with pytest.raises(CheckpointError, match=r"truncated or unreadable \(its end is missing"):
+            read_checkpoint(tmp_path / "a.pt")
 
 
 def test_every_write_that_dies_leaves_the_old_file(tmp_path, content):

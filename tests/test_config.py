@@ -726,7 +726,18 @@ def test_an_override_within_a_value_of_the_file_is_told_as_such(write):
 
 def test_an_override_is_given_once(write):
     message = load_refusal(write("seed: 1\n"), ["seed=2", "train.epochs=1", "seed=3"])
-    assert message.count("seed is given twice") == 2
+    assert message.count("seed is given twice; keep one") == 1
+
+
+def test_mistakes_of_the_command_line_alone_do_not_name_the_file(write):
+    path = write("seed: 1\n")
+    head, *rest = load_refusal(path, ["seed=x", "train.epoch=1"]).splitlines()
+    assert head == "command line: 2 mistakes"
+    assert len(rest) == 2
+    assert str(path) not in "".join(rest)
+    path.write_text("seed: x\n")
+    head = load_refusal(path, ["train.epoch=1"]).splitlines()[0]
+    assert head == f"{path}: 2 mistakes"
 
 
 def test_mistakes_of_file_and_command_line_are_told_together(write):

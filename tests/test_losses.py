@@ -113,3 +113,10 @@ def test_options_without_effect_are_refused():
     assert build_loss(names)(plain, none, torch.ones(2, 3)) == heatmap_loss(
         plain, none, torch.ones(2, 3)
     )
+
+
+def test_a_misspelt_keypoint_is_guessed():
+    with pytest.raises(ConfigError, match=r"names \['left_ankel'\], .*did you mean left_ankle\?$"):
+        build_loss(["nose", "left_ankle"], keypoint_weights={"left_ankel": 2.0})
+    with pytest.raises(ConfigError, match=r"; there are \['nose', 'left_ankle'\]$"):
+        build_loss(["nose", "left_ankle"], keypoint_weights={"left_ankel": 2.0, "hoof": 2.0})

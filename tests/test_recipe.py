@@ -195,11 +195,16 @@ def test_mistakes_are_still_named(write, text, words):
     assert str(caught.value).startswith(str(write(text)))
 
 
-def test_a_value_of_the_recipe_that_does_not_fit_is_blamed_on_the_recipe(write):
-    path = write("train:\n  recipe: hrnet\naugment:\n  rotation_probability: 0.0\n")
-    with pytest.raises(ConfigError, match="rotation 45 has no effect with it; .* set both to 0"):
-        load_config(path)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_value_of_the_recipe_does_not_count_as_given(write, name):
+    """Without rotation the recipe's degrees have nothing to do; nobody gave them, so they go."""
+    path = write(f"train:\n  recipe: {name}\naugment:\n  rotation_probability: 0.0\n")
+    config = load_config(path)
+    assert (config.augment.rotation_probability, config.augment.rotation) == (0, 40)
+    assert "augment.rotation_probability=0.0 (0.6)" in recipe_card(config)
     assert load_config(path, ["augment.rotation=0"]).augment.rotation == 0
+    with pytest.raises(ConfigError, match="rotation 45 has no effect with it; .* set both to 0"):
+        load_config(path, ["augment.rotation=45"])
 
 
 @pytest.mark.parametrize(

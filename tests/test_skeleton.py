@@ -1,8 +1,10 @@
+import re
+
 import pytest
 import yaml
 
 from keypoint.errors import ConfigError
-from keypoint.skeleton import UNIFORM_SIGMA, load_skeleton, skeleton_from_dict
+from keypoint.skeleton import UNIFORM_SIGMA, load_skeleton, skeleton_from_dict, skeleton_from_here
 
 COCO = load_skeleton("coco17")
 
@@ -101,6 +103,18 @@ def test_a_relative_path_counts_from_the_data_sets_folder(tmp_path, monkeypatch)
     assert load_skeleton("coco17", "elsewhere") == COCO
     with pytest.raises(ConfigError, match=r"own\.yaml.* \(elsewhere/own\.yaml is not there\)"):
         load_skeleton("own.yaml", "elsewhere")
+
+
+def test_a_file_in_the_current_folder_is_no_riddle(tmp_path, monkeypatch):
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(SIGN))
+    monkeypatch.chdir(tmp_path)
+    here = re.escape(str(tmp_path / "own.yaml"))
+    with pytest.raises(ConfigError, match=f"counts from data.root: for the one here give {here}$"):
+        load_skeleton("own.yaml", "elsewhere")
+    assert skeleton_from_here("own.yaml") == str(tmp_path / "own.yaml")
+    assert skeleton_from_here("coco17") == "coco17"
+    with pytest.raises(ConfigError, match=r"did you mean mpii16\?$"):
+        load_skeleton("mpii16.yaml", "elsewhere")
 
 
 def test_one_keypoint_without_pairs_and_edges():

@@ -94,6 +94,19 @@ def test_curve_passes_through_its_points():
         draw_curves({"AP": [(0, float("nan"))]}, "t", "epoch")
 
 
+def test_both_panels_have_the_same_epochs():
+    """However few evaluations there are: the numbers below the two axes stand at the same places."""
+    metrics = {"AP": 0.1, "AP50": 0.2, "AR": 0.3}
+    history = [{"epoch": epoch, "loss": 1 / epoch} for epoch in range(1, 11)]
+    for evaluated in ([9], [3], [1, 5, 9]):
+        scored = [
+            r | ({"metrics": metrics} if place in evaluated else {})
+            for place, r in enumerate(history)
+        ]
+        below = training_curves(scored)[282:].astype(int)  # the numbers and their name
+        np.testing.assert_array_equal(below[:, :480], below[:, 480:])
+
+
 def test_training_pictures():
     history = [
         {"epoch": 1, "loss": 0.1},

@@ -33,7 +33,7 @@ from keypoint.errors import ConfigError, DataError
 from keypoint.evaluation.self_test import truth_as_prediction
 from keypoint.run_log import progress
 from keypoint.sheets import stack, truth_sheet
-from keypoint.skeleton import Skeleton, load_skeleton
+from keypoint.skeleton import Skeleton, load_skeleton, skeleton_from_here
 
 EPILOG = """examples:
   tools/check_data.py --cfg res50_256x192.yaml data.root=/data/coco
@@ -113,6 +113,7 @@ def read_config(args: Any) -> tuple[Config, list[str]]:
 
     Raises:
         ConfigError: Neither or both of --cfg and --annotations with --images.
+        DataError: --annotations or --images is not there.
     """
     direct = {"--annotations": args.annotations, "--images": args.images}
     given = [key for key, value in direct.items() if value is not None]
@@ -124,10 +125,14 @@ def read_config(args: Any) -> tuple[Config, list[str]]:
             f"given {', '.join(given + alone + ['--cfg'] * (args.cfg is not None)) or 'nothing'}; "
             "give --cfg FILE, or --annotations FILE and --images FOLDER"
         )
+    if not args.annotations.is_file():
+        raise DataError(f"--annotations {args.annotations}: no such file")
+    if not args.images.is_dir():
+        raise DataError(f"--images {args.images}: no such folder; its images are looked for there")
     data = {
         "val_annotations": str(args.annotations.absolute()),
         "val_images": str(args.images.absolute()),
-        "skeleton": args.skeleton or "coco17",
+        "skeleton": skeleton_from_here(args.skeleton or "coco17"),
     }
     test = {"boxes": str(args.boxes)} if args.boxes else {}
     config = config_from_dict({"data": data, "test": test}, "command line")

@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keypoint import cli
+from keypoint.config import find_config, load_config
 from keypoint.data.synthetic import write_demo_set
 from keypoint.errors import KeypointError
 from keypoint.run_log import progress
 
 TOOLS = Path(__file__).parent
+CONFIG = "demo.yaml"
 OUTPUT = Path("output/demo")
 TRAIN_IMAGES, VAL_IMAGES = 850, 100
 
@@ -41,9 +43,8 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="passed on to train.py")
     args = parser.parse_intermixed_args(argv)
     begin = time.perf_counter()
-    output = next(
-        (Path(o.split("=", 1)[1]) for o in args.overrides if o.startswith("output=")), OUTPUT
-    )
+    config = load_config(find_config(CONFIG), args.overrides)  # a typo is told at once
+    output = Path(config.output or OUTPUT)
 
     total = TRAIN_IMAGES + VAL_IMAGES
     with progress(total, "generate images", "image") as bar:
@@ -53,7 +54,7 @@ def main(argv: Sequence[str]) -> None:
     overrides = list(args.overrides)
     if multiplies_bf16() and not any(o.startswith("train.amp=") for o in overrides):
         overrides.append("train.amp=bf16")
-    call("train.py", "--cfg", "demo.yaml", "--overwrite", *overrides)
+    call("train.py", "--cfg", CONFIG, "--overwrite", *overrides)
     call("test.py", "--checkpoint", str(output / "best.pt"), "--pictures", "12")
     print(NEXT_STEPS.format(minutes=(time.perf_counter() - begin) / 60, output=output))
 

@@ -25,7 +25,7 @@ EPILOG = """examples:
       --output mm50.pt
       mmpose's, 0.x or 1.x
   tools/import_weights.py pose_resnet_50_256x256.pth.tar --input-size 256 256 --output mpii.pt \\
-      data.skeleton=mpii16.yaml
+      data.skeleton=mpii16
       another skeleton
   tools/import_weights.py sb50.pt --partial --output sb50_srl3.pt model.blocks=srl_fft
       blocks added to trained weights; the output stays the same to the bit until it is trained

@@ -15,6 +15,7 @@ from keypoint.checkpoint import load_model
 from keypoint.config import Config, find_config, load_config, override_config
 from keypoint.config_effect import TRUTH, check_overrides, check_same_network, with_boxes
 from keypoint.data.coco import Persons, find_split, load_boxes, load_persons
+from keypoint.data.image_files import require_image_files
 from keypoint.data.report import write_reports
 from keypoint.errors import ConfigError
 from keypoint.evaluation.analysis.analyse import analyse
@@ -39,8 +40,8 @@ EPILOG = """examples:
       detector boxes, as the papers report
   tools/test.py --checkpoint best.pt --boxes truth --boxes detections.json
       both in one run, each in a folder of its own, named after the file
-  tools/test.py --checkpoint best.pt --boxes COCO_test-dev2017_detections_AP_H_609_person.json
-  data.val_annotations=annotations/image_info_test-dev2017.json data.val_images=test2017
+  tools/test.py --checkpoint best.pt --boxes COCO_test-dev2017_detections_AP_H_609_person.json \\
+      data.val_annotations=annotations/image_info_test-dev2017.json data.val_images=test2017
       without annotations: results.json for COCO's server, no AP
   tools/test.py --checkpoint best.pt model.input_size=[384,288]
       at another resolution than in training; blocks come along
@@ -168,6 +169,7 @@ def load_set(boxes: str, config: Config, skeleton: Skeleton) -> tuple[Persons, P
     else:
         threshold = config.test.box_score_threshold
         persons = load_boxes(Path(boxes), *files, skeleton, threshold, **policy)
+    require_image_files(persons)
     if persons.annotated:  # now, not after the prediction
         check_annotations(files[0], skeleton.num_keypoints, persons.left_out_images)
     cli.logger.info("test %s", persons.report)
@@ -263,12 +265,10 @@ def write_analysis(
         analysis = analyse(compared, skeleton, config.test.keypoint_threshold)
         print(f"\n{to_text(analysis)}")
         add_to_metrics(output / "metrics.json", analysis)
-    sheet = worst_persons(compared, persons.images, skeleton, args.worst) if args.worst else None
-    if sheet is not None:
+    if args.worst:
+        sheet = worst_persons(compared, persons.images, skeleton, args.worst)
         cv2.imwrite(str(output / "worst.jpg"), sheet[..., ::-1])
         cli.logger.info("worst persons: %s", output / "worst.jpg")
-    elif args.worst:
-        cli.logger.warning("no person has a result, so there is no worst.jpg")
 
 
 def open_network(

@@ -20,6 +20,7 @@ from keypoint.config import describe_keys, dump_config, find_config, load_config
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import TrainDataset, TrainSampler, train_loader
 from keypoint.data.coco import find_split, load_boxes, load_persons
+from keypoint.data.image_files import require_image_files
 from keypoint.data.json_file import write_json
 from keypoint.data.report import write_reports
 from keypoint.errors import ConfigError
@@ -40,7 +41,7 @@ EPILOG = """examples:
       the paper's SRL-FFT row on COCO
   tools/train.py --cfg res50_256x192.yaml train.epochs=1 train.amp=bf16 output=output/smoke
       keys of the config can be changed here
-  tools/train.py --cfg res50_256x192_srl3.yaml model.weights=pose_resnet_50.pth \
+  tools/train.py --cfg res50_256x192_srl3.yaml model.weights=pose_resnet_50.pth \\
       model.partial_weights=true
       blocks added to trained weights; the network starts with exactly their output
   tools/train.py --cfg res50_256x192.yaml --resume
@@ -136,6 +137,8 @@ def main(argv: Sequence[str]) -> None:
         boxes = Path(config.test.boxes)
         val_persons = load_boxes(boxes, *val_files, skeleton, threshold, **policy)
     # Now, not after the first epoch.
+    for records in (persons, val_persons):
+        require_image_files(records)
     check_annotations(val_files[0], skeleton.num_keypoints, val_persons.left_out_images)
     cli.logger.info("train %s\ntest  %s", persons.report, val_persons.report)
     cli.logger.info("recipe %s", recipe_card(config))

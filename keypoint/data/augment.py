@@ -90,7 +90,7 @@ class PersonCrop(A.DualTransform):  # type: ignore[misc]  # albumentations has n
                 f"augment.half_body_probability={half_body_probability:g} has no effect: the "
                 f"skeleton has {len(flip_indices)} keypoints, {len(upper_body)} of them in "
                 f"upper_body; it needs more than {MORE_THAN}, and upper_body: [names] in its "
-                "file. Or set it to 0"
+                "file. Or give augment.half_body_probability=0, also where train.recipe set it"
             )
         self.codec = codec
         self.flip_indices = np.array(flip_indices)

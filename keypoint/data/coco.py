@@ -137,12 +137,18 @@ def read_box_list(boxes: Path) -> list[Any]:
     """The entries of a detector's file, unchecked.
 
     Raises:
-        DataError: It is unreadable, or no list.
+        DataError: It is unreadable, no list, or keypoint results.
     """
     entries = read_json(boxes, "person boxes")
     if not isinstance(entries, list):
         raise DataError(
             f"{boxes}: holds a {type(entries).__name__}; person boxes are a JSON list of objects"
+        )
+    with_keypoints = [e for e in entries if isinstance(e, dict) and "keypoints" in e]
+    if with_keypoints and not any("bbox" in entry for entry in with_keypoints):
+        raise DataError(
+            f"{boxes}: holds keypoint results and no boxes; give a detector's file, a list of "
+            "{image_id, category_id, bbox, score}"
         )
     return entries
 
@@ -163,8 +169,9 @@ def find_split(root: Path, annotations: str, images: str | None, split: str) -> 
     file = root / annotations
     if not file.is_file():
         raise DataError(
-            f"{file}: no such annotation file; "
-            "set data.root to the folder that holds it (README: get COCO)"
+            f"{file}: no such annotation file; set data.root to the folder that holds it\n"
+            "  or make it: tools/download_coco.py for COCO, make demo for configs/demo.yaml, "
+            "tools/make_sign_data.py FOLDER for signs.yaml"
         )
     places = [root / images] if images else [root / split, root / "images" / split]
     for place in places:

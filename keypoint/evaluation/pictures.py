@@ -7,6 +7,7 @@ import numpy as np
 from keypoint.data.coco import Persons
 from keypoint.data.image import read_image
 from keypoint.evaluation.run import Predictions
+from keypoint.sheets import with_legend
 from keypoint.skeleton import Skeleton
 from keypoint.visualize import Image, draw_keypoints, picture_sheet
 
@@ -39,4 +40,5 @@ def truth_beside_prediction(
         points, scores = predictions.keypoints_image[found], predictions.scores[found]
         pictures.append(draw_keypoints(image, points, scores, skeleton))
         titles += [f"{persons.images.file_names[row]}: truth", "prediction"]
-    return picture_sheet(pictures, titles, columns=4, cell_size=(300, 330))
+    sheet = picture_sheet(pictures, titles, columns=4, cell_size=(300, 330))
+    return with_legend(sheet, "faint: a low score", occlusion=False)

@@ -10,6 +10,7 @@ from keypoint.data.coco import Images
 from keypoint.data.image import read_image
 from keypoint.evaluation.analysis.analyse import Comparison
 from keypoint.evaluation.analysis.errors import INVERSION, JITTER, KINDS, MISS, SWAP
+from keypoint.sheets import shorten
 from keypoint.skeleton import Skeleton
 from keypoint.visualize import FONT, INK, RIM, SHIFT, Image, draw_keypoints, picture_sheet
 
@@ -37,51 +38,92 @@ def describe_errors(compared: Comparison, row: int) -> str:
     return f"OKS {compared.own_oks[row]:.2f}: {errors} of {labelled}"
 
 
-def worst_persons(
-    compared: Comparison, images: Images, skeleton: Skeleton, number: int
-) -> Image | None:
-    """The persons of lowest OKS, each cut out of its image.
+def missed_rows(compared: Comparison) -> NDArray[np.int64]:
+    """Rows of `compared.truth` that count and have no result, the largest persons first."""
+    missed = ~compared.truth.ignored
+    missed[compared.own.truth] = False
+    rows = np.flatnonzero(missed)
+    return rows[np.argsort(-compared.truth.area[rows], kind="stable")]
+
+
+def worst_persons(compared: Comparison, images: Images, skeleton: Skeleton, number: int) -> Image:
+    """The persons without a result, then those of lowest OKS, each cut out of its image.
 
     Left the annotation, right the prediction; there a ring in the error's colour stands about each
-    wrong keypoint, and a line leads to where it belongs.
+    wrong keypoint, and a line leads to where it belongs. Who has no result takes no more than half
+    of the sheet while there are others: they can be many, and are often the detector's.
 
     Args:
         compared: Results held against annotations.
         images: Of the annotation file.
         skeleton: Edges and sides.
-        number: Persons to show; all if there are fewer.
+        number: Persons to show; all if there are fewer. There is one at least: `compare` refuses
+            annotations without.
 
     Returns:
-        (H, W, 3) uint8 RGB; None if no person has a result.
+        (H, W, 3) uint8 RGB.
 
     Raises:
         DataError: An image cannot be read.
     """
-    truth, results = compared.truth, compared.results
-    row_of_image = {int(key): row for row, key in enumerate(images.ids)}
+    missed = missed_rows(compared)
+    shown = missed[: max(number // 2, number - len(compared.own_oks))]
     pictures, titles = [], []
-    for row in worst_rows(compared, number):
-        person, result = compared.own.truth[row], compared.own.result[row]
-        there, found = truth.keypoints[person], results.keypoints[result]
-        labelled = truth.labelled[person]
-        image_id = truth.image_ids[truth.image[person]]
-        image = read_image(images.path(row_of_image[image_id]))
-        region = _region(truth.bbox_xywh[person], there[labelled], found, image.shape[:2])
-        picture, scale = _cut_out(image, region)
-        to_picture = (there - region[:2]) * scale, (found - region[:2]) * scale
-        left = draw_keypoints(picture, to_picture[0][None], labelled[None].astype(float), skeleton)
-        shown = np.where(labelled, 1.0, results.keypoint_scores[result])
-        right = draw_keypoints(picture, to_picture[1][None], shown[None], skeleton)
-        _mark(right, *to_picture, compared.kinds[row])
-        pictures += [left, right]
+    for person in shown:
+        pictures += _missed_person(compared, images, skeleton, int(person))
+        titles += [_title(compared, images, int(person)), "missed: no result"]
+    for row in worst_rows(compared, number - len(shown)):
+        pictures += _found_person(compared, images, skeleton, int(row))
         titles += [
-            f"image {image_id}, annotation {truth.ids[person]}",
+            _title(compared, images, int(compared.own.truth[row])),
             describe_errors(compared, int(row)),
         ]
-    if not pictures:
-        return None
     sheet = picture_sheet(pictures, titles, columns=4, cell_size=CELL_SIZE)
-    return np.concatenate([_legend(sheet.shape[1]), sheet])
+    return np.concatenate([_legend(sheet.shape[1], len(shown), len(missed)), sheet])
+
+
+def _image_row(compared: Comparison, images: Images, person: int) -> int:
+    image_id = compared.truth.image_ids[compared.truth.image[person]]
+    return int(np.flatnonzero(images.ids == image_id)[0])
+
+
+def _title(compared: Comparison, images: Images, person: int) -> str:
+    """File and annotation, as both are looked for."""
+    name = str(images.file_names[_image_row(compared, images, person)]).rpartition("/")[2]
+    return f"{shorten(name, 24)}, annotation {compared.truth.ids[person]}"
+
+
+def _missed_person(
+    compared: Comparison, images: Images, skeleton: Skeleton, person: int
+) -> list[Image]:
+    """With the truth, and without anything."""
+    truth = compared.truth
+    there, labelled = truth.keypoints[person], truth.labelled[person]
+    image = read_image(images.path(_image_row(compared, images, person)))
+    known = there[labelled]
+    region = _region(truth.bbox_xywh[person], known, known, image.shape[:2])
+    picture, scale = _cut_out(image, region)
+    points = (there - region[:2]) * scale
+    return [draw_keypoints(picture, points[None], labelled[None].astype(float), skeleton), picture]
+
+
+def _found_person(
+    compared: Comparison, images: Images, skeleton: Skeleton, row: int
+) -> list[Image]:
+    """With the truth, and with the prediction and its errors."""
+    truth, results = compared.truth, compared.results
+    person, result = int(compared.own.truth[row]), int(compared.own.result[row])
+    there, found = truth.keypoints[person], results.keypoints[result]
+    labelled = truth.labelled[person]
+    image = read_image(images.path(_image_row(compared, images, person)))
+    region = _region(truth.bbox_xywh[person], there[labelled], found, image.shape[:2])
+    picture, scale = _cut_out(image, region)
+    to_picture = (there - region[:2]) * scale, (found - region[:2]) * scale
+    left = draw_keypoints(picture, to_picture[0][None], labelled[None].astype(float), skeleton)
+    shown = np.where(labelled, 1.0, results.keypoint_scores[result])
+    right = draw_keypoints(picture, to_picture[1][None], shown[None], skeleton)
+    _mark(right, *to_picture, compared.kinds[row])
+    return [left, right]
 
 
 def _region(
@@ -127,8 +169,9 @@ def _mark(
             cv2.circle(picture, end, (1 + width) * 2**SHIFT, color, -1, cv2.LINE_AA, SHIFT)
 
 
-def _legend(width: int) -> Image:
-    strip = np.full((26, width, 3), 255, np.uint8)
+def _legend(width: int, shown: int, missed: int) -> Image:
+    """What the colours mean and, where persons have no result, how many of them are shown."""
+    strip = np.full((26 + 20 * bool(missed), width, 3), 255, np.uint8)
     x = 8
     cv2.putText(strip, "left truth, right prediction", (x, 17), FONT, 0.42, INK, 1, cv2.LINE_AA)
     x += 210
@@ -137,4 +180,7 @@ def _legend(width: int) -> Image:
             cv2.circle(strip, (x + 8, 13), 7, color, thickness, cv2.LINE_AA)
         cv2.putText(strip, KINDS[kind], (x + 22, 17), FONT, 0.42, INK, 1, cv2.LINE_AA)
         x += 100
+    if missed:
+        words = f"{missed} persons have no result; {shown} of them shown, the largest"
+        cv2.putText(strip, words, (8, 39), FONT, 0.42, INK, 1, cv2.LINE_AA)
     return strip

@@ -116,11 +116,10 @@ def read_file(path: Path) -> Any:
                     f"{path}: corrupt, wrong checksum (CRC) of {damaged}; use another copy"
                 )
         return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        first = str(error).splitlines()[0]
+    except pickle.UnpicklingError:  # its text advises to run the code
         raise CheckpointError(
             f"{path}: not a file of tensors, or unsafe: it holds objects that only running its "
-            f"code could build ({first}); save the state dict alone and load that"
+            "code could build; tools/import_weights.py takes the tensors out of it"
         ) from None
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         if isinstance(error, CheckpointError):

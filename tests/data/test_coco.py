@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from keypoint.data.coco import find_split, load_boxes, load_persons
+from keypoint.data.coco import find_split, load_boxes, load_persons, read_box_list
 from keypoint.data.report import DataReport
 from keypoint.errors import DataError
 from keypoint.skeleton import load_skeleton
@@ -194,6 +194,19 @@ def test_a_faulty_box_is_named(tmp_path, text):
         load_boxes(boxes, file, images, SKELETON)
 
 
+def test_keypoint_results_are_no_boxes(tmp_path):
+    file = tmp_path / "results.json"
+    results = [{"image_id": 1, "category_id": 1, "keypoints": [0.0] * 51, "score": 1.0}] * 30
+    file.write_text(json.dumps(results))
+    with pytest.raises(
+        DataError, match=r"results\.json: holds keypoint results and no boxes; give"
+    ):
+        read_box_list(file)
+    with_boxes = [entry | {"bbox": [0, 0, 1, 1]} for entry in results]
+    file.write_text(json.dumps(with_boxes))
+    assert read_box_list(file) == with_boxes
+
+
 @pytest.mark.parametrize("folder", ["val2017", "images/val2017"])
 def test_both_common_layouts_are_found(tmp_path, folder):
     (tmp_path / folder).mkdir(parents=True)
@@ -204,6 +217,8 @@ def test_both_common_layouts_are_found(tmp_path, folder):
 
 def test_what_is_not_there_is_named(tmp_path):
     with pytest.raises(DataError, match=r"a\.json: no such annotation file; set data\.root"):
+        find_split(tmp_path, "a.json", None, "val2017")
+    with pytest.raises(DataError, match=r"\n  or make it: tools/download_coco.py for .*make demo"):
         find_split(tmp_path, "a.json", None, "val2017")
     (tmp_path / "a.json").touch()
     text = "looked for .*val2017 and .*images/val2017.*data.val_images"

@@ -69,6 +69,19 @@ def test_skip_is_judged_as_training_would(tmp_path, capsys):
     assert not (tmp_path / "o" / "check_data.jpg").exists()
 
 
+def test_paths_of_flags_count_from_the_current_folder(tmp_path, monkeypatch):
+    """As the README has it: a skeleton of one's own beside annotations and images."""
+    data = tiny_coco.content(3, 1)
+    data["categories"][0]["keypoints"] = [f"k{k}" for k in range(17)]
+    tiny_coco.write(tmp_path, data)
+    names = ", ".join(data["categories"][0]["keypoints"])
+    (tmp_path / "my.yaml").write_text(f"name: my\nkeypoints: [{names}]\npairs: []\nedges: []\n")
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--annotations", "annotations/person_keypoints_val2017.json"]
+    arguments += ["--images", "val2017", "--skeleton", "my.yaml", "--pictures", "0"]
+    assert tool("check_data", *arguments, "data.workers=0") == 0
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -100,6 +113,16 @@ def test_boxes_are_checked_and_their_best_ap_is_told(demo, tmp_path, capsys):
     (tmp_path / "boxes.json").write_text(json.dumps(boxes))
     assert tool("check_data", *arguments, f"test.boxes={tmp_path / 'boxes.json'}") == 3
     assert "boxes.json: box 1: score nan" in capsys.readouterr().out
+
+
+def test_what_a_flag_names_is_looked_for_by_the_flags_name(tmp_path, capsys):
+    file, images = tiny_coco.write(tmp_path, tiny_coco.content(2, 1))
+    assert tool("check_data", "--annotations", file, "--images", tmp_path / "no") == 3
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: --images {tmp_path / 'no'}: no such folder")
+    assert tool("check_data", "--annotations", tmp_path / "no.json", "--images", images) == 3
+    told = capsys.readouterr().err
+    assert told == f"error: --annotations {tmp_path / 'no.json'}: no such file\n"
 
 
 @pytest.mark.parametrize("codec", ["heatmap", "udp"])

@@ -18,6 +18,7 @@ from keypoint.evaluation.pictures import truth_beside_prediction
 from keypoint.evaluation.run import evaluate_model
 from keypoint.geometry import apply_affine, bbox_to_crop, crop_matrix
 from keypoint.skeleton import load_skeleton
+from keypoint.visualize import LEFT, MIDDLE, RIGHT
 from tests import tiny_coco
 
 SKELETON = load_skeleton("coco17")
@@ -239,3 +240,5 @@ def test_mode_is_restored_and_pictures_are_drawn(tmp_path):
     sheet = truth_beside_prediction(persons, evaluation.predictions, persons, SKELETON, 3)
     assert sheet.dtype == np.uint8
     assert sheet.shape[0] > 600  # 3 pairs, two pairs a row
+    for color in (LEFT, RIGHT, MIDDLE):  # the legend
+        assert (sheet[:34] == color).all(axis=2).sum() > 50

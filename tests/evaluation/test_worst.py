@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from keypoint.data.coco import load_persons
+from keypoint.evaluation import worst
 from keypoint.evaluation.analysis.analyse import compare
 from keypoint.evaluation.worst import (
     CELL_SIZE,
@@ -14,10 +15,12 @@ from keypoint.evaluation.worst import (
     MISS,
     SWAP,
     describe_errors,
+    missed_rows,
     worst_persons,
     worst_rows,
 )
 from keypoint.skeleton import load_skeleton
+from keypoint.visualize import LEFT
 from tests import tiny_coco
 
 SKELETON = load_skeleton("coco17")
@@ -78,7 +81,7 @@ def test_errors_are_marked_and_only_they(compared):
     assert worst_persons(case, images, SKELETON, 100).shape[0] > sheet.shape[0]
 
 
-def test_a_person_at_the_edge_and_nobody(tmp_path):
+def test_a_person_at_the_edge_and_no_result(tmp_path):
     data = tiny_coco.content(1, 1)
     entry = data["annotations"][0]
     entry["bbox"] = [150.0, 110.0, 9.5, 9.5]
@@ -89,4 +92,47 @@ def test_a_person_at_the_edge_and_nobody(tmp_path):
     results = results_of(data, {})
     sheet = worst_persons(compare(data, results, SKELETON), persons.images, SKELETON, 1)
     assert sheet.shape[1] == 2 * (CELL_SIZE[1] + 6) + 6
-    assert worst_persons(compare(data, [], SKELETON), persons.images, SKELETON, 1) is None
+    assert worst_persons(compare(data, [], SKELETON), persons.images, SKELETON, 1).shape[1] > 600
+
+
+@pytest.fixture
+def titles(monkeypatch):
+    """What is written in the sheets made from here on."""
+    written = []
+    sheet = worst.picture_sheet
+
+    def keep(pictures, titles, **options):
+        written[:] = titles
+        return sheet(pictures, titles, **options)
+
+    monkeypatch.setattr(worst, "picture_sheet", keep)
+    return written
+
+
+def test_who_has_no_result_comes_first(tmp_path, titles):
+    data = tiny_coco.content(4, 2)
+    for entry, area in zip(data["annotations"], range(1000, 9000, 1000), strict=True):
+        entry["area"] = float(area)
+    file, images = tiny_coco.write(tmp_path, data)
+    results = results_of(data, {0: away})
+    case = compare(data, results[:5], SKELETON)  # nothing for annotations 6, 7 and 8
+    assert [case.truth.ids[row] for row in missed_rows(case)] == [8, 7, 6]
+    images = load_persons(file, images, SKELETON).images
+    cut = worst_persons(case, images, SKELETON, 4)
+    assert titles[::2] == [
+        "000000000103.png, annotation 8",
+        "000000000103.png, annotation 7",
+        "000000000100.png, annotation 1",
+        "000000000100.png, annotation 2",
+    ]
+    assert titles[1::2][:2] == ["missed: no result"] * 2
+    assert "9 miss of 17" in titles[5]
+    assert (cut[26:46] < 128).any()  # says how many
+    first = cut[46 : 46 + CELL_SIZE[0]]
+    left, right = first[:, : CELL_SIZE[1]], first[:, CELL_SIZE[1] + 12 : 2 * CELL_SIZE[1]]
+    orange = [(np.abs(part.astype(int) - LEFT).sum(axis=2) < 30).sum() for part in (left, right)]
+    assert orange[0] > 50 > orange[1]
+    worst_persons(case, images, SKELETON, 7)
+    assert titles[1::2].count("missed: no result") == 3
+    worst_persons(compare(data, [], SKELETON), images, SKELETON, 8)  # all of them
+    assert titles[1::2] == ["missed: no result"] * 8

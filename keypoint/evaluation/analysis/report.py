@@ -9,9 +9,12 @@ from keypoint.evaluation.analysis.analyse import Analysis
 from keypoint.evaluation.analysis.calibration import Bin
 from keypoint.evaluation.analysis.errors import KINDS, MENDING_ORDER
 from keypoint.evaluation.analysis.pairing import PAIRING_OKS
+from keypoint.evaluation.published import LEAST_AP
+from keypoint.skeleton import load_skeleton
 
 # What the best order gains is about AR - AP, and this is AR - AP of published results at AP 0.7:
-# with ground-truth boxes, and with a detector's and its false positives.
+# with ground-truth boxes, and with a detector's and its false positives. Of COCO's persons: it
+# judges neither other keypoints nor a network far below that AP.
 USUAL_GAIN = {True: 0.03, False: 0.06}
 NOTABLE = 0.02  # beyond the usual
 
@@ -73,18 +76,8 @@ def to_text(analysis: Analysis) -> str:
 def hint(analysis: Analysis) -> str:
     """Plain sentences: do the scores rank persons well, and what does a keypoint's score mean?"""
     sentences = []
-    if analysis.score_bins and analysis.all.ap is not None and analysis.best_order is not None:
-        gain, usual = analysis.best_order - analysis.all.ap, USUAL_GAIN[analysis.by_id]
-        boxes = "ground-truth boxes" if analysis.by_id else "detector boxes"
-        verdict = (
-            "Scores rank persons well"
-            if gain < usual + NOTABLE
-            else "Scores rank persons worse than in published results"
-        )
-        sentences.append(
-            f"{verdict}: their best order would give {gain:+.3f} AP "
-            f"(usual with {boxes}: {usual:+.2f})."
-        )
+    if analysis.score_bins and analysis.all.ap is not None and analysis.best_order:
+        sentences.append(_order_hint(analysis, analysis.all.ap, analysis.best_order))
     above, below = analysis.confident
     if above is not None:
         sentences.append(
@@ -93,6 +86,21 @@ def hint(analysis: Analysis) -> str:
             + ("." if below is None else f"; of the {below.count} others {below.near:.0%}.")
         )
     return "\n".join(sentences) or "No result to judge scores by."
+
+
+def _order_hint(analysis: Analysis, ap: float, best: float) -> str:
+    """What the order of the scores reaches, beside what is usual where that is known."""
+    text = f"AP {ap:.3f} is {ap / best:.0%} of what the best order of the scores would give"
+    if analysis.keypoints != load_skeleton("coco17").keypoints or ap < LEAST_AP:
+        return f"{text} ({best:.3f})."
+    gain, usual = best - ap, USUAL_GAIN[analysis.by_id]
+    boxes = "ground-truth boxes" if analysis.by_id else "detector boxes"
+    verdict = (
+        "Scores rank persons well"
+        if gain < usual + NOTABLE
+        else "Scores rank persons worse than in published results"
+    )
+    return f"{verdict}: {text} ({gain:+.3f}; usual with {boxes}: {usual:+.2f})."
 
 
 def _keypoint_table(analysis: Analysis) -> str:
