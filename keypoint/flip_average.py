@@ -102,20 +102,22 @@ def find_peaks_of_average(
         side.flatten(1).amax(1).view(len(maps), strips) for side in (one, other)
     )
     bound = highest + other_highest.index_select(0, partners)  # M S
-    best = bound.argmax(1)
+    best = torch.from_numpy(bound.numpy().argmax(axis=1))
     value, index = look_into(maps, best)
-    # Rounding is monotonic: no sum of the strip is above its bound. Not "bound >= value": NaN.
+    # Rounding is monotonic: no sum of a strip is above its bound. Not "bound >= value": NaN.
     worth_it = ~(bound < value[:, None])
-    worth_it[maps, best] = False
+    worth_it.scatter_(1, best[:, None], False)
     which, strip = worth_it.nonzero(as_tuple=True)  # N
-    values, places = look_into(which, strip)
-    top = value.scatter_reduce(0, which, values, "amax")
-    # Of equal ones the first in the map, as argmax has it.
-    nowhere = height * width - 1
-    index = index.where(value == top, nowhere)
-    index = index.scatter_reduce(0, which, places.where(values == top[which], nowhere), "amin")
+    if len(which):
+        values, places = look_into(which, strip)
+        top = value.scatter_reduce(0, which, values, "amax")
+        # Of equal ones the first in the map, as argmax has it.
+        nowhere = height * width - 1
+        index = index.where(value == top, nowhere)
+        index = index.scatter_reduce(0, which, places.where(values == top[which], nowhere), "amin")
+        value = top
     peaks = torch.stack([index % width, index // width], dim=1)
-    return peaks.view(batch, num_keypoints, 2), top.view(batch, num_keypoints) / 2
+    return peaks.view(batch, num_keypoints, 2), value.view(batch, num_keypoints) / 2
 
 
 def average_at(
@@ -135,10 +137,10 @@ def average_at(
     """
     batch, num_keypoints, height, width = heatmaps.shape
     x = index % width
-    back = width - 1 - x
+    mirrored_x = width - 1 - x
     if shift:
-        back = back + (x > 0)
+        mirrored_x += x > 0
     first = torch.arange(batch * num_keypoints).view(batch, num_keypoints, 1) * (height * width)
     partner = first.index_select(1, flip_indices)
-    one = heatmaps.reshape(-1)[first + index]
-    return (one + mirrored.reshape(-1)[partner + index - x + back]) / 2
+    one = heatmaps.reshape(-1).take(first + index)
+    return (one + mirrored.reshape(-1).take(partner + (index - x + mirrored_x))) / 2

@@ -87,6 +87,8 @@ def as_numbers(values: Any) -> NDArray[Any] | None:
 
 def as_number(value: Any) -> float | None:
     """One number, nan and inf included; None for anything else, lists and strings among it."""
+    if type(value) in (int, float) and abs(value) < 2**63:
+        return float(value)
     if isinstance(value, (list, tuple, np.ndarray)):
         return None
     numbers = as_numbers([value])

@@ -233,8 +233,10 @@ def _coco_eval(
 
 
 def _truth_annotations(truth: GroundTruth, persons: Truth) -> list[dict[str, Any]]:
+    keys = ("iscrowd", "num_keypoints", "area")  # similarities are there already
     return [
-        {**truth.persons[row], "id": number, "image_id": image + 1, "category_id": 1}
+        {key: truth.persons[row][key] for key in keys}
+        | {"id": number, "image_id": image + 1, "category_id": 1}
         for number, (row, image) in enumerate(
             zip(persons.ids, persons.image.tolist(), strict=True), 1
         )

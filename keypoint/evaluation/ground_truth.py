@@ -7,6 +7,7 @@ told at once, and what COCOeval gets is a copy in its own terms. Results: valida
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,8 +37,8 @@ class GroundTruth:
         category: {id, name} of the category with keypoints.
         num_keypoints: K.
         image_ids: Of all images; a result on an image without a person is a false positive.
-        persons: Copies with ids from 1; crowds and persons without a labelled keypoint included,
-            which COCOeval ignores.
+        persons: Copies with ids from 1 and numbers in arrays; crowds and persons without a
+            labelled keypoint included, which COCOeval ignores.
         scored_images: Ids of the images with a person that counts.
         left_out: How many annotations are ignored or of another category, by reason.
     """
@@ -104,26 +105,28 @@ def check_ground_truth(content: Any, source: str, num_keypoints: int | None) -> 
     seen: set[int] = set()
     for place, entry in enumerate(content["annotations"]):
         key, image_id = entry.get("id"), entry.get("image_id")
-        name = f"annotation id {short(key)} (image_id {short(image_id)})"
+        fault = None
         if not is_whole_number(key):
-            faults.append(f"{name}, number {place} of the list: id must be a whole number")
+            fault = f"number {place} of the list: id must be a whole number"
         elif key in seen:
-            faults.append(f"{name}: duplicate id; ids are unique")
+            fault = "duplicate id; ids are unique"
         elif not is_whole_number(image_id) or image_id not in images:
-            faults.append(f"{name}: image_id is not among the images")
+            fault = "image_id is not among the images"
         elif (
             not is_whole_number(entry.get("category_id")) or entry["category_id"] not in categories
         ):
             given = short(entry.get("category_id"))
-            faults.append(f"{name}: category_id {given} is not among the categories")
+            fault = f"category_id {given} is not among the categories"
         elif entry["category_id"] != category["id"]:
             left_out["of another category"] += 1
         else:
             person = _person(entry, expected, len(persons) + 1)
             if isinstance(person, str):
-                faults.append(f"{name}: {person}")
+                fault = person
             else:
                 persons.append(person)
+        if fault:
+            faults.append(f"annotation id {short(key)} (image_id {short(image_id)}): {fault}")
         if is_whole_number(key):
             seen.add(key)
     raise_faults(source, faults)
@@ -213,14 +216,18 @@ def _person(entry: dict[str, Any], num_keypoints: int, new_id: int) -> dict[str,
     area = as_number(entry.get("area"))
     if area is None:
         return f"area {short(entry.get('area'))} must be a number (square pixels)"
-    for key, values in (("keypoints", keypoints), ("bbox", bbox), ("area", area)):
-        if not np.isfinite(values).all():
+    for key, finite in (
+        ("keypoints", np.isfinite(keypoints).all()),
+        ("bbox", np.isfinite(bbox).all()),
+        ("area", math.isfinite(area)),
+    ):
+        if not finite:
             return f"{key} has nan or inf; it must be finite"
     flags = keypoints[2::3]
-    if not np.isin(flags, (0, 1, 2)).all():
-        odd = flags[~np.isin(flags, (0, 1, 2))][0]
-        return f"visibility v={odd:g}; flags are 0 (unlabelled), 1 (occluded) or 2 (visible)"
-    labelled = int((flags > 0).sum())
+    odd = set(flags.tolist()) - {0, 1, 2}
+    if odd:
+        return f"visibility v={min(odd):g}; flags are 0 (unlabelled), 1 (occluded) or 2 (visible)"
+    labelled = int(np.count_nonzero(flags))
     count = entry.get("num_keypoints", labelled)
     if not is_whole_number(count) or (not crowd and (count > 0) != (labelled > 0)):
         return f"num_keypoints {short(count)}, but {labelled} are labelled; correct or remove it"
@@ -235,7 +242,7 @@ def _person(entry: dict[str, Any], num_keypoints: int, new_id: int) -> dict[str,
         "category_id": entry["category_id"],
         "iscrowd": int(crowd),
         "num_keypoints": labelled,
-        "keypoints": keypoints.tolist(),
-        "bbox": bbox.tolist(),
+        "keypoints": keypoints.astype(np.float64),
+        "bbox": bbox.astype(np.float64),
         "area": area,
     }

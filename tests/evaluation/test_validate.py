@@ -106,7 +106,10 @@ TRUTH_FAULTS = {
         "image number 2: id 'x' must be a whole",
     ),
     "id twice": (annotation(1, id=71), r"annotation id 71 \(image_id 501\): duplicate id"),
-    "id": (annotation(2, id=None), r"annotation id None \(image_id 502\), number 2 .*whole number"),
+    "id": (
+        annotation(2, id=None),
+        r"annotation id None \(image_id 502\): number 2 of the list: id must be a whole",
+    ),
     "image": (annotation(0, image_id=9), "annotation id 71 .image_id 9.: image_id is not among"),
     "category": (annotation(0, category_id=9), "category_id 9 is not among the categories"),
     "crowd": (annotation(0, iscrowd=2), "iscrowd 2 must be 0 or 1"),
