@@ -91,7 +91,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
     if missing:
         raise CheckpointError(
-            f"{path}: no checkpoint of this toolkit, it lacks {missing[:4]}\n{OTHER_WEIGHTS}"
+            f"{path}: no checkpoint of this toolkit, missing {missing[:4]}\n{OTHER_WEIGHTS}"
         )
     if content["format"] != FORMAT:
         raise CheckpointError(
@@ -113,12 +113,13 @@ def _require_form(path: Path) -> None:
             head = file.read(4)
         if head[:1] == b"\x80":  # a pickle: torch's form before 1.6, which others' weights may have
             raise CheckpointError(
-                f"{path}: no checkpoint of this toolkit, a pickle\n{OTHER_WEIGHTS}"
+                f"{path}: no checkpoint of this toolkit, but a bare pickle, which is unsafe and "
+                f"was not opened\n{OTHER_WEIGHTS}"
             )
         if not b"PK\x03\x04".startswith(head):
             raise CheckpointError(
-                f"{path}: is no checkpoint, nor another file of torch.save; give best.pt or "
-                "last.pt of a run, or with --cfg any weights"
+                f"{path}: is no checkpoint, nor another file of torch.save; give best.pt "
+                "or last.pt of a run, or with --cfg any weights"
             )
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()

@@ -84,7 +84,7 @@ def test_other_files_are_refused(tmp_path, content):
     torch.save(content["model"], tmp_path / "weights.pt")
     with pytest.raises(
         CheckpointError,
-        match=r"weights\.pt: no checkpoint of this toolkit, it lacks \['format'.*\n.*--cfg too, or .*"
+        match=r"weights\.pt: no checkpoint of this toolkit, missing \['format'.*\n.*--cfg too, or .*"
         "tools/import_weights.py$",
     ):
         read_checkpoint(tmp_path / "weights.pt")
@@ -112,7 +112,11 @@ def write_zip(path):
         (lambda path: torch.save({"a": Unknown()}, path), "tools/import_weights.py"),
         (
             lambda path: torch.save({"w": Unknown()}, path, _use_new_zipfile_serialization=False),
-            "a pickle\n.* --cfg too",
+            "a bare pickle, which is unsafe and was not opened\n.* --cfg too",
+        ),
+        (
+            lambda path: path.write_text("../run/epoch_7.pth\n"),
+            r"a text that names '\.\./run/epoch_7\.pth', which was not looked for",
         ),
         (write_zip, "is no checkpoint but another zip file"),
     ],

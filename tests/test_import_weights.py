@@ -148,7 +148,7 @@ def test_other_networks_are_named(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     torch.save({"stage2.0.branches.0.0.conv1.weight": torch.zeros(1)}, "w.pth")
     assert run("import_weights", "w.pth", "--input-size", 96, 64, "--output", "best.pt") == 4
-    assert "w.pth: holds an HRNet, no ResNet of depth" in capsys.readouterr().err
+    assert "w.pth: holds an HRNet, which matches no ResNet of depth" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("target", ["simple_baseline", "mmpose"])

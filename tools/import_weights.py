@@ -156,7 +156,7 @@ def derived_config(weights: Weights, file: Path, overrides: Sequence[str]) -> Co
     if encoder is None:
         found = other_architecture(weights.state) or f"{len(weights.state)} tensors of other names"
         raise CheckpointError(
-            f"{file}: holds {found}, no ResNet of depth 18, 34, 50, 101 or 152; "
+            f"{file}: holds {found}, which matches no ResNet of depth 18, 34, 50, 101 or 152; "
             "nothing else can be imported"
         )
     given = any(text.startswith("model.input_size=") for text in overrides)

@@ -74,6 +74,8 @@ def main(argv: Sequence[str]) -> None:
     )
     args = parser.parse_intermixed_args(argv)
 
+    if args.resume and args.overwrite:
+        raise ConfigError("--resume goes on with a run, --overwrite begins anew; give one of them")
     config = load_config(find_config(args.cfg), args.overrides)
     output = Path(config.output)
     last = output / "last.pt"

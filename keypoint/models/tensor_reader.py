@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import struct
 import sys
 import zipfile
@@ -27,6 +28,8 @@ MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # of the older form (torch.seria
 # Numbers of a tensor that repeats some of its storage (`expand`): what is computed of it takes
 # memory that the file does not. The largest layer of our networks has half as many.
 LARGEST_REPEATED = 1 << 24
+# The whole of a file such as mmengine's last_checkpoint.
+POINTER = re.compile(rb"[\w./\\ -]{1,255}\.(pt|pth|tar|ckpt|safetensors)")
 
 
 def read_tensors(path: Path) -> Any:
@@ -63,7 +66,7 @@ def read_tensors(path: Path) -> Any:
 
 
 def check_file(path: Path) -> None:
-    """Refuse what is not there, a folder, and an empty file.
+    """Refuse what is not there, a folder, an empty file, and the mere name of another file.
 
     Raises:
         CheckpointError: Says which.
@@ -74,6 +77,13 @@ def check_file(path: Path) -> None:
     if path.stat().st_size == 0:
         raise CheckpointError(
             f"{path}: the file is empty; it was not saved completely, use another copy"
+        )
+    with path.open("rb") as file:
+        text = file.read(300).strip()
+    if POINTER.fullmatch(text):
+        raise CheckpointError(
+            f"{path}: no weights, but a text that names {text.decode()!r}, which was not looked "
+            "for; give the file itself"
         )
 
 

@@ -1,4 +1,4 @@
-"""Hostile annotations (A), configs (B), boxes (D), results (E) and images (I), met as expected.
+"""Hostile annotations (A), configs (B), checkpoints (C), boxes (D), results (E), images (I)
 
 With `-s` a table of all outcomes is printed. The generator stands in ../shared/hostile and is no
 part of the project; without it these tests are skipped.
@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from keypoint import cli
+from keypoint.checkpoint import load_model
 from keypoint.codec import Codec
 from keypoint.config import load_config
 from keypoint.data.augment import Augmentation, PersonCrop
@@ -29,7 +30,7 @@ from tests.hostile.cases import GENERATOR, Outcome, changed_inputs, generate, ju
 pytestmark = pytest.mark.skipif(not GENERATOR.is_file(), reason=f"no generator at {GENERATOR}")
 
 REPOSITORY = Path(__file__).parents[2]
-GROUPS = ("A", "B", "D", "E", "I")
+GROUPS = ("A", "B", "C", "D", "E", "I")
 SKELETON = load_skeleton("coco17")
 CODEC = Codec((64, 64))
 TRAIN_YAML = """
@@ -132,6 +133,25 @@ def config_door(case):
     return Outcome(0, "")
 
 
+def checkpoint_door(case):
+    load_model(case.path("checkpoint"))
+    return Outcome(0, "")
+
+
+def weights_door(output, capsys):
+    """tools/import_weights.py, in this process: any form of weights."""
+    import_weights = tool("import_weights")
+
+    def door(case):
+        arguments = [case.path("checkpoint"), "--input-size", 64, 64]
+        arguments += ["--output", output / f"{case.id}.pt"]
+        status = cli.run(import_weights.main, list(map(str, arguments)))
+        assert not (output / f"{case.id}.pt").exists()
+        return Outcome(status, "".join(capsys.readouterr()))
+
+    return door
+
+
 def results_door(caplog):
     """Scoring a results file, with the log's words and the AP that the case says."""
 
@@ -221,6 +241,12 @@ def test_detector_boxes(cases, output, capsys):
 
 def test_configs(cases, capsys):
     check_all(cases, "B", {"config": config_door}, capsys)
+
+
+def test_checkpoints(cases, output, capsys):
+    """None of them is a network's; the canaries of those that hold code are looked for."""
+    doors = {"checkpoint": checkpoint_door, "import": weights_door(output, capsys)}
+    check_all(cases, "C", doors, capsys)
 
 
 def test_results(cases, caplog, capsys, monkeypatch):
