@@ -73,16 +73,20 @@ def test_results_go_where_they_belong(tmp_path):
     assert output_folder(moved, "my.yaml", nothing, []) == Path("output/moved")
 
 
-def test_an_output_that_cannot_be_written_is_refused_before_the_data(data, tmp_path):
+def test_an_output_that_cannot_be_written_is_refused_before_the_data(data, tmp_path, capsys):
     folder, _, _ = data
     (tmp_path / "file").write_text("")
-    for place in (tmp_path / "file", "/proc/nowhere"):
-        said = run(folder, f"output={place}", status=2)
-        assert f"output: the folder {place} cannot be made" in said.stderr
-        assert "test " not in said.stderr
-    (tmp_path / "log").mkdir()
-    (tmp_path / "log" / "log.txt").mkdir()
-    assert "log.txt cannot be written" in run(folder, f"output={tmp_path / 'log'}", status=2).stderr
+    (tmp_path / "log" / "log.txt").mkdir(parents=True)
+    for place, words in (
+        (tmp_path / "file", f"output: the folder {tmp_path / 'file'} cannot be made"),
+        ("/proc/nowhere", "output: the folder /proc/nowhere cannot be made"),
+        (tmp_path / "log", "log.txt cannot be written"),
+    ):
+        command = ["--checkpoint", str(folder / "run" / "best.pt"), f"output={place}"]
+        assert cli.run(test_tool().main, [*command, "data.root=/absent"]) == 2
+        said = capsys.readouterr().err
+        assert words in said
+        assert "/absent" not in said
 
 
 def test_truth_and_detections_in_one_run(data, tmp_path):

@@ -174,20 +174,6 @@ def start_and_wait_for_steps(work, output, steps, *arguments):
     raise AssertionError(f"no checkpoint: {(output / 'stderr.txt').read_text()}")
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_kill_in_mid_epoch_and_resume_is_bit_for_bit_the_same(work, whole_run, workers):
-    output = work / f"killed{workers}"
-    process = start_and_wait_for_steps(work, output, 1, f"data.workers={workers}")
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    saved = state(output / "last.pt")
-    assert saved["batch"] > 0 or saved["epoch"] == 1
-    train(work, output, "--resume", f"data.workers={workers}")
-    uninterrupted, resumed = state(whole_run[0] / "last.pt"), state(output / "last.pt")
-    for key in NUMBERS:
-        assert equal(uninterrupted[key], resumed[key]), key
-
-
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_finishes_the_step_saves_and_exits(work, whole_run, number, status):
     output = work / f"signal{status}"
