@@ -32,8 +32,8 @@ from keypoint.data.bad_entries import without_images
 from keypoint.data.json_file import read_json
 from keypoint.errors import DataError
 from keypoint.evaluation.ground_truth import GroundTruth, check_ground_truth
-from keypoint.evaluation.persons import Results as ResultArrays
 from keypoint.evaluation.persons import (
+    Results,
     Truth,
     as_arrays,
     best_of_each_image,
@@ -42,8 +42,8 @@ from keypoint.evaluation.persons import (
 )
 from keypoint.evaluation.results import (
     MAX_PERSONS,
+    CocoResults,
     ResultCounts,
-    Results,
     make_results,
     read_results,
 )
@@ -53,8 +53,8 @@ from keypoint.evaluation.validate import check_results
 logger = logging.getLogger(__name__)
 
 __all__ = [
+    "CocoResults",
     "ResultCounts",
-    "Results",
     "evaluate_coco",
     "make_results",
     "read_results",
@@ -66,7 +66,7 @@ METRICS = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR", "AR50", "AR75", "AR_M", "
 
 def evaluate_coco(
     annotations: str | Path | dict[str, Any],
-    results: str | Path | list[dict[str, Any]] | Results,
+    results: str | Path | list[dict[str, Any]] | CocoResults,
     *,
     oks_sigmas: Sequence[float] | None = None,
     leave_out: frozenset[int] | None = None,
@@ -160,7 +160,7 @@ def _checked_sigmas(
     return sigmas
 
 
-def _log_coverage(results: Results, name: str, truth: GroundTruth, truth_name: str) -> None:
+def _log_coverage(results: CocoResults, name: str, truth: GroundTruth, truth_name: str) -> None:
     """Tell what was scored, and what lowers the score without being the model's fault."""
     per_image = Counter(results.image_ids.tolist())
     left_out = ", ".join(f"{count} {reason}" for reason, count in truth.left_out.items()) or "none"
@@ -199,7 +199,7 @@ def _log_coverage(results: Results, name: str, truth: GroundTruth, truth_name: s
 
 
 def _coco_eval(
-    truth: GroundTruth, results: Results, sigmas: NDArray[np.float64] | None
+    truth: GroundTruth, results: CocoResults, sigmas: NDArray[np.float64] | None
 ) -> dict[str, float]:
     """Run the library on checked copies; the one place that touches it."""
     persons = read_truth(truth, range(len(truth.persons)))
@@ -243,7 +243,7 @@ def _truth_annotations(truth: GroundTruth, persons: Truth) -> list[dict[str, Any
     ]
 
 
-def _result_annotations(results: ResultArrays) -> list[dict[str, Any]]:
+def _result_annotations(results: Results) -> list[dict[str, Any]]:
     """Results as COCOeval wants them: its `loadRes` in one step for all, with the same areas.
 
     A result's area is its keypoints' extent; it decides which misses are medium and large.
@@ -265,7 +265,7 @@ def _result_annotations(results: ResultArrays) -> list[dict[str, Any]]:
 
 
 def _similarity_by_image(
-    persons: Truth, best: ResultArrays, oks_sigmas: Sequence[float]
+    persons: Truth, best: Results, oks_sigmas: Sequence[float]
 ) -> dict[int, NDArray[np.float64]]:
     """By COCOeval's image id (results, persons), as its `computeOks` gives them one by one."""
     pairs = pair_all(persons, best)

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.evaluation.ground_truth import GroundTruth
-from keypoint.evaluation.results import MAX_PERSONS
-from keypoint.evaluation.results import Results as CocoResults
+from keypoint.evaluation.results import MAX_PERSONS, CocoResults
 
 LARGEST_AREA = 1e5**2  # COCOeval's "all": what is larger is ignored
 

@@ -26,7 +26,7 @@ MAX_PERSONS = 20  # COCOeval's maxDets for keypoints: the best 20 results of eac
 
 
 @dataclass(frozen=True)
-class Results:
+class CocoResults:
     """Predicted persons, in the order in which COCOeval takes equal scores.
 
     Attributes:
@@ -86,7 +86,7 @@ def make_results(
     keypoint_threshold: float = 0.2,
     nms: str | None = None,
     nms_threshold: float = 0.9,
-) -> tuple[Results, ResultCounts]:
+) -> tuple[CocoResults, ResultCounts]:
     """Rescore predicted persons and suppress those seen twice.
 
     Args:
@@ -150,7 +150,7 @@ def make_results(
             scores[rows[chosen]] = new_scores
 
     triples = np.concatenate([keypoints, scores_of_keypoints[..., None]], axis=2)  # P K 3
-    results = Results(ids[kept], triples[kept], scores[kept], category_id, np.flatnonzero(kept))
+    results = CocoResults(ids[kept], triples[kept], scores[kept], category_id, np.flatnonzero(kept))
     return results, ResultCounts(persons, len(results), persons - len(results))
 
 

@@ -19,8 +19,8 @@ from keypoint.data.coco import Persons
 from keypoint.data.json_file import write_json
 from keypoint.errors import NumericsError
 from keypoint.evaluation.coco import (
+    CocoResults,
     ResultCounts,
-    Results,
     evaluate_coco,
     make_results,
     summary_table,
@@ -118,7 +118,7 @@ class Evaluation:
     """
 
     metrics: dict[str, float]
-    results: Results
+    results: CocoResults
     predictions: Predictions
     conditions: dict[str, Any]
 

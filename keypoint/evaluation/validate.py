@@ -26,12 +26,14 @@ from keypoint.data.faults import (
 )
 from keypoint.errors import DataError
 from keypoint.evaluation.ground_truth import GroundTruth
-from keypoint.evaluation.results import Results
+from keypoint.evaluation.results import CocoResults
 
 logger = logging.getLogger(__name__)
 
 
-def check_results(content: Any, source: str, truth: GroundTruth, repeats: bool = False) -> Results:
+def check_results(
+    content: Any, source: str, truth: GroundTruth, repeats: bool = False
+) -> CocoResults:
     """Read COCO keypoint results; `content` is not modified.
 
     Only image_id, category_id, keypoints and score count: a `bbox` or `area` would otherwise
@@ -42,7 +44,7 @@ def check_results(content: Any, source: str, truth: GroundTruth, repeats: bool =
     which all keypoints are at one point is no such evidence; those are scored, with a warning.
 
     Args:
-        content: A list of result dicts, or `Results`.
+        content: A list of result dicts, or `CocoResults`.
         source: Its name in messages.
         truth: What they are to be scored against.
         repeats: Whether a result may be there twice: the caller knows that each has its own box.
@@ -53,13 +55,13 @@ def check_results(content: Any, source: str, truth: GroundTruth, repeats: bool =
     Raises:
         DataError: A result that does not fit the ground truth, is not finite, or is there twice.
     """
-    if isinstance(content, Results):
+    if isinstance(content, CocoResults):
         content = content if _fit(content, truth) else content.to_coco()
     elif not isinstance(content, list):
         given = type(content).__name__
         raise DataError(f"{source}: holds a {given}; results are a JSON list of objects")
     faults: list[str] = []
-    checked = content if isinstance(content, Results) else _at_once(content, truth)
+    checked = content if isinstance(content, CocoResults) else _at_once(content, truth)
     if checked is None:
         checked = _one_by_one(content, truth, faults)
     repeated = 0
@@ -84,7 +86,7 @@ def check_results(content: Any, source: str, truth: GroundTruth, repeats: bool =
     return checked
 
 
-def _fit(results: Results, truth: GroundTruth) -> bool:
+def _fit(results: CocoResults, truth: GroundTruth) -> bool:
     """Whether nothing is wrong with results of our own."""
     return (
         results.category_id == truth.category["id"]
@@ -94,7 +96,7 @@ def _fit(results: Results, truth: GroundTruth) -> bool:
     )
 
 
-def _one_by_one(content: list[Any], truth: GroundTruth, faults: list[str]) -> Results:
+def _one_by_one(content: list[Any], truth: GroundTruth, faults: list[str]) -> CocoResults:
     """The faultless results; what is wrong with the others is added to `faults`."""
     images = set(truth.image_ids)
     found: list[tuple[int, int, NDArray[np.float64], float]] = []
@@ -117,10 +119,10 @@ def _as_results(
     scores: Sequence[float] | NDArray[Any],
     truth: GroundTruth,
     rows: Sequence[int],
-) -> Results:
+) -> CocoResults:
     ids = np.empty(len(image_ids), dtype=object)  # whole numbers of any size
     ids[:] = image_ids
-    return Results(
+    return CocoResults(
         image_ids=ids,
         keypoints=np.asarray(keypoints, dtype=np.float64).reshape(-1, truth.num_keypoints, 3),
         scores=np.asarray(scores, dtype=np.float64),
@@ -129,7 +131,7 @@ def _as_results(
     )
 
 
-def _repeated(results: Results) -> Iterator[tuple[int, int]]:
+def _repeated(results: CocoResults) -> Iterator[tuple[int, int]]:
     """Every result that is there before, in their order, with the first of its kind."""
     order = np.argsort(results.scores, kind="stable")
     alike = np.diff(results.scores[order]) == 0
@@ -169,7 +171,7 @@ def _result(
     return int(image_id), keypoints.astype(np.float64), score
 
 
-def _at_once(content: list[Any], truth: GroundTruth) -> Results | None:
+def _at_once(content: list[Any], truth: GroundTruth) -> CocoResults | None:
     """What `_result` gives for each entry, in a few steps for all; None if one may be faulty.
 
     100,000 results one by one take longer than scoring them.

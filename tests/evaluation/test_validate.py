@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keypoint.errors import DataError
-from keypoint.evaluation.coco import Results, evaluate_coco
+from keypoint.evaluation.coco import CocoResults, evaluate_coco
 from tests.evaluation.cases import OWN_SIGMAS, random_case, small_case
 
 NAN, INF = float("nan"), float("inf")
@@ -62,7 +62,7 @@ def as_results(annotations, **changes):
         "category_id": 1,
         "rows": np.arange(len(triples)),
     }
-    return Results(**given | changes)
+    return CocoResults(**given | changes)
 
 
 @pytest.mark.parametrize(

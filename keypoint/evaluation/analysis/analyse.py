@@ -42,8 +42,7 @@ from keypoint.evaluation.persons import (
     pair_all,
     read_truth,
 )
-from keypoint.evaluation.results import MAX_PERSONS
-from keypoint.evaluation.results import Results as CocoResults
+from keypoint.evaluation.results import MAX_PERSONS, CocoResults
 from keypoint.evaluation.similarity import keypoint_similarity, person_similarity
 from keypoint.evaluation.validate import check_results
 from keypoint.skeleton import Skeleton
