@@ -6,7 +6,9 @@ A file holds tensors and plain types only (`torch.load(weights_only=True)` opens
     model, ema                state dicts; ema is None without averaging, else what evaluation uses
     optimizer, scaler         their state dicts; the learning rate is a function of epoch and step
     epoch, batch, step        next epoch and batch in it, optimiser steps so far
+    batch_persons             in a batch of all processes
     loss_sum, world_size      of this epoch; how many processes trained
+    data                      fingerprints of the persons trained and tested on
     random                    torch's generators; ours, keyed by seed, epoch, index, have no state
     best, history             the best AP so far and the numbers of each epoch
     config, skeleton          as plain dicts
@@ -35,8 +37,8 @@ from keypoint.skeleton import Skeleton, skeleton_from_dict
 FORMAT = 1
 KEYS = (
     "format", "versions", "model", "ema", "optimizer", "scaler", "epoch", "batch", "step",
-    "loss_sum", "world_size", "random", "best", "history", "config", "skeleton",
-    "color_order", "mean", "std",
+    "batch_persons", "loss_sum", "world_size", "data", "random", "best", "history", "config",
+    "skeleton", "color_order", "mean", "std",
 )  # fmt: skip
 OTHER_WEIGHTS = (
     "  weights of another toolkit: give tools/test.py --cfg too, or make a checkpoint of them with "
@@ -200,40 +202,6 @@ def describe_training(path: Path) -> str:
     return "; ".join(parts)
 
 
-# What may differ between a run and its resumption: nothing that changes a number of the training.
-FREE_KEYS = {"output", "data.workers", "data.root", "train.log_every", "train.save_every"}
-
-
-def check_same_config(path: Path, config: Config) -> None:
-    """Refuse to resume a run under a config that would make it another run.
-
-    Raises:
-        CheckpointError: Lists the keys that differ, with both values.
-    """
-    given = config_from_dict(read_checkpoint(path)["config"], source=str(path))
-    theirs, ours = _flat(given.to_dict()), _flat(config.to_dict())
-    different = [
-        f"{key}={ours.get(key)!r} (was {theirs.get(key)!r})"
-        for key in sorted(theirs.keys() | ours.keys())
-        if theirs.get(key) != ours.get(key) and key not in FREE_KEYS and not key.startswith("test.")
-    ]
-    if different:
-        more = " .." if len(different) > 5 else ""
-        raise CheckpointError(
-            f"{path}: was trained with another config: {', '.join(different[:5])}{more}; "
-            "resume with the same, or begin anew in another output="
-        )
-
-
-def _flat(config: dict[str, Any]) -> dict[str, Any]:
-    """Sections and keys joined by a dot; values as they are."""
-    flat = {key: value for key, value in config.items() if not isinstance(value, dict)}
-    for section, keys in config.items():
-        if isinstance(keys, dict):
-            flat |= {f"{section}.{key}": value for key, value in keys.items()}
-    return flat
-
-
 def checkpoint_of(
     model: SimpleBaseline, config: Config, skeleton: Skeleton, versions: dict[str, str]
 ) -> dict[str, Any]:
@@ -253,9 +221,11 @@ def checkpoint_of(
         "model": dict(model.state_dict()),
         "epoch": 0,
         "batch": 0,
+        "batch_persons": 0,
         "step": 0,
         "loss_sum": 0.0,
         "world_size": 1,
+        "data": {},
         "history": [],
         "config": config.to_dict(),
         "skeleton": skeleton.to_dict(),

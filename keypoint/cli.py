@@ -8,12 +8,17 @@ import logging
 import os
 import re
 import reprlib
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 from tqdm import tqdm
 
+from keypoint import distributed
 from keypoint.errors import ConfigError
 
 logger = logging.getLogger("keypoint")
@@ -24,6 +29,15 @@ class _AroundProgressBars(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         tqdm.write(self.format(record), file=sys.stderr)
+
+
+class _LogFile(logging.FileHandler):
+    """A log file that may come to an end before the run does: a full disk is told once."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        error = sys.exc_info()[1]
+        logger.removeHandler(self)
+        logger.warning("%s: cannot be written any more (%s)", self.baseFilename, error)
 
 
 def parser(description: str, epilog: str | None = None) -> argparse.ArgumentParser:
@@ -67,7 +81,7 @@ def log_to(folder: Path | None = None, quiet: bool = False) -> None:
     if folder is not None and not quiet:
         make_folder(folder, "output")
         try:
-            file = logging.FileHandler(folder / "log.txt", encoding="utf-8")
+            file = _LogFile(folder / "log.txt", encoding="utf-8")
         except OSError as error:
             raise ConfigError(
                 f"output: {folder}/log.txt cannot be written ({error.strerror}); give another place"
@@ -107,21 +121,55 @@ def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     keep_freed_memory()
+    before = _end_by_sigterm()
     try:
         main(arguments)
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
+        _say("interrupted")
         return 130
     except Exception as error:
         status = getattr(error, "exit_status", None)
-        unexpected = f"unexpected {type(error).__name__}: {error} (--debug shows where)"
-        text = str(error) if status else unexpected
         _to_log_file(error)
         if "--debug" in arguments:
             raise
-        sys.stderr.write(f"error: {text}\n" if status not in (130, 143) else f"{text}\n")
+        if status in (130, 143):
+            _say(str(error))
+        elif status:
+            _say(f"error: {error}")
+        elif distributed.says_lost(error):
+            _say(
+                "error: another process has ended or does not answer "
+                f"({str(error).splitlines()[0]}); its own message tells why"
+            )
+        else:
+            _say(f"error: unexpected {type(error).__name__}: {error} (--debug shows where)")
         return status or 1
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
     return 0
+
+
+def _say(text: str) -> None:
+    """On the terminal, with the rank where there are several."""
+    rank = f"[rank {os.environ['RANK']}] " if int(os.environ.get("WORLD_SIZE", 1)) > 1 else ""
+    sys.stderr.write(f"{rank}{text}\n")
+
+
+def _end_by_sigterm() -> Any:
+    """End by SIGTERM as by an error, with status 143, where a command does not look at it itself.
+
+    Returns:
+        The handler before, to be put back; None where one cannot be set.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return None
+
+    def end(number: int, frame: FrameType | None) -> None:
+        _say("stopped by SIGTERM")
+        raise SystemExit(128 + number)
+
+    return signal.signal(signal.SIGTERM, end)
 
 
 def keep_freed_memory() -> bool:

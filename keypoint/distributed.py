@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import nn
 
-from keypoint.errors import ConfigError
+from keypoint.errors import ConfigError, NumericsError
+from keypoint.fingerprint import fingerprint
 
-TIMEOUT = timedelta(minutes=30)  # evaluation on rank 0 alone (COCOeval) must fit in
+TIMEOUT_S = 600  # scoring on rank 0 alone (seconds on val2017) must fit in
+# What torch says where another process has gone or answers no more.
+LOST = re.compile(
+    "timed? ?out|connection (closed|reset|refused)|broken pipe|peer|NCCL|gloo|socket", re.IGNORECASE
+)
 
 
 def choose_device(name: str | None = None) -> torch.device:
@@ -39,11 +46,12 @@ def choose_device(name: str | None = None) -> torch.device:
     return device
 
 
-def initialise(device: str | None = None) -> torch.device:
+def initialise(device: str | None = None, timeout_s: int = TIMEOUT_S) -> torch.device:
     """Join the processes that torchrun started, if it did, and choose this process's device.
 
     Args:
         device: As for `choose_device`; under torchrun the local rank picks the GPU.
+        timeout_s: Seconds that a process waits for the others before it gives up.
 
     Raises:
         ConfigError: The device does not exist here.
@@ -55,7 +63,9 @@ def initialise(device: str | None = None) -> torch.device:
         chosen = choose_device(f"cuda:{os.environ['LOCAL_RANK']}")
         torch.cuda.set_device(chosen)
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=TIMEOUT)
+        # Small words between processes go by gloo also on GPUs: they do not wait for its work.
+        backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
+        dist.init_process_group(backend, timeout=timedelta(seconds=timeout_s))
     return chosen
 
 
@@ -98,13 +108,71 @@ def from_main(value: Any) -> Any:
     return box[0]
 
 
-def any_process(flag: bool, device: torch.device) -> bool:
-    """Whether the flag is set on any process.
+def agree(stop: bool, problem: str | None) -> bool:
+    """Hear what all processes have to say at one place of a loop, so that all leave it together.
 
-    All of them get the same answer, so all leave a loop at the same step.
+    Args:
+        stop: This process wishes to stop.
+        problem: What is wrong on this process, or None.
+
+    Returns:
+        Whether any process wishes to stop.
+
+    Raises:
+        NumericsError: On every process, with the problem of the first that has one, and its rank.
     """
     if world_size() == 1:
-        return flag
-    tensor = torch.tensor(float(flag), device=device)
-    dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
-    return bool(tensor.item())
+        if problem is not None:
+            raise NumericsError(problem)
+        return stop
+    flags = torch.tensor([stop, problem is not None], dtype=torch.uint8)
+    dist.all_reduce(flags, op=dist.ReduceOp.MAX)
+    if flags[1]:
+        problems = gather(problem)
+        first = next(number for number, text in enumerate(problems) if text is not None)
+        raise NumericsError(f"rank {first}: {problems[first]}")
+    return bool(flags[0])
+
+
+def require_same(values: Mapping[str, Any], what_to_do: str = "start all of them alike") -> None:
+    """Refuse to go on where processes differ in what must be one and the same.
+
+    Args:
+        values: By what they are, for the message; told by `repr`.
+        what_to_do: The message's end.
+
+    Raises:
+        ConfigError: On every process: the first that differs from rank 0, and its first value that
+            does.
+    """
+    if world_size() == 1:
+        return
+    everyone = gather(dict(values))
+    for number, theirs in enumerate(everyone):
+        for name in sorted(everyone[0].keys() | theirs.keys()):
+            ours, other = everyone[0].get(name), theirs.get(name)
+            if ours != other:
+                raise ConfigError(
+                    f"rank {number} differs from rank 0 in {name}: {other!r} against {ours!r}; "
+                    f"{what_to_do}"
+                )
+
+
+def name_of(model: nn.Module) -> str:
+    """A fingerprint of the parameters; buffers are left out, as BatchNorm's differ by process."""
+    return fingerprint(*(parameter.detach().cpu().numpy() for parameter in model.parameters()))
+
+
+def share_buffers(model: nn.Module) -> None:
+    """Give rank 0's buffers to all, so that all evaluate the network that is saved.
+
+    While training each process has the BatchNorm statistics of its own batches.
+    """
+    if world_size() > 1:
+        for buffer in model.buffers():
+            dist.broadcast(buffer, src=0)
+
+
+def says_lost(error: BaseException) -> bool:
+    """Whether an error tells that another process has gone or answers no more."""
+    return world_size() > 1 and isinstance(error, RuntimeError) and bool(LOST.search(str(error)))

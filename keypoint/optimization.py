@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -84,3 +85,50 @@ def learning_rate(
     if step < warmup_steps:
         value *= WARMUP_START + (1 - WARMUP_START) * step / warmup_steps
     return value
+
+
+# What an optimiser keeps of each parameter.
+STATE = {
+    "Adam": {"step", "exp_avg", "exp_avg_sq"},
+    "AdamW": {"step", "exp_avg", "exp_avg_sq"},
+    "SGD": {"momentum_buffer"},
+}
+
+
+def check_state(saved: dict[str, Any], optimizer: torch.optim.Optimizer, steps: int) -> None:
+    """Refuse a state that `optimizer.load_state_dict` would take and begin anew with in part.
+
+    Args:
+        saved: An optimiser's state dict.
+        optimizer: The one to go on with.
+        steps: That were done before it was saved.
+
+    Raises:
+        ValueError: Another optimiser's, other groups, or a parameter's part is missing or of
+            another shape.
+    """
+    own = optimizer.state_dict()
+    kinds = [[set(group) for group in state["param_groups"]] for state in (saved, own)]
+    if kinds[0] != kinds[1]:
+        raise ValueError("the optimiser's groups are another optimiser's")
+    members = [[group["params"] for group in state["param_groups"]] for state in (saved, own)]
+    if members[0] != members[1]:
+        raise ValueError("the optimiser's groups have other parameters")
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    expected = STATE[type(optimizer).__name__]
+    if optimizer.defaults.get("momentum") == 0:
+        expected = set()
+    for number, parameter in enumerate(parameters):
+        state = saved["state"].get(number, {})
+        if state.keys() != expected and steps:
+            raise ValueError(
+                f"the optimiser's state of parameter {number} has {sorted(state)} "
+                f"in place of {sorted(expected)}"
+            )
+        for name, value in state.items():
+            shape = tuple(getattr(value, "shape", ()))
+            if name != "step" and shape != tuple(parameter.shape):
+                raise ValueError(
+                    f"the optimiser's {name} of parameter {number} is {shape} "
+                    f"in place of {tuple(parameter.shape)}"
+                )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
+
+logger = logging.getLogger(__name__)
 
 STEADY_SECONDS = 10.0  # between plain lines
 
@@ -95,6 +101,9 @@ def progress(total: int, text: str, unit: str, enabled: bool = True) -> Any:
 class RunLog:
     """Tensorboard events of a run; silent on processes that do not write.
 
+    Where they can no longer be written (a full disk), that is said once and the run goes on without
+    them: a checkpoint that cannot be written ends it.
+
     Args:
         folder: Where the event files go.
         enabled: False on all ranks but 0.
@@ -103,28 +112,55 @@ class RunLog:
     """
 
     def __init__(self, folder: Path, enabled: bool, first_step: int = 0) -> None:
-        self.writer = SummaryWriter(str(folder), purge_step=first_step or None) if enabled else None
+        self.folder = folder
+        self.writer: SummaryWriter | None = None
+        if enabled:
+            threading.excepthook = _but_for_events
+            with self._told():
+                self.writer = SummaryWriter(str(folder), purge_step=first_step or None)
 
     def text(self, name: str, value: str) -> None:
         """A text, such as the config."""
-        if self.writer:
-            self.writer.add_text(name, f"```\n{value}\n```")
+        with self._told():
+            if self.writer:
+                self.writer.add_text(name, f"```\n{value}\n```")
 
     def scalars(self, values: dict[str, float], step: int) -> None:
         """Numbers by tag."""
-        if self.writer:
+        with self._told():
             for tag, value in values.items():
-                self.writer.add_scalar(tag, value, step)
+                if self.writer:
+                    self.writer.add_scalar(tag, value, step)
 
     def picture(self, name: str, image: NDArray[np.uint8], step: int) -> None:
         """An (H, W, 3) uint8 RGB picture."""
-        if self.writer:
-            self.writer.add_image(name, image, step, dataformats="HWC")
+        with self._told():
+            if self.writer:
+                self.writer.add_image(name, image, step, dataformats="HWC")
 
     def close(self) -> None:
         """Write everything out."""
-        if self.writer:
-            self.writer.close()
+        with self._told():
+            if self.writer:
+                self.writer.close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.writer = None
+            logger.warning(
+                "%s: tensorboard events cannot be written (%s); going on without them",
+                self.folder,
+                error.strerror or error,
+            )
+
+
+def _but_for_events(problem: threading.ExceptHookArgs) -> None:
+    # Tensorboard's writing thread raises into the void, and again at the next call, which tells it.
+    if type(problem.thread).__name__ != "_AsyncWriterThread":
+        threading.__excepthook__(problem)
 
 
 class Window:

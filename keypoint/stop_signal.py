@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -15,14 +16,13 @@ class Interrupted(Exception):  # noqa: N818 (named as KeyboardInterrupt is)
     """A signal asked the run to end; `last.pt` holds everything up to the step it finished."""
 
     def __init__(self, number: int) -> None:
-        super().__init__(
-            f"stopped by {signal.Signals(number).name} after saving; --resume goes on from here"
-        )
+        name = signal.Signals(number).name
+        super().__init__(f"stopped by {name} after saving; --resume goes on from here")
         self.exit_status = 128 + number
 
 
 class StopSignal:
-    """A context in which SIGTERM and SIGINT are noted; a second SIGINT interrupts at once.
+    """A context in which SIGTERM and SIGINT are noted; a SIGINT after either interrupts at once.
 
     Attributes:
         number: The signal that came, or None.
@@ -30,6 +30,7 @@ class StopSignal:
 
     def __init__(self) -> None:
         self.number: int | None = None
+        self._at_once = False
         self._previous: dict[int, Callable[..., Any] | int | None] = {}
 
     def __enter__(self) -> StopSignal:
@@ -41,7 +42,25 @@ class StopSignal:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """A part in which a signal ends the run where it is: nothing in it is worth waiting for.
+
+        Raises:
+            Interrupted: A signal came, or had come before.
+        """
+        self._at_once = True
+        try:
+            if self.number is not None:
+                raise Interrupted(self.number)
+            yield
+        finally:
+            self._at_once = False
+
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.number = number
-        logger.warning("%s: finishing this step, then saving", signal.Signals(number).name)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        if self._at_once:
+            self._at_once = False  # what is being left must not be interrupted again
+            raise Interrupted(number)
+        logger.warning("%s: finishing this step, then saving", signal.Signals(number).name)

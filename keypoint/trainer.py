@@ -13,29 +13,26 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor
 
 from keypoint import distributed
 from keypoint.checkpoint import FORMAT, read_checkpoint, save_checkpoint
 from keypoint.data.batches import TrainBatch, TrainSampler
-from keypoint.errors import CheckpointError, NumericsError
 from keypoint.losses import heatmap_loss
 from keypoint.models import SimpleBaseline
+from keypoint.resume import require_same_run
 from keypoint.run_log import RunLog, Window, progress
 from keypoint.stop_signal import Interrupted, StopSignal
+from keypoint.training_step import TrainingStep
 from keypoint.visualize import training_sheet
 
 logger = logging.getLogger(__name__)
 
-AMP_DTYPES = {None: None, "bf16": torch.bfloat16, "fp16": torch.float16}
 PICTURE_CROPS = 8
 
 
@@ -72,8 +69,8 @@ class Trainer:
         channels_last: Memory format of the network; its input lies so already.
         compile_model: torch.compile the network; the first step then takes up to a minute.
         ema: Decay of an average of the weights that is evaluated in place of them; None for none.
-        card: What a checkpoint says beside the numbers: `config`, `skeleton`, `versions`, as plain
-            types.
+        card: What a checkpoint says beside the numbers: `config`, `skeleton`, `versions`, `data`,
+            as plain types.
     """
 
     def __init__(
@@ -98,31 +95,28 @@ class Trainer:
         ema: float | None = None,
         card: dict[str, Any],
     ) -> None:
-        if channels_last:
-            model.to(memory_format=torch.channels_last)
+        self.step = TrainingStep(
+            model,
+            optimizer=optimizer,
+            loss=loss,
+            amp=amp,
+            channels_last=channels_last,
+            compile_model=compile_model,
+            ema=ema,
+        )
         self.model = model
-        self.device = model.pixel_mean.device
         self.loader, self.sampler = loader, sampler
-        self.optimizer, self.learning_rate = optimizer, learning_rate
-        self.loss = loss
+        self.learning_rate = learning_rate
         self.epochs, self.output = epochs, output
         self.evaluate, self.evaluate_every = evaluate, evaluate_every
         self.save_every, self.log_every = save_every, log_every
         self.accumulate = accumulate
-        self.amp_dtype = AMP_DTYPES[amp]
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=amp == "fp16")
         self.card = card
-        average = get_ema_multi_avg_fn(ema) if ema else None
-        self.average = AveragedModel(model, multi_avg_fn=average, use_buffers=True) if ema else None
-        self.network = cast(nn.Module, torch.compile(model)) if compile_model else model
-        if distributed.world_size() > 1:
-            on_gpu = [self.device.index] if self.device.type == "cuda" else None
-            self.network = DistributedDataParallel(self.network, device_ids=on_gpu)
         self.at = Position()
         self.best: dict[str, Any] | None = None
         self.history: list[dict[str, Any]] = []
         self._signal = StopSignal()
-        self._unchecked: tuple[Tensor, Tensor, int] | None = None
+        self._losses: list[tuple[Tensor, Tensor, int]] = []  # not looked at: loss, image ids, step
 
     def fit(self) -> dict[str, Any] | None:
         """Run to the last epoch.
@@ -131,7 +125,7 @@ class Trainer:
             The best evaluation, {"epoch": .., "metrics": {..}}, or None without one.
 
         Raises:
-            NumericsError: A loss that is not finite; nothing is saved after it.
+            NumericsError: A loss that is not finite, on any process; nothing is saved after it.
             Interrupted: SIGTERM or SIGINT; the step was finished and saved.
         """
         log = RunLog(self.output, enabled=distributed.is_main(), first_step=self.at.step)
@@ -149,91 +143,80 @@ class Trainer:
         self.model.train()
         self.sampler.set_position(self.at.epoch, self.at.batch)
         total = self.sampler.num_batches
+        if self.at.batch == total:  # resumed: what is left of this epoch is its evaluation
+            return
         window = Window()
         name = f"epoch {self.at.epoch + 1}/{self.epochs}"
         with progress(total, name, "batch", enabled=distributed.is_main()) as bar:
             bar.skip(self.at.batch)
-            batches: Iterator[TrainBatch] = iter(self.loader)
+            batches = self._timed(window)
             while self.at.batch < total:
                 group = min(self.accumulate, total - self.at.batch)
-                loss, lr, batch = self._step(batches, group, window)
+                loss, lr, batch = self._step(batches, group)
                 bar.update(group)
-                if self.at.step % self.log_every == 0 or self.at.batch == total:
+                is_last = self.at.batch == total
+                is_save = bool(self.save_every) and self.at.step % (self.save_every or 1) == 0
+                stop = self._agree(pending=0 if is_last or is_save else 1)
+                if self.at.step % self.log_every == 0 or is_last:
                     value = float(loss)
                     bar.set_postfix(loss=f"{value:.2e}", lr=f"{lr:.1e}")
                     log.scalars(
                         {"train/loss": value, "train/lr": lr, **window.take()}, self.at.step
                     )
-                if self.at.batch == total:
-                    self._check_loss()
-                    if distributed.is_main():
-                        log.picture("train/crops", self._picture(batch), self.at.step)
-                    break
-                if distributed.any_process(self._signal.number is not None, self.device):
-                    self._stop()
-                if self.save_every and self.at.step % self.save_every == 0:
+                if stop:
+                    self._agree(pending=0)
+                    self.save("last.pt")
+                    raise Interrupted(self._signal.number or signal.SIGTERM)
+                if is_last and distributed.is_main():
+                    log.picture("train/crops", self._picture(batch), self.at.step)
+                elif is_save:
                     self.save("last.pt")
 
-    def _step(
-        self, batches: Iterator[TrainBatch], group: int, window: Window
-    ) -> tuple[Tensor, float, TrainBatch]:
-        """One optimiser step on the mean loss of `group` batches."""
-        lr = self.learning_rate(self.at.step, self.at.epoch)
-        for parameters in self.optimizer.param_groups:
-            parameters["lr"] = lr
-        self.optimizer.zero_grad(set_to_none=True)
-        mean_loss = torch.zeros((), device=self.device)
-        image_ids = []
-        for number in range(group):
+    def _timed(self, window: Window) -> Iterator[TrainBatch]:
+        batches = iter(self.loader)
+        while True:
             begin = time.perf_counter()
             batch = next(batches)
             window.add(time.perf_counter() - begin, len(batch.crops))
-            # Gradients travel between processes once a step, with the last batch of the group.
-            travels = number == group - 1 or not isinstance(self.network, DistributedDataParallel)
-            with nullcontext() if travels else self.network.no_sync():  # type: ignore[operator]
-                loss = self._loss(batch) / group
-                self.scaler.scale(loss).backward()
-            mean_loss += loss.detach()
-            image_ids.append(batch.image_ids)
-        self._check_loss()
-        self._unchecked = (mean_loss, torch.cat(image_ids), self.at.step)
+            yield batch
+
+    def _step(self, batches: Iterator[TrainBatch], group: int) -> tuple[Tensor, float, TrainBatch]:
+        """One optimiser step on the mean loss of `group` batches."""
+        lr = self.learning_rate(self.at.step, self.at.epoch)
+        loss, image_ids, batch = self.step.gradients(batches, group)
+        self._losses.append((loss, image_ids, self.at.step))
         try:
-            self.scaler.step(self.optimizer)
-        except ArithmeticError:  # a block that finds its parameters not finite says so at once
-            self._check_loss()
+            self.step.update(lr)
+        except ArithmeticError:  # a block finds its parameters not finite
+            self._agree(pending=0)
             raise
-        self.scaler.update()
-        if self.average:
-            self.average.update_parameters(self.model)
         self.at.step += 1
         self.at.batch += group
-        return mean_loss, lr, batch
+        return loss, lr, batch
 
-    def _loss(self, batch: TrainBatch) -> Tensor:
-        crops = batch.crops.to(self.device, non_blocking=True)
-        keypoints = batch.keypoints_crop.to(self.device, non_blocking=True)
-        labelled = batch.visibility.to(self.device, non_blocking=True) > 0
-        target, weight = self.model.codec.encode(keypoints, labelled)
-        with torch.autocast(
-            self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None
-        ):
-            predicted = self.network(self.model.normalize(crops))
-        return self.loss(predicted, target, weight)
+    def _agree(self, pending: int) -> bool:
+        """Whether to stop, for all processes alike.
 
-    def _check_loss(self) -> None:
-        """Look at the loss of the step before, which a GPU has finished by now: nobody waits."""
-        if self._unchecked is None:
-            return
-        loss, image_ids, step = self._unchecked
-        self._unchecked = None
-        value = float(loss)
-        if not math.isfinite(value):
-            raise NumericsError(
-                f"the loss is {value} at step {step}, learning rate "
-                f"{self.learning_rate(step, self.at.epoch):.2e}, image ids {image_ids.tolist()}; "
-                "nothing was saved since. Lower train.lr, add train.warmup_steps, or use bf16"
-            )
-        self.at.loss_sum += value
+        Args:
+            pending: Losses not to look at yet: a GPU is still busy with the latest one, and nobody
+                should wait for it.
+
+        Raises:
+            NumericsError: A loss that is not finite, on any process.
+        """
+        problem = None
+        while len(self._losses) > pending:
+            loss, image_ids, step = self._losses.pop(0)
+            value = float(loss)
+            if not math.isfinite(value) and problem is None:
+                problem = (
+                    f"the loss is {value} at step {step}, learning rate "
+                    f"{self.learning_rate(step, self.at.epoch):.2e}, image ids "
+                    f"{image_ids.tolist()}; nothing was saved since. Lower train.lr, "
+                    "add train.warmup_steps, or use bf16"
+                )
+            self.at.loss_sum += value
+        return distributed.agree(self._signal.number is not None, problem)
 
     def _finish_epoch(self, log: RunLog) -> None:
         """Evaluate if it is due, keep the numbers, save."""
@@ -243,11 +226,18 @@ class Trainer:
             "step": self.at.step,
             "loss": self.at.loss_sum / steps,
         }
+        self.step.require_same(self.at.step)
+        due = (self.at.epoch + 1) % self.evaluate_every == 0 or self.at.epoch + 1 == self.epochs
+        evaluate = self.evaluate if due else None
+        if evaluate is not None:
+            self.save("last.pt")  # a run that ends during the evaluation goes on with it
         self.at = Position(epoch=self.at.epoch + 1, step=self.at.step)
-        due = self.at.epoch % self.evaluate_every == 0 or self.at.epoch == self.epochs
         improved = False
-        if self.evaluate is not None and due:
-            metrics = self.evaluate(self.evaluated_model())
+        if evaluate is not None:
+            network = self.step.evaluated_model()
+            distributed.share_buffers(network)
+            with self._signal.at_once():
+                metrics = evaluate(network)
             record["metrics"] = metrics
             # AP -1 means that there was nobody to score, and a NaN would never be beaten: neither
             # is a best.
@@ -266,84 +256,65 @@ class Trainer:
         if improved:
             self.save("best.pt")
         self.save("last.pt")
-        if self.at.epoch < self.epochs and distributed.any_process(
-            self._signal.number is not None, self.device
-        ):
+        if self._agree(pending=0) and self.at.epoch < self.epochs:
             raise Interrupted(self._signal.number or signal.SIGTERM)
-
-    def evaluated_model(self) -> SimpleBaseline:
-        """The averaged network if there is one, else the network."""
-        return cast(SimpleBaseline, self.average.module) if self.average else self.model
 
     def save(self, name: str) -> None:
         """Write a checkpoint into the output folder, from rank 0."""
-        self._check_loss()
+        assert not self._losses, "a loss was not looked at: it could be nan"
         if not distributed.is_main():
             return
+        on_gpu = self.step.device.type == "cuda"
         content = {
             "format": FORMAT,
-            "model": dict(self.model.state_dict()),
-            "ema": dict(self.average.module.state_dict()) if self.average else None,
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(),
+            **self.step.state(),
             "epoch": self.at.epoch,
             "batch": self.at.batch,
+            "batch_persons": self.sampler.batch_persons,
             "step": self.at.step,
             "loss_sum": self.at.loss_sum,
             "random": {
                 "cpu": torch.get_rng_state(),
-                "cuda": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
+                "cuda": torch.cuda.get_rng_state() if on_gpu else None,
             },
             "best": self.best,
             "history": self.history,
-            **self.model.colors(),
             "world_size": distributed.world_size(),
             **self.card,
         }
         save_checkpoint(self.output / name, content)
 
-    def resume(self, path: Path) -> None:
-        """Go on from a checkpoint of the same config.
+    def resume(self, path: Path, allow_changed: bool = False) -> None:
+        """Go on from a checkpoint of the same run.
+
+        Args:
+            path: The checkpoint.
+            allow_changed: Also with other persons or another number of processes, which is logged.
 
         Raises:
-            CheckpointError: Another config, another number of processes, or tensors that do not
-                fit.
+            CheckpointError: Other persons, another number of processes, or a state that is not
+                whole or does not fit.
         """
         content = read_checkpoint(path)
-        if content["world_size"] != distributed.world_size():
-            raise CheckpointError(
-                f"{path}: was trained on {content['world_size']} process(es), this is "
-                f"{distributed.world_size()}; batches would differ: resume with the same number"
-            )
-        try:
-            self.model.load_state_dict(content["model"])
-            if self.average:
-                self.average.module.load_state_dict(content["ema"])
-                self.average.n_averaged.fill_(content["step"])
-            self.optimizer.load_state_dict(content["optimizer"])
-            self.scaler.load_state_dict(content["scaler"])
-        except (RuntimeError, ValueError, KeyError, TypeError) as error:
-            first = str(error).splitlines()[0]
-            raise CheckpointError(
-                f"{path}: does not fit this run ({first}); resume with the config it was saved by"
-            ) from None
-        for network in (self.model, self.evaluated_model()):
-            network.set_colors(content["color_order"], content["mean"], content["std"])
+        require_same_run(
+            path, content, self.card["data"], distributed.world_size(), allow_changed=allow_changed
+        )
+        self.step.load(content, path)
         torch.set_rng_state(content["random"]["cpu"])
-        if self.device.type == "cuda" and content["random"]["cuda"] is not None:
+        if self.step.device.type == "cuda" and content["random"]["cuda"] is not None:
             torch.cuda.set_rng_state(content["random"]["cuda"])
-        self.at = Position(content["epoch"], content["batch"], content["step"], content["loss_sum"])
+        # Of as many persons where the batches have another size now.
+        batch = content["batch"] * content["batch_persons"] // self.sampler.batch_persons
+        self.at = Position(content["epoch"], batch, content["step"], content["loss_sum"])
         self.best, self.history = content["best"], content["history"]
+        distributed.require_same({f"{path}, the position in it": vars(self.at)})
+        self.step.require_same(self.at.step)
         logger.info("%s: going on at epoch %d, batch %d", path, self.at.epoch + 1, self.at.batch)
-
-    def _stop(self) -> None:
-        self.save("last.pt")
-        raise Interrupted(self._signal.number or signal.SIGTERM)
 
     @torch.no_grad()
     def _picture(self, batch: TrainBatch) -> Any:
         """The first crops of a batch with their targets and the network's heatmaps."""
-        crops = batch.crops[:PICTURE_CROPS].to(self.device)
+        crops = batch.crops[:PICTURE_CROPS].to(self.step.device)
         self.model.eval()
         heatmaps = self.model(self.model.normalize(crops)).float().cpu().numpy()
         self.model.train()

@@ -9,7 +9,6 @@ import torch
 
 from keypoint.checkpoint import (
     KEYS,
-    check_same_config,
     describe_training,
     load_model,
     read_checkpoint,
@@ -183,24 +182,3 @@ def test_a_full_disk_is_told_and_the_old_file_stays(tmp_path, content):
     assert os.waitstatus_to_exitcode(status) == 0
     assert read_checkpoint(tmp_path / "a.pt")["epoch"] == 3
     assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
-
-
-def test_another_config_is_refused_by_key(tmp_path, content):
-    save_checkpoint(tmp_path / "a.pt", content)
-    check_same_config(tmp_path / "a.pt", CONFIG)
-    free = CONFIG.to_dict() | {"output": "elsewhere"}
-    free["data"] = free["data"] | {"workers": 1}
-    free["test"] = free["test"] | {"flip": False}
-    check_same_config(tmp_path / "a.pt", config_from_dict(free, "test"))
-    other = CONFIG.to_dict()
-    other["train"] = other["train"] | {"lr": 0.5}
-    with pytest.raises(CheckpointError, match=r"train.lr=0.5 \(was 0.001\); resume with the same"):
-        check_same_config(tmp_path / "a.pt", config_from_dict(other, "test"))
-
-
-def test_a_checkpoint_from_before_a_key_resumes_as_if_it_had_the_default(tmp_path, content):
-    older = content | {"config": CONFIG.to_dict()}
-    older["config"]["train"] = {**older["config"]["train"]}
-    del older["config"]["train"]["recipe"], older["config"]["train"]["ohkm"]
-    save_checkpoint(tmp_path / "a.pt", older)
-    check_same_config(tmp_path / "a.pt", CONFIG)

@@ -74,10 +74,10 @@ def trainer(output, batch_size=4, lr=0.1, model=None, rate=None, **options):
         model,
         loader=MadeUp(sampler),
         sampler=sampler,
-        optimizer=torch.optim.SGD(model.parameters(), lr=1.0),
+        optimizer=options.pop("optimizer", None) or torch.optim.SGD(model.parameters(), lr=1.0),
         learning_rate=rate or (lambda step, epoch: lr),
         output=output,
-        card={"config": {}, "skeleton": SKELETON.to_dict(), "versions": {}},
+        card={"config": {}, "skeleton": SKELETON.to_dict(), "versions": {}, "data": {"train": "a"}},
         **options,
     )
 
@@ -131,7 +131,7 @@ def test_average_of_weights_by_its_formula(tmp_path):
     average = steps[0]
     for weight in steps[1:]:
         average = 0.8 * average + 0.2 * weight
-    evaluated = run.average.module
+    evaluated = run.step.evaluated_model()
     torch.testing.assert_close(evaluated.layer.weight, average)
 
 
@@ -216,7 +216,7 @@ def test_resume_takes_the_colours_of_the_weights_that_training_began_with(tmp_pa
     first.fit()
     second = trainer(tmp_path, epochs=2, ema=ema)
     second.resume(tmp_path / "last.pt")
-    for network in (second.model, second.evaluated_model()):
+    for network in (second.model, second.step.evaluated_model()):
         assert network.color_order == "bgr"
         assert torch.equal(network.pixel_mean, begun.pixel_mean)
         assert torch.equal(network.pixel_std, begun.pixel_std)

@@ -31,7 +31,7 @@ from keypoint.evaluation.worst import worst_persons
 from keypoint.models import SimpleBaseline, create_model
 from keypoint.models.weights import load_weights_file
 from keypoint.skeleton import Skeleton, load_skeleton
-from keypoint.trainer import AMP_DTYPES
+from keypoint.training_step import AMP_DTYPES
 
 EPILOG = """examples:
   tools/test.py --checkpoint output/res50_256x192/best.pt
@@ -98,13 +98,20 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument("--device", help="cpu, cuda or cuda:1; default: CUDA where there is one")
     parser.add_argument(
+        "--process-timeout",
+        type=cli.whole_number(1),
+        default=distributed.TIMEOUT_S,
+        metavar="SECONDS",
+        help="under torchrun: how long a process waits for the others (%(default)s)",
+    )
+    parser.add_argument(
         "overrides", nargs="*", metavar="key=value", help="change a key of the config"
     )
     args = parser.parse_intermixed_args(argv)
 
     names = folder_names(args.boxes or [])  # refused now, not after the first evaluation
     overrides = with_boxes(args.overrides, args.boxes or [])
-    device = distributed.initialise(args.device)
+    device = distributed.initialise(args.device, args.process_timeout)
     model, config, skeleton = open_network(args.checkpoint, args.cfg, overrides)
     model.codec.decoding(config.test.decoding)  # refused now, not after the data
     output = output_folder(args.checkpoint, args.cfg, config, args.overrides)

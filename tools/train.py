@@ -15,7 +15,6 @@ import torch
 
 import keypoint
 from keypoint import cli, distributed
-from keypoint.checkpoint import check_same_config
 from keypoint.config import describe_keys, dump_config, find_config, load_config
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import TrainDataset, TrainSampler, train_loader
@@ -30,9 +29,14 @@ from keypoint.losses import build_loss
 from keypoint.models import SimpleBaseline, create_model
 from keypoint.optimization import build_optimizer, learning_rate
 from keypoint.recipe import recipe_card, step_card
+from keypoint.resume import check_same_config, flat
+from keypoint.run_folder import RunFolder
 from keypoint.skeleton import load_skeleton
-from keypoint.trainer import AMP_DTYPES, Trainer
+from keypoint.trainer import Trainer
+from keypoint.training_step import AMP_DTYPES
 from keypoint.visualize import training_curves
+
+OF_THE_MACHINE = ("output", "data.root", "data.workers")  # may differ between nodes
 
 EPILOG = """examples:
   tools/train.py --cfg demo.yaml
@@ -47,7 +51,7 @@ EPILOG = """examples:
   tools/train.py --cfg res50_256x192.yaml --resume
       go on after an interruption, as if there had been none
   torchrun --nproc_per_node 8 tools/train.py --cfg res50_256x192.yaml
-      the same on 8 GPUs; the batch size is per GPU
+      the same on 8 GPUs; the batch size is per GPU (docs/distributed.md)
 
 The output folder gets last.pt, best.pt, config.yaml, log.txt, data_report.json, history.json,
 curves.png and tensorboard events.
@@ -66,9 +70,21 @@ def main(argv: Sequence[str]) -> None:
         "--resume", action="store_true", help="go on from output/last.pt if it is there"
     )
     parser.add_argument(
+        "--allow-changed",
+        action="store_true",
+        help="with --resume: although the config, the persons or the number of processes changed",
+    )
+    parser.add_argument(
         "--overwrite", action="store_true", help="begin anew in a folder that holds another run"
     )
     parser.add_argument("--device", help="cpu, cuda or cuda:1; default: CUDA where there is one")
+    parser.add_argument(
+        "--process-timeout",
+        type=cli.whole_number(1),
+        default=distributed.TIMEOUT_S,
+        metavar="SECONDS",
+        help="under torchrun: how long a process waits for the others (%(default)s)",
+    )
     parser.add_argument(
         "overrides", nargs="*", metavar="key=value", help="change a key of the config"
     )
@@ -76,6 +92,8 @@ def main(argv: Sequence[str]) -> None:
 
     if args.resume and args.overwrite:
         raise ConfigError("--resume goes on with a run, --overwrite begins anew; give one of them")
+    if args.allow_changed and not args.resume:
+        raise ConfigError("--allow-changed has no effect without --resume")
     config = load_config(find_config(args.cfg), args.overrides)
     output = Path(config.output)
     last = output / "last.pt"
@@ -84,8 +102,15 @@ def main(argv: Sequence[str]) -> None:
             f"{output} holds another run; --resume goes on with it, --overwrite begins anew, "
             "output=DIR goes elsewhere"
         )
-    device = distributed.initialise(args.device)
+    device = distributed.initialise(args.device, args.process_timeout)
+    folder = RunFolder(output) if distributed.is_main() else None
     cli.log_to(output, quiet=not distributed.is_main())
+    resuming = args.resume and last.exists()
+    distributed.require_same(
+        {key: value for key, value in flat(config).items() if key not in OF_THE_MACHINE}
+        | {f"finding {last}": resuming}
+        | versions()
+    )
     torch.manual_seed(config.seed)
     skeleton = load_skeleton(config.data.skeleton, Path(config.data.root))
 
@@ -95,7 +120,6 @@ def main(argv: Sequence[str]) -> None:
     val_files = find_split(
         Path(config.data.root), config.data.val_annotations, config.data.val_images, "val2017"
     )
-    resuming = args.resume and last.exists()
     model = create_model(
         config.model.encoder,
         blocks=config.model.blocks,
@@ -142,6 +166,8 @@ def main(argv: Sequence[str]) -> None:
     for records in (persons, val_persons):
         require_image_files(records)
     check_annotations(val_files[0], skeleton.num_keypoints, val_persons.left_out_images)
+    data = {"train": persons.fingerprint(), "test": val_persons.fingerprint()}
+    distributed.require_same({f"the {split} persons": name for split, name in data.items()})
     cli.logger.info("train %s\ntest  %s", persons.report, val_persons.report)
     cli.logger.info("recipe %s", recipe_card(config))
     step, speaks_against_lr = step_card(config, distributed.world_size())
@@ -206,14 +232,21 @@ def main(argv: Sequence[str]) -> None:
         channels_last=config.train.channels_last,
         compile_model=config.train.compile,
         ema=config.train.ema,
-        card={"config": config.to_dict(), "skeleton": skeleton.to_dict(), "versions": versions()},
+        card={
+            "config": config.to_dict(),
+            "skeleton": skeleton.to_dict(),
+            "versions": versions(),
+            "data": data,
+        },
     )
-    if args.resume and last.exists():
-        check_same_config(last, config)
-        trainer.resume(last)
+    if resuming:
+        check_same_config(last, config, allow_changed=args.allow_changed)
+        trainer.resume(last, allow_changed=args.allow_changed)
     elif args.resume:
         cli.logger.info("%s: not there, beginning anew", last)
-    if distributed.is_main():  # a refused --resume has changed nothing of the run
+    if folder is not None:  # a refused --resume has changed nothing of the run
+        if args.overwrite:
+            folder.clear()
         (output / "config.yaml").write_text(dump_config(config), encoding="utf-8")
         write_reports(output, train=persons.report, test=val_persons.report)
     try:

@@ -128,11 +128,12 @@ class TrainSampler(Sampler[list[Key]]):
     def __init__(
         self, num_persons: int, batch_size: int, *, seed: int, rank: int = 0, world_size: int = 1
     ) -> None:
-        self.num_batches = num_persons // (batch_size * world_size)
+        self.batch_persons = batch_size * world_size  # of all processes
+        self.num_batches = num_persons // self.batch_persons
         if self.num_batches == 0:
             raise ConfigError(
                 f"train.batch_size={batch_size} on {world_size} process(es) needs "
-                f"{batch_size * world_size} persons, the data set has {num_persons}; "
+                f"{self.batch_persons} persons, the data set has {num_persons}; "
                 "lower train.batch_size"
             )
         self.num_persons, self.batch_size, self.seed = num_persons, batch_size, seed

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.data.report import DataReport
+from keypoint.fingerprint import fingerprint
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,19 @@ class Persons:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def fingerprint(self) -> str:
+        """Equal for equal records in equal order, wherever the files are."""
+        images = self.images
+        return fingerprint(
+            images.ids[self.image_index],
+            images.file_names[self.image_index],
+            images.image_size[self.image_index],
+            self.bbox_xywh,
+            self.bbox_scores,
+            self.keypoints_image,
+            self.visibility,
+        )
 
     @property
     def image_ids(self) -> NDArray[np.int64]:
