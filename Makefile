@@ -10,13 +10,14 @@ PY := $(VENV)/bin/python
 export GOMP_SPINCOUNT ?= 2000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test cases kill-test lint types check clean
+.PHONY: help demo test cases kill-test fault-test lint types check clean
 
 help:
 	@echo "make demo    install, make a small data set, train, test, look: output/demo/ (about 5 minutes on 2 cores)"
 	@echo "make test    install the test extra and run all tests"
 	@echo "make cases   COCO's numbers on 10,000 random cases (about 4 minutes)"
-	@echo "make kill-test  a training killed 100 times and resumed (about 20 minutes)"
+	@echo "make kill-test  a training killed 100 times and stopped 50 times, each time resumed (about 30 minutes)"
+	@echo "make fault-test  every fault of one process of two, five times over (about 20 minutes)"
 	@echo "make check   ruff, mypy and the tests, as before a commit"
 	@echo "make clean   remove .venv and output/demo"
 
@@ -45,9 +46,13 @@ test: $(VENV)/.installed-test
 cases: $(VENV)/.installed-test
 	CASES=10000 $(PY) -m pytest --timeout 3000 tests/evaluation/test_coco.py -k random_cases
 
-# A training killed 100 times, with and without worker processes, each time resumed.
+# A training killed 100 times and sent SIGTERM 50 times, with and without worker processes, each time resumed.
 kill-test: $(VENV)/.installed-test
-	KILLS=100 $(PY) -m pytest -s --timeout 3600 tests/end_to_end/test_kill.py
+	KILLS=100 STOPS=50 $(PY) -m pytest -s --timeout 3600 tests/end_to_end/test_kill.py
+
+# Two processes, one of which raises, is killed, exits, hangs, drifts, has a nan or another config.
+fault-test: $(VENV)/.installed-test
+	ROUNDS=5 $(PY) -m pytest -s --timeout 600 tests/end_to_end/test_processes.py
 
 lint: $(VENV)/.installed-dev
 	$(PY) -m ruff check .

@@ -22,7 +22,8 @@ from keypoint.fingerprint import fingerprint
 TIMEOUT_S = 600  # scoring on rank 0 alone (seconds on val2017) must fit in
 # What torch says where another process has gone or answers no more.
 LOST = re.compile(
-    "timed? ?out|connection (closed|reset|refused)|broken pipe|peer|NCCL|gloo|socket", re.IGNORECASE
+    "time ?out|timed out|pair closure|connection (closed|reset|refused)|broken pipe|NCCL|gloo",
+    re.IGNORECASE,
 )
 
 

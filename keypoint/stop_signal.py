@@ -13,11 +13,18 @@ logger = logging.getLogger(__name__)
 
 
 class Interrupted(Exception):  # noqa: N818 (named as KeyboardInterrupt is)
-    """A signal asked the run to end; `last.pt` holds everything up to the step it finished."""
+    """A signal asked the run to end.
 
-    def __init__(self, number: int) -> None:
+    Args:
+        number: The signal.
+        saved: Whether `last.pt` holds everything up to the step that was finished, or the one
+            under way did not finish in time.
+    """
+
+    def __init__(self, number: int, saved: bool = True) -> None:
         name = signal.Signals(number).name
-        super().__init__(f"stopped by {name} after saving; --resume goes on from here")
+        place = "after saving" if saved else "in a step that did not end, without saving"
+        super().__init__(f"stopped by {name} {place}; --resume goes on from last.pt")
         self.exit_status = 128 + number
 
 
@@ -26,19 +33,30 @@ class StopSignal:
 
     Attributes:
         number: The signal that came, or None.
+        patience_s: How long the step that the signal met may take: after that the run is held to
+            hang and ends without saving. None for however long it takes.
     """
 
     def __init__(self) -> None:
         self.number: int | None = None
-        self._at_once = False
+        self.patience_s: float | None = None
+        self._at_once = self._impatient = False
         self._previous: dict[int, Callable[..., Any] | int | None] = {}
 
     def __enter__(self) -> StopSignal:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._previous[number] = signal.signal(number, self._note)
+        self._previous[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._give_up)
         return self
 
+    def seen(self) -> None:
+        """The step has finished: what follows takes the time it takes."""
+        if self._impatient:
+            self._impatient = False
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
     def __exit__(self, *_: object) -> None:
+        self.seen()
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
@@ -64,3 +82,9 @@ class StopSignal:
             self._at_once = False  # what is being left must not be interrupted again
             raise Interrupted(number)
         logger.warning("%s: finishing this step, then saving", signal.Signals(number).name)
+        if self.patience_s is not None:
+            self._impatient = True
+            signal.setitimer(signal.ITIMER_REAL, self.patience_s)
+
+    def _give_up(self, number: int, frame: FrameType | None) -> None:
+        raise Interrupted(self.number or signal.SIGTERM, saved=False)

@@ -34,6 +34,7 @@ from keypoint.visualize import training_sheet
 logger = logging.getLogger(__name__)
 
 PICTURE_CROPS = 8
+PATIENCE_S = 8  # after SIGTERM, beside twice a step's time; torchrun kills after 30 s
 
 
 @dataclass
@@ -152,7 +153,10 @@ class Trainer:
             batches = self._timed(window)
             while self.at.batch < total:
                 group = min(self.accumulate, total - self.at.batch)
+                begin = time.perf_counter()
                 loss, lr, batch = self._step(batches, group)
+                if distributed.world_size() > 1:  # the others may wait for one that hangs
+                    self._signal.patience_s = PATIENCE_S + 2 * (time.perf_counter() - begin)
                 bar.update(group)
                 is_last = self.at.batch == total
                 is_save = bool(self.save_every) and self.at.step % (self.save_every or 1) == 0
@@ -164,6 +168,7 @@ class Trainer:
                         {"train/loss": value, "train/lr": lr, **window.take()}, self.at.step
                     )
                 if stop:
+                    self._signal.seen()
                     self._agree(pending=0)
                     self.save("last.pt")
                     raise Interrupted(self._signal.number or signal.SIGTERM)

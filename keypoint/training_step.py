@@ -5,6 +5,7 @@ Letters: B batch, K keypoints.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -61,6 +62,8 @@ class TrainingStep:
         if distributed.world_size() > 1:
             # DDP would quietly give rank 0's parameters to all.
             self.require_same(0)
+            # Of a 1x1 convolution's gradient in channels_last: a copy of a few kilobytes.
+            warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
             on_gpu = [self.device.index] if self.device.type == "cuda" else None
             self.network = DistributedDataParallel(self.network, device_ids=on_gpu)
 
@@ -73,7 +76,7 @@ class TrainingStep:
             This process's mean loss, the image ids of its samples, its last batch.
 
         Raises:
-            ConfigError: The memory does not suffice.
+            ConfigError: The memory does not suffice, or BatchNorm has a single value to work on.
         """
         self.optimizer.zero_grad(set_to_none=True)
         mean_loss = torch.zeros((), device=self.device)
@@ -86,8 +89,8 @@ class TrainingStep:
                 with nullcontext() if travels else self.network.no_sync():  # type: ignore[operator]
                     loss = self._loss(batch) / group
                     self.scaler.scale(loss).backward()
-            except (torch.OutOfMemoryError, RuntimeError) as error:
-                _raise_if_memory(error, batch)
+            except (RuntimeError, ValueError) as error:
+                _name_the_key(error, batch)
                 raise
             mean_loss += loss.detach()
             image_ids.append(batch.image_ids)
@@ -195,12 +198,18 @@ def _check_tensors(saved: dict[str, Tensor], network: nn.Module) -> None:
             raise ValueError(f"{name} has nan or inf")
 
 
-def _raise_if_memory(error: RuntimeError, batch: TrainBatch) -> None:
-    if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
-        return
+def _name_the_key(error: Exception, batch: TrainBatch) -> None:
+    """Tell what torch says of a batch by the keys of the config that made it."""
     number, height, width, _ = batch.crops.shape
-    raise ConfigError(
-        f"train.batch_size={number} at model.input_size=[{height},{width}] does not fit into the "
-        f"memory ({str(error).splitlines()[0]}); lower one of them, or raise train.accumulate in "
-        "its place"
-    ) from error
+    given = f"train.batch_size={number} at model.input_size=[{height},{width}]"
+    first = str(error).splitlines()[0]
+    if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in first:
+        raise ConfigError(
+            f"{given} does not fit into the memory ({first}); lower one of them, or lower the "
+            "first and raise train.accumulate"
+        ) from error
+    if "more than 1 value per channel" in first:
+        raise ConfigError(
+            f"{given} leaves BatchNorm one value per channel, which has no variance ({first}); "
+            "raise one of them"
+        ) from error

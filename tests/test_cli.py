@@ -4,18 +4,21 @@ import argparse
 import importlib.util
 import os
 import platform
+import signal
 import subprocess
 import sys
 
 import pytest
 
-from keypoint import cli
+from keypoint import cli, distributed
+from keypoint.errors import DataError
 from tests.test_readme import REPOSITORY
 
 FAULTS_OF_TWENTY_TENSORS = """
 import resource, sys
 import torch
-from keypoint import cli
+from keypoint import cli, distributed
+from keypoint.errors import DataError
 
 print(cli.keep_freed_memory() if sys.argv[1] == "keep" else None)
 for _ in range(10):
@@ -89,3 +92,43 @@ def test_numbers_out_of_range_end_a_command_before_any_work(tool, arguments, cap
     assert ended.value.code == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert f"argument {arguments[-2]}: given '{arguments[-1]}'; give a whole number" in error
+
+
+def test_sigterm_ends_any_command_with_143(capsys, monkeypatch):
+    def main(argv):
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("went on")
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        cli.run(main, [])
+    assert ended.value.code == 143
+    assert capsys.readouterr().err == "stopped by SIGTERM\n"
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_of_many_processes_each_names_its_rank(capsys, monkeypatch):
+    def main(argv):
+        raise DataError("x.json: broken")
+
+    monkeypatch.setenv("RANK", "3")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert cli.run(main, []) == 3
+    assert capsys.readouterr().err == "[rank 3] error: x.json: broken\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "lost"),
+    [
+        ("[/gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:9", True),
+        ("Timed out waiting 15000ms for recv operation to complete", True),
+        ("mat1 and mat2 shapes cannot be multiplied", False),
+    ],
+)
+def test_a_lost_process_is_told_as_such(capsys, monkeypatch, text, lost):
+    def main(argv):
+        raise RuntimeError(text)
+
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    assert cli.run(main, []) == 1
+    assert ("another process has ended or does not answer" in capsys.readouterr().err) is lost

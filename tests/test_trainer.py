@@ -11,7 +11,7 @@ from torch import nn
 
 from keypoint.codec import Codec
 from keypoint.data.batches import TrainBatch, TrainSampler
-from keypoint.errors import CheckpointError, NumericsError
+from keypoint.errors import CheckpointError, ConfigError, NumericsError
 from keypoint.heatmap import encode
 from keypoint.losses import heatmap_loss
 from keypoint.models import SimpleBaseline
@@ -272,3 +272,31 @@ def test_the_loss_is_the_one_that_was_given(tmp_path):
         expected.append(given(predicted, target, weight).item())
     assert losses[1] == pytest.approx(np.mean(expected), rel=1e-5)
     assert losses[1] != pytest.approx(losses[0], rel=0.1)
+
+
+class Refuses(OneConvolution):
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def forward(self, images):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried"), "does not fit into the memory (CUDA"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you"), "does not fit into the"),
+        (ValueError("Expected more than 1 value per channel when"), "leaves BatchNorm one value"),
+    ],
+)
+def test_a_batch_that_torch_refuses_is_told_by_its_keys(tmp_path, error, words):
+    with pytest.raises(ConfigError) as told:
+        trainer(tmp_path, model=Refuses(error)).fit()
+    assert str(told.value).startswith(f"train.batch_size=4 at model.input_size=[32,32] {words}")
+
+
+def test_other_errors_of_a_step_stay_what_they_are(tmp_path):
+    with pytest.raises(RuntimeError, match="of the code"):
+        trainer(tmp_path, model=Refuses(RuntimeError("a fault of the code"))).fit()

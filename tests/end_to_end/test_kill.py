@@ -1,7 +1,8 @@
-"""A training killed again and again ends as if nothing had happened. `make kill-test` kills it 100 times.
+"""A training killed or stopped anywhere goes on as if nothing had happened. `make kill-test` does so 100 and 50 times.
 
-KILLS in the environment is how many times; each run is killed wherever it is, from its first save
-on: in a step, in a save, in the evaluation, while pictures are drawn. Then it is resumed.
+KILLS in the environment is how many times it is killed; each run is killed wherever it is, from its
+first save on: in a step, in a save, in the evaluation, while pictures are drawn. Then it is
+resumed. STOPS is how many times it is sent SIGTERM, from its start on.
 """
 
 import os
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,8 @@ from keypoint.data.synthetic import write_demo_set
 from tests.end_to_end.test_train import CONFIG, ENVIRONMENT, NUMBERS, REPOSITORY, equal, state
 
 KILLS = int(os.environ.get("KILLS", "2"))
+STOPS = int(os.environ.get("STOPS", "2"))
+FAULTY = Path(__file__).with_name("faulty_train.py")
 LONGEST = 1.0  # s between a run's first save and the kill; its four epochs take two to four
 
 
@@ -88,3 +92,67 @@ def test_killed_anywhere_and_resumed_is_bit_for_bit_the_same(work, whole, worker
         assert not list(output.glob(".*.tmp")), "left by a dead run"
     sys.stdout.write(f"{kills} kills at {len(places)} places, {finished} whole runs\n")
     assert kills == KILLS // 2
+
+
+@pytest.mark.timeout(3600)
+def test_stopped_anywhere_ends_in_time_with_143_and_no_step_is_lost(work):
+    """Nothing is saved within an epoch but for the signal; data are read by two workers."""
+    rng = random.Random(0)
+    output = work / "stopped"
+    output.mkdir()
+    last, counter = output / "last.pt", work / "steps"
+    stops, seconds, steps = 0, [], set()
+    while stops < STOPS:
+        with (output / "stderr.txt").open("w") as stderr:
+            process = subprocess.Popen(
+                [sys.executable, str(FAULTY), "--cfg", str(work / "tiny.yaml"), f"output={output}",
+                 "data.workers=2", "train.save_every=none", "train.epochs=1000", "--resume"],
+                env=ENVIRONMENT | {"COUNT": str(counter)}, stdout=subprocess.DEVNULL, stderr=stderr,
+                cwd=REPOSITORY, start_new_session=True,
+            )  # fmt: skip
+        before = state(last)["step"] if last.exists() else 0
+        counter.write_text("0")
+        if stops % 5:  # else wherever it is in its start
+            while counter.read_text() in ("", "0"):
+                assert process.poll() is None, (output / "stderr.txt").read_text()
+                time.sleep(0.01)
+            time.sleep(rng.uniform(0, 2))
+        else:
+            time.sleep(rng.uniform(3, 9))
+        begin = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        status = process.wait(timeout=60)
+        seconds.append(time.monotonic() - begin)
+        text = (output / "stderr.txt").read_text()
+        if status == -signal.SIGTERM and "keypoint" not in text and counter.read_text() == "0":
+            continue  # Python itself was still starting: no program of ours yet
+        assert status == 143, text
+        assert "Traceback" not in text
+        done = int(counter.read_text() or 0)
+        saved = state(last)["step"] if last.exists() else 0
+        assert saved >= max(before, done), "a step that was done is lost"
+        assert seconds[-1] < 10
+        stops += 1
+        steps.add(saved)
+        left = subprocess.run(["pgrep", "-g", str(process.pid)], capture_output=True, text=True)
+        assert not left.stdout.strip(), "worker processes live on"
+    sys.stdout.write(
+        f"{stops} SIGTERMs at {len(steps)} steps, status 143 each, after {sorted(seconds)[-1]:.1f} s "
+        f"at most, {sorted(seconds)[len(seconds) * 95 // 100 - 1]:.1f} s in 95 %\n"
+    )
+
+
+def test_ctrl_c_twice_ends_at_once_and_the_checkpoint_is_whole(work, whole):
+    output = work / "twice"
+    process = start(work, output, 0)
+    assert is_running_after_save(process, output / "last.pt", None)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 130
+    text = (output / "stderr.txt").read_text()
+    assert "Traceback" not in text
+    process = start(work, output, 0)
+    assert process.wait(timeout=200) == 0
+    saved = state(output / "last.pt")
+    for key in NUMBERS:
+        assert equal(whole[key], saved[key]), key

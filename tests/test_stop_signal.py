@@ -1,0 +1,74 @@
+"""SIGTERM and Ctrl-C: noted, at once in parts that may be left, and put back afterwards."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from keypoint.stop_signal import Interrupted, StopSignal
+
+
+def send(number):
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_is_noted_and_the_handlers_come_back(number):
+    before = signal.getsignal(number)
+    with StopSignal() as stop:
+        assert stop.number is None
+        send(number)
+        assert stop.number == number
+    assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
+def test_ctrl_c_after_a_signal_ends_at_once(first):
+    with StopSignal():
+        send(first)
+        with pytest.raises(KeyboardInterrupt):
+            send(signal.SIGINT)
+
+
+def test_a_part_that_loses_nothing_is_left_at_once():
+    reached = []
+
+    def part(stop, *numbers):
+        with stop.at_once():
+            reached.append("entered")
+            send(*numbers)
+            reached.append("went on")
+
+    with StopSignal() as stop:
+        with pytest.raises(Interrupted, match="stopped by SIGTERM") as error:
+            part(stop, signal.SIGTERM)
+        assert error.value.exit_status == 143
+        with pytest.raises(Interrupted):
+            part(stop, 0)  # one had come before
+    assert reached == ["entered"]
+
+
+def test_outside_such_a_part_it_is_noted_again():
+    with StopSignal() as stop:
+        with stop.at_once():
+            pass
+        send(signal.SIGTERM)
+        assert stop.number == signal.SIGTERM
+
+
+def test_a_step_that_does_not_end_is_given_up():
+    with StopSignal() as stop:
+        stop.patience_s = 0.05
+        send(signal.SIGTERM)
+        with pytest.raises(Interrupted, match="in a step that did not end") as error:
+            time.sleep(30)
+        assert error.value.exit_status == 143
+
+
+def test_a_step_that_ends_is_not():
+    with StopSignal() as stop:
+        stop.patience_s = 0.05
+        send(signal.SIGTERM)
+        stop.seen()
+        time.sleep(0.1)
