@@ -63,6 +63,24 @@ def whole_number(least: int) -> Callable[[str], int]:
     return read
 
 
+def add_output_file(made: argparse.ArgumentParser, text: str) -> None:
+    """Add --output for one file, and --overwrite; `refuse_existing` looks at them."""
+    made.add_argument("--output", required=True, type=Path, metavar="FILE", help=text)
+    made.add_argument("--overwrite", action="store_true", help="replace it if it is there")
+
+
+def refuse_existing(arguments: argparse.Namespace) -> None:
+    """See that the output file is new, or may be replaced.
+
+    Raises:
+        ConfigError: It is there already, and --overwrite was not given.
+    """
+    if arguments.output.exists() and not arguments.overwrite:
+        raise ConfigError(
+            f"--output {arguments.output} is there already; give another name, or --overwrite"
+        )
+
+
 def log_to(folder: Path | None = None, quiet: bool = False) -> None:
     """Send the toolkit's messages to the terminal and, with a folder, to its log.txt.
 

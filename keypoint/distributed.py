@@ -109,29 +109,32 @@ def from_main(value: Any) -> Any:
     return box[0]
 
 
-def agree(stop: bool, problem: str | None) -> bool:
+def agree(stop: bool, problem: tuple[int, str] | None) -> bool:
     """Hear what all processes have to say at one place of a loop, so that all leave it together.
 
     Args:
         stop: This process wishes to stop.
-        problem: What is wrong on this process, or None.
+        problem: Step and words of what went wrong on this process, or None.
 
     Returns:
         Whether any process wishes to stop.
 
     Raises:
-        NumericsError: On every process, with the problem of the first that has one, and its rank.
+        NumericsError: On every process, with the earliest problem of all and its rank: a nan
+            spreads to the other ranks a step later.
     """
     if world_size() == 1:
         if problem is not None:
-            raise NumericsError(problem)
+            raise NumericsError(problem[1])
         return stop
     flags = torch.tensor([stop, problem is not None], dtype=torch.uint8)
     dist.all_reduce(flags, op=dist.ReduceOp.MAX)
     if flags[1]:
-        problems = gather(problem)
-        first = next(number for number, text in enumerate(problems) if text is not None)
-        raise NumericsError(f"rank {first}: {problems[first]}")
+        problems = [
+            (told[0], number, told[1]) for number, told in enumerate(gather(problem)) if told
+        ]
+        _, number, words = min(problems)
+        raise NumericsError(f"rank {number}: {words}")
     return bool(flags[0])
 
 
@@ -176,4 +179,5 @@ def share_buffers(model: nn.Module) -> None:
 
 def says_lost(error: BaseException) -> bool:
     """Whether an error tells that another process has gone or answers no more."""
-    return world_size() > 1 and isinstance(error, RuntimeError) and bool(LOST.search(str(error)))
+    many = int(os.environ.get("WORLD_SIZE", "1")) > 1  # the group itself may be gone by now
+    return many and isinstance(error, RuntimeError) and bool(LOST.search(str(error)))

@@ -34,7 +34,7 @@ from keypoint.visualize import training_sheet
 logger = logging.getLogger(__name__)
 
 PICTURE_CROPS = 8
-PATIENCE_S = 8  # after SIGTERM, beside twice a step's time; torchrun kills after 30 s
+PATIENCE_S = 6  # after SIGTERM, beside twice a step's time; torchrun kills after 30 s
 
 
 @dataclass
@@ -215,10 +215,13 @@ class Trainer:
             value = float(loss)
             if not math.isfinite(value) and problem is None:
                 problem = (
-                    f"the loss is {value} at step {step}, learning rate "
-                    f"{self.learning_rate(step, self.at.epoch):.2e}, image ids "
-                    f"{image_ids.tolist()}; nothing was saved since. Lower train.lr, "
-                    "add train.warmup_steps, or use bf16"
+                    step,
+                    (
+                        f"the loss is {value} at step {step}, learning rate "
+                        f"{self.learning_rate(step, self.at.epoch):.2e}, image ids "
+                        f"{image_ids.tolist()}; nothing was saved since. Lower train.lr, "
+                        "add train.warmup_steps, or use bf16"
+                    ),
                 )
             self.at.loss_sum += value
         return distributed.agree(self._signal.number is not None, problem)

@@ -10,14 +10,14 @@ import sys
 
 import pytest
 
-from keypoint import cli, distributed
+from keypoint import cli
 from keypoint.errors import DataError
 from tests.test_readme import REPOSITORY
 
 FAULTS_OF_TWENTY_TENSORS = """
 import resource, sys
 import torch
-from keypoint import cli, distributed
+from keypoint import cli
 from keypoint.errors import DataError
 
 print(cli.keep_freed_memory() if sys.argv[1] == "keep" else None)
@@ -129,6 +129,7 @@ def test_a_lost_process_is_told_as_such(capsys, monkeypatch, text, lost):
     def main(argv):
         raise RuntimeError(text)
 
-    monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
     assert cli.run(main, []) == 1
     assert ("another process has ended or does not answer" in capsys.readouterr().err) is lost

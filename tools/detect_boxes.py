@@ -36,7 +36,7 @@ def main(argv: Sequence[str]) -> None:
     parser = cli.parser("Detect persons and write their boxes as COCO results.", EPILOG)
     parser.add_argument("--images", required=True, type=Path, help="folder of the images")
     parser.add_argument("--annotations", type=Path, help="COCO file with the images; default: all")
-    parser.add_argument("--output", required=True, type=Path, help="JSON file to write")
+    cli.add_output_file(parser, "JSON file to write")
     parser.add_argument("--model", default=DETECTORS[0], help=f"one of {', '.join(DETECTORS)}")
     parser.add_argument(
         "--weights", type=Path, help="state dict; default: torchvision's, downloaded at first use"
@@ -47,6 +47,7 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument("--device", help="cpu, cuda or cuda:1; default: CUDA where there is one")
     args = parser.parse_args(argv)
+    cli.refuse_existing(args)
     if not args.output.absolute().parent.is_dir():
         raise ConfigError(f"--output {args.output}: its folder is not there; make it first")
 

@@ -32,12 +32,13 @@ def main(argv: Sequence[str]) -> None:
     parser = cli.parser("Write a checkpoint's weights under another toolkit's names.", EPILOG)
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="best.pt or last.pt")
     parser.add_argument("--format", required=True, choices=sorted(COLOR_ORDERS))
-    parser.add_argument("--output", required=True, type=Path, help="the file to write")
+    cli.add_output_file(parser, "the file to write")
     args = parser.parse_args(argv)
 
     cli.log_to()
     if args.output.exists() and args.output.samefile(args.checkpoint):
         raise ConfigError(f"--output {args.output} is the checkpoint itself; give another name")
+    cli.refuse_existing(args)
     restored = load_model(args.checkpoint)
     export = export_weights(
         restored.model,

@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> None:
         EPILOG,
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="of torch.save, or safetensors")
-    parser.add_argument("--output", required=True, type=Path, help="the checkpoint to write")
+    cli.add_output_file(parser, "the checkpoint to write")
     parser.add_argument(
         "--cfg", help="a config, in place of the one derived from the file and --input-size"
     )
@@ -89,6 +89,7 @@ def main(argv: Sequence[str]) -> None:
         overrides.append(f"model.input_size={args.input_size}")
     if args.output.exists() and args.file.exists() and args.output.samefile(args.file):
         raise ConfigError(f"--output {args.output} is the file itself; give another name")
+    cli.refuse_existing(args)
     weights = read_weights(args.file, args.color_order)
     if args.cfg:
         config = load_config(find_config(args.cfg), overrides)

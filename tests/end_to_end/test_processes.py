@@ -5,6 +5,7 @@ ROUNDS in the environment repeats every fault (`make fault-test`); otherwise som
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -185,3 +186,29 @@ def test_a_killed_job_restarts_itself_and_ends_as_if_nothing_had_happened(work, 
     ours, whole = state(output / "last.pt"), state(two / "last.pt")
     for name, tensor in whole["model"].items():
         assert torch.equal(ours["model"][name], tensor), name
+
+
+def test_sigterm_to_torchrun_saves_on_all_ranks_and_loses_no_step(work):
+    if not ROUNDS:
+        pytest.skip("make fault-test runs it")
+    output, counter = work / "terminated", work / "terminated_steps"
+    counter.write_text("0")
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29533",
+        str(FAULTY), "--cfg", str(work / "tiny.yaml"), f"output={output}", *LONG,
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        command, env=ENVIRONMENT | {"COUNT": str(counter)}, stderr=subprocess.PIPE, text=True,
+        cwd=REPOSITORY, start_new_session=True,
+    )  # fmt: skip
+    end = time.monotonic() + 120
+    while int(counter.read_text() or 0) < 5 and time.monotonic() < end:
+        time.sleep(0.05)
+    begin = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    text = process.communicate(timeout=60)[1]
+    assert time.monotonic() - begin < 30
+    assert process.returncode != 0
+    assert "stopped by SIGTERM after saving" in text, text
+    assert state(output / "last.pt")["step"] >= int(counter.read_text()) >= 5
+    assert not orphans(process.pid)
