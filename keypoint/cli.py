@@ -11,6 +11,7 @@ import reprlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -26,12 +27,22 @@ class _AroundProgressBars(logging.Handler):
         tqdm.write(self.format(record), file=sys.stderr)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong and no more: the usage of some commands is six lines."""
+
+    def error(self, message: str) -> NoReturn:
+        line = " ".join(message.splitlines())
+        self.exit(2, f"error: {line} ({self.prog} --help tells what there is)\n")
+
+
 def parser(description: str, epilog: str | None = None) -> argparse.ArgumentParser:
     """An argument parser with --debug, which `run` understands."""
-    made = argparse.ArgumentParser(
+    made = _Parser(
         description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    made.add_argument(
+        "--debug", action="store_true", help="show the traceback of an error, and all it lists"
+    )
     return made
 
 
@@ -114,10 +125,10 @@ def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None
         return 130
     except Exception as error:
         status = getattr(error, "exit_status", None)
-        unexpected = f"unexpected {type(error).__name__}: {error} (--debug shows where)"
-        text = str(error) if status else unexpected
+        text = str(error) if status else _unexpected(error)
         _to_log_file(error)
         if "--debug" in arguments:
+            sys.stderr.writelines(f"  {fault}\n" for fault in getattr(error, "faults", ()))
             raise
         sys.stderr.write(f"error: {text}\n" if status not in (130, 143) else f"{text}\n")
         return status or 1
@@ -147,11 +158,26 @@ def keep_freed_memory() -> bool:
     return large and bool(mallopt(trim_threshold, 2**31 - 1))
 
 
+def _unexpected(error: Exception) -> str:
+    """Two lines on what nobody thought of: a bug, or the machine."""
+    first = next(iter(str(error).splitlines()), "")[:300]
+    files = [handler.baseFilename for handler in _log_files()]
+    where = f"in {files[0]}" if files else "that --debug shows"
+    return (
+        f"unexpected {type(error).__name__}: {first}\n  if it is not the machine's (memory, disk, "
+        f"permissions), report it with the traceback {where}"
+    )
+
+
+def _log_files() -> list[logging.FileHandler]:
+    return [handler for handler in logger.handlers if isinstance(handler, logging.FileHandler)]
+
+
 def _to_log_file(error: Exception) -> None:
-    for handler in logger.handlers:
-        if isinstance(handler, logging.FileHandler):
-            traceback = (type(error), error, error.__traceback__)
-            record = logger.makeRecord(
-                logger.name, logging.ERROR, __file__, 0, "%s", (error,), traceback
-            )
-            handler.handle(record)
+    text = "\n  ".join([str(error), *getattr(error, "faults", ())])
+    for handler in _log_files():
+        traceback = (type(error), error, error.__traceback__)
+        record = logger.makeRecord(
+            logger.name, logging.ERROR, __file__, 0, "%s", (text,), traceback
+        )
+        handler.handle(record)

@@ -35,7 +35,6 @@ __all__ = [
 
 CONFIG_FOLDER = Path(__file__).parent.parent / "configs"
 COMMAND_LINE = "command line"  # where an override stands, for errors
-MAX_SHOWN = 20  # mistakes printed of a file that has more
 
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 60, 60
@@ -205,10 +204,7 @@ def _build(
         raise ConfigError(texts[0])
     if all(text.startswith(COMMAND_LINE) for text in texts):
         source = COMMAND_LINE  # the file is in order
-    shown = [f"  {text}" for text in texts[:MAX_SHOWN]]
-    if len(texts) > MAX_SHOWN:
-        shown.append(f"  and {len(texts) - MAX_SHOWN} more in {source}")
-    raise ConfigError("\n".join([f"{source}: {len(texts)} mistakes", *shown]))
+    raise ConfigError.of_many(f"{source}: {len(texts)} mistakes", texts)
 
 
 def _explain(path: KeyPath, entry: Mapping[str, Any], content: Any) -> str:
