@@ -53,15 +53,17 @@ def find_config(name: str | Path) -> Path:
         if given.is_file():
             return given
     except OSError as error:  # a name that is too long
-        raise ConfigError(f"{reprlib.repr(str(name))}: {error.strerror}") from None
+        raise ConfigError(
+            f"{reprlib.repr(str(name))}: {error.strerror}; give a path or the name of a config"
+        ) from None
     known = sorted(CONFIG_FOLDER.rglob("*.yaml"))
     wanted = given.name.removesuffix(".yaml")
     found = [path for path in known if path.stem == wanted]
     if given.name != str(given) or not found:
         near = difflib.get_close_matches(wanted, [path.stem for path in known])
-        did_you_mean = f"; did you mean {' or '.join(near)}?" if near else ""
+        did_you_mean = f"did you mean {' or '.join(near)}?" if near else "check the path"
         raise ConfigError(
-            f"{name}: no such file, nor a config of that name in {CONFIG_FOLDER}{did_you_mean}"
+            f"{name}: no such file, nor a config of that name in {CONFIG_FOLDER}; {did_you_mean}"
         )
     if len(found) > 1:
         paths = ", ".join(str(path) for path in found)

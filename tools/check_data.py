@@ -128,7 +128,7 @@ def read_config(args: Any) -> tuple[Config, list[str]]:
             "give --cfg FILE, or --annotations FILE and --images FOLDER"
         )
     if not args.annotations.is_file():
-        raise DataError(f"--annotations {args.annotations}: no such file")
+        raise DataError(f"--annotations {args.annotations}: no such file; check the path")
     if not args.images.is_dir():
         raise DataError(f"--images {args.images}: no such folder; its images are looked for there")
     data = {

@@ -60,7 +60,9 @@ def decode_image(
         image = cv2.imdecode(np.frombuffer(content, np.uint8), FLAGS)
     except cv2.error as error:
         reason = error.err or str(error)
-        raise DataError(f"{path}: OpenCV refuses this {header.form} image: {reason}") from None
+        raise DataError(
+            f"{path}: OpenCV refuses this {header.form} image ({reason}); use another copy"
+        ) from None
     if image is None:
         raise DataError(f"{path}: damaged {header.form} image, cannot be decoded; use another copy")
     if image_size is not None:
