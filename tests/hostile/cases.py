@@ -74,6 +74,7 @@ def run(door, case):
     try:
         outcome = door(case)
     except KeypointError as error:
+        assert len(str(error).splitlines()) <= 3, f"{case.id}: more than three lines: {error}"
         outcome = Outcome(error.exit_status, str(error))
     except Exception as error:  # a crash is a result to be shown in the table
         outcome = Outcome(1, f"{type(error).__name__}: {error}")
