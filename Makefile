@@ -10,7 +10,7 @@ PY := $(VENV)/bin/python
 export GOMP_SPINCOUNT ?= 2000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test cases kill-test fault-test lint types check clean
+.PHONY: help demo test cases hostile fuzz kill-test fault-test soak lint types check clean
 
 help:
 	@echo "make demo    install, make a small data set, train, test, look: output/demo/ (about 5 minutes on 2 cores)"
@@ -18,6 +18,7 @@ help:
 	@echo "make cases   COCO's numbers on 10,000 random cases (about 4 minutes)"
 	@echo "make kill-test  a training killed 100 times and stopped 50 times, each time resumed (about 30 minutes)"
 	@echo "make fault-test  every fault of one process of two, five times over (about 20 minutes)"
+	@echo "make soak    memory over a long training (about 10 minutes)"
 	@echo "make check   ruff, mypy and the tests, as before a commit"
 	@echo "make clean   remove .venv and output/demo"
 
@@ -54,6 +55,10 @@ kill-test: $(VENV)/.installed-test
 # Two processes, one of which raises, is killed, exits, hangs, drifts, has a nan or another config.
 fault-test: $(VENV)/.installed-test
 	ROUNDS=5 $(PY) -m pytest -s --timeout 600 tests/end_to_end/test_processes.py
+
+# The memory of every process stays where it is.
+soak: $(VENV)/.installed-test
+	SOAK=1 $(PY) -m pytest -s --timeout 7200 tests/soak
 
 lint: $(VENV)/.installed-dev
 	$(PY) -m ruff check .

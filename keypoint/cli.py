@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from tqdm import tqdm
 
@@ -40,12 +40,22 @@ class _LogFile(logging.FileHandler):
         logger.warning("%s: cannot be written any more (%s)", self.baseFilename, error)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong and no more: the usage of some commands is six lines."""
+
+    def error(self, message: str) -> NoReturn:
+        line = " ".join(message.splitlines())
+        self.exit(2, f"error: {line} ({self.prog} --help tells what there is)\n")
+
+
 def parser(description: str, epilog: str | None = None) -> argparse.ArgumentParser:
     """An argument parser with --debug, which `run` understands."""
-    made = argparse.ArgumentParser(
+    made = _Parser(
         description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    made.add_argument(
+        "--debug", action="store_true", help="show the traceback of an error, and all it lists"
+    )
     return made
 
 
@@ -149,6 +159,7 @@ def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None
         status = getattr(error, "exit_status", None)
         _to_log_file(error)
         if "--debug" in arguments:
+            sys.stderr.writelines(f"  {fault}\n" for fault in getattr(error, "faults", ()))
             raise
         if status in (130, 143):
             _say(str(error))
@@ -160,7 +171,7 @@ def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None
                 f"({str(error).splitlines()[0]}); its own message tells why"
             )
         else:
-            _say(f"error: unexpected {type(error).__name__}: {error} (--debug shows where)")
+            _say(f"error: {_unexpected(error)}")
         return status or 1
     finally:
         if before is not None:
@@ -213,11 +224,26 @@ def keep_freed_memory() -> bool:
     return large and bool(mallopt(trim_threshold, 2**31 - 1))
 
 
+def _unexpected(error: Exception) -> str:
+    """Two lines on what nobody thought of: a bug, or the machine."""
+    first = next(iter(str(error).splitlines()), "")[:300]
+    files = [handler.baseFilename for handler in _log_files()]
+    where = f"in {files[0]}" if files else "that --debug shows"
+    return (
+        f"unexpected {type(error).__name__}: {first}\n  if it is not the machine's (memory, disk, "
+        f"permissions), report it with the traceback {where}"
+    )
+
+
+def _log_files() -> list[logging.FileHandler]:
+    return [handler for handler in logger.handlers if isinstance(handler, logging.FileHandler)]
+
+
 def _to_log_file(error: Exception) -> None:
-    for handler in logger.handlers:
-        if isinstance(handler, logging.FileHandler):
-            traceback = (type(error), error, error.__traceback__)
-            record = logger.makeRecord(
-                logger.name, logging.ERROR, __file__, 0, "%s", (error,), traceback
-            )
-            handler.handle(record)
+    text = "\n  ".join([str(error), *getattr(error, "faults", ())])
+    for handler in _log_files():
+        traceback = (type(error), error, error.__traceback__)
+        record = logger.makeRecord(
+            logger.name, logging.ERROR, __file__, 0, "%s", (text,), traceback
+        )
+        handler.handle(record)

@@ -35,7 +35,6 @@ __all__ = [
 
 CONFIG_FOLDER = Path(__file__).parent.parent / "configs"
 COMMAND_LINE = "command line"  # where an override stands, for errors
-MAX_SHOWN = 20  # mistakes printed of a file that has more
 
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 60, 60
@@ -54,15 +53,17 @@ def find_config(name: str | Path) -> Path:
         if given.is_file():
             return given
     except OSError as error:  # a name that is too long
-        raise ConfigError(f"{reprlib.repr(str(name))}: {error.strerror}") from None
+        raise ConfigError(
+            f"{reprlib.repr(str(name))}: {error.strerror}; give a path or the name of a config"
+        ) from None
     known = sorted(CONFIG_FOLDER.rglob("*.yaml"))
     wanted = given.name.removesuffix(".yaml")
     found = [path for path in known if path.stem == wanted]
     if given.name != str(given) or not found:
         near = difflib.get_close_matches(wanted, [path.stem for path in known])
-        did_you_mean = f"; did you mean {' or '.join(near)}?" if near else ""
+        did_you_mean = f"did you mean {' or '.join(near)}?" if near else "check the path"
         raise ConfigError(
-            f"{name}: no such file, nor a config of that name in {CONFIG_FOLDER}{did_you_mean}"
+            f"{name}: no such file, nor a config of that name in {CONFIG_FOLDER}; {did_you_mean}"
         )
     if len(found) > 1:
         paths = ", ".join(str(path) for path in found)
@@ -205,10 +206,7 @@ def _build(
         raise ConfigError(texts[0])
     if all(text.startswith(COMMAND_LINE) for text in texts):
         source = COMMAND_LINE  # the file is in order
-    shown = [f"  {text}" for text in texts[:MAX_SHOWN]]
-    if len(texts) > MAX_SHOWN:
-        shown.append(f"  and {len(texts) - MAX_SHOWN} more in {source}")
-    raise ConfigError("\n".join([f"{source}: {len(texts)} mistakes", *shown]))
+    raise ConfigError.of_many(f"{source}: {len(texts)} mistakes", texts)
 
 
 def _explain(path: KeyPath, entry: Mapping[str, Any], content: Any) -> str:

@@ -161,7 +161,7 @@ def read_image_list(annotations: Path, folder: Path) -> ImageList:
         if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
             raise DataError(f"{annotations}: {key!r} is no list of objects; give COCO's form")
         if not entries:
-            raise DataError(f"{annotations}: {key!r} is empty, there is nothing to detect on")
+            raise DataError(f"{annotations}: {key!r} is empty; give one with images to detect on")
     keys = [repr(entry.get("id")) for entry in content["images"]]
     ids = Counter(keys)
     raise_faults(
@@ -186,7 +186,7 @@ def list_folder(folder: Path) -> ImageList:
         raise DataError(f"{folder}: no such folder of images; check the path")
     files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
     if not files:
-        raise DataError(f"{folder}: no image ({', '.join(SUFFIXES)}) in it or below")
+        raise DataError(f"{folder}: no image ({', '.join(SUFFIXES)}) there; check the path")
     names = [file.relative_to(folder).as_posix() for file in files]
     entries = [{"id": number, "file_name": name} for number, name in enumerate(names, start=1)]
     return ImageList(folder, tuple(entries), 1)

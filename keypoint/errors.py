@@ -2,14 +2,54 @@
 with.
 
 Every message answers three questions: what was given, what is allowed, what to do. It names the
-file and the id or key. Programming errors stay assertions and built-in exceptions.
+file and the id or key, in at most three lines; where many entries of a file are at fault the text
+has the first, and `faults` all. Programming errors stay assertions and built-in exceptions.
 """
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+MOST_LINES = 3
+
+E = TypeVar("E", bound="KeypointError")
 
 
 class KeypointError(Exception):
-    """Any error that the user can mend; never raised itself."""
+    """Any error that the user can mend; never raised itself.
+
+    Args:
+        text: Cause, place, what to do. What comes after its second line is joined to a third: a
+            library's own text that is quoted, or a file's name, may hold any number of lines.
+
+    Attributes:
+        faults: All faults, a line each, where the text has only the first; else empty.
+    """
 
     exit_status = 1
+    faults: tuple[str, ...] = ()
+
+    def __init__(self, text: str = "") -> None:
+        lines = text.splitlines()
+        last = " ".join(line.strip() for line in lines[MOST_LINES - 1 :])
+        short = [*lines[: MOST_LINES - 1], f"  {last}"]
+        super().__init__("\n".join(short) if len(lines) > MOST_LINES else text)
+
+    @classmethod
+    def of_many(cls: type[E], head: str, faults: Iterable[object]) -> E:
+        """The error of several faults that are to be mended in one go.
+
+        Args:
+            head: What they are of and what to do, one line.
+            faults: At least one.
+        """
+        lines = [" ".join(str(fault).splitlines()) for fault in faults]
+        shown = lines if len(lines) < MOST_LINES else lines[:1]
+        more = [f"and {len(lines) - 1} more; --debug lists all"] if shown != lines else []
+        error = cls("\n  ".join([head, *shown, *more]))
+        error.faults = tuple(lines) if more else ()
+        return error
 
 
 class ConfigError(KeypointError, ValueError):

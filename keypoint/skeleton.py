@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from keypoint.errors import ConfigError
+from keypoint.strict_yaml import read_yaml
 
 BUILT_IN_FOLDER = Path(__file__).parent / "skeletons"
 KEYS = ("name", "keypoints", "pairs", "edges", "oks_sigmas")
@@ -211,11 +210,13 @@ def load_skeleton(name_or_path: str | Path, root: str | Path = ".") -> Skeleton:
         path = Path(root) / name_or_path
     if not path.is_file():
         raise ConfigError(_no_skeleton(name_or_path, path))
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not a YAML file: {error}") from None
-    return skeleton_from_dict(content, str(path))
+    document = read_yaml(path)
+    if document.problems:
+        raise ConfigError.of_many(
+            f"{path}: not the YAML of a skeleton; mend it",
+            [f"line {line}: {text}" if line else text for _, line, text in document.problems],
+        )
+    return skeleton_from_dict(document.content, str(path))
 
 
 def skeleton_from_here(name_or_path: str) -> str:
@@ -234,4 +235,4 @@ def _no_skeleton(name_or_path: str | Path, path: Path) -> str:
     if Path(name_or_path).is_file():
         here = Path(name_or_path).absolute()
         return f"{text}; data.skeleton counts from data.root: for the one here give {here}"
-    return f"{text}; did you mean {near[0]}?" if near else text
+    return f"{text}; did you mean {near[0]}?" if near else f"{text}; check data.skeleton"

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "keypoint"
 
 # The table of the README's map, lowest first. Groups of level 0 do not know each other.
 GROUPS = {
-    "errors": ("errors",),
+    "errors": ("errors", "strict_yaml"),
     "blocks": ("blocks",),
     "points": ("skeleton", "geometry", "heatmap", "flip_average", "dark", "codec"),
     "config": (
@@ -20,7 +20,6 @@ GROUPS = {
         "config_schema",
         "config_train",
         "config_fields",
-        "strict_yaml",
         "recipe",
     ),
     "level 1": ("models", "losses", "optimization", "fingerprint"),

@@ -130,7 +130,7 @@ def test_unknown_skeleton_and_no_yaml(tmp_path):
     ):
         load_skeleton("coco18")
     (tmp_path / "own.yaml").write_text("a: [")
-    with pytest.raises(ConfigError, match="not a YAML file"):
+    with pytest.raises(ConfigError, match="not the YAML of a skeleton"):
         load_skeleton(tmp_path / "own.yaml")
 
 
@@ -163,3 +163,10 @@ def test_an_upper_body_may_be_left_out():
     skeleton = skeleton_from_dict(content, "own.yaml")
     assert skeleton.upper_body_indices == ()
     assert skeleton.to_dict() == content
+
+
+def test_a_key_twice_is_refused(tmp_path):
+    text = yaml.safe_dump(SIGN)
+    (tmp_path / "own.yaml").write_text(f"{text}keypoints: [x, y, z]\n")
+    with pytest.raises(ConfigError, match=r"line \d+: given twice, first in line \d+; keep one"):
+        load_skeleton(tmp_path / "own.yaml")

@@ -26,7 +26,7 @@ from keypoint.data.check import (
     stopping_faults,
 )
 from keypoint.data.coco import find_split
-from keypoint.data.faults import SHOWN, Fault
+from keypoint.data.faults import Fault
 from keypoint.data.json_file import read_json, write_json
 from keypoint.data.notes import note_on_overlap
 from keypoint.errors import ConfigError, DataError
@@ -34,6 +34,8 @@ from keypoint.evaluation.self_test import truth_as_prediction
 from keypoint.run_log import progress
 from keypoint.sheets import stack, truth_sheet
 from keypoint.skeleton import Skeleton, load_skeleton, skeleton_from_here
+
+SHOWN = 20  # faults and notes of a file that are printed; data_report.json has all
 
 EPILOG = """examples:
   tools/check_data.py --cfg res50_256x192.yaml data.root=/data/coco
@@ -126,7 +128,7 @@ def read_config(args: Any) -> tuple[Config, list[str]]:
             "give --cfg FILE, or --annotations FILE and --images FOLDER"
         )
     if not args.annotations.is_file():
-        raise DataError(f"--annotations {args.annotations}: no such file")
+        raise DataError(f"--annotations {args.annotations}: no such file; check the path")
     if not args.images.is_dir():
         raise DataError(f"--images {args.images}: no such folder; its images are looked for there")
     data = {
@@ -186,7 +188,7 @@ def self_test(
         )
     except DataError as error:
         if name == "val" and not check.faults:
-            check.faults.append(Fault("", str(error), "form"))
+            check.faults += [Fault("", text, "form") for text in error.faults or [str(error)]]
         return None
     if not test.is_explained:
         text = f"{truth.source}: {test}; nothing explains why it is not 1: labels or areas are odd"

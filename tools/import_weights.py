@@ -83,7 +83,9 @@ def main(argv: Sequence[str]) -> None:
             "where the report goes; give a name such as best.pt"
         )
     if args.file.exists() and report_file.exists() and report_file.samefile(args.file):
-        raise ConfigError(f"--output {args.output}: its report would overwrite {args.file}")
+        raise ConfigError(
+            f"--output {args.output}: its report would overwrite {args.file}; rename it"
+        )
     overrides = list(args.overrides)
     if args.input_size:
         overrides.append(f"model.input_size={args.input_size}")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from keypoint.data.entries import annotation_fault, image_faults, name_annotation, name_image
-from keypoint.data.faults import SHOWN, Fault, is_whole_number, raise_faults
+from keypoint.data.faults import Fault, is_whole_number, raise_faults
 from keypoint.data.image import check_header
 from keypoint.errors import DataError
 
@@ -120,7 +120,7 @@ def limit(
     Args:
         source: The file.
         what: "images", "annotations" or "boxes".
-        faults: Of them, for the message.
+        faults: Of them, for the error.
         bad: How many are left out.
         total: How many there are.
         max_bad: Largest share that may be left out.
@@ -130,11 +130,10 @@ def limit(
     """
     if bad <= max_bad * total:
         return
-    shown = "\n  ".join(map(str, faults[:SHOWN]))
-    more = f"\n  and {len(faults) - SHOWN} more faults" if len(faults) > SHOWN else ""
-    raise DataError(
+    raise DataError.of_many(
         f"{source}: {bad} of {total} {what} ({bad / total:.2%}) are bad, over the limit "
-        f"data.max_bad={max_bad:g}; mend them, or raise the limit\n  {shown}{more}"
+        f"data.max_bad={max_bad:g}; mend them, or raise the limit",
+        faults,
     )
 
 

@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, get_
 from keypoint.codec import Codec
 from keypoint.data.augment import Augmentation, warp
 from keypoint.data.coco import Persons
+from keypoint.data.freed_memory import give_back_freed_memory
 from keypoint.data.image import read_image
 from keypoint.errors import ConfigError, DataError
 from keypoint.geometry import bbox_to_crop
@@ -260,6 +261,8 @@ def train_loader(
     dataset: TrainDataset, sampler: TrainSampler, workers: int, pin_memory: bool = False
 ) -> Loader:
     """Iterate over `TrainBatch`es; `sampler.set_position` before each epoch."""
+    if workers:
+        give_back_freed_memory()
     return _loader(
         dataset, workers, pin_memory, batch_sampler=sampler, persistent_workers=workers > 0
     )

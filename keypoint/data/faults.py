@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from keypoint.errors import DataError
 
-SHOWN = 20
-
 Wrong = tuple[str, str]  # what is wrong, in a word or two that can be counted, and the text
 
 
@@ -52,14 +50,11 @@ def raise_faults(source: str, faults: Sequence[Fault | str]) -> None:
     """Tell all faults of a file in one error, so that they are mended in one go; nothing if none.
 
     Raises:
-        DataError: The first 20 faults and the number of all.
+        DataError: The first of them and the number of all, which its `faults` are.
     """
-    if not faults:
-        return
-    shown = "\n  ".join(map(str, faults[:SHOWN]))
-    more = f"\n  and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
-    count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-    raise DataError(f"{source}: {count}; mend or remove these entries\n  {shown}{more}")
+    if faults:
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        raise DataError.of_many(f"{source}: {count}; mend or remove these entries", faults)
 
 
 def is_whole_number(value: Any) -> TypeGuard[int]:

@@ -2,11 +2,12 @@
 
 OpenCV decodes: torchvision's PNG decoder ends the process on damaged files, and Pillow is slower.
 OpenCV returns grey pixels for a JPEG that breaks off, without an error, so the end marker is
-looked for here; and it decodes whatever size a header claims, so the size is compared before.
+looked for here; and it decodes whatever size a header claims, so the size is looked at before.
 """
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,8 @@ from keypoint.data.image_header import TAIL, ImageHeader, image_form, read_heade
 from keypoint.errors import DataError
 
 HEAD = 64 * 1024  # bytes that nearly always hold the size; EXIF and colour profiles come before it
+# Of an image whose size no annotation states, half a GiB decoded: Pillow's limit.
+MOST_PIXELS = 2**31 // 12
 # As stored: COCO's annotations do not know the EXIF orientation, by which cv2.imread would turn.
 FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 
@@ -32,7 +35,8 @@ def read_image(path: Path, image_size: tuple[int, int] | None = None) -> NDArray
         (H, W, 3) uint8, RGB, EXIF orientation ignored.
 
     Raises:
-        DataError: Missing, another format, truncated, undecodable, or of another size than stated.
+        DataError: Missing, another format, truncated, undecodable, or of another size than stated;
+            without a stated size, more than 179 million pixels.
     """
     return decode_image(path, read_file(path), image_size)
 
@@ -54,13 +58,25 @@ def decode_image(
 ) -> NDArray[np.uint8]:
     """`read_image` of bytes that are read already; `path` is for messages."""
     header = _whole_header(path, content, content[-TAIL:], len(content))
-    if image_size is not None and header.image_size is not None:
+    if header.image_size is None:
+        raise DataError(
+            f"{path}: damaged {header.form} image, its header tells no size; use another copy"
+        )
+    if image_size is not None:
         _require_size(path, header, image_size)
+    elif math.prod(header.image_size) > MOST_PIXELS:
+        height, width = header.image_size
+        raise DataError(
+            f"{path}: too large, {width} x {height} pixels (width x height) where {MOST_PIXELS} in "
+            "all are allowed; scale or cut it"
+        )
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), FLAGS)
     except cv2.error as error:
         reason = error.err or str(error)
-        raise DataError(f"{path}: OpenCV refuses this {header.form} image: {reason}") from None
+        raise DataError(
+            f"{path}: OpenCV refuses this {header.form} image ({reason}); use another copy"
+        ) from None
     if image is None:
         raise DataError(f"{path}: damaged {header.form} image, cannot be decoded; use another copy")
     if image_size is not None:

@@ -199,9 +199,11 @@ def _identical_persons(persons: Persons) -> list[Note]:
 
 def _links(images: Images) -> list[Note]:
     root = images.root.resolve()
-    # Only links can lead elsewhere: .. and absolute names are refused.
+    # Only links can lead elsewhere, of a file or of a folder: .. and absolute names are refused.
     paths = [images.path(row) for row in range(len(images.ids))]
-    away = [p.name for p in paths if p.is_symlink() and not p.resolve().is_relative_to(root)]
+    folders = {folder: folder.resolve() for folder in {path.parent for path in paths}}
+    real = [p.resolve() if p.is_symlink() else folders[p.parent] / p.name for p in paths]
+    away = [p.name for p, file in zip(paths, real, strict=True) if not file.is_relative_to(root)]
     if not away:
         return []
     text = f"{len(away)} images are links that lead outside the image folder; they are followed"

@@ -92,5 +92,5 @@ def package_versions() -> dict[str, str]:
 
 def _git(root: Path, *arguments: str) -> str:
     command = ["git", "-C", str(root), *arguments]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=20)  # noqa: S603
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=20)  # noqa: S603 (a list, no shell)
     return done.stdout.strip()

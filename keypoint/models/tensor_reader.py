@@ -25,6 +25,7 @@ from keypoint.errors import CheckpointError
 from keypoint.models.inert_pickle import Inert, OrderedPairs, Storage, Stored, unpickle
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # of the older form (torch.serialization)
+SAVE_AGAIN = "load and save it on a machine of its kind, as safetensors"
 # Numbers of a tensor that repeats some of its storage (`expand`): what is computed of it takes
 # memory that the file does not. The largest layer of our networks has half as many.
 LARGEST_REPEATED = 1 << 24
@@ -72,8 +73,8 @@ def check_file(path: Path) -> None:
         CheckpointError: Says which.
     """
     if not path.is_file():
-        hint = "; it is a folder" if path.is_dir() else ""
-        raise CheckpointError(f"{path}: no such file{hint}")
+        hint = "it is a folder, give a file in it" if path.is_dir() else "check the path"
+        raise CheckpointError(f"{path}: no such file; {hint}")
     if path.stat().st_size == 0:
         raise CheckpointError(
             f"{path}: the file is empty; it was not saved completely, use another copy"
@@ -99,7 +100,9 @@ def _zip_form(path: Path, archive: zipfile.ZipFile) -> tuple[Any, Any]:
     folder = pickles[0].removesuffix("data.pkl")
     order = f"{folder}byteorder"
     if order in names and archive.read(order) != sys.byteorder.encode():
-        raise CheckpointError(f"{path}: numbers in another byte order than this machine's")
+        raise CheckpointError(
+            f"{path}: numbers in another byte order than this machine's; {SAVE_AGAIN}"
+        )
     # Whole, as its CRC is looked at once the last byte is read.
     data = archive.read(_stored_plainly(archive, pickles[0]))
     content, _ = unpickle(io.BytesIO(data), path)
@@ -131,7 +134,9 @@ def _older_form(path: Path, file: IO[bytes]) -> tuple[Any, Any]:
         )
     system, _ = unpickle(file, path)
     if not (isinstance(system, dict) and system.get("little_endian") is True):
-        raise CheckpointError(f"{path}: numbers in another byte order than this machine's")
+        raise CheckpointError(
+            f"{path}: numbers in another byte order than this machine's; {SAVE_AGAIN}"
+        )
     content, storages = unpickle(file, path)
     places: dict[Any, int] = {}
     for key in unpickle(file, path)[0]:

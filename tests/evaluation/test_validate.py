@@ -142,14 +142,17 @@ def test_faulty_annotations_are_refused_by_name(fault, tmp_path):
         evaluate_coco(file, results)
 
 
-def test_all_faults_are_counted_and_the_first_twenty_told():
+def test_the_first_fault_is_told_and_all_are_kept():
     annotations, results = small_case()
     results = [{**results[0], "score": NAN, "image_id": 501} for _ in range(33)]
     with pytest.raises(DataError, match="33 faults") as caught:
         evaluate_coco(annotations, results)
-    lines = str(caught.value).splitlines()
-    assert len(lines) == 22
-    assert lines[-1] == "  and 13 more"
+    _, first, last = str(caught.value).splitlines()
+    assert first.startswith("  result 0 (image_id 501): ")
+    assert last == "  and 32 more; --debug lists all"
+    assert [text.split(" (")[0] for text in caught.value.faults] == [
+        f"result {place}" for place in range(33)
+    ]
 
 
 def test_results_must_be_a_list(tmp_path):

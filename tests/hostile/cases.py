@@ -74,7 +74,9 @@ def run(door, case):
     try:
         outcome = door(case)
     except KeypointError as error:
-        outcome = Outcome(error.exit_status, str(error))
+        text = str(error)
+        assert len(text.splitlines()) <= 3, f"{case.id}: more than three lines: {text}"
+        outcome = Outcome(error.exit_status, text)
     except Exception as error:  # a crash is a result to be shown in the table
         outcome = Outcome(1, f"{type(error).__name__}: {error}")
     outcome.seconds = time.perf_counter() - begin
