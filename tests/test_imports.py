@@ -29,12 +29,25 @@ GROUPS = {
         "inference",
         "checkpoint",
         "distributed",
+        "video",
         "visualize",
         "run_log",
         "stop_signal",
         "evaluation.oks",
     ),
-    "level 3": ("trainer", "predictor", "detector", "evaluation", "complexity", "cli", "sheets"),
+    "level 3": (
+        "trainer",
+        "predictor",
+        "detector",
+        "frames",
+        "predict_run",
+        "predict_counts",
+        "predict_output",
+        "evaluation",
+        "complexity",
+        "cli",
+        "sheets",
+    ),
 }
 LEVEL = {
     "errors": -1,
@@ -47,7 +60,15 @@ LEVEL = {
 }
 HEAVY = {"cv2", "albumentations", "pycocotools", "faster_coco_eval", "tensorboard", "torchvision"}
 MAY_USE = {
-    "cv2": ("data.", "visualize", "sheets", "predictor", "evaluation.worst"),
+    "cv2": (
+        "data.",
+        "video",
+        "visualize",
+        "sheets",
+        "predictor",
+        "predict_output",
+        "evaluation.worst",
+    ),
     "albumentations": ("data.augment",),
     "pycocotools": ("evaluation.coco",),
     "faster_coco_eval": ("evaluation.coco",),
