@@ -10,13 +10,14 @@ PY := $(VENV)/bin/python
 export GOMP_SPINCOUNT ?= 2000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test cases kill-test lint types check clean
+.PHONY: help demo test cases kill-test soak lint types check clean
 
 help:
 	@echo "make demo    install, make a small data set, train, test, look: output/demo/ (about 5 minutes on 2 cores)"
 	@echo "make test    install the test extra and run all tests"
 	@echo "make cases   COCO's numbers on 10,000 random cases (about 4 minutes)"
 	@echo "make kill-test  a training killed 100 times and resumed (about 20 minutes)"
+	@echo "make soak    long runs watched for leaks (about 15 minutes)"
 	@echo "make check   ruff, mypy and the tests, as before a commit"
 	@echo "make clean   remove .venv and output/demo"
 
@@ -48,6 +49,10 @@ cases: $(VENV)/.installed-test
 # A training killed 100 times, with and without worker processes, each time resumed.
 kill-test: $(VENV)/.installed-test
 	KILLS=100 $(PY) -m pytest -s --timeout 3600 tests/end_to_end/test_kill.py
+
+# Long runs whose memory, open files and threads must stay as they are.
+soak: $(VENV)/.installed-test
+	SOAK=1 $(PY) -m pytest -s --timeout 7200 tests/soak
 
 lint: $(VENV)/.installed-dev
 	$(PY) -m ruff check .

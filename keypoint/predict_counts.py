@@ -10,7 +10,7 @@ import numpy as np
 from keypoint.data.faults import Fault
 from keypoint.data.inputs import Input, Inputs, printable
 from keypoint.data.persons import Persons
-from keypoint.data.report import DataReport, ImageCounts, sum_in_words
+from keypoint.data.report import DataReport, ImageCounts, in_words
 from keypoint.frames import UNREADABLE, Task, Unread, VideoEnd
 from keypoint.predict_run import Predicted, outside
 
@@ -103,12 +103,12 @@ class PredictCounts:
         report, files = reports["predict"], reports["predict"].images
         assert files is not None
         lines = [
-            f"{report.source}: {sum_in_words('persons', report.total, report.used, report.skipped)}",
-            sum_in_words("files", files.total, files.used, files.skipped),
+            f"{report.source}: {in_words('persons', report.total, report.used, report.skipped)}",
+            in_words("files", files.total, files.used, files.skipped),
         ]
         if "frames" in reports:
             frames = reports["frames"]
-            lines.append(sum_in_words("frames", frames.total, frames.used, frames.skipped))
+            lines.append(in_words("frames", frames.total, frames.used, frames.skipped))
         if self.turned:
             lines.append(f"{self.turned} images turned upright by their EXIF orientation")
         return "\n".join(lines)

@@ -93,7 +93,7 @@ def outside(persons: Persons) -> NDArray[np.bool_]:
     """(P,) whether a box lies wholly outside its image: there is nothing to look at."""
     size = persons.images.image_size[persons.image_index][:, ::-1]  # P 2, width and height
     first, last = persons.bbox_xywh[:, :2], persons.bbox_xywh[:, :2] + persons.bbox_xywh[:, 2:]
-    return np.asarray(((last <= 0) | (first >= size)).any(axis=1))
+    return np.asarray(((last < 0) | (first >= size)).any(axis=1))
 
 
 def predict_stream(

@@ -42,6 +42,7 @@ GROUPS = {
         "frames",
         "predict_run",
         "predict_counts",
+        "predict_job",
         "predict_output",
         "evaluation",
         "complexity",

@@ -8,28 +8,21 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
 from keypoint import cli
-from keypoint.data.coco import Persons, load_boxes, load_persons
-from keypoint.data.inputs import Input, Inputs, find_inputs
+from keypoint.data.coco import load_boxes, load_persons
+from keypoint.data.inputs import Inputs, find_inputs
 from keypoint.data.report import write_reports
-from keypoint.detector import DETECTORS, load_detector, read_image_list
+from keypoint.detector import DETECTORS, load_detector
 from keypoint.errors import ConfigError, DataError
-from keypoint.frames import Task, VideoEnd, count_frames, in_order, match_entries, read_tasks
+from keypoint.frames import VideoEnd, count_frames, read_tasks
 from keypoint.predict_counts import PredictCounts
+from keypoint.predict_job import Job, job_of_images, job_of_records
 from keypoint.predict_output import PICTURES, PredictOutput, require_free
-from keypoint.predict_run import (
-    FindPersons,
-    Predicted,
-    detected_persons,
-    known_persons,
-    predict_stream,
-    whole_image,
-)
+from keypoint.predict_run import Predicted, detected_persons, predict_stream, whole_image
 from keypoint.predictor import Predictor
 from keypoint.run_log import progress
 from keypoint.trainer import AMP_DTYPES
@@ -68,17 +61,6 @@ photos are turned upright by their EXIF orientation, and keypoints are those of 
 A file that cannot be read is named and counted, all others are done, and the exit status is 3.
 Existing results are not overwritten without --overwrite. Nothing is fetched: URLs are refused.
 """
-
-
-@dataclass
-class Job:
-    """What is predicted: the files to read, and where their persons come from."""
-
-    tasks: list[Task]
-    find_persons: FindPersons
-    counts: PredictCounts
-    category_id: int
-    group_size: int = 1
 
 
 def main(argv: Sequence[str]) -> None:
@@ -183,55 +165,16 @@ def plan(args: argparse.Namespace, inputs: Inputs, predictor: Predictor) -> Job:
         DataError: The annotation or boxes file cannot be used with these inputs.
         CheckpointError: The detector's weights cannot be used.
     """
-    found, file = inputs.found, args.annotations
-    if file is None:
-        tasks, others, category_id = in_order(found), [], 1
-    elif args.whole_image or args.detector:
-        images = read_image_list(file, Path())
-        entries = images.entries
-        ids, names = [e["id"] for e in entries], [e["file_name"] for e in entries]
-        sizes = [(e["height"], e["width"]) for e in entries]
-        tasks, others = match_entries(found, ids, names, sizes, str(file))
-        category_id = images.category_id
-    else:
-        return plan_records(args, inputs, predictor)
-    if args.whole_image:
-        counts = PredictCounts("whole images", inputs, others, tasks=tasks)
-        return Job(tasks, whole_image, counts, category_id)
-    detector = make_detector(args).to(predictor.device)
-    counts = PredictCounts("detected", inputs, others, tasks=tasks)
-    return Job(tasks, detected_persons(detector), counts, category_id, DETECTOR_IMAGES)
-
-
-def plan_records(args: argparse.Namespace, inputs: Inputs, predictor: Predictor) -> Job:
-    """`plan` with the boxes of a file."""
     file, skeleton = args.annotations, predictor.skeleton
     if args.boxes:
         persons = load_boxes(args.boxes, file, Path(), skeleton, args.box_threshold or 0.0)
-    else:
-        persons = load_persons(file, Path(), skeleton)
-    tasks, others = match_records(inputs.found, persons, file)
-    counts = PredictCounts(persons.report.source, inputs, others, persons, tasks)
-    return Job(tasks, known_persons(persons), counts, persons.category_id)
-
-
-def match_records(
-    found: Sequence[Input], persons: Persons, file: Path
-) -> tuple[list[Task], list[Input]]:
-    """Tasks for the images of records; tells which of them are not among the inputs."""
-    images = persons.images
-    names, ids = images.file_names.tolist(), images.ids.tolist()
-    sizes = [(int(height), int(width)) for height, width in images.image_size]
-    tasks, others = match_entries(found, ids, names, sizes, str(file))
-    there = {task.image_id for task in tasks}
-    missing = [name for name, key in zip(names, ids, strict=True) if key not in there]
-    if missing:
-        more = " .." if len(missing) > SHOWN else ""
-        cli.logger.warning(
-            "%s: %d of its %d images are not found among the inputs: %s%s",
-            *(file, len(missing), len(names), ", ".join(missing[:SHOWN]), more),
-        )
-    return tasks, others
+        return job_of_records(inputs, persons, file)
+    if args.whole_image:
+        return job_of_images(inputs, whole_image, "whole images", file)
+    if file and not args.detector:
+        return job_of_records(inputs, load_persons(file, Path(), skeleton), file)
+    detector = make_detector(args).to(predictor.device)
+    return job_of_images(inputs, detected_persons(detector), "detected", file)
 
 
 def make_detector(args: argparse.Namespace) -> nn.Module:
@@ -263,7 +206,7 @@ def predict(
             job.find_persons,
             predictor,
             batch_size=args.batch_size,
-            group_size=job.group_size,
+            group_size=DETECTOR_IMAGES,
             keep_images=args.pictures,
         ):
             fault = job.counts.add(event)
