@@ -102,8 +102,9 @@ class PredictCounts:
         reports = self.reports()
         report, files = reports["predict"], reports["predict"].images
         assert files is not None
+        of_persons = in_words("persons", report.total, report.used, report.skipped)
         lines = [
-            f"{report.source}: {in_words('persons', report.total, report.used, report.skipped)}",
+            f"{printable(report.source)}: {of_persons}",
             in_words("files", files.total, files.used, files.skipped),
         ]
         if "frames" in reports:

@@ -133,7 +133,7 @@ class VideoWriter:
 
     Args:
         path: The file without its suffix: .mp4 (MPEG-4) is added or, where that cannot be (sides
-            of odd length, odd rates), .avi (motion JPEG).
+            of odd length), .avi (motion JPEG, whose rate is a whole number).
         rate: Frames a second.
         image_size: (height, width) of the frames.
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import time
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
+from types import FrameType
 
 from torch import nn
 
@@ -17,7 +19,7 @@ from keypoint.data.coco import load_boxes, load_persons
 from keypoint.data.inputs import Inputs, find_inputs
 from keypoint.data.report import write_reports
 from keypoint.detector import DETECTORS, load_detector
-from keypoint.errors import ConfigError, DataError
+from keypoint.errors import ConfigError, DataError, KeypointError
 from keypoint.frames import VideoEnd, count_frames, read_tasks
 from keypoint.predict_counts import PredictCounts
 from keypoint.predict_job import Job, job_of_images, job_of_records
@@ -85,9 +87,9 @@ def main(argv: Sequence[str]) -> None:
         overwrite=args.overwrite,
     ) as results:
         predict(args, job, predictor, results)
-        write_reports(output, **job.counts.reports())
         if job.counts.files_used:
             results.finish()
+        write_reports(output, **job.counts.reports())
     print(job.counts.summary())
     require_no_faults(job.counts, output)
 
@@ -200,6 +202,7 @@ def predict(
     with (
         closing(read_tasks(job.tasks, args.threads)) as events,
         progress(count_frames(job.tasks), "predict", "image") as bar,
+        stopped_by_sigterm(),
     ):
         for event in predict_stream(
             events,
@@ -221,6 +224,22 @@ def predict(
             rate = job.counts.persons / (time.perf_counter() - begin)
             bar.set_postfix(**{"persons/s": f"{rate:.3g}"})
             bar.update(1)
+
+
+@contextmanager
+def stopped_by_sigterm() -> Iterator[None]:
+    """SIGTERM as an error, so that files are closed and no half of one is left."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        error = KeypointError("stopped by SIGTERM; records.jsonl holds what was done until then")
+        error.exit_status = 128 + number
+        raise error
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def require_no_faults(counts: PredictCounts, output: Path) -> None:
