@@ -18,7 +18,7 @@ help:
 	@echo "make cases   COCO's numbers on 10,000 random cases (about 4 minutes)"
 	@echo "make kill-test  a training killed 100 times and stopped 50 times, each time resumed (about 30 minutes)"
 	@echo "make fault-test  every fault of one process of two, five times over (about 20 minutes)"
-	@echo "make soak    memory over a long training (about 10 minutes)"
+	@echo "make soak    long runs watched for leaks (about 15 minutes)"
 	@echo "make check   ruff, mypy and the tests, as before a commit"
 	@echo "make clean   remove .venv and output/demo"
 
@@ -56,7 +56,7 @@ kill-test: $(VENV)/.installed-test
 fault-test: $(VENV)/.installed-test
 	ROUNDS=5 $(PY) -m pytest -s --timeout 600 tests/end_to_end/test_processes.py
 
-# The memory of every process stays where it is.
+# Long runs whose memory, open files and threads must stay as they are.
 soak: $(VENV)/.installed-test
 	SOAK=1 $(PY) -m pytest -s --timeout 7200 tests/soak
 

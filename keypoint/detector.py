@@ -8,6 +8,7 @@ of one's own.
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,12 +17,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 from torchvision.models import detection
 
 from keypoint.data.entries import find_category, image_faults, name_image
 from keypoint.data.faults import raise_faults
 from keypoint.data.image import read_image
+from keypoint.data.inputs import IMAGE_SUFFIXES
 from keypoint.data.json_file import read_json
 from keypoint.errors import CheckpointError, ConfigError, DataError, NumericsError
 from keypoint.models.tensor_reader import read_tensors
@@ -36,7 +40,7 @@ DETECTORS = (
     "fasterrcnn_mobilenet_v3_large_320_fpn",
 )
 CLASSES = "roi_heads.box_predictor.cls_score.weight"  # one row per class, background included
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+LARGE = 2**25  # pixels
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,8 @@ def load_detector(
 
     Raises:
         ConfigError: Unknown name, or a threshold outside 0 to 1.
-        CheckpointError: A file that cannot be read, does not fit, or has weights with nan or inf.
+        CheckpointError: A file that cannot be read, does not fit, or has weights with nan or inf;
+            no network to download from.
     """
     if name not in DETECTORS:
         raise ConfigError(f"detector {name!r} is not known; there are {', '.join(DETECTORS)}")
@@ -105,7 +110,13 @@ def load_detector(
         raise ConfigError(f"score threshold {score_threshold}; give a number from 0 to 1")
     build = getattr(detection, name)
     if weights is None:
-        model = build(weights="DEFAULT", box_score_thresh=score_threshold)
+        try:
+            model = build(weights="DEFAULT", box_score_thresh=score_threshold)
+        except (OSError, RuntimeError) as error:  # no network, no space, another file's hash
+            raise CheckpointError(
+                f"torchvision's weights of {name} cannot be downloaded ({error}); give a file of "
+                "them, or boxes from elsewhere"
+            ) from None
     else:
         state = dict(unwrap(read_tensors(weights), str(weights))[0])
         if CLASSES not in state:
@@ -184,15 +195,63 @@ def list_folder(folder: Path) -> ImageList:
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder of images; check the path")
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
     if not files:
-        raise DataError(f"{folder}: no image ({', '.join(SUFFIXES)}) there; check the path")
+        raise DataError(
+            f"{folder}: no image ({', '.join(IMAGE_SUFFIXES)}) in it or below; check the path"
+        )
     names = [file.relative_to(folder).as_posix() for file in files]
     entries = [{"id": number, "file_name": name} for number, name in enumerate(names, start=1)]
     return ImageList(folder, tuple(entries), 1)
 
 
+@dataclass(frozen=True)
+class Detections:
+    """Persons on one image, by falling score.
+
+    Attributes:
+        boxes_xywh: (P, 4) float64, image frame.
+        scores: (P,) float64, 0 to 1.
+        found: Of all classes.
+    """
+
+    boxes_xywh: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    found: int
+
+
 @torch.inference_mode()
+def detect(
+    model: nn.Module, images: Sequence[NDArray[np.uint8]], names: Sequence[str]
+) -> list[Detections]:
+    """Boxes of label 1 on a batch of images.
+
+    Args:
+        model: From `load_detector`, on its device.
+        images: (H, W, 3) uint8 RGB each. Beyond 33 megapixels one is shrunk before it becomes
+            floats; the detector shrinks it to one anyway.
+        names: What to call each in an error.
+
+    Raises:
+        NumericsError: A box or score is not finite.
+    """
+    device = next(model.parameters()).device
+    scales = [min(1.0, math.sqrt(LARGE / (image.shape[0] * image.shape[1]))) for image in images]
+    pixels = [_to_tensor(i, scale, device) for i, scale in zip(images, scales, strict=True)]
+    detections = []
+    for name, scale, found in zip(names, scales, model(pixels), strict=True):
+        mine = found["labels"] == LABEL
+        corners = found["boxes"][mine].double().cpu().numpy() / scale  # P 4, x1 y1 x2 y2
+        scores = found["scores"][mine].double().cpu().numpy()
+        if not (np.isfinite(corners).all() and np.isfinite(scores).all()):
+            raise NumericsError(
+                f"{name}: a box or score is nan or inf; the detector's weights are broken"
+            )
+        boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
+        detections.append(Detections(boxes, scores, len(found["labels"])))
+    return detections
+
+
 def detect_boxes(
     model: nn.Module,
     images: ImageList,
@@ -216,35 +275,26 @@ def detect_boxes(
         DataError: An image is missing, damaged, or of another size than its entry says.
         NumericsError: A box or score is not finite.
     """
-    device = next(model.parameters()).device
     limit = int(model.roi_heads.detections_per_img)  # type: ignore[union-attr, arg-type]
     boxes: list[dict[str, Any]] = []
     report = BoxReport(len(images.entries), 0, 0, 0, 0, limit)
     for batch in _batches(images.entries, batch_size):
-        pixels = [_to_tensor(entry, images.folder).to(device) for entry in batch]  # 3 H W
-        for entry, found in zip(batch, model(pixels), strict=True):
-            mine = found["labels"] == LABEL
-            corners = found["boxes"][mine].double().cpu().numpy()  # P 4, x1 y1 x2 y2
-            scores = found["scores"][mine].double().cpu().numpy()
-            if not (np.isfinite(corners).all() and np.isfinite(scores).all()):
-                raise NumericsError(
-                    f"image id {entry['id']} ({entry['file_name']}): a box or score is nan or inf; "
-                    "the detector's weights are broken"
-                )
-            for (x1, y1, x2, y2), score in zip(corners, scores, strict=True):
-                bbox = [round(float(v), 3) for v in (x1, y1, x2 - x1, y2 - y1)]
+        pixels = [_read(entry, images.folder) for entry in batch]
+        names = [f"image id {entry['id']} ({entry['file_name']})" for entry in batch]
+        for entry, found in zip(batch, detect(model, pixels, names), strict=True):
+            for bbox, score in zip(found.boxes_xywh, found.scores, strict=True):
                 boxes.append(
                     {
                         "image_id": entry["id"],
                         "category_id": images.category_id,
-                        "bbox": bbox,
+                        "bbox": [round(float(v), 3) for v in bbox],
                         "score": round(float(score), 6),
                     }
                 )
-            report.found += len(found["labels"])
-            report.written += len(scores)
-            report.empty_images += len(scores) == 0
-            report.full_images += len(found["labels"]) >= limit
+            report.found += found.found
+            report.written += len(found.scores)
+            report.empty_images += len(found.scores) == 0
+            report.full_images += found.found >= limit
         if progress is not None:
             progress(len(batch))
     return boxes, report
@@ -257,8 +307,16 @@ def _batches(
         yield entries[start : start + batch_size]
 
 
-def _to_tensor(entry: dict[str, Any], folder: Path) -> Tensor:
-    """RGB from 0 to 1; the detector normalises and resizes by itself."""
+def _read(entry: dict[str, Any], folder: Path) -> NDArray[np.uint8]:
     size = (entry["height"], entry["width"]) if "height" in entry else None
-    image = read_image(folder / entry["file_name"], size)
-    return torch.from_numpy(image).permute(2, 0, 1).float() / 255
+    return read_image(folder / entry["file_name"], size)
+
+
+def _to_tensor(image: NDArray[np.uint8], scale: float, device: torch.device) -> Tensor:
+    """(3, H, W) RGB from 0 to 1; the detector normalises and resizes by itself."""
+    pixels = torch.from_numpy(image).permute(2, 0, 1)
+    if scale < 1:
+        size = [max(1, int(side * scale)) for side in image.shape[:2]]
+        # In bytes, as floats of such an image take four times as much; CUDA knows only floats.
+        pixels = interpolate(pixels[None], size=size, mode="bilinear")[0]
+    return pixels.to(device).float() / 255

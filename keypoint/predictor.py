@@ -5,6 +5,7 @@ Two storeys: numpy arrays in the image's frame above, tensors in the crop's fram
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from torch import Tensor
 from keypoint import distributed
 from keypoint.checkpoint import load_model
 from keypoint.data.augment import warp
-from keypoint.errors import DataError
+from keypoint.errors import DataError, NumericsError
 from keypoint.geometry import bbox_to_crop
 from keypoint.inference import predict_keypoints
 from keypoint.models import SimpleBaseline
@@ -48,19 +49,32 @@ class Predictor:
         model: On its device; put to eval mode.
         skeleton: Names of the K keypoints, and the flip order.
         flip: Average with the mirrored crop: twice the time, about 1 AP more.
+        amp_dtype: Autocast the network to this dtype.
     """
 
-    def __init__(self, model: SimpleBaseline, skeleton: Skeleton, *, flip: bool = False) -> None:
+    def __init__(
+        self,
+        model: SimpleBaseline,
+        skeleton: Skeleton,
+        *,
+        flip: bool = False,
+        amp_dtype: torch.dtype | None = None,
+    ) -> None:
         self.model = model.eval()
         self.skeleton = skeleton
         self.device = model.pixel_mean.device
+        self.amp_dtype = amp_dtype
         self.flip_indices = (
             torch.tensor(skeleton.flip_indices, device=self.device) if flip else None
         )
 
     @classmethod
     def from_checkpoint(
-        cls, path: str | Path, device: str | None = None, flip: bool = False
+        cls,
+        path: str | Path,
+        device: str | None = None,
+        flip: bool = False,
+        amp_dtype: torch.dtype | None = None,
     ) -> Predictor:
         """A predictor from `best.pt` or `last.pt` of a run.
 
@@ -68,14 +82,15 @@ class Predictor:
             path: The checkpoint; it holds network, skeleton and colour order.
             device: "cpu", "cuda" or "cuda:1"; None for CUDA where there is one.
             flip: See the class.
+            amp_dtype: See the class.
 
         Raises:
             CheckpointError: The file cannot be used.
+            ConfigError: No such device.
         """
+        chosen = distributed.choose_device(device)
         restored = load_model(Path(path))
-        return cls(
-            restored.model.to(distributed.choose_device(device)), restored.skeleton, flip=flip
-        )
+        return cls(restored.model.to(chosen), restored.skeleton, flip=flip, amp_dtype=amp_dtype)
 
     def __call__(
         self, image_rgb: NDArray[np.uint8], boxes_xywh: ArrayLike | None = None
@@ -88,6 +103,7 @@ class Predictor:
 
         Raises:
             DataError: An image or boxes of another form; a box that is not finite or has no area.
+            NumericsError: A heatmap is not finite.
         """
         image = np.asarray(image_rgb)
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
@@ -106,8 +122,7 @@ class Predictor:
                 f"box {number} is {boxes[number].tolist()}; give finite x, y, width, height "
                 "with positive sides"
             )
-        center, crop_size = bbox_to_crop(boxes, self.model.input_size)
-        matrices = self.model.codec.crop_matrix(center, crop_size)
+        matrices = self.crop_matrices(boxes)
         num_keypoints = self.skeleton.num_keypoints
         keypoints, scores = (
             np.zeros((len(boxes), num_keypoints, 2)),
@@ -115,12 +130,19 @@ class Predictor:
         )
         for first in range(0, len(boxes), BATCH_SIZE):
             some = slice(first, first + BATCH_SIZE)
-            crops = np.stack(
-                [warp(image, matrix, self.model.input_size) for matrix in matrices[some]]
-            )
-            points, peaks = self.predict_crops(torch.from_numpy(crops))
-            keypoints[some], scores[some] = points.cpu().numpy(), peaks.cpu().numpy()
-        return Prediction(self.model.codec.to_image(keypoints, center, crop_size), scores, boxes)
+            crops = np.stack([self.crop(image, matrix) for matrix in matrices[some]])
+            found = self.predict_crops(torch.from_numpy(crops))
+            names = ["the image"] * len(crops)
+            keypoints[some], scores[some] = self.to_image(*found, boxes[some], names)
+        return Prediction(keypoints, scores, boxes)
+
+    def crop_matrices(self, boxes_xywh: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(P, 2, 3), from the image's frame to that of each box's crop."""
+        return self.model.codec.crop_matrix(*bbox_to_crop(boxes_xywh, self.model.input_size))
+
+    def crop(self, image_rgb: NDArray[np.uint8], matrix: NDArray[np.float64]) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB of the network's input size, black outside the image."""
+        return warp(image_rgb, matrix, self.model.input_size)
 
     @torch.inference_mode()
     def predict_crops(self, crops: Tensor) -> tuple[Tensor, Tensor]:
@@ -132,4 +154,42 @@ class Predictor:
         Returns:
             Keypoints (B, K, 2), heatmap frame (a quarter of the crop's pixels), and scores (B, K).
         """
-        return predict_keypoints(self.model, crops.to(self.device), self.flip_indices)
+        return predict_keypoints(
+            self.model, crops.to(self.device), self.flip_indices, self.amp_dtype
+        )
+
+    def to_image(
+        self,
+        keypoints_heatmap: Tensor,
+        scores: Tensor,
+        boxes_xywh: NDArray[np.float64],
+        names: Sequence[str],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What `predict_crops` found, in the frame of the images.
+
+        Args:
+            keypoints_heatmap: (B, K, 2).
+            scores: (B, K).
+            boxes_xywh: (B, 4) that the crops were cut for, image frame.
+            names: Of the image of each crop, for the error.
+
+        Returns:
+            Keypoints (B, K, 2) and scores (B, K), float64.
+
+        Raises:
+            NumericsError: A heatmap is not finite; argmax would take it for (0, 0).
+        """
+        peaks = scores.cpu().numpy().astype(np.float64)
+        center, crop_size = bbox_to_crop(boxes_xywh, self.model.input_size)
+        points = keypoints_heatmap.cpu().numpy().astype(np.float64)
+        points = self.model.codec.to_image(points, center, crop_size)
+        broken = ~(np.isfinite(peaks).all(axis=1) & np.isfinite(points).all(axis=(1, 2)))  # B
+        if broken.any():
+            where = list(dict.fromkeys(names[row] for row in np.flatnonzero(broken).tolist()))
+            more = f" and {len(where) - 3} more" if len(where) > 3 else ""
+            raise NumericsError(
+                f"heatmaps of {int(broken.sum())} persons are nan or inf, on "
+                f"{', '.join(where[:3])}{more}; the network's weights are broken: use another "
+                "checkpoint, or leave out --amp"
+            )
+        return points, peaks

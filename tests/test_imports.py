@@ -28,6 +28,7 @@ GROUPS = {
         "inference",
         "checkpoint",
         "distributed",
+        "video",
         "visualize",
         "run_log",
         "stop_signal",
@@ -40,6 +41,11 @@ GROUPS = {
         "run_folder",
         "predictor",
         "detector",
+        "frames",
+        "predict_run",
+        "predict_counts",
+        "predict_job",
+        "predict_output",
         "evaluation",
         "complexity",
         "cli",
@@ -57,7 +63,15 @@ LEVEL = {
 }
 HEAVY = {"cv2", "albumentations", "pycocotools", "faster_coco_eval", "tensorboard", "torchvision"}
 MAY_USE = {
-    "cv2": ("data.", "visualize", "sheets", "predictor", "evaluation.worst"),
+    "cv2": (
+        "data.",
+        "video",
+        "visualize",
+        "sheets",
+        "predictor",
+        "predict_output",
+        "evaluation.worst",
+    ),
     "albumentations": ("data.augment",),
     "pycocotools": ("evaluation.coco",),
     "faster_coco_eval": ("evaluation.coco",),

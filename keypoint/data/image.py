@@ -113,7 +113,9 @@ def check_header(path: Path, image_size: tuple[int, int] | None = None) -> Image
 
 def _unreadable(path: Path, error: OSError) -> DataError:
     reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
-    return DataError(f"{path}: cannot be read ({reason}); check data.root and the image folder")
+    return DataError(
+        f"{path}: cannot be read ({reason}); check the path, or data.root and the image folder"
+    )
 
 
 def _whole_header(path: Path, head: bytes, tail: bytes, length: int) -> ImageHeader:

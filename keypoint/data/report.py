@@ -50,9 +50,9 @@ class DataReport:
         )
 
     def __str__(self) -> str:
-        persons = _sum("persons", self.total, self.used, self.skipped)
+        persons = in_words("persons", self.total, self.used, self.skipped)
         images = self.images
-        of_images = _sum("images", images.total, images.used, images.skipped) if images else ""
+        of_images = in_words("images", images.total, images.used, images.skipped) if images else ""
         return f"{self.source}: {persons}" + (f"; {of_images}" if images else "")
 
     def to_dict(self) -> dict[str, Any]:
@@ -70,7 +70,8 @@ class DataReport:
         return content
 
 
-def _sum(what: str, total: int, used: int, skipped: dict[str, int]) -> str:
+def in_words(what: str, total: int, used: int, skipped: dict[str, int]) -> str:
+    """`10 persons = 9 used + 1 skipped (1 crowd)`."""
     reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.items()) or "none"
     return f"{total} {what} = {used} used + {total - used} skipped ({reasons})"
 

@@ -1,0 +1,192 @@
+"""The images and videos that a command line means: files, folders, patterns; every file accounted.
+
+What stands in a folder and is neither is counted. What should be an image and cannot be one (a
+link to nowhere, a folder named a.jpg) is a fault. Nothing is opened here.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import stat
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from keypoint.data.faults import Fault, raise_faults
+from keypoint.errors import ConfigError, DataError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+# Pictures too, but of forms that are not read here. In a folder they are faults, and not passed
+# over as a text file is: whoever has photos as .heic wants to know.
+OTHER_SUFFIXES = (".gif", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".jfif", ".jpe")
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv")
+
+
+@dataclass(frozen=True)
+class Input:
+    """One file to read.
+
+    Attributes:
+        path: Of the file, as the command line leads to it.
+        name: Relative to the folder that was given, with "/"; the base name of a file given.
+        is_video: By its suffix.
+    """
+
+    path: Path
+    name: str
+    is_video: bool
+
+
+@dataclass
+class Inputs:
+    """What was found: files = found + left out + faults.
+
+    Attributes:
+        found: In the order of the arguments, each folder by name.
+        left_out: Files in folders that are no inputs, counted by reason.
+        faults: What should be an input and cannot be one.
+    """
+
+    found: list[Input] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    faults: list[Fault] = field(default_factory=list)
+
+
+def find_inputs(arguments: Sequence[str], output: Path, pictures: Path) -> Inputs:
+    """Look for images and videos.
+
+    Args:
+        arguments: A file each (whatever its name, but for videos, is taken for an image), a folder
+            (with those below it; hidden ones are left out), or a pattern of files and folders
+            with * ? [ ].
+        output: Folder of the results; never searched.
+        pictures: Folder in it for pictures, from which nothing is taken.
+
+    Raises:
+        ConfigError: A URL; the output folder itself.
+        DataError: No such file, a pattern that matches nothing, or no image or video at all.
+    """
+    for argument in arguments:
+        if re.match(r"[a-z][a-z0-9+.-]+:/", argument, re.IGNORECASE):
+            raise ConfigError(
+                f"{printable(argument)}: is a URL; nothing is fetched, give files of this machine"
+            )
+    inputs, seen = Inputs(), set[str]()
+    missing = []
+    for argument in arguments:
+        paths, is_pattern = _expand(argument)
+        if not paths:
+            missing.append(f"{printable(argument)}: no such file, folder or match of the pattern")
+        for path in paths:
+            if _same(path, output):
+                if not is_pattern:
+                    raise ConfigError(
+                        f"{printable(argument)}: is the --output folder; give it another place, "
+                        "as no result is taken for an input"
+                    )
+                inputs.left_out["in the output folder"] += 1
+            elif path.is_dir():
+                for file, name in _walk(path, "", output, inputs):
+                    _add(inputs, seen, file, name)
+            elif _is_inside(path, pictures):
+                raise ConfigError(
+                    f"{printable(argument)}: is in {printable(pictures)}, where the pictures of "
+                    "this --output go; give another --output"
+                )
+            else:
+                _add(inputs, seen, path, path.name)
+    raise_faults("inputs", missing)
+    if not inputs.found and not inputs.faults:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in inputs.left_out.items())
+        raise DataError(
+            f"{', '.join(map(printable, arguments))}: no image or video in it or below "
+            f"({reasons or 'it is empty'}); images are {', '.join(IMAGE_SUFFIXES)}"
+        )
+    return inputs
+
+
+def printable(text: str | Path) -> str:
+    """A file's name on one line, whatever its bytes: newlines, escape codes, no valid UTF-8."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text)
+    )
+
+
+def _expand(argument: str) -> tuple[list[Path], bool]:
+    """The paths that an argument means, and whether it is a pattern.
+
+    A file that is there is meant literally, whatever is in its name.
+    """
+    if os.path.lexists(argument):
+        return [Path(argument)], False
+    if not glob.has_magic(argument):
+        return [], False
+    return [Path(match) for match in sorted(glob.glob(argument, recursive=True))], True  # noqa: PTH207 (Path.glob takes no absolute pattern)
+
+
+def _walk(folder: Path, name: str, output: Path, inputs: Inputs) -> Iterator[tuple[Path, str]]:
+    """Files of a folder and those below that may be inputs, by name; counts the others."""
+    try:
+        with os.scandir(folder) as listed:
+            entries = sorted(listed, key=lambda entry: entry.name)
+    except OSError as error:
+        text = f"{printable(folder)}: the folder cannot be listed ({error.strerror})"
+        inputs.faults.append(Fault(printable(folder), text, "folder", file=str(folder)))
+        return
+    for entry in entries:
+        path, below = folder / entry.name, name + entry.name
+        suffix = path.suffix.lower()
+        is_named_so = suffix in (*IMAGE_SUFFIXES, *OTHER_SUFFIXES, *VIDEO_SUFFIXES)
+        if entry.name.startswith("."):
+            inputs.left_out["hidden"] += 1
+        elif entry.is_dir() and not is_named_so:
+            if _same(path, output):
+                inputs.left_out["in the output folder"] += 1
+            elif entry.is_symlink():  # which may lead back up
+                inputs.left_out["links to folders"] += 1
+            else:
+                yield from _walk(path, below + "/", output, inputs)
+        elif not is_named_so:
+            inputs.left_out["no image or video by its name"] += 1
+        else:
+            yield path, below
+
+
+def _add(inputs: Inputs, seen: set[str], path: Path, name: str) -> None:
+    """Take a path for an input, or say why it is none."""
+    # Not resolved: a link is a name of its own, as people sort photos with links.
+    key = os.path.abspath(path)  # noqa: PTH100 (Path.absolute keeps "..")
+    if key in seen:
+        inputs.left_out["given twice"] += 1
+        return
+    seen.add(key)
+    fault = _kind_fault(path)
+    if fault:
+        text = f"{printable(path)}: cannot be read ({fault}); give a file"
+        inputs.faults.append(Fault(printable(path), text, "not a file", file=str(path)))
+    else:
+        inputs.found.append(Input(path, name, path.suffix.lower() in VIDEO_SUFFIXES))
+
+
+def _kind_fault(path: Path) -> str | None:
+    """Opening a pipe would wait for ever, so files are asked for what they are."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return "a link to nowhere" if path.is_symlink() else "no such file"
+    except OSError as error:
+        return error.strerror
+    if stat.S_ISDIR(mode):
+        return "a folder with the name of a file"
+    return None if stat.S_ISREG(mode) else "neither a file nor a folder"
+
+
+def _same(path: Path, other: Path) -> bool:
+    return path.exists() and other.exists() and path.samefile(other)
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    return folder.resolve() in path.resolve().parents

@@ -1,0 +1,66 @@
+"""A photo as people see it: turned by its EXIF orientation, and never too large to hold.
+
+Only for images without annotations: those are in stored pixel order, which `read_image` keeps.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from keypoint.data.image import check_header, read_image
+from keypoint.data.image_header import ImageHeader
+from keypoint.errors import DataError
+
+# 0.8 GB decoded, and a PNG of 400 kB may claim more. A photo of 12,000 x 9,000 has 108 million.
+MAX_PIXELS = 2**28
+MAX_BYTES = 2**30  # of the file
+
+# EXIF 2.3 section 4.6.4.A, orientation to OpenCV's code of the flip that comes first (1: left and
+# right, 0: top and bottom, -1: both); from 5 on rows and columns then change places.
+FLIPS = {2: 1, 3: -1, 4: 0, 6: 0, 7: -1, 8: 1}
+
+
+def moderate_header(path: Path) -> ImageHeader:
+    """The header of an image that fits in memory; nothing is decoded.
+
+    Raises:
+        DataError: As `check_header`; more than 268 megapixels, or a file over a gigabyte.
+    """
+    header = check_header(path)
+    height, width = header.image_size or (0, 0)
+    if height * width > MAX_PIXELS:
+        raise DataError(
+            f"{path}: too large, {width} x {height} pixels; images up to {MAX_PIXELS} pixels are "
+            "read: make it smaller"
+        )
+    length = path.stat().st_size
+    if length > MAX_BYTES:
+        raise DataError(
+            f"{path}: too large, a file of {length} bytes; up to {MAX_BYTES} are read: make it "
+            "smaller"
+        )
+    return header
+
+
+def read_upright(path: Path) -> tuple[NDArray[np.uint8], int]:
+    """Decode an image and turn it upright.
+
+    Returns:
+        (H, W, 3) uint8 RGB, and the EXIF orientation by which it was turned: 1 for none (of a
+        JPEG; other forms are taken as stored).
+
+    Raises:
+        DataError: As `read_image` and `moderate_header`.
+    """
+    orientation = moderate_header(path).orientation
+    return turn_upright(read_image(path), orientation), orientation
+
+
+def turn_upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """An image of this EXIF orientation as it was meant: (H, W, C), or (W, H, C) from 5 on."""
+    turned = cv2.flip(image, FLIPS[orientation]) if orientation in FLIPS else image
+    return np.asarray(cv2.transpose(turned) if orientation >= 5 else turned, np.uint8)

@@ -1,0 +1,234 @@
+"""Keypoints of everybody in a stream of frames: crops gathered across images into full batches.
+
+A result does not depend on what else is in its batch (to rounding), and comes out at the place
+that its frame had in the stream. Where smoothing or tracking is to come in: between this and what
+writes (predict_output.py).
+
+Letters: B crops in a batch, P persons on an image, K keypoints.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from keypoint.data.ahead import BYTES_AHEAD
+from keypoint.data.persons import Persons
+from keypoint.detector import detect
+from keypoint.frames import Event, Frame, Unread, VideoEnd
+from keypoint.predictor import Predictor
+
+EVENTS_WAITING = 256  # behind a frame whose batch is not full; empty images would fill memory
+
+Floats = NDArray[np.float64]
+Boxes = tuple[Floats, Floats]  # (P, 4) xywh in the image's frame, all with area, and (P,) scores
+FindPersons = Callable[[Sequence[Frame]], list[Boxes]]
+
+
+@dataclass
+class Predicted:
+    """Persons on one frame, in the order of their boxes.
+
+    Attributes:
+        frame: With its image only if that was asked for.
+        boxes: (P, 4) xywh, image frame.
+        box_scores: (P,); 1 where no detector scored.
+        keypoints: (P, K, 2), image frame.
+        scores: (P, K), peaks of the heatmaps.
+        missing: Persons that wait in a batch; 0 for whoever gets this.
+    """
+
+    frame: Frame
+    boxes: Floats
+    box_scores: Floats
+    keypoints: Floats
+    scores: Floats
+    missing: int
+
+
+def whole_image(frames: Sequence[Frame]) -> list[Boxes]:
+    """One person who fills the image."""
+    return [
+        (np.array([[0.0, 0.0, frame.image_size[1], frame.image_size[0]]]), np.ones(1))
+        for frame in frames
+    ]
+
+
+def known_persons(persons: Persons) -> FindPersons:
+    """The boxes of records, by image id; an image that they lack has none.
+
+    Those wholly outside their image are left out.
+    """
+    inside = np.flatnonzero(~outside(persons))
+    order = inside[np.argsort(persons.image_ids[inside], kind="stable")]
+    ids, first = np.unique(persons.image_ids[order], return_index=True)
+    rows = dict(zip(ids.tolist(), np.split(order, first[1:]), strict=True)) if len(ids) else {}
+    nobody = np.zeros(0, np.int64)
+
+    def find(frames: Sequence[Frame]) -> list[Boxes]:
+        chosen = [rows.get(frame.image_id, nobody) for frame in frames]
+        return [(persons.bbox_xywh[some], persons.bbox_scores[some]) for some in chosen]
+
+    return find
+
+
+def detected_persons(detector: nn.Module) -> FindPersons:
+    """The boxes that a detector finds."""
+
+    def find(frames: Sequence[Frame]) -> list[Boxes]:
+        images = [frame.image for frame in frames if frame.image is not None]
+        found = detect(detector, images, [frame.name for frame in frames])
+        return [(one.boxes_xywh, one.scores) for one in found]
+
+    return find
+
+
+def outside(persons: Persons) -> NDArray[np.bool_]:
+    """(P,) whether a box lies wholly outside its image: there is nothing to look at."""
+    size = persons.images.image_size[persons.image_index][:, ::-1]  # P 2, width and height
+    first, last = persons.bbox_xywh[:, :2], persons.bbox_xywh[:, :2] + persons.bbox_xywh[:, 2:]
+    return np.asarray(((last < 0) | (first >= size)).any(axis=1))
+
+
+def predict_stream(
+    events: Iterable[Event],
+    find_persons: FindPersons,
+    predictor: Predictor,
+    *,
+    batch_size: int,
+    group_size: int = 1,
+    keep_images: bool = False,
+) -> Iterator[Predicted | Unread | VideoEnd]:
+    """Predict every person of every frame; events without persons keep their places.
+
+    Args:
+        events: Frames with their images, and what could not be read.
+        find_persons: Gives the boxes of some frames of one size.
+        predictor: Finds the keypoints.
+        batch_size: Persons at a time, of however many frames.
+        group_size: Frames at a time for `find_persons`.
+        keep_images: Leave each frame's image with its result, to draw on.
+
+    Raises:
+        NumericsError: The network's or the detector's numbers are not finite; names the images.
+    """
+    batch = _Batch(predictor, batch_size)
+    waiting: deque[Predicted | Unread | VideoEnd] = deque()
+    held = 0  # bytes of images in `waiting`
+    for group in _groups(events, group_size):
+        if not isinstance(group, list):
+            waiting.append(group)
+        else:
+            for frame, (boxes, box_scores) in zip(group, find_persons(group), strict=True):
+                result = _empty(frame, boxes, box_scores, predictor.skeleton.num_keypoints)
+                waiting.append(result)
+                batch.cut(result)
+                if keep_images:
+                    held += _bytes(frame)
+                else:
+                    frame.image = None
+            group.clear()
+        if held > BYTES_AHEAD or len(waiting) > EVENTS_WAITING:
+            batch.finish()
+        while waiting and not (isinstance(waiting[0], Predicted) and waiting[0].missing):
+            done = waiting.popleft()
+            if isinstance(done, Predicted):
+                held -= _bytes(done.frame)
+            yield done
+            del done  # or its image would wait here for the next one
+    batch.finish()
+    yield from waiting
+
+
+class _Batch:
+    """Crops that wait for the network, and whose they are.
+
+    The newest full batch is left on the device until the next one is full: cutting crops goes on
+    beside the network's work.
+    """
+
+    def __init__(self, predictor: Predictor, size: int) -> None:
+        self.predictor = predictor
+        self.size = size
+        self.crops: list[NDArray[np.uint8]] = []
+        self.owners: list[tuple[Predicted, int]] = []
+        self.running: tuple[Tensor, Tensor, list[tuple[Predicted, int]]] | None = None
+
+    def cut(self, result: Predicted) -> None:
+        """Add all persons of a frame."""
+        assert result.frame.image is not None
+        for row, matrix in enumerate(self.predictor.crop_matrices(result.boxes)):
+            self.crops.append(self.predictor.crop(result.frame.image, matrix))
+            self.owners.append((result, row))
+            if len(self.crops) == self.size:
+                self.start()
+
+    def start(self) -> None:
+        """Give what was gathered to the network."""
+        if self.crops:
+            crops = torch.from_numpy(np.stack(self.crops))  # B H W 3
+            found = self.predictor.predict_crops(crops)
+            before, self.running = self.running, (*found, self.owners)
+            self.crops, self.owners = [], []
+            self._collect(before)
+
+    def finish(self) -> None:
+        """Run what was gathered, and wait for it."""
+        self.start()
+        before, self.running = self.running, None
+        self._collect(before)
+
+    def _collect(self, run: tuple[Tensor, Tensor, list[tuple[Predicted, int]]] | None) -> None:
+        if run is None:
+            return
+        points, peaks, owners = run
+        boxes = np.stack([result.boxes[row] for result, row in owners])  # B 4
+        names = [result.frame.name for result, _ in owners]
+        found = self.predictor.to_image(points, peaks, boxes, names)
+        for (result, row), keypoints, scores in zip(owners, *found, strict=True):
+            result.keypoints[row], result.scores[row] = keypoints, scores
+            result.missing -= 1
+
+
+def _empty(frame: Frame, boxes: Floats, box_scores: Floats, num_keypoints: int) -> Predicted:
+    keypoints = np.zeros((len(boxes), num_keypoints, 2))
+    scores = np.zeros((len(boxes), num_keypoints))
+    return Predicted(frame, boxes, box_scores, keypoints, scores, missing=len(boxes))
+
+
+def _groups(events: Iterable[Event], most: int) -> Iterator[list[Frame] | Unread | VideoEnd]:
+    """Frames that follow each other and are of one size, a few at a time; the rest one by one.
+
+    Of one size only: a detector pads the images of a batch to the largest one, and answers
+    differently then.
+    """
+    group: list[Frame] = []
+    held = 0
+    for event in events:
+        is_other = not isinstance(event, Frame) or (
+            bool(group) and event.image_size != group[0].image_size
+        )
+        if group and is_other:
+            yield group
+            group, held = [], 0
+        if not isinstance(event, Frame):
+            yield event
+            continue
+        group.append(event)
+        held += _bytes(event)
+        if len(group) == most or held > BYTES_AHEAD:
+            yield group
+            group, held = [], 0
+        del event
+    if group:
+        yield group
+
+
+def _bytes(frame: Frame) -> int:
+    return 0 if frame.image is None else frame.image.nbytes

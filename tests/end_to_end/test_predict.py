@@ -1,0 +1,368 @@
+"""tools/predict.py as a user runs it, in this process."""
+
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.models import detection
+
+from keypoint.checkpoint import load_model
+from keypoint.data.image import read_image
+from keypoint.evaluation.coco import evaluate_coco
+from keypoint.predict_output import PredictOutput
+from keypoint.predictor import Predictor
+from tests import tiny_coco, tiny_network
+from tests.end_to_end.test_check_data import TOOLS, tool
+from tests.test_video import write as write_video
+
+THRESHOLD = 0.3  # that some boxes of random weights reach
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return tiny_network.checkpoint(tmp_path_factory.mktemp("network") / "best.pt")
+
+
+@pytest.fixture
+def predict(checkpoint, tmp_path, monkeypatch):
+    """Runs the command with a checkpoint, into the folder `out`."""
+    monkeypatch.setattr("keypoint.predictor.load_model", functools.cache(load_model))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments, output="out"):
+        common = ["--checkpoint", checkpoint, "--output", output, "--device", "cpu"]
+        return tool("predict", *common, *arguments)
+
+    return run
+
+
+def picture(path, seed=0, size=(120, 160)):
+    noise = np.random.default_rng(seed).integers(0, 255, (12, 16, 3), dtype=np.uint8)
+    path.parent.mkdir(exist_ok=True, parents=True)
+    cv2.imwrite(str(path), cv2.resize(noise, size[::-1]))
+    return path
+
+
+def records(folder):
+    return [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()]
+
+
+def report(folder, name="predict"):
+    return json.loads((folder / "data_report.json").read_text())[name]
+
+
+def test_images_as_the_predictor_sees_them(predict, tmp_path, checkpoint):
+    for seed, name in enumerate(("in/a.jpg", "in/a.png", "in/below/ü 人.png")):
+        picture(tmp_path / name, seed)
+    assert predict("--whole-image", "--pictures", "in") == 0
+    found = records(tmp_path / "out")
+    assert [r["file"] for r in found] == ["in/a.jpg", "in/a.png", "in/below/ü 人.png"]
+    assert [r["image_id"] for r in found] == [1, 2, 3]
+    predictor = Predictor.from_checkpoint(checkpoint, "cpu")
+    for record in found:
+        expected = predictor(read_image(tmp_path / record["file"]))
+        np.testing.assert_allclose(record["keypoints"], expected.keypoints, atol=1e-5)
+        np.testing.assert_allclose(record["scores"], expected.scores, atol=1e-5)
+        assert (record["width"], record["height"], record["frame"]) == (160, 120, None)
+        drawn = cv2.imread(str(tmp_path / "out" / record["picture"]))
+        assert drawn.shape == (120, 160, 3)
+    assert [r["picture"] for r in found] == [
+        "pictures/000001_a.jpg", "pictures/000002_a.jpg", "pictures/000003_ü 人.jpg",
+    ]  # fmt: skip
+    results = json.loads((tmp_path / "out/results.json").read_text())
+    for result, record in zip(results, found, strict=True):
+        triples = np.reshape(result["keypoints"], (17, 3))
+        np.testing.assert_array_equal(triples[:, :2], record["keypoints"][0])
+        np.testing.assert_array_equal(triples[:, 2], record["scores"][0])
+        assert (result["image_id"], result["category_id"]) == (record["image_id"], 1)
+
+
+def test_the_same_with_any_batching(predict, tmp_path):
+    for seed in range(5):
+        picture(tmp_path / f"in/{seed}.png", seed, (100 + seed, 90))
+    assert predict("--whole-image", "--batch-size", 1, "--threads", 1, "in", output="one") == 0
+    assert predict("--whole-image", "--batch-size", 3, "--threads", 4, "in", output="two") == 0
+    for one, two in zip(records(tmp_path / "one"), records(tmp_path / "two"), strict=True):
+        np.testing.assert_allclose(one.pop("keypoints"), two.pop("keypoints"), atol=1e-5)
+        np.testing.assert_allclose(one.pop("scores"), two.pop("scores"), atol=1e-5)
+        assert one == two
+
+
+def test_annotated_persons_and_boxes_as_test_py_has_them(predict, tmp_path, checkpoint):
+    """The same boxes give the same results; the file can be scored."""
+    file, images = tiny_coco.write(tmp_path / "data", tiny_coco.content())
+    assert predict("--annotations", file, images) == 0
+    assert evaluate_coco(file, tmp_path / "out/results.json")["AP"] >= 0
+    test = ["--checkpoint", checkpoint, "--device", "cpu", f"data.root={tmp_path / 'data'}"]
+    test += ["test.flip=false", "test.oks_nms=null", "data.workers=0", f"output={tmp_path / 'test'}"]  # fmt: skip
+    assert tool("test", *test) == 0
+    ours = json.loads((tmp_path / "out/results.json").read_text())
+    theirs = json.loads((tmp_path / "test/results.json").read_text())
+    assert len(ours) == len(theirs) == 8
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one["keypoints"], other["keypoints"], atol=1e-4)
+        assert one["score"] == pytest.approx(other["score"], abs=1e-5)
+        assert one["image_id"] == other["image_id"]
+
+    boxes = [
+        {"image_id": 100, "category_id": 1, "bbox": [5, 5, 40, 60], "score": 0.9},
+        {"image_id": 100, "category_id": 1, "bbox": [5, 5, 40, 60], "score": 0.1},
+        {"image_id": 101, "category_id": 1, "bbox": [900, 5, 40, 60], "score": 0.9},
+        {"image_id": 102, "category_id": 1, "bbox": [5, 5, 0, 60], "score": 0.9},
+        {"image_id": 103, "category_id": 1, "bbox": [5, 5, 40, 60], "score": 0.9},
+    ]
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    three = [images / f"{key:012d}.png" for key in (100, 101, 102)]
+    common = ["--annotations", file, "--boxes", "boxes.json", "--box-threshold", 0.5]
+    assert predict(*common, *three, output="boxes") == 0
+    found = report(tmp_path / "boxes")
+    assert (found["total"], found["used"]) == (5, 1)
+    assert found["skipped"] == {
+        "with a score under 0.5": 1,
+        "with a bbox without area": 1,
+        "wholly outside their image": 1,
+        "on an image that is no input": 1,
+    }
+    assert [len(r["boxes"]) for r in records(tmp_path / "boxes")] == [1, 0, 0]
+
+
+def test_a_broken_image_under_annotations_takes_its_persons_with_it(predict, tmp_path, capsys):
+    file, images = tiny_coco.write(tmp_path / "data", tiny_coco.content())
+    (images / "000000000101.png").write_bytes(b"")
+    picture(images / "other.png")
+    assert predict("--annotations", file, images) == 3
+    told = capsys.readouterr()
+    assert "000000000101.png: not a JPEG, PNG, BMP or WebP image (0 bytes)" in told.err
+    assert "1 of 5 files could not be used" in told.err
+    found = report(tmp_path / "out")
+    assert found["skipped"] == {"on an image that could not be read": 2}
+    assert found["images"]["skipped"] == {"not in the annotation file": 1, "that cannot be read": 1}
+    assert {e["reason"] for e in found["listed"]} == {*found["images"]["skipped"]}
+    assert {r["image_id"] for r in records(tmp_path / "out")} == {100, 102, 103}
+
+
+def test_ids_of_annotations_without_their_persons(predict, tmp_path):
+    file, images = tiny_coco.write(tmp_path / "data", tiny_coco.content())
+    assert predict("--annotations", file, "--whole-image", images) == 0
+    found = records(tmp_path / "out")
+    assert [r["image_id"] for r in found] == [100, 101, 102, 103]
+    assert all(r["boxes"] == [[0, 0, 160, 120]] for r in found)
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory):
+    """Random weights that find something; of three classes, so that no COCO file is needed."""
+    torch.manual_seed(0)
+    model = detection.fasterrcnn_mobilenet_v3_large_320_fpn(
+        weights=None, weights_backbone=None, num_classes=3
+    )
+    for name, tensor in model.named_parameters():
+        if "box_predictor" in name or "rpn.head" in name:
+            torch.nn.init.normal_(tensor, std=0.05)
+    path = tmp_path_factory.mktemp("weights") / "detector.pth"
+    torch.save(model.state_dict(), path)
+    return f"fasterrcnn_mobilenet_v3_large_320_fpn:{path}"
+
+
+def test_a_detectors_persons_and_nobody(predict, tmp_path, detector):
+    for seed in range(2):
+        picture(tmp_path / f"in/{seed}.png", seed)
+    assert predict("--detector", detector, "--box-threshold", THRESHOLD, "in") == 0
+    found = records(tmp_path / "out")
+    assert len(found) == 2
+    assert sum(len(r["boxes"]) for r in found) == report(tmp_path / "out")["used"] > 2
+    for record in found:
+        assert all(THRESHOLD <= score <= 1 for score in record["box_scores"])
+        assert np.shape(record["keypoints"])[1:] in ((17, 2), ())
+    assert predict("--detector", detector, "--box-threshold", 1, "in", output="nobody") == 0
+    assert [r["boxes"] for r in records(tmp_path / "nobody")] == [[]] * 2
+    assert [r["keypoints"] for r in records(tmp_path / "nobody")] == [[]] * 2
+    assert json.loads((tmp_path / "nobody/results.json").read_text()) == []
+
+
+def test_videos_beside_images(predict, tmp_path, capsys):
+    picture(tmp_path / "in/a.jpg")
+    odd = write_video(tmp_path / "in/b", number=7, size=(49, 65))
+    cut = write_video(tmp_path / "in/c", number=20, size=(49, 65))
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    (tmp_path / "in/d.mp4").write_bytes(b"")
+    assert predict("--whole-image", "--pictures", "in") == 3
+    told = capsys.readouterr()
+    assert "c.avi: says 20 frames, " in told.err
+    assert "d.mp4: not a video (0 bytes" in told.err
+    found = records(tmp_path / "out")
+    assert [r["image_id"] for r in found] == list(range(1, len(found) + 1))
+    assert [r["frame"] for r in found[:9]] == [None, *range(7), 0]
+    frames = report(tmp_path / "out", "frames")
+    assert (frames["total"], frames["used"]) == (27, len(found) - 1)
+    files = report(tmp_path / "out")["images"]
+    assert (files["total"], files["used"]) == (4, 3)
+    assert files["skipped"] == {"that cannot be read": 1}
+    drawn = cv2.VideoCapture(str(tmp_path / "out" / found[1]["picture"]))
+    assert drawn.get(cv2.CAP_PROP_FRAME_COUNT) == 7
+    assert drawn.read()[1].shape == (49, 65, 3)
+    assert odd.name == "b.avi"
+    assert len(list((tmp_path / "out/pictures").iterdir())) == 3
+
+
+def test_photos_are_turned_upright_and_that_is_said(predict, tmp_path, capsys):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.full((60, 90, 3), 90, np.uint8)).save(tmp_path / "a.jpg", exif=exif)
+    assert predict("--whole-image", "a.jpg") == 0
+    (record,) = records(tmp_path / "out")
+    assert (record["width"], record["height"], record["exif_orientation"]) == (60, 90, 6)
+    assert "1 images turned upright by their EXIF orientation" in capsys.readouterr().out
+
+
+def test_results_are_not_overwritten_unasked(predict, tmp_path, capsys):
+    picture(tmp_path / "a.png")
+    assert predict("--whole-image", "a.png") == 0
+    before = (tmp_path / "out/records.jsonl").read_text()
+    assert predict("--whole-image", "a.png") == 2
+    assert "out: holds results.json and records.jsonl already; give" in capsys.readouterr().err
+    assert (tmp_path / "out/records.jsonl").read_text() == before
+    picture(tmp_path / "b.png", 1)
+    assert predict("--whole-image", "--overwrite", "a.png", "b.png") == 0
+    assert len(records(tmp_path / "out")) == 2
+    file, images = tiny_coco.write(tmp_path / "data", tiny_coco.content())
+    boxes = tmp_path / "out/results.json"
+    common = ["--overwrite", "--annotations", file, "--boxes", boxes, images]
+    assert predict(*common) == 2
+    assert "results.json: would be overwritten" in capsys.readouterr().err
+    assert len(json.loads(boxes.read_text())) == 2
+
+
+def test_nothing_is_left_of_a_run_that_used_nothing(predict, tmp_path, capsys):
+    (tmp_path / "a.png").write_bytes(b"")
+    assert predict("--whole-image", "a.png") == 3
+    assert "nothing could be used" in capsys.readouterr().err
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["data_report.json", "log.txt"]
+    picture(tmp_path / "a.png")
+    assert predict("--whole-image", "a.png") == 0
+
+
+def test_broken_weights_are_refused_and_the_image_is_named(tmp_path, capsys):
+    def break_it(model):
+        for weights in model.deconv_layers.parameters():  # finite, so the file itself is in order
+            weights.data.mul_(1e20)
+
+    file = tiny_network.checkpoint(tmp_path / "broken.pt", break_it)
+    picture(tmp_path / "a b.png")
+    arguments = ["--checkpoint", file, "--output", tmp_path / "out", "--device", "cpu"]
+    assert tool("predict", *arguments, "--whole-image", tmp_path / "a b.png") == 5
+    told = capsys.readouterr().err
+    assert "1 persons are nan or inf" in told
+    assert "a b.png" in told
+    assert not (tmp_path / "out/results.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "text"),
+    [
+        (["--whole-image", "http://127.0.0.1:9/a.jpg"], 2, "is a URL; nothing is fetched"),
+        (["--boxes", "b.json", "a.png"], 2, "give --annotations too"),
+        (["--detector", "yolo", "a.png"], 2, "no such file, and no name of a detector; there are"),
+        (["--whole-image", "--box-threshold", "0.5", "a.png"], 2, "--box-threshold has no effect"),
+        (["--whole-image", "--device", "tpu", "a.png"], 2, "device='tpu' is unknown"),
+        (["--whole-image", "nowhere.png"], 3, "nowhere.png: no such file"),
+        (["--detector", "fasterrcnn_resnet50_fpn_v2:no.pth", "a.png"], 4, "no.pth"),
+    ],
+)
+def test_refused_before_anything_is_read(predict, tmp_path, capsys, arguments, status, text):
+    picture(tmp_path / "a.png")
+    assert predict(*arguments) == status
+    told = capsys.readouterr().err
+    assert text in told
+    assert told.count("\n") <= 3
+    assert not (tmp_path / "out/records.jsonl").exists()
+
+
+def test_an_output_that_cannot_be_written_is_told_before_anything_is_read(
+    predict, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("keypoint.frames.read_upright", None)
+    picture(tmp_path / "a.png")
+    (tmp_path / "file").write_bytes(b"")
+    for output in ("file", "/proc/nothing/out"):
+        assert predict("--whole-image", "a.png", output=output) == 2
+        assert "cannot be made" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_an_error_and_keeps_what_is_done(predict, tmp_path, capsys, monkeypatch):
+    for seed in range(2):
+        picture(tmp_path / f"{seed}.png", seed)
+    add = PredictOutput.add
+
+    def with_little_space(self, predicted):
+        if predicted.frame.image_id == 2:
+            self._records = open("/dev/full", "w")  # noqa: SIM115, PTH123
+        add(self, predicted)
+
+    monkeypatch.setattr(PredictOutput, "add", with_little_space)
+    assert predict("--whole-image", "0.png", "1.png") == 2
+    assert "records.jsonl: cannot be written (No space left on device)" in capsys.readouterr().err
+    assert len(records(tmp_path / "out")) == 1
+
+
+def test_odd_file_names(predict, tmp_path):
+    names = ["-x.jpg", "a\nb.jpg", "50%d.jpg", 'it\'s "q".jpg', "\x1b[31m.jpg", "x" * 240 + ".jpg"]
+    content = picture(tmp_path / "plain.jpg").read_bytes()
+    (tmp_path / "in").mkdir()
+    for name in names:
+        (tmp_path / "in" / name).write_bytes(content)
+    with open(os.fsencode(str(tmp_path / "in")) + b"/caf\xe9.jpg", "wb") as file:  # noqa: PTH123
+        file.write(content)
+    with open(os.fsencode(str(tmp_path / "in")) + b"/\xff.png", "wb") as file:  # noqa: PTH123
+        file.write(b"broken")
+    assert predict("--whole-image", "--pictures", "in") == 3
+    found = records(tmp_path / "out")
+    assert sorted(r["file"] for r in found) == sorted(
+        f"in/{name}" for name in (*names, os.fsdecode(b"caf\xe9.jpg"))
+    )
+    for name in (tmp_path / "out/pictures").iterdir():
+        assert str(name).isprintable()
+    assert len({r["picture"] for r in found}) == 7
+    (listed,) = report(tmp_path / "out")["listed"]
+    assert listed["name"] == "in/\\udcff.png"
+    assert predict("--whole-image", "--", "in/-x.jpg", output="dash") == 0
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_leaves_whole_records(tmp_path, checkpoint, number, status):
+    content = picture(tmp_path / "in/0.jpg").read_bytes()
+    for i in range(1, 3000):
+        (tmp_path / f"in/{i}.jpg").write_bytes(content)
+    command = [sys.executable, TOOLS / "predict.py", "--checkpoint", checkpoint, "--device", "cpu"]
+    command += ["--whole-image", "--batch-size", "1", "--output", tmp_path / "out", tmp_path / "in"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    lines = tmp_path / "out/records.jsonl"
+    for _ in range(600):
+        if lines.exists() and lines.stat().st_size:
+            break
+        time.sleep(0.1)
+    process.send_signal(number)
+    told = process.communicate(timeout=60)[1]
+    assert process.returncode == status, told
+    assert "Traceback" not in told
+    assert records(tmp_path / "out")
+    left = {p.name for p in (tmp_path / "out").iterdir()}
+    assert left == {"records.jsonl", "log.txt"}
+
+
+def test_help_says_what_there_is(capsys):
+    with pytest.raises(SystemExit):
+        tool("predict", "--help")
+    told = capsys.readouterr().out
+    assert "examples:" in told
+    assert "numbered from 1 in the order of the inputs" in told
+    assert "turned upright by their EXIF orientation" in told

@@ -1,0 +1,54 @@
+"""tools/predict.py with a look at its own process every few images; run by test_predict_soak.py.
+
+python -m tests.soak.watched_predict SAMPLES.json EVERY TRACE argument...
+"""
+
+import gc
+import json
+import os
+import sys
+import tracemalloc
+from pathlib import Path
+
+from keypoint import cli
+from keypoint.predict_output import PredictOutput
+from tests.hostile.test_hostile import tool
+
+
+def sample(images, trace):
+    """Images so far; resident and traced bytes; open files; threads."""
+    if trace:
+        gc.collect()  # so that only what is held counts
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return {
+        "images": images,
+        "resident": pages * os.sysconf("SC_PAGE_SIZE"),
+        "traced": tracemalloc.get_traced_memory()[0] if trace else 0,
+        "files": len(os.listdir("/proc/self/fd")) - 1,  # noqa: PTH208 (the one it opens itself)
+        "threads": len(os.listdir("/proc/self/task")),  # noqa: PTH208
+    }
+
+
+def main(file, every, trace, *arguments):
+    every, trace = int(every), trace == "trace"
+    samples, done = [], 0
+    add = PredictOutput.add
+
+    def watched(self, predicted):
+        nonlocal done
+        add(self, predicted)
+        done += 1
+        if done % every == 0:
+            if trace and not samples:  # what the start has made is not asked again
+                gc.freeze()
+                tracemalloc.start()
+            samples.append(sample(done, trace))
+
+    PredictOutput.add = watched
+    status = cli.run(tool("predict").main, arguments)
+    Path(file).write_text(json.dumps(samples))
+    return status
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(*sys.argv[1:]))

@@ -1,0 +1,226 @@
+"""Frames to keypoints: the same whatever the batching, in order, with bounded memory."""
+
+import gc
+import weakref
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from keypoint import predict_run
+from keypoint.data.faults import Fault
+from keypoint.data.inputs import find_inputs
+from keypoint.errors import DataError, NumericsError
+from keypoint.frames import Frame, Unread, VideoEnd, in_order, match_entries, read_tasks
+from keypoint.predict_run import detected_persons, predict_stream, whole_image
+from tests import tiny_network
+
+RNG = np.random.default_rng(0)
+IMAGES = [
+    cv2.resize(RNG.integers(0, 255, (9, 9, 3), dtype=np.uint8), (60 + 7 * (i % 4), 80 + i % 3))
+    for i in range(17)
+]
+BOXES = [RNG.uniform([0, 0, 20, 20], [20, 20, 50, 60], (i % 5, 4)) for i in range(17)]
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    return tiny_network.predictor()
+
+
+def stream(order=range(17)):
+    for i in order:
+        size = IMAGES[i].shape[:2]
+        yield Frame(Path(f"{i}.jpg"), None, 0.0, i, size, 1, IMAGES[i])
+        if i == 3:
+            yield Unread(Path("x.jpg"), Fault("x.jpg", "x.jpg: broken", "that cannot be read"))
+
+
+def boxes_of(frames):
+    return [(BOXES[f.image_id], np.full(len(BOXES[f.image_id]), 0.7)) for f in frames]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 17, 64])
+@pytest.mark.parametrize("group_size", [1, 4])
+def test_as_one_image_after_the_other(predictor, batch_size, group_size):
+    options = {"batch_size": batch_size, "group_size": group_size}
+    found = list(predict_stream(stream(), boxes_of, predictor, **options))
+    assert isinstance(found.pop(4), Unread)
+    assert [one.frame.image_id for one in found] == list(range(17))
+    for i, one in enumerate(found):
+        alone = predictor(IMAGES[i], BOXES[i])
+        np.testing.assert_allclose(one.keypoints, alone.keypoints, atol=1e-5)
+        np.testing.assert_allclose(one.scores, alone.scores, atol=1e-5)
+        np.testing.assert_array_equal(one.boxes, BOXES[i])
+        assert one.missing == 0
+        assert one.frame.image is None
+
+
+def test_the_order_of_the_images_does_not_matter(predictor):
+    order = RNG.permutation(17)
+    found = list(predict_stream(stream(order), boxes_of, predictor, batch_size=5))
+    ahead = {one.frame.image_id: one for one in found if not isinstance(one, Unread)}
+    for one in predict_stream(stream(), boxes_of, predictor, batch_size=7):
+        if not isinstance(one, Unread):
+            np.testing.assert_allclose(
+                one.keypoints, ahead[one.frame.image_id].keypoints, atol=1e-5
+            )
+
+
+def test_images_are_kept_for_drawing_and_no_longer(predictor, monkeypatch):
+    monkeypatch.setattr(predict_run, "BYTES_AHEAD", 5 * IMAGES[0].nbytes)
+    there = weakref.WeakSet()
+    most = 0
+
+    class Watched(np.ndarray):
+        pass
+
+    def frames():
+        for i in range(40):
+            image = np.zeros((80, 60, 3), np.uint8).view(Watched)
+            there.add(Holder(image))
+            yield Frame(Path(f"{i}.jpg"), None, 0.0, i, (80, 60), 1, image)
+
+    class Holder:  # arrays cannot be in a WeakSet, so what dies with them is
+        def __init__(self, array):
+            array.holder = self
+
+    for one in predict_stream(frames(), whole_image, predictor, batch_size=64, keep_images=True):
+        assert one.frame.image is not None
+        gc.collect()
+        most = max(most, len(there))
+    assert 5 <= most <= 8  # a batch of 64 would hold 40
+
+
+def test_empty_images_do_not_wait_for_ever(predictor, monkeypatch):
+    monkeypatch.setattr(predict_run, "EVENTS_WAITING", 10)
+    read = []
+
+    def frames():
+        for i in [1, *[0] * 30]:
+            read.append(i)
+            yield Frame(Path("a"), None, 0.0, i, IMAGES[i].shape[:2], 1, IMAGES[i])
+
+    results = predict_stream(frames(), boxes_of, predictor, batch_size=8)
+    assert len(next(results).boxes) == 1
+    assert len(read) < 15
+
+
+def test_a_broken_network_is_refused_and_the_images_named():
+    broken = tiny_network.predictor()
+    broken.model.final_layer.bias.data[5] = float("nan")
+    with pytest.raises(NumericsError, match=r"2 persons are nan or inf, on 1\.jpg, 2\.jpg; the n"):
+        list(predict_stream(stream([1, 2]), whole_image, broken, batch_size=8))
+    with pytest.raises(NumericsError, match="on the image"):
+        broken(IMAGES[0])
+
+
+def test_flat_heatmaps_have_a_low_score():
+    flat = tiny_network.predictor()
+    torch.nn.init.zeros_(flat.model.final_layer.weight)
+    torch.nn.init.zeros_(flat.model.final_layer.bias)
+    assert (flat(IMAGES[0]).scores == 0).all()
+
+
+def test_odd_boxes_stay_near_the_image(predictor):
+    boxes = [[-30, -20, 40, 60], [55, 75, 50, 50], [10, 10, 0.3, 0.2], [10, 10, 20, 30], [10, 10, 20, 30]]  # fmt: skip
+    found = predictor(IMAGES[0], boxes)
+    sides = np.array(IMAGES[0].shape[1::-1])
+    assert (found.keypoints > -sides).all()
+    assert (found.keypoints < 2 * sides).all()
+    np.testing.assert_array_equal(found.keypoints[3], found.keypoints[4])
+
+
+class Detector(torch.nn.Module):
+    """Answers with a box as bright as the image, so that answers cannot be mixed up."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.sizes = []
+
+    def forward(self, images):
+        self.sizes.append([tuple(image.shape) for image in images])
+        return [
+            {
+                "labels": torch.tensor([1, 2]),
+                "boxes": torch.tensor([[0, 0, 1 + image.mean(), 5], [0, 0, 9, 9]]),
+                "scores": torch.tensor([0.9, 0.8]),
+            }
+            for image in images
+        ]
+
+
+def test_a_detector_sees_images_of_one_size_at_a_time(predictor):
+    detector = Detector()
+    found = predict_stream(
+        stream(), detected_persons(detector), predictor, batch_size=8, group_size=4
+    )
+    for one in found:
+        if not isinstance(one, Unread):
+            mean = IMAGES[one.frame.image_id].mean() / 255
+            np.testing.assert_allclose(one.boxes, [[0, 0, 1 + mean, 5]], rtol=1e-5)
+            np.testing.assert_allclose(one.box_scores, [0.9])
+    assert all(len(set(sizes)) == 1 for sizes in detector.sizes)
+
+
+def test_frames_of_images_and_videos_are_numbered_through(tmp_path):
+    from tests.test_video import write
+
+    for name in ("a.png", "c.png"):
+        cv2.imwrite(str(tmp_path / name), IMAGES[0])
+    (tmp_path / "b.jpg").write_bytes(b"broken")
+    write(tmp_path / "clip", number=3)
+    (tmp_path / "d.png").write_bytes((tmp_path / "a.png").read_bytes())
+    inputs = find_inputs([str(tmp_path)], tmp_path / "out", tmp_path / "out/pictures")
+    events = list(read_tasks(in_order(inputs.found), threads=2))
+    told = [(e.path.name, e.number, e.image_id) for e in events if isinstance(e, Frame)]
+    assert told == [
+        ("a.png", None, 1), ("c.png", None, 3), ("clip.mp4", 0, 4), ("clip.mp4", 1, 5),
+        ("clip.mp4", 2, 6), ("d.png", None, 7),
+    ]  # fmt: skip
+    (broken,) = (e for e in events if isinstance(e, Unread))
+    assert "b.jpg: not a JPEG, PNG, BMP or WebP image" in broken.fault.text
+    (end,) = (e for e in events if isinstance(e, VideoEnd))
+    assert (end.claimed, end.read, end.fault) == (3, 3, None)
+    assert events.index(end) == 6
+
+
+def test_a_file_that_goes_while_others_are_read(tmp_path):
+    for i in range(40):
+        cv2.imwrite(str(tmp_path / f"{i:02d}.png"), IMAGES[0])
+    inputs = find_inputs([str(tmp_path)], tmp_path / "out", tmp_path / "out/pictures")
+    names = []
+    for event in read_tasks(in_order(inputs.found), threads=2):
+        if not names:
+            (tmp_path / "39.png").unlink()
+        names.append(event.path.name)
+    assert names == [f"{i:02d}.png" for i in range(40)]
+    assert isinstance(event, Unread)
+    assert "39.png: cannot be read (no such file)" in event.fault.text
+
+
+def test_entries_are_matched_by_name_below_the_folder(tmp_path):
+    for name in ("x/a.jpg", "y/a.jpg", "y/b.jpg", "c.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+
+    def found(*arguments):
+        paths = [str(tmp_path / argument) for argument in arguments]
+        return find_inputs(paths, tmp_path / "out", tmp_path / "out/pictures").found
+
+    entries = [7, 8, 9], ["x/a.jpg", "y/a.jpg", "train/b.jpg"], [(1, 2), (3, 4), (5, 6)], "f.json"
+    tasks, others = match_entries(found("."), *entries)
+    assert [(t.image_id, t.image_size) for t in tasks] == [(7, (1, 2)), (8, (3, 4)), (9, (5, 6))]
+    assert [other.name for other in others] == ["c.jpg"]
+    with pytest.raises(DataError, match=r"f\.json: none of the 1 inputs \(a\.jpg\) is among its 3"):
+        match_entries(found("x/a.jpg"), *entries)  # which of the two is not said
+    both = [1, 2], ["b.jpg", "q.jpg"], [(1, 2)] * 2, "f.json"
+    (tmp_path / "b.jpg").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"image id 1: .*b\.jpg and .*b\.jpg are both b\.jpg"):
+        match_entries(found("y/b.jpg", "b.jpg"), *both)
+    (tmp_path / "v.mp4").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"v\.mp4: a video has no entry"):
+        match_entries(found("v.mp4", "c.jpg"), *entries)

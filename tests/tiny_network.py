@@ -1,0 +1,43 @@
+"""A network small enough for any test, as a predictor and as a checkpoint."""
+
+import torch
+
+from keypoint.checkpoint import KEYS, save_checkpoint
+from keypoint.config import config_from_dict
+from keypoint.models import create_model
+from keypoint.predictor import Predictor
+from keypoint.skeleton import load_skeleton
+
+SKELETON = load_skeleton("coco17")
+
+
+def model(seed=0):
+    """64 x 64, with heatmaps that differ from each other."""
+    torch.manual_seed(seed)
+    made = create_model("resnet18", input_size=(64, 64))
+    torch.nn.init.normal_(made.final_layer.weight, std=1.0)
+    return made.eval()
+
+
+def predictor(**options):
+    return Predictor(model(), SKELETON, **options)
+
+
+def checkpoint(path, changed=None):
+    """Write `model()` as a run would; `changed` takes it and may break it."""
+    made = model()
+    if changed:
+        changed(made)
+    config = config_from_dict({"model": {"encoder": "resnet18", "input_size": [64, 64]}}, "test")
+    content = dict.fromkeys(KEYS) | {
+        "format": 1,
+        "model": dict(made.state_dict()),
+        "epoch": 1,
+        "config": config.to_dict(),
+        "skeleton": SKELETON.to_dict(),
+        "color_order": "rgb",
+        "mean": [0.485, 0.456, 0.406],
+        "std": [0.229, 0.224, 0.225],
+    }
+    save_checkpoint(path, content)
+    return path

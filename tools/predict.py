@@ -1,0 +1,263 @@
+#!/usr/bin/env python
+"""Find keypoints on images and videos: tools/predict.py --checkpoint FILE --output DIR INPUT..."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from types import FrameType
+
+from torch import nn
+
+from keypoint import cli
+from keypoint.data.coco import load_boxes, load_persons
+from keypoint.data.inputs import Inputs, find_inputs
+from keypoint.data.report import write_reports
+from keypoint.detector import DETECTORS, load_detector
+from keypoint.errors import ConfigError, DataError, KeypointError
+from keypoint.frames import VideoEnd, count_frames, read_tasks
+from keypoint.predict_counts import PredictCounts
+from keypoint.predict_job import Job, job_of_images, job_of_records
+from keypoint.predict_output import PICTURES, PredictOutput, require_free
+from keypoint.predict_run import Predicted, detected_persons, predict_stream, whole_image
+from keypoint.predictor import Predictor
+from keypoint.run_log import progress
+from keypoint.trainer import AMP_DTYPES
+
+DETECTOR_SCORE = 0.5  # boxes below it are seldom persons
+DETECTOR_IMAGES = 4  # at a time, if they are of one size
+SHOWN = 3  # faults repeated in the last message; each was told when it was met
+
+EPILOG = f"""examples:
+  tools/predict.py --checkpoint best.pt --output out photo.jpg another.png
+      persons by a detector, whose weights torchvision downloads once
+  tools/predict.py --checkpoint best.pt --output out --pictures holiday
+      a folder with those below it, images and videos; with everybody drawn in out/pictures
+  tools/predict.py --checkpoint best.pt --output out --pictures --flip 'clips/*.mp4'
+      videos that match a pattern, each drawn as a video; --flip takes twice the time and is better
+  tools/predict.py --checkpoint best.pt --output out --whole-image crops
+      images that show one person each
+  tools/predict.py --checkpoint best.pt --output out --detector fasterrcnn.pth street.mp4
+      a detector from a file (of {DETECTORS[0]}; NAME:FILE for another one)
+  tools/predict.py --checkpoint best.pt --output out --annotations instances.json \\
+      --boxes boxes.json images
+      boxes of another detector; the annotation file says which image has which id
+  tools/predict.py --checkpoint best.pt --output out --annotations person_keypoints.json images
+      the boxes of the annotated persons
+  tools/predict.py --checkpoint best.pt --output out -- -x.jpg
+      a name that begins with a dash
+
+Writes to DIR: records.jsonl, a JSON object per line for each image or frame, in their order: file,
+size, boxes, keypoints and scores, empty lists where nobody is; results.json, the same in the form
+of COCO's results; data_report.json, what became of every file; log.txt.
+
+Images and frames are numbered from 1 in the order of the inputs (a broken image keeps its number).
+With --annotations they have its ids, are taken as stored, and must have the sizes it says. Without,
+photos are turned upright by their EXIF orientation, and keypoints are those of the upright photo.
+
+A file that cannot be read is named and counted, all others are done, and the exit status is 3.
+Existing results are not overwritten without --overwrite. Nothing is fetched: URLs are refused.
+"""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse, build, call."""
+    args = parse(argv)
+    output: Path = args.output
+    inputs = find_inputs(args.inputs, output, output / PICTURES)
+    read = [Path(name) for name in (args.checkpoint, args.boxes, args.annotations) if name]
+    require_free(output, args.overwrite, read)
+    cli.log_to(output)
+    predictor = Predictor.from_checkpoint(
+        args.checkpoint, args.device, args.flip, AMP_DTYPES[args.amp]
+    )
+    job = plan(args, inputs, predictor)
+    for fault in inputs.faults:
+        cli.logger.warning("%s", fault.text)
+    with PredictOutput(
+        output,
+        predictor.skeleton,
+        category_id=job.category_id,
+        pictures=args.pictures,
+        overwrite=args.overwrite,
+    ) as results:
+        predict(args, job, predictor, results)
+        if job.counts.files_used:
+            results.finish()
+        write_reports(output, **job.counts.reports())
+    print(job.counts.summary())
+    require_no_faults(job.counts, output)
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line, checked as far as that needs no file."""
+    parser = cli.parser("Find the keypoints of persons on images and videos.", EPILOG)
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="image, video, folder, pattern")
+    parser.add_argument("--checkpoint", required=True, type=Path, help="best.pt or last.pt")
+    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="made if need be")
+    persons = parser.add_mutually_exclusive_group()
+    persons.add_argument("--whole-image", action="store_true", help="one person fills each image")
+    persons.add_argument(
+        "--boxes", type=Path, metavar="FILE", help="COCO detections; needs --annotations"
+    )
+    persons.add_argument(
+        "--detector",
+        metavar="NAME|FILE",
+        help=f"one of {', '.join(DETECTORS)}, or weights; the default is the first",
+    )
+    parser.add_argument(
+        "--annotations",
+        type=Path,
+        metavar="FILE",
+        help="COCO annotations or image_info: ids of the images, and if nothing else is named the "
+        "boxes of the persons",
+    )
+    parser.add_argument(
+        "--box-threshold",
+        type=share,
+        help=f"leave out boxes of a lower score; default: {DETECTOR_SCORE} of a detector, 0 of a "
+        "file",
+    )
+    parser.add_argument("--pictures", action="store_true", help="draw every image and video")
+    parser.add_argument("--flip", action="store_true", help="average with the mirrored crop")
+    parser.add_argument("--device", help="cpu, cuda or cuda:1; default: CUDA where there is one")
+    parser.add_argument("--amp", choices=("bf16", "fp16"), help="compute in half precision")
+    parser.add_argument(
+        "--batch-size", type=cli.whole_number(1), default=32, help="persons at a time; default: 32"
+    )
+    parser.add_argument(
+        "--threads",
+        type=cli.whole_number(1),
+        default=min(8, os.cpu_count() or 1),
+        help="that decode images; default: one a core, up to 8",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace results in DIR")
+    args = parser.parse_args(argv)
+    if args.boxes and not args.annotations:
+        raise ConfigError(
+            f"--boxes {args.boxes}: its boxes name images by id; give --annotations too, a file "
+            "that says which file_name has which id (tools/detect_boxes.py writes one)"
+        )
+    from_file = args.whole_image or (args.annotations and not args.boxes and not args.detector)
+    if args.box_threshold is not None and from_file:
+        raise ConfigError("--box-threshold has no effect here, no box has a score; leave it out")
+    return args
+
+
+def share(text: str) -> float:
+    """A type of argument: 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"given {text!r}; give a number from 0 to 1")
+    return value
+
+
+def plan(args: argparse.Namespace, inputs: Inputs, predictor: Predictor) -> Job:
+    """Which files to read, under which ids, and who is on them.
+
+    Raises:
+        DataError: The annotation or boxes file cannot be used with these inputs.
+        CheckpointError: The detector's weights cannot be used.
+    """
+    file, skeleton = args.annotations, predictor.skeleton
+    if args.boxes:
+        persons = load_boxes(args.boxes, file, Path(), skeleton, args.box_threshold or 0.0)
+        return job_of_records(inputs, persons, file)
+    if args.whole_image:
+        return job_of_images(inputs, whole_image, "whole images", file)
+    if file and not args.detector:
+        return job_of_records(inputs, load_persons(file, Path(), skeleton), file)
+    detector = make_detector(args).to(predictor.device)
+    return job_of_images(inputs, detected_persons(detector), "detected", file)
+
+
+def make_detector(args: argparse.Namespace) -> nn.Module:
+    """The detector that --detector names: NAME, FILE or NAME:FILE."""
+    given = args.detector or DETECTORS[0]
+    threshold = DETECTOR_SCORE if args.box_threshold is None else args.box_threshold
+    name, colon, file = given.partition(":")
+    if name in DETECTORS:
+        return load_detector(name, Path(file) if colon else None, score_threshold=threshold)
+    if not Path(given).exists():
+        raise ConfigError(
+            f"--detector {given}: no such file, and no name of a detector; there are "
+            f"{', '.join(DETECTORS)}"
+        )
+    return load_detector(DETECTORS[0], Path(given), score_threshold=threshold)
+
+
+def predict(
+    args: argparse.Namespace, job: Job, predictor: Predictor, results: PredictOutput
+) -> None:
+    """Read, predict and write everything, and count it."""
+    begin = time.perf_counter()
+    with (
+        closing(read_tasks(job.tasks, args.threads)) as events,
+        progress(count_frames(job.tasks), "predict", "image") as bar,
+        stopped_by_sigterm(),
+    ):
+        for event in predict_stream(
+            events,
+            job.find_persons,
+            predictor,
+            batch_size=args.batch_size,
+            group_size=DETECTOR_IMAGES,
+            keep_images=args.pictures,
+        ):
+            fault = job.counts.add(event)
+            if fault:
+                cli.logger.warning("%s", fault.text)
+            if isinstance(event, VideoEnd):
+                results.end_video()
+                bar.update(max(0, event.claimed - event.read))
+                continue
+            if isinstance(event, Predicted):
+                results.add(event)
+            rate = job.counts.persons / (time.perf_counter() - begin)
+            bar.set_postfix(**{"persons/s": f"{rate:.3g}"})
+            bar.update(1)
+
+
+@contextmanager
+def stopped_by_sigterm() -> Iterator[None]:
+    """SIGTERM as an error, so that files are closed and no half of one is left."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        error = KeypointError("stopped by SIGTERM; records.jsonl holds what was done until then")
+        error.exit_status = 128 + number
+        raise error
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def require_no_faults(counts: PredictCounts, output: Path) -> None:
+    """The exit status of a run that could not use everything, once all else is written.
+
+    Raises:
+        DataError: Names the first of the files that could not be used, or not wholly.
+    """
+    if not counts.faults:
+        return
+    shown = "; ".join(fault.text for fault in counts.faults[:SHOWN])
+    more = f"; and {len(counts.faults) - SHOWN} more" if len(counts.faults) > SHOWN else ""
+    done = f"the others are done, see {output}" if counts.files_used else "nothing could be used"
+    raise DataError(
+        f"{len(counts.faults)} of {counts.files} files could not be used, or not wholly: "
+        f"{shown}{more}\n  {done}; data_report.json lists all"
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(cli.run(main))
