@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 
+from keypoint.checkpoint_content import check_content
 from keypoint.config import Config, config_from_dict
 from keypoint.errors import CheckpointError
 from keypoint.models import SimpleBaseline
@@ -98,6 +99,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"{path}: layout {content['format']}, this version reads {FORMAT}; "
             "use a matching version"
         )
+    check_content(path, content)
     return dict(content)
 
 

@@ -25,6 +25,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from keypoint import distributed
 from keypoint.checkpoint import FORMAT, read_checkpoint, save_checkpoint
+from keypoint.checkpoint_content import check_training
 from keypoint.data.batches import TrainBatch, TrainSampler
 from keypoint.errors import CheckpointError, NumericsError
 from keypoint.losses import heatmap_loss
@@ -310,6 +311,7 @@ class Trainer:
                 fit.
         """
         content = read_checkpoint(path)
+        check_training(path, content)
         if content["world_size"] != distributed.world_size():
             raise CheckpointError(
                 f"{path}: was trained on {content['world_size']} process(es), this is "

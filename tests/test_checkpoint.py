@@ -130,6 +130,31 @@ def test_files_of_another_kind_are_no_checkpoints(tmp_path, write, words):
     assert len(str(caught.value).splitlines()) <= 3
 
 
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("model", [1]),
+        ("model", {"conv1.weight": 3}),
+        ("ema", {"conv1.weight": None}),
+        ("epoch", "3"),
+        ("epoch", -1),
+        ("loss_sum", float("nan")),
+        ("random", {}),
+        ("best", {"epoch": 1, "metrics": {"AP": float("nan")}}),
+        ("history", {}),
+        ("config", None),
+        ("skeleton", []),
+        ("color_order", []),
+        ("mean", None),
+        ("std", [0.2, 0.2, 0.0]),
+    ],
+)
+def test_a_part_of_another_form_is_named(tmp_path, content, part, value):
+    save_checkpoint(tmp_path / "a.pt", content | {part: value})
+    with pytest.raises(CheckpointError, match=rf"a\.pt: its '{part}' is damaged, a .* in place of"):
+        read_checkpoint(tmp_path / "a.pt")
+
+
 def test_a_checkpoint_that_breaks_off(tmp_path, content):
     save_checkpoint(tmp_path / "a.pt", content)
     whole = (tmp_path / "a.pt").read_bytes()

@@ -203,7 +203,7 @@ def _keypoints_fault(given: Any, num_keypoints: int) -> Wrong | None:
     if odd:
         text = f"visibility v={odd[0]:g}; flags are 0 (unlabelled), 1 (occluded) or 2 (visible)"
         return "visibility", text
-    largest = np.abs(keypoints.reshape(-1, 3)[:, :2]).max()
+    largest = np.abs(keypoints.reshape(-1, 3)[:, :2].astype(np.float64)).max()
     if largest > MAX_COORDINATE:
         text = f"keypoints has the coordinate {largest:g}, outside of any image; give pixels"
         return "keypoints", text
@@ -274,4 +274,6 @@ def _bbox_fault(given: Any) -> str | None:
         return describe_numbers("bbox", given, bbox, 4, "x, y, width, height")
     if not np.isfinite(bbox).all():
         return f"bbox {given} has nan or inf; it must be finite"
+    if np.abs(bbox.astype(np.float64)).max() > MAX_COORDINATE:
+        return f"bbox {given} reaches outside of any image; give pixels"
     return None

@@ -121,10 +121,10 @@ def read_file(path: Path) -> Any:
             f"{path}: not a file of tensors, or unsafe: it holds objects that only running its "
             "code could build; tools/import_weights.py takes the tensors out of it"
         ) from None
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        first = (str(error).splitlines() or [type(error).__name__])[0]
+    except CheckpointError:
+        raise
+    except Exception as error:  # a damaged pickle can fail in any way
+        first = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise CheckpointError(
             f"{path}: truncated, corrupt or no torch file ({first}); use another copy"
         ) from None

@@ -78,6 +78,10 @@ FAULTS = {
     "visibility v=3": lambda d: d["annotations"][1]["keypoints"].__setitem__(2, 3),
     "bbox has 3 numbers; give 4 numbers": lambda d: change(d["annotations"][1], bbox=[1, 2, 3]),
     "must be finite": lambda d: change(d["annotations"][1], bbox=[1, 2, float("inf"), 4]),
+    "bbox .* outside of any image": lambda d: change(d["annotations"][1], bbox=[1, 2, 1e308, 4]),
+    "keypoints has the coordinate 9.*outside of any": lambda d: change(
+        d["annotations"][1], keypoints=[-(2**63), *[1] * 50]
+    ),
     "negative width": lambda d: change(d["annotations"][1], bbox=[1, 2, -3, 4]),
     "image_id 999 is not among": lambda d: change(d["annotations"][1], image_id=999),
     "category_id 7 is not among": lambda d: change(d["annotations"][1], category_id=7),
@@ -181,6 +185,7 @@ BOX_FAULTS = {
     r"score \[\]": {"score": []},
     "has nan or inf": {"bbox": [0, 0, float("nan"), 1]},
     "bbox has 3 numbers; give 4 numbers": {"bbox": [0, 0, 1]},
+    "outside of any image": {"bbox": [-5e8, -5e8, 1e9, 1e9]},
 }
 
 

@@ -30,7 +30,9 @@ STEPS = st.tuples(
 MUTATIONS = st.lists(STEPS, min_size=1, max_size=3)
 # Of a file's bytes, behind that: cut off, a byte changed, bytes doubled.
 DAMAGES = st.lists(
-    st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 4), st.integers(0, 255)), max_size=2
+    st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 4), st.integers(0, 255)),
+    min_size=1,
+    max_size=2,
 )
 
 

@@ -69,7 +69,11 @@ def ids_that_count(data):
     images = {image["id"]: image for image in data["images"]}
     found = []
     for entry in data["annotations"]:
-        if entry["category_id"] != 1 or entry.get("iscrowd", 0) or max(entry["keypoints"][2::3]) == 0:
+        if (
+            entry["category_id"] != 1
+            or entry.get("iscrowd", 0)
+            or max(entry["keypoints"][2::3]) == 0
+        ):
             continue
         x, y, w, h = entry["bbox"]
         width, height = images[entry["image_id"]]["width"], images[entry["image_id"]]["height"]
