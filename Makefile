@@ -10,13 +10,15 @@ PY := $(VENV)/bin/python
 export GOMP_SPINCOUNT ?= 2000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test cases kill-test lint types check clean
+.PHONY: help demo test cases kill-test hostile fuzz lint types check clean
 
 help:
 	@echo "make demo    install, make a small data set, train, test, look: output/demo/ (about 5 minutes on 2 cores)"
 	@echo "make test    install the test extra and run all tests"
 	@echo "make cases   COCO's numbers on 10,000 random cases (about 4 minutes)"
 	@echo "make kill-test  a training killed 100 times and resumed (about 20 minutes)"
+	@echo "make hostile  all hostile inputs through all commands (about 10 minutes; needs their generator)"
+	@echo "make fuzz    inputs with random faults, 100,000 and more of each kind (about 2 hours)"
 	@echo "make check   ruff, mypy and the tests, as before a commit"
 	@echo "make clean   remove .venv and output/demo"
 
@@ -48,6 +50,16 @@ cases: $(VENV)/.installed-test
 # A training killed 100 times, with and without worker processes, each time resumed.
 kill-test: $(VENV)/.installed-test
 	KILLS=100 $(PY) -m pytest -s --timeout 3600 tests/end_to_end/test_kill.py
+
+# Every hostile input through every command that meets it, each in a process with limits of its own; figures in
+# output/hostile/summary.json.
+hostile: $(VENV)/.installed-test
+	OMP_NUM_THREADS=1 HOSTILE=all $(PY) -m pytest --timeout 3600 tests/hostile $(ARGS)
+
+# FUZZ is a percentage: 100 is 100,000 annotation files, 128,000 boxes, .. as tests/fuzz/ says.
+FUZZ ?= 100
+fuzz: $(VENV)/.installed-test
+	OMP_NUM_THREADS=1 FUZZ=$(FUZZ) $(PY) -m pytest --timeout 36000 tests/fuzz $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(PY) -m ruff check .

@@ -108,7 +108,7 @@ def write_zip(path):
         (lambda path: path.write_text('{"metrics": {"AP": 0.5}}'), "is no checkpoint, nor another"),
         (lambda path: path.write_text("seed: 0\noutput: output/demo\n"), "best.pt or last.pt of"),
         (lambda path: path.write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF"), "or with --cfg any"),
-        (lambda path: path.write_bytes(b"PK"), "truncated or unreadable .its end is missing"),
+        (lambda path: path.write_bytes(b"PK"), "truncated or corrupt .its zip end is missing"),
         (lambda path: torch.save({"a": Unknown()}, path), "tools/import_weights.py"),
         (
             lambda path: torch.save({"w": Unknown()}, path, _use_new_zipfile_serialization=False),
@@ -160,7 +160,7 @@ def test_a_checkpoint_that_breaks_off(tmp_path, content):
     whole = (tmp_path / "a.pt").read_bytes()
     for length in (3, 1000, len(whole) // 2, len(whole) - 5):
         (tmp_path / "a.pt").write_bytes(whole[:length])
-        with pytest.raises(CheckpointError, match=r"truncated or unreadable \(its end is missing"):
+        with pytest.raises(CheckpointError, match=r"truncated or corrupt \(its zip end is missing"):
             read_checkpoint(tmp_path / "a.pt")
 
 

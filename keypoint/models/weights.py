@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from keypoint.errors import CheckpointError
 from keypoint.models.encoder import IMAGENET_WEIGHTS
-from keypoint.models.tensor_reader import check_file
+from keypoint.models.tensor_reader import check_file, stored_plainly
 from keypoint.models.weight_formats import CLASSIFIER, ENCODER_PREFIXES, Weights, read_weights
 from keypoint.models.weight_report import Report, remedy, sites_of
 
@@ -110,6 +110,8 @@ def read_file(path: Path) -> Any:
     try:
         if zipfile.is_zipfile(path):  # torch itself reads past a flipped bit
             with zipfile.ZipFile(path) as archive:
+                for entry in archive.infolist():
+                    stored_plainly(archive, entry.filename)
                 damaged = archive.testzip()
             if damaged:
                 raise CheckpointError(

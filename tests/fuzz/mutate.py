@@ -101,6 +101,12 @@ def damage(data, damages):
     return data
 
 
+def is_printable(text):
+    """Whether a terminal can show a message, and is not moved by it."""
+    text.encode()  # a lone surrogate is no UTF-8
+    return all(line.isprintable() for line in text.split("\n"))
+
+
 def to_json(data):
     """As Python writes it, with NaN and Infinity."""
     return json.dumps(data).encode()

@@ -16,7 +16,7 @@ from keypoint.data.coco import load_boxes, load_persons
 from keypoint.data.image_files import require_image_files
 from keypoint.errors import DataError
 from keypoint.evaluation.ground_truth import check_annotations
-from tests.fuzz.mutate import DAMAGES, MUTATIONS, damage, examples, mutate, to_json
+from tests.fuzz.mutate import DAMAGES, MUTATIONS, damage, examples, is_printable, mutate, to_json
 from tests.tiny_coco import SKELETON, content, person, write
 
 DATA = content()
@@ -54,6 +54,7 @@ def refused(load, *files, **options):
         return load(*files, **options)
     except DataError as error:
         assert any(str(file) in str(error) for file in files[:2]), error
+        assert is_printable(str(error)), error
         return None
 
 
@@ -146,6 +147,8 @@ def test_check_and_crops(files, mutations, scored):
     if check.persons:
         balance(check.persons.report, check.content["annotations"], check.content["images"])
     json.dumps(check.to_dict(), allow_nan=False)
+    told = [*check.faults, *check.notes, *([check.persons.report] if check.persons else [])]
+    assert is_printable("\n".join(map(str, told)))
     persons = refused(load_persons, file, images, skeleton=SKELETON, scored=scored)
     if persons is None:
         assert check.faults

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from keypoint.config import config_from_dict, dump_config, load_config, override_config
 from keypoint.errors import ConfigError
 from keypoint.strict_yaml import dump_yaml
-from tests.fuzz.mutate import DAMAGES, EXTREMES, MUTATIONS, damage, examples, mutate
+from tests.fuzz.mutate import DAMAGES, EXTREMES, MUTATIONS, damage, examples, is_printable, mutate
 
 SMALL = {
     "output": "output/a",
@@ -43,6 +43,7 @@ def check(file):
         config = load_config(file)
     except ConfigError as error:
         assert str(file) in str(error)
+        assert is_printable(str(error)), error
         return
     again = file.with_name("again.yaml")
     again.write_text(dump_config(config), encoding="utf-8")
@@ -116,6 +117,7 @@ def test_of_a_checkpoint(mutations):
         config = config_from_dict(content, "a.pt")
     except ConfigError as error:
         assert "a.pt" in str(error)
+        assert is_printable(str(error)), error
     else:
         assert config_from_dict(config.to_dict(), "a.pt") == config
 

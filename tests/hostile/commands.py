@@ -4,8 +4,8 @@
 """
 
 import json
+import os
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ output: {output}
 data: {{root: "{root}", train_annotations: {train}, train_images: images, val_annotations: {val}, val_images: images,
   workers: 0}}
 model: {{encoder: resnet18, input_size: [64, 64], weights: none}}
-train: {{epochs: 1, batch_size: 3}}
+train: {{epochs: 1, batch_size: 3, optimizer: sgd, momentum: 0.0}}
 test: {{batch_size: 4}}
 """
 KEYPOINTS = "annotations/person_keypoints.json"
@@ -193,7 +193,7 @@ class Desk:
                 words={name: "last.pt"},
             )
             (resume.folder / "out").mkdir()
-            shutil.copy(file, resume.folder / "out" / "last.pt")
+            os.link(file, resume.folder / "out" / "last.pt")
             jobs.append(resume)
         return jobs
 
@@ -221,9 +221,10 @@ def counts_in(job, text):
     for name, part in parts.items():
         if "total" not in part:
             continue
-        of_boxes = not part["source"].endswith(".json") or "detections" in part["source"]
-        if name in ("val", "train", "test") and not of_boxes:
-            counts[f"{name} persons"] = part["total"], part["used"], part["skipped"]
+        of_boxes = part["source"].endswith("detections.json")
+        what = "boxes" if of_boxes else "persons"
+        counts[f"{name} {what}"] = part["total"], part["used"], part["skipped"]
+        if "images" in part and not of_boxes:
             images = part["images"]
             counts[f"{name} images"] = images["total"], images["used"], images["skipped"]
     return counts
