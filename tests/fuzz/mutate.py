@@ -101,10 +101,11 @@ def damage(data, damages):
     return data
 
 
-def is_printable(text):
-    """Whether a terminal can show a message, and is not moved by it."""
+def check_message(text, *names):
+    """A message names one of the things that it is about, and a terminal is not moved by it."""
+    assert any(str(name) in text for name in names), text
     text.encode()  # a lone surrogate is no UTF-8
-    return all(line.isprintable() for line in text.split("\n"))
+    assert all(line.isprintable() for line in text.split("\n")), text
 
 
 def to_json(data):

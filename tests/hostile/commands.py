@@ -210,11 +210,12 @@ def counts_in(job, text):
     """
     file = job.folder / "out" / "data_report.json"
     if not file.is_file():
-        said = re.search(r"(\d+) persons = (\d+) used \+ (\d+) skipped", text)
+        said = re.search(r"(\d+) persons = (\d+) used \+ \d+ skipped \((.*?)\)", text)
         if job.name != "browse" or said is None:
             return {}
-        total, used, skipped = map(int, said.groups())
-        return {"train persons": (total, used, {"said": skipped})}
+        reasons = re.findall(r"(\d+) ([^,]+)", said[3])
+        skipped = {reason: int(count) for count, reason in reasons}
+        return {"train persons": (int(said[1]), int(said[2]), skipped)}
     report = json.loads(file.read_text())
     parts = report.get("check", report)
     counts = {}
@@ -230,6 +231,17 @@ def counts_in(job, text):
     return counts
 
 
+def crashes_of(done):
+    """(kind, text) of what no input may do to a command."""
+    status, text = done["status"], done["text"]
+    if text.startswith("usage:"):  # of a command line that this file has wrong
+        yield "wrong", text
+    if status < 0:
+        yield "signal", f"ended by signal {-status} after {done['seconds']:.0f} s"
+    if "Traceback (most recent call last)" in text or status not in (0, 2, 3, 4, 5):
+        yield "nameless", "no error of the toolkit's own"
+
+
 def problems_of(job, done):
     """(kind, text) of everything wrong with what came of a job, and its outcome in a word.
 
@@ -243,14 +255,12 @@ def problems_of(job, done):
         told += report.read_text()
     for theirs, ours in job.words.items():
         told = told.replace(ours, theirs)
+    for folder in (job.folder, case.folder):  # whose names tell what the fault is
+        told = told.replace(str(folder), "")
     outcome = Outcome(status, told, seconds=done["seconds"])
-    found = []
-    if text.startswith("usage:"):  # of a command line that this file has wrong
-        return [("wrong", text)], "usage"
+    found = list(crashes_of(done))
     if status < 0:
-        return [("signal", f"ended by signal {-status} after {done['seconds']:.0f} s")], "signal"
-    if "Traceback (most recent call last)" in text or "unexpected" in text and status == 1:
-        found.append(("nameless", "no error of the toolkit's own"))
+        return found, "signal"
     for what, counted in counts_in(job, text).items():
         # Of the train part of an overlap nothing is said in the case.
         if what.startswith("train") and case.has("train_annotations"):
@@ -264,6 +274,8 @@ def problems_of(job, done):
             ]
     outcome.counts = {}
     lines = judge(case, outcome)
+    if outcome.kind == "error" and expected["expect"] == "error":
+        lines += words_in_names(case, told)
     skipped = any(sum(skipped.values()) for _, _, skipped in counts_in(job, text).values())
     if job.name not in ("check", "score") and outcome.kind == "accept":
         # Odd things that are used are told by counts; check_data is what names them.
@@ -292,6 +304,25 @@ def problems_of(job, done):
     ]
     kind = "skip" if outcome.kind == "accept" and skipped else outcome.kind
     return found, kind
+
+
+FILE_NAMES = (
+    "person_keypoints.json",
+    "results.json",
+    "detections.json",
+    "config.yaml",
+    "model.pth",
+)
+
+
+def words_in_names(case, told):
+    """Words that were found in the name of the file alone, which says nothing of its fault."""
+    for name in FILE_NAMES:
+        told = told.replace(name, "")
+    for group in case.expected["must_mention"]:
+        of_a_file = any(word in FILE_NAMES or "." in word for word in group)
+        if not of_a_file and not any(word.lower() in told.lower() for word in group):
+            yield f"no word of {group} but in a file's name"
 
 
 def oracle_problems(job, done):

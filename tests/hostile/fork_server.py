@@ -60,7 +60,7 @@ def child(main, job, output):
 
 
 def start(mains, job):
-    output = tempfile.TemporaryFile()
+    output = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the job has ended)
     begin = time.monotonic()
     pid = os.fork()
     if pid == 0:
