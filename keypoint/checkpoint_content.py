@@ -44,13 +44,19 @@ def check_training(path: Path, content: Mapping[str, Any]) -> None:
         content: As `check_content` has let pass.
 
     Raises:
-        CheckpointError: Imported weights, or a number that is not finite in any tensor.
+        CheckpointError: Imported weights, a generator's state of another size, or a number that is
+            not finite in any tensor.
     """
     missing = [key for key in OF_A_TRAINING if content[key] is None]
     if missing:
         raise CheckpointError(
             f"{path}: holds weights and no state of a training (no {missing[0]}), so there is "
             "nothing to resume; begin anew with model.weights set to it"
+        )
+    if content["random"]["cpu"].shape != torch.get_rng_state().shape:
+        raise CheckpointError(
+            f"{path}: its 'random' is damaged, or of another version of torch; resume with the "
+            f"version that wrote it ({(content['versions'] or {}).get('torch')})"
         )
     damaged = [name for name, tensor in _tensors(content, "") if not _is_finite(tensor)]
     if damaged:
@@ -82,6 +88,21 @@ def _is_state(value: Any) -> bool:
     )
 
 
+def _is_optimizer(value: Any) -> bool:
+    if not isinstance(value, Mapping) or not isinstance(value.get("state"), Mapping):
+        return False
+    groups = value.get("param_groups")
+    return (
+        all(isinstance(state, Mapping) for state in value["state"].values())
+        and isinstance(groups, list)
+        and all(isinstance(g, Mapping) and isinstance(g.get("params"), list) for g in groups)
+    )
+
+
+def _is_scaler(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(map(_is_number, value.values()))
+
+
 def _is_count(value: Any) -> bool:
     return type(value) is int and value >= 0
 
@@ -94,11 +115,15 @@ def _are_numbers(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) == 3 and all(map(_is_number, value))
 
 
+def _is_bytes(value: Any) -> bool:
+    return torch.is_tensor(value) and value.dtype == torch.uint8
+
+
 def _is_random(value: Any) -> bool:
     return (
         isinstance(value, Mapping)
-        and torch.is_tensor(value.get("cpu"))
-        and (value.get("cuda") is None or torch.is_tensor(value["cuda"]))
+        and _is_bytes(value.get("cpu"))
+        and (value.get("cuda") is None or _is_bytes(value["cuda"]))
     )
 
 
@@ -127,8 +152,8 @@ FORMS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "versions": (_or_none(_is_mapping), "a mapping"),
     "model": (_is_state, "tensors by name"),
     "ema": (_or_none(_is_state), "tensors by name, or none"),
-    "optimizer": (_or_none(_is_mapping), "a mapping"),
-    "scaler": (_or_none(_is_mapping), "a mapping"),
+    "optimizer": (_or_none(_is_optimizer), "its state and param_groups"),
+    "scaler": (_or_none(_is_scaler), "numbers by name"),
     "epoch": (_is_count, "a whole number"),
     "batch": (_or_none(_is_count), "a whole number"),
     "step": (_or_none(_is_count), "a whole number"),

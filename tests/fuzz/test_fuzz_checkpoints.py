@@ -19,6 +19,7 @@ from keypoint.models.safetensors_reader import read_safetensors
 from keypoint.models.weight_formats import read_weights
 from keypoint.skeleton import load_skeleton
 from tests.fuzz.mutate import DAMAGES, EXTREMES, MUTATIONS, check_message, damage, examples, mutate
+from tests.test_trainer import trainer
 
 CONFIG = config_from_dict({"model": {"encoder": "resnet18", "input_size": [64, 64]}}, "test")
 WEIGHTS = {
@@ -37,7 +38,7 @@ CONTENT = {
     "step": 7,
     "loss_sum": 0.5,
     "world_size": 1,
-    "random": {"cpu": torch.arange(16, dtype=torch.uint8), "cuda": None},
+    "random": {"cpu": torch.get_rng_state(), "cuda": None},
     "best": {"epoch": 2, "metrics": {"AP": 0.5}},
     "history": [{"epoch": 1, "loss": 0.5}],
     "config": CONFIG.to_dict(),
@@ -150,6 +151,28 @@ def test_networks(file, network, mutations, part):
     save_checkpoint(file, network | {key: mutate(network[key], mutations)})
     restored = refused(load_model, file)
     assert restored is None or not restored.model.training
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A checkpoint that a training of a small network left, and a trainer to go on with it."""
+    folder = tmp_path_factory.mktemp("trained")
+    trainer(folder, epochs=1, ema=0.9).fit()
+    content = torch.load(folder / "last.pt")
+    state = {key: {"momentum_buffer": torch.ones_like(t)} for key, t in enumerate(WEIGHTS.values())}
+    content["optimizer"]["state"] = state
+    return trainer(folder, epochs=2, ema=0.9), content
+
+
+@given(MUTATIONS, st.integers(0, 7))
+@examples(60, 5_000)
+def test_resuming(file, trained, mutations, part):
+    """A training goes on or is refused; what a mutation leaves alone is what it goes on with."""
+    again, content = trained
+    keys = ("optimizer", "random", "scaler", "model", "ema", "best", "history", "epoch")
+    file.write_bytes(saved(content | {keys[part]: mutate(content[keys[part]], mutations)}))
+    if refused(lambda path: again.resume(path) or again, file):
+        assert again.at.step == content["step"]
 
 
 @given(MUTATIONS, DAMAGES, st.integers(0, 2))
