@@ -97,6 +97,21 @@ class Unknown:
     """An object as other toolkits' training checkpoints hold."""
 
 
+def write_compressed(path):
+    """As torch writes it, but for the form that a bomb needs."""
+    torch.save({"a": torch.zeros(3)}, path)
+    with zipfile.ZipFile(path) as archive:
+        records = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, record in records.items():
+            archive.writestr(name, record)
+
+
+def write_safetensors(path):
+    header = b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0\0\0\0")
+
+
 def write_zip(path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a", "b")
@@ -119,6 +134,13 @@ def write_zip(path):
             r"a text that names '\.\./run/epoch_7\.pth', which was not looked for",
         ),
         (write_zip, "is no checkpoint but another zip file"),
+        (write_compressed, "record .* is compressed"),
+        (write_safetensors, "but safetensors\n.* --cfg too, or .*tools/import_weights.py"),
+        (lambda path: path.write_text("<html>404</html>"), "a web page .* and no weights"),
+        (
+            lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\noid a"),
+            "a Git LFS pointer and no weights",
+        ),
     ],
 )
 def test_files_of_another_kind_are_no_checkpoints(tmp_path, write, words):

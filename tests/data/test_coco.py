@@ -96,6 +96,15 @@ def test_a_faulty_annotation_is_named(tmp_path, text):
         load(tmp_path, data)
 
 
+def test_a_name_that_would_move_the_terminal_is_shown_harmlessly(tmp_path):
+    data = tiny_coco.content()
+    for name in ("a\x1b[2J", "\ud800"):
+        data["categories"][0]["keypoints"][0] = name
+        with pytest.raises(DataError, match="keypoint names do not match") as caught:
+            load(tmp_path, data)
+        assert str(caught.value).isprintable()
+
+
 def test_all_faults_are_told_at_once_and_the_rest_counted(tmp_path):
     data = tiny_coco.content(20, 2)
     for entry in data["annotations"][:30]:
