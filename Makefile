@@ -19,6 +19,8 @@ help:
 	@echo "make kill-test  a training killed 100 times and stopped 50 times, each time resumed (about 30 minutes)"
 	@echo "make fault-test  every fault of one process of two, five times over (about 20 minutes)"
 	@echo "make soak    long runs watched for leaks (about 15 minutes)"
+	@echo "make hostile  all hostile inputs through all commands (about 10 minutes; needs their generator)"
+	@echo "make fuzz    inputs with random faults, 100,000 and more of each kind (about 2 hours)"
 	@echo "make check   ruff, mypy and the tests, as before a commit"
 	@echo "make clean   remove .venv and output/demo"
 
@@ -59,6 +61,16 @@ fault-test: $(VENV)/.installed-test
 # Long runs whose memory, open files and threads must stay as they are.
 soak: $(VENV)/.installed-test
 	SOAK=1 $(PY) -m pytest -s --timeout 7200 tests/soak
+
+# Every hostile input through every command that meets it, each in a process with limits of its own; figures in
+# output/hostile/summary.json.
+hostile: $(VENV)/.installed-test
+	OMP_NUM_THREADS=1 HOSTILE=all $(PY) -m pytest --timeout 3600 tests/hostile $(ARGS)
+
+# FUZZ is a percentage: 100 is 100,000 annotation files, 128,000 boxes, .. as tests/fuzz/ says.
+FUZZ ?= 100
+fuzz: $(VENV)/.installed-test
+	OMP_NUM_THREADS=1 FUZZ=$(FUZZ) $(PY) -m pytest --timeout 36000 tests/fuzz $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(PY) -m ruff check .

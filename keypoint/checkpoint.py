@@ -26,9 +26,11 @@ from typing import Any
 
 import torch
 
+from keypoint.checkpoint_content import check_content
 from keypoint.config import Config, config_from_dict
 from keypoint.errors import CheckpointError
 from keypoint.models import SimpleBaseline
+from keypoint.models.safetensors_reader import is_safetensors
 from keypoint.models.tensor_reader import check_file
 from keypoint.models.weights import load_state, read_file
 from keypoint.recipe import recipe_card
@@ -100,6 +102,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"{path}: layout {content['format']}, this version reads {FORMAT}; "
             "use a matching version"
         )
+    check_content(path, content)
     return dict(content)
 
 
@@ -118,6 +121,10 @@ def _require_form(path: Path) -> None:
                 f"{path}: no checkpoint of this toolkit, but a bare pickle, which is unsafe and "
                 f"was not opened\n{OTHER_WEIGHTS}"
             )
+        if is_safetensors(path):
+            raise CheckpointError(
+                f"{path}: no checkpoint of this toolkit, but safetensors\n{OTHER_WEIGHTS}"
+            )
         if not b"PK\x03\x04".startswith(head):
             raise CheckpointError(
                 f"{path}: is no checkpoint, nor another file of torch.save; give best.pt "
@@ -126,9 +133,9 @@ def _require_form(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (OSError, zipfile.BadZipFile) as error:
-        reason = getattr(error, "strerror", None) or "its end is missing"
+        reason = getattr(error, "strerror", None) or "its zip end is missing or not at the end"
         raise CheckpointError(
-            f"{path}: truncated or unreadable ({reason}); use another copy"
+            f"{path}: truncated or corrupt ({reason}); use another copy"
         ) from None
     if not any(name.endswith("/data.pkl") for name in names):
         raise CheckpointError(

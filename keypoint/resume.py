@@ -61,12 +61,8 @@ def require_same_run(
         allow_changed: Log what differs in place of refusing it.
 
     Raises:
-        CheckpointError: What differs, or there is no state of a training in it.
+        CheckpointError: What differs.
     """
-    if content["optimizer"] is None:
-        raise CheckpointError(
-            f"{path}: holds weights and no state of a training; give it as model.weights"
-        )
     for split, name in data.items():
         if content["data"].get(split) != name:
             _refuse(

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from keypoint import distributed
 from keypoint.checkpoint import FORMAT, read_checkpoint, save_checkpoint
+from keypoint.checkpoint_content import check_training
 from keypoint.data.batches import TrainBatch, TrainSampler
 from keypoint.losses import heatmap_loss
 from keypoint.models import SimpleBaseline
@@ -304,6 +305,7 @@ class Trainer:
                 whole or does not fit.
         """
         content = read_checkpoint(path)
+        check_training(path, content)
         require_same_run(
             path, content, self.card["data"], distributed.world_size(), allow_changed=allow_changed
         )

@@ -152,8 +152,8 @@ class TrainingStep:
             path: Of the checkpoint, for messages.
 
         Raises:
-            CheckpointError: A tensor is missing, one too many, of another shape or type, or not
-                finite; the optimiser's state is not whole.
+            CheckpointError: A tensor is missing, one too many, of another shape or type; the
+                optimiser's state is not whole.
         """
         try:
             if bool(content["ema"]) != bool(self.average):
@@ -177,7 +177,7 @@ class TrainingStep:
 
 
 def _check_tensors(saved: dict[str, Tensor], network: nn.Module) -> None:
-    """Exactly the network's names, shapes and types, and finite.
+    """Exactly the network's names, shapes and types.
 
     `load_state_dict` by itself casts another type without a word.
 
@@ -194,8 +194,6 @@ def _check_tensors(saved: dict[str, Tensor], network: nn.Module) -> None:
                 f"{name} is {given.dtype} {tuple(given.shape)} "
                 f"in place of {tensor.dtype} {tuple(tensor.shape)}"
             )
-        if not torch.isfinite(given).all():
-            raise ValueError(f"{name} has nan or inf")
 
 
 def _name_the_key(error: Exception, batch: TrainBatch) -> None:

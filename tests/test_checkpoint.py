@@ -96,6 +96,21 @@ class Unknown:
     """An object as other toolkits' training checkpoints hold."""
 
 
+def write_compressed(path):
+    """As torch writes it, but for the form that a bomb needs."""
+    torch.save({"a": torch.zeros(3)}, path)
+    with zipfile.ZipFile(path) as archive:
+        records = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, record in records.items():
+            archive.writestr(name, record)
+
+
+def write_safetensors(path):
+    header = b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0\0\0\0")
+
+
 def write_zip(path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a", "b")
@@ -107,7 +122,7 @@ def write_zip(path):
         (lambda path: path.write_text('{"metrics": {"AP": 0.5}}'), "is no checkpoint, nor another"),
         (lambda path: path.write_text("seed: 0\noutput: output/demo\n"), "best.pt or last.pt of"),
         (lambda path: path.write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF"), "or with --cfg any"),
-        (lambda path: path.write_bytes(b"PK"), "truncated or unreadable .its end is missing"),
+        (lambda path: path.write_bytes(b"PK"), "truncated or corrupt .its zip end is missing"),
         (lambda path: torch.save({"a": Unknown()}, path), "tools/import_weights.py"),
         (
             lambda path: torch.save({"w": Unknown()}, path, _use_new_zipfile_serialization=False),
@@ -118,6 +133,13 @@ def write_zip(path):
             r"a text that names '\.\./run/epoch_7\.pth', which was not looked for",
         ),
         (write_zip, "is no checkpoint but another zip file"),
+        (write_compressed, "record .* is compressed"),
+        (write_safetensors, "but safetensors\n.* --cfg too, or .*tools/import_weights.py"),
+        (lambda path: path.write_text("<html>404</html>"), "a web page .* and no weights"),
+        (
+            lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\noid a"),
+            "a Git LFS pointer and no weights",
+        ),
     ],
 )
 def test_files_of_another_kind_are_no_checkpoints(tmp_path, write, words):
@@ -129,12 +151,40 @@ def test_files_of_another_kind_are_no_checkpoints(tmp_path, write, words):
     assert len(str(caught.value).splitlines()) <= 3
 
 
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("model", [1]),
+        ("model", {"conv1.weight": 3}),
+        ("ema", {"conv1.weight": None}),
+        ("epoch", "3"),
+        ("epoch", -1),
+        ("loss_sum", float("nan")),
+        ("random", {}),
+        ("random", {"cpu": torch.zeros(3)}),
+        ("optimizer", {"state": {}, "param_groups": 3}),
+        ("scaler", {"scale": "a"}),
+        ("best", {"epoch": 1, "metrics": {"AP": float("nan")}}),
+        ("history", {}),
+        ("config", None),
+        ("skeleton", []),
+        ("color_order", []),
+        ("mean", None),
+        ("std", [0.2, 0.2, 0.0]),
+    ],
+)
+def test_a_part_of_another_form_is_named(tmp_path, content, part, value):
+    save_checkpoint(tmp_path / "a.pt", content | {part: value})
+    with pytest.raises(CheckpointError, match=rf"a\.pt: its '{part}' is damaged, a .* in place of"):
+        read_checkpoint(tmp_path / "a.pt")
+
+
 def test_a_checkpoint_that_breaks_off(tmp_path, content):
     save_checkpoint(tmp_path / "a.pt", content)
     whole = (tmp_path / "a.pt").read_bytes()
     for length in (3, 1000, len(whole) // 2, len(whole) - 5):
         (tmp_path / "a.pt").write_bytes(whole[:length])
-        with pytest.raises(CheckpointError, match=r"truncated or unreadable \(its end is missing"):
+        with pytest.raises(CheckpointError, match=r"truncated or corrupt \(its zip end is missing"):
             read_checkpoint(tmp_path / "a.pt")
 
 

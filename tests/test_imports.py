@@ -22,7 +22,7 @@ GROUPS = {
         "config_fields",
         "recipe",
     ),
-    "level 1": ("models", "losses", "optimization", "fingerprint"),
+    "level 1": ("models", "losses", "optimization", "fingerprint", "checkpoint_content"),
     "level 2": (
         "data",
         "inference",

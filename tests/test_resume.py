@@ -28,7 +28,9 @@ def warnings(caplog, monkeypatch):
 
 
 def checkpoint_of(config, path):
-    save_checkpoint(path, dict.fromkeys(KEYS) | {"format": 1, "config": config})
+    needed = {"format": 1, "model": {}, "epoch": 0, "config": config, "skeleton": {}}
+    colors = OneConvolution().colors()
+    save_checkpoint(path, dict.fromkeys(KEYS) | needed | colors)
     return path
 
 
@@ -124,11 +126,11 @@ DAMAGES = {
     ),
     "nan": (
         lambda c: with_value(c, "model", WEIGHT, value=lambda t: t * torch.nan),
-        f"{WEIGHT} has nan or inf",
+        r"1 tensors with nan or inf \(not finite\)",
     ),
     "average nan": (
         lambda c: with_value(c, "ema", WEIGHT, value=lambda t: t * torch.inf),
-        f"{WEIGHT} has nan or inf",
+        r"1 tensors with nan or inf \(not finite\)",
     ),
     "no average": (lambda c: c | {"ema": None}, "train.ema was off"),
     "a parameter's momentum": (

@@ -230,6 +230,29 @@ def test_resume_refuses_what_does_not_fit(tmp_path):
         trainer(tmp_path, model=other).resume(tmp_path / "last.pt")
 
 
+@pytest.mark.parametrize("part", ["model", "ema", "optimizer"])
+def test_resume_refuses_numbers_that_are_not_finite(tmp_path, part):
+    trainer(tmp_path, epochs=1, ema=0.9).fit()
+    content = torch.load(tmp_path / "last.pt")
+    content["optimizer"]["state"] = {0: {"exp_avg": torch.zeros(3)}}
+    tensors = content["optimizer"]["state"][0] if part == "optimizer" else content[part]
+    tensor = next(t for t in tensors.values() if t.ndim)
+    tensor[(1,) * tensor.ndim] = float("nan")
+    torch.save(content, tmp_path / "last.pt")
+    with pytest.raises(CheckpointError, match=rf"last\.pt: 1 tensors .*not finite.*{part}\."):
+        trainer(tmp_path, epochs=2, ema=0.9).resume(tmp_path / "last.pt")
+
+
+def test_resume_refuses_weights_without_the_state_of_a_training(tmp_path):
+    trainer(tmp_path, epochs=1).fit()
+    content = torch.load(tmp_path / "last.pt")
+    torch.save(content | {"optimizer": None}, tmp_path / "last.pt")
+    with pytest.raises(
+        CheckpointError, match=r"last\.pt: holds weights and no state of a training"
+    ):
+        trainer(tmp_path, epochs=2).resume(tmp_path / "last.pt")
+
+
 def test_tensorboard_has_what_it_should(tmp_path):
     trainer(tmp_path, evaluate=lambda model: {"AP": 0.4, "AR": 0.5}, evaluate_every=1).fit()
     events = EventAccumulator(str(tmp_path)).Reload()

@@ -52,6 +52,7 @@ def main(argv: Sequence[str]) -> None:
         Path(config.data.root), config.data.train_annotations, config.data.train_images, "train2017"
     )
     persons = load_persons(*files, skeleton, on_bad=config.data.on_bad, max_bad=config.data.max_bad)
+    cli.logger.info("train %s", persons.report)
     codec = Codec(config.model.input_size, config.model.codec, config.model.heatmap_sigma)
     augmentation = Augmentation(
         PersonCrop(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path, PurePosixPath
+from reprlib import repr as short  # a fault shows the value, however long it is
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,7 @@ def names_fault(category: dict[str, Any], skeleton: Skeleton) -> str | None:
     if names is None or names == list(skeleton.keypoints):
         return None
     couples = zip(names, skeleton.keypoints, strict=False)
-    different = [f"{a} for {b}" for a, b in couples if a != b]
+    different = [f"{short(a)} for {b}" for a, b in couples if a != b]
     return (
         f"the category's {len(names)} keypoint names do not match the "
         f"{skeleton.num_keypoints} of skeleton {skeleton.name} in order "
@@ -203,7 +204,7 @@ def _keypoints_fault(given: Any, num_keypoints: int) -> Wrong | None:
     if odd:
         text = f"visibility v={odd[0]:g}; flags are 0 (unlabelled), 1 (occluded) or 2 (visible)"
         return "visibility", text
-    largest = np.abs(keypoints.reshape(-1, 3)[:, :2]).max()
+    largest = np.abs(keypoints.reshape(-1, 3)[:, :2].astype(np.float64)).max()
     if largest > MAX_COORDINATE:
         text = f"keypoints has the coordinate {largest:g}, outside of any image; give pixels"
         return "keypoints", text
@@ -274,4 +275,6 @@ def _bbox_fault(given: Any) -> str | None:
         return describe_numbers("bbox", given, bbox, 4, "x, y, width, height")
     if not np.isfinite(bbox).all():
         return f"bbox {given} has nan or inf; it must be finite"
+    if np.abs(bbox.astype(np.float64)).max() > MAX_COORDINATE:
+        return f"bbox {given} reaches outside of any image; give pixels"
     return None

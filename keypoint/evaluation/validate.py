@@ -189,8 +189,10 @@ def _at_once(content: list[Any], truth: GroundTruth) -> CocoResults | None:
         and {len(numbers) for numbers in keypoints} == {3 * truth.num_keypoints}
         and set(map(type, itertools.chain.from_iterable(keypoints))) <= {int, float}
     )
+    if not plain:  # what is not plain may not even have a place in a set
+        return None
     of_category = set(category_ids) == {truth.category["id"]}
-    if not plain or not of_category or not set(truth.image_ids).issuperset(image_ids):
+    if not of_category or not set(truth.image_ids).issuperset(image_ids):
         return None
     try:
         points, numbers = np.asarray(keypoints), np.asarray(scores)  # P 3K, P

@@ -67,7 +67,7 @@ def read_tensors(path: Path) -> Any:
 
 
 def check_file(path: Path) -> None:
-    """Refuse what is not there, a folder, an empty file, and the mere name of another file.
+    """Refuse what is not there, a folder, an empty file, a web page, and the name of another file.
 
     Raises:
         CheckpointError: Says which.
@@ -81,6 +81,9 @@ def check_file(path: Path) -> None:
         )
     with path.open("rb") as file:
         text = file.read(300).strip()
+    if text.startswith((b"<", b"version https://git-lfs")):
+        what = "a web page (a saved error page?)" if text[:1] == b"<" else "a Git LFS pointer"
+        raise CheckpointError(f"{path}: {what} and no weights; download the file again")
     if POINTER.fullmatch(text):
         raise CheckpointError(
             f"{path}: no weights, but a text that names {text.decode()!r}, which was not looked "
@@ -104,11 +107,11 @@ def _zip_form(path: Path, archive: zipfile.ZipFile) -> tuple[Any, Any]:
             f"{path}: numbers in another byte order than this machine's; {SAVE_AGAIN}"
         )
     # Whole, as its CRC is looked at once the last byte is read.
-    data = archive.read(_stored_plainly(archive, pickles[0]))
+    data = archive.read(stored_plainly(archive, pickles[0]))
     content, _ = unpickle(io.BytesIO(data), path)
 
     def read(storage: Storage) -> bytes:
-        entry = _stored_plainly(archive, f"{folder}data/{storage.key}")
+        entry = stored_plainly(archive, f"{folder}data/{storage.key}")
         if entry.file_size != storage.numel * storage.dtype.itemsize:
             raise ValueError(
                 f"record {entry.filename} has {entry.file_size} bytes for {storage.numel} numbers"
@@ -118,8 +121,12 @@ def _zip_form(path: Path, archive: zipfile.ZipFile) -> tuple[Any, Any]:
     return content, read
 
 
-def _stored_plainly(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
-    """Torch compresses nothing, and what is not compressed cannot grow out of its file."""
+def stored_plainly(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+    """A record's entry. Torch compresses nothing, and what is plain cannot grow out of its file.
+
+    Raises:
+        ValueError: It is compressed.
+    """
     entry = archive.getinfo(name)
     if entry.compress_type != zipfile.ZIP_STORED:
         raise ValueError(f"record {name} is compressed")

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from keypoint.errors import CheckpointError
 from keypoint.models.encoder import IMAGENET_WEIGHTS
-from keypoint.models.tensor_reader import check_file
+from keypoint.models.tensor_reader import check_file, stored_plainly
 from keypoint.models.weight_formats import CLASSIFIER, ENCODER_PREFIXES, Weights, read_weights
 from keypoint.models.weight_report import Report, remedy, sites_of
 
@@ -110,6 +110,8 @@ def read_file(path: Path) -> Any:
     try:
         if zipfile.is_zipfile(path):  # torch itself reads past a flipped bit
             with zipfile.ZipFile(path) as archive:
+                for entry in archive.infolist():
+                    stored_plainly(archive, entry.filename)
                 damaged = archive.testzip()
             if damaged:
                 raise CheckpointError(
@@ -121,10 +123,10 @@ def read_file(path: Path) -> Any:
             f"{path}: not a file of tensors, or unsafe: it holds objects that only running its "
             "code could build; tools/import_weights.py takes the tensors out of it"
         ) from None
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        first = (str(error).splitlines() or [type(error).__name__])[0]
+    except CheckpointError:
+        raise
+    except Exception as error:  # a damaged pickle can fail in any way
+        first = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise CheckpointError(
             f"{path}: truncated, corrupt or no torch file ({first}); use another copy"
         ) from None

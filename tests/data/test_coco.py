@@ -78,6 +78,10 @@ FAULTS = {
     "visibility v=3": lambda d: d["annotations"][1]["keypoints"].__setitem__(2, 3),
     "bbox has 3 numbers; give 4 numbers": lambda d: change(d["annotations"][1], bbox=[1, 2, 3]),
     "must be finite": lambda d: change(d["annotations"][1], bbox=[1, 2, float("inf"), 4]),
+    "bbox .* outside of any image": lambda d: change(d["annotations"][1], bbox=[1, 2, 1e308, 4]),
+    "keypoints has the coordinate 9.*outside of any": lambda d: change(
+        d["annotations"][1], keypoints=[-(2**63), *[1] * 50]
+    ),
     "negative width": lambda d: change(d["annotations"][1], bbox=[1, 2, -3, 4]),
     "image_id 999 is not among": lambda d: change(d["annotations"][1], image_id=999),
     "category_id 7 is not among": lambda d: change(d["annotations"][1], category_id=7),
@@ -90,6 +94,15 @@ def test_a_faulty_annotation_is_named(tmp_path, text):
     FAULTS[text](data)
     with pytest.raises(DataError, match=rf"val2017\.json: 1 fault.*\n  annotation id 2: .*{text}"):
         load(tmp_path, data)
+
+
+def test_a_name_that_would_move_the_terminal_is_shown_harmlessly(tmp_path):
+    data = tiny_coco.content()
+    for name in ("a\x1b[2J", "\ud800"):
+        data["categories"][0]["keypoints"][0] = name
+        with pytest.raises(DataError, match="keypoint names do not match") as caught:
+            load(tmp_path, data)
+        assert str(caught.value).isprintable()
 
 
 def test_the_first_fault_is_told_and_all_are_kept(tmp_path):
@@ -138,7 +151,7 @@ def test_another_keypoint_order_is_refused(tmp_path):
     data = tiny_coco.content()
     names = data["categories"][0]["keypoints"]
     names[1], names[2] = names[2], names[1]
-    with pytest.raises(DataError, match="right_eye for left_eye.*choose the right data.skeleton"):
+    with pytest.raises(DataError, match="'right_eye' for left_eye.*choose the right data.skeleton"):
         load(tmp_path, data)
 
 
@@ -182,6 +195,7 @@ BOX_FAULTS = {
     r"score \[\]": {"score": []},
     "has nan or inf": {"bbox": [0, 0, float("nan"), 1]},
     "bbox has 3 numbers; give 4 numbers": {"bbox": [0, 0, 1]},
+    "outside of any image": {"bbox": [-5e8, -5e8, 1e9, 1e9]},
 }
 
 

@@ -19,6 +19,7 @@ RESULT_FAULTS = {
     "huge image id": (lambda r: r[0].update(image_id=2**80), "image_id must be a whole number"),
     "no category": (lambda r: r[0].pop("category_id"), r"category_id None must be 1 \('person'\)"),
     "other category": (lambda r: r[0].update(category_id=44), "category_id 44 must be 1"),
+    "category is a list": (lambda r: r[0].update(category_id=[]), r"category_id \[\] must be 1"),
     "nan": (lambda r: r[2]["keypoints"].__setitem__(3, NAN), "image_id 502.*nan or inf.*finite"),
     "inf": (lambda r: r[0]["keypoints"].__setitem__(0, -INF), "keypoints has nan or inf"),
     "nan score": (lambda r: r[0].update(score=NAN), "score nan must be finite"),

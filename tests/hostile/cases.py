@@ -68,6 +68,18 @@ def generate(folder, groups):
     return found
 
 
+def mutants(folder, **bases):
+    """Cases made of our own config (`config=FILE`) or checkpoint (`checkpoint=FILE`), by id."""
+    options = [part for name, file in bases.items() for part in (f"--base-{name}", str(file))]
+    command = [sys.executable, str(GENERATOR), str(folder), "--only", "none", *options]
+    subprocess.run(command, check=True, capture_output=True)
+    cases = [
+        Case(file.parent, json.loads(file.read_text()))
+        for file in sorted(Path(folder).glob("*/expected.json"))
+    ]
+    return {case.id: case for case in cases}
+
+
 def run(door, case):
     """Go through a door; the toolkit's own errors are outcomes, anything else is a crash."""
     begin = time.perf_counter()

@@ -472,3 +472,6 @@ def test_safetensors_are_checked(tmp_path):
     ):
         with pytest.raises(CheckpointError, match=r"w\.safetensors: truncated or corrupt"):
             read_safetensors(written(header, numbers, length))
+    (tmp_path / "w.safetensors").write_bytes(b"1234567")
+    with pytest.raises(CheckpointError, match=r"w\.safetensors: truncated or corrupt"):
+        read_safetensors(tmp_path / "w.safetensors")

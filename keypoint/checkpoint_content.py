@@ -1,0 +1,174 @@
+"""What the parts of a checkpoint must be, so that a damaged one is refused and nothing crashes.
+
+Checksums find damaged bytes; this finds what was written wrong, by another program or by hand.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from keypoint.errors import CheckpointError
+
+# Needed to go on with a training; imported weights have none of them.
+OF_A_TRAINING = (
+    "optimizer", "scaler", "random", "batch", "batch_persons", "step", "loss_sum", "history", "data"
+)  # fmt: skip
+
+
+def check_content(path: Path, content: Mapping[str, Any]) -> None:
+    """Refuse a part that is of another form than `save_checkpoint` was given.
+
+    Args:
+        path: Named in errors.
+        content: All keys of a checkpoint.
+
+    Raises:
+        CheckpointError: Names the part, and what it should be.
+    """
+    for key, (is_right, form) in FORMS.items():
+        if not is_right(content[key]):
+            given = type(content[key]).__name__
+            raise CheckpointError(
+                f"{path}: its {key!r} is damaged, a {given} in place of {form}; use another copy"
+            )
+
+
+def check_training(path: Path, content: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint that no training can go on from.
+
+    Args:
+        path: Named in errors.
+        content: As `check_content` has let pass.
+
+    Raises:
+        CheckpointError: Imported weights, a generator's state of another size, or a number that is
+            not finite in any tensor.
+    """
+    missing = [key for key in OF_A_TRAINING if content[key] is None]
+    if missing:
+        raise CheckpointError(
+            f"{path}: holds weights and no state of a training (no {missing[0]}), so there is "
+            "nothing to resume; begin anew with model.weights set to it"
+        )
+    if content["random"]["cpu"].shape != torch.get_rng_state().shape:
+        raise CheckpointError(
+            f"{path}: its 'random' is damaged, or of another version of torch; resume with the "
+            f"version that wrote it ({(content['versions'] or {}).get('torch')})"
+        )
+    damaged = [name for name, tensor in _tensors(content, "") if not _is_finite(tensor)]
+    if damaged:
+        raise CheckpointError(
+            f"{path}: {len(damaged)} tensors with nan or inf (not finite), such as {damaged[0]}; "
+            "the training diverged or the file is damaged: resume from another copy"
+        )
+
+
+def _tensors(value: Any, place: str) -> Iterator[tuple[str, torch.Tensor]]:
+    """All tensors, however deep, by the keys that lead to them."""
+    if torch.is_tensor(value):
+        yield place[1:], value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _tensors(inner, f"{place}.{key}")
+    elif isinstance(value, list | tuple):
+        for number, inner in enumerate(value):
+            yield from _tensors(inner, f"{place}.{number}")
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    return not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
+
+
+def _is_state(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str) and torch.is_tensor(tensor) for name, tensor in value.items()
+    )
+
+
+def _is_optimizer(value: Any) -> bool:
+    if not isinstance(value, Mapping) or not isinstance(value.get("state"), Mapping):
+        return False
+    groups = value.get("param_groups")
+    return (
+        all(isinstance(state, Mapping) for state in value["state"].values())
+        and isinstance(groups, list)
+        and all(isinstance(g, Mapping) and isinstance(g.get("params"), list) for g in groups)
+    )
+
+
+def _is_scaler(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(map(_is_number, value.values()))
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _are_numbers(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 3 and all(map(_is_number, value))
+
+
+def _is_bytes(value: Any) -> bool:
+    return torch.is_tensor(value) and value.dtype == torch.uint8
+
+
+def _is_random(value: Any) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and _is_bytes(value.get("cpu"))
+        and (value.get("cuda") is None or _is_bytes(value["cuda"]))
+    )
+
+
+def _is_best(value: Any) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and _is_count(value.get("epoch"))
+        and isinstance(value.get("metrics"), Mapping)
+        and _is_number(value["metrics"].get("AP"))
+    )
+
+
+def _is_history(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(record, Mapping) for record in value)
+
+
+def _or_none(is_right: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or is_right(value)
+
+
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+FORMS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "versions": (_or_none(_is_mapping), "a mapping"),
+    "model": (_is_state, "tensors by name"),
+    "ema": (_or_none(_is_state), "tensors by name, or none"),
+    "optimizer": (_or_none(_is_optimizer), "its state and param_groups"),
+    "scaler": (_or_none(_is_scaler), "numbers by name"),
+    "epoch": (_is_count, "a whole number"),
+    "batch": (_or_none(_is_count), "a whole number"),
+    "step": (_or_none(_is_count), "a whole number"),
+    "batch_persons": (_or_none(_is_count), "a whole number"),
+    "data": (_or_none(_is_mapping), "a mapping"),
+    "loss_sum": (_or_none(_is_number), "a finite number"),
+    "world_size": (_or_none(_is_count), "a whole number"),
+    "random": (_or_none(_is_random), "states of generators"),
+    "best": (_or_none(_is_best), "an epoch and its metrics"),
+    "history": (_or_none(_is_history), "a list of mappings"),
+    "config": (_is_mapping, "a mapping"),
+    "skeleton": (_is_mapping, "a mapping"),
+    "color_order": (lambda value: value in ("rgb", "bgr"), "rgb or bgr"),
+    "mean": (_are_numbers, "three finite numbers"),
+    "std": (lambda value: _are_numbers(value) and min(value) > 0, "three numbers above 0"),
+}

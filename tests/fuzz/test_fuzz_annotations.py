@@ -1,0 +1,164 @@
+"""Annotations and boxes with random faults: refused with a message, or every entry accounted for"""
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keypoint.codec import Codec
+from keypoint.data.augment import Augmentation, PersonCrop
+from keypoint.data.batches import TrainDataset
+from keypoint.data.check import check_annotation_file
+from keypoint.data.coco import load_boxes, load_persons
+from keypoint.data.image_files import require_image_files
+from keypoint.errors import DataError
+from keypoint.evaluation.ground_truth import check_annotations
+from tests.fuzz.mutate import DAMAGES, MUTATIONS, check_message, damage, examples, mutate, to_json
+from tests.tiny_coco import SKELETON, content, person, write
+
+DATA = content()
+RNG = np.random.default_rng(1)
+DATA["annotations"] += [
+    person(91, 100, [5.0, 5.0, 60.0, 60.0], RNG, iscrowd=1),
+    person(92, 101, [5.0, 5.0, 60.0, 60.0], RNG, keypoints=[0] * 51, num_keypoints=0),
+    person(93, 102, [300.0, 5.0, 60.0, 60.0], RNG),
+    {"id": 94, "image_id": 103, "category_id": 2, "iscrowd": 0, "bbox": [1, 1, 5, 5], "area": 25},
+]
+DATA["categories"].append({"id": 2, "name": "dog"})
+BOXES = [
+    {"image_id": entry["image_id"], "category_id": entry["category_id"], "bbox": entry["bbox"], "score": 0.5}
+    for entry in DATA["annotations"]
+]  # fmt: skip
+POLICIES = st.sampled_from([{}, {"on_bad": "skip", "max_bad": 1.0}])
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("fuzz"), DATA)
+
+
+@pytest.fixture(autouse=True)
+def no_warnings():
+    """An overflow that only numpy tells, on stderr, is a number that is wrong."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        yield
+
+
+def refused(load, *files, **options):
+    """What a loader gives, or None for an error that names one of the files."""
+    try:
+        return load(*files, **options)
+    except DataError as error:
+        check_message(str(error), *files[:2])
+        return None
+
+
+def balance(report, entries, images):
+    """Total = used + skipped, and the total is the file's."""
+    assert report.total == len(entries) == report.used + sum(report.skipped.values())
+    counts = report.images
+    assert counts.total == len(images) == counts.used + sum(counts.skipped.values())
+
+
+def ids_that_count(data):
+    """Of the persons that training uses, by SimpleBaseline's rules, one annotation at a time."""
+    images = {image["id"]: image for image in data["images"]}
+    found = []
+    for entry in data["annotations"]:
+        if (
+            entry["category_id"] != 1
+            or entry.get("iscrowd", 0)
+            or max(entry["keypoints"][2::3]) == 0
+        ):
+            continue
+        x, y, w, h = entry["bbox"]
+        width, height = images[entry["image_id"]]["width"], images[entry["image_id"]]["height"]
+        x1, y1 = max(0, x), max(0, y)
+        x2, y2 = min(width - 1, x1 + max(0, w - 1)), min(height - 1, y1 + max(0, h - 1))
+        if w > 0 and h > 0 and x2 >= x1 and y2 >= y1 and (x2 > x1 or y2 > y1):
+            found.append(entry["id"])
+    return found
+
+
+@given(MUTATIONS, POLICIES, st.booleans())
+@examples(350, 100_000)
+def test_annotations(files, mutations, policy, scored):
+    file, images = files
+    data = mutate(DATA, mutations)
+    file.write_bytes(to_json(data))
+    persons = refused(load_persons, file, images, skeleton=SKELETON, scored=scored, **policy)
+    if persons is None:
+        return
+    balance(persons.report, data["annotations"], data["images"])
+    assert np.isfinite(persons.bbox_xywh).all()
+    assert np.isfinite(persons.keypoints_image).all()
+    if not policy:
+        assert persons.ids.tolist() == ids_that_count(data)
+        for key, points in zip(persons.ids, persons.keypoints_image, strict=True):
+            entry = next(entry for entry in data["annotations"] if entry["id"] == key)
+            expected = np.array(entry["keypoints"]).reshape(-1, 3)[:, :2]
+            np.testing.assert_array_equal(points, expected.astype(np.float32))
+    if scored:
+        options = {"num_keypoints": 17, "leave_out": persons.left_out_images}
+        refused(check_annotations, file, **options)
+
+
+@given(MUTATIONS, MUTATIONS, st.integers(0, 3), POLICIES)
+@examples(150, 20_000)
+def test_boxes(files, mutations, of_annotations, which, policy):
+    file, images = files
+    data = mutate(DATA, of_annotations) if which == 0 else DATA
+    boxes = mutate(BOXES, mutations)
+    file.write_bytes(to_json(data))
+    box_file = file.with_name("boxes.json")
+    box_file.write_bytes(to_json(boxes))
+    options = {"image_root": images, "skeleton": SKELETON, **policy}
+    persons = refused(load_boxes, box_file, file, **options)
+    if persons is not None:
+        balance(persons.report, boxes, data["images"])
+        assert np.isfinite(persons.bbox_xywh).all()
+        assert np.isfinite(persons.bbox_scores).all()
+
+
+@given(DAMAGES)
+@examples(60, 5_000)
+def test_damaged_bytes(files, damages):
+    file, images = files
+    raw = damage(to_json(DATA), damages)
+    file.write_bytes(raw)
+    persons = refused(load_persons, file, images, skeleton=SKELETON)
+    if persons is not None:
+        data = json.loads(raw)
+        balance(persons.report, data["annotations"], data["images"])
+
+
+@given(MUTATIONS, st.booleans())
+@examples(40, 3_000)
+def test_check_and_crops(files, mutations, scored):
+    """What loading accepts is cropped or refused by name; check_data finds what loading refuses."""
+    file, images = files
+    file.write_bytes(to_json(mutate(DATA, mutations)))
+    check = check_annotation_file(file, images, SKELETON, scored=scored)
+    if check.persons:
+        balance(check.persons.report, check.content["annotations"], check.content["images"])
+    json.dumps(check.to_dict(), allow_nan=False)
+    told = [*check.faults, *check.notes, *([check.persons.report] if check.persons else [])]
+    check_message("\n".join(map(str, [file, *told])), file)
+    persons = refused(load_persons, file, images, skeleton=SKELETON, scored=scored)
+    if persons is None:
+        assert check.faults
+        return
+    crop = PersonCrop(codec=Codec((64, 64)), flip_indices=SKELETON.flip_indices)
+    dataset = TrainDataset(persons, Augmentation(crop), seed=0)
+    try:
+        require_image_files(persons)
+        batch = dataset.__getitems__([(0, index) for index in range(len(persons))])
+    except DataError as error:
+        check_message(str(error), images)
+        assert check.faults
+        return
+    assert np.isfinite(batch.keypoints_crop.numpy()).all()

@@ -1,0 +1,17 @@
+"""Scores a file of results as the library does; the toolkit has no command for it
+
+Takes ANNOTATIONS RESULTS, and prints the metrics as JSON behind the log.
+"""
+
+import json
+import sys
+
+from keypoint import cli
+from keypoint.evaluation.coco import evaluate_coco
+
+
+def main(argv):
+    cli.log_to()
+    metrics = evaluate_coco(*argv)
+    assert evaluate_coco(*argv) == metrics
+    sys.stdout.write(f"\nmetrics {json.dumps(metrics)}\n")
