@@ -17,7 +17,7 @@ help:
 	@echo "make test    install the test extra and run all tests"
 	@echo "make cases   COCO's numbers on 10,000 random cases (about 4 minutes)"
 	@echo "make kill-test  a training killed 100 times and resumed (about 20 minutes)"
-	@echo "make soak    memory over a long training (about 10 minutes)"
+	@echo "make soak    memory over a long training (20 minutes or more)"
 	@echo "make check   ruff, mypy and the tests, as before a commit"
 	@echo "make clean   remove .venv and output/demo"
 

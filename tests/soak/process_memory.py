@@ -1,9 +1,8 @@
 """The memory of a process and of all that it started, as the system counts it.
 
-Three numbers of each process; two are of its anonymous memory alone, as what it maps of files is
-libraries, whose share changes with every other program that has them open.
+Two numbers of each process, of its anonymous memory: what files it maps is the libraries, whose
+share changes with every other program that has them open.
 
-* all: every page that it sees (RSS).
 * own: pages that it has alone. A page shared since the fork becomes a worker's own by being written
   to; a reference count will do. That, and all that a process keeps, is seen here. (In RSS a copied
   page counts the same before and after.)
@@ -15,7 +14,7 @@ libraries, whose share changes with every other program that has them open.
 import json
 from pathlib import Path
 
-FIELDS = {"Rss:": "all", "Private_Dirty:": "own", "Pss_Anon:": "share"}
+FIELDS = {"Private_Dirty:": "own", "Pss_Anon:": "share"}
 
 
 def children(pid):
@@ -25,7 +24,7 @@ def children(pid):
 
 
 def kib(pid):
-    """{"all": .., "own": .., "share": ..} of one process."""
+    """{"own": .., "share": ..} of one process."""
     words = map(str.split, Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines())
     return {FIELDS[name]: int(value) for name, value, *_ in words if name in FIELDS}
 
@@ -45,18 +44,14 @@ def read(file):
 
 
 def rise(process):
-    """By how much its own pages grew after the first epoch at most, as a part of all it had then."""
+    """By how much its own pages grew after the first epoch at most, as a part of its share then."""
     own = [numbers["own"] for numbers in process]
-    return (max(own[1:]) - own[0]) / process[0]["all"]
+    return (max(own[1:]) - own[0]) / process[0]["share"]
 
 
 def rise_of_all(memory):
-    """By how much the memory of all processes together grew after the second epoch at most.
-
-    In the second epoch each worker still takes some 7 MB that it then keeps using, with 100,000
-    persons: counted above, by processes.
-    """
-    total = totals(memory)[1:]
+    """By how much the memory of all processes together grew after the first epoch at most."""
+    total = totals(memory)
     return max(total[1:]) / total[0] - 1
 
 

@@ -1,11 +1,14 @@
 """Memory stays where it is: 5 epochs of training over 100,000 persons with 4 workers.
 
-    make soak          the whole training, about 10 minutes on 2 cores
+    make soak          the whole training (21 minutes on 2 cores that others used as well)
     make test          the loader's workers alone, 3 epochs over 8,000 persons, some 15 seconds
 
 What would be found: records that a worker copies by touching them (a list of dicts; reference
 counts are written into the page), anything that a worker or the main process keeps of every batch.
 The short form sees the workers only, since an epoch of training alone takes longer than it may.
+
+Open: the long form fails. Each worker's own pages rise once, from 14.7 to 21.8 MiB in the second
+epoch (7 % of its share), and stay there to the fifth; why is not known. The limit is left as it is.
 """
 
 import os
@@ -48,7 +51,7 @@ def require_steady(memory, epochs):
     assert rise_of_all(memory) < MOST, table(memory)
 
 
-@pytest.mark.skipif(not os.environ.get("SOAK"), reason="10 minutes: make soak")
+@pytest.mark.skipif(not os.environ.get("SOAK"), reason="a long run: make soak")
 @pytest.mark.timeout(7200)
 def test_training_keeps_its_memory(tmp_path):
     tiny_coco.write(tmp_path, tiny_coco.content(100, 1000, (96, 96)), "train2017")
