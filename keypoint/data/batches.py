@@ -83,8 +83,8 @@ class TrainDataset(Dataset[TrainBatch]):
         """
         persons = self.persons
         crops, keypoints, visibility = [], [], []
-        for epoch, index in keys:
-            row = int(persons.image_index[index])
+        rows = persons.image_index[[index for _, index in keys]]
+        for (epoch, index), row in zip(keys, rows.tolist(), strict=True):
             height, width = persons.images.image_size[row]
             image = read_image(persons.images.path(row), (int(height), int(width)))
             crop, moved, flags = self.augmentation(
@@ -101,7 +101,8 @@ class TrainDataset(Dataset[TrainBatch]):
             crops=torch.from_numpy(np.stack(crops)),
             keypoints_crop=torch.from_numpy(np.stack(keypoints)),
             visibility=torch.from_numpy(np.stack(visibility)),
-            image_ids=torch.from_numpy(persons.image_ids[[index for _, index in keys]]),
+            # Not of `persons.image_ids`, which is 1 MB made anew in each batch.
+            image_ids=torch.from_numpy(persons.images.ids[rows]),
         )
 
     def __getitem__(self, key: Key) -> TrainBatch:

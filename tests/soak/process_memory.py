@@ -1,7 +1,7 @@
 """The memory of a process and of all that it started, as the system counts it.
 
-Two numbers of each process, of its anonymous memory: what files it maps is the libraries, whose
-share changes with every other program that has them open.
+Three numbers of each process. `rss` is its memory as usually told, libraries and shared pages included; the other
+two are of anonymous memory, since the share of the libraries changes with every other program that has them open.
 
 * own: pages that it has alone. A page shared since the fork becomes a worker's own by being written
   to; a reference count will do. That, and all that a process keeps, is seen here. (In RSS a copied
@@ -14,7 +14,7 @@ share changes with every other program that has them open.
 import json
 from pathlib import Path
 
-FIELDS = {"Private_Dirty:": "own", "Pss_Anon:": "share"}
+FIELDS = {"Rss:": "rss", "Private_Dirty:": "own", "Pss_Anon:": "share"}
 
 
 def children(pid):
@@ -24,7 +24,7 @@ def children(pid):
 
 
 def kib(pid):
-    """{"own": .., "share": ..} of one process."""
+    """{"rss": .., "own": .., "share": ..} of one process."""
     words = map(str.split, Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines())
     return {FIELDS[name]: int(value) for name, value, *_ in words if name in FIELDS}
 
@@ -43,34 +43,17 @@ def read(file):
     return {pid: [epoch[pid] for epoch in epochs] for pid in epochs[0]}
 
 
-def rise(process):
-    """By how much its own pages grew after the first epoch at most, as a part of its share then."""
+def rise(process, of):
+    """By how much its own pages grew after the first epoch at most, as a part of `of` then."""
     own = [numbers["own"] for numbers in process]
-    return (max(own[1:]) - own[0]) / process[0]["share"]
+    return (max(own[1:]) - own[0]) / process[0][of]
 
 
-def rise_of_all(memory):
-    """By how much the memory of all processes together grew after the first epoch at most."""
-    total = totals(memory)
-    return max(total[1:]) / total[0] - 1
-
-
-def totals(memory):
-    """KiB of all processes after each epoch."""
-    return [
-        sum(numbers["share"] for numbers in epoch) for epoch in zip(*memory.values(), strict=True)
-    ]
-
-
-def table(memory):
+def table(memory, of):
     """Lines of text: a process a line, own pages in MiB after each epoch, and the rise."""
     names = ["main", *(f"worker {number}" for number in range(len(memory) - 1))]
-    rows = [
-        (name, [numbers["own"] for numbers in process], rise(process))
-        for name, process in zip(names, memory.values(), strict=True)
-    ]
-    rows.append(("together", totals(memory), rise_of_all(memory)))
     return "\n".join(
-        f"{name:9} {'  '.join(f'{number / 1024:7.1f}' for number in numbers)} MiB  {rose:+.2%}"
-        for name, numbers, rose in rows
+        f"{name:9} {'  '.join(f'{numbers["own"] / 1024:7.1f}' for numbers in process)} MiB own, "
+        f"{process[0][of] / 1024:.0f} MiB {of} after the first epoch, {rise(process, of):+.2%}"
+        for name, process in zip(names, memory.values(), strict=True)
     )

