@@ -52,8 +52,11 @@ def rise(process, of):
 def table(memory, of):
     """Lines of text: a process a line, own pages in MiB after each epoch, and the rise."""
     names = ["main", *(f"worker {number}" for number in range(len(memory) - 1))]
-    return "\n".join(
-        f"{name:9} {'  '.join(f'{numbers["own"] / 1024:7.1f}' for numbers in process)} MiB own, "
-        f"{process[0][of] / 1024:.0f} MiB {of} after the first epoch, {rise(process, of):+.2%}"
-        for name, process in zip(names, memory.values(), strict=True)
-    )
+    lines = []
+    for name, process in zip(names, memory.values(), strict=True):
+        own = "  ".join(f"{numbers['own'] / 1024:7.1f}" for numbers in process)
+        first = process[0][of] / 1024
+        lines.append(
+            f"{name:9} {own} MiB own, {first:.0f} MiB {of} at first, {rise(process, of):+.2%}"
+        )
+    return "\n".join(lines)
