@@ -141,7 +141,6 @@ def predict_stream(
             if isinstance(done, Predicted):
                 held -= _bytes(done.frame)
             yield done
-            del done  # or its image would wait here for the next one
     batch.finish()
     yield from waiting
 

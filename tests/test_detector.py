@@ -226,3 +226,28 @@ def test_weights_by_torchvisions_own_api_and_files_that_do_not_fit(
 
 def test_every_name_is_torchvisions():
     assert all(callable(getattr(detection, name)) for name in detector.DETECTORS)
+
+
+def test_a_huge_image_is_shrunk_and_its_boxes_are_not(monkeypatch):
+    class Whole(torch.nn.Module):
+        """Answers with the whole image that it sees."""
+
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, images):
+            self.seen = [image.shape[1] * image.shape[2] for image in images]
+            corners = [[0, 0, image.shape[2], image.shape[1]] for image in images]
+            return [
+                {"labels": torch.ones(1), "boxes": torch.tensor([c]), "scores": torch.ones(1)}
+                for c in corners
+            ]
+
+    monkeypatch.setattr(detector, "LARGE", 5000)
+    images = [np.zeros((300, 200, 3), np.uint8), np.zeros((50, 100, 3), np.uint8)]
+    model = Whole()
+    large, small = detector.detect(model, images, ["a", "b"])
+    assert model.seen[0] <= 5000 == model.seen[1]
+    np.testing.assert_allclose(large.boxes_xywh, [[0, 0, 200, 300]], atol=4)
+    np.testing.assert_array_equal(small.boxes_xywh, [[0, 0, 100, 50]])

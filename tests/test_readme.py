@@ -10,10 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from keypoint.checkpoint import KEYS, save_checkpoint
-from keypoint.config import config_from_dict, find_config, load_config
-from keypoint.models import create_model
-from keypoint.skeleton import load_skeleton
+from keypoint.config import find_config, load_config
+from tests import tiny_network
 
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text()
@@ -22,20 +20,8 @@ COMMANDS = sorted(set(re.findall(r"(tools/\w+\.py)([^\n`#]*)", README)))
 
 
 def small_checkpoint(path):
-    config = config_from_dict({"model": {"encoder": "resnet18", "input_size": [64, 64]}}, "test")
-    model = create_model("resnet18", input_size=(64, 64))
     path.parent.mkdir(parents=True)
-    content = dict.fromkeys(KEYS) | {
-        "format": 1,
-        "model": dict(model.state_dict()),
-        "epoch": 1,
-        "config": config.to_dict(),
-        "skeleton": load_skeleton("coco17").to_dict(),
-        "color_order": "rgb",
-        "mean": [0.485, 0.456, 0.406],
-        "std": [0.229, 0.224, 0.225],
-    }
-    save_checkpoint(path, content)
+    tiny_network.checkpoint(path)
 
 
 @pytest.mark.parametrize("number", range(len(SNIPPETS)))

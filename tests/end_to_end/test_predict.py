@@ -315,7 +315,7 @@ def test_a_full_disk_is_an_error_and_keeps_what_is_done(predict, tmp_path, capsy
 
 
 def test_odd_file_names(predict, tmp_path):
-    names = ["-x.jpg", "a\nb.jpg", "50%d.jpg", 'it\'s "q".jpg', "\x1b[31m.jpg", "x" * 240 + ".jpg"]
+    names = ["-x.jpg", "a\nb.jpg", "50%d.jpg", 'it\'s "q".jpg', "\x1b[31m.jpg", "人" * 83 + ".jpg"]
     content = picture(tmp_path / "plain.jpg").read_bytes()
     (tmp_path / "in").mkdir()
     for name in names:

@@ -74,8 +74,8 @@ def test_nothing_grows(tmp_path, capsys):
             sys.stdout.write(
                 f"\n{IMAGES} images: {resident[0]} MiB at first, {resident[SAMPLES // 2]} half way, "
                 f"{resident[-1]} at the end; {slope(samples, 'resident') / 2**20:+.3f} MiB per "
-                f"1,000 images in the second half; {second[-1]['files']} files, "
-                f"{second[-1]['threads']} threads\n"
+                f"1,000 images in the second half; {second[0]['files']} files, "
+                f"{second[0]['threads']} threads\n"
             )
     steady = [s for s in second if s["images"] < IMAGES - 60]  # the threads have done their work
     assert len(steady) >= 4
