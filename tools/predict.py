@@ -27,7 +27,7 @@ from keypoint.predict_output import PICTURES, PredictOutput, require_free
 from keypoint.predict_run import Predicted, detected_persons, predict_stream, whole_image
 from keypoint.predictor import Predictor
 from keypoint.run_log import progress
-from keypoint.trainer import AMP_DTYPES
+from keypoint.training_step import AMP_DTYPES
 
 DETECTOR_SCORE = 0.5  # boxes below it are seldom persons
 DETECTOR_IMAGES = 4  # at a time, if they are of one size
