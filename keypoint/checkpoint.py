@@ -130,7 +130,9 @@ def _require_form(path: Path) -> None:
             )
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (OSError, zipfile.BadZipFile) as error:
+    except CheckpointError:
+        raise
+    except Exception as error:  # a damaged directory of the zip can fail in several ways
         reason = getattr(error, "strerror", None) or "its zip end is missing or not at the end"
         raise CheckpointError(
             f"{path}: truncated or corrupt ({reason}); use another copy"

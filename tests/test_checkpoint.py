@@ -107,6 +107,14 @@ def write_compressed(path):
             archive.writestr(name, record)
 
 
+def write_damaged_name(path, byte):
+    """One byte wrong where the zip's directory has the name of a record."""
+    torch.save({"a": torch.zeros(3)}, path)
+    data = bytearray(path.read_bytes())
+    data[data.rindex(b"data/0") + 2] = byte
+    path.write_bytes(data)
+
+
 def write_safetensors(path):
     header = b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
     path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0\0\0\0")
@@ -135,6 +143,8 @@ def write_zip(path):
         ),
         (write_zip, "is no checkpoint but another zip file"),
         (write_compressed, "record .* is compressed"),
+        (lambda path: write_damaged_name(path, 0x80), "truncated or corrupt"),
+        (lambda path: write_damaged_name(path, 0x1B), "corrupt, wrong checksum .CRC. of '.*x1b"),
         (write_safetensors, "but safetensors\n.* --cfg too, or .*tools/import_weights.py"),
         (lambda path: path.write_text("<html>404</html>"), "a web page .* and no weights"),
         (

@@ -23,7 +23,7 @@ GROUPS = {
         "strict_yaml",
         "recipe",
     ),
-    "level 1": ("models", "losses", "optimization"),
+    "level 1": ("models", "losses", "optimization", "checkpoint_content"),
     "level 2": (
         "data",
         "inference",
