@@ -70,14 +70,15 @@ class Desk:
     Args:
         folder: Work folder.
         clean: The case that nothing is wrong with.
+        checkpoint: Of another desk's run; None: `training` makes one.
     """
 
-    def __init__(self, folder, clean):
+    def __init__(self, folder, clean, checkpoint=None):
         self.folder, self.clean = folder, clean
         self.config = folder / "tiny.yaml"
         self.config.write_text(self.tiny(clean, folder / "run"))
         self.run = folder / "run"
-        self.checkpoint = self.run / "last.pt"
+        self.checkpoint = checkpoint or self.run / "last.pt"
 
     def tiny(self, case, output, train=KEYPOINTS):
         return TINY.format(output=output, root=case.folder, train=train, val=KEYPOINTS)
