@@ -14,7 +14,8 @@ import pytest
 
 from tests.hostile.cases import GENERATOR, generate, run_alone
 from tests.hostile.chosen import CHOSEN, FIRST, row_faults
-from tests.hostile.commands import Desk, problems_of, run_jobs
+from tests.hostile.commands import Desk, run_jobs
+from tests.hostile.judging import problems_of
 
 pytestmark = pytest.mark.skipif(not GENERATOR.is_file(), reason=f"no generator at {GENERATOR}")
 
