@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import reprlib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +98,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         )
     if content["format"] != FORMAT:
         raise CheckpointError(
-            f"{path}: layout {content['format']}, this version reads {FORMAT}; "
+            f"{path}: layout {reprlib.repr(content['format'])}, this version reads {FORMAT}; "
             "use a matching version"
         )
     check_content(path, content)

@@ -91,6 +91,9 @@ def test_other_files_are_refused(tmp_path, content):
     save_checkpoint(tmp_path / "a.pt", content | {"format": 2})
     with pytest.raises(CheckpointError, match="layout 2, this version reads 1"):
         read_checkpoint(tmp_path / "a.pt")
+    save_checkpoint(tmp_path / "a.pt", content | {"format": "\x1b[2J"})
+    with pytest.raises(CheckpointError, match=r"layout '.x1b\[2J', this version reads 1"):
+        read_checkpoint(tmp_path / "a.pt")
 
 
 class Unknown:
