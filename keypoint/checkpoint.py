@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import reprlib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +100,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         )
     if content["format"] != FORMAT:
         raise CheckpointError(
-            f"{path}: layout {content['format']}, this version reads {FORMAT}; "
+            f"{path}: layout {reprlib.repr(content['format'])}, this version reads {FORMAT}; "
             "use a matching version"
         )
     check_content(path, content)
@@ -132,7 +133,9 @@ def _require_form(path: Path) -> None:
             )
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (OSError, zipfile.BadZipFile) as error:
+    except CheckpointError:
+        raise
+    except Exception as error:  # a damaged directory of the zip can fail in several ways
         reason = getattr(error, "strerror", None) or "its zip end is missing or not at the end"
         raise CheckpointError(
             f"{path}: truncated or corrupt ({reason}); use another copy"

@@ -269,10 +269,15 @@ class Trainer:
             raise Interrupted(self._signal.number or signal.SIGTERM)
 
     def save(self, name: str) -> None:
-        """Write a checkpoint into the output folder, from rank 0."""
+        """Write a checkpoint into the output folder, from rank 0.
+
+        Raises:
+            NumericsError: A parameter is not finite, though the losses were: nothing is written.
+        """
         assert not self._losses, "a loss was not looked at: it could be nan"
         if not distributed.is_main():
             return
+        self.step.require_finite(self.at.step)
         on_gpu = self.step.device.type == "cuda"
         content = {
             "format": FORMAT,

@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from keypoint import distributed
 from keypoint.data.batches import TrainBatch
-from keypoint.errors import CheckpointError, ConfigError
+from keypoint.errors import CheckpointError, ConfigError, NumericsError
 from keypoint.models import SimpleBaseline
 from keypoint.optimization import check_state
 
@@ -134,6 +134,21 @@ class TrainingStep:
             name = f"the network's parameters at step {step}"
             distributed.require_same({name: distributed.name_of(self.model)})
 
+    def require_finite(self, step: int) -> None:
+        """Refuse to go on with parameters that are not finite.
+
+        Raises:
+            NumericsError: Names the first such parameter.
+        """
+        tensors = dict(self.model.named_parameters())
+        finite = torch.stack([torch.isfinite(tensor).all() for tensor in tensors.values()]).tolist()
+        if not all(finite):
+            name = list(tensors)[finite.index(False)]
+            raise NumericsError(
+                f"{name} is nan or inf after step {step}, though the loss was finite; nothing was "
+                "saved. Lower train.lr, add train.warmup_steps, or use bf16"
+            )
+
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps of it."""
         return {
@@ -165,7 +180,10 @@ class TrainingStep:
                 _check_tensors(content["ema"], self.average.module)
                 self.average.module.load_state_dict(content["ema"])
                 self.average.n_averaged.fill_(content["step"])
-            self.optimizer.load_state_dict(content["optimizer"])
+            # The options are the config's: equal to the saved ones, or changed on purpose.
+            own = self.optimizer.state_dict()["param_groups"]
+            state = {"state": content["optimizer"]["state"], "param_groups": own}
+            self.optimizer.load_state_dict(state)
             self.scaler.load_state_dict(content["scaler"])
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             first = str(error).splitlines()[0]

@@ -90,6 +90,9 @@ def test_other_files_are_refused(tmp_path, content):
     save_checkpoint(tmp_path / "a.pt", content | {"format": 2})
     with pytest.raises(CheckpointError, match="layout 2, this version reads 1"):
         read_checkpoint(tmp_path / "a.pt")
+    save_checkpoint(tmp_path / "a.pt", content | {"format": "\x1b[2J"})
+    with pytest.raises(CheckpointError, match=r"layout '.x1b\[2J', this version reads 1"):
+        read_checkpoint(tmp_path / "a.pt")
 
 
 class Unknown:
@@ -104,6 +107,14 @@ def write_compressed(path):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, record in records.items():
             archive.writestr(name, record)
+
+
+def write_damaged_name(path, byte):
+    """One byte wrong where the zip's directory has the name of a record."""
+    torch.save({"a": torch.zeros(3)}, path)
+    data = bytearray(path.read_bytes())
+    data[data.rindex(b"data/0") + 2] = byte
+    path.write_bytes(data)
 
 
 def write_safetensors(path):
@@ -134,6 +145,8 @@ def write_zip(path):
         ),
         (write_zip, "is no checkpoint but another zip file"),
         (write_compressed, "record .* is compressed"),
+        (lambda path: write_damaged_name(path, 0x80), "truncated or corrupt"),
+        (lambda path: write_damaged_name(path, 0x1B), "corrupt, wrong checksum .CRC. of '.*x1b"),
         (write_safetensors, "but safetensors\n.* --cfg too, or .*tools/import_weights.py"),
         (lambda path: path.write_text("<html>404</html>"), "a web page .* and no weights"),
         (

@@ -215,3 +215,19 @@ def test_every_parameter_of_a_network_has_its_state(name):
     if name != "plain sgd":
         with pytest.raises(ValueError, match="state of parameter 0 has"):
             check_state(optimizer.state_dict() | {"state": {}}, optimizer, 1)
+
+
+def test_the_optimisers_options_are_the_configs(saved, tmp_path):
+    """With --allow-changed they may be others than those saved."""
+    path, content = saved
+    changed = with_value(
+        content, "optimizer", "param_groups", value=lambda g: [g[0] | {"betas": "text"}]
+    )
+    save_checkpoint(tmp_path / "a.pt", changed)
+    run = a_run(tmp_path)
+    run.resume(tmp_path / "a.pt")
+    assert run.step.optimizer.param_groups[0]["betas"] == (0.9, 0.999)
+    assert torch.equal(
+        run.step.optimizer.state_dict()["state"][0]["exp_avg"],
+        content["optimizer"]["state"][0]["exp_avg"],
+    )

@@ -323,3 +323,18 @@ def test_a_batch_that_torch_refuses_is_told_by_its_keys(tmp_path, error, words):
 def test_other_errors_of_a_step_stay_what_they_are(tmp_path):
     with pytest.raises(RuntimeError, match="of the code"):
         trainer(tmp_path, model=Refuses(RuntimeError("a fault of the code"))).fit()
+
+
+class BadGradient(OneConvolution):
+    """A finite loss whose gradient is nan: 0 times the infinite slope of a root at 0."""
+
+    def forward(self, images):
+        answer = super().forward(images)
+        return answer + 0 * torch.sqrt(self.layer.weight.sum() * 0) if self.training else answer
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path):
+    run = trainer(tmp_path, model=BadGradient(), save_every=1)
+    with pytest.raises(NumericsError, match=r"layer\.weight is nan or inf after step 1, though"):
+        run.fit()
+    assert not (tmp_path / "last.pt").exists()

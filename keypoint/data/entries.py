@@ -93,7 +93,7 @@ def names_fault(category: dict[str, Any], skeleton: Skeleton) -> str | None:
     if names is None or names == list(skeleton.keypoints):
         return None
     couples = zip(names, skeleton.keypoints, strict=False)
-    different = [f"{short(a)} for {b}" for a, b in couples if a != b]
+    different = [f"{short(a)} for {b!r}" for a, b in couples if a != b]
     return (
         f"the category's {len(names)} keypoint names do not match the "
         f"{skeleton.num_keypoints} of skeleton {skeleton.name} in order "

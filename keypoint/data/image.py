@@ -141,7 +141,7 @@ def _require_size(path: Path, header: ImageHeader, image_size: tuple[int, int]) 
         else ""
     )
     raise DataError(
-        f"{path}: image is {width} x {height} (width x height), "
+        f"{path}: image is {width} x {height} pixels (width x height), "
         f"its annotations say {image_size[1]} x {image_size[0]}{exif}; "
         "keypoints would be off: use the original image"
     )

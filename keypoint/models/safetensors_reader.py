@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from keypoint.errors import CheckpointError
+from keypoint.models.tensor_reader import first_line
 
 DTYPES = {
     "F64": torch.float64,
@@ -68,6 +69,6 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
             raise ValueError(f"{data_size} bytes of numbers, the header knows {end}")
     except Exception as error:  # a damaged header can be anything that JSON can say
         raise CheckpointError(
-            f"{path}: truncated or corrupt safetensors file ({error}); use another copy"
+            f"{path}: truncated or corrupt safetensors file ({first_line(error)}); use another copy"
         ) from None
     return tensors

@@ -59,11 +59,16 @@ def read_tensors(path: Path) -> Any:
     except CheckpointError:
         raise
     except Exception as error:  # a damaged pickle can fail in any way
-        first = (str(error).splitlines() or [""])[0]
         raise CheckpointError(
-            f"{path}: truncated, corrupt or no torch file ({type(error).__name__}: {first[:200]}); "
-            "use another copy"
+            f"{path}: truncated, corrupt or no torch file ({type(error).__name__}: "
+            f"{first_line(error)}); use another copy"
         ) from None
+
+
+def first_line(error: Exception) -> str:
+    """The beginning of another library's message, without what a damaged name brings into it."""
+    line = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
 def check_file(path: Path) -> None:

@@ -159,7 +159,7 @@ def _own(content: Mapping[str, Any], source: str, color_order: str | None) -> We
     order, mean, std = _colors(content, source)
     return Weights(
         format="keypoint",
-        state=dict(state),
+        state={str(name): tensor for name, tensor in state.items()},
         color_order=order,
         mean=mean,
         std=std,
@@ -202,7 +202,7 @@ def unwrap(content: Any, source: str) -> tuple[Mapping[Any, Tensor], list[str]]:
             notes.append(f"taken from the file's {key!r}")
             break
     if isinstance(content, Mapping) and any(torch.is_tensor(entry) for entry in content.values()):
-        others = [str(name) for name, entry in content.items() if not torch.is_tensor(entry)]
+        others = [repr(name) for name, entry in content.items() if not torch.is_tensor(entry)]
         if not others:
             return content, notes
         raise CheckpointError(

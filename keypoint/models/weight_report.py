@@ -123,7 +123,9 @@ class Report:
 
 def _counted(names: Sequence[str], what: str) -> str:
     more = " .." if len(names) > SHOWN else ""
-    return f"{len(names)} {what}: {', '.join(names[:SHOWN])}{more}"
+    # A name is the file's own: one that would move the terminal is shown with its escapes.
+    shown = [name if name.isprintable() else repr(name) for name in names[:SHOWN]]
+    return f"{len(names)} {what}: {', '.join(shown)}{more}"
 
 
 def encoder_of(state: Mapping[str, Tensor]) -> str | None:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from keypoint.errors import CheckpointError
 from keypoint.models.encoder import IMAGENET_WEIGHTS
-from keypoint.models.tensor_reader import check_file, stored_plainly
+from keypoint.models.tensor_reader import check_file, first_line, stored_plainly
 from keypoint.models.weight_formats import CLASSIFIER, ENCODER_PREFIXES, Weights, read_weights
 from keypoint.models.weight_report import Report, remedy, sites_of
 
@@ -115,7 +115,7 @@ def read_file(path: Path) -> Any:
                 damaged = archive.testzip()
             if damaged:
                 raise CheckpointError(
-                    f"{path}: corrupt, wrong checksum (CRC) of {damaged}; use another copy"
+                    f"{path}: corrupt, wrong checksum (CRC) of {damaged!r}; use another copy"
                 )
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:  # its text advises to run the code
@@ -126,9 +126,8 @@ def read_file(path: Path) -> Any:
     except CheckpointError:
         raise
     except Exception as error:  # a damaged pickle can fail in any way
-        first = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise CheckpointError(
-            f"{path}: truncated, corrupt or no torch file ({first}); use another copy"
+            f"{path}: truncated, corrupt or no torch file ({first_line(error)}); use another copy"
         ) from None
 
 

@@ -151,7 +151,9 @@ def test_another_keypoint_order_is_refused(tmp_path):
     data = tiny_coco.content()
     names = data["categories"][0]["keypoints"]
     names[1], names[2] = names[2], names[1]
-    with pytest.raises(DataError, match="'right_eye' for left_eye.*choose the right data.skeleton"):
+    with pytest.raises(
+        DataError, match="'right_eye' for 'left_eye'.*choose the right data.skeleton"
+    ):
         load(tmp_path, data)
 
 

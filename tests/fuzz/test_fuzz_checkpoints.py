@@ -17,6 +17,7 @@ from keypoint.errors import KeypointError
 from keypoint.models import create_model
 from keypoint.models.safetensors_reader import read_safetensors
 from keypoint.models.weight_formats import read_weights
+from keypoint.models.weights import load_weights_file
 from keypoint.skeleton import load_skeleton
 from tests.fuzz.mutate import DAMAGES, EXTREMES, MUTATIONS, check_message, damage, examples, mutate
 from tests.test_trainer import trainer
@@ -151,6 +152,24 @@ def test_networks(file, network, mutations, part):
     save_checkpoint(file, network | {key: mutate(network[key], mutations)})
     restored = refused(load_model, file)
     assert restored is None or not restored.model.training
+
+
+@given(MUTATIONS, st.integers(0, 5))
+@examples(15, 1_000)
+def test_weights_for_a_network(file, network, model, mutations, part):
+    """Of our own form and of others': filled in whole, or an error."""
+    key = ("config", "skeleton", "mean", "color_order", "ema", "model")[part]
+    content = network | {key: mutate(network[key], mutations)} if part < 5 else network["model"]
+    if part == 5:
+        content = {"state_dict": mutate(content, mutations)}
+    file.write_bytes(saved(content))
+    report = refused(lambda path: load_weights_file(model, path, whole=True), file)
+    assert report is None or not report.faults()
+
+
+@pytest.fixture(scope="module")
+def model():
+    return create_model("resnet18", input_size=(64, 64))
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.cases import GENERATOR, generate
+from tests.hostile.cases import GENERATOR, generate, run_alone
 from tests.hostile.chosen import CHOSEN, FIRST, row_faults
-from tests.hostile.commands import Desk, problems_of, run_jobs
+from tests.hostile.commands import Desk, run_jobs
+from tests.hostile.judging import problems_of
 
 pytestmark = pytest.mark.skipif(not GENERATOR.is_file(), reason=f"no generator at {GENERATOR}")
 
@@ -88,3 +89,32 @@ def test_every_command_on_every_case(desk, capsys):
     assert summary["error"] > 10
     assert summary["accept"] > 5
     assert not wrong, "\n".join([*wrong, json.dumps(summary)])
+
+
+@pytest.mark.skipif(not ALL, reason="half a minute; HOSTILE=all")
+def test_a_fresh_process_says_the_same(desk, tmp_path):
+    """The fork server shares what is loaded; typed by a user, a command says the same."""
+    chosen = {
+        ("A30", "train"),
+        ("B14", "train"),
+        ("C06", "import"),
+        ("D08", "test"),
+        ("I23", "test"),
+    }
+    other, tried = Desk(tmp_path, desk.cases["A00"], desk.checkpoint), 0
+    for key in sorted(key for key, _ in chosen):
+        case = desk.cases[key]
+        for job in other.jobs_of(case):
+            if (case.id, job.name) in chosen:
+                [forked] = run_jobs([job])
+                status, text, mib = run_alone(
+                    [sys.executable, str(REPOSITORY / job.tool), *map(str, job.argv)]
+                )
+                assert (status, last(text)) == (forked["status"], last(forked["text"]))
+                assert mib < case.expected["limits"].get("mib", 6000)
+                tried += 1
+    assert tried == len(chosen)
+
+
+def last(text):
+    return text.strip().splitlines()[-1]

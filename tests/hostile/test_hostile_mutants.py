@@ -15,7 +15,8 @@ from keypoint.config import dump_config, load_config
 from keypoint.models.weight_formats import read_weights
 from tests.fuzz.test_fuzz_checkpoints import CONTENT
 from tests.hostile.cases import GENERATOR, Outcome, generate, judge, mutants, run
-from tests.hostile.commands import Desk, crashes_of, problems_of, run_jobs
+from tests.hostile.commands import Desk, run_jobs
+from tests.hostile.judging import crashes_of, problems_of
 from tests.hostile.test_hostile_commands import ALL, REPOSITORY, report
 
 pytestmark = pytest.mark.skipif(not GENERATOR.is_file(), reason=f"no generator at {GENERATOR}")
