@@ -1,6 +1,5 @@
 """Frames to keypoints: the same whatever the batching, in order, with bounded memory."""
 
-import gc
 import weakref
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from keypoint import predict_run
 from keypoint.data.faults import Fault
 from keypoint.data.inputs import find_inputs
 from keypoint.errors import DataError, NumericsError
-from keypoint.frames import Frame, Unread, VideoEnd, in_order, match_entries, read_tasks
+from keypoint.frames import Frame, Task, Unread, VideoEnd, in_order, match_entries, read_tasks
 from keypoint.predict_run import detected_persons, predict_stream, whole_image
 from tests import tiny_network
 
@@ -42,8 +41,7 @@ def boxes_of(frames):
     return [(BOXES[f.image_id], np.full(len(BOXES[f.image_id]), 0.7)) for f in frames]
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 17, 64])
-@pytest.mark.parametrize("group_size", [1, 4])
+@pytest.mark.parametrize(("batch_size", "group_size"), [(1, 1), (2, 4), (17, 1), (64, 4)])
 def test_as_one_image_after_the_other(predictor, batch_size, group_size):
     options = {"batch_size": batch_size, "group_size": group_size}
     found = list(predict_stream(stream(), boxes_of, predictor, **options))
@@ -89,7 +87,6 @@ def test_images_are_kept_for_drawing_and_no_longer(predictor, monkeypatch):
 
     for one in predict_stream(frames(), whole_image, predictor, batch_size=64, keep_images=True):
         assert one.frame.image is not None
-        gc.collect()
         most = max(most, len(there))
     assert 5 <= most <= 8  # a batch of 64 would hold 40
 
@@ -224,3 +221,12 @@ def test_entries_are_matched_by_name_below_the_folder(tmp_path):
     (tmp_path / "v.mp4").write_bytes(b"x")
     with pytest.raises(DataError, match=r"v\.mp4: a video has no entry"):
         match_entries(found("v.mp4", "c.jpg"), *entries)
+
+
+def test_an_annotation_does_not_make_a_huge_image_smaller(tmp_path, monkeypatch):
+    monkeypatch.setattr("keypoint.data.upright.MAX_PIXELS", 100)
+    cv2.imwrite(str(tmp_path / "a.png"), IMAGES[0])
+    task = Task(tmp_path / "a.png", False, 7, IMAGES[0].shape[:2])
+    (event,) = read_tasks([task], threads=1)
+    assert "a.png: too large" in event.fault.text
+    assert event.fault.id == 7

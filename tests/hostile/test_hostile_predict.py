@@ -146,4 +146,5 @@ def test_as_a_command(cases, checkpoint, tmp_path, key, status):
     assert "Traceback" not in text
     check_written(case, tmp_path)
     assert not judge(case, Outcome(0, text))
+    sys.stdout.write(f"{key}: {mib:.0f} MiB\n")
     assert 200 < mib < (2000 if key == "F07" else 1200)

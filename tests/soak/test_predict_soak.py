@@ -2,7 +2,8 @@
 
 `make soak` predicts on 10,000 images of 0 to 8 persons and judges resident memory. A few hundred,
 as in `make test`, are too few for that (the allocator's own noise is larger than a small leak), so
-there the bytes that Python and numpy have handed out are judged, which are exact.
+there the bytes that Python and numpy have handed out are judged: results and all else by the same
+bound, images by a wider one, as a varying number of them is under way.
 """
 
 import json
@@ -18,8 +19,8 @@ from tests import tiny_network
 from tests.hostile.test_hostile import REPOSITORY
 
 FULL = "SOAK" in os.environ
-IMAGES = 10_000 if FULL else 300
-SAMPLES = 40 if FULL else 20
+IMAGES = 10_000 if FULL else 600
+SAMPLES = 40
 FILES = 100  # of different sizes; the others are links to them
 
 
@@ -50,9 +51,9 @@ def make_images(folder, number, rng):
     return ["--annotations", folder / "image_info.json", "--boxes", folder / "boxes.json", images]
 
 
-def slope(samples, what):
-    """Of the second half, per 1,000 images, by least squares."""
-    half = samples[len(samples) // 2 :]
+def slope(samples, what, first=SAMPLES // 2):
+    """Per 1,000 images, by least squares; of the second half."""
+    half = samples[first:]
     return np.polyfit([s["images"] for s in half], [s[what] for s in half], 1)[0] * 1000
 
 
@@ -63,7 +64,9 @@ def test_nothing_grows(tmp_path, capsys):
     arguments += ["--output", tmp_path / "output", "--batch-size", 16, "--pictures"]
     watch = [tmp_path / "samples.json", IMAGES // SAMPLES, "no" if FULL else "trace"]
     command = [sys.executable, "-m", "tests.soak.watched_predict", *watch, *arguments]
-    subprocess.run(list(map(str, command)), check=True, cwd=REPOSITORY, capture_output=True)
+    alone = os.environ | {"OMP_NUM_THREADS": "1"}  # such a small network waits for its threads
+    command = list(map(str, command))
+    subprocess.run(command, check=True, cwd=REPOSITORY, capture_output=True, env=alone)
 
     samples = json.loads((tmp_path / "samples.json").read_text())
     assert len(samples) == SAMPLES
@@ -83,4 +86,5 @@ def test_nothing_grows(tmp_path, capsys):
     if FULL:
         assert slope(samples, "resident") < 2**20
     else:
-        assert slope(samples, "traced") < 50_000, [s["traced"] for s in samples]
+        assert slope(steady, "small", 0) < 2**20, [s["small"] for s in steady]
+        assert slope(steady, "large", 0) < 40 * 2**20, [s["large"] for s in steady]
