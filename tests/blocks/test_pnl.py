@@ -96,7 +96,7 @@ def test_equals_loops(pairwise, dims):
         ({"combine": "concatenation"}, {"attention": False}),
         ({"ratio": 3}, {}),
     ],
-    ids=str,
+    ids=" ".join,  # not str: a function in it has another address in each process
 )
 def test_options(options, restatement, dims):
     built = block(dims=dims, **options)
