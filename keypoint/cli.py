@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import logging
 import os
@@ -11,10 +12,10 @@ import reprlib
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -22,6 +23,8 @@ from keypoint import distributed
 from keypoint.errors import ConfigError
 
 logger = logging.getLogger("keypoint")
+
+AGAIN_S = 5.0  # after SIGTERM; to end takes less
 
 
 class _AroundProgressBars(logging.Handler):
@@ -149,9 +152,9 @@ def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     keep_freed_memory()
-    before = _end_by_sigterm()
     try:
-        main(arguments)
+        with _ended_by_sigterm():
+            main(arguments)
     except KeyboardInterrupt:
         _say("interrupted")
         return 130
@@ -173,9 +176,6 @@ def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None
         else:
             _say(f"error: {_unexpected(error)}")
         return status or 1
-    finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
     return 0
 
 
@@ -185,20 +185,31 @@ def _say(text: str) -> None:
     sys.stderr.write(f"{rank}{text}\n")
 
 
-def _end_by_sigterm() -> Any:
-    """End by SIGTERM as by an error, with status 143, where a command does not look at it itself.
-
-    Returns:
-        The handler before, to be put back; None where one cannot be set.
-    """
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """End by SIGTERM as by an error, with status 143, if the command does not look at it itself."""
     if threading.current_thread() is not threading.main_thread():
-        return None
+        yield
+        return
+    armed = False
 
     def end(number: int, frame: FrameType | None) -> None:
-        _say("stopped by SIGTERM")
-        raise SystemExit(128 + number)
+        nonlocal armed
+        if number == signal.SIGTERM:
+            _say("stopped by SIGTERM")
+        # Inside a destructor or a fork Python prints an exception and goes on: then once more.
+        armed = True
+        signal.signal(signal.SIGALRM, end)
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+        raise SystemExit(128 + signal.SIGTERM)
 
-    return signal.signal(signal.SIGTERM, end)
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        if armed:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGTERM, before)
 
 
 def keep_freed_memory() -> bool:

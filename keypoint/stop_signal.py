@@ -1,11 +1,14 @@
-"""SIGTERM and Ctrl-C as a wish to stop soon: noted now, looked at where stopping loses nothing."""
+"""SIGTERM and Ctrl-C as a wish to stop soon: noted now, looked at where stopping loses nothing.
+
+Nothing is raised in the handler but for a run that hangs: it may run inside a destructor or a fork,
+where Python prints an exception and goes on.
+"""
 
 from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -40,7 +43,7 @@ class StopSignal:
     def __init__(self) -> None:
         self.number: int | None = None
         self.patience_s: float | None = None
-        self._at_once = self._impatient = False
+        self._impatient = False
         self._previous: dict[int, Callable[..., Any] | int | None] = {}
 
     def __enter__(self) -> StopSignal:
@@ -60,27 +63,9 @@ class StopSignal:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
-    @contextmanager
-    def at_once(self) -> Iterator[None]:
-        """A part in which a signal ends the run where it is: nothing in it is worth waiting for.
-
-        Raises:
-            Interrupted: A signal came, or had come before.
-        """
-        self._at_once = True
-        try:
-            if self.number is not None:
-                raise Interrupted(self.number)
-            yield
-        finally:
-            self._at_once = False
-
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.number = number
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        if self._at_once:
-            self._at_once = False  # what is being left must not be interrupted again
-            raise Interrupted(number)
         logger.warning("%s: finishing this step, then saving", signal.Signals(number).name)
         if self.patience_s is not None:
             self._impatient = True

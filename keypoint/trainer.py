@@ -61,7 +61,7 @@ class Trainer:
         epochs: In all.
         output: Folder for checkpoints and logs; exists.
         evaluate: From a network in eval mode to the ten COCO numbers, called on every process;
-            None for no evaluation.
+            a long one calls `stop_if_asked` now and then. None for no evaluation.
         evaluate_every: Epochs between evaluations; the last epoch is always evaluated.
         save_every: Optimiser steps between saves within an epoch; None for one save after each
             epoch.
@@ -245,8 +245,7 @@ class Trainer:
         if evaluate is not None:
             network = self.step.evaluated_model()
             distributed.share_buffers(network)
-            with self._signal.at_once():
-                metrics = evaluate(network)
+            metrics = evaluate(network)
             record["metrics"] = metrics
             # AP -1 means that there was nobody to score, and a NaN would never be beaten: neither
             # is a best.
@@ -267,6 +266,15 @@ class Trainer:
         self.save("last.pt")
         if self._agree(pending=0) and self.at.epoch < self.epochs:
             raise Interrupted(self._signal.number or signal.SIGTERM)
+
+    def stop_if_asked(self) -> None:
+        """For `evaluate` to call now and then: the run was saved before it, so it may end in it.
+
+        Raises:
+            Interrupted: A signal came.
+        """
+        if self._signal.number is not None:
+            raise Interrupted(self._signal.number)
 
     def save(self, name: str) -> None:
         """Write a checkpoint into the output folder, from rank 0.

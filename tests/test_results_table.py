@@ -193,6 +193,10 @@ def finished(tmp_path):
         config = load_config(find_config("res50_256x192"), list(overrides))
         checkpoint = dict.fromkeys(KEYS) | {
             "format": 1,
+            "model": {},
+            "color_order": "rgb",
+            "mean": [0.5] * 3,
+            "std": [0.5] * 3,
             "epoch": config.train.epochs,
             "world_size": 8,
             "config": config.to_dict(),

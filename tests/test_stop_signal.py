@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: noted, at once in parts that may be left, and put back afterwards."""
+"""SIGTERM and Ctrl-C: noted, and the handlers put back afterwards."""
 
 import os
 import signal
@@ -29,32 +29,6 @@ def test_ctrl_c_after_a_signal_ends_at_once(first):
         send(first)
         with pytest.raises(KeyboardInterrupt):
             send(signal.SIGINT)
-
-
-def test_a_part_that_loses_nothing_is_left_at_once():
-    reached = []
-
-    def part(stop, *numbers):
-        with stop.at_once():
-            reached.append("entered")
-            send(*numbers)
-            reached.append("went on")
-
-    with StopSignal() as stop:
-        with pytest.raises(Interrupted, match="stopped by SIGTERM") as error:
-            part(stop, signal.SIGTERM)
-        assert error.value.exit_status == 143
-        with pytest.raises(Interrupted):
-            part(stop, 0)  # one had come before
-    assert reached == ["entered"]
-
-
-def test_outside_such_a_part_it_is_noted_again():
-    with StopSignal() as stop:
-        with stop.at_once():
-            pass
-        send(signal.SIGTERM)
-        assert stop.number == signal.SIGTERM
 
 
 def test_a_step_that_does_not_end_is_given_up():

@@ -1,6 +1,8 @@
 """The loop by itself, on a network of one convolution and made-up batches."""
 
 import math
+import os
+import signal
 from functools import partial
 
 import numpy as np
@@ -16,6 +18,7 @@ from keypoint.heatmap import encode
 from keypoint.losses import heatmap_loss
 from keypoint.models import SimpleBaseline
 from keypoint.skeleton import load_skeleton
+from keypoint.stop_signal import Interrupted
 from keypoint.trainer import Trainer
 
 SKELETON = load_skeleton("coco17")
@@ -338,3 +341,20 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path):
     with pytest.raises(NumericsError, match=r"layer\.weight is nan or inf after step 1, though"):
         run.fit()
     assert not (tmp_path / "last.pt").exists()
+
+
+def test_a_signal_during_the_evaluation_ends_it_and_no_step_is_lost(tmp_path):
+    reached = []
+
+    def evaluate(model):
+        os.kill(os.getpid(), signal.SIGTERM)
+        reached.append("one batch")
+        run.stop_if_asked()
+        reached.append("the next")
+
+    run = trainer(tmp_path, evaluate=evaluate, evaluate_every=1)
+    with pytest.raises(Interrupted):
+        run.fit()
+    assert reached == ["one batch"]
+    saved = torch.load(tmp_path / "last.pt", weights_only=True)
+    assert (saved["epoch"], saved["batch"], saved["step"], saved["history"]) == (0, 4, 4, [])

@@ -197,6 +197,7 @@ def main(argv: Sequence[str]) -> None:
             nms=config.test.oks_nms,
             nms_threshold=config.test.oks_nms_threshold,
             keypoint_threshold=config.test.keypoint_threshold,
+            after_batch=trainer.stop_if_asked,
         )
         if distributed.is_main():
             evaluation.save(output)

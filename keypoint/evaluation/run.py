@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -169,6 +169,7 @@ def evaluate_model(
     nms: str | None = "hard",
     nms_threshold: float = 0.9,
     keypoint_threshold: float = 0.2,
+    after_batch: Callable[[], None] | None = None,
 ) -> Evaluation:
     """Predict every person once and score the results.
 
@@ -186,6 +187,7 @@ def evaluate_model(
         nms_threshold: OKS above which "hard" drops the lower score.
         keypoint_threshold: A person's score is the mean of the keypoint scores above it, times the
             box score.
+        after_batch: Called after each batch; it may raise, to end the evaluation.
 
     Returns:
         The same on every process.
@@ -211,6 +213,8 @@ def evaluate_model(
             for batch in loader:
                 yield batch
                 bar.update(len(batch.index))
+                if after_batch is not None:
+                    after_batch()
 
         mine = predict_persons(
             model,

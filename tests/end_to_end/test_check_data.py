@@ -122,7 +122,7 @@ def test_what_a_flag_names_is_looked_for_by_the_flags_name(tmp_path, capsys):
     assert told.startswith(f"error: --images {tmp_path / 'no'}: no such folder")
     assert tool("check_data", "--annotations", tmp_path / "no.json", "--images", images) == 3
     told = capsys.readouterr().err
-    assert told == f"error: --annotations {tmp_path / 'no.json'}: no such file\n"
+    assert told == f"error: --annotations {tmp_path / 'no.json'}: no such file; check the path\n"
 
 
 @pytest.mark.parametrize("codec", ["heatmap", "udp"])

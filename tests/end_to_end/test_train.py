@@ -218,6 +218,21 @@ def test_another_runs_folder_is_never_overwritten_silently(work, whole_run):
     assert [(whole_run[0] / name).read_bytes() for name in names] == before
 
 
+def test_one_run_at_a_time_and_a_new_one_in_its_place(work):
+    output = work / "in_its_place"
+    process = start_and_wait_for_steps(work, output, 2, "train.epochs=50", "train.lr=0.002")
+    second = train(work, output, "--resume", status=2)
+    assert f"is being written to by another run (process {process.pid} on " in second.stderr
+    process.terminate()
+    assert process.wait(timeout=30) == 143
+    left = list(output.glob("events.out.tfevents.*"))
+    train(work, output, "--overwrite", "train.epochs=1")
+    content = state(output / "last.pt")
+    assert content["epoch"] == len(content["history"]) == 1
+    assert content["config"]["train"]["lr"] == 0.001
+    assert not any(file.exists() for file in left)
+
+
 def test_loss_that_is_not_finite_stops_and_names_step_and_images(work):
     output = work / "nan"
     refused = train(
@@ -259,7 +274,7 @@ def test_options_of_the_trainer_run(work):
 
 def test_errors_have_no_traceback_unless_asked_for(work):
     missing = run("test.py", "--checkpoint", work / "absent.pt", status=4)
-    assert missing.stderr.strip() == f"error: {work / 'absent.pt'}: no such file"
+    assert missing.stderr.strip() == f"error: {work / 'absent.pt'}: no such file; check the path"
     debug = run("test.py", "--checkpoint", work / "absent.pt", "--debug", status=1)
     assert "Traceback" in debug.stderr
     wrong = train(work, work / "x", "train.epoch=3", "data.workers=-1", status=2)

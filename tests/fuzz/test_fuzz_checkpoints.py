@@ -39,6 +39,8 @@ CONTENT = {
     "step": 7,
     "loss_sum": 0.5,
     "world_size": 1,
+    "batch_persons": 4,
+    "data": {"train": "0123", "test": "4567"},
     "random": {"cpu": torch.get_rng_state(), "cuda": None},
     "best": {"epoch": 2, "metrics": {"AP": 0.5}},
     "history": [{"epoch": 1, "loss": 0.5}],

@@ -99,7 +99,8 @@ CHOSEN = {
 
 def row_faults():
     """Choices that docs/errors.md does not state, or states otherwise."""
-    rows = re.findall(r"^\| (.+?) \| (.+?) \|", DOCUMENT.read_text(), re.MULTILINE)
+    text = re.sub(r"(?s)## Images and videos to predict on.*?(?=\n## )", "", DOCUMENT.read_text())
+    rows = re.findall(r"^\| (.+?) \| (.+?) \|", text, re.MULTILINE)
     for key, (outcome, words) in CHOSEN.items():
         found = [stated for what, stated in rows if what.startswith(words)]
         if len(found) != 1 or not found[0].startswith(WORDS[outcome]):
