@@ -76,6 +76,17 @@ def whole_number(least: int) -> Callable[[str], int]:
     return read
 
 
+def add_process_timeout(made: argparse.ArgumentParser) -> None:
+    """Add --process-timeout, for `distributed.initialise`."""
+    made.add_argument(
+        "--process-timeout",
+        type=whole_number(1),
+        default=distributed.TIMEOUT_S,
+        metavar="SECONDS",
+        help="under torchrun: how long a process waits for the others (%(default)s)",
+    )
+
+
 def add_output_file(made: argparse.ArgumentParser, text: str) -> None:
     """Add --output for one file, and --overwrite; `refuse_existing` looks at them."""
     made.add_argument("--output", required=True, type=Path, metavar="FILE", help=text)

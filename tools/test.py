@@ -97,13 +97,7 @@ def main(argv: Sequence[str]) -> None:
         help="also draw the N persons of lowest OKS, errors marked",
     )
     parser.add_argument("--device", help="cpu, cuda or cuda:1; default: CUDA where there is one")
-    parser.add_argument(
-        "--process-timeout",
-        type=cli.whole_number(1),
-        default=distributed.TIMEOUT_S,
-        metavar="SECONDS",
-        help="under torchrun: how long a process waits for the others (%(default)s)",
-    )
+    cli.add_process_timeout(parser)
     parser.add_argument(
         "overrides", nargs="*", metavar="key=value", help="change a key of the config"
     )
