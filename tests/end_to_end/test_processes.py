@@ -63,6 +63,17 @@ def test_two_processes_train_as_one_with_the_same_global_batch(one, two):
     assert begun.abs().max() > 0
 
 
+def test_all_ranks_evaluate_the_network_that_is_saved(work, two):
+    """Each has BatchNorm statistics of its own batches while it trains."""
+    run("test.py", "--checkpoint", two / "last.pt", f"output={work / 'two_tested'}")
+    in_training, tested = (
+        json.loads((folder / "results.json").read_text()) for folder in (two, work / "two_tested")
+    )
+    for a, b in zip(in_training, tested, strict=True):
+        assert a["image_id"] == b["image_id"]
+        np.testing.assert_allclose(a["keypoints"], b["keypoints"], atol=1e-3)
+
+
 def test_another_number_of_processes_is_refused_unless_allowed(work, two):
     arguments = ["train.epochs=2", "model.blocks=srl_lo", "--resume"]
     refused = train(work, two, *arguments, status=4)
