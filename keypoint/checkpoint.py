@@ -7,7 +7,8 @@ A file holds tensors and plain types only (`torch.load(weights_only=True)` opens
     optimizer, scaler         their state dicts; the learning rate is a function of epoch and step
     epoch, batch, step        next epoch and batch in it, optimiser steps so far
     batch_persons             in a batch of all processes
-    loss_sum, world_size      of this epoch; how many processes trained
+    loss_sum, losses          of this epoch: the sum, and of how many
+    world_size                how many processes trained
     data                      fingerprints of the persons trained and tested on
     random                    torch's generators; ours, keyed by seed, epoch, index, have no state
     best, history             the best AP so far and the numbers of each epoch
@@ -40,8 +41,8 @@ from keypoint.skeleton import Skeleton, skeleton_from_dict
 FORMAT = 1
 KEYS = (
     "format", "versions", "model", "ema", "optimizer", "scaler", "epoch", "batch", "step",
-    "batch_persons", "loss_sum", "world_size", "data", "random", "best", "history", "config",
-    "skeleton", "color_order", "mean", "std",
+    "batch_persons", "loss_sum", "losses", "world_size", "data", "random", "best", "history",
+    "config", "skeleton", "color_order", "mean", "std",
 )  # fmt: skip
 OTHER_WEIGHTS = (
     "  weights of another toolkit: give tools/test.py --cfg too, or make a checkpoint of them with "
@@ -234,6 +235,7 @@ def checkpoint_of(
         "batch_persons": 0,
         "step": 0,
         "loss_sum": 0.0,
+        "losses": 0,
         "world_size": 1,
         "data": {},
         "history": [],

@@ -16,7 +16,8 @@ from keypoint.errors import CheckpointError
 
 # Needed to go on with a training; imported weights have none of them.
 OF_A_TRAINING = (
-    "optimizer", "scaler", "random", "batch", "batch_persons", "step", "loss_sum", "history", "data"
+    "optimizer", "scaler", "random", "batch", "batch_persons", "step", "loss_sum", "losses",
+    "history", "data",
 )  # fmt: skip
 
 
@@ -159,6 +160,7 @@ FORMS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "epoch": (_is_count, "a whole number"),
     "batch": (_or_none(_is_count), "a whole number"),
     "step": (_or_none(_is_count), "a whole number"),
+    "losses": (_or_none(_is_count), "a whole number"),
     "batch_persons": (_or_none(_is_count), "a whole number"),
     "data": (_or_none(_is_mapping), "a mapping"),
     "loss_sum": (_or_none(_is_number), "a finite number"),

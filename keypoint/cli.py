@@ -20,7 +20,7 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from keypoint import distributed
-from keypoint.errors import ConfigError
+from keypoint.errors import ConfigError, lost_worker
 
 logger = logging.getLogger("keypoint")
 
@@ -170,8 +170,9 @@ def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None
         _say("interrupted")
         return 130
     except Exception as error:
-        status = getattr(error, "exit_status", None)
         _to_log_file(error)
+        error = lost_worker(error) or error
+        status = getattr(error, "exit_status", None)
         if "--debug" in arguments:
             sys.stderr.writelines(f"  {fault}\n" for fault in getattr(error, "faults", ()))
             raise
@@ -192,8 +193,9 @@ def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None
 
 def _say(text: str) -> None:
     """On the terminal, with the rank where there are several."""
-    rank = f"[rank {os.environ['RANK']}] " if int(os.environ.get("WORLD_SIZE", 1)) > 1 else ""
-    sys.stderr.write(f"{rank}{text}\n")
+    rank = os.environ.get("RANK") if distributed.started_many() else None
+    text = text if rank is None else f"[rank {rank}] {text}"
+    sys.stderr.write(f"{text}\n")
 
 
 @contextlib.contextmanager

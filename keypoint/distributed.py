@@ -22,8 +22,8 @@ from keypoint.fingerprint import fingerprint
 TIMEOUT_S = 600  # scoring on rank 0 alone (seconds on val2017) must fit in
 # What torch says where another process has gone or answers no more.
 LOST = re.compile(
-    "time ?out|timed out|pair closure|connection (closed|reset|refused)|broken pipe|NCCL|gloo",
-    re.IGNORECASE,
+    r"/gloo/|\bNCCL\b|pair closure|Connection (closed|reset|refused)|Broken pipe|"
+    r"Timed out waiting \d+ ?ms"
 )
 
 
@@ -59,6 +59,11 @@ def initialise(device: str | None = None, timeout_s: int = TIMEOUT_S) -> torch.d
     """
     chosen = choose_device(device)
     if "LOCAL_RANK" not in os.environ:
+        if started_many() and "RANK" in os.environ:
+            raise ConfigError(
+                f"WORLD_SIZE={os.environ['WORLD_SIZE']} and RANK are set and LOCAL_RANK is not, so "
+                "each process would train alone; start them by torchrun"
+            )
         return chosen
     if chosen.type == "cuda":
         chosen = choose_device(f"cuda:{os.environ['LOCAL_RANK']}")
@@ -162,9 +167,15 @@ def require_same(values: Mapping[str, Any], what_to_do: str = "start all of them
                 )
 
 
-def name_of(model: nn.Module) -> str:
-    """A fingerprint of the parameters; buffers are left out, as BatchNorm's differ by process."""
-    return fingerprint(*(parameter.detach().cpu().numpy() for parameter in model.parameters()))
+def name_of(model: nn.Module, *, buffers: bool = False) -> str:
+    """A fingerprint of the parameters.
+
+    Args:
+        model: On any device.
+        buffers: Of those too; while training BatchNorm's differ by process.
+    """
+    tensors = [*model.parameters(), *(model.buffers() if buffers else ())]
+    return fingerprint(*(tensor.detach().cpu().numpy() for tensor in tensors))
 
 
 def share_buffers(model: nn.Module) -> None:
@@ -177,7 +188,12 @@ def share_buffers(model: nn.Module) -> None:
             dist.broadcast(buffer, src=0)
 
 
+def started_many() -> bool:
+    """Whether this is one of several processes by its environment; the group may be gone by now."""
+    text = os.environ.get("WORLD_SIZE", "1")
+    return text.isdecimal() and int(text) > 1
+
+
 def says_lost(error: BaseException) -> bool:
     """Whether an error tells that another process has gone or answers no more."""
-    many = int(os.environ.get("WORLD_SIZE", "1")) > 1  # the group itself may be gone by now
-    return many and isinstance(error, RuntimeError) and bool(LOST.search(str(error)))
+    return started_many() and isinstance(error, RuntimeError) and bool(LOST.search(str(error)))

@@ -74,3 +74,19 @@ class NumericsError(KeypointError, ArithmeticError):
     """A number that is not finite where training or scoring needs one."""
 
     exit_status = 5
+
+
+def lost_worker(error: BaseException) -> DataError | None:
+    """What torch says of a worker process that reads images and ended or hung, for users.
+
+    It is raised wherever the main process happens to be. None for any other error.
+    """
+    text = str(error)
+    if not isinstance(error, RuntimeError) or (
+        "DataLoader worker" not in text and "DataLoader timed out" not in text
+    ):
+        return None
+    return DataError(
+        f"a worker process that reads images ended or hung ({text.splitlines()[0]}); it may have "
+        "run out of memory or of /dev/shm: lower data.workers"
+    )

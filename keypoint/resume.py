@@ -14,6 +14,7 @@ logger = logging.getLogger(__name__)
 
 # What may differ between a run and its resumption: nothing that changes a number of the training.
 FREE_KEYS = {"output", "data.workers", "data.root", "train.log_every", "train.save_every"}
+OF_THE_MACHINE = ("output", "data.root", "data.workers")
 
 
 def check_same_config(path: Path, config: Config, *, allow_changed: bool = False) -> None:
@@ -85,6 +86,11 @@ def _refuse(what: str, what_to_do: str, allow_changed: bool) -> None:
     if not allow_changed:
         raise CheckpointError(f"{what}; {what_to_do}, or allow it with --allow-changed")
     logger.warning("%s; allowed by --allow-changed: the run is another from here on", what)
+
+
+def shared(config: Config) -> dict[str, Any]:
+    """What must be the same on all processes: everything but where a machine keeps its files."""
+    return {key: value for key, value in flat(config).items() if key not in OF_THE_MACHINE}
 
 
 def flat(config: Config) -> dict[str, Any]:

@@ -116,8 +116,9 @@ class RunLog:
         self.writer: SummaryWriter | None = None
         if enabled:
             threading.excepthook = _but_for_events
+            purge = first_step + 1 if first_step else None
             with self._told():
-                self.writer = SummaryWriter(str(folder), purge_step=first_step or None)
+                self.writer = SummaryWriter(str(folder), purge_step=purge)
 
     def text(self, name: str, value: str) -> None:
         """A text, such as the config."""

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import logging
 import signal
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 logger = logging.getLogger(__name__)
+
+LATE_S = 0.5  # Python runs a handler at once, unless it waits inside a library
 
 
 class Interrupted(Exception):  # noqa: N818 (named as KeyboardInterrupt is)
@@ -43,7 +46,7 @@ class StopSignal:
     def __init__(self) -> None:
         self.number: int | None = None
         self.patience_s: float | None = None
-        self._impatient = False
+        self._due: float | None = None  # when patience ends
         self._previous: dict[int, Callable[..., Any] | int | None] = {}
 
     def __enter__(self) -> StopSignal:
@@ -54,8 +57,9 @@ class StopSignal:
 
     def seen(self) -> None:
         """The step has finished: what follows takes the time it takes."""
-        if self._impatient:
-            self._impatient = False
+        self.patience_s = None
+        if self._due is not None:
+            self._due = None
             signal.setitimer(signal.ITIMER_REAL, 0)
 
     def __exit__(self, *_: object) -> None:
@@ -68,8 +72,10 @@ class StopSignal:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         logger.warning("%s: finishing this step, then saving", signal.Signals(number).name)
         if self.patience_s is not None:
-            self._impatient = True
+            self._due = time.monotonic() + self.patience_s
             signal.setitimer(signal.ITIMER_REAL, self.patience_s)
 
     def _give_up(self, number: int, frame: FrameType | None) -> None:
+        if self._due is None or time.monotonic() - self._due > LATE_S:
+            return  # it was in a call of the system or of another process, and came back
         raise Interrupted(self.number or signal.SIGTERM, saved=False)

@@ -24,6 +24,7 @@ from keypoint import distributed
 from keypoint.checkpoint import FORMAT, read_checkpoint, save_checkpoint
 from keypoint.checkpoint_content import check_training
 from keypoint.data.batches import TrainBatch, TrainSampler
+from keypoint.errors import lost_worker
 from keypoint.losses import heatmap_loss
 from keypoint.models import SimpleBaseline
 from keypoint.resume import require_same_run
@@ -40,12 +41,13 @@ PATIENCE_S = 6  # after SIGTERM, beside twice a step's time; torchrun kills afte
 
 @dataclass
 class Position:
-    """Where a run is: next epoch, next batch in it, optimiser steps done, the epoch's loss sum."""
+    """Where a run is: next epoch, next batch in it, optimiser steps done, the epoch's losses."""
 
     epoch: int = 0
     batch: int = 0
     step: int = 0
     loss_sum: float = 0.0
+    losses: int = 0
 
 
 class Trainer:
@@ -137,6 +139,13 @@ class Trainer:
                 while self.at.epoch < self.epochs:
                     self._train_epoch(log)
                     self._finish_epoch(log)
+        except RuntimeError as error:
+            if self._signal.number is None or (
+                lost_worker(error) is None and not distributed.says_lost(error)
+            ):
+                raise
+            # The signal went to workers or to other processes as well.
+            raise Interrupted(self._signal.number, saved=False) from error
         finally:
             log.close()
         return self.best
@@ -152,16 +161,19 @@ class Trainer:
         with progress(total, name, "batch", enabled=distributed.is_main()) as bar:
             bar.skip(self.at.batch)
             batches = self._timed(window)
+            patience = None
             while self.at.batch < total:
                 group = min(self.accumulate, total - self.at.batch)
                 begin = time.perf_counter()
+                self._signal.patience_s = patience
                 loss, lr, batch = self._step(batches, group)
                 if distributed.world_size() > 1:  # the others may wait for one that hangs
-                    self._signal.patience_s = PATIENCE_S + 2 * (time.perf_counter() - begin)
+                    patience = PATIENCE_S + 2 * (time.perf_counter() - begin)
                 bar.update(group)
                 is_last = self.at.batch == total
                 is_save = bool(self.save_every) and self.at.step % (self.save_every or 1) == 0
                 stop = self._agree(pending=0 if is_last or is_save else 1)
+                self._signal.seen()
                 if self.at.step % self.log_every == 0 or is_last:
                     value = float(loss)
                     bar.set_postfix(loss=f"{value:.2e}", lr=f"{lr:.1e}")
@@ -169,7 +181,6 @@ class Trainer:
                         {"train/loss": value, "train/lr": lr, **window.take()}, self.at.step
                     )
                 if stop:
-                    self._signal.seen()
                     self._agree(pending=0)
                     self.save("last.pt")
                     raise Interrupted(self._signal.number or signal.SIGTERM)
@@ -225,15 +236,15 @@ class Trainer:
                     ),
                 )
             self.at.loss_sum += value
+            self.at.losses += 1
         return distributed.agree(self._signal.number is not None, problem)
 
     def _finish_epoch(self, log: RunLog) -> None:
         """Evaluate if it is due, keep the numbers, save."""
-        steps = math.ceil(self.sampler.num_batches / self.accumulate)
         record: dict[str, Any] = {
             "epoch": self.at.epoch + 1,
             "step": self.at.step,
-            "loss": self.at.loss_sum / steps,
+            "loss": self.at.loss_sum / self.at.losses,
         }
         self.step.require_same(self.at.step)
         due = (self.at.epoch + 1) % self.evaluate_every == 0 or self.at.epoch + 1 == self.epochs
@@ -295,9 +306,10 @@ class Trainer:
             "batch_persons": self.sampler.batch_persons,
             "step": self.at.step,
             "loss_sum": self.at.loss_sum,
+            "losses": self.at.losses,
             "random": {
                 "cpu": torch.get_rng_state(),
-                "cuda": torch.cuda.get_rng_state() if on_gpu else None,
+                "cuda": torch.cuda.get_rng_state(self.step.device) if on_gpu else None,
             },
             "best": self.best,
             "history": self.history,
@@ -325,12 +337,14 @@ class Trainer:
         self.step.load(content, path)
         torch.set_rng_state(content["random"]["cpu"])
         if self.step.device.type == "cuda" and content["random"]["cuda"] is not None:
-            torch.cuda.set_rng_state(content["random"]["cuda"])
+            torch.cuda.set_rng_state(content["random"]["cuda"], self.step.device)
         # Of as many persons where the batches have another size now.
         batch = content["batch"] * content["batch_persons"] // self.sampler.batch_persons
-        self.at = Position(content["epoch"], batch, content["step"], content["loss_sum"])
+        self.at = Position(
+            content["epoch"], batch, content["step"], content["loss_sum"], content["losses"]
+        )
         self.best, self.history = content["best"], content["history"]
-        distributed.require_same({f"{path}, the position in it": vars(self.at)})
+        distributed.require_same({"the position in last.pt": vars(self.at)})
         self.step.require_same(self.at.step)
         logger.info("%s: going on at epoch %d, batch %d", path, self.at.epoch + 1, self.at.batch)
 

@@ -174,7 +174,9 @@ class TrainingStep:
             if bool(content["ema"]) != bool(self.average):
                 raise ValueError(f"train.ema was {'on' if content['ema'] else 'off'}")
             _check_tensors(content["model"], self.model)
-            check_state(content["optimizer"], self.optimizer, content["step"])
+            skipped = self.scaler.is_enabled() and not content["optimizer"]["state"]
+            steps = 0 if skipped else content["step"]  # the scaler leaves out its first ones
+            check_state(content["optimizer"], self.optimizer, steps)
             self.model.load_state_dict(content["model"])
             if self.average:
                 _check_tensors(content["ema"], self.average.module)

@@ -9,15 +9,15 @@ import sys
 
 import pytest
 
-from keypoint import cli
-from keypoint.errors import DataError
+from keypoint import cli, distributed
+from keypoint.errors import ConfigError, DataError
 from tests.test_readme import REPOSITORY
 
 FAULTS_OF_TWENTY_TENSORS = """
 import resource, sys
 import torch
-from keypoint import cli
-from keypoint.errors import DataError
+from keypoint import cli, distributed
+from keypoint.errors import ConfigError, DataError
 
 print(cli.keep_freed_memory() if sys.argv[1] == "keep" else None)
 for _ in range(10):
@@ -150,3 +150,29 @@ def test_a_lost_process_is_told_as_such(capsys, monkeypatch, text, lost):
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert cli.run(main, []) == 1
     assert ("another process has ended or does not answer" in capsys.readouterr().err) is lost
+
+
+def test_a_lost_worker_is_told_wherever_torch_raises_it(capsys):
+    def main(argv):
+        raise RuntimeError("DataLoader worker (pid 9) is killed by signal: Killed. ")
+
+    assert cli.run(main, []) == 3
+    assert "run out of memory or of /dev/shm: lower data.workers" in capsys.readouterr().err
+
+
+def test_a_rank_without_its_number_is_no_crash(capsys, monkeypatch):
+    def main(argv):
+        raise DataError("x.json: broken")
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("RANK", raising=False)
+    assert cli.run(main, []) == 3
+    assert capsys.readouterr().err == "error: x.json: broken\n"
+
+
+def test_processes_that_would_each_train_alone_are_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    with pytest.raises(ConfigError, match="start them by torchrun"):
+        distributed.initialise("cpu")

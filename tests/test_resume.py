@@ -231,3 +231,25 @@ def test_the_optimisers_options_are_the_configs(saved, tmp_path):
         run.step.optimizer.state_dict()["state"][0]["exp_avg"],
         content["optimizer"]["state"][0]["exp_avg"],
     )
+
+
+def test_the_loss_of_an_epoch_is_the_mean_of_its_steps_whatever_their_number(tmp_path):
+    first = a_run(tmp_path, batch_size=2, save_every=4)
+    first.step.require_finite = lambda step: 1 / 0 if step > 4 else None
+    with pytest.raises(ZeroDivisionError):
+        first.fit()
+    second = a_run(tmp_path, batch_size=4)
+    second.resume(tmp_path / "last.pt", allow_changed=True)
+    begun = second.at.loss_sum
+    assert (second.at.batch, second.at.losses) == (2, 4)
+    later, agree = [], second._agree
+
+    def heard(pending):
+        later.extend(float(loss) for loss, *_ in second._losses[: len(second._losses) - pending])
+        return agree(pending)
+
+    second._agree = heard
+    second.epochs = 1
+    second.fit()
+    assert len(later) == 2
+    assert second.history[0]["loss"] == pytest.approx((begun + sum(later)) / 6)

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from keypoint import stop_signal
 from keypoint.stop_signal import Interrupted, StopSignal
 
 
@@ -46,3 +47,20 @@ def test_a_step_that_ends_is_not():
         send(signal.SIGTERM)
         stop.seen()
         time.sleep(0.1)
+
+
+def test_a_wait_inside_a_library_that_came_back_is_no_hang(monkeypatch):
+    """Python runs the handler late then: a rank that waited for another one's save goes on."""
+    monkeypatch.setattr(stop_signal, "LATE_S", -1.0)
+    with StopSignal() as stop:
+        stop.patience_s = 0.05
+        send(signal.SIGTERM)
+        time.sleep(0.2)
+
+
+def test_after_a_step_there_is_no_hurry():
+    with StopSignal() as stop:
+        stop.patience_s = 0.05
+        stop.seen()
+        send(signal.SIGTERM)
+        time.sleep(0.2)

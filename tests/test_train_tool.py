@@ -6,6 +6,7 @@ import pytest
 
 from keypoint import cli
 from keypoint.data.synthetic import write_demo_set
+from keypoint.errors import ConfigError
 from tests.test_readme import REPOSITORY
 
 CONFIG = """
@@ -99,3 +100,17 @@ def test_what_does_not_fit_the_skeleton_ends_before_the_data_is_read(
     arguments = ["--cfg", str(folder / "own.yaml"), f"output={folder / 'out'}", override]
     assert cli.run(train.main, [*arguments, "model.encoder_stride=32", "model.dilated=false"]) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flag", "words"),
+    [([], "--resume goes on with it"), (["--resume"], "no last.pt to resume from")],
+)
+def test_a_run_whose_last_checkpoint_was_deleted_is_not_overwritten(begin, flag, words):
+    _, train, folder = begin
+    (folder / "out").mkdir()
+    (folder / "out" / "best.pt").write_bytes(b"the best of days")
+    arguments = ["--cfg", str(folder / "own.yaml"), f"output={folder / 'out'}", *flag]
+    with pytest.raises(ConfigError, match=words):
+        train.main(arguments)
+    assert (folder / "out" / "best.pt").read_bytes() == b"the best of days"

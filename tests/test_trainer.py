@@ -358,3 +358,27 @@ def test_a_signal_during_the_evaluation_ends_it_and_no_step_is_lost(tmp_path):
     assert reached == ["one batch"]
     saved = torch.load(tmp_path / "last.pt", weights_only=True)
     assert (saved["epoch"], saved["batch"], saved["step"], saved["history"]) == (0, 4, 4, [])
+
+
+def test_a_resumed_run_keeps_the_numbers_of_tensorboard(tmp_path):
+    options = {"evaluate": lambda model: {"AP": 0.4}, "evaluate_every": 1}
+    trainer(tmp_path, epochs=1, **options).fit()
+    second = trainer(tmp_path, epochs=2, **options)
+    second.resume(tmp_path / "last.pt")
+    second.fit()
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert [event.step for event in events.Scalars("train/loss")] == list(range(1, 9))
+    for tag in ("val/AP", "train/epoch_loss"):
+        assert [event.step for event in events.Scalars(tag)] == [4, 8]
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_a_worker_that_dies_with_a_signal_is_the_signals(tmp_path, stopped):
+    def evaluate(model):
+        if stopped:
+            os.kill(os.getpid(), signal.SIGTERM)
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated.")
+
+    run = trainer(tmp_path, evaluate=evaluate, evaluate_every=1)
+    with pytest.raises(Interrupted if stopped else RuntimeError):
+        run.fit()

@@ -30,6 +30,7 @@ from keypoint.evaluation.run import Evaluation, evaluate_model
 from keypoint.evaluation.worst import worst_persons
 from keypoint.models import SimpleBaseline, create_model
 from keypoint.models.weights import load_weights_file
+from keypoint.resume import shared
 from keypoint.skeleton import Skeleton, load_skeleton
 from keypoint.training_step import AMP_DTYPES
 
@@ -114,32 +115,36 @@ def main(argv: Sequence[str]) -> None:
     sets = [load_set(boxes, config, skeleton) for boxes in chosen]
     folders = [output] if len(sets) == 1 else [output / name for name in names]
 
-    try:
-        evaluations = []
-        for (persons, annotations), folder in zip(sets, folders, strict=True):
-            evaluation = evaluate_model(
-                model.to(device),
-                persons=persons,
-                annotations=annotations,
-                skeleton=skeleton,
-                batch_size=config.test.batch_size,
-                workers=config.data.workers,
-                flip=config.test.flip,
-                decoding=config.test.decoding,
-                amp_dtype=AMP_DTYPES[config.train.amp],
-                nms=config.test.oks_nms,
-                nms_threshold=config.test.oks_nms_threshold,
-                keypoint_threshold=config.test.keypoint_threshold,
-            )
-            evaluations.append(evaluation)
-            if distributed.is_main():
-                folder.mkdir(parents=True, exist_ok=True)
-                print(f"checkpoint {args.checkpoint}\n{evaluation.table()}\n")
-                write(args, config, evaluation, persons, annotations, skeleton, folder)
-        if distributed.is_main() and len(evaluations) > 1:
-            print(side_by_side(evaluations))
-    finally:
-        distributed.finish()
+    if distributed.world_size() > 1:
+        distributed.require_same(
+            shared(config)
+            | {"the weights": distributed.name_of(model, buffers=True)}
+            | {f"boxes {number}": each.fingerprint() for number, (each, _) in enumerate(sets, 1)}
+        )
+    evaluations = []
+    for (persons, truth), folder in zip(sets, folders, strict=True):
+        evaluation = evaluate_model(
+            model.to(device),
+            persons=persons,
+            annotations=truth,
+            skeleton=skeleton,
+            batch_size=config.test.batch_size,
+            workers=config.data.workers,
+            flip=config.test.flip,
+            decoding=config.test.decoding,
+            amp_dtype=AMP_DTYPES[config.train.amp],
+            nms=config.test.oks_nms,
+            nms_threshold=config.test.oks_nms_threshold,
+            keypoint_threshold=config.test.keypoint_threshold,
+        )
+        evaluations.append(evaluation)
+        if distributed.is_main():
+            folder.mkdir(parents=True, exist_ok=True)
+            print(f"checkpoint {args.checkpoint}\n{evaluation.table()}\n")
+            write(args, config, evaluation, persons, truth, skeleton, folder)
+    if distributed.is_main() and len(evaluations) > 1:
+        print(side_by_side(evaluations))
+    distributed.finish()  # not after an error: it waits for the others, who wait for this one
 
 
 def output_folder(

@@ -29,14 +29,12 @@ from keypoint.losses import build_loss
 from keypoint.models import SimpleBaseline, create_model
 from keypoint.optimization import build_optimizer, learning_rate
 from keypoint.recipe import recipe_card, step_card
-from keypoint.resume import check_same_config, flat
+from keypoint.resume import check_same_config, shared
 from keypoint.run_folder import RunFolder
 from keypoint.skeleton import load_skeleton
 from keypoint.trainer import Trainer
 from keypoint.training_step import AMP_DTYPES
 from keypoint.visualize import training_curves
-
-OF_THE_MACHINE = ("output", "data.root", "data.workers")  # may differ between nodes
 
 EPILOG = """examples:
   tools/train.py --cfg demo.yaml
@@ -91,19 +89,23 @@ def main(argv: Sequence[str]) -> None:
     config = load_config(find_config(args.cfg), args.overrides)
     output = Path(config.output)
     last = output / "last.pt"
-    if last.exists() and not args.resume and not args.overwrite:
+    there = [name for name in ("last.pt", "best.pt", "history.json") if (output / name).exists()]
+    if there and not args.resume and not args.overwrite:
         raise ConfigError(
             f"{output} holds another run; --resume goes on with it, --overwrite begins anew, "
             "output=DIR goes elsewhere"
+        )
+    if there and args.resume and not last.exists():
+        raise ConfigError(
+            f"{output} holds {' and '.join(there)} of another run, but no last.pt to resume from; "
+            "--overwrite begins anew, output=DIR goes elsewhere"
         )
     device = distributed.initialise(args.device, args.process_timeout)
     folder = RunFolder(output) if distributed.is_main() else None
     cli.log_to(output, quiet=not distributed.is_main())
     resuming = args.resume and last.exists()
     distributed.require_same(
-        {key: value for key, value in flat(config).items() if key not in OF_THE_MACHINE}
-        | {f"finding {last}": resuming}
-        | versions()
+        shared(config) | {"finding last.pt in the output folder": resuming} | versions()
     )
     torch.manual_seed(config.seed)
     skeleton = load_skeleton(config.data.skeleton, Path(config.data.root))
@@ -244,10 +246,8 @@ def main(argv: Sequence[str]) -> None:
             folder.clear()
         (output / "config.yaml").write_text(dump_config(config), encoding="utf-8")
         write_reports(output, train=persons.report, test=val_persons.report)
-    try:
-        best = trainer.fit()
-    finally:
-        distributed.finish()
+    best = trainer.fit()
+    distributed.finish()  # not after an error: it waits for the others, who wait for this one
     if distributed.is_main():
         write_json(output / "history.json", trainer.history)
         cv2.imwrite(str(output / "curves.png"), training_curves(trainer.history)[..., ::-1])

@@ -25,7 +25,7 @@ from keypoint.data.augment import Augmentation, warp
 from keypoint.data.coco import Persons
 from keypoint.data.freed_memory import give_back_freed_memory
 from keypoint.data.image import read_image
-from keypoint.errors import ConfigError, DataError
+from keypoint.errors import ConfigError, DataError, lost_worker
 from keypoint.geometry import bbox_to_crop
 
 Key = tuple[int, int]  # epoch, index of the person
@@ -250,12 +250,10 @@ class Loader:
         except DataError as error:  # torch puts the worker's traceback before the message
             raise DataError(str(error).strip().rpartition("DataError: ")[2]) from None
         except RuntimeError as error:
-            if "DataLoader worker" not in str(error) and "DataLoader timed out" not in str(error):
+            lost = lost_worker(error)
+            if lost is None:
                 raise
-            raise DataError(
-                f"a worker process that reads images ended or hung ({str(error).splitlines()[0]}); "
-                "it may have run out of memory or of /dev/shm: lower data.workers"
-            ) from error
+            raise lost from error
 
 
 def train_loader(

@@ -40,6 +40,7 @@ CONTENT = {
     "loss_sum": 0.5,
     "world_size": 1,
     "batch_persons": 4,
+    "losses": 3,
     "data": {"train": "0123", "test": "4567"},
     "random": {"cpu": torch.get_rng_state(), "cuda": None},
     "best": {"epoch": 2, "metrics": {"AP": 0.5}},
