@@ -37,13 +37,17 @@ class Interrupted(Exception):  # noqa: N818 (named as KeyboardInterrupt is)
 class StopSignal:
     """A context in which SIGTERM and SIGINT are noted; a SIGINT after either interrupts at once.
 
+    Args:
+        answer: What is done when one comes, for the log.
+
     Attributes:
         number: The signal that came, or None.
         patience_s: How long the step that the signal met may take: after that the run is held to
             hang and ends without saving. None for however long it takes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, answer: str = "finishing this step, then saving") -> None:
+        self.answer = answer
         self.number: int | None = None
         self.patience_s: float | None = None
         self._due: float | None = None  # when patience ends
@@ -62,6 +66,15 @@ class StopSignal:
             self._due = None
             signal.setitimer(signal.ITIMER_REAL, 0)
 
+    def check(self) -> None:
+        """For long work after which nothing is lost, such as an evaluation behind a save.
+
+        Raises:
+            Interrupted: A signal came.
+        """
+        if self.number is not None:
+            raise Interrupted(self.number)
+
     def __exit__(self, *_: object) -> None:
         self.seen()
         for number, handler in self._previous.items():
@@ -70,7 +83,7 @@ class StopSignal:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.number = number
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        logger.warning("%s: finishing this step, then saving", signal.Signals(number).name)
+        logger.warning("%s: %s", signal.Signals(number).name, self.answer)
         if self.patience_s is not None:
             self._due = time.monotonic() + self.patience_s
             signal.setitimer(signal.ITIMER_REAL, self.patience_s)

@@ -63,7 +63,8 @@ class Trainer:
         epochs: In all.
         output: Folder for checkpoints and logs; exists.
         evaluate: From a network in eval mode to the ten COCO numbers, called on every process;
-            a long one calls `stop_if_asked` now and then. None for no evaluation.
+            a long one calls `stop_signal.check` now and then, as the run is saved before it. None
+            for no evaluation.
         evaluate_every: Epochs between evaluations; the last epoch is always evaluated.
         save_every: Optimiser steps between saves within an epoch; None for one save after each
             epoch.
@@ -75,6 +76,7 @@ class Trainer:
         ema: Decay of an average of the weights that is evaluated in place of them; None for none.
         card: What a checkpoint says beside the numbers: `config`, `skeleton`, `versions`, `data`,
             as plain types.
+        stop_signal: Where `evaluate` asks whether to stop; None for an own one.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Trainer:
         compile_model: bool = False,
         ema: float | None = None,
         card: dict[str, Any],
+        stop_signal: StopSignal | None = None,
     ) -> None:
         self.step = TrainingStep(
             model,
@@ -119,7 +122,7 @@ class Trainer:
         self.at = Position()
         self.best: dict[str, Any] | None = None
         self.history: list[dict[str, Any]] = []
-        self._signal = StopSignal()
+        self._signal = stop_signal or StopSignal()
         self._losses: list[tuple[Tensor, Tensor, int]] = []  # not looked at: loss, image ids, step
 
     def fit(self) -> dict[str, Any] | None:
@@ -277,15 +280,6 @@ class Trainer:
         self.save("last.pt")
         if self._agree(pending=0) and self.at.epoch < self.epochs:
             raise Interrupted(self._signal.number or signal.SIGTERM)
-
-    def stop_if_asked(self) -> None:
-        """For `evaluate` to call now and then: the run was saved before it, so it may end in it.
-
-        Raises:
-            Interrupted: A signal came.
-        """
-        if self._signal.number is not None:
-            raise Interrupted(self._signal.number)
 
     def save(self, name: str) -> None:
         """Write a checkpoint into the output folder, from rank 0.

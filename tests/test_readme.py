@@ -55,5 +55,5 @@ def test_commands_exist_with_their_options_and_configs(tool, arguments):
 
 def test_make_targets_exist():
     makefile = (REPOSITORY / "Makefile").read_text()
-    for target in set(re.findall(r"make (\w+)", README)):
+    for target in set(re.findall(r"make ([\w-]+)", README)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

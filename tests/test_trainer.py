@@ -18,7 +18,7 @@ from keypoint.heatmap import encode
 from keypoint.losses import heatmap_loss
 from keypoint.models import SimpleBaseline
 from keypoint.skeleton import load_skeleton
-from keypoint.stop_signal import Interrupted
+from keypoint.stop_signal import Interrupted, StopSignal
 from keypoint.trainer import Trainer
 
 SKELETON = load_skeleton("coco17")
@@ -349,10 +349,11 @@ def test_a_signal_during_the_evaluation_ends_it_and_no_step_is_lost(tmp_path):
     def evaluate(model):
         os.kill(os.getpid(), signal.SIGTERM)
         reached.append("one batch")
-        run.stop_if_asked()
+        stop_signal.check()
         reached.append("the next")
 
-    run = trainer(tmp_path, evaluate=evaluate, evaluate_every=1)
+    stop_signal = StopSignal()
+    run = trainer(tmp_path, evaluate=evaluate, evaluate_every=1, stop_signal=stop_signal)
     with pytest.raises(Interrupted):
         run.fit()
     assert reached == ["one batch"]

@@ -7,10 +7,9 @@ import argparse
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
-from types import FrameType
 
 from torch import nn
 
@@ -27,6 +26,7 @@ from keypoint.predict_output import PICTURES, PredictOutput, require_free
 from keypoint.predict_run import Predicted, detected_persons, predict_stream, whole_image
 from keypoint.predictor import Predictor
 from keypoint.run_log import progress
+from keypoint.stop_signal import StopSignal
 from keypoint.training_step import AMP_DTYPES
 
 DETECTOR_SCORE = 0.5  # boxes below it are seldom persons
@@ -202,7 +202,7 @@ def predict(
     with (
         closing(read_tasks(job.tasks, args.threads)) as events,
         progress(count_frames(job.tasks), "predict", "image") as bar,
-        stopped_by_sigterm(),
+        StopSignal("ending after this image") as stop,
     ):
         for event in predict_stream(
             events,
@@ -212,6 +212,8 @@ def predict(
             group_size=DETECTOR_IMAGES,
             keep_images=args.pictures,
         ):
+            if stop.number is not None:
+                raise stopped(stop.number)
             fault = job.counts.add(event)
             if fault:
                 cli.logger.warning("%s", fault.text)
@@ -226,20 +228,12 @@ def predict(
             bar.update(1)
 
 
-@contextmanager
-def stopped_by_sigterm() -> Iterator[None]:
-    """SIGTERM as an error, so that files are closed and no half of one is left."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        error = KeypointError("stopped by SIGTERM; records.jsonl holds what was done until then")
-        error.exit_status = 128 + number
-        raise error
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def stopped(number: int) -> KeypointError:
+    """What ends a run that got a signal; files are closed, and no half of one is left."""
+    name = signal.Signals(number).name
+    error = KeypointError(f"stopped by {name}; records.jsonl holds what was done until then")
+    error.exit_status = 128 + number
+    return error
 
 
 def require_no_faults(counts: PredictCounts, output: Path) -> None:

@@ -32,6 +32,7 @@ from keypoint.recipe import recipe_card, step_card
 from keypoint.resume import check_same_config, shared
 from keypoint.run_folder import RunFolder
 from keypoint.skeleton import load_skeleton
+from keypoint.stop_signal import StopSignal
 from keypoint.trainer import Trainer
 from keypoint.training_step import AMP_DTYPES
 from keypoint.visualize import training_curves
@@ -179,6 +180,10 @@ def main(argv: Sequence[str]) -> None:
     dataset = TrainDataset(persons, augmentation, config.seed)
     loader = train_loader(dataset, sampler, config.data.workers, pin_memory=device.type == "cuda")
 
+    # Not the trainer itself: as a ring of references it would keep the workers to the very end,
+    # when they can only be killed.
+    stop_signal = StopSignal()
+
     def evaluate(network: SimpleBaseline) -> dict[str, float]:
         evaluation = evaluate_model(
             network,
@@ -193,7 +198,7 @@ def main(argv: Sequence[str]) -> None:
             nms=config.test.oks_nms,
             nms_threshold=config.test.oks_nms_threshold,
             keypoint_threshold=config.test.keypoint_threshold,
-            after_batch=trainer.stop_if_asked,
+            after_batch=stop_signal.check,
         )
         if distributed.is_main():
             evaluation.save(output)
@@ -235,6 +240,7 @@ def main(argv: Sequence[str]) -> None:
             "versions": versions(),
             "data": data,
         },
+        stop_signal=stop_signal,
     )
     if resuming:
         check_same_config(last, config, allow_changed=args.allow_changed)
