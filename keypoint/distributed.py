@@ -143,12 +143,11 @@ def agree(stop: bool, problem: tuple[int, str] | None) -> bool:
     return bool(flags[0])
 
 
-def require_same(values: Mapping[str, Any], what_to_do: str = "start all of them alike") -> None:
+def require_same(values: Mapping[str, Any]) -> None:
     """Refuse to go on where processes differ in what must be one and the same.
 
     Args:
         values: By what they are, for the message; told by `repr`.
-        what_to_do: The message's end.
 
     Raises:
         ConfigError: On every process: the first that differs from rank 0, and its first value that
@@ -163,7 +162,7 @@ def require_same(values: Mapping[str, Any], what_to_do: str = "start all of them
             if ours != other:
                 raise ConfigError(
                     f"rank {number} differs from rank 0 in {name}: {other!r} against {ours!r}; "
-                    f"{what_to_do}"
+                    "start all of them alike"
                 )
 
 

@@ -157,7 +157,7 @@ class Trainer:
         self.model.train()
         self.sampler.set_position(self.at.epoch, self.at.batch)
         total = self.sampler.num_batches
-        if self.at.batch == total:  # resumed: what is left of this epoch is its evaluation
+        if self.at.batch >= total:  # resumed: what is left of this epoch is its evaluation
             return
         window = Window()
         name = f"epoch {self.at.epoch + 1}/{self.epochs}"
@@ -229,15 +229,13 @@ class Trainer:
             loss, image_ids, step = self._losses.pop(0)
             value = float(loss)
             if not math.isfinite(value) and problem is None:
-                problem = (
-                    step,
-                    (
-                        f"the loss is {value} at step {step}, learning rate "
-                        f"{self.learning_rate(step, self.at.epoch):.2e}, image ids "
-                        f"{image_ids.tolist()}; nothing was saved since. Lower train.lr, "
-                        "add train.warmup_steps, or use bf16"
-                    ),
+                words = (
+                    f"the loss is {value} at step {step}, learning rate "
+                    f"{self.learning_rate(step, self.at.epoch):.2e}, image ids "
+                    f"{image_ids.tolist()}; nothing was saved since. Lower train.lr, "
+                    "add train.warmup_steps, or use bf16"
                 )
+                problem = step, words
             self.at.loss_sum += value
             self.at.losses += 1
         return distributed.agree(self._signal.number is not None, problem)

@@ -59,8 +59,10 @@ def test_two_processes_train_as_one_with_the_same_global_batch(one, two):
         torch.testing.assert_close(b["model"][name], tensor, atol=2e-4, rtol=1e-3, msg=name)
         compared += 1
     assert compared > 60
-    begun = torch.load(one / "last.pt", weights_only=True)["optimizer"]["state"][0]["exp_avg"]
-    assert begun.abs().max() > 0
+    # Adam does not see a gradient's scale, its averages do: the mean of the processes, not the sum.
+    for number, state_of_one in a["optimizer"]["state"].items():
+        ours, theirs = state_of_one["exp_avg"], b["optimizer"]["state"][number]["exp_avg"]
+        assert (ours - theirs).norm() <= 0.1 * ours.norm(), number
 
 
 def test_all_ranks_evaluate_the_network_that_is_saved(work, two):
