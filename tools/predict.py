@@ -19,11 +19,11 @@ from keypoint.data.inputs import Inputs, find_inputs
 from keypoint.data.report import write_reports
 from keypoint.detector import DETECTORS, load_detector
 from keypoint.errors import ConfigError, DataError, KeypointError
-from keypoint.frames import VideoEnd, count_frames, read_tasks
-from keypoint.predict_counts import PredictCounts
-from keypoint.predict_job import Job, job_of_images, job_of_records
-from keypoint.predict_output import PICTURES, PredictOutput, require_free
-from keypoint.predict_run import Predicted, detected_persons, predict_stream, whole_image
+from keypoint.prediction.counts import PredictCounts
+from keypoint.prediction.frames import VideoEnd, count_frames, read_tasks
+from keypoint.prediction.job import Job, job_of_images, job_of_records
+from keypoint.prediction.output import PICTURES, PredictOutput, require_free
+from keypoint.prediction.stream import Predicted, detected_persons, predict_stream, whole_image
 from keypoint.predictor import Predictor
 from keypoint.run_log import progress
 from keypoint.stop_signal import StopSignal

@@ -18,7 +18,7 @@ from torchvision.models import detection
 from keypoint.checkpoint import load_model
 from keypoint.data.image import read_image
 from keypoint.evaluation.coco import evaluate_coco
-from keypoint.predict_output import PredictOutput
+from keypoint.prediction.output import PredictOutput
 from keypoint.predictor import Predictor
 from tests import tiny_coco, tiny_network
 from tests.end_to_end.test_check_data import TOOLS, tool
@@ -290,7 +290,7 @@ def test_refused_before_anything_is_read(predict, tmp_path, capsys, arguments, s
 def test_an_output_that_cannot_be_written_is_told_before_anything_is_read(
     predict, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr("keypoint.frames.read_upright", None)
+    monkeypatch.setattr("keypoint.prediction.frames.read_upright", None)
     picture(tmp_path / "a.png")
     (tmp_path / "file").write_bytes(b"")
     for output in ("file", "/proc/nothing/out"):

@@ -11,7 +11,7 @@ import tracemalloc
 from pathlib import Path
 
 from keypoint import cli
-from keypoint.predict_output import PredictOutput
+from keypoint.prediction.output import PredictOutput
 from tests.hostile.test_hostile import tool
 
 PICTURE = 8192  # bytes; every image and crop has more, and how many are under way varies

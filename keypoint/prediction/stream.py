@@ -2,7 +2,7 @@
 
 A result does not depend on what else is in its batch (to rounding), and comes out at the place
 that its frame had in the stream. Where smoothing or tracking is to come in: between this and what
-writes (predict_output.py).
+writes (output.py).
 
 Letters: B crops in a batch, P persons on an image, K keypoints.
 """
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from keypoint.data.ahead import BYTES_AHEAD
 from keypoint.data.persons import Persons
 from keypoint.detector import detect
-from keypoint.frames import Event, Frame, Unread, VideoEnd
+from keypoint.prediction.frames import Event, Frame, Unread, VideoEnd
 from keypoint.predictor import Predictor
 
 EVENTS_WAITING = 256  # behind a frame whose batch is not full; empty images would fill memory

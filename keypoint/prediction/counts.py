@@ -11,8 +11,8 @@ from keypoint.data.faults import Fault
 from keypoint.data.inputs import Input, Inputs, printable
 from keypoint.data.persons import Persons
 from keypoint.data.report import DataReport, ImageCounts, in_words
-from keypoint.frames import UNREADABLE, Task, Unread, VideoEnd
-from keypoint.predict_run import Predicted, outside
+from keypoint.prediction.frames import UNREADABLE, Task, Unread, VideoEnd
+from keypoint.prediction.stream import Predicted, outside
 
 
 class PredictCounts:

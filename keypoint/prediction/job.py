@@ -9,9 +9,9 @@ from pathlib import Path
 from keypoint.data.inputs import Inputs, printable
 from keypoint.data.persons import Persons
 from keypoint.detector import read_image_list
-from keypoint.frames import Task, in_order, match_entries
-from keypoint.predict_counts import PredictCounts
-from keypoint.predict_run import FindPersons, known_persons, outside
+from keypoint.prediction.counts import PredictCounts
+from keypoint.prediction.frames import Task, in_order, match_entries
+from keypoint.prediction.stream import FindPersons, known_persons, outside
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from keypoint.errors import ConfigError
 from keypoint.evaluation.results import make_results
-from keypoint.predict_run import Predicted
+from keypoint.prediction.stream import Predicted
 from keypoint.skeleton import Skeleton
 from keypoint.video import VideoWriter
 from keypoint.visualize import draw_keypoints

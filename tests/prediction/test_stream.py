@@ -8,12 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-from keypoint import predict_run
 from keypoint.data.faults import Fault
 from keypoint.data.inputs import find_inputs
 from keypoint.errors import DataError, NumericsError
-from keypoint.frames import Frame, Task, Unread, VideoEnd, in_order, match_entries, read_tasks
-from keypoint.predict_run import detected_persons, predict_stream, whole_image
+from keypoint.prediction import stream
+from keypoint.prediction.frames import (
+    Frame,
+    Task,
+    Unread,
+    VideoEnd,
+    in_order,
+    match_entries,
+    read_tasks,
+)
+from keypoint.prediction.stream import detected_persons, predict_stream, whole_image
 from tests import tiny_network
 
 RNG = np.random.default_rng(0)
@@ -29,7 +37,7 @@ def predictor():
     return tiny_network.predictor()
 
 
-def stream(order=range(17)):
+def events_of(order=range(17)):
     for i in order:
         size = IMAGES[i].shape[:2]
         yield Frame(Path(f"{i}.jpg"), None, 0.0, i, size, 1, IMAGES[i])
@@ -44,7 +52,7 @@ def boxes_of(frames):
 @pytest.mark.parametrize(("batch_size", "group_size"), [(1, 1), (2, 4), (17, 1), (64, 4)])
 def test_as_one_image_after_the_other(predictor, batch_size, group_size):
     options = {"batch_size": batch_size, "group_size": group_size}
-    found = list(predict_stream(stream(), boxes_of, predictor, **options))
+    found = list(predict_stream(events_of(), boxes_of, predictor, **options))
     assert isinstance(found.pop(4), Unread)
     assert [one.frame.image_id for one in found] == list(range(17))
     for i, one in enumerate(found):
@@ -58,9 +66,9 @@ def test_as_one_image_after_the_other(predictor, batch_size, group_size):
 
 def test_the_order_of_the_images_does_not_matter(predictor):
     order = RNG.permutation(17)
-    found = list(predict_stream(stream(order), boxes_of, predictor, batch_size=5))
+    found = list(predict_stream(events_of(order), boxes_of, predictor, batch_size=5))
     ahead = {one.frame.image_id: one for one in found if not isinstance(one, Unread)}
-    for one in predict_stream(stream(), boxes_of, predictor, batch_size=7):
+    for one in predict_stream(events_of(), boxes_of, predictor, batch_size=7):
         if not isinstance(one, Unread):
             np.testing.assert_allclose(
                 one.keypoints, ahead[one.frame.image_id].keypoints, atol=1e-5
@@ -68,7 +76,7 @@ def test_the_order_of_the_images_does_not_matter(predictor):
 
 
 def test_images_are_kept_for_drawing_and_no_longer(predictor, monkeypatch):
-    monkeypatch.setattr(predict_run, "BYTES_AHEAD", 5 * IMAGES[0].nbytes)
+    monkeypatch.setattr(stream, "BYTES_AHEAD", 5 * IMAGES[0].nbytes)
     there = weakref.WeakSet()
     most = 0
 
@@ -92,7 +100,7 @@ def test_images_are_kept_for_drawing_and_no_longer(predictor, monkeypatch):
 
 
 def test_empty_images_do_not_wait_for_ever(predictor, monkeypatch):
-    monkeypatch.setattr(predict_run, "EVENTS_WAITING", 10)
+    monkeypatch.setattr(stream, "EVENTS_WAITING", 10)
     read = []
 
     def frames():
@@ -109,7 +117,7 @@ def test_a_broken_network_is_refused_and_the_images_named():
     broken = tiny_network.predictor()
     broken.model.final_layer.bias.data[5] = float("nan")
     with pytest.raises(NumericsError, match=r"2 persons are nan or inf, on 1\.jpg, 2\.jpg; the n"):
-        list(predict_stream(stream([1, 2]), whole_image, broken, batch_size=8))
+        list(predict_stream(events_of([1, 2]), whole_image, broken, batch_size=8))
     with pytest.raises(NumericsError, match="on the image"):
         broken(IMAGES[0])
 
@@ -153,7 +161,7 @@ class Detector(torch.nn.Module):
 def test_a_detector_sees_images_of_one_size_at_a_time(predictor):
     detector = Detector()
     found = predict_stream(
-        stream(), detected_persons(detector), predictor, batch_size=8, group_size=4
+        events_of(), detected_persons(detector), predictor, batch_size=8, group_size=4
     )
     for one in found:
         if not isinstance(one, Unread):
