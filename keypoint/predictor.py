@@ -19,7 +19,7 @@ from keypoint.checkpoint import load_model
 from keypoint.data.augment import warp
 from keypoint.errors import DataError, NumericsError
 from keypoint.geometry import bbox_to_crop
-from keypoint.inference import predict_keypoints
+from keypoint.inference import predict_heatmaps, predict_keypoints
 from keypoint.models import SimpleBaseline
 from keypoint.skeleton import Skeleton
 
@@ -32,8 +32,10 @@ class Prediction:
 
     Attributes:
         keypoints: (P, K, 2) float64, image frame.
-        scores: (P, K) float64, the heatmap's peak: about 0 (nothing) to 1 (sure); the person's
-            score in the evaluation counts those above 0.2.
+        scores: (P, K) float64, the heatmap's peak: 0 (nothing like it on the crop) to 1 (as sure as
+            the network was taught to be); may pass both by a little, and is no probability. Above
+            0.2 a keypoint counts for the person's score in the evaluation, is drawn, and is
+            followed in videos (README: What a score means).
         boxes: (P, 4) float64 xywh, as given.
     """
 
@@ -45,11 +47,15 @@ class Prediction:
 class Predictor:
     """Finds the keypoints of persons whose boxes are known.
 
+    Nothing of it changes after it is made, so threads of a server may share one.
+
     Args:
         model: On its device; put to eval mode.
         skeleton: Names of the K keypoints, and the flip order.
         flip: Average with the mirrored crop: twice the time, about 1 AP more.
         amp_dtype: Autocast the network to this dtype.
+        compile_batch: Compile the network, in place, for so many crops at a time; fewer are filled
+            up, so that it is compiled once (half a minute, at the first call). None: not compiled.
     """
 
     def __init__(
@@ -59,8 +65,12 @@ class Predictor:
         *,
         flip: bool = False,
         amp_dtype: torch.dtype | None = None,
+        compile_batch: int | None = None,
     ) -> None:
         self.model = model.eval()
+        self.compile_batch = compile_batch
+        if compile_batch is not None:
+            model.compile(dynamic=False)
         self.skeleton = skeleton
         self.device = model.pixel_mean.device
         self.amp_dtype = amp_dtype
@@ -75,6 +85,7 @@ class Predictor:
         device: str | None = None,
         flip: bool = False,
         amp_dtype: torch.dtype | None = None,
+        compile_batch: int | None = None,
     ) -> Predictor:
         """A predictor from `best.pt` or `last.pt` of a run.
 
@@ -83,6 +94,7 @@ class Predictor:
             device: "cpu", "cuda" or "cuda:1"; None for CUDA where there is one.
             flip: See the class.
             amp_dtype: See the class.
+            compile_batch: The same.
 
         Raises:
             CheckpointError: The file cannot be used.
@@ -90,7 +102,13 @@ class Predictor:
         """
         chosen = distributed.choose_device(device)
         restored = load_model(Path(path))
-        return cls(restored.model.to(chosen), restored.skeleton, flip=flip, amp_dtype=amp_dtype)
+        return cls(
+            restored.model.to(chosen),
+            restored.skeleton,
+            flip=flip,
+            amp_dtype=amp_dtype,
+            compile_batch=compile_batch,
+        )
 
     def __call__(
         self, image_rgb: NDArray[np.uint8], boxes_xywh: ArrayLike | None = None
@@ -154,9 +172,41 @@ class Predictor:
         Returns:
             Keypoints (B, K, 2), heatmap frame (a quarter of the crop's pixels), and scores (B, K).
         """
-        return predict_keypoints(
-            self.model, crops.to(self.device), self.flip_indices, self.amp_dtype
-        )
+        found = [
+            predict_keypoints(self.model, batch, self.flip_indices, self.amp_dtype)
+            for batch in self._batches(crops)
+        ]
+        keypoints, scores = (torch.cat(parts)[: len(crops)] for parts in zip(*found, strict=True))
+        return keypoints, scores
+
+    @torch.inference_mode()
+    def predict_heatmaps(self, crops: Tensor) -> Tensor:
+        """Heatmaps of crops that are already cut, which `decode` finds the same keypoints in.
+
+        Args:
+            crops: (B, H, W, 3) uint8 RGB of the network's input size.
+
+        Returns:
+            (B, K, H/4, W/4) float32, averaged with those of the mirrored crops if `flip`.
+        """
+        found = [
+            predict_heatmaps(self.model, batch, self.flip_indices, self.amp_dtype)
+            for batch in self._batches(crops)
+        ]
+        return torch.cat(found)[: len(crops)]
+
+    def decode(self, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
+        """What `predict_crops` returns, from the heatmaps of `predict_heatmaps`."""
+        return self.model.codec.decode(heatmaps)
+
+    def _batches(self, crops: Tensor) -> Sequence[Tensor]:
+        """Crops on the device; of a compiled network in batches of its size, the last filled up."""
+        crops = crops.to(self.device)
+        if self.compile_batch is None:
+            return [crops]
+        missing = -len(crops) % self.compile_batch
+        filled = torch.cat([crops, crops.new_zeros(missing, *crops.shape[1:])])
+        return list(torch.split(filled, self.compile_batch))
 
     def to_image(
         self,

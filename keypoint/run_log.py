@@ -25,12 +25,12 @@ class PlainProgress:
     """What tqdm shows, as a line of its own every ten seconds: for log files and pipes.
 
     Args:
-        total: Units to do.
+        total: Units to do; None if nobody knows.
         text: What is being done.
         unit: Of what.
     """
 
-    def __init__(self, total: int, text: str, unit: str) -> None:
+    def __init__(self, total: int | None, text: str, unit: str) -> None:
         self.total, self.text, self.unit = total, text, unit
         self.done = 0
         self._first = 0  # done before this process began to count
@@ -63,10 +63,14 @@ class PlainProgress:
     def _write(self, now: float) -> None:
         seconds = max(now - self._begin, 1e-9)
         rate = (self.done - self._first) / seconds
-        left = tqdm.format_interval((self.total - self.done) / rate) if rate else "?"
+        of, left = "", ""
+        if self.total is not None:
+            of = f"/{self.total}"
+            to_go = tqdm.format_interval((self.total - self.done) / rate) if rate else "?"
+            left = f", {to_go} to go"
         sys.stderr.write(
-            f"{self.text}: {self.done}/{self.total}, {rate:.3g} {self.unit}/s, "
-            f"{tqdm.format_interval(seconds)} so far, {left} to go{self._numbers}\n"
+            f"{self.text}: {self.done}{of}, {rate:.3g} {self.unit}/s, "
+            f"{tqdm.format_interval(seconds)} so far{left}{self._numbers}\n"
         )
         sys.stderr.flush()
 
@@ -79,7 +83,7 @@ class _Bar(tqdm):  # type: ignore[type-arg]
         self.refresh()
 
 
-def progress(total: int, text: str, unit: str, enabled: bool = True) -> Any:
+def progress(total: int | None, text: str, unit: str, enabled: bool = True) -> Any:
     """A bar with rate and ETA on a terminal, plain lines elsewhere, nothing if not enabled.
 
     Returns:

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -63,3 +65,28 @@ def test_other_input_is_refused(predictor, image, boxes, text):
 
 def test_lazy_name():
     assert keypoint.Predictor is Predictor
+
+
+def test_threads_may_share_one(predictor):
+    """As a server uses it: four threads at once find what one finds after the other."""
+    rng = np.random.default_rng(1)
+    images = [rng.integers(0, 255, (100 + i, 150, 3), dtype=np.uint8) for i in range(10)]
+    boxes = [rng.uniform([0, 0, 20, 20], [50, 50, 90, 90], (i % 5, 4)) for i in range(10)]
+    model = create_model("resnet18", input_size=(64, 64), blocks={"deconv1": "srl_lo"})
+    torch.nn.init.normal_(model.final_layer.weight, std=1.0)
+    for shared in (predictor, Predictor(model, SKELETON, flip=True)):
+        expected = [shared(*pair) for pair in zip(images, boxes, strict=True)]
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(shared, images * 2, boxes * 2))
+        for a, b in zip(found, expected * 2, strict=True):
+            np.testing.assert_array_equal(a.keypoints, b.keypoints)
+            np.testing.assert_array_equal(a.scores, b.scores)
+
+
+def test_heatmaps_hold_the_same_keypoints(predictor):
+    crops = torch.from_numpy(np.random.default_rng(2).integers(0, 255, (3, 64, 64, 3), np.uint8))
+    for one in (predictor, Predictor(predictor.model, SKELETON, flip=True)):
+        heatmaps = one.predict_heatmaps(crops)
+        assert heatmaps.shape == (3, 17, 16, 16)
+        for a, b in zip(one.decode(heatmaps), one.predict_crops(crops), strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-6)

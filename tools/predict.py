@@ -20,9 +20,11 @@ from keypoint.data.report import write_reports
 from keypoint.detector import DETECTORS, load_detector
 from keypoint.errors import ConfigError, DataError, KeypointError
 from keypoint.prediction.counts import PredictCounts
+from keypoint.prediction.follow import follow
 from keypoint.prediction.frames import VideoEnd, count_frames, read_tasks
 from keypoint.prediction.job import Job, job_of_images, job_of_records
-from keypoint.prediction.output import PICTURES, PredictOutput, require_free
+from keypoint.prediction.output import PredictOutput, require_free
+from keypoint.prediction.pictures import PICTURES
 from keypoint.prediction.stream import Predicted, detected_persons, predict_stream, whole_image
 from keypoint.predictor import Predictor
 from keypoint.run_log import progress
@@ -40,8 +42,12 @@ EPILOG = f"""examples:
       a folder with those below it, images and videos; with everybody drawn in out/pictures
   tools/predict.py --checkpoint best.pt --output out --pictures --flip 'clips/*.mp4'
       videos that match a pattern, each drawn as a video; --flip takes twice the time and is better
-  tools/predict.py --checkpoint best.pt --output out --whole-image crops
-      images that show one person each
+  tools/predict.py --checkpoint best.pt --output out --pictures --smooth clip.mp4
+      persons keep their numbers from frame to frame, and still keypoints do not tremble
+  tools/predict.py --checkpoint best.pt --output out --pictures --track camera
+      the first camera (camera:1 is the second) until Ctrl-C
+  tools/predict.py --checkpoint best.pt --output out --whole-image --crops crops
+      images that show one person each; with each crop and its heatmaps in out/crops
   tools/predict.py --checkpoint best.pt --output out --detector fasterrcnn.pth street.mp4
       a detector from a file (of {DETECTORS[0]}; NAME:FILE for another one)
   tools/predict.py --checkpoint best.pt --output out --annotations instances.json \\
@@ -56,9 +62,15 @@ Writes to DIR: records.jsonl, a JSON object per line for each image or frame, in
 size, boxes, keypoints and scores, empty lists where nobody is; results.json, the same in the form
 of COCO's results; data_report.json, what became of every file; log.txt.
 
+A keypoint's score is the peak of its heatmap: about 0 (not there) to 1 (sure), no probability.
+Those up to 0.2 are neither drawn nor followed, but written.
+
 Images and frames are numbered from 1 in the order of the inputs (a broken image keeps its number).
 With --annotations they have its ids, are taken as stored, and must have the sizes it says. Without,
 photos are turned upright by their EXIF orientation, and keypoints are those of the upright photo.
+
+Of a camera the newest frame is taken, and those that came meanwhile are counted as passed over. A
+video of it keeps its time. Ctrl-C ends it, with everything written.
 
 A file that cannot be read is named and counted, all others are done, and the exit status is 3.
 Existing results are not overwritten without --overwrite. Nothing is fetched: URLs are refused.
@@ -70,11 +82,20 @@ def main(argv: Sequence[str]) -> None:
     args = parse(argv)
     output: Path = args.output
     inputs = find_inputs(args.inputs, output, output / PICTURES)
+    if (args.track or args.smooth) and not any(one.is_video for one in inputs.found):
+        raise ConfigError(
+            f"--{'smooth' if args.smooth else 'track'} has no effect here, no input is a video or "
+            "a camera; leave it out"
+        )
     read = [Path(name) for name in (args.checkpoint, args.boxes, args.annotations) if name]
     require_free(output, args.overwrite, read)
     cli.log_to(output)
     predictor = Predictor.from_checkpoint(
-        args.checkpoint, args.device, args.flip, AMP_DTYPES[args.amp]
+        args.checkpoint,
+        args.device,
+        args.flip,
+        AMP_DTYPES[args.amp],
+        args.batch_size if args.compile else None,
     )
     job = plan(args, inputs, predictor)
     for fault in inputs.faults:
@@ -84,6 +105,7 @@ def main(argv: Sequence[str]) -> None:
         predictor.skeleton,
         category_id=job.category_id,
         pictures=args.pictures,
+        crops=args.crops,
         overwrite=args.overwrite,
     ) as results:
         predict(args, job, predictor, results)
@@ -97,7 +119,9 @@ def main(argv: Sequence[str]) -> None:
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line, checked as far as that needs no file."""
     parser = cli.parser("Find the keypoints of persons on images and videos.", EPILOG)
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="image, video, folder, pattern")
+    parser.add_argument(
+        "inputs", nargs="+", metavar="INPUT", help="image, video, folder, pattern, or camera"
+    )
     parser.add_argument("--checkpoint", required=True, type=Path, help="best.pt or last.pt")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="made if need be")
     persons = parser.add_mutually_exclusive_group()
@@ -124,9 +148,19 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "file",
     )
     parser.add_argument("--pictures", action="store_true", help="draw every image and video")
+    parser.add_argument("--crops", action="store_true", help="draw each person's heatmaps")
+    parser.add_argument("--track", action="store_true", help="number persons through a video")
+    parser.add_argument(
+        "--smooth", action="store_true", help="number them, and smooth their keypoints over time"
+    )
     parser.add_argument("--flip", action="store_true", help="average with the mirrored crop")
     parser.add_argument("--device", help="cpu, cuda or cuda:1; default: CUDA where there is one")
     parser.add_argument("--amp", choices=("bf16", "fp16"), help="compute in half precision")
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="compile the network: half a minute at first, then about 1.2 times as fast",
+    )
     parser.add_argument(
         "--batch-size", type=cli.whole_number(1), default=32, help="persons at a time; default: 32"
     )
@@ -199,20 +233,26 @@ def predict(
 ) -> None:
     """Read, predict and write everything, and count it."""
     begin = time.perf_counter()
+    is_live = any(task.camera is not None for task in job.tasks)
     with (
-        closing(read_tasks(job.tasks, args.threads)) as events,
-        progress(count_frames(job.tasks), "predict", "image") as bar,
         StopSignal("ending after this image") as stop,
+        closing(read_tasks(job.tasks, args.threads, lambda: stop.number is not None)) as events,
+        progress(count_frames(job.tasks), "predict", "image") as bar,
     ):
-        for event in predict_stream(
+        found = predict_stream(
             events,
             job.find_persons,
             predictor,
             batch_size=args.batch_size,
             group_size=DETECTOR_IMAGES,
             keep_images=args.pictures,
-        ):
-            if stop.number is not None:
+            keep_crops=args.crops,
+            live=is_live,
+        )
+        if args.track or args.smooth:
+            found = follow(found, predictor.skeleton, smooth=args.smooth)
+        for event in found:
+            if stop.number is not None and not is_live:
                 raise stopped(stop.number)
             fault = job.counts.add(event)
             if fault:

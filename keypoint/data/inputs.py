@@ -32,12 +32,14 @@ class Input:
     Attributes:
         path: Of the file, as the command line leads to it.
         name: Relative to the folder that was given, with "/"; the base name of a file given.
-        is_video: By its suffix.
+        is_video: By its suffix; or a camera.
+        camera: Its number; None if this is a file.
     """
 
     path: Path
     name: str
     is_video: bool
+    camera: int | None = None
 
 
 @dataclass
@@ -61,7 +63,7 @@ def find_inputs(arguments: Sequence[str], output: Path, pictures: Path) -> Input
     Args:
         arguments: A file each (whatever its name, but for videos, is taken for an image), a folder
             (with those below it; hidden ones are left out), or a pattern of files and folders
-            with * ? [ ].
+            with * ? [ ]; alone, `camera` or `camera:1` for the first or second camera.
         output: Folder of the results; never searched.
         pictures: Folder in it for pictures, from which nothing is taken.
 
@@ -77,6 +79,15 @@ def find_inputs(arguments: Sequence[str], output: Path, pictures: Path) -> Input
     inputs, seen = Inputs(), set[str]()
     missing = []
     for argument in arguments:
+        camera = _camera(argument)
+        if camera is not None:
+            if len(arguments) > 1:
+                raise ConfigError(
+                    f"{argument}: a camera does not end, so it is the only input; predict on the "
+                    f"others by a call of their own (a file of this name: ./{argument})"
+                )
+            inputs.found.append(Input(Path(argument), argument, True, camera))
+            return inputs
         paths, is_pattern = _expand(argument)
         if not paths:
             missing.append(f"{printable(argument)}: no such file, folder or match of the pattern")
@@ -106,6 +117,14 @@ def find_inputs(arguments: Sequence[str], output: Path, pictures: Path) -> Input
             f"({reasons or 'it is empty'}); images are {', '.join(IMAGE_SUFFIXES)}"
         )
     return inputs
+
+
+def _camera(argument: str) -> int | None:
+    """The number of the camera that an argument means; None if it means files."""
+    match = re.fullmatch(r"camera(?::([0-9]{1,3}))?", argument)
+    if match is None or os.path.lexists(argument):
+        return None
+    return int(match[1] or 0)
 
 
 def printable(text: str | Path) -> str:

@@ -51,6 +51,7 @@ class PredictCounts:
         self._files_skipped["not in the annotation file"] = len(not_listed)
         self._files_skipped.update(fault.reason for fault in inputs.faults)
         self._frames = self._frames_used = 0
+        self._frames_skipped = Counter[str]()
         self._records = persons
         self._not_listed = [printable(found.path) for found in not_listed]
         self._unread: set[int] = set()
@@ -70,6 +71,7 @@ class PredictCounts:
         else:
             self._frames += max(event.claimed, event.read)
             self._frames_used += event.read
+            self._frames_skipped[event.reason] += max(0, event.claimed - event.read)
             if event.read:
                 self.files_used += 1
             else:
@@ -93,8 +95,8 @@ class PredictCounts:
             "predict": DataReport(self.source, total, self.persons, dict(skipped), files, listed)
         }
         if self._frames:
-            lost = Counter({"claimed by the file, not read": self._frames - self._frames_used})
-            reports["frames"] = DataReport("videos", self._frames, self._frames_used, dict(+lost))
+            lost = dict(+self._frames_skipped)
+            reports["frames"] = DataReport("videos", self._frames, self._frames_used, lost)
         return reports
 
     def summary(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from keypoint.camera import CameraReader
 from keypoint.data.ahead import BYTES_AHEAD, ahead
 from keypoint.data.faults import Fault, raise_faults
 from keypoint.data.image import read_image
@@ -36,15 +37,17 @@ class Task:
 
     Attributes:
         path: The file.
-        is_video: Or an image.
+        is_video: Or an image; a camera is a video.
         image_id: From the annotations; None to number it by its order.
         image_size: (height, width) that the annotations say; None to take it as people see it.
+        camera: Its number; None if this is a file.
     """
 
     path: Path
     is_video: bool
     image_id: int | None = None
     image_size: tuple[int, int] | None = None
+    camera: int | None = None
 
 
 @dataclass
@@ -55,6 +58,7 @@ class Frame:
         path: The file.
         number: In its video, from 0; None for an image.
         rate: Frames a second of its video; 0 for an image.
+        seconds: Since the video's first frame; 0 for an image.
         image_id: From the annotations, or counted from 1 over all images and frames.
         image_size: (height, width).
         orientation: EXIF orientation by which it was turned; 1 if it was not.
@@ -64,6 +68,7 @@ class Frame:
     path: Path
     number: int | None
     rate: float
+    seconds: float
     image_id: int
     image_size: tuple[int, int]
     orientation: int
@@ -86,19 +91,21 @@ class Unread:
 
 @dataclass(frozen=True)
 class VideoEnd:
-    """Comes behind the last frame of each video.
+    """Comes behind the last frame of each video or camera.
 
     Attributes:
         path: The file.
-        claimed: Frames that it says it has; 0 where it does not say.
+        claimed: Frames that it says it has, or that the camera delivered; 0 where it does not say.
         read: Frames that could be read.
         fault: Why these are fewer, or none.
+        reason: Of the frames that were not read.
     """
 
     path: Path
     claimed: int
     read: int
     fault: Fault | None
+    reason: str = "claimed by the file, not read"
 
 
 Event = Frame | Unread | VideoEnd
@@ -106,7 +113,7 @@ Event = Frame | Unread | VideoEnd
 
 def in_order(inputs: Sequence[Input]) -> list[Task]:
     """Tasks for inputs without annotations."""
-    return [Task(found.path, found.is_video) for found in inputs]
+    return [Task(one.path, one.is_video, camera=one.camera) for one in inputs]
 
 
 def match_entries(
@@ -164,10 +171,15 @@ def match_entries(
     return tasks, others
 
 
-def count_frames(tasks: Iterable[Task]) -> int:
-    """How many frames there will be: one an image, and what videos claim; for a progress bar."""
+def count_frames(tasks: Iterable[Task]) -> int | None:
+    """How many frames there will be: one an image, and what videos claim; for a progress bar.
+
+    None with a camera, which ends when it is told to.
+    """
     total = 0
     for task in tasks:
+        if task.camera is not None:
+            return None
         if not task.is_video:
             total += 1
             continue
@@ -176,18 +188,24 @@ def count_frames(tasks: Iterable[Task]) -> int:
     return total
 
 
-def read_tasks(tasks: Iterable[Task], threads: int) -> Generator[Event, None, None]:
+def read_tasks(
+    tasks: Iterable[Task], threads: int, is_over: Callable[[], bool] = lambda: False
+) -> Generator[Event, None, None]:
     """Frames of all tasks in their order, images decoded ahead on threads.
 
     Args:
-        tasks: Images and videos in any order.
+        tasks: Images and videos in any order, and cameras.
         threads: That decode images; a video is decoded by one.
+        is_over: Whether a camera's last frame was taken; asked before each.
     """
     numbers = itertools.count(1)
     for is_video, some in itertools.groupby(tasks, key=lambda task: task.is_video):
         if is_video:
             for task in some:
-                yield from _read_video(task.path, numbers)
+                if task.camera is None:
+                    yield from _read_video(task.path, numbers)
+                else:
+                    yield from _read_camera(task.path, task.camera, numbers, is_over)
         else:
             calls = ((_size(task), partial(_read_image, task, next(numbers))) for task in some)
             with closing(ahead(calls, threads, FRAMES_AHEAD, BYTES_AHEAD)) as frames:
@@ -215,7 +233,7 @@ def _read_image(task: Task, number: int) -> Frame | Unread:
         return Unread(task.path, _fault(task.path, error, task.image_id))
     image_id = number if task.image_id is None else task.image_id
     size = image.shape[0], image.shape[1]
-    return Frame(task.path, None, 0.0, image_id, size, orientation, image)
+    return Frame(task.path, None, 0.0, 0.0, image_id, size, orientation, image)
 
 
 def _read_video(path: Path, numbers: Iterator[int]) -> Iterator[Event]:
@@ -229,7 +247,8 @@ def _read_video(path: Path, numbers: Iterator[int]) -> Iterator[Event]:
                     if image is None:
                         break
                     size = image.shape[0], image.shape[1]
-                    yield Frame(path, read, reader.rate, next(numbers), size, 1, image)
+                    seconds = read / reader.rate
+                    yield Frame(path, read, reader.rate, seconds, next(numbers), size, 1, image)
                     read += 1
             shortfall = reader.shortfall()
         if shortfall:
@@ -237,6 +256,26 @@ def _read_video(path: Path, numbers: Iterator[int]) -> Iterator[Event]:
     except (DataError, OSError) as error:
         fault = _fault(path, error)
     yield VideoEnd(path, claimed, read, fault)
+
+
+def _read_camera(
+    path: Path, camera: int, numbers: Iterator[int], is_over: Callable[[], bool]
+) -> Iterator[Event]:
+    delivered, read, fault = 0, 0, None
+    begin = 0.0
+    try:
+        with CameraReader(camera) as reader:
+            while not is_over():
+                moment, image = reader.next_frame()
+                begin = begin if read else moment
+                size = image.shape[0], image.shape[1]
+                number = next(numbers)
+                yield Frame(path, read, reader.rate, moment - begin, number, size, 1, image)
+                read += 1
+                delivered = reader.delivered
+    except DataError as error:
+        fault = _fault(path, error)
+    yield VideoEnd(path, delivered, read, fault, "passed over, as newer ones were there")
 
 
 def _fault(path: Path, error: Exception, image_id: int | None = None) -> Fault:

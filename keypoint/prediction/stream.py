@@ -1,8 +1,7 @@
 """Keypoints of everybody in a stream of frames: crops gathered across images into full batches.
 
 A result does not depend on what else is in its batch (to rounding), and comes out at the place
-that its frame had in the stream. Where smoothing or tracking is to come in: between this and what
-writes (output.py).
+that its frame had in the stream. What knows of time comes behind it (follow.py).
 
 Letters: B crops in a batch, P persons on an image, K keypoints.
 """
@@ -11,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -42,6 +41,9 @@ class Predicted:
         keypoints: (P, K, 2), image frame.
         scores: (P, K), peaks of the heatmaps.
         missing: Persons that wait in a batch; 0 for whoever gets this.
+        ids: (P,) of a video's persons from frame to frame; None if nobody follows them.
+        crops: Each person's crop, (H, W, 3) uint8 RGB, and heatmaps (K, H/4, W/4) float32, if
+            that was asked for.
     """
 
     frame: Frame
@@ -50,6 +52,8 @@ class Predicted:
     keypoints: Floats
     scores: Floats
     missing: int
+    ids: NDArray[np.int64] | None = None
+    crops: list[tuple[NDArray[np.uint8], NDArray[np.float32]]] = field(default_factory=list)
 
 
 def whole_image(frames: Sequence[Frame]) -> list[Boxes]:
@@ -104,6 +108,8 @@ def predict_stream(
     batch_size: int,
     group_size: int = 1,
     keep_images: bool = False,
+    keep_crops: bool = False,
+    live: bool = False,
 ) -> Iterator[Predicted | Unread | VideoEnd]:
     """Predict every person of every frame; events without persons keep their places.
 
@@ -114,14 +120,16 @@ def predict_stream(
         batch_size: Persons at a time, of however many frames.
         group_size: Frames at a time for `find_persons`.
         keep_images: Leave each frame's image with its result, to draw on.
+        keep_crops: Leave each person's crop and heatmaps with the result.
+        live: Finish each frame before the next one is taken, however few persons are on it.
 
     Raises:
         NumericsError: The network's or the detector's numbers are not finite; names the images.
     """
-    batch = _Batch(predictor, batch_size)
+    batch = _Batch(predictor, batch_size, keep_crops)
     waiting: deque[Predicted | Unread | VideoEnd] = deque()
     held = 0  # bytes of images in `waiting`
-    for group in _groups(events, group_size):
+    for group in _groups(events, 1 if live else group_size):
         if not isinstance(group, list):
             waiting.append(group)
         else:
@@ -134,7 +142,7 @@ def predict_stream(
                 else:
                     frame.image = None
             group.clear()
-        if held > BYTES_AHEAD or len(waiting) > EVENTS_WAITING:
+        if live or held > BYTES_AHEAD or len(waiting) > EVENTS_WAITING:
             batch.finish()
         while waiting and not (isinstance(waiting[0], Predicted) and waiting[0].missing):
             done = waiting.popleft()
@@ -145,6 +153,9 @@ def predict_stream(
     yield from waiting
 
 
+Owners = list[tuple[Predicted, int]]  # of each crop: whose result, and which person of it
+
+
 class _Batch:
     """Crops that wait for the network, and whose they are.
 
@@ -152,12 +163,13 @@ class _Batch:
     beside the network's work.
     """
 
-    def __init__(self, predictor: Predictor, size: int) -> None:
+    def __init__(self, predictor: Predictor, size: int, keep_crops: bool) -> None:
         self.predictor = predictor
         self.size = size
+        self.keep_crops = keep_crops
         self.crops: list[NDArray[np.uint8]] = []
-        self.owners: list[tuple[Predicted, int]] = []
-        self.running: tuple[Tensor, Tensor, list[tuple[Predicted, int]]] | None = None
+        self.owners: Owners = []
+        self.running: tuple[Tensor, Tensor, Owners] | None = None
 
     def cut(self, result: Predicted) -> None:
         """Add all persons of a frame."""
@@ -172,10 +184,19 @@ class _Batch:
         """Give what was gathered to the network."""
         if self.crops:
             crops = torch.from_numpy(np.stack(self.crops))  # B H W 3
-            found = self.predictor.predict_crops(crops)
+            found = self._predict(crops)
             before, self.running = self.running, (*found, self.owners)
             self.crops, self.owners = [], []
             self._collect(before)
+
+    def _predict(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.keep_crops:
+            return self.predictor.predict_crops(crops)
+        heatmaps = self.predictor.predict_heatmaps(crops)
+        maps = heatmaps.cpu().numpy()
+        for (result, _), crop, heatmap in zip(self.owners, self.crops, maps, strict=True):
+            result.crops.append((crop, heatmap))  # an image's persons come in their order
+        return self.predictor.decode(heatmaps)
 
     def finish(self) -> None:
         """Run what was gathered, and wait for it."""
@@ -183,7 +204,7 @@ class _Batch:
         before, self.running = self.running, None
         self._collect(before)
 
-    def _collect(self, run: tuple[Tensor, Tensor, list[tuple[Predicted, int]]] | None) -> None:
+    def _collect(self, run: tuple[Tensor, Tensor, Owners] | None) -> None:
         if run is None:
             return
         points, peaks, owners = run

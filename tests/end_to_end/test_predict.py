@@ -15,10 +15,15 @@ import torch
 from PIL import Image
 from torchvision.models import detection
 
+from keypoint.camera import CameraReader
 from keypoint.checkpoint import load_model
 from keypoint.data.image import read_image
 from keypoint.evaluation.coco import evaluate_coco
+from keypoint.models import SimpleBaseline
+from keypoint.prediction.one_euro import OneEuro
 from keypoint.prediction.output import PredictOutput
+from keypoint.prediction.pictures import crop_picture
+from keypoint.prediction.tracking import Tracker
 from keypoint.predictor import Predictor
 from tests import tiny_coco, tiny_network
 from tests.end_to_end.test_check_data import TOOLS, tool
@@ -214,6 +219,164 @@ def test_videos_beside_images(predict, tmp_path, capsys):
     assert len(list((tmp_path / "out/pictures").iterdir())) == 3
 
 
+def test_persons_of_a_video_are_numbered_and_smoothed(predict, tmp_path):
+    for name in ("a", "b"):
+        write_video(tmp_path / name, 3)  # 48 x 64, 25 frames a second
+    picture(tmp_path / "c.png")
+    assert predict("--whole-image", "a.mp4", output="plain") == 0
+    assert predict("--whole-image", "--track", "a.mp4", "b.mp4", "c.png", output="track") == 0
+    assert predict("--whole-image", "--smooth", "--pictures", "a.mp4", output="smooth") == 0
+    plain, tracked, smooth = (records(tmp_path / name) for name in ("plain", "track", "smooth"))
+    assert "ids" not in plain[0]
+    assert "ids" not in tracked[6]  # the image
+    assert [r["frame"] for r in tracked] == [0, 1, 2, 0, 1, 2, None]
+    assert [r["seconds"] for r in plain] == [pytest.approx(i / 25) for i in range(3)]
+    tracker, one = Tracker(tiny_network.SKELETON.oks_sigmas), {}
+    for i, record in enumerate(plain):
+        points, scores = np.array(record["keypoints"]), np.array(record["scores"])
+        ids = tracker.update(i / 25, points, scores, np.array(record["boxes"]))
+        assert tracked[i]["keypoints"] == tracked[i + 3]["keypoints"] == record["keypoints"]
+        assert tracked[i]["ids"] == tracked[i + 3]["ids"] == smooth[i]["ids"] == ids.tolist()
+        smoothing = one.setdefault(ids[0], OneEuro())
+        expected = smoothing(i / 25, points[0], scores[0] > 0.2, (48 * 64) ** 0.5)
+        np.testing.assert_allclose(smooth[i]["keypoints"][0], expected, atol=1e-9)
+    results = json.loads((tmp_path / "smooth" / "results.json").read_text())
+    np.testing.assert_allclose(
+        np.array(results[2]["keypoints"]).reshape(17, 3)[:, :2], smooth[2]["keypoints"][0]
+    )
+
+
+def test_a_camera_until_ctrl_c(predict, tmp_path, monkeypatch, capsys):
+    """20 frames a second come; from the tenth look on, Ctrl-C was pressed."""
+    images = [cv2.imread(str(picture(tmp_path / f"{i}.png", i))) for i in range(4)]
+
+    class Capture:
+        count = 0
+
+        def isOpened(self):  # noqa: N802 (OpenCV's name)
+            return True
+
+        def get(self, what):
+            return 20.0
+
+        def read(self):
+            time.sleep(0.05)
+            self.count += 1
+            return True, images[self.count % 4]
+
+        def release(self):
+            pass
+
+    taken = []
+    next_frame = CameraReader.next_frame
+
+    def taking(self):
+        taken.append(next_frame(self))
+        if len(taken) == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return taken[-1]
+
+    monkeypatch.setattr(CameraReader, "next_frame", taking)
+    real = cv2.VideoCapture
+    monkeypatch.setattr(
+        cv2, "VideoCapture", lambda what, *rest: real(what, *rest) if rest else Capture()
+    )
+    assert predict("--whole-image", "--track", "--pictures", "camera") == 0
+    found = records(tmp_path / "out")
+    assert [r["frame"] for r in found] == list(range(5))
+    assert {r["file"] for r in found} == {"camera"}
+    moments = np.array([moment for moment, _ in taken])
+    np.testing.assert_allclose([r["seconds"] for r in found], moments - moments[0], atol=1e-9)
+    assert len(json.loads((tmp_path / "out" / "results.json").read_text())) == 5
+    frames = report(tmp_path / "out", "frames")
+    assert frames["used"] == 5
+    assert frames["total"] == 5 + sum(frames["skipped"].values())
+    drawn = real(str(tmp_path / "out" / found[0]["picture"]))  # as long as it took
+    assert abs(drawn.get(cv2.CAP_PROP_FRAME_COUNT) - found[-1]["seconds"] * 20 - 1) <= 1
+    assert "SIGINT" in capsys.readouterr().err
+
+
+def test_a_camera_that_is_not_there(predict, tmp_path, capsys):
+    assert predict("--whole-image", "camera:97") == 3
+    assert "camera:97: cannot be opened" in capsys.readouterr().err
+
+
+def test_a_file_named_camera_is_a_file(predict, tmp_path):
+    picture(tmp_path / "camera.png").rename(tmp_path / "camera")
+    assert predict("--whole-image", "camera") == 0
+    assert records(tmp_path / "out")[0]["frame"] is None
+
+
+def test_crops_with_their_heatmaps(predict, tmp_path, checkpoint):
+    picture(tmp_path / "in" / "a.png")
+    picture(tmp_path / "in" / "b.png", 1)
+    boxes = [[10.0, 20.0, 60.0, 80.0], [50.0, 5.0, 70.0, 100.0], [0.0, 0.0, 100.0, 90.0]]
+    content = tiny_coco.content(2)
+    for entry, key, name in zip(content["images"], (7, 9), "ab", strict=True):
+        entry |= {"id": key, "file_name": f"{name}.png"}
+    del content["annotations"]
+    (tmp_path / "ids.json").write_text(json.dumps(content))
+    found = [
+        {"image_id": key, "category_id": 1, "bbox": bbox, "score": 0.9}
+        for key, bbox in zip((7, 9, 9), boxes, strict=True)
+    ]
+    (tmp_path / "boxes.json").write_text(json.dumps(found))
+    named = ["--annotations", "ids.json", "--boxes", "boxes.json", "in"]
+    assert predict("--crops", "--flip", "--batch-size", "2", *named) == 0
+    assert predict("--flip", *named, output="plain") == 0
+    with_crops, without = records(tmp_path / "out"), records(tmp_path / "plain")
+    assert [r["crops"] for r in with_crops] == [
+        ["crops/000007_a_0.jpg"], ["crops/000009_b_0.jpg", "crops/000009_b_1.jpg"],
+    ]  # fmt: skip
+    assert "crops" not in without[0]
+    predictor = Predictor.from_checkpoint(checkpoint, "cpu", flip=True)
+    for a, b in zip(with_crops, without, strict=True):
+        np.testing.assert_allclose(a["keypoints"], b["keypoints"], atol=1e-5)
+        np.testing.assert_allclose(a["scores"], b["scores"], atol=1e-5)
+        image = read_image(tmp_path / a["file"])
+        matrices = predictor.crop_matrices(np.array(a["boxes"]))
+        for matrix, name in zip(matrices, a["crops"], strict=True):
+            drawn = cv2.cvtColor(cv2.imread(str(tmp_path / "out" / name)), cv2.COLOR_BGR2RGB)
+            crop = predictor.crop(image, matrix)
+            heatmaps = predictor.predict_heatmaps(torch.from_numpy(crop)[None])[0].numpy()
+            expected = crop_picture(crop, heatmaps, tiny_network.SKELETON)
+            assert drawn.shape == expected.shape
+            assert np.abs(drawn.astype(int) - expected).mean() < 6  # JPEG
+
+
+def test_overwrite_takes_the_old_pictures_along(predict, tmp_path):
+    picture(tmp_path / "a.png")
+    picture(tmp_path / "b.png")
+    assert predict("--whole-image", "--pictures", "--crops", "a.png") == 0
+    own = tmp_path / "out" / "pictures" / "mine.txt"
+    own.write_text("stays")
+    assert predict("--whole-image", "--pictures", "--overwrite", "b.png") == 0
+    left = sorted(
+        p.name for p in (tmp_path / "out").rglob("*") if p.parent.name in ("pictures", "crops")
+    )
+    assert left == ["000001_b.jpg", "mine.txt"]
+
+
+def test_compiled_it_finds_the_same(predict, tmp_path, monkeypatch):
+    """By dynamo alone, as compiling for this machine takes half a minute."""
+    compile_ = SimpleBaseline.compile
+    monkeypatch.setattr(
+        SimpleBaseline,
+        "compile",
+        lambda self, **options: compile_(self, backend="eager", **options),
+    )
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    for i in range(5):
+        picture(tmp_path / "in" / f"{i}.png", i)
+    assert predict("--whole-image", "in", output="eager") == 0
+    assert predict("--whole-image", "--compile", "--flip", "--batch-size", "2", "in") == 0
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1  # whatever is in a batch
+    assert predict("--whole-image", "--flip", "in", output="flip") == 0
+    for a, b in zip(records(tmp_path / "out"), records(tmp_path / "flip"), strict=True):
+        np.testing.assert_allclose(a["keypoints"], b["keypoints"], atol=1e-4)
+
+
 def test_photos_are_turned_upright_and_that_is_said(predict, tmp_path, capsys):
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -274,6 +437,9 @@ def test_broken_weights_are_refused_and_the_image_is_named(tmp_path, capsys):
         (["--detector", "yolo", "a.png"], 2, "no such file, and no name of a detector; there are"),
         (["--whole-image", "--box-threshold", "0.5", "a.png"], 2, "--box-threshold has no effect"),
         (["--whole-image", "--device", "tpu", "a.png"], 2, "device='tpu' is unknown"),
+        (["--whole-image", "--smooth", "a.png"], 2, "--smooth has no effect here, no input is a"),
+        (["--whole-image", "--track", "a.png"], 2, "--track has no effect here, no input is a"),
+        (["--whole-image", "camera:1", "a.png"], 2, "camera:1: a camera does not end, so it is"),
         (["--whole-image", "nowhere.png"], 3, "nowhere.png: no such file"),
         (["--detector", "fasterrcnn_resnet50_fpn_v2:no.pth", "a.png"], 4, "no.pth"),
     ],

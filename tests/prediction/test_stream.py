@@ -40,7 +40,7 @@ def predictor():
 def events_of(order=range(17)):
     for i in order:
         size = IMAGES[i].shape[:2]
-        yield Frame(Path(f"{i}.jpg"), None, 0.0, i, size, 1, IMAGES[i])
+        yield Frame(Path(f"{i}.jpg"), None, 0.0, 0.0, i, size, 1, IMAGES[i])
         if i == 3:
             yield Unread(Path("x.jpg"), Fault("x.jpg", "x.jpg: broken", "that cannot be read"))
 
@@ -87,7 +87,7 @@ def test_images_are_kept_for_drawing_and_no_longer(predictor, monkeypatch):
         for i in range(40):
             image = np.zeros((80, 60, 3), np.uint8).view(Watched)
             there.add(Holder(image))
-            yield Frame(Path(f"{i}.jpg"), None, 0.0, i, (80, 60), 1, image)
+            yield Frame(Path(f"{i}.jpg"), None, 0.0, 0.0, i, (80, 60), 1, image)
 
     class Holder:  # arrays cannot be in a WeakSet, so what dies with them is
         def __init__(self, array):
@@ -106,7 +106,7 @@ def test_empty_images_do_not_wait_for_ever(predictor, monkeypatch):
     def frames():
         for i in [1, *[0] * 30]:
             read.append(i)
-            yield Frame(Path("a"), None, 0.0, i, IMAGES[i].shape[:2], 1, IMAGES[i])
+            yield Frame(Path("a"), None, 0.0, 0.0, i, IMAGES[i].shape[:2], 1, IMAGES[i])
 
     results = predict_stream(frames(), boxes_of, predictor, batch_size=8)
     assert len(next(results).boxes) == 1

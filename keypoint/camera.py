@@ -1,0 +1,100 @@
+"""Frames of a camera as they come: who is slow gets the newest frame, not those that queued up.
+
+A thread takes every frame the camera delivers and keeps the last one. So what is seen is never
+older than one frame, and how many were passed over is counted.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from keypoint.errors import DataError
+
+USUAL_RATE = 30.0  # frames a second, where the camera does not say
+WAIT_S = 10.0  # for a frame; cameras need a second or two at the start
+FAILURES = 5  # in a row, after which a camera is gone; one alone is a damaged frame
+
+
+class CameraReader:
+    """The newest frame of a camera, whenever one is asked for.
+
+    Args:
+        number: Of the camera, from 0 (on Linux: /dev/video0).
+
+    Attributes:
+        rate: Frames a second that the camera says it delivers.
+        delivered: Frames that came so far.
+
+    Raises:
+        DataError: There is no such camera, or another program holds it.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self._capture = cv2.VideoCapture(number)
+        if not self._capture.isOpened():
+            self._capture.release()
+            raise DataError(
+                f"camera:{number}: cannot be opened; is it connected, may you use it (Linux: "
+                f"/dev/video{number}), and does no other program hold it? camera:1 is the second"
+            )
+        rate = float(self._capture.get(cv2.CAP_PROP_FPS))
+        self.rate = rate if 1 <= rate <= 1000 else USUAL_RATE  # not so for nan, too
+        self.delivered = 0
+        self._newest: tuple[float, NDArray[np.uint8]] | None = None
+        self._is_gone = self._is_closed = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._take, daemon=True)
+        self._thread.start()
+
+    def next_frame(self) -> tuple[float, NDArray[np.uint8]]:
+        """A frame newer than the last one given; waits for it.
+
+        Returns:
+            Seconds of a steady clock, and (H, W, 3) uint8 RGB.
+
+        Raises:
+            DataError: The camera is gone, or delivers nothing for 10 seconds.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._newest is not None or self._is_gone, WAIT_S)
+            if self._newest is None:
+                how = "is gone" if self._is_gone else f"delivered nothing for {WAIT_S:g} s"
+                raise DataError(
+                    f"camera:{self.number}: {how} after {self.delivered} frames; look at its cable"
+                )
+            (seconds, image), self._newest = self._newest, None
+        return seconds, np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+    def __enter__(self) -> CameraReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
+    ) -> None:
+        self._is_closed = True
+        self._thread.join(WAIT_S)
+        self._capture.release()
+
+    def _take(self) -> None:
+        failures = 0
+        while not self._is_closed and failures < FAILURES:
+            there, image = self._capture.read()
+            if not there:
+                failures += 1
+                time.sleep(0.05)
+                continue
+            failures = 0
+            with self._changed:
+                self.delivered += 1
+                self._newest = time.monotonic(), np.asarray(image, np.uint8)
+                self._changed.notify()
+        with self._changed:
+            self._is_gone = True
+            self._changed.notify()

@@ -1,0 +1,159 @@
+"""What a prediction looks like: everybody drawn on images and videos, crops with their heatmaps."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from keypoint.errors import ConfigError
+from keypoint.prediction.stream import Predicted
+from keypoint.skeleton import Skeleton
+from keypoint.video import VideoWriter
+from keypoint.visualize import draw_keypoints, heatmap_overlay
+
+PICTURES, CROPS = "pictures", "crops"  # folders
+JPEG_SIDE = 65_000  # pixels; JPEG ends at 65,535
+
+
+class PredictPictures:
+    """Draws frames and crops into folders of their own.
+
+    Args:
+        folder: Exists; pictures are named relative to it.
+        skeleton: Edges and sides.
+        pictures: Draw every image, and every video as one; frames have their images then.
+        crops: Draw every person's crop with its heatmaps; persons have these then.
+
+    Raises:
+        ConfigError: The folder cannot be written to.
+    """
+
+    def __init__(self, folder: Path, skeleton: Skeleton, *, pictures: bool, crops: bool) -> None:
+        self.folder = folder
+        self.skeleton = skeleton
+        self.pictures = pictures
+        self.crops = crops
+        self._video: VideoWriter | None = None
+        for name, is_asked in ((PICTURES, pictures), (CROPS, crops)):
+            if is_asked:
+                with told(folder / name):
+                    (folder / name).mkdir(exist_ok=True)
+
+    def add(self, predicted: Predicted) -> tuple[str | None, list[str]]:
+        """Draw what was asked for.
+
+        Returns:
+            Names relative to the folder: of the image or video, None if it is not drawn; and of
+            each person's crop.
+
+        Raises:
+            ConfigError: A picture cannot be written.
+        """
+        picture = self._draw(predicted) if self.pictures else None
+        return picture, self._draw_crops(predicted) if self.crops else []
+
+    def end_video(self) -> None:
+        """Close the drawn video, if there is one, and look whether it is whole.
+
+        Raises:
+            ConfigError: It is not.
+        """
+        if self._video is not None:
+            video, self._video = self._video, None
+            video.finish()
+
+    def discard(self) -> None:
+        """Remove what is there of a video that did not come to its end."""
+        if self._video is not None:
+            self._video.discard()
+
+    def _draw(self, predicted: Predicted) -> str:
+        frame = predicted.frame
+        assert frame.image is not None
+        image = draw_keypoints(frame.image, predicted.keypoints, predicted.scores, self.skeleton)
+        path = self.folder / PICTURES / picture_name(frame.path, frame.image_id)
+        if frame.number is None:
+            return f"{PICTURES}/{_write(path, image, '--pictures')}"
+        if self._video is None:
+            self._video = VideoWriter(path, frame.rate, frame.image_size)
+        # Of a camera that was not waited for, a frame stands for those that were passed over.
+        due = round(frame.seconds * frame.rate) + 1
+        for _ in range(max(1, due - self._video.written)):
+            self._video.write(image)
+        return f"{PICTURES}/{self._video.path.name}"
+
+    def _draw_crops(self, predicted: Predicted) -> list[str]:
+        frame, names = predicted.frame, []
+        for person, (crop, heatmaps) in enumerate(predicted.crops):
+            name = f"{picture_name(frame.path, frame.image_id)}_{person}"
+            image = crop_picture(crop, heatmaps, self.skeleton)
+            names.append(f"{CROPS}/{_write(self.folder / CROPS / name, image, '--crops')}")
+        return names
+
+
+def crop_picture(
+    crop: NDArray[np.uint8], heatmaps: NDArray[np.float32], skeleton: Skeleton
+) -> NDArray[np.uint8]:
+    """A person's crop, (H, W, 3) uint8 RGB, beside its heatmaps, (K, H/4, W/4)."""
+    return np.concatenate([crop, heatmap_overlay(crop, heatmaps)], axis=1)
+
+
+def remove_pictures(records: Path) -> None:
+    """Remove the pictures that an earlier run wrote, by its records; nothing else goes.
+
+    Args:
+        records: records.jsonl of that run; of a broken one as much as can be read counts.
+    """
+    folder = records.parent
+    with contextlib.suppress(OSError, ValueError), records.open(encoding="utf-8") as lines:
+        for line in lines:
+            record = json.loads(line)
+            for name in [record.get("picture"), *record.get("crops", [])]:
+                if name and Path(name).parts[:-1] in ((PICTURES,), (CROPS,)):
+                    (folder / name).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def told(path: Path) -> Iterator[None]:
+    """What the system says against writing a file, as an error of ours."""
+    try:
+        yield
+    except FileExistsError:
+        raise ConfigError(
+            f"{path}: is there already, perhaps of another run that goes on; give another "
+            "--output, or --overwrite"
+        ) from None
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be written ({error.strerror}); free some space or give another "
+            "--output"
+        ) from None
+
+
+def picture_name(path: Path, number: int) -> str:
+    """Of the picture of an image or of a video's first frame, without suffix.
+
+    The number tells a.jpg from a.png and from another folder's. What could not be printed or is
+    too long for a file system is left out.
+    """
+    stem = "".join(c if c.isprintable() else "_" for c in path.stem)
+    short = stem.encode("utf-8", "replace")[:150].decode("utf-8", "ignore")
+    return f"{number:06d}_{short}"
+
+
+def _write(path: Path, image: NDArray[np.uint8], option: str) -> str:
+    """Write a picture by imencode, as imwrite does not say why it failed; its name."""
+    suffix = ".jpg" if max(image.shape[:2]) <= JPEG_SIDE else ".png"
+    done, content = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if not done:
+        raise ConfigError(f"{path}{suffix}: OpenCV cannot write it; leave out {option}")
+    target = path.with_name(path.name + suffix)
+    with told(target):
+        target.write_bytes(content.tobytes())
+    return target.name
