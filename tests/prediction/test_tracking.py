@@ -60,6 +60,13 @@ def test_somebody_else_is_somebody_else():
     assert tracker.update(0.1, both, SURE[:2], boxes(both)).tolist() == [2, 1]
 
 
+def test_two_persons_alike_do_not_share_an_id():
+    tracker = Tracker(SIGMAS)
+    tracker.update(0, POSES[:1], SURE[:1], boxes(POSES[:1]))
+    both = np.concatenate([POSES[:1] + [6, 0], POSES[:1] + [4, 0]])
+    assert tracker.update(0.1, both, SURE[:2], boxes(both)).tolist() == [2, 1]
+
+
 def test_similarity_is_oks_where_all_is_seen():
     tracker = Tracker(SIGMAS)
     moved = POSES + RNG.normal(0, 8, POSES.shape)
