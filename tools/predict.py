@@ -132,7 +132,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     persons.add_argument(
         "--detector",
         metavar="NAME|FILE",
-        help=f"one of {', '.join(DETECTORS)}, or weights; the default is the first",
+        help=f"one of {', '.join(DETECTORS)}, or weights; the default is the first, also called "
+        "torchvision",
     )
     parser.add_argument(
         "--annotations",
@@ -218,6 +219,8 @@ def make_detector(args: argparse.Namespace) -> nn.Module:
     given = args.detector or DETECTORS[0]
     threshold = DETECTOR_SCORE if args.box_threshold is None else args.box_threshold
     name, colon, file = given.partition(":")
+    if name == "torchvision":  # whose best one comes first
+        name = DETECTORS[0]
     if name in DETECTORS:
         return load_detector(name, Path(file) if colon else None, score_threshold=threshold)
     if not Path(given).exists():
