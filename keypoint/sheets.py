@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.codec import Codec
-from keypoint.data.augment import warp
+from keypoint.data.warp import warp
 from keypoint.data.batches import TrainDataset
 from keypoint.data.image import read_image
 from keypoint.data.persons import Persons

@@ -13,7 +13,7 @@ import torch
 
 from keypoint import cli
 from keypoint.codec import Codec
-from keypoint.data.augment import warp
+from keypoint.data.warp import warp
 from keypoint.data.batches import EvaluationDataset
 from keypoint.data.coco import load_persons
 from keypoint.data.image import read_image

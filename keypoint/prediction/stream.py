@@ -12,17 +12,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from keypoint.data.ahead import BYTES_AHEAD
 from keypoint.data.persons import Persons
-from keypoint.detector import detect
 from keypoint.prediction.frames import Event, Frame, Unread, VideoEnd
-from keypoint.predictor import Predictor
+from keypoint.person_crops import CropPredictor
+
+if TYPE_CHECKING:
+    from torch import nn
 
 EVENTS_WAITING = 256  # behind a frame whose batch is not full; empty images would fill memory
 
@@ -80,6 +81,7 @@ def known_persons(persons: Persons) -> FindPersons:
 
 def detected_persons(detector: nn.Module) -> FindPersons:
     """The boxes that a detector finds."""
+    from keypoint.detector import detect  # torch, which nothing else here needs
 
     def find(frames: Sequence[Frame]) -> list[Boxes]:
         images = [frame.image for frame in frames if frame.image is not None]
@@ -99,7 +101,7 @@ def outside(persons: Persons) -> NDArray[np.bool_]:
 def predict_stream(
     events: Iterable[Event],
     find_persons: FindPersons,
-    predictor: Predictor,
+    predictor: CropPredictor,
     *,
     batch_size: int,
     group_size: int = 1,
@@ -152,12 +154,12 @@ class _Batch:
     beside the network's work.
     """
 
-    def __init__(self, predictor: Predictor, size: int) -> None:
+    def __init__(self, predictor: CropPredictor, size: int) -> None:
         self.predictor = predictor
         self.size = size
         self.crops: list[NDArray[np.uint8]] = []
         self.owners: list[tuple[Predicted, int]] = []
-        self.running: tuple[Tensor, Tensor, list[tuple[Predicted, int]]] | None = None
+        self.running: tuple[Any, Any, list[tuple[Predicted, int]]] | None = None
 
     def cut(self, result: Predicted) -> None:
         """Add all persons of a frame."""
@@ -171,8 +173,7 @@ class _Batch:
     def start(self) -> None:
         """Give what was gathered to the network."""
         if self.crops:
-            crops = torch.from_numpy(np.stack(self.crops))  # B H W 3
-            found = self.predictor.predict_crops(crops)
+            found = self.predictor.predict_crops(np.stack(self.crops))  # B H W 3
             before, self.running = self.running, (*found, self.owners)
             self.crops, self.owners = [], []
             self._collect(before)
@@ -183,7 +184,7 @@ class _Batch:
         before, self.running = self.running, None
         self._collect(before)
 
-    def _collect(self, run: tuple[Tensor, Tensor, list[tuple[Predicted, int]]] | None) -> None:
+    def _collect(self, run: tuple[Any, Any, list[tuple[Predicted, int]]] | None) -> None:
         if run is None:
             return
         points, peaks, owners = run
