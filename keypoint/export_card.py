@@ -14,22 +14,10 @@ from typing import Any
 from keypoint.errors import CheckpointError, KeypointError
 from keypoint.skeleton import Skeleton, skeleton_from_dict
 
-# What each choice means, as the file tells it.
-INPUTS = {
-    "uint8": "crops (B, H, W, 3) uint8, RGB",
-    "float32": "crops (B, 3, H, W) float32, RGB, 0 to 1",
-}
-OUTPUTS = {
-    "keypoints": ("keypoints", "scores", "heatmaps"),
-    "heatmaps": ("heatmaps",),
-}
+INPUTS = ("uint8", "float32")
+OUTPUTS = {"keypoints": ("keypoints", "scores", "heatmaps"), "heatmaps": ("heatmaps",)}
 PRECISIONS = ("float32", "fp16", "int8")
 CODECS = ("heatmap", "udp")
-DESCRIPTIONS = {
-    "keypoints": "(B, K, 2) float32, x and y in pixels of the crop, the first pixel's middle is 0",
-    "scores": "(B, K) float32, the heatmap's highest value: about 0 (nothing) to 1 (sure)",
-    "heatmaps": "(B, K, H/4, W/4) float32",
-}
 FORMAT = 1
 
 
@@ -41,7 +29,7 @@ class ExportCard:
         version: Of keypoint, that wrote it.
         skeleton: Of the K keypoints.
         input_size: (height, width) of the crops.
-        input: A key of `INPUTS`; mean, std and colour order of the weights are in the network.
+        input: One of `INPUTS`; mean, std and colour order of the weights are in the network.
         outputs: A key of `OUTPUTS`.
         codec: "heatmap" or "udp": how crops are cut and lengths measured (codec.py).
         flip: Whether each crop is averaged with its mirrored one.
@@ -69,19 +57,21 @@ class ExportCard:
         )
         return {name: json.dumps(value, ensure_ascii=False) for name, value in values.items()}
 
-    def describe(self) -> str:
-        """Input and outputs as one line, with this network's sizes."""
-        height, width = self.input_size
-        known = {"H/4": height // 4, "W/4": width // 4, "H": height, "W": width}
-        known["K"] = self.skeleton.num_keypoints
-        outputs = "; ".join(
-            f"{name} {DESCRIPTIONS[name].partition(',  ')[0]}" for name in OUTPUTS[self.outputs]
-        )
-        text = f"{INPUTS[self.input]} -> {outputs}"
-        for letter, value in known.items():
-            for end in (",", ")"):
-                text = text.replace(f" {letter}{end}", f" {value}{end}")
-        return text
+    def describe(self) -> dict[str, str]:
+        """What goes in and comes out, by name: shape, type, units."""
+        (height, width), num_keypoints = self.input_size, self.skeleton.num_keypoints
+        outputs = {
+            "keypoints": f"(B, {num_keypoints}, 2) float32, x and y in pixels of the crop",
+            "scores": f"(B, {num_keypoints}) float32, about 0 (nothing) to 1 (sure)",
+            "heatmaps": f"(B, {num_keypoints}, {height // 4}, {width // 4}) float32",
+        }
+        crops = {
+            "uint8": f"(B, {height}, {width}, 3) uint8, RGB",
+            "float32": f"(B, 3, {height}, {width}) float32, RGB, 0 to 1",
+        }
+        return {"crops": crops[self.input]} | {
+            name: outputs[name] for name in OUTPUTS[self.outputs]
+        }
 
 
 def card_from_texts(texts: Mapping[str, str], source: str) -> ExportCard:
@@ -111,8 +101,9 @@ def card_from_texts(texts: Mapping[str, str], source: str) -> ExportCard:
             ("precision", PRECISIONS),
             ("flip", (False, True)),
         ):
-            if values[name] not in list(known) or isinstance(values[name], int) != (name == "flip"):
-                raise ValueError(f"{name} {values[name]!r}")
+            value = values[name]
+            if value not in known or isinstance(value, int) != (name == "flip"):  # 1 == True
+                raise ValueError(f"{name} {value!r}")
         skeleton = skeleton_from_dict(values["skeleton"], source)
         return ExportCard(**values | {"input_size": tuple(size), "skeleton": skeleton})
     except (KeypointError, ValueError, RecursionError) as error:

@@ -20,7 +20,7 @@ from keypoint.person_crops import PersonCrops, Prediction, predict_image
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-INSTALL = 'is not installed; pip install "keypoint[export]" (in a clone: pip install -e ".[export]")'
+INSTALL = 'is not installed; pip install "keypoint[export]", or in a clone: -e ".[export]"'
 
 
 class OnnxPredictor:
@@ -71,6 +71,12 @@ class OnnxPredictor:
             NumericsError: A heatmap is not finite.
         """
         return predict_image(self, image_rgb, boxes_xywh)
+
+    def describe(self) -> str:
+        """What was chosen at the export, and what runs it, as one line."""
+        flip = "averaged with the mirrored crop" if self.card.flip else "without flip average"
+        provider = self.session.get_providers()[0]
+        return f"{self.card.precision}, {flip}, by onnxruntime's {provider}"
 
     def crop_matrices(self, boxes_xywh: NDArray[np.float64]) -> NDArray[np.float64]:
         """(P, 2, 3), from the image's frame to that of each box's crop."""
@@ -125,7 +131,8 @@ def as_input(crops: NDArray[np.uint8], card: ExportCard) -> NDArray[Any]:
     """Crops (B, H, W, 3) uint8 RGB in the form that an exported network takes."""
     if card.input == "uint8":
         return crops
-    return np.ascontiguousarray(crops.transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(255)
+    planes = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), dtype=np.float32)
+    return np.divide(planes, 255, dtype=np.float32)
 
 
 def open_onnx(path: Path, device: str | None = None) -> tuple[InferenceSession, ExportCard]:

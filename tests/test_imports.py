@@ -44,6 +44,7 @@ GROUPS = {
         "onnx_predictor",
         "export_card",
         "export",
+        "export_check",
         "export_int8",
         "detector",
         "prediction",

@@ -18,7 +18,10 @@ from keypoint.data.coco import load_boxes, load_persons
 from keypoint.data.inputs import Inputs, find_inputs
 from keypoint.data.report import write_reports
 from keypoint.detector import DETECTORS, load_detector
+from keypoint.distributed import choose_device
 from keypoint.errors import ConfigError, DataError, KeypointError
+from keypoint.onnx_predictor import OnnxPredictor
+from keypoint.person_crops import CropPredictor
 from keypoint.prediction.counts import PredictCounts
 from keypoint.prediction.frames import VideoEnd, count_frames, read_tasks
 from keypoint.prediction.job import Job, job_of_images, job_of_records
@@ -49,6 +52,8 @@ EPILOG = f"""examples:
       boxes of another detector; the annotation file says which image has which id
   tools/predict.py --checkpoint best.pt --output out --annotations person_keypoints.json images
       the boxes of the annotated persons
+  tools/predict.py --onnx model.onnx --output out photo.jpg
+      a network that tools/export.py wrote, run by onnxruntime
   tools/predict.py --checkpoint best.pt --output out -- -x.jpg
       a name that begins with a dash
 
@@ -70,12 +75,11 @@ def main(argv: Sequence[str]) -> None:
     args = parse(argv)
     output: Path = args.output
     inputs = find_inputs(args.inputs, output, output / PICTURES)
-    read = [Path(name) for name in (args.checkpoint, args.boxes, args.annotations) if name]
+    given = (args.checkpoint, args.onnx, args.boxes, args.annotations)
+    read = [Path(name) for name in given if name]
     require_free(output, args.overwrite, read)
     cli.log_to(output)
-    predictor = Predictor.from_checkpoint(
-        args.checkpoint, args.device, args.flip, AMP_DTYPES[args.amp]
-    )
+    predictor = make_predictor(args)
     job = plan(args, inputs, predictor)
     for fault in inputs.faults:
         cli.logger.warning("%s", fault.text)
@@ -98,7 +102,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line, checked as far as that needs no file."""
     parser = cli.parser("Find the keypoints of persons on images and videos.", EPILOG)
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="image, video, folder, pattern")
-    parser.add_argument("--checkpoint", required=True, type=Path, help="best.pt or last.pt")
+    network = parser.add_mutually_exclusive_group(required=True)
+    network.add_argument("--checkpoint", type=Path, metavar="FILE", help="best.pt or last.pt")
+    network.add_argument("--onnx", type=Path, metavar="FILE", help="of tools/export.py")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="made if need be")
     persons = parser.add_mutually_exclusive_group()
     persons.add_argument("--whole-image", action="store_true", help="one person fills each image")
@@ -143,6 +149,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
             f"--boxes {args.boxes}: its boxes name images by id; give --annotations too, a file "
             "that says which file_name has which id (tools/detect_boxes.py writes one)"
         )
+    if args.onnx and (args.flip or args.amp):
+        option = "--flip" if args.flip else "--amp"
+        instead = "--flip" if args.flip else "--precision"
+        raise ConfigError(
+            f"{option} has no effect with --onnx {args.onnx}, which holds what it does: leave it "
+            f"out here and give {instead} to tools/export.py"
+        )
     from_file = args.whole_image or (args.annotations and not args.boxes and not args.detector)
     if args.box_threshold is not None and from_file:
         raise ConfigError("--box-threshold has no effect here, no box has a score; leave it out")
@@ -160,7 +173,16 @@ def share(text: str) -> float:
     return value
 
 
-def plan(args: argparse.Namespace, inputs: Inputs, predictor: Predictor) -> Job:
+def make_predictor(args: argparse.Namespace) -> Predictor | OnnxPredictor:
+    """The network that --checkpoint or --onnx names."""
+    if args.onnx:
+        predictor = OnnxPredictor.from_file(args.onnx, args.device)
+        cli.logger.info("%s: %s", args.onnx, predictor.describe())
+        return predictor
+    return Predictor.from_checkpoint(args.checkpoint, args.device, args.flip, AMP_DTYPES[args.amp])
+
+
+def plan(args: argparse.Namespace, inputs: Inputs, predictor: CropPredictor) -> Job:
     """Which files to read, under which ids, and who is on them.
 
     Raises:
@@ -175,7 +197,7 @@ def plan(args: argparse.Namespace, inputs: Inputs, predictor: Predictor) -> Job:
         return job_of_images(inputs, whole_image, "whole images", file)
     if file and not args.detector:
         return job_of_records(inputs, load_persons(file, Path(), skeleton), file)
-    detector = make_detector(args).to(predictor.device)
+    detector = make_detector(args).to(choose_device(args.device))
     return job_of_images(inputs, detected_persons(detector), "detected", file)
 
 
@@ -195,7 +217,7 @@ def make_detector(args: argparse.Namespace) -> nn.Module:
 
 
 def predict(
-    args: argparse.Namespace, job: Job, predictor: Predictor, results: PredictOutput
+    args: argparse.Namespace, job: Job, predictor: CropPredictor, results: PredictOutput
 ) -> None:
     """Read, predict and write everything, and count it."""
     begin = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Cut a crop out of an image. Alone in a file: it needs OpenCV and neither torch nor albumentations."""
+"""Cut a crop out of an image: with OpenCV alone, neither torch nor albumentations."""
 
 from __future__ import annotations
 

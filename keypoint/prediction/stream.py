@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from keypoint.data.ahead import BYTES_AHEAD
 from keypoint.data.persons import Persons
-from keypoint.prediction.frames import Event, Frame, Unread, VideoEnd
 from keypoint.person_crops import CropPredictor
+from keypoint.prediction.frames import Event, Frame, Unread, VideoEnd
 
 if TYPE_CHECKING:
     from torch import nn
