@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from keypoint.models import create_model
+    from keypoint.onnx_predictor import OnnxPredictor
     from keypoint.predictor import Predictor
     from keypoint.skeleton import load_skeleton
 
 __version__ = "0.1.0"
-__all__ = ["Predictor", "create_model", "load_skeleton"]
+__all__ = ["OnnxPredictor", "Predictor", "create_model", "load_skeleton"]
 
 _HOME_OF_NAME = {
+    "OnnxPredictor": "keypoint.onnx_predictor",
     "Predictor": "keypoint.predictor",
     "create_model": "keypoint.models",
     "load_skeleton": "keypoint.skeleton",

@@ -173,6 +173,17 @@ class Codec:
             )
         return method
 
+    @property
+    def crop_per_heatmap(self) -> tuple[float, float]:
+        """Pixels of the crop for one of the heatmap, along x and y."""
+        sizes = zip(self.input_size[::-1], self.heatmap_size[::-1], strict=True)
+        x, y = ((crop - self.udp) / (heatmap - self.udp) for crop, heatmap in sizes)
+        return x, y
+
+    def to_crop(self, keypoints_heatmap: Tensor) -> Tensor:
+        """Points (P, K, 2) in the heatmap's frame, in the crop's frame."""
+        return keypoints_heatmap * keypoints_heatmap.new_tensor(self.crop_per_heatmap)
+
     def to_image(
         self, keypoints_heatmap: ArrayOrTensor, center: ArrayOrTensor, crop_size: ArrayOrTensor
     ) -> ArrayOrTensor:

@@ -70,6 +70,12 @@ class CheckpointError(KeypointError, ValueError):
     exit_status = 4
 
 
+class ExportError(KeypointError, RuntimeError):
+    """A checkpoint's network that cannot be written in another form, or comes out different."""
+
+    exit_status = 4
+
+
 class NumericsError(KeypointError, ArithmeticError):
     """A number that is not finite where training or scoring needs one."""
 

@@ -80,7 +80,8 @@ def find_peaks(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     """
     width = heatmaps.shape[3]
     flat = heatmaps.float().flatten(2)  # B K HW
-    if flat.device.type == "cpu" and not torch.compiler.is_compiling():
+    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    if flat.device.type == "cpu" and not traced:
         # numpy's argmax is vectorised, torch's on a CPU is not: 4 times slower (measured).
         index = torch.from_numpy(flat.numpy().argmax(axis=2))  # B K
         scores = flat.gather(2, index[..., None])[..., 0]

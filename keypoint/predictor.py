@@ -6,7 +6,6 @@ Two storeys: numpy arrays in the image's frame above, tensors in the crop's fram
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,32 +15,10 @@ from torch import Tensor
 
 from keypoint import distributed
 from keypoint.checkpoint import load_model
-from keypoint.data.augment import warp
-from keypoint.errors import DataError, NumericsError
-from keypoint.geometry import bbox_to_crop
 from keypoint.inference import predict_heatmaps, predict_keypoints
 from keypoint.models import SimpleBaseline
+from keypoint.person_crops import PersonCrops, Prediction, predict_image
 from keypoint.skeleton import Skeleton
-
-BATCH_SIZE = 64  # crops at a time: bounds the memory however many boxes there are
-
-
-@dataclass
-class Prediction:
-    """Persons on one image, in the order of the boxes.
-
-    Attributes:
-        keypoints: (P, K, 2) float64, image frame.
-        scores: (P, K) float64, the heatmap's peak: 0 (nothing like it on the crop) to 1 (as sure as
-            the network was taught to be); may pass both by a little, and is no probability. Above
-            0.2 a keypoint counts for the person's score in the evaluation, is drawn, and is
-            followed in videos (README: What a score means).
-        boxes: (P, 4) float64 xywh, as given.
-    """
-
-    keypoints: NDArray[np.float64]
-    scores: NDArray[np.float64]
-    boxes: NDArray[np.float64]
 
 
 class Predictor:
@@ -72,6 +49,7 @@ class Predictor:
         if compile_batch is not None:
             model.compile(dynamic=False)
         self.skeleton = skeleton
+        self.crops = PersonCrops(model.input_size, model.codec.udp)
         self.device = model.pixel_mean.device
         self.amp_dtype = amp_dtype
         self.flip_indices = (
@@ -123,64 +101,36 @@ class Predictor:
             DataError: An image or boxes of another form; a box that is not finite or has no area.
             NumericsError: A heatmap is not finite.
         """
-        image = np.asarray(image_rgb)
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-            raise DataError(f"image is {image.dtype} {image.shape}; give (H, W, 3) uint8 RGB")
-        height, width = image.shape[:2]
-        given = [[0, 0, width, height]] if boxes_xywh is None else boxes_xywh
-        boxes = (
-            np.asarray(given, dtype=np.float64).reshape(-1, 4)
-            if np.size(given)
-            else np.zeros((0, 4))
-        )
-        bad = ~(np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1))
-        if bad.any():
-            number = int(np.flatnonzero(bad)[0])
-            raise DataError(
-                f"box {number} is {boxes[number].tolist()}; give finite x, y, width, height "
-                "with positive sides"
-            )
-        matrices = self.crop_matrices(boxes)
-        num_keypoints = self.skeleton.num_keypoints
-        keypoints, scores = (
-            np.zeros((len(boxes), num_keypoints, 2)),
-            np.zeros((len(boxes), num_keypoints)),
-        )
-        for first in range(0, len(boxes), BATCH_SIZE):
-            some = slice(first, first + BATCH_SIZE)
-            crops = np.stack([self.crop(image, matrix) for matrix in matrices[some]])
-            found = self.predict_crops(torch.from_numpy(crops))
-            names = ["the image"] * len(crops)
-            keypoints[some], scores[some] = self.to_image(*found, boxes[some], names)
-        return Prediction(keypoints, scores, boxes)
+        return predict_image(self, image_rgb, boxes_xywh)
 
     def crop_matrices(self, boxes_xywh: NDArray[np.float64]) -> NDArray[np.float64]:
         """(P, 2, 3), from the image's frame to that of each box's crop."""
-        return self.model.codec.crop_matrix(*bbox_to_crop(boxes_xywh, self.model.input_size))
+        return self.crops.matrices(boxes_xywh)
 
     def crop(self, image_rgb: NDArray[np.uint8], matrix: NDArray[np.float64]) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB of the network's input size, black outside the image."""
-        return warp(image_rgb, matrix, self.model.input_size)
+        return self.crops.cut(image_rgb, matrix)
 
     @torch.inference_mode()
-    def predict_crops(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+    def predict_crops(self, crops: NDArray[np.uint8] | Tensor) -> tuple[Tensor, Tensor]:
         """Keypoints in the heatmaps of crops that are already cut.
 
         Args:
             crops: (B, H, W, 3) uint8 RGB of the network's input size.
 
         Returns:
-            Keypoints (B, K, 2), heatmap frame (a quarter of the crop's pixels), and scores (B, K).
+            Keypoints (B, K, 2), pixels of the crop, and scores (B, K).
+            On a GPU they may still be in the making.
         """
         found = [
             predict_keypoints(self.model, batch, self.flip_indices, self.amp_dtype)
             for batch in self._batches(crops)
         ]
-        keypoints, scores = (torch.cat(parts)[: len(crops)] for parts in zip(*found, strict=True))
-        return keypoints, scores
+        points, scores = (torch.cat(parts)[: len(crops)] for parts in zip(*found, strict=True))
+        return self.model.codec.to_crop(points), scores
 
     @torch.inference_mode()
-    def predict_heatmaps(self, crops: Tensor) -> Tensor:
+    def predict_heatmaps(self, crops: NDArray[np.uint8] | Tensor) -> Tensor:
         """Heatmaps of crops that are already cut, which `decode` finds the same keypoints in.
 
         Args:
@@ -197,20 +147,21 @@ class Predictor:
 
     def decode(self, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
         """What `predict_crops` returns, from the heatmaps of `predict_heatmaps`."""
-        return self.model.codec.decode(heatmaps)
+        points, scores = self.model.codec.decode(heatmaps)
+        return self.model.codec.to_crop(points), scores
 
-    def _batches(self, crops: Tensor) -> Sequence[Tensor]:
+    def _batches(self, crops: NDArray[np.uint8] | Tensor) -> Sequence[Tensor]:
         """Crops on the device; of a compiled network in batches of its size, the last filled up."""
-        crops = crops.to(self.device)
+        given = torch.as_tensor(crops).to(self.device)
         if self.compile_batch is None:
-            return [crops]
-        missing = -len(crops) % self.compile_batch
-        filled = torch.cat([crops, crops.new_zeros(missing, *crops.shape[1:])])
+            return [given]
+        missing = -len(given) % self.compile_batch
+        filled = torch.cat([given, given.new_zeros(missing, *given.shape[1:])])
         return list(torch.split(filled, self.compile_batch))
 
     def to_image(
         self,
-        keypoints_heatmap: Tensor,
+        keypoints_crop: Tensor,
         scores: Tensor,
         boxes_xywh: NDArray[np.float64],
         names: Sequence[str],
@@ -218,7 +169,7 @@ class Predictor:
         """What `predict_crops` found, in the frame of the images.
 
         Args:
-            keypoints_heatmap: (B, K, 2).
+            keypoints_crop: (B, K, 2).
             scores: (B, K).
             boxes_xywh: (B, 4) that the crops were cut for, image frame.
             names: Of the image of each crop, for the error.
@@ -227,19 +178,7 @@ class Predictor:
             Keypoints (B, K, 2) and scores (B, K), float64.
 
         Raises:
-            NumericsError: A heatmap is not finite; argmax would take it for (0, 0).
+            NumericsError: A heatmap is not finite.
         """
-        peaks = scores.cpu().numpy().astype(np.float64)
-        center, crop_size = bbox_to_crop(boxes_xywh, self.model.input_size)
-        points = keypoints_heatmap.cpu().numpy().astype(np.float64)
-        points = self.model.codec.to_image(points, center, crop_size)
-        broken = ~(np.isfinite(peaks).all(axis=1) & np.isfinite(points).all(axis=(1, 2)))  # B
-        if broken.any():
-            where = list(dict.fromkeys(names[row] for row in np.flatnonzero(broken).tolist()))
-            more = f" and {len(where) - 3} more" if len(where) > 3 else ""
-            raise NumericsError(
-                f"heatmaps of {int(broken.sum())} persons are nan or inf, on "
-                f"{', '.join(where[:3])}{more}; the network's weights are broken: use another "
-                "checkpoint, or leave out --amp"
-            )
-        return points, peaks
+        points, peaks = keypoints_crop.cpu().numpy(), scores.cpu().numpy()
+        return self.crops.to_image(points, peaks, self.model.input_size, boxes_xywh, names)

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.codec import Codec
-from keypoint.data.augment import warp
 from keypoint.data.batches import TrainDataset
 from keypoint.data.image import read_image
 from keypoint.data.persons import Persons
+from keypoint.data.warp import warp
 from keypoint.geometry import apply_affine, bbox_to_crop, crop_matrix
 from keypoint.skeleton import Skeleton
 from keypoint.visualize import (

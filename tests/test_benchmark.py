@@ -13,11 +13,11 @@ import torch
 
 from keypoint import cli
 from keypoint.codec import Codec
-from keypoint.data.augment import warp
 from keypoint.data.batches import EvaluationDataset
 from keypoint.data.coco import load_persons
 from keypoint.data.image import read_image
 from keypoint.data.synthetic import write_demo_set
+from keypoint.data.warp import warp
 from keypoint.geometry import apply_affine, bbox_to_crop, crop_matrix
 from keypoint.heatmap import encode
 from keypoint.models import SimpleBaseline

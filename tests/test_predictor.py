@@ -36,7 +36,7 @@ def test_points_are_the_crops_points_mapped_back(predictor):
         points, scores = predictor.predict_crops(torch.from_numpy(crop)[None])
         inverse = invert_affine(matrix)
         for k in range(17):
-            mapped = inverse @ [*(4 * points[0, k].double().numpy()), 1]
+            mapped = inverse @ [*points[0, k].double().numpy(), 1]
             np.testing.assert_allclose(found.keypoints[i, k], mapped, atol=1e-6)
         np.testing.assert_allclose(found.scores[i], scores[0].numpy(), atol=1e-5)
 

@@ -15,8 +15,9 @@ import torch
 from benchmark_data import SEED, DataPath
 from benchmark_timing import table
 
-from keypoint.data.augment import Augmentation, warp
+from keypoint.data.augment import Augmentation
 from keypoint.data.image import read_image
+from keypoint.data.warp import warp
 from keypoint.geometry import bbox_to_crop, crop_matrix
 from keypoint.heatmap import STRIDE
 from keypoint.models import SimpleBaseline

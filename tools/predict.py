@@ -18,7 +18,10 @@ from keypoint.data.coco import load_boxes, load_persons
 from keypoint.data.inputs import Inputs, find_inputs
 from keypoint.data.report import write_reports
 from keypoint.detector import DETECTORS, load_detector
+from keypoint.distributed import choose_device
 from keypoint.errors import ConfigError, DataError, KeypointError
+from keypoint.onnx_predictor import OnnxPredictor
+from keypoint.person_crops import CropPredictor
 from keypoint.prediction.counts import PredictCounts
 from keypoint.prediction.follow import follow
 from keypoint.prediction.frames import VideoEnd, count_frames, read_tasks
@@ -55,6 +58,8 @@ EPILOG = f"""examples:
       boxes of another detector; the annotation file says which image has which id
   tools/predict.py --checkpoint best.pt --output out --annotations person_keypoints.json images
       the boxes of the annotated persons
+  tools/predict.py --onnx model.onnx --output out photo.jpg
+      a network that tools/export.py wrote, run by onnxruntime
   tools/predict.py --checkpoint best.pt --output out -- -x.jpg
       a name that begins with a dash
 
@@ -87,16 +92,11 @@ def main(argv: Sequence[str]) -> None:
             f"--{'smooth' if args.smooth else 'track'} has no effect here, no input is a video or "
             "a camera; leave it out"
         )
-    read = [Path(name) for name in (args.checkpoint, args.boxes, args.annotations) if name]
+    given = (args.checkpoint, args.onnx, args.boxes, args.annotations)
+    read = [Path(name) for name in given if name]
     require_free(output, args.overwrite, read)
     cli.log_to(output)
-    predictor = Predictor.from_checkpoint(
-        args.checkpoint,
-        args.device,
-        args.flip,
-        AMP_DTYPES[args.amp],
-        args.batch_size if args.compile else None,
-    )
+    predictor = make_predictor(args)
     job = plan(args, inputs, predictor)
     for fault in inputs.faults:
         cli.logger.warning("%s", fault.text)
@@ -122,7 +122,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "inputs", nargs="+", metavar="INPUT", help="image, video, folder, pattern, or camera"
     )
-    parser.add_argument("--checkpoint", required=True, type=Path, help="best.pt or last.pt")
+    network = parser.add_mutually_exclusive_group(required=True)
+    network.add_argument("--checkpoint", type=Path, metavar="FILE", help="best.pt or last.pt")
+    network.add_argument("--onnx", type=Path, metavar="FILE", help="of tools/export.py")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="made if need be")
     persons = parser.add_mutually_exclusive_group()
     persons.add_argument("--whole-image", action="store_true", help="one person fills each image")
@@ -178,10 +180,31 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
             f"--boxes {args.boxes}: its boxes name images by id; give --annotations too, a file "
             "that says which file_name has which id (tools/detect_boxes.py writes one)"
         )
+    if args.onnx:
+        require_of_onnx(args)
     from_file = args.whole_image or (args.annotations and not args.boxes and not args.detector)
     if args.box_threshold is not None and from_file:
         raise ConfigError("--box-threshold has no effect here, no box has a score; leave it out")
     return args
+
+
+def require_of_onnx(args: argparse.Namespace) -> None:
+    """Refuse the options that an exported network cannot follow.
+
+    Raises:
+        ConfigError: Names the option, and what does instead.
+    """
+    for option, instead in (
+        ("flip", "give it to tools/export.py"),
+        ("amp", "give --precision to tools/export.py"),
+        ("compile", "onnxruntime does that by itself"),
+        ("crops", "use --checkpoint, as the file gives no heatmaps"),
+    ):
+        if getattr(args, option):
+            raise ConfigError(
+                f"--{option} has no effect with --onnx {args.onnx}, which holds what it does: "
+                f"leave it out here; {instead}"
+            )
 
 
 def share(text: str) -> float:
@@ -195,7 +218,22 @@ def share(text: str) -> float:
     return value
 
 
-def plan(args: argparse.Namespace, inputs: Inputs, predictor: Predictor) -> Job:
+def make_predictor(args: argparse.Namespace) -> Predictor | OnnxPredictor:
+    """The network that --checkpoint or --onnx names."""
+    if args.onnx:
+        predictor = OnnxPredictor.from_file(args.onnx, args.device)
+        cli.logger.info("%s: %s", args.onnx, predictor.describe())
+        return predictor
+    return Predictor.from_checkpoint(
+        args.checkpoint,
+        args.device,
+        args.flip,
+        AMP_DTYPES[args.amp],
+        args.batch_size if args.compile else None,
+    )
+
+
+def plan(args: argparse.Namespace, inputs: Inputs, predictor: CropPredictor) -> Job:
     """Which files to read, under which ids, and who is on them.
 
     Raises:
@@ -210,7 +248,7 @@ def plan(args: argparse.Namespace, inputs: Inputs, predictor: Predictor) -> Job:
         return job_of_images(inputs, whole_image, "whole images", file)
     if file and not args.detector:
         return job_of_records(inputs, load_persons(file, Path(), skeleton), file)
-    detector = make_detector(args).to(predictor.device)
+    detector = make_detector(args).to(choose_device(args.device))
     return job_of_images(inputs, detected_persons(detector), "detected", file)
 
 
@@ -232,7 +270,7 @@ def make_detector(args: argparse.Namespace) -> nn.Module:
 
 
 def predict(
-    args: argparse.Namespace, job: Job, predictor: Predictor, results: PredictOutput
+    args: argparse.Namespace, job: Job, predictor: CropPredictor, results: PredictOutput
 ) -> None:
     """Read, predict and write everything, and count it."""
     begin = time.perf_counter()

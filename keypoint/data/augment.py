@@ -17,32 +17,14 @@ from typing import Any
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 
 import albumentations as A  # noqa: E402
-import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
 from keypoint.codec import Codec  # noqa: E402
 from keypoint.data.half_body import MORE_THAN, UPPER_PROBABILITY, half_body_crop  # noqa: E402
+from keypoint.data.warp import warp  # noqa: E402
 from keypoint.errors import ConfigError  # noqa: E402
 from keypoint.geometry import apply_affine, bbox_to_crop  # noqa: E402
-
-
-def warp(
-    image: NDArray[np.uint8], matrix: NDArray[np.float64], input_size: tuple[int, int]
-) -> NDArray[np.uint8]:
-    """Cut a crop: bilinear, black outside the image.
-
-    Args:
-        image: (H, W, C) uint8.
-        matrix: (2, 3), image frame to crop frame.
-        input_size: (height, width) of the crop.
-
-    Returns:
-        (height, width, C) uint8.
-    """
-    height, width = input_size
-    crop = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR)
-    return np.asarray(crop, np.uint8)
 
 
 class PersonCrop(A.DualTransform):  # type: ignore[misc]  # albumentations has no types

@@ -11,17 +11,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from keypoint.data.ahead import BYTES_AHEAD
 from keypoint.data.persons import Persons
-from keypoint.detector import detect
+from keypoint.person_crops import CropPredictor, HeatmapPredictor
 from keypoint.prediction.frames import Event, Frame, Unread, VideoEnd
-from keypoint.predictor import Predictor
+
+if TYPE_CHECKING:
+    from torch import nn
 
 EVENTS_WAITING = 256  # behind a frame whose batch is not full; empty images would fill memory
 
@@ -84,6 +85,7 @@ def known_persons(persons: Persons) -> FindPersons:
 
 def detected_persons(detector: nn.Module) -> FindPersons:
     """The boxes that a detector finds."""
+    from keypoint.detector import detect  # torch, which nothing else here needs
 
     def find(frames: Sequence[Frame]) -> list[Boxes]:
         images = [frame.image for frame in frames if frame.image is not None]
@@ -103,7 +105,7 @@ def outside(persons: Persons) -> NDArray[np.bool_]:
 def predict_stream(
     events: Iterable[Event],
     find_persons: FindPersons,
-    predictor: Predictor,
+    predictor: CropPredictor,
     *,
     batch_size: int,
     group_size: int = 1,
@@ -120,7 +122,8 @@ def predict_stream(
         batch_size: Persons at a time, of however many frames.
         group_size: Frames at a time for `find_persons`.
         keep_images: Leave each frame's image with its result, to draw on.
-        keep_crops: Leave each person's crop and heatmaps with the result.
+        keep_crops: Leave each person's crop and heatmaps with the result; for a predictor that
+            shows them.
         live: Finish each frame before the next one is taken, however few persons are on it.
 
     Raises:
@@ -163,13 +166,13 @@ class _Batch:
     beside the network's work.
     """
 
-    def __init__(self, predictor: Predictor, size: int, keep_crops: bool) -> None:
+    def __init__(self, predictor: CropPredictor, size: int, keep_crops: bool) -> None:
         self.predictor = predictor
         self.size = size
         self.keep_crops = keep_crops
         self.crops: list[NDArray[np.uint8]] = []
         self.owners: Owners = []
-        self.running: tuple[Tensor, Tensor, Owners] | None = None
+        self.running: tuple[Any, Any, Owners] | None = None
 
     def cut(self, result: Predicted) -> None:
         """Add all persons of a frame."""
@@ -183,20 +186,20 @@ class _Batch:
     def start(self) -> None:
         """Give what was gathered to the network."""
         if self.crops:
-            crops = torch.from_numpy(np.stack(self.crops))  # B H W 3
-            found = self._predict(crops)
+            found = self._predict(np.stack(self.crops))  # B H W 3
             before, self.running = self.running, (*found, self.owners)
             self.crops, self.owners = [], []
             self._collect(before)
 
-    def _predict(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+    def _predict(self, crops: NDArray[np.uint8]) -> tuple[Any, Any]:
         if not self.keep_crops:
             return self.predictor.predict_crops(crops)
-        heatmaps = self.predictor.predict_heatmaps(crops)
-        maps = heatmaps.cpu().numpy()
+        predictor = cast(HeatmapPredictor, self.predictor)
+        heatmaps = predictor.predict_heatmaps(crops)
+        maps = np.asarray(heatmaps.cpu())
         for (result, _), crop, heatmap in zip(self.owners, self.crops, maps, strict=True):
             result.crops.append((crop, heatmap))  # an image's persons come in their order
-        return self.predictor.decode(heatmaps)
+        return predictor.decode(heatmaps)
 
     def finish(self) -> None:
         """Run what was gathered, and wait for it."""
@@ -204,7 +207,7 @@ class _Batch:
         before, self.running = self.running, None
         self._collect(before)
 
-    def _collect(self, run: tuple[Tensor, Tensor, Owners] | None) -> None:
+    def _collect(self, run: tuple[Any, Any, Owners] | None) -> None:
         if run is None:
             return
         points, peaks, owners = run

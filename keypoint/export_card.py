@@ -1,0 +1,116 @@
+"""What an exported network says of itself: with it the file alone is enough to predict.
+
+Written into the file as text, JSON under each name of `ExportCard`: in ONNX as metadata_props, in
+torch's two formats as one extra file. Needs no torch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from keypoint.errors import CheckpointError, KeypointError
+from keypoint.skeleton import Skeleton, skeleton_from_dict
+
+INPUTS = ("uint8", "float32")
+OUTPUTS = {"keypoints": ("keypoints", "scores", "heatmaps"), "heatmaps": ("heatmaps",)}
+PRECISIONS = ("float32", "fp16", "int8")
+CODECS = ("heatmap", "udp")
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ExportCard:
+    """What must be known to use an exported network.
+
+    Attributes:
+        version: Of keypoint, that wrote it.
+        skeleton: Of the K keypoints.
+        input_size: (height, width) of the crops.
+        input: One of `INPUTS`; mean, std and colour order of the weights are in the network.
+        outputs: A key of `OUTPUTS`.
+        codec: "heatmap" or "udp": how crops are cut and lengths measured (codec.py).
+        flip: Whether each crop is averaged with its mirrored one.
+        precision: One of `PRECISIONS`.
+        format: Of this description.
+    """
+
+    version: str
+    skeleton: Skeleton
+    input_size: tuple[int, int]
+    input: str
+    outputs: str
+    codec: str
+    flip: bool
+    precision: str
+    format: int = FORMAT
+
+    def to_texts(self) -> dict[str, str]:
+        """A JSON text under each name, as `card_from_texts` reads them."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values["skeleton"] = self.skeleton.to_dict()
+        values["crop"] = (
+            "the box grown to the input's aspect ratio about its centre, both sides times 1.25, "
+            "bilinear, black outside the image"
+        )
+        return {name: json.dumps(value, ensure_ascii=False) for name, value in values.items()}
+
+    def describe(self) -> dict[str, str]:
+        """What goes in and comes out, by name: shape, type, units."""
+        (height, width), num_keypoints = self.input_size, self.skeleton.num_keypoints
+        outputs = {
+            "keypoints": f"(B, {num_keypoints}, 2) float32, x and y in pixels of the crop",
+            "scores": f"(B, {num_keypoints}) float32, about 0 (nothing) to 1 (sure)",
+            "heatmaps": f"(B, {num_keypoints}, {height // 4}, {width // 4}) float32",
+        }
+        crops = {
+            "uint8": f"(B, {height}, {width}, 3) uint8, RGB",
+            "float32": f"(B, 3, {height}, {width}) float32, RGB, 0 to 1",
+        }
+        return {"crops": crops[self.input]} | {
+            name: outputs[name] for name in OUTPUTS[self.outputs]
+        }
+
+
+def card_from_texts(texts: Mapping[str, str], source: str) -> ExportCard:
+    """The description in a file.
+
+    Raises:
+        CheckpointError: There is none, or none that this version reads; names the source.
+    """
+    names = [field.name for field in fields(ExportCard)]
+    missing = [name for name in names if name not in texts]
+    if missing:
+        raise CheckpointError(
+            f"{source}: has no description of tools/export.py (lacks {', '.join(missing[:3])}); "
+            "export the checkpoint with it"
+        )
+    try:
+        values: dict[str, Any] = {name: json.loads(texts[name]) for name in names}
+        if values["format"] != FORMAT:
+            raise ValueError(f"format {values['format']!r}, this version reads {FORMAT}")
+        size = values["input_size"]
+        if not (isinstance(size, list) and len(size) == 2 and all(_is_side(side) for side in size)):
+            raise ValueError(f"input_size {size!r}")
+        for name, known in (
+            ("input", INPUTS),
+            ("outputs", OUTPUTS),
+            ("codec", CODECS),
+            ("precision", PRECISIONS),
+            ("flip", (False, True)),
+        ):
+            value = values[name]
+            if value not in known or isinstance(value, int) != (name == "flip"):  # 1 == True
+                raise ValueError(f"{name} {value!r}")
+        skeleton = skeleton_from_dict(values["skeleton"], source)
+        return ExportCard(**values | {"input_size": tuple(size), "skeleton": skeleton})
+    except (KeypointError, ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{source}: its description cannot be used ({error}); export the checkpoint anew"
+        ) from None
+
+
+def _is_side(side: object) -> bool:
+    return type(side) is int and 32 <= side <= 8192 and side % 4 == 0

@@ -1,0 +1,62 @@
+"""Convolutions in 8 bits: scales from the crops of some persons, by onnxruntime's quantisation.
+
+Only `Conv` is quantised, which is most of the work. Deconvolutions have no 8-bit kernel there, and
+the spectral maps of SRL span orders of magnitude, as do the numbers of decoding.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keypoint.export_card import ExportCard
+from keypoint.onnx_predictor import as_input
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+
+def quantize(proto: ModelProto, card: ExportCard, crops: NDArray[np.uint8]) -> ModelProto:
+    """The same graph with 8-bit convolutions: weights signed by channel, activations unsigned.
+
+    Args:
+        proto: In float32.
+        card: Of its input.
+        crops: (N, H, W, 3) uint8 RGB, that the ranges of activations are taken from.
+    """
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Crops(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
+        """One crop at a time."""
+
+        def __init__(self) -> None:
+            self.left = iter(crops)
+
+        def get_next(self) -> dict[str, Any] | None:
+            """The next one as the network takes it; None at the end."""
+            crop = next(self.left, None)
+            return None if crop is None else {"crops": as_input(crop[None], card)}
+
+    with tempfile.TemporaryDirectory(prefix="keypoint-int8-") as folder:
+        whole, prepared, result = (
+            Path(folder) / f"{name}.onnx" for name in ("whole", "prepared", "result")
+        )
+        onnx.save_model(proto, whole)
+        # The symbolic one fails on graphs like these, and shapes are known without it.
+        quant_pre_process(whole, prepared, skip_symbolic_shape=True)
+        quantize_static(
+            prepared,
+            result,
+            Crops(),
+            op_types_to_quantize=["Conv"],
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+        return onnx.load_model(result)

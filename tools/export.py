@@ -1,0 +1,106 @@
+#!/usr/bin/env python
+"""Write a network for use without this toolkit: tools/export.py --checkpoint FILE --output FILE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keypoint import __version__, cli
+from keypoint.checkpoint import Restored, load_model
+from keypoint.data.batches import EvaluationDataset
+from keypoint.data.coco import load_persons
+from keypoint.errors import ConfigError, DataError
+from keypoint.export import LEAST_CROPS, check_choice, export_network
+from keypoint.export_card import INPUTS, OUTPUTS, PRECISIONS, ExportCard
+
+MOST_CROPS = 256  # of --persons; a half calibrates, which more hardly changes
+EPILOG = f"""examples:
+  tools/export.py --checkpoint best.pt --output model.onnx
+      ONNX: uint8 crops in, keypoints, scores and heatmaps out; for tools/predict.py --onnx
+  tools/export.py --checkpoint best.pt --output model.onnx --flip
+      averaged with the mirrored crop: twice the time and better
+  tools/export.py --checkpoint best.pt --output model.onnx --input float32 --outputs heatmaps
+      the network and its normalisation alone, for runtimes that cannot decode
+  tools/export.py --checkpoint best.pt --output model.onnx --precision int8 \\
+      --persons person_keypoints_val2017.json val2017
+      convolutions in 8 bits, by the crops of the first {MOST_CROPS} annotated persons
+  tools/export.py --checkpoint best.pt --output model.pt2
+      torch.export (torch.export.load opens it); .ts is TorchScript, which torch calls deprecated
+
+Input (B, H, W, 3) uint8 RGB, or (B, 3, H, W) float32 RGB from 0 to 1; any B. Mean, std and colour
+order of the weights are inside. A crop is a person's box, grown to the input's aspect ratio about
+its centre and then 1.25 times as large. Keypoints are in pixels of the crop. The file says all that
+of itself, and the skeleton: ONNX in metadata_props, the others in the extra file keypoint.json.
+
+The file is read again, run at batches of 1 and 3 and compared with the checkpoint's network before
+it gets its name. --precision fp16 and int8 are not equal to it: how far keypoints move is printed.
+"""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse, build, call."""
+    parser = cli.parser("Export a checkpoint's network to ONNX, torch.export, TorchScript.", EPILOG)
+    add = parser.add_argument
+    add("--checkpoint", required=True, type=Path, metavar="FILE", help="best.pt or last.pt")
+    cli.add_output_file(parser, "its suffix chooses the form: .onnx, .pt2 or .ts")
+    add("--input", choices=INPUTS, default="uint8", help="type of the crops; default: uint8")
+    add(
+        "--outputs", choices=list(OUTPUTS), default="keypoints", help="with heatmaps, or them alone"
+    )
+    add("--flip", action="store_true", help="average with the mirrored crop")
+    add("--precision", choices=PRECISIONS, default="float32", help="default: float32")
+    add(
+        "--persons",
+        nargs=2,
+        type=Path,
+        metavar=("ANNOTATIONS", "IMAGES"),
+        help="COCO annotations and their images, to calibrate int8 and to compare on",
+    )
+    args = parser.parse_args(argv)
+    cli.log_to()
+    if args.output.exists() and args.output.samefile(args.checkpoint):
+        raise ConfigError(f"--output {args.output} is the checkpoint itself; give another name")
+    cli.refuse_existing(args)
+    restored = load_model(args.checkpoint)
+    card = ExportCard(
+        version=__version__,
+        skeleton=restored.skeleton,
+        input_size=restored.model.input_size,
+        input=args.input,
+        outputs=args.outputs,
+        codec=restored.model.codec.name,
+        flip=args.flip,
+        precision=args.precision,
+    )
+    check_choice(card, args.output, args.persons)
+    crops = person_crops(restored, *args.persons) if args.persons else None
+    cli.make_folder(args.output.parent, "--output")
+    result = export_network(restored.model, card, args.output, crops)
+    print(f"{result.describe()}\nwritten: {args.output}, {args.output.stat().st_size / 1e6:.1f} MB")
+    print("\n".join(f"  {name}: {text}" for name, text in card.describe().items()))
+
+
+def person_crops(restored: Restored, annotations: Path, images: Path) -> NDArray[np.uint8]:
+    """(N, H, W, 3) uint8 crops of the first annotated persons.
+
+    Raises:
+        DataError: The files cannot be used, or hold too few persons.
+    """
+    persons = load_persons(annotations, images, restored.skeleton)
+    dataset = EvaluationDataset(persons, codec=restored.model.codec, batch_size=1)
+    crops = [batch.crops.numpy() for batch in islice(dataset, MOST_CROPS)]
+    if len(crops) < LEAST_CROPS:
+        raise DataError(
+            f"--persons {annotations}: has {len(crops)} persons to calibrate and compare by; give "
+            f"at least {LEAST_CROPS}"
+        )
+    return np.concatenate(crops)
+
+
+if __name__ == "__main__":
+    raise SystemExit(cli.run(main))
