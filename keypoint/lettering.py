@@ -154,8 +154,9 @@ def place_words(
     for n in np.argsort(-np.linalg.norm(outward, axis=1), kind="stable"):
         extent = extents[n, ::-1]
         steps = radii[n] + 2 + np.arange(STEPS) * 0.7 * extents[n, 0]
-        half = (np.abs(DIRECTIONS) * extent).sum(axis=1) / 2  # 16, of the word in each direction
-        middles = points[n] + DIRECTIONS * (steps[:, None, None] + half[:, None])  # STEPS 16 2
+        # The word touches the circle of that radius with a corner, or with the middle of a side.
+        aside = np.clip(DIRECTIONS * 2**0.5, -1, 1) * extent / 2
+        middles = points[n] + DIRECTIONS * steps[:, None, None] + aside  # STEPS 16 2
         tried = (middles - extent / 2).reshape(-1, 2)
         room = np.array(image_size[1::-1]) - extent
         outside = np.maximum(np.maximum(-tried, tried - room), 0).max(axis=1)
@@ -176,5 +177,5 @@ def _ascii(words: str) -> str:
 
 
 def _weight(height: float) -> int:
-    """Px of a letter's lines, where the letters are drawn as lines (OpenCV 4)."""
+    """Thickness of a letter's lines in px, where the letters are drawn as lines (OpenCV 4)."""
     return max(1, round(height / 12))

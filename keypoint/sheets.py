@@ -18,7 +18,7 @@ from keypoint.data.batches import TrainDataset
 from keypoint.data.image import read_image
 from keypoint.data.persons import Persons
 from keypoint.geometry import apply_affine, bbox_to_crop, crop_matrix
-from keypoint.lettering import INK, PAPER, Image, cut_words, words_size, write_words
+from keypoint.lettering import INK, PAPER, RIM, Image, cut_words, words_size, write_words
 from keypoint.skeleton import Skeleton
 from keypoint.strokes import LEFT, MIDDLE, RIGHT
 from keypoint.visualize import (
@@ -150,11 +150,13 @@ def with_legend(sheet: Image, title: str, occlusion: bool = True) -> Image:
     head = np.full((34, width, 3), PAPER, np.uint8)
     x = 10
     grey = (90, 90, 90)
-    marks = [(LEFT, -1, "left"), (RIGHT, -1, "right"), (MIDDLE, -1, "middle")]
+    marks = [(LEFT, "left"), (RIGHT, "right"), (MIDDLE, "middle")]
     if occlusion:
-        marks += [(grey, -1, "visible"), (grey, 2, "occluded")]
-    for color, thickness, word in marks:
-        cv2.circle(head, (x + 6, 17), 6, color, thickness, cv2.LINE_AA)
+        marks += [(grey, "visible"), (grey, "occluded")]
+    for color, word in marks:
+        cv2.circle(head, (x + 6, 17), 6, color, -1, cv2.LINE_AA)
+        if word == "occluded":
+            cv2.circle(head, (x + 6, 17), 3, RIM, -1, cv2.LINE_AA)
         x = _write(head, word, x + 18)
     _write(head, title, x + 10)
     return stack([head, sheet])

@@ -86,7 +86,7 @@ def draw_keypoints(
     strength = np.clip((scores - threshold) / max(threshold, 1e-6), 0, 1)
     strength = FAINTEST + (1 - FAINTEST) * strength
     frames = _frames(keypoints_image, visible, boxes, image.shape[:2])
-    sizes = (frames[:, 2:] - frames[:, :2]).max(axis=1, initial=0)
+    sizes = (frames[:, 2:] - frames[:, :2]).max(axis=1, initial=max(40, max(image.shape) / 40))
     colors = keypoint_colors(skeleton)
     owners = [NOBODY] * len(frames) if ids is None else [person_color(number) for number in ids]
     order = [p for p in np.argsort(-sizes, kind="stable") if np.isfinite(frames[p]).all()]
@@ -106,7 +106,7 @@ def draw_keypoints(
 
 
 def letter_height(image_size: Sequence[int]) -> float:
-    """Px of a capital letter on an image of that (height, width), legible when shown whole."""
+    """Height in px of a capital letter on an image of that (height, width), legible when shown whole."""
     return max(8.0, max(image_size[:2]) / 90)
 
 
@@ -134,8 +134,8 @@ def _draw_box(canvas: Image, corners: NDArray[np.float64], color: Color) -> None
     """A thin frame with a dark rim, in place."""
     width = max(1, round(letter_height(canvas.shape) / 8))
     first, last = corners.round().astype(int).reshape(2, 2).tolist()
-    cv2.rectangle(canvas, first, last, RIM, width + 2, cv2.LINE_AA)
-    cv2.rectangle(canvas, first, last, color, width, cv2.LINE_AA)
+    cv2.rectangle(canvas, first, last, RIM, width + 2)
+    cv2.rectangle(canvas, first, last, color, width)
 
 
 def _draw_labels(
