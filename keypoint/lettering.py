@@ -161,8 +161,10 @@ def place_words(
         room = np.array(image_size[1::-1]) - extent
         outside = np.maximum(np.maximum(-tried, tried - room), 0).max(axis=1)
         boxes = np.concatenate([tried, tried + extent], axis=1)
-        last = np.minimum(boxes[:, None, 2:], taken[:, 2:])
-        covered = np.clip(last - np.maximum(boxes[:, None, :2], taken[:, :2]), 0, None)
+        low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
+        others = taken[((taken[:, :2] < high) & (taken[:, 2:] > low)).all(axis=1)]
+        last = np.minimum(boxes[:, None, 2:], others[:, 2:])
+        covered = np.clip(last - np.maximum(boxes[:, None, :2], others[:, :2]), 0, None)
         away = outward[n] / max(1.0, float(np.linalg.norm(outward[n])))
         against = (1 - np.tile(DIRECTIONS @ away, STEPS)) * extents[n, 0] / 2
         far = np.repeat(steps, len(DIRECTIONS))

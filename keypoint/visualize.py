@@ -106,7 +106,7 @@ def draw_keypoints(
 
 
 def letter_height(image_size: Sequence[int]) -> float:
-    """Height in px of a capital letter on an image of that (height, width), legible when shown whole."""
+    """Of a capital, in px: legible when an image of that (height, width) is shown whole."""
     return max(8.0, max(image_size[:2]) / 90)
 
 

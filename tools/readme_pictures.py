@@ -16,23 +16,23 @@ from keypoint.data.augment import warp
 from keypoint.data.synthetic import synthesize_image
 from keypoint.errors import ConfigError
 from keypoint.inference import predict_heatmaps
-from keypoint.lettering import Image
+from keypoint.lettering import PAPER, RIM, Image, write_words
 from keypoint.predictor import Predictor
 from keypoint.sheets import with_legend
 from keypoint.visualize import (
     draw_keypoints,
     fit_picture,
-    fit_points,
     heatmap_overlay,
     picture_sheet,
 )
 
-IMAGE_SIZE = (720, 960)  # (height, width) generated
-CELL_SIZE = (292, 389)  # (height, width) shown, three in a row
+IMAGE_SIZE = (1152, 1536)  # (height, width) generated
+CELL_SIZE = (288, 384)  # (height, width) shown and predicted on: of the demo's images
 SCENES, COLUMNS = 6, 3
 SEED = 5  # of the pictures, none of which the demo is trained on
-PANEL = 4  # the crop is shown as many times its size in the network
-SHOWN = ("left_wrist", "right_wrist", "left_ankle", "right_ankle")
+PORTRAIT = 3  # of the images, whose largest person is shown with his heatmaps
+TIMES = 3  # his crop is shown as many times as large as the network gets it
+SINGLE = ("left_wrist", "right_wrist", "left_ankle", "right_ankle")
 JPEG_QUALITY = 88
 
 EPILOG = """examples:
@@ -40,8 +40,8 @@ EPILOG = """examples:
   tools/readme_pictures.py output/demo/best.pt
 
 Writes predictions.jpg and heatmaps.jpg: what the demo's network finds on generated images that it
-has not seen, given the persons' true boxes. Nothing is chosen by its result: the first images of
-one seed that show two to four persons, and their largest person.
+has not seen, given the persons' true boxes: the first ones of a seed that show two to four persons,
+and the largest person of one of them.
 """
 
 
@@ -63,7 +63,9 @@ def main(argv: Sequence[str]) -> None:
     cli.make_folder(args.output, "--output")
     scenes = make_scenes(args.seed)
     write_jpeg(args.output / "predictions.jpg", predictions_picture(predictor, scenes))
-    write_jpeg(args.output / "heatmaps.jpg", heatmaps_picture(predictor, *scenes[0]))
+    image, boxes = scenes[PORTRAIT]
+    largest = boxes[boxes[:, 2:].prod(axis=1).argmax()]
+    write_jpeg(args.output / "heatmaps.jpg", heatmaps_picture(predictor, image, largest))
 
 
 def make_scenes(seed: int) -> list[tuple[Image, NDArray[np.float64]]]:
@@ -84,38 +86,39 @@ def predictions_picture(
     """Persons as the network sees them, drawn at the size they are shown in."""
     pictures = []
     for image, boxes in scenes:
-        found = predictor(image, boxes)
         picture, factor = fit_picture(image, CELL_SIZE)
-        points = fit_points(found.keypoints, factor)
-        pictures.append(draw_keypoints(picture, points, found.scores, predictor.skeleton))
+        found = predictor(picture, boxes * factor)
+        pictures.append(draw_keypoints(picture, found.keypoints, found.scores, predictor.skeleton))
     sheet = picture_sheet(pictures, columns=COLUMNS, cell_size=CELL_SIZE)
     return with_legend(sheet, "faint: a low score", occlusion=False)
 
 
-def heatmaps_picture(predictor: Predictor, image: Image, boxes: NDArray[np.float64]) -> Image:
+def heatmaps_picture(predictor: Predictor, image: Image, box: NDArray[np.float64]) -> Image:
     """One person: the crop, all heatmaps, four of them alone, the keypoints with their names."""
-    box = boxes[boxes.prod(axis=1).argmax()]
-    matrix = predictor.crop_matrices(box[None])[0]
-    crop = torch.from_numpy(predictor.crop(image, matrix)[None])
-    flip_indices = predictor.flip_indices
+    picture, factor = fit_picture(image, CELL_SIZE)
+    matrix = predictor.crop_matrices(box[None] * factor)[0]
+    crop = torch.from_numpy(predictor.crop(picture, matrix)[None])
     with torch.inference_mode():
-        heatmaps = predict_heatmaps(predictor.model, crop, flip_indices)
-    maps = heatmaps[0].float().numpy()
-    points, scores = predictor.model.codec.decode(heatmaps)
-    skeleton = predictor.skeleton
-    height, width = (PANEL * side for side in predictor.model.input_size)
-    large = warp(image, PANEL * matrix, (height, width))
-    scale = PANEL * predictor.model.input_size[1] / maps.shape[2]
-    drawn = draw_keypoints(
-        large, points.numpy() * scale, scores.numpy(), skeleton, labels=skeleton.keypoints
-    )
-    singles = [heatmap_overlay(large, maps[[skeleton.keypoints.index(name)]]) for name in SHOWN]
-    four = picture_sheet(
-        singles, SHOWN, columns=2, cell_size=((height - 36) // 2, (width - 18) // 2)
-    )
-    panels = [large, heatmap_overlay(large, maps), four, drawn]
-    titles = ["crop", "heatmaps", "four of them", "keypoints"]
-    return picture_sheet(panels, titles, columns=4, cell_size=(384, 292))
+        heatmaps = predict_heatmaps(predictor.model, crop, predictor.flip_indices)
+    codec, names = predictor.model.codec, predictor.skeleton.keypoints
+    found, scores = codec.decode(heatmaps)
+    maps = heatmaps[0].numpy()
+    # Shown sharper than the network gets it, from the image as it was generated.
+    height, width = (TIMES * side for side in predictor.model.input_size)
+    large = warp(image, TIMES * predictor.crop_matrices(box[None])[0], (height, width))
+    points = found.numpy() * (width / maps.shape[2])
+    singles = []
+    for name in SINGLE:
+        half = cv2.resize(large, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+        single = heatmap_overlay(half, maps[[names.index(name)]])
+        write_words(single, name, (5, 4), 9, (255, 255, 255), RIM)
+        singles.append(single)
+    four = np.vstack([np.hstack(singles[:2]), np.hstack(singles[2:])])
+    four[height // 2 - 1 : height // 2 + 1] = four[:, width // 2 - 1 : width // 2 + 1] = PAPER
+    named = draw_keypoints(large, points, scores.numpy(), predictor.skeleton, labels=names)
+    titles = ("what the network gets", "its heatmaps", "four of them", "and the keypoints in them")
+    panels = [large, heatmap_overlay(large, maps), four, named]
+    return picture_sheet(panels, titles, columns=4, cell_size=(height, width))
 
 
 def write_jpeg(path: Path, picture: Image) -> None:
