@@ -86,12 +86,14 @@ def draw_keypoints(
     strength = np.clip((scores - threshold) / max(threshold, 1e-6), 0, 1)
     strength = FAINTEST + (1 - FAINTEST) * strength
     frames = _frames(keypoints_image, visible, boxes, image.shape[:2])
-    sizes = (frames[:, 2:] - frames[:, :2]).max(axis=1, initial=max(40, max(image.shape) / 40))
+    floor = max(40.0, max(image.shape) / 40)  # px; a lone keypoint is to be seen, too
+    sizes = np.fmax((frames[:, 2:] - frames[:, :2]).max(axis=1, initial=0), floor)
     colors = keypoint_colors(skeleton)
     owners = [NOBODY] * len(frames) if ids is None else [person_color(number) for number in ids]
-    order = [p for p in np.argsort(-sizes, kind="stable") if np.isfinite(frames[p]).all()]
+    order = np.argsort(-sizes, kind="stable")
+    framed = [p for p in order if np.isfinite(frames[p]).all()]
     if boxes is not None:
-        for p in order:
+        for p in framed:
             _draw_box(canvas, frames[p], owners[p])
     for p in order:
         strokes = strokes_of(strength[p], visible[p], skeleton, colors)
@@ -100,7 +102,7 @@ def draw_keypoints(
     if labels is not None:
         _draw_labels(canvas, keypoints_image, visible, labels, colors, sizes)
     if captions is not None:
-        for p in order:
+        for p in framed:
             _draw_caption(canvas, captions[p], frames[p], owners[p])
     return canvas
 

@@ -212,10 +212,15 @@ def test_boxes_and_captions():
     assert (alone[:50, 100:] == 128).all()
 
 
-def test_a_box_without_keypoints_is_drawn():
+def test_a_box_without_keypoints_and_keypoints_without_a_box():
     box = np.array([[40.0, 40.0, 40.0, 80.0]])
     drawn = draw_keypoints(plain(0), np.zeros((1, 17, 2)), np.zeros((1, 17)), SKELETON, boxes=box)
     assert (drawn[60, 40] == 255).all()
+    unknown = np.full((1, 4), np.nan)
+    person = draw_keypoints(
+        plain(0), POINTS, np.ones((1, 17)), SKELETON, boxes=unknown, captions=["a"]
+    )
+    assert (person == LEFT).all(axis=2).sum() > 50  # a box that is not known hides nobody
 
 
 def test_persons_colours_differ_and_carry_text():

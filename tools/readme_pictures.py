@@ -116,7 +116,7 @@ def heatmaps_picture(predictor: Predictor, image: Image, box: NDArray[np.float64
     four = np.vstack([np.hstack(singles[:2]), np.hstack(singles[2:])])
     four[height // 2 - 1 : height // 2 + 1] = four[:, width // 2 - 1 : width // 2 + 1] = PAPER
     named = draw_keypoints(large, points, scores.numpy(), predictor.skeleton, labels=names)
-    titles = ("what the network gets", "its heatmaps", "four of them", "and the keypoints in them")
+    titles = ("a person", "17 heatmaps", "four of them", "the keypoints they give")
     panels = [large, heatmap_overlay(large, maps), four, named]
     return picture_sheet(panels, titles, columns=4, cell_size=(height, width))
 
