@@ -92,9 +92,8 @@ def draw_keypoints(
     owners = [NOBODY] * len(frames) if ids is None else [person_color(number) for number in ids]
     order = np.argsort(-sizes, kind="stable")
     framed = [p for p in order if np.isfinite(frames[p]).all()]
-    if boxes is not None:
-        for p in framed:
-            _draw_box(canvas, frames[p], owners[p])
+    for p in framed if boxes is not None else ():
+        _draw_box(canvas, frames[p], owners[p])
     for p in order:
         strokes = strokes_of(strength[p], visible[p], skeleton, colors)
         rings = set() if hollow is None else set(np.flatnonzero(hollow[p]).tolist())
@@ -210,11 +209,8 @@ def heatmap_sheet(crop: Image, heatmaps: NDArray[Any], skeleton: Skeleton) -> Im
     """
     times = max(1, round(224 / crop.shape[0]))
     cell_size = (crop.shape[0] * times, crop.shape[1] * times)
-    titles = [f"all {len(heatmaps)}"]
-    titles += [
-        f"{single.max():.2f} {name}"
-        for name, single in zip(skeleton.keypoints, heatmaps, strict=True)
-    ]
+    named = zip(skeleton.keypoints, heatmaps, strict=True)
+    titles = [f"all {len(heatmaps)}", *(f"{single.max():.2f} {name}" for name, single in named)]
     pictures = [heatmap_overlay(crop, heatmaps)]
     pictures += [heatmap_overlay(crop, single[None]) for single in heatmaps]
     return picture_sheet(pictures, titles, columns=6, cell_size=cell_size)

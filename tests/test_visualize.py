@@ -201,7 +201,7 @@ def test_boxes_and_captions():
         for row, column in ((y + h // 2, x), (y + h // 2, x + w), (y + h, x + w // 2)):
             assert (drawn[row, column] == person_color(number)).all()
         assert (drawn[y + h // 2, [x - 1, x + 1]] == 20).all()  # the rim on both sides
-    above = drawn[20:38, 41:60].reshape(-1, 3)  # the plate of the first, with its number
+    above = drawn[24:38, 42:48].reshape(-1, 3)  # the inside of the first's plate, with its number
     assert contrast(above, person_color(7)).max() > 5
     assert (above == person_color(7)).all(axis=1).mean() > 0.3
     assert (drawn[3:15, 121:160] == person_color(8)).all(axis=2).sum() > 100  # no room above
