@@ -303,6 +303,8 @@ def test_heat_is_seen_on_light_and_dark(ground):
     for one, other in itertools.pairwise(seen):
         assert np.abs(one.astype(int) - other).max() > 40
     assert contrast(seen[-1], seen[0]) > 1.8
+    plain_grey = heatmap_overlay(crop, np.zeros((1, 16, 12)))
+    assert plain_grey.max() == plain_grey.min() == {0: 20, 255: 160}[ground]  # dim, and seen
 
 
 def test_heatmap_sheet_has_all_and_each():
