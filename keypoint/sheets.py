@@ -18,18 +18,14 @@ from keypoint.data.image import read_image
 from keypoint.data.persons import Persons
 from keypoint.data.warp import warp
 from keypoint.geometry import apply_affine, bbox_to_crop, crop_matrix
+from keypoint.lettering import INK, PAPER, RIM, Image, cut_words, words_size, write_words
 from keypoint.skeleton import Skeleton
+from keypoint.strokes import LEFT, MIDDLE, RIGHT
 from keypoint.visualize import (
-    FONT,
-    INK,
-    LEFT,
-    MIDDLE,
-    PAPER,
-    RIGHT,
-    Image,
     draw_keypoints,
+    fit_picture,
+    fit_points,
     heatmap_overlay,
-    keypoint_colors,
     picture_sheet,
 )
 
@@ -58,12 +54,10 @@ def truth_sheet(
         center, crop_size = bbox_to_crop(bbox[None], CELL, padding=CONTEXT)
         matrix = crop_matrix(center, crop_size, CELL)[0]
         crop = warp(image, matrix, CELL)
-        corners = apply_affine(matrix, np.array([bbox[:2], bbox[:2] + bbox[2:]]))
-        first, last = corners.round().astype(int).tolist()
-        for color, width in (((20, 20, 20), 3), ((255, 255, 255), 1)):
-            cv2.rectangle(crop, tuple(first), tuple(last), color, width, cv2.LINE_AA)
+        first, last = apply_affine(matrix, np.array([bbox[:2], bbox[:2] + bbox[2:]]))
+        box = np.concatenate([first, last - first])
         points = apply_affine(matrix, persons.keypoints_image[row].astype(np.float64))
-        pictures.append(draw_labels(crop, points, persons.visibility[row], skeleton))
+        pictures.append(draw_labels(crop, points, persons.visibility[row], skeleton, box))
         name = str(persons.images.file_names[persons.image_index[row]]).rpartition("/")[2]
         titles.append(shorten(f"{persons.ids[row]}  {name}"))
     return with_legend(picture_sheet(pictures, titles, columns=6, cell_size=CELL), title)
@@ -92,11 +86,11 @@ def augmented_sheet(
         batch.crops.numpy(), batch.keypoints_crop.numpy(), batch.visibility.numpy(), strict=True
     )
     for place, (crop, points, visibility) in enumerate(parts):
-        scale = max(1, round(CELL[0] / height))
-        large = cv2.resize(crop, (width * scale, height * scale), interpolation=cv2.INTER_LINEAR)
-        labels = draw_labels(np.asarray(large, np.uint8), points * scale, visibility, skeleton)
-        targets = heatmap_overlay(large, heatmaps[place].numpy())
-        pictures.append(np.concatenate([labels, targets], axis=1))
+        large, factor = fit_picture(crop, (CELL[0], CELL[0]))
+        labels = draw_labels(large, fit_points(points, factor), visibility, skeleton)
+        targets = heatmap_overlay(crop, heatmaps[place].numpy())
+        enlarged, _ = fit_picture(targets, (CELL[0], CELL[0]))
+        pictures.append(np.concatenate([labels, enlarged], axis=1))
         trained = int(weight[place].sum())
         epoch, index = keys[place]
         titles.append(
@@ -109,7 +103,11 @@ def augmented_sheet(
 
 
 def draw_labels(
-    image: Image, keypoints: NDArray[np.floating], visibility: NDArray[np.uint8], skeleton: Skeleton
+    image: Image,
+    keypoints: NDArray[np.floating],
+    visibility: NDArray[np.uint8],
+    skeleton: Skeleton,
+    bbox_xywh: NDArray[np.floating] | None = None,
 ) -> Image:
     """One person on a copy: limbs and keypoints, a ring where the keypoint is occluded.
 
@@ -118,23 +116,24 @@ def draw_labels(
         keypoints: (K, 2), the image's frame.
         visibility: (K,) 0, 1 or 2.
         skeleton: Edges and sides.
+        bbox_xywh: (4,) drawn too, the image's frame.
     """
-    scores = (visibility > 0).astype(float)
-    canvas = draw_keypoints(image, keypoints[None], scores[None], skeleton)
-    colors = keypoint_colors(skeleton)
-    for k in np.flatnonzero(visibility == 1):
-        if np.abs(keypoints[k]).max() < 2**15:
-            x, y = (int(v) for v in np.round(keypoints[k]))
-            cv2.circle(canvas, (x, y), 6, colors[k], -1, cv2.LINE_AA)
-            cv2.circle(canvas, (x, y), 4, (20, 20, 20), -1, cv2.LINE_AA)
-    return canvas
+    return draw_keypoints(
+        image,
+        keypoints[None],
+        (visibility > 0)[None].astype(float),
+        skeleton,
+        hollow=(visibility == 1)[None],
+        boxes=None if bbox_xywh is None else bbox_xywh[None],
+    )
 
 
 def stack(sheets: Sequence[Image]) -> Image:
-    """Sheets below each other, the narrower ones on white."""
+    """Sheets below each other, the narrower ones on the same ground."""
     width = max(sheet.shape[1] for sheet in sheets)
     padded = [
-        np.pad(s, ((0, 0), (0, width - s.shape[1]), (0, 0)), constant_values=255) for s in sheets
+        np.pad(s, ((0, 0), (0, width - s.shape[1]), (0, 0)), constant_values=PAPER[0])
+        for s in sheets
     ]
     return np.concatenate(padded)
 
@@ -151,21 +150,23 @@ def with_legend(sheet: Image, title: str, occlusion: bool = True) -> Image:
     head = np.full((34, width, 3), PAPER, np.uint8)
     x = 10
     grey = (90, 90, 90)
-    marks = [(LEFT, -1, "left"), (RIGHT, -1, "right"), (MIDDLE, -1, "middle")]
+    marks = [(LEFT, "left"), (RIGHT, "right"), (MIDDLE, "middle")]
     if occlusion:
-        marks += [(grey, -1, "visible"), (grey, 2, "occluded")]
-    for color, thickness, word in marks:
-        cv2.circle(head, (x + 6, 17), 6, color, thickness, cv2.LINE_AA)
+        marks += [(grey, "visible"), (grey, "occluded")]
+    for color, word in marks:
+        cv2.circle(head, (x + 6, 17), 6, color, -1, cv2.LINE_AA)
+        if word == "occluded":
+            cv2.circle(head, (x + 6, 17), 3, RIM, -1, cv2.LINE_AA)
         x = _write(head, word, x + 18)
     _write(head, title, x + 10)
     return stack([head, sheet])
 
 
 def _write(canvas: Image, words: str, x: int) -> int:
-    """Draw words and return where the next begin."""
-    (width, _), _ = cv2.getTextSize(words, FONT, 0.45, 1)
-    cv2.putText(canvas, words, (x, 22), FONT, 0.45, INK, 1, cv2.LINE_AA)
-    return x + int(width) + 16
+    """Write words and return where the next begin."""
+    shown = cut_words(words, canvas.shape[1] - x, 10)
+    write_words(canvas, shown, (x, 11), 10, INK)
+    return x + words_size(shown, 10)[1] + 16
 
 
 def shorten(text: str, length: int = 30) -> str:

@@ -1,8 +1,7 @@
-"""Pictures: keypoints on images, heatmaps over crops, sheets of many, curves.
+"""Pictures: persons on images, heatmaps over crops, sheets of many.
 
-All pictures are RGB uint8 arrays, drawn by OpenCV. Colours tell the person's side: left, right and
-middle keypoints each have one, legible on light and dark because every stroke has a dark rim.
-OpenCV draws at 1/16 pixel (SHIFT), so that keypoints between pixels stay there.
+All pictures are RGB uint8 arrays. A person's limbs and keypoints have the colour of their side,
+left orange, right blue, middle green; his box and caption have one of his own.
 """
 
 from __future__ import annotations
@@ -15,26 +14,40 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from keypoint.lettering import (
+    INK,
+    PAPER,
+    RIM,
+    Color,
+    Image,
+    cut_words,
+    ink_on,
+    label_points,
+    words_size,
+    write_words,
+)
 from keypoint.skeleton import Skeleton, skeleton_from_dict
+from keypoint.strokes import (
+    disc_width,
+    draw_strokes,
+    keypoint_colors,
+    stroke_width,
+    strokes_of,
+)
 
-Image = NDArray[np.uint8]
-Color = tuple[int, int, int]
-
-SHIFT = 4  # fractional bits of OpenCV's coordinates
-LEFT, RIGHT, MIDDLE = (255, 150, 40), (60, 170, 255), (120, 235, 120)  # orange, blue, green
-RIM = (20, 20, 20)
-INK, PAPER, GRID = (40, 40, 40), (255, 255, 255), (225, 225, 225)
-CURVES = [(31, 119, 180), (214, 90, 20), (44, 140, 44), (148, 80, 180)]
-FONT = cv2.FONT_HERSHEY_SIMPLEX
+NOBODY = (255, 255, 255)  # boxes and captions of persons without an id
+FAINTEST = 0.5  # opacity of a keypoint at the threshold
+FAR = 2**24  # px; beyond OpenCV's fixed-point range, far outside any picture
+GAP, FOOT, TITLE = 6, 18, 9  # px: between the cells of a sheet, for a title, of its capitals
+BLOCKS = 3  # enlarged more than this, pixels stay squares; less, they are smoothed
 
 
-def keypoint_colors(skeleton: Skeleton) -> list[Color]:
-    """One RGB colour per keypoint: by the side that the skeleton's pairs give it."""
-    left = {pair[0] for pair in skeleton.pairs}
-    right = {pair[1] for pair in skeleton.pairs}
-    return [
-        LEFT if name in left else RIGHT if name in right else MIDDLE for name in skeleton.keypoints
-    ]
+def person_color(number: int) -> Color:
+    """The RGB colour of a person's box and caption by his id; the next ones are far from it."""
+    hue = np.uint8((number * 0.618034 % 1) * 180)  # golden ratio: no two near each other for long
+    bright = np.array([[[hue, 150, 255]]], np.uint8)
+    r, g, b = cv2.cvtColor(bright, cv2.COLOR_HSV2RGB)[0, 0].tolist()
+    return r, g, b
 
 
 def draw_keypoints(
@@ -43,8 +56,14 @@ def draw_keypoints(
     scores: NDArray[Any],
     skeleton: Skeleton,
     threshold: float = 0.2,
+    *,
+    hollow: NDArray[np.bool_] | None = None,
+    labels: Sequence[str] | None = None,
+    boxes: NDArray[Any] | None = None,
+    captions: Sequence[str] | None = None,
+    ids: Sequence[int] | None = None,
 ) -> Image:
-    """Persons on a copy of the image.
+    """Persons on a copy of the image, the small over the large, so that neither is lost.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -53,44 +72,148 @@ def draw_keypoints(
             For ground truth give 1 where there is a label and 0 elsewhere.
         skeleton: Edges and sides.
         threshold: See `scores`.
+        hollow: (P, K) keypoints to draw as rings: annotated, but hidden.
+        labels: K words, one beside each keypoint: the skeleton's names or numbers.
+        boxes: (P, 4) xywh, image frame; drawn, and the strokes' width follows them.
+        captions: One per person, above his box, or above his keypoints.
+        ids: One per person: box and caption get a colour by it, otherwise they are white.
 
     Returns:
         (H, W, 3) uint8 RGB.
     """
     canvas: Image = image.copy()
+    visible = (scores > threshold) & (np.abs(np.nan_to_num(keypoints_image, nan=FAR)) < FAR).all(-1)
+    strength = np.clip((scores - threshold) / max(threshold, 1e-6), 0, 1)
+    strength = FAINTEST + (1 - FAINTEST) * strength
+    frames = _frames(keypoints_image, visible, boxes, image.shape[:2])
+    floor = max(40.0, max(image.shape) / 40)  # px; a lone keypoint is to be seen, too
+    sizes = np.fmax((frames[:, 2:] - frames[:, :2]).max(axis=1, initial=0), floor)
     colors = keypoint_colors(skeleton)
-    for points, values in zip(keypoints_image, scores, strict=True):
-        shown = (values > threshold) & np.isfinite(points).all(axis=1)
-        if not shown.any():
-            continue
-        extent = float(np.ptp(points[shown], axis=0).max())
-        width = max(1, min(8, round(extent / 70)))  # px; a person 200 px tall gets 3
-        strokes = [(a, b) for a, b in skeleton.edge_indices if shown[a] and shown[b]]
-        for rim in (True, False):  # all rims first, so that no rim cuts a limb
-            for a, b in strokes:
-                color = RIM if rim else _mix(colors[a], colors[b])
-                strength = _strength(min(values[a], values[b]), threshold)
-                _stroke(canvas, points[[a, b]], width + 2 * rim, color, strength)
-            for k in np.flatnonzero(shown):
-                color = RIM if rim else colors[k]
-                strength = _strength(values[k], threshold)
-                _stroke(canvas, points[[k]], width * 1.2 + 1 + rim, color, strength)
+    owners = [NOBODY] * len(frames) if ids is None else [person_color(number) for number in ids]
+    order = np.argsort(-sizes, kind="stable")
+    framed = [p for p in order if np.isfinite(frames[p]).all()]
+    for p in framed if boxes is not None else ():
+        _draw_box(canvas, frames[p], owners[p])
+    for p in order:
+        strokes = strokes_of(strength[p], visible[p], skeleton, colors)
+        rings = set() if hollow is None else set(np.flatnonzero(hollow[p]).tolist())
+        draw_strokes(canvas, keypoints_image[p], strokes, stroke_width(sizes[p]), rings)
+    if labels is not None:
+        _draw_labels(canvas, keypoints_image, visible, labels, colors, sizes)
+    if captions is not None:
+        for p in framed:
+            _draw_caption(canvas, captions[p], frames[p], owners[p])
     return canvas
 
 
+def letter_height(image_size: Sequence[int]) -> float:
+    """Of a capital, in px: legible when an image of that (height, width) is shown whole."""
+    return max(8.0, max(image_size[:2]) / 90)
+
+
+def _frames(
+    points: NDArray[Any],
+    visible: NDArray[np.bool_],
+    boxes: NDArray[Any] | None,
+    image_size: tuple[int, ...],
+) -> NDArray[np.float64]:
+    """(P, 4) x1 y1 x2 y2 of the boxes, or of the visible points; nan where there is nothing.
+
+    All is brought into the image, so that one point far outside makes no giant.
+    """
+    frames = np.full((len(points), 4), np.nan)
+    limit = np.array(image_size[::-1]) - 1
+    for p, shown in enumerate(visible):
+        corners = points[p, shown] if boxes is None else boxes[p, :2] + [[0, 0], boxes[p, 2:]]
+        if len(corners):
+            inside = np.clip(corners, 0, limit)
+            frames[p] = [*inside.min(axis=0), *inside.max(axis=0)]
+    return frames
+
+
+def _draw_box(canvas: Image, corners: NDArray[np.float64], color: Color) -> None:
+    """A thin frame with a dark rim, in place."""
+    width = max(1, round(letter_height(canvas.shape) / 8))
+    first, last = corners.round().astype(int).reshape(2, 2).tolist()
+    cv2.rectangle(canvas, first, last, RIM, width + 2)
+    cv2.rectangle(canvas, first, last, color, width)
+
+
+def _draw_labels(
+    canvas: Image,
+    points: NDArray[Any],
+    visible: NDArray[np.bool_],
+    labels: Sequence[str],
+    colors: Sequence[Color],
+    sizes: NDArray[np.float64],
+) -> None:
+    """Words beside the points of all persons, in place."""
+    inside = visible & ((points >= 0) & (points < canvas.shape[1::-1])).all(axis=-1)
+    persons, which = np.nonzero(inside)
+    if len(persons) == 0:
+        return
+    middles = np.stack([points[p, inside[p]].mean(axis=0) for p in persons])
+    label_points(
+        canvas,
+        points[inside],
+        [labels[int(k)] for k in which],
+        [colors[int(k)] for k in which],
+        height=letter_height(canvas.shape),
+        radii=np.array([disc_width(stroke_width(sizes[p])) / 2 + 1 for p in persons]),
+        outward=points[inside] - middles,
+    )
+
+
+def _draw_caption(canvas: Image, words: str, frame: NDArray[np.float64], color: Color) -> None:
+    """Words on a plate above the frame, or inside it where there is no room above; in place."""
+    if not words:
+        return
+    height = letter_height(canvas.shape)
+    size = np.array(words_size(words, height)[::-1]) + round(0.8 * height)  # width, height
+    corner = np.array([frame[0], frame[1] - size[1]])
+    corner = np.clip(corner, 0, np.maximum(canvas.shape[1::-1] - size, 0)).round().astype(int)
+    last = corner + size - 1
+    cv2.rectangle(canvas, corner.tolist(), last.tolist(), color, -1)
+    cv2.rectangle(canvas, corner.tolist(), last.tolist(), RIM, 1)
+    write_words(canvas, words, corner + 0.4 * height, height, ink_on(color))
+
+
 def heatmap_overlay(crop: Image, heatmaps: NDArray[Any]) -> Image:
-    """The strongest heatmap at each pixel as colour over a darkened crop.
+    """The strongest heatmap at each pixel as colour over the crop in dim grey.
 
     Args:
         crop: (H, W, 3) uint8 RGB.
-        heatmaps: (K, h, w), any real values; 0 to 1 is the colour scale.
+        heatmaps: (K, h, w), any real values; 0 to 1 is the colour scale. Their pixel (x, y) is
+            the crop's (x W / w, y H / h), as the targets have it.
     """
-    strongest = np.clip(heatmaps.max(axis=0), 0, 1)
-    large = cv2.resize(
-        (strongest * 255).astype(np.uint8), crop.shape[1::-1], interpolation=cv2.INTER_LINEAR
+    height, width = crop.shape[:2]
+    strongest = np.clip(np.asarray(heatmaps, np.float32).max(axis=0), 0, 1)
+    scale = np.array([[width / strongest.shape[1], 0, 0], [0, height / strongest.shape[0], 0]])
+    large = cv2.warpAffine(
+        strongest, scale, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )
-    color = cv2.applyColorMap(large, cv2.COLORMAP_INFERNO)[..., ::-1]
-    return np.asarray(cv2.addWeighted(crop, 0.45, color, 0.75, 0), np.uint8)
+    large = np.clip(large, 0, 1)
+    color = cv2.applyColorMap((large * 255).astype(np.uint8), cv2.COLORMAP_PLASMA)[..., ::-1]
+    grey = 20 + 0.55 * cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
+    share = np.minimum(1, 2.5 * large)[..., None]  # heat below 0.4 lets the crop through
+    return np.asarray(np.rint(grey + share * (color - grey)), np.uint8)
+
+
+def heatmap_sheet(crop: Image, heatmaps: NDArray[Any], skeleton: Skeleton) -> Image:
+    """All heatmaps over the crop, then each of them with its keypoint's name and peak.
+
+    Args:
+        crop: (H, W, 3) uint8 RGB.
+        heatmaps: (K, h, w), as `heatmap_overlay` takes them.
+        skeleton: Names of the K keypoints.
+    """
+    times = max(1, round(224 / crop.shape[0]))
+    cell_size = (crop.shape[0] * times, crop.shape[1] * times)
+    named = zip(skeleton.keypoints, heatmaps, strict=True)
+    titles = [f"all {len(heatmaps)}", *(f"{single.max():.2f} {name}" for name, single in named)]
+    pictures = [heatmap_overlay(crop, heatmaps)]
+    pictures += [heatmap_overlay(crop, single[None]) for single in heatmaps]
+    return picture_sheet(pictures, titles, columns=6, cell_size=cell_size)
 
 
 def picture_sheet(
@@ -99,11 +222,11 @@ def picture_sheet(
     columns: int = 4,
     cell_size: tuple[int, int] = (240, 240),
 ) -> Image:
-    """Pictures in a grid, each shrunk or enlarged to fit its cell whole.
+    """Pictures in a grid on light grey, each shrunk or enlarged to fit its cell whole.
 
     Args:
         images: (H, W, 3) uint8 RGB each, of any sizes.
-        titles: One line under each.
+        titles: One line under each, cut to the cell's width.
         columns: Cells in a row.
         cell_size: (height, width) for the picture.
 
@@ -113,23 +236,39 @@ def picture_sheet(
     if not images:
         raise ValueError("a picture sheet needs at least one image")
     height, width = cell_size
-    foot = 18 if titles else 0
+    foot = FOOT if titles else 0
     columns = min(columns, len(images))
     rows = math.ceil(len(images) / columns)
-    sheet = np.full((rows * (height + foot + 6) + 6, columns * (width + 6) + 6, 3), 255, np.uint8)
+    size = (rows * (height + foot + GAP) + GAP, columns * (width + GAP) + GAP)
+    sheet = np.full((*size, 3), PAPER, np.uint8)
     for i, image in enumerate(images):
-        scale = min(height / image.shape[0], width / image.shape[1])
-        size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        small = cv2.resize(image, size, interpolation=method)
-        top = 6 + (i // columns) * (height + foot + 6) + (height - size[1]) // 2
-        left = 6 + (i % columns) * (width + 6) + (width - size[0]) // 2
-        sheet[top : top + size[1], left : left + size[0]] = small
+        picture, _ = fit_picture(image, cell_size)
+        y, x = GAP + (i // columns) * (height + foot + GAP), GAP + (i % columns) * (width + GAP)
+        top, left = y + (height - picture.shape[0]) // 2, x + (width - picture.shape[1]) // 2
+        sheet[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
         if titles:
-            base = 6 + (i // columns) * (height + foot + 6) + height + 13
-            corner = (8 + (i % columns) * (width + 6), base)
-            cv2.putText(sheet, titles[i], corner, FONT, 0.4, INK, 1, cv2.LINE_AA)
+            words = cut_words(titles[i], width - 2, TITLE)
+            write_words(sheet, words, (x + 2, y + height + 3), TITLE, INK)
     return sheet
+
+
+def fit_picture(image: Image, cell_size: tuple[int, int]) -> tuple[Image, float]:
+    """A picture shrunk or enlarged to fit (height, width) whole, and the factor.
+
+    Enlarged much its pixels become squares, so that nothing is seen that is not there.
+    """
+    factor = min(cell_size[0] / image.shape[0], cell_size[1] / image.shape[1])
+    size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
+    if factor > BLOCKS:
+        times = math.ceil(factor)
+        image = image.repeat(times, axis=0).repeat(times, axis=1)
+    method = cv2.INTER_CUBIC if 1 < factor <= BLOCKS else cv2.INTER_AREA
+    return np.asarray(cv2.resize(image, size, interpolation=method), np.uint8), factor
+
+
+def fit_points(points: NDArray[Any], factor: float) -> NDArray[Any]:
+    """Where points of an image are in `fit_picture`'s: it scales about the corner of a pixel."""
+    return (points + 0.5) * factor - 0.5
 
 
 def training_sheet(
@@ -149,139 +288,12 @@ def training_sheet(
         skeleton: As a checkpoint holds it.
     """
     parts = skeleton_from_dict(dict(skeleton), source="checkpoint")
-    above = [
-        draw_keypoints(crop, points[None], (flags > 0)[None].astype(float), parts)
-        for crop, points, flags in zip(crops, keypoints_crop, visibility, strict=False)
-    ]
-    below = [heatmap_overlay(crop, maps) for crop, maps in zip(crops, heatmaps, strict=True)]
     height, width = crops.shape[1:3]
     cell_size = (192, max(1, round(width * (192 / height))))
+    above = []
+    for crop, points, flags in zip(crops, keypoints_crop, visibility, strict=False):
+        picture, factor = fit_picture(crop, cell_size)
+        shown = (flags > 0)[None].astype(float)
+        above.append(draw_keypoints(picture, fit_points(points, factor)[None], shown, parts))
+    below = [heatmap_overlay(crop, maps) for crop, maps in zip(crops, heatmaps, strict=True)]
     return picture_sheet(above + below, columns=len(above), cell_size=cell_size)
-
-
-def draw_curves(
-    curves: Mapping[str, Sequence[tuple[float, float]]],
-    title: str,
-    x_label: str,
-    size: tuple[int, int] = (320, 480),
-    x_within: Sequence[float] = (),
-) -> Image:
-    """Lines over a common x axis, with round ticks and a legend.
-
-    Args:
-        curves: By name, (x, y) pairs in order of x; points that are not finite are left out.
-        title: Above.
-        x_label: Below the axis.
-        size: (height, width) of the picture.
-        x_within: The axis encloses these too, so that pictures side by side have the same.
-
-    Raises:
-        ValueError: No point to draw.
-    """
-    points = {
-        name: [(x, y) for x, y in line if math.isfinite(x + y)] for name, line in curves.items()
-    }
-    every = [point for line in points.values() for point in line]
-    if not every:
-        raise ValueError(f"{title}: there is no point to draw")
-    height, width = size
-    left, right, top, bottom = 64, width - 16, 34, height - 44
-    x_ticks = _ticks([*(x for x, _ in every), *x_within])
-    y_ticks = _ticks([y for _, y in every])
-    canvas = np.full((height, width, 3), 255, np.uint8)
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        return (
-            left + (right - left) * (x - x_ticks[0]) / (x_ticks[-1] - x_ticks[0]),
-            bottom - (bottom - top) * (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0]),
-        )
-
-    def text(words: str, x: float, y: float, scale: float = 0.38, color: Color = INK) -> None:
-        cv2.putText(canvas, words, (int(x), int(y)), FONT, scale, color, 1, cv2.LINE_AA)
-
-    for tick in y_ticks:
-        level = round(place(x_ticks[0], tick)[1])
-        cv2.line(canvas, (left, level), (right, level), GRID, 1)
-        text(f"{tick:.4g}", 6, level + 4)
-    for tick in x_ticks:
-        column = round(place(tick, y_ticks[0])[0])
-        cv2.line(canvas, (column, bottom), (column, bottom + 4), INK, 1)
-        text(f"{tick:.4g}", column - 8, bottom + 17)
-    cv2.line(canvas, (left, bottom), (right, bottom), INK, 1)
-    text(title, left, 20, 0.5)
-    text(x_label, (left + right) / 2 - 20, height - 10)
-    for number, (name, line) in enumerate(points.items()):
-        color = CURVES[number % len(CURVES)]
-        path = np.array([place(x, y) for x, y in line])
-        if len(path):
-            fixed = (path * 2**SHIFT).round().astype(np.int32)
-            cv2.polylines(canvas, [fixed], False, color, 2, cv2.LINE_AA, SHIFT)
-            for x, y in fixed.tolist():
-                cv2.circle(canvas, (x, y), 3 * 2**SHIFT, color, -1, cv2.LINE_AA, SHIFT)
-        text(name, right - 60 * (len(points) - number), 20, color=color)
-    return canvas
-
-
-def _ticks(values: Sequence[float], about: int = 5) -> NDArray[np.floating[Any]]:
-    """Round numbers (1, 2 or 5 times a power of ten apart) that enclose all values."""
-    low, high = min(values), max(values)
-    if high == low:
-        high = low + (abs(low) or 1)
-    raw = (high - low) / about
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw)
-    return step * np.arange(math.floor(low / step), math.ceil(high / step) + 1)
-
-
-def _mix(a: Color, b: Color) -> Color:
-    """A limb between two sides is in the middle's colour."""
-    return a if a == b else MIDDLE if MIDDLE not in (a, b) else (a if b == MIDDLE else b)
-
-
-def _strength(score: float, threshold: float) -> float:
-    """0.35 at the threshold, 1 from twice the threshold on."""
-    return float(np.clip(0.35 + 0.65 * (score - threshold) / max(threshold, 1e-6), 0.35, 1))
-
-
-def _stroke(
-    canvas: Image, points: NDArray[Any], width: float, color: Color, strength: float
-) -> None:
-    """A line of `width` px between two points, or a disc of that radius about one point.
-
-    It is faded by `strength`, and only its neighbourhood is touched.
-    """
-    if np.abs(points).max() > 2**24:  # beyond OpenCV's fixed-point range, far outside any picture
-        return
-    border = math.ceil(4 * width) + 8
-    first = np.maximum(np.floor(points.min(axis=0)).astype(int) - border, 0)
-    last = np.minimum(np.ceil(points.max(axis=0)).astype(int) + border, canvas.shape[1::-1])
-    if (last <= first).any():
-        return
-    window = canvas[first[1] : last[1], first[0] : last[0]]
-    layer = window.copy()
-    fixed = [(int(x), int(y)) for x, y in ((points - first) * 2**SHIFT).round()]
-    if len(fixed) == 2:
-        cv2.line(layer, fixed[0], fixed[1], color, int(width), cv2.LINE_AA, SHIFT)
-    else:
-        cv2.circle(layer, fixed[0], int(width * 2**SHIFT), color, -1, cv2.LINE_AA, SHIFT)
-    window[:] = cv2.addWeighted(layer, strength, window, 1 - strength, 0)
-
-
-def training_curves(history: Sequence[Mapping[str, Any]]) -> Image:
-    """Loss and AP over the epochs of a run, one panel each.
-
-    Args:
-        history: The trainer's records: `epoch`, `loss`, and `metrics` where an evaluation was due.
-
-    Returns:
-        (H, W, 3) uint8 RGB; the AP panel is there only if something was evaluated.
-    """
-    epochs = [r["epoch"] for r in history]
-    losses = {"loss": [(r["epoch"], r["loss"]) for r in history]}
-    panels = [draw_curves(losses, "training loss", "epoch", x_within=epochs)]
-    scored = [r for r in history if "metrics" in r]
-    if scored:
-        names = ("AP", "AP50", "AR")
-        lines = {name: [(r["epoch"], r["metrics"][name]) for r in scored] for name in names}
-        panels.append(draw_curves(lines, "evaluation", "epoch", x_within=epochs))
-    return np.concatenate(panels, axis=1)

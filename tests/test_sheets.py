@@ -9,7 +9,7 @@ from keypoint.data.batches import TrainDataset
 from keypoint.data.coco import load_persons
 from keypoint.sheets import augmented_sheet, draw_labels, truth_sheet
 from keypoint.skeleton import load_skeleton
-from keypoint.visualize import LEFT, RIGHT
+from keypoint.strokes import LEFT, RIGHT
 from tests import tiny_coco
 
 SKELETON = load_skeleton("coco17")

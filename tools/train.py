@@ -16,6 +16,7 @@ import torch
 import keypoint
 from keypoint import cli, distributed
 from keypoint.config import describe_keys, dump_config, find_config, load_config
+from keypoint.curves import training_curves
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import TrainDataset, TrainSampler, train_loader
 from keypoint.data.coco import find_split, load_boxes, load_persons
@@ -35,7 +36,6 @@ from keypoint.skeleton import load_skeleton
 from keypoint.stop_signal import StopSignal
 from keypoint.trainer import Trainer
 from keypoint.training_step import AMP_DTYPES
-from keypoint.visualize import training_curves
 
 EPILOG = """examples:
   tools/train.py --cfg demo.yaml

@@ -7,9 +7,12 @@ import numpy as np
 from keypoint.data.coco import Persons
 from keypoint.data.image import read_image
 from keypoint.evaluation.run import Predictions
+from keypoint.lettering import Image
 from keypoint.sheets import with_legend
 from keypoint.skeleton import Skeleton
-from keypoint.visualize import Image, draw_keypoints, picture_sheet
+from keypoint.visualize import draw_keypoints, fit_picture, fit_points, picture_sheet
+
+CELL_SIZE = (300, 330)
 
 
 def truth_beside_prediction(
@@ -32,13 +35,16 @@ def truth_beside_prediction(
     chosen = np.linspace(0, len(rows) - 1, min(number, len(rows))).round().astype(int)
     pictures, titles = [], []
     for row in rows[np.unique(chosen)]:
-        image = read_image(persons.images.path(int(row)))
+        image, factor = fit_picture(read_image(persons.images.path(int(row))), CELL_SIZE)
         there = truth.image_ids == persons.images.ids[row]
         found = persons.image_index[predictions.index] == row
         labelled = (truth.visibility[there] > 0).astype(float)
-        pictures.append(draw_keypoints(image, truth.keypoints_image[there], labelled, skeleton))
-        points, scores = predictions.keypoints_image[found], predictions.scores[found]
+        points = fit_points(truth.keypoints_image[there], factor)
+        hidden = truth.visibility[there] == 1
+        pictures.append(draw_keypoints(image, points, labelled, skeleton, hollow=hidden))
+        points = fit_points(predictions.keypoints_image[found], factor)
+        scores = predictions.scores[found]
         pictures.append(draw_keypoints(image, points, scores, skeleton))
         titles += [f"{persons.images.file_names[row]}: truth", "prediction"]
-    sheet = picture_sheet(pictures, titles, columns=4, cell_size=(300, 330))
+    sheet = picture_sheet(pictures, titles, columns=4, cell_size=CELL_SIZE)
     return with_legend(sheet, "faint: a low score", occlusion=False)

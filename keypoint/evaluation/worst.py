@@ -10,9 +10,10 @@ from keypoint.data.coco import Images
 from keypoint.data.image import read_image
 from keypoint.evaluation.analysis.analyse import Comparison
 from keypoint.evaluation.analysis.errors import INVERSION, JITTER, KINDS, MISS, SWAP
+from keypoint.lettering import INK, PAPER, RIM, SHIFT, Image, write_words
 from keypoint.sheets import shorten
 from keypoint.skeleton import Skeleton
-from keypoint.visualize import FONT, INK, RIM, SHIFT, Image, draw_keypoints, picture_sheet
+from keypoint.visualize import draw_keypoints, fit_picture, fit_points, picture_sheet
 
 CELL_SIZE = (300, 330)
 ORDER = (MISS, SWAP, INVERSION, JITTER)
@@ -103,7 +104,7 @@ def _missed_person(
     known = there[labelled]
     region = _region(truth.bbox_xywh[person], known, known, image.shape[:2])
     picture, scale = _cut_out(image, region)
-    points = (there - region[:2]) * scale
+    points = fit_points(there - region[:2], scale)
     return [draw_keypoints(picture, points[None], labelled[None].astype(float), skeleton), picture]
 
 
@@ -118,7 +119,7 @@ def _found_person(
     image = read_image(images.path(_image_row(compared, images, person)))
     region = _region(truth.bbox_xywh[person], there[labelled], found, image.shape[:2])
     picture, scale = _cut_out(image, region)
-    to_picture = (there - region[:2]) * scale, (found - region[:2]) * scale
+    to_picture = fit_points(there - region[:2], scale), fit_points(found - region[:2], scale)
     left = draw_keypoints(picture, to_picture[0][None], labelled[None].astype(float), skeleton)
     shown = np.where(labelled, 1.0, results.keypoint_scores[result])
     right = draw_keypoints(picture, to_picture[1][None], shown[None], skeleton)
@@ -147,10 +148,7 @@ def _region(
 def _cut_out(image: Image, region: NDArray[np.int64]) -> tuple[Image, float]:
     """The region enlarged or shrunk to fit a cell, before anything is drawn, and the factor."""
     part = image[region[1] : region[3], region[0] : region[2]]
-    scale = min(CELL_SIZE[0] / part.shape[0], CELL_SIZE[1] / part.shape[1])
-    size = (max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale)))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(part, size, interpolation=method), np.uint8), scale
+    return fit_picture(part, CELL_SIZE)
 
 
 def _mark(
@@ -171,16 +169,16 @@ def _mark(
 
 def _legend(width: int, shown: int, missed: int) -> Image:
     """What the colours mean and, where persons have no result, how many of them are shown."""
-    strip = np.full((26 + 20 * bool(missed), width, 3), 255, np.uint8)
+    strip = np.full((26 + 20 * bool(missed), width, 3), PAPER, np.uint8)
     x = 8
-    cv2.putText(strip, "left truth, right prediction", (x, 17), FONT, 0.42, INK, 1, cv2.LINE_AA)
+    write_words(strip, "left truth, right prediction", (x, 7), 9, INK)
     x += 210
     for kind in ORDER:
         for thickness, color in ((4, RIM), (2, COLORS[kind])):
             cv2.circle(strip, (x + 8, 13), 7, color, thickness, cv2.LINE_AA)
-        cv2.putText(strip, KINDS[kind], (x + 22, 17), FONT, 0.42, INK, 1, cv2.LINE_AA)
+        write_words(strip, KINDS[kind], (x + 22, 7), 9, INK)
         x += 100
     if missed:
         words = f"{missed} persons have no result; {shown} of them shown, the largest"
-        cv2.putText(strip, words, (8, 39), FONT, 0.42, INK, 1, cv2.LINE_AA)
+        write_words(strip, words, (8, 29), 9, INK)
     return strip

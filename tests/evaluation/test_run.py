@@ -18,7 +18,7 @@ from keypoint.evaluation.pictures import truth_beside_prediction
 from keypoint.evaluation.run import evaluate_model
 from keypoint.geometry import apply_affine, bbox_to_crop, crop_matrix
 from keypoint.skeleton import load_skeleton
-from keypoint.visualize import LEFT, MIDDLE, RIGHT
+from keypoint.strokes import LEFT, MIDDLE, RIGHT
 from tests import tiny_coco
 
 SKELETON = load_skeleton("coco17")

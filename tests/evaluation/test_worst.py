@@ -20,7 +20,7 @@ from keypoint.evaluation.worst import (
     worst_rows,
 )
 from keypoint.skeleton import load_skeleton
-from keypoint.visualize import LEFT
+from keypoint.strokes import LEFT
 from tests import tiny_coco
 
 SKELETON = load_skeleton("coco17")
