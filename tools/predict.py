@@ -106,6 +106,7 @@ def main(argv: Sequence[str]) -> None:
         category_id=job.category_id,
         pictures=args.pictures,
         crops=args.crops,
+        labels=args.labels,
         overwrite=args.overwrite,
     ) as results:
         predict(args, job, predictor, results)
@@ -151,6 +152,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "file",
     )
     parser.add_argument("--pictures", action="store_true", help="draw every image and video")
+    parser.add_argument("--labels", action="store_true", help="with the keypoints' names on it")
     parser.add_argument("--crops", action="store_true", help="draw each person's heatmaps")
     parser.add_argument("--track", action="store_true", help="number persons through a video")
     parser.add_argument(
@@ -180,6 +182,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
             f"--boxes {args.boxes}: its boxes name images by id; give --annotations too, a file "
             "that says which file_name has which id (tools/detect_boxes.py writes one)"
         )
+    if args.labels and not args.pictures:
+        raise ConfigError("--labels has no effect without --pictures; give both or neither")
     if args.onnx:
         require_of_onnx(args)
     from_file = args.whole_image or (args.annotations and not args.boxes and not args.detector)

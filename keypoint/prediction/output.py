@@ -57,6 +57,7 @@ class PredictOutput:
         category_id: Of the persons in results.json.
         pictures: Draw every image, and every video as one.
         crops: Draw every person's crop with its heatmaps.
+        labels: Write the keypoints' names on the pictures.
         overwrite: Replace results that are there, and their pictures.
 
     Raises:
@@ -71,6 +72,7 @@ class PredictOutput:
         category_id: int = 1,
         pictures: bool = False,
         crops: bool = False,
+        labels: bool = False,
         overwrite: bool = False,
     ) -> None:
         self.folder = folder
@@ -86,7 +88,9 @@ class PredictOutput:
                     (folder / name).unlink(missing_ok=True)
             self._records = opened.enter_context((folder / RECORDS).open("x", encoding="utf-8"))
             self._results = opened.enter_context(self._temporary.open("w", encoding="utf-8"))
-            self._pictures = PredictPictures(folder, skeleton, pictures=pictures, crops=crops)
+            self._pictures = PredictPictures(
+                folder, skeleton, pictures=pictures, crops=crops, labels=labels
+            )
             self._files = opened.pop_all()
 
     def __enter__(self) -> PredictOutput:

@@ -15,7 +15,7 @@ from keypoint.errors import ConfigError
 from keypoint.prediction.stream import Predicted
 from keypoint.skeleton import Skeleton
 from keypoint.video import VideoWriter
-from keypoint.visualize import draw_keypoints, heatmap_overlay
+from keypoint.visualize import draw_keypoints, heatmap_sheet
 
 PICTURES, CROPS = "pictures", "crops"  # folders
 JPEG_SIDE = 65_000  # pixels; JPEG ends at 65,535
@@ -29,16 +29,20 @@ class PredictPictures:
         skeleton: Edges and sides.
         pictures: Draw every image, and every video as one; frames have their images then.
         crops: Draw every person's crop with its heatmaps; persons have these then.
+        labels: Write the keypoints' names on the pictures.
 
     Raises:
         ConfigError: The folder cannot be written to.
     """
 
-    def __init__(self, folder: Path, skeleton: Skeleton, *, pictures: bool, crops: bool) -> None:
+    def __init__(
+        self, folder: Path, skeleton: Skeleton, *, pictures: bool, crops: bool, labels: bool = False
+    ) -> None:
         self.folder = folder
         self.skeleton = skeleton
         self.pictures = pictures
         self.crops = crops
+        self.labels = labels
         self._video: VideoWriter | None = None
         for name, is_asked in ((PICTURES, pictures), (CROPS, crops)):
             if is_asked:
@@ -76,7 +80,18 @@ class PredictPictures:
     def _draw(self, predicted: Predicted) -> str:
         frame = predicted.frame
         assert frame.image is not None
-        image = draw_keypoints(frame.image, predicted.keypoints, predicted.scores, self.skeleton)
+        names = self.skeleton.keypoints if self.labels else None
+        ids = None if predicted.ids is None else predicted.ids.tolist()
+        image = draw_keypoints(
+            frame.image,
+            predicted.keypoints,
+            predicted.scores,
+            self.skeleton,
+            labels=names,
+            boxes=None if ids is None else predicted.boxes,
+            captions=None if ids is None else [str(number) for number in ids],
+            ids=ids,
+        )
         path = self.folder / PICTURES / picture_name(frame.path, frame.image_id)
         if frame.number is None:
             return f"{PICTURES}/{_write(path, image, '--pictures')}"
@@ -92,16 +107,9 @@ class PredictPictures:
         frame, names = predicted.frame, []
         for person, (crop, heatmaps) in enumerate(predicted.crops):
             name = f"{picture_name(frame.path, frame.image_id)}_{person}"
-            image = crop_picture(crop, heatmaps, self.skeleton)
+            image = heatmap_sheet(crop, heatmaps, self.skeleton)
             names.append(f"{CROPS}/{_write(self.folder / CROPS / name, image, '--crops')}")
         return names
-
-
-def crop_picture(
-    crop: NDArray[np.uint8], heatmaps: NDArray[np.float32], skeleton: Skeleton
-) -> NDArray[np.uint8]:
-    """A person's crop, (H, W, 3) uint8 RGB, beside its heatmaps, (K, H/4, W/4)."""
-    return np.concatenate([crop, heatmap_overlay(crop, heatmaps)], axis=1)
 
 
 def remove_pictures(records: Path) -> None:

@@ -22,9 +22,9 @@ from keypoint.evaluation.coco import evaluate_coco
 from keypoint.models import SimpleBaseline
 from keypoint.prediction.one_euro import OneEuro
 from keypoint.prediction.output import PredictOutput
-from keypoint.prediction.pictures import crop_picture
 from keypoint.prediction.tracking import Tracker
 from keypoint.predictor import Predictor
+from keypoint.visualize import heatmap_sheet
 from tests import tiny_coco, tiny_network
 from tests.end_to_end.test_check_data import TOOLS, tool
 from tests.test_video import write as write_video
@@ -34,7 +34,13 @@ THRESHOLD = 0.3  # that some boxes of random weights reach
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    return tiny_network.checkpoint(tmp_path_factory.mktemp("network") / "best.pt")
+    """Of a network that is sure of something: about half of its scores are above 0.2."""
+
+    @torch.no_grad()
+    def louder(model):
+        model.final_layer.weight.mul_(250)
+
+    return tiny_network.checkpoint(tmp_path_factory.mktemp("network") / "best.pt", louder)
 
 
 @pytest.fixture
@@ -240,6 +246,8 @@ def test_persons_of_a_video_are_numbered_and_smoothed(predict, tmp_path):
         smoothing = one.setdefault(ids[0], OneEuro())
         expected = smoothing(i / 25, points[0], scores[0] > 0.2, (48 * 64) ** 0.5)
         np.testing.assert_allclose(smooth[i]["keypoints"][0], expected, atol=1e-9)
+    assert 0.2 < np.mean([np.array(r["scores"]) > 0.2 for r in plain]) < 0.8
+    assert np.abs(np.array(smooth[2]["keypoints"]) - plain[2]["keypoints"]).max() > 0.01
     results = json.loads((tmp_path / "smooth" / "results.json").read_text())
     np.testing.assert_allclose(
         np.array(results[2]["keypoints"]).reshape(17, 3)[:, :2], smooth[2]["keypoints"][0]
@@ -296,6 +304,24 @@ def test_a_camera_until_ctrl_c(predict, tmp_path, monkeypatch, capsys):
     assert "SIGINT" in capsys.readouterr().err
 
 
+def test_labels_and_numbers_are_on_the_pictures_if_asked_for(predict, tmp_path):
+    write_video(tmp_path / "a", 2, size=(240, 320))
+    picture(tmp_path / "b.png", size=(240, 320))
+    drawn = {}
+    for name, options in {"plain": [], "labels": ["--labels"], "track": ["--track"]}.items():
+        assert predict("--whole-image", "--pictures", *options, "a.mp4", "b.png", output=name) == 0
+        video, image = (records(tmp_path / name)[i]["picture"] for i in (0, 2))
+        _, frame = cv2.VideoCapture(str(tmp_path / name / video)).read()
+        drawn[name] = frame.astype(int), cv2.imread(str(tmp_path / name / image)).astype(int)
+
+    def differ(name, which):
+        return (np.abs(drawn[name][which] - drawn["plain"][which]).max(axis=2) > 60).mean()
+
+    assert differ("labels", 1) > 0.01
+    assert differ("track", 0) > 0.001  # a box and a number
+    assert differ("track", 1) == 0
+
+
 def test_a_camera_that_is_not_there(predict, tmp_path, capsys):
     assert predict("--whole-image", "camera:97") == 3
     assert "camera:97: cannot be opened" in capsys.readouterr().err
@@ -339,7 +365,7 @@ def test_crops_with_their_heatmaps(predict, tmp_path, checkpoint):
             drawn = cv2.cvtColor(cv2.imread(str(tmp_path / "out" / name)), cv2.COLOR_BGR2RGB)
             crop = predictor.crop(image, matrix)
             heatmaps = predictor.predict_heatmaps(torch.from_numpy(crop)[None])[0].numpy()
-            expected = crop_picture(crop, heatmaps, tiny_network.SKELETON)
+            expected = heatmap_sheet(crop, heatmaps, tiny_network.SKELETON)
             assert drawn.shape == expected.shape
             assert np.abs(drawn.astype(int) - expected).mean() < 6  # JPEG
 
@@ -438,6 +464,7 @@ def test_broken_weights_are_refused_and_the_image_is_named(tmp_path, capsys):
         (["--whole-image", "--box-threshold", "0.5", "a.png"], 2, "--box-threshold has no effect"),
         (["--whole-image", "--device", "tpu", "a.png"], 2, "device='tpu' is unknown"),
         (["--whole-image", "--smooth", "a.png"], 2, "--smooth has no effect here, no input is a"),
+        (["--whole-image", "--labels", "a.png"], 2, "--labels has no effect without --pictures"),
         (["--whole-image", "--track", "a.png"], 2, "--track has no effect here, no input is a"),
         (["--whole-image", "camera:1", "a.png"], 2, "camera:1: a camera does not end, so it is"),
         (["--whole-image", "nowhere.png"], 3, "nowhere.png: no such file"),
