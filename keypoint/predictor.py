@@ -19,6 +19,7 @@ from keypoint.checkpoint import load_model
 from keypoint.data.augment import warp
 from keypoint.errors import DataError, NumericsError
 from keypoint.geometry import bbox_to_crop
+from keypoint.hub import find_checkpoint
 from keypoint.inference import predict_keypoints
 from keypoint.models import SimpleBaseline
 from keypoint.skeleton import Skeleton
@@ -91,6 +92,30 @@ class Predictor:
         chosen = distributed.choose_device(device)
         restored = load_model(Path(path))
         return cls(restored.model.to(chosen), restored.skeleton, flip=flip, amp_dtype=amp_dtype)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_folder: str | Path,
+        device: str | None = None,
+        flip: bool = False,
+        amp_dtype: torch.dtype | None = None,
+        revision: str | None = None,
+    ) -> Predictor:
+        """A predictor from a folder, or from "user/name" of the Hugging Face Hub (extra `hub`).
+
+        Args:
+            name_or_folder: Holds `model.pt`, or is a training's output; see `hub.find_checkpoint`.
+            device, flip, amp_dtype: As in `from_checkpoint`.
+            revision: Branch, tag or commit on the Hub.
+
+        Raises:
+            CheckpointError: No such folder or repository, or its file cannot be fetched or used.
+            ConfigError: No name of either; no such device; the Hub's client is not installed.
+        """
+        return cls.from_checkpoint(
+            find_checkpoint(name_or_folder, revision), device, flip, amp_dtype
+        )
 
     def __call__(
         self, image_rgb: NDArray[np.uint8], boxes_xywh: ArrayLike | None = None

@@ -80,9 +80,9 @@ def saved(tmp_path_factory):
 def test_an_evaluation_that_breaks_off_loses_no_step(saved, tmp_path):
     path, content = saved
     assert (content["epoch"], content["batch"], content["step"]) == (0, 4, 4)
-    whole = a_run(tmp_path, evaluate=lambda model: {"AP": 0.5}, evaluate_every=1)
+    whole = a_run(tmp_path, evaluate=lambda model: ({"AP": 0.5}, {}), evaluate_every=1)
     whole.fit()
-    second = a_run(tmp_path, evaluate=lambda model: {"AP": 0.5}, evaluate_every=1)
+    second = a_run(tmp_path, evaluate=lambda model: ({"AP": 0.5}, {}), evaluate_every=1)
     second.resume(path)
     second.fit()
     assert torch.equal(second.model.layer.weight, whole.model.layer.weight)

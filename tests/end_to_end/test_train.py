@@ -85,6 +85,7 @@ NUMBERS = (
     "loss_sum",
     "best",
     "history",
+    "card",
 )
 
 
