@@ -106,7 +106,9 @@ class Predictor:
 
         Args:
             name_or_folder: Holds `model.pt`, or is a training's output; see `hub.find_checkpoint`.
-            device, flip, amp_dtype: As in `from_checkpoint`.
+            device: As in `from_checkpoint`.
+            flip: See the class.
+            amp_dtype: See the class.
             revision: Branch, tag or commit on the Hub.
 
         Raises:

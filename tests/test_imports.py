@@ -167,9 +167,8 @@ def test_blocks_load_torch_and_nothing_heavy():
 
 
 def test_the_hubs_client_loads_only_when_it_is_asked():
-    loaded = loaded_by("import keypoint.hub, keypoint.predictor")
-    assert "torch" in loaded
-    assert not loaded & {"huggingface_hub", "httpx", "httpx2", "requests"}
+    """albumentations loads it too where it is installed, so the predictor says nothing here."""
+    assert not loaded_by("import keypoint.hub") & (HEAVY | {"torch"})
 
 
 def test_the_package_itself_loads_nothing():
