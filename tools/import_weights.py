@@ -126,11 +126,15 @@ def main(argv: Sequence[str]) -> None:
     )
     versions = {"keypoint": keypoint.__version__, "imported": f"{args.file} ({weights.format})"}
     cli.make_folder(args.output.parent, "--output")
+    assumed = report.notes
+    if "input_size" not in weights.trained:
+        height, width = config.model.input_size
+        assumed += (f"input size {height} x {width} as given, the file does not say",)
     origin = {
         "file": args.file.name,
         "sha256": file_sha256(args.file),
         "format": weights.format,
-        "assumed": list(report.notes),
+        "assumed": list(assumed),
     }
     content = checkpoint_of(model, config, skeleton, versions, {"imported": origin})
     save_checkpoint(args.output, content)
