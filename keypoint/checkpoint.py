@@ -11,9 +11,10 @@ A file holds tensors and plain types only (`torch.load(weights_only=True)` opens
     world_size                how many processes trained
     data                      fingerprints of the persons trained and tested on
     random                    torch's generators; ours, keyed by seed, epoch, index, have no state
-    best, history             the best AP so far and the numbers of each epoch
+    best, history             the best AP so far; the numbers of each epoch and what they hold for
     config, skeleton          as plain dicts
     color_order, mean, std    what the weights eat
+    card                      what of its model card nothing above tells (model_card.py)
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ FORMAT = 1
 KEYS = (
     "format", "versions", "model", "ema", "optimizer", "scaler", "epoch", "batch", "step",
     "batch_persons", "loss_sum", "losses", "world_size", "data", "random", "best", "history",
-    "config", "skeleton", "color_order", "mean", "std",
+    "config", "skeleton", "color_order", "mean", "std", "card",
 )  # fmt: skip
 OTHER_WEIGHTS = (
     "  weights of another toolkit: give tools/test.py --cfg too, or make a checkpoint of them with "
@@ -94,6 +95,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     _require_form(path)
     content = read_file(path)
+    if isinstance(content, dict):
+        content = {"card": None} | content  # files from before there were cards are as good
     missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
     if missing:
         raise CheckpointError(
@@ -214,7 +217,11 @@ def describe_training(path: Path) -> str:
 
 
 def checkpoint_of(
-    model: SimpleBaseline, config: Config, skeleton: Skeleton, versions: dict[str, str]
+    model: SimpleBaseline,
+    config: Config,
+    skeleton: Skeleton,
+    versions: dict[str, str],
+    card: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What `save_checkpoint` takes, of a network that was not trained here.
 
@@ -225,6 +232,7 @@ def checkpoint_of(
         config: Of the network; the rest decides how it is tested.
         skeleton: Of its keypoints.
         versions: What wrote it, and where the weights came from.
+        card: Where they came from (model_card.py).
     """
     return dict.fromkeys(KEYS) | {
         "format": FORMAT,
@@ -242,4 +250,5 @@ def checkpoint_of(
         "config": config.to_dict(),
         "skeleton": skeleton.to_dict(),
         **model.colors(),
+        "card": card,
     }

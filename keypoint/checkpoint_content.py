@@ -143,6 +143,21 @@ def _is_history(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(record, Mapping) for record in value)
 
 
+def _is_card(value: Any) -> bool:
+    """Commit, data by split, changes, origin: each may be missing."""
+    if not isinstance(value, Mapping):
+        return False
+    counts, changes = value.get("data", {}), value.get("changes", [])
+    return (
+        isinstance(value.get("commit", ""), str)
+        and isinstance(counts, Mapping)
+        and all(isinstance(entry, Mapping) for entry in counts.values())
+        and isinstance(changes, list)
+        and all(isinstance(entry, str) for entry in changes)
+        and isinstance(value.get("imported", {}), Mapping)
+    )
+
+
 def _or_none(is_right: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or is_right(value)
 
@@ -173,4 +188,5 @@ FORMS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "color_order": (lambda value: value in ("rgb", "bgr"), "rgb or bgr"),
     "mean": (_are_numbers, "three finite numbers"),
     "std": (lambda value: _are_numbers(value) and min(value) > 0, "three numbers above 0"),
+    "card": (_or_none(_is_card), "commit, data, changes and origin"),
 }

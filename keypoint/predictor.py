@@ -15,6 +15,7 @@ from torch import Tensor
 
 from keypoint import distributed
 from keypoint.checkpoint import load_model
+from keypoint.hub import find_checkpoint
 from keypoint.inference import predict_heatmaps, predict_keypoints
 from keypoint.models import SimpleBaseline
 from keypoint.person_crops import PersonCrops, Prediction, predict_image
@@ -86,6 +87,32 @@ class Predictor:
             flip=flip,
             amp_dtype=amp_dtype,
             compile_batch=compile_batch,
+        )
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_folder: str | Path,
+        device: str | None = None,
+        flip: bool = False,
+        amp_dtype: torch.dtype | None = None,
+        revision: str | None = None,
+    ) -> Predictor:
+        """A predictor from a folder, or from "user/name" of the Hugging Face Hub (extra `hub`).
+
+        Args:
+            name_or_folder: Holds `model.pt`, or is a training's output; see `hub.find_checkpoint`.
+            device: As in `from_checkpoint`.
+            flip: See the class.
+            amp_dtype: See the class.
+            revision: Branch, tag or commit on the Hub.
+
+        Raises:
+            CheckpointError: No such folder or repository, or its file cannot be fetched or used.
+            ConfigError: No name of either; no such device; the Hub's client is not installed.
+        """
+        return cls.from_checkpoint(
+            find_checkpoint(name_or_folder, revision), device, flip, amp_dtype
         )
 
     def __call__(

@@ -12,7 +12,7 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from keypoint.data.batches import TrainBatch, TrainSampler
 from keypoint.errors import lost_worker
 from keypoint.losses import heatmap_loss
 from keypoint.models import SimpleBaseline
-from keypoint.resume import require_same_run
+from keypoint.resume import card_of_resumed, require_same_run
 from keypoint.run_log import RunLog, Window, progress
 from keypoint.stop_signal import Interrupted, StopSignal
 from keypoint.training_step import TrainingStep
@@ -62,9 +62,9 @@ class Trainer:
         loss: From predicted and target heatmaps and weights (B, K) to a scalar.
         epochs: In all.
         output: Folder for checkpoints and logs; exists.
-        evaluate: From a network in eval mode to the ten COCO numbers, called on every process;
-            a long one calls `stop_signal.check` now and then, as the run is saved before it. None
-            for no evaluation.
+        evaluate: From a network in eval mode to the ten COCO numbers and what they hold for, called
+            on every process; a long one calls `stop_signal.check` now and then, as the run is saved
+            before it. None for no evaluation.
         evaluate_every: Epochs between evaluations; the last epoch is always evaluated.
         save_every: Optimiser steps between saves within an epoch; None for one save after each
             epoch.
@@ -74,8 +74,8 @@ class Trainer:
         channels_last: Memory format of the network; its input lies so already.
         compile_model: torch.compile the network; the first step then takes up to a minute.
         ema: Decay of an average of the weights that is evaluated in place of them; None for none.
-        card: What a checkpoint says beside the numbers: `config`, `skeleton`, `versions`, `data`,
-            as plain types.
+        card: What a checkpoint says beside the numbers: `config`, `skeleton`, `versions`, `data`
+            and `card`, as plain types.
         stop_signal: Where `evaluate` asks whether to stop; None for an own one.
     """
 
@@ -90,7 +90,7 @@ class Trainer:
         loss: Callable[[Tensor, Tensor, Tensor], Tensor] = heatmap_loss,
         epochs: int,
         output: Path,
-        evaluate: Callable[[SimpleBaseline], dict[str, float]] | None = None,
+        evaluate: Callable[[SimpleBaseline], tuple[dict[str, float], dict[str, Any]]] | None = None,
         evaluate_every: int = 10,
         save_every: int | None = None,
         log_every: int = 50,
@@ -257,8 +257,8 @@ class Trainer:
         if evaluate is not None:
             network = self.step.evaluated_model()
             distributed.share_buffers(network)
-            metrics = evaluate(network)
-            record["metrics"] = metrics
+            metrics, conditions = evaluate(network)
+            record |= {"metrics": metrics, "conditions": conditions}
             # AP -1 means that there was nobody to score, and a NaN would never be beaten: neither
             # is a best.
             improved = metrics["AP"] >= 0 and (
@@ -310,12 +310,14 @@ class Trainer:
         }
         save_checkpoint(self.output / name, content)
 
-    def resume(self, path: Path, allow_changed: bool = False) -> None:
+    def resume(self, path: Path, allow_changed: bool = False, changes: Sequence[str] = ()) -> None:
         """Go on from a checkpoint of the same run.
 
         Args:
             path: The checkpoint.
-            allow_changed: Also with other persons or another number of processes, which is logged.
+            allow_changed: Also with other persons or another number of processes, which is logged
+                and kept in the model card.
+            changes: What `check_same_config` allowed, kept there too.
 
         Raises:
             CheckpointError: Other persons, another number of processes, or a state that is not
@@ -323,9 +325,11 @@ class Trainer:
         """
         content = read_checkpoint(path)
         check_training(path, content)
-        require_same_run(
+        changed = require_same_run(
             path, content, self.card["data"], distributed.world_size(), allow_changed=allow_changed
         )
+        told = card_of_resumed(self.card, content, [*changes, *changed])
+        self.card = self.card | {"card": told}
         self.step.load(content, path)
         torch.set_rng_state(content["random"]["cpu"])
         if self.step.device.type == "cuda" and content["random"]["cuda"] is not None:

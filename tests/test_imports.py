@@ -40,6 +40,7 @@ GROUPS = {
         "camera",
         "visualize",
         "curves",
+        "hub",
         "run_log",
         "stop_signal",
         "evaluation.oks",
@@ -60,6 +61,7 @@ GROUPS = {
         "prediction",
         "evaluation",
         "complexity",
+        "model_card",
         "cli",
         "sheets",
     ),
@@ -74,6 +76,7 @@ LEVEL = {
     "level 3": 3,
 }
 HEAVY = {"cv2", "albumentations", "pycocotools", "faster_coco_eval", "tensorboard", "torchvision"}
+HEAVY |= {"huggingface_hub"}
 MAY_USE = {
     "cv2": (
         "data.",
@@ -91,6 +94,7 @@ MAY_USE = {
     "pycocotools": ("evaluation.coco",),
     "faster_coco_eval": ("evaluation.coco",),
     "tensorboard": ("run_log",),
+    "huggingface_hub": ("hub",),
     "torchvision": ("models.encoder", "models.weights", "detector"),
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -146,7 +150,9 @@ def test_imports_point_downward(path):
         step = f"keypoint.{importer} ({ours}) imports keypoint.{imported} ({theirs})"
         assert inside or below, step
         if theirs == "config" and ours != "config":
-            assert importer in ("checkpoint", "resume"), f"{step}; classes take plain arguments"
+            assert importer in ("checkpoint", "resume", "model_card"), (
+                f"{step}; classes take plain arguments"
+            )
         if ours == "blocks":
             assert theirs == "blocks", "blocks import torch and nothing of ours"
 
@@ -177,6 +183,11 @@ def test_blocks_load_torch_and_nothing_heavy():
     loaded = loaded_by("import keypoint.blocks")
     assert "torch" in loaded
     assert not loaded & (HEAVY | {"pydantic", "yaml"})
+
+
+def test_the_hubs_client_loads_only_when_it_is_asked():
+    """albumentations loads it too where it is installed, so the predictor says nothing here."""
+    assert not loaded_by("import keypoint.hub") & (HEAVY | {"torch"})
 
 
 def test_the_package_itself_loads_nothing():

@@ -80,7 +80,13 @@ def trainer(output, batch_size=4, lr=0.1, model=None, rate=None, **options):
         optimizer=options.pop("optimizer", None) or torch.optim.SGD(model.parameters(), lr=1.0),
         learning_rate=rate or (lambda step, epoch: lr),
         output=output,
-        card={"config": {}, "skeleton": SKELETON.to_dict(), "versions": {}, "data": {"train": "a"}},
+        card={
+            "config": {},
+            "skeleton": SKELETON.to_dict(),
+            "versions": {},
+            "data": {"train": "a"},
+            "card": {},
+        },
         **options,
     )
 
@@ -178,7 +184,7 @@ def test_a_loss_that_is_not_finite_names_step_and_images_and_is_never_saved(tmp_
 def test_best_takes_neither_minus_one_nor_nan(tmp_path):
     answers = iter([math.nan, 0.3, -1.0, 0.2, 0.5, 0.5])
     run = trainer(
-        tmp_path, epochs=6, evaluate=lambda model: {"AP": next(answers)}, evaluate_every=1
+        tmp_path, epochs=6, evaluate=lambda model: ({"AP": next(answers)}, {}), evaluate_every=1
     )
     best = run.fit()
     assert best == {"epoch": 5, "metrics": {"AP": 0.5}}
@@ -190,7 +196,7 @@ def test_the_last_epoch_is_always_evaluated(tmp_path):
     run = trainer(
         tmp_path,
         epochs=5,
-        evaluate=lambda model: asked.append(run.at.epoch) or {"AP": 0.1},
+        evaluate=lambda model: asked.append(run.at.epoch) or ({"AP": 0.1}, {}),
         evaluate_every=2,
     )
     run.fit()
@@ -257,7 +263,7 @@ def test_resume_refuses_weights_without_the_state_of_a_training(tmp_path):
 
 
 def test_tensorboard_has_what_it_should(tmp_path):
-    trainer(tmp_path, evaluate=lambda model: {"AP": 0.4, "AR": 0.5}, evaluate_every=1).fit()
+    trainer(tmp_path, evaluate=lambda model: ({"AP": 0.4, "AR": 0.5}, {}), evaluate_every=1).fit()
     events = EventAccumulator(str(tmp_path)).Reload()
     tags = events.Tags()
     assert {
@@ -362,7 +368,7 @@ def test_a_signal_during_the_evaluation_ends_it_and_no_step_is_lost(tmp_path):
 
 
 def test_a_resumed_run_keeps_the_numbers_of_tensorboard(tmp_path):
-    options = {"evaluate": lambda model: {"AP": 0.4}, "evaluate_every": 1}
+    options = {"evaluate": lambda model: ({"AP": 0.4}, {}), "evaluate_every": 1}
     trainer(tmp_path, epochs=1, **options).fit()
     second = trainer(tmp_path, epochs=2, **options)
     second.resume(tmp_path / "last.pt")

@@ -12,6 +12,7 @@ from keypoint.checkpoint import checkpoint_of, save_checkpoint
 from keypoint.config import Config, config_from_dict, find_config, load_config, override_config
 from keypoint.data.json_file import write_json
 from keypoint.errors import CheckpointError, ConfigError
+from keypoint.evaluation.provenance import file_sha256
 from keypoint.models import create_model
 from keypoint.models.weight_formats import Weights, read_weights
 from keypoint.models.weight_report import encoder_of, other_architecture
@@ -125,7 +126,18 @@ def main(argv: Sequence[str]) -> None:
     )
     versions = {"keypoint": keypoint.__version__, "imported": f"{args.file} ({weights.format})"}
     cli.make_folder(args.output.parent, "--output")
-    save_checkpoint(args.output, checkpoint_of(model, config, skeleton, versions))
+    assumed = report.notes
+    if "input_size" not in weights.trained:
+        height, width = config.model.input_size
+        assumed += (f"input size {height} x {width} as given, the file does not say",)
+    origin = {
+        "file": args.file.name,
+        "sha256": file_sha256(args.file),
+        "format": weights.format,
+        "assumed": list(assumed),
+    }
+    content = checkpoint_of(model, config, skeleton, versions, {"imported": origin})
+    save_checkpoint(args.output, content)
     write_json(report_file, report.to_dict())
     print(f"written: {args.output}, and {report_file} with all names")
 

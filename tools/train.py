@@ -25,8 +25,10 @@ from keypoint.data.json_file import write_json
 from keypoint.data.report import write_reports
 from keypoint.errors import ConfigError
 from keypoint.evaluation.ground_truth import check_annotations
+from keypoint.evaluation.provenance import code_commit
 from keypoint.evaluation.run import evaluate_model
 from keypoint.losses import build_loss
+from keypoint.model_card import measured_under, trained_on
 from keypoint.models import SimpleBaseline, create_model
 from keypoint.optimization import build_optimizer, learning_rate
 from keypoint.recipe import recipe_card, step_card
@@ -184,7 +186,7 @@ def main(argv: Sequence[str]) -> None:
     # when they can only be killed.
     stop_signal = StopSignal()
 
-    def evaluate(network: SimpleBaseline) -> dict[str, float]:
+    def evaluate(network: SimpleBaseline) -> tuple[dict[str, float], dict[str, Any]]:
         evaluation = evaluate_model(
             network,
             persons=val_persons,
@@ -202,7 +204,7 @@ def main(argv: Sequence[str]) -> None:
         )
         if distributed.is_main():
             evaluation.save(output)
-        return evaluation.metrics
+        return evaluation.metrics, measured_under(evaluation.conditions, config.train.amp)
 
     trainer = Trainer(
         model,
@@ -239,12 +241,13 @@ def main(argv: Sequence[str]) -> None:
             "skeleton": skeleton.to_dict(),
             "versions": versions(),
             "data": data,
+            "card": trained_on(code_commit(), train=persons, test=val_persons),
         },
         stop_signal=stop_signal,
     )
     if resuming:
-        check_same_config(last, config, allow_changed=args.allow_changed)
-        trainer.resume(last, allow_changed=args.allow_changed)
+        changes = check_same_config(last, config, allow_changed=args.allow_changed)
+        trainer.resume(last, allow_changed=args.allow_changed, changes=changes)
     elif args.resume:
         cli.logger.info("%s: not there, beginning anew", last)
     if folder is not None:  # a refused --resume has changed nothing of the run

@@ -44,12 +44,15 @@ CONTENT = {
     "data": {"train": "0123", "test": "4567"},
     "random": {"cpu": torch.get_rng_state(), "cuda": None},
     "best": {"epoch": 2, "metrics": {"AP": 0.5}},
-    "history": [{"epoch": 1, "loss": 0.5}],
+    "history": [{"epoch": 3, "loss": 0.5, "metrics": {"AP": 0.5}, "conditions": {"boxes": "ground truth"}}],
     "config": CONFIG.to_dict(),
     "skeleton": load_skeleton("coco17").to_dict(),
     "color_order": "rgb",
     "mean": [0.4, 0.5, 0.6],
     "std": [0.2, 0.2, 0.3],
+    "card": {
+        "commit": "0123", "data": {"train": {"used": 3}}, "changes": ["a"], "imported": {"file": "x.pth"},
+    },
 }  # fmt: skip
 
 
