@@ -1,0 +1,367 @@
+"""A web page: drop a picture, see its persons, move the threshold, save the keypoints as JSON.
+
+The page needs no network: gradio's telemetry, its look for newer versions, its history of runs and
+its fetching of URLs are off, and so is sharing. A picture is read by the toolkit's own reader;
+gradio would decode it by Pillow first. gradio is imported here only, and only when a page is made.
+"""
+
+from __future__ import annotations
+
+import html
+import ipaddress
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keypoint.data.synthetic_samples import Sample, write_samples
+from keypoint.errors import ConfigError, KeypointError
+from keypoint.prediction.picture import (
+    BOX_TEXT,
+    FoundPersons,
+    describe_found,
+    draw_found,
+    find_on_picture,
+    parse_boxes,
+    record_text,
+)
+from keypoint.prediction.stream import FindPersons
+from keypoint.predictor import Predictor
+
+if TYPE_CHECKING:
+    import gradio
+
+MAX_UPLOAD = 64 * 2**20  # bytes; a phone's photo has up to 20
+KEPT_S = (
+    3600  # seconds that uploads and pictures are kept on disk, and a visitor's result in memory
+)
+SWEEP_S = 600  # between two looks for older ones
+SESSIONS = 100  # visitors whose last result is kept, some 8 MB each
+WAITING = 64  # visitors in the queue; more are told that it is full
+THRESHOLD = 0.2  # the score from which the evaluation counts a keypoint
+SHOWN_HEIGHT = 400  # of the two pictures on the page
+SAMPLE_SKELETON = "coco17"  # the samples show persons
+
+SETTINGS = {
+    "GRADIO_ANALYTICS_ENABLED": "False",  # telemetry, and the look for a newer version
+    "GRADIO_RUN_HISTORY": "False",  # pictures kept in the browser, or in somebody's bucket
+}
+
+START = "Nothing looked at yet."
+
+CSS = """
+.gradio-container {max-width: 1180px !important; margin: 0 auto !important}
+#head h1 {font-size: 1.7rem; margin: 0 0 .15rem 0}
+#head p, #offer p, #foot p {margin: 0; opacity: .75}
+#foot p {font-size: .85rem}
+#head, #told, #offer, #foot {padding: 0 4px !important}
+#offer {margin-top: -4px; margin-bottom: -10px}
+#line {align-items: center; justify-content: space-between}
+#line #save {flex: 0 0 12rem}
+#told p {margin: 0; font-size: 1rem; overflow-wrap: anywhere}
+#told .fault {color: #b91c1c; background: #fef2f2; border: 1px solid #b91c1c; border-radius: 8px;
+  padding: .4rem .75rem}
+#samples {min-height: 0}
+#samples .grid-wrap {min-height: 0; height: auto; max-height: none; padding: 0}
+#samples .thumbnail-item {aspect-ratio: 4 / 3}
+@media (max-width: 700px) {
+  #picture, #result {height: 280px !important; min-width: 100% !important}
+}
+"""
+
+# The browser makes the file of the text that it has: nothing more lies on the server's disk.
+SAVE = """(text, name) => {
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(new Blob([text], {type: 'application/json'}));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+}"""
+
+
+@dataclass(frozen=True)
+class Finder:
+    """What the page asks.
+
+    Attributes:
+        predictor: Finds the keypoints.
+        find_persons: Finds the boxes where nobody types any.
+        unasked: What it takes for persons then, as words for the page.
+    """
+
+    predictor: Predictor
+    find_persons: FindPersons
+    unasked: str
+
+
+def require_gradio() -> None:
+    """Import gradio with all that contacts others switched off.
+
+    Raises:
+        ConfigError: It is not installed.
+    """
+    os.environ.update(SETTINGS)
+    try:
+        import gradio  # noqa: F401
+        from gradio import processing_utils
+    except ImportError as error:
+        raise ConfigError(
+            f'the page needs gradio, which cannot be imported ({error}); pip install -e ".[app]"'
+        ) from None
+    # Whoever talks to the server without its page may name a URL in place of an upload.
+    processing_utils.async_ssrf_protected_download = _refuse_url
+
+
+async def _refuse_url(url: str, *_: Any, **__: Any) -> str:
+    import gradio
+
+    raise gradio.Error("this page fetches no URL; upload the picture", print_exception=False)
+
+
+@contextmanager
+def serve(finder: Finder, host: str, port: int) -> Iterator[str]:
+    """Serve the page until the context ends; uploads and pictures are deleted then at the latest.
+
+    Args:
+        finder: Answers.
+        host: Name or address to listen at.
+        port: To listen at.
+
+    Yields:
+        The page's address.
+
+    Raises:
+        ConfigError: gradio is not there; the port is taken; nothing answers at that address.
+    """
+    require_gradio()
+    with tempfile.TemporaryDirectory(prefix="keypoint-app-") as name:
+        before = os.environ.get("GRADIO_TEMP_DIR")
+        os.environ["GRADIO_TEMP_DIR"] = name  # its own place is one for all users of the machine
+        page = make_page(finder, make_samples(finder, Path(name)))
+        try:
+            _, address, _ = page.launch(**_launch_options(), server_name=host, server_port=port)
+            yield address
+        except (OSError, ValueError) as error:
+            if isinstance(error, KeypointError) or page.is_running:
+                raise
+            raise ConfigError(
+                f"http://{host}:{port} cannot be served ({str(error).splitlines()[0]}); give "
+                "another --port or --host; with a proxy set, add the host to no_proxy"
+            ) from None
+        finally:
+            page.close(verbose=False)
+            os.environ.pop("GRADIO_TEMP_DIR")
+            if before is not None:
+                os.environ["GRADIO_TEMP_DIR"] = before
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a server there."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def make_samples(finder: Finder, folder: Path) -> list[Sample]:
+    """Generated pictures that the page offers; none where the network looks for something else."""
+    return write_samples(folder) if finder.predictor.skeleton.name == SAMPLE_SKELETON else []
+
+
+def make_page(finder: Finder, samples: list[Sample]) -> gradio.Blocks:
+    """The page, not yet served; `require_gradio` comes before.
+
+    Args:
+        finder: Answers.
+        samples: To try it with; their files stay as long as the page.
+    """
+    import gradio as gr
+
+    skeleton = finder.predictor.skeleton
+
+    def answer(upload: Any, text: str, threshold: float) -> tuple[Any, ...]:
+        """Outputs `answers`; the fault in place of the line where there is one."""
+        if not upload or not upload.get("path"):
+            return _nothing(gr, _line(START))
+        path = Path(upload["path"])
+        try:
+            found = find_on_picture(
+                path, finder.predictor, finder.find_persons, parse_boxes(text or "")
+            )
+        except KeypointError as error:
+            return _nothing(gr, _fault(str(error)))
+        return (
+            found,
+            draw_found(found, skeleton, threshold),
+            _line(describe_found(found, threshold)),
+            record_text(found, skeleton),
+            f"{path.stem}.keypoints.json",
+            gr.Button(interactive=True),
+        )
+
+    def uploaded(upload: Any, threshold: float) -> tuple[Any, ...]:
+        """Boxes of the picture before are not this one's; a picture that fails is taken away."""
+        answered = answer(upload, "", threshold)
+        return (gr.skip() if answered[0] else None, "", *answered)
+
+    def sampled(threshold: float, event: Any) -> tuple[Any, ...]:
+        sample = samples[event.index]
+        text = "\n".join(" ".join(f"{v:g}" for v in box) for box in sample.boxes_xywh)
+        return (str(sample.path), text, *answer({"path": str(sample.path)}, text, threshold))
+
+    # gradio looks at the annotation for what to pass, and cannot resolve a name of this function.
+    sampled.__annotations__["event"] = gr.SelectData
+
+    def redraw(found: FoundPersons | None, threshold: float) -> tuple[Any, ...]:
+        if found is None:
+            return gr.skip(), gr.skip()
+        return draw_found(found, skeleton, threshold), _line(describe_found(found, threshold))
+
+    with gr.Blocks(
+        title="keypoint", analytics_enabled=False, delete_cache=(SWEEP_S, KEPT_S)
+    ) as page:
+        found = gr.State(None, time_to_live=KEPT_S)
+        gr.HTML(_head(finder), elem_id="head", padding=False)
+        with gr.Row():
+            picture = gr.Image(
+                type="filepath",
+                image_mode=None,
+                sources=["upload"],
+                label="Your picture",
+                placeholder="Drop a picture here\nor click to choose one",
+                height=SHOWN_HEIGHT,
+                elem_id="picture",
+            )
+            result = gr.Image(
+                label="Persons found",
+                interactive=False,
+                height=SHOWN_HEIGHT,
+                buttons=["download", "fullscreen"],
+                elem_id="result",
+            )
+        with gr.Row(elem_id="line"):
+            told = gr.HTML(_line(START), elem_id="told", padding=False)
+            save = gr.Button(
+                "Download JSON", variant="primary", size="md", interactive=False, elem_id="save"
+            )
+        threshold = gr.Slider(
+            0,
+            1,
+            THRESHOLD,
+            step=0.01,
+            label="Score threshold",
+            info="Keypoints of a lower score are not drawn; the JSON has all.",
+            buttons=[],
+            elem_id="threshold",
+        )
+        if samples:
+            gr.HTML("<p>Or try a generated picture:</p>", elem_id="offer", padding=False)
+            gallery = gr.Gallery(
+                [str(sample.path) for sample in samples],
+                show_label=False,
+                container=False,
+                columns=len(samples),
+                height="auto",
+                object_fit="cover",
+                allow_preview=False,
+                interactive=False,
+                buttons=[],
+                elem_id="samples",
+            )
+        with gr.Accordion("Person boxes", open=False):
+            boxes = gr.Textbox(
+                lines=3,
+                max_lines=8,
+                label=f"One person a line: {BOX_TEXT}, in pixels",
+                info=f"Without any: {finder.unasked}.",
+                placeholder="120 40 90 260",
+                elem_id="boxes",
+            )
+            again = gr.Button("Find with these boxes", elem_id="again")
+        with gr.Accordion("JSON", open=False):
+            record = gr.Code(
+                language="json", interactive=False, show_label=False, lines=3, max_lines=14
+            )
+        name = gr.Textbox(visible="hidden")
+        gr.HTML(_foot(), elem_id="foot", padding=False)
+
+        answers = [found, result, told, record, name, save]
+        # One picture is decoded and predicted at a time: a network takes all cores, and a picture
+        # may be large. `preprocess=False` gives the upload's place; gradio has looked at that.
+        network: dict[str, Any] = {
+            "preprocess": False,
+            "concurrency_limit": 1,
+            "concurrency_id": "network",
+            "show_progress_on": result,
+        }
+        private: dict[str, Any] = {"api_visibility": "private"}
+        picture.upload(
+            uploaded, [picture, threshold], [picture, boxes, *answers], **network, **private
+        )
+        picture.clear(lambda: _nothing(gr, _line(START)), None, answers, queue=False, **private)
+        again.click(answer, [picture, boxes, threshold], answers, api_name="find", **network)
+        if samples:
+            gallery.select(sampled, threshold, [picture, boxes, *answers], **network, **private)
+        threshold.input(
+            redraw,
+            [found, threshold],
+            [result, told],
+            concurrency_limit=4,
+            show_progress="hidden",
+            trigger_mode="always_last",
+            **private,
+        )
+        save.click(None, [record, name], None, js=SAVE, **private)
+    page.queue(max_size=WAITING)
+    return page
+
+
+def _launch_options() -> dict[str, Any]:
+    import gradio as gr
+
+    return {
+        "prevent_thread_lock": True,
+        "quiet": True,
+        "share": False,
+        "ssr_mode": False,
+        "mcp_server": False,
+        "pwa": False,
+        "enable_monitoring": False,
+        "footer_links": [],
+        "max_file_size": MAX_UPLOAD,
+        "state_session_capacity": SESSIONS,
+        "theme": gr.themes.Default(primary_hue="blue", secondary_hue="blue", neutral_hue="slate"),
+        "css": CSS,
+    }
+
+
+def _nothing(gr: Any, line: str) -> tuple[Any, ...]:
+    """The page's `answers` without a result."""
+    return None, None, line, "", "", gr.Button(interactive=False)
+
+
+def _line(text: str) -> str:
+    return f"<p>{html.escape(text)}</p>"
+
+
+def _fault(text: str) -> str:
+    return f'<p class="fault" role="alert">{html.escape(text)}</p>'
+
+
+def _head(finder: Finder) -> str:
+    skeleton = finder.predictor.skeleton
+    return (
+        "<h1>keypoint</h1><p>Drop a picture and see the "
+        f"{skeleton.num_keypoints} keypoints of every person on it. "
+        f"{html.escape(finder.unasked)}.</p>"
+    )
+
+
+def _foot() -> str:
+    return (
+        "<p>Pictures are looked at by the machine that serves this page and go nowhere else; they "
+        f"are deleted after {KEPT_S // 60} minutes, and when the server ends.</p>"
+    )
