@@ -1,24 +1,18 @@
 """A web page: drop a picture, see its persons, move the threshold, save the keypoints as JSON.
 
-The page needs no network: gradio's telemetry, its look for newer versions, its history of runs and
-its fetching of URLs are off, and so is sharing. A picture is read by the toolkit's own reader;
-gradio would decode it by Pillow first. gradio is imported here only, and only when a page is made.
+A picture is read by the toolkit's own reader; gradio would decode it by Pillow first. gradio is
+imported here and in app_server.py only, and only when a page is made.
 """
 
 from __future__ import annotations
 
 import html
-import ipaddress
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from keypoint.data.synthetic_samples import Sample, write_samples
-from keypoint.errors import ConfigError, KeypointError
+from keypoint.data.synthetic_samples import Sample
+from keypoint.errors import DataError, KeypointError
 from keypoint.prediction.picture import (
     BOX_TEXT,
     FoundPersons,
@@ -31,25 +25,13 @@ from keypoint.prediction.picture import (
 from keypoint.prediction.stream import FindPersons
 from keypoint.predictor import Predictor
 
-if TYPE_CHECKING:
-    import gradio
-
-MAX_UPLOAD = 64 * 2**20  # bytes; a phone's photo has up to 20
 KEPT_S = (
     3600  # seconds that uploads and pictures are kept on disk, and a visitor's result in memory
 )
 SWEEP_S = 600  # between two looks for older ones
-SESSIONS = 100  # visitors whose last result is kept, some 8 MB each
 WAITING = 64  # visitors in the queue; more are told that it is full
 THRESHOLD = 0.2  # the score from which the evaluation counts a keypoint
 SHOWN_HEIGHT = 400  # of the two pictures on the page
-SAMPLE_SKELETON = "coco17"  # the samples show persons
-
-SETTINGS = {
-    "GRADIO_ANALYTICS_ENABLED": "False",  # telemetry, and the look for a newer version
-    "GRADIO_RUN_HISTORY": "False",  # pictures kept in the browser, or in somebody's bucket
-}
-
 START = "Nothing looked at yet."
 
 CSS = """
@@ -97,86 +79,13 @@ class Finder:
     unasked: str
 
 
-def require_gradio() -> None:
-    """Import gradio with all that contacts others switched off.
-
-    Raises:
-        ConfigError: It is not installed.
-    """
-    os.environ.update(SETTINGS)
-    try:
-        import gradio  # noqa: F401
-        from gradio import processing_utils
-    except ImportError as error:
-        raise ConfigError(
-            f'the page needs gradio, which cannot be imported ({error}); pip install -e ".[app]"'
-        ) from None
-    # Whoever talks to the server without its page may name a URL in place of an upload.
-    processing_utils.async_ssrf_protected_download = _refuse_url
-
-
-async def _refuse_url(url: str, *_: Any, **__: Any) -> str:
-    import gradio
-
-    raise gradio.Error("this page fetches no URL; upload the picture", print_exception=False)
-
-
-@contextmanager
-def serve(finder: Finder, host: str, port: int) -> Iterator[str]:
-    """Serve the page until the context ends; uploads and pictures are deleted then at the latest.
-
-    Args:
-        finder: Answers.
-        host: Name or address to listen at.
-        port: To listen at.
-
-    Yields:
-        The page's address.
-
-    Raises:
-        ConfigError: gradio is not there; the port is taken; nothing answers at that address.
-    """
-    require_gradio()
-    with tempfile.TemporaryDirectory(prefix="keypoint-app-") as name:
-        before = os.environ.get("GRADIO_TEMP_DIR")
-        os.environ["GRADIO_TEMP_DIR"] = name  # its own place is one for all users of the machine
-        page = make_page(finder, make_samples(finder, Path(name)))
-        try:
-            _, address, _ = page.launch(**_launch_options(), server_name=host, server_port=port)
-            yield address
-        except (OSError, ValueError) as error:
-            if isinstance(error, KeypointError) or page.is_running:
-                raise
-            raise ConfigError(
-                f"http://{host}:{port} cannot be served ({str(error).splitlines()[0]}); give "
-                "another --port or --host; with a proxy set, add the host to no_proxy"
-            ) from None
-        finally:
-            page.close(verbose=False)
-            os.environ.pop("GRADIO_TEMP_DIR")
-            if before is not None:
-                os.environ["GRADIO_TEMP_DIR"] = before
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a server there."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def make_samples(finder: Finder, folder: Path) -> list[Sample]:
-    """Generated pictures that the page offers; none where the network looks for something else."""
-    return write_samples(folder) if finder.predictor.skeleton.name == SAMPLE_SKELETON else []
-
-
-def make_page(finder: Finder, samples: list[Sample]) -> gradio.Blocks:
-    """The page, not yet served; `require_gradio` comes before.
+def make_page(finder: Finder, samples: list[Sample], uploads: Path) -> Any:
+    """The page, not yet served; `app_server.require_gradio` comes before.
 
     Args:
         finder: Answers.
         samples: To try it with; their files stay as long as the page.
+        uploads: The folder that gradio puts uploads in; no file elsewhere is read.
     """
     import gradio as gr
 
@@ -184,10 +93,10 @@ def make_page(finder: Finder, samples: list[Sample]) -> gradio.Blocks:
 
     def answer(upload: Any, text: str, threshold: float) -> tuple[Any, ...]:
         """Outputs `answers`; the fault in place of the line where there is one."""
-        if not upload or not upload.get("path"):
+        if not upload:
             return _nothing(gr, _line(START))
-        path = Path(upload["path"])
         try:
+            path = _require_upload(upload, uploads)
             found = find_on_picture(
                 path, finder.predictor, finder.find_persons, parse_boxes(text or "")
             )
@@ -276,7 +185,7 @@ def make_page(finder: Finder, samples: list[Sample]) -> gradio.Blocks:
                 lines=3,
                 max_lines=8,
                 label=f"One person a line: {BOX_TEXT}, in pixels",
-                info=f"Without any: {finder.unasked}.",
+                info=f"{finder.unasked}.",
                 placeholder="120 40 90 260",
                 elem_id="boxes",
             )
@@ -290,7 +199,7 @@ def make_page(finder: Finder, samples: list[Sample]) -> gradio.Blocks:
 
         answers = [found, result, told, record, name, save]
         # One picture is decoded and predicted at a time: a network takes all cores, and a picture
-        # may be large. `preprocess=False` gives the upload's place; gradio has looked at that.
+        # may be large. `preprocess=False` gives the upload's place in place of Pillow's pixels.
         network: dict[str, Any] = {
             "preprocess": False,
             "concurrency_limit": 1,
@@ -319,23 +228,12 @@ def make_page(finder: Finder, samples: list[Sample]) -> gradio.Blocks:
     return page
 
 
-def _launch_options() -> dict[str, Any]:
-    import gradio as gr
-
-    return {
-        "prevent_thread_lock": True,
-        "quiet": True,
-        "share": False,
-        "ssr_mode": False,
-        "mcp_server": False,
-        "pwa": False,
-        "enable_monitoring": False,
-        "footer_links": [],
-        "max_file_size": MAX_UPLOAD,
-        "state_session_capacity": SESSIONS,
-        "theme": gr.themes.Default(primary_hue="blue", secondary_hue="blue", neutral_hue="slate"),
-        "css": CSS,
-    }
+def _require_upload(upload: Any, uploads: Path) -> Path:
+    """Gradio itself looks at the place only of what says by itself that it is a file."""
+    path = Path(str(upload.get("path"))).resolve() if isinstance(upload, dict) else Path()
+    if not path.is_relative_to(uploads.resolve()):
+        raise DataError("the picture is no upload; upload it")
+    return path
 
 
 def _nothing(gr: Any, line: str) -> tuple[Any, ...]:

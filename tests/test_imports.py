@@ -46,6 +46,8 @@ GROUPS = {
         "complexity",
         "cli",
         "sheets",
+        "app",
+        "app_server",
     ),
 }
 LEVEL = {
@@ -57,7 +59,15 @@ LEVEL = {
     "level 2": 2,
     "level 3": 3,
 }
-HEAVY = {"cv2", "albumentations", "pycocotools", "faster_coco_eval", "tensorboard", "torchvision"}
+HEAVY = {
+    "cv2",
+    "albumentations",
+    "pycocotools",
+    "faster_coco_eval",
+    "tensorboard",
+    "torchvision",
+    "gradio",
+}
 MAY_USE = {
     "cv2": (
         "data.",
@@ -66,12 +76,14 @@ MAY_USE = {
         "sheets",
         "predictor",
         "prediction.output",
+        "prediction.picture",
         "evaluation.worst",
     ),
     "albumentations": ("data.augment",),
     "pycocotools": ("evaluation.coco",),
     "faster_coco_eval": ("evaluation.coco",),
     "tensorboard": ("run_log",),
+    "gradio": ("app", "app_server"),
     "torchvision": ("models.encoder", "models.weights", "detector"),
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -158,6 +170,10 @@ def test_blocks_load_torch_and_nothing_heavy():
     loaded = loaded_by("import keypoint.blocks")
     assert "torch" in loaded
     assert not loaded & (HEAVY | {"pydantic", "yaml"})
+
+
+def test_the_web_page_is_loaded_without_gradio():
+    assert "gradio" not in loaded_by("import keypoint.app_server")
 
 
 def test_the_package_itself_loads_nothing():

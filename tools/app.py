@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keypoint import cli
-from keypoint.app import Finder, is_loopback, require_gradio, serve
+from keypoint.app import Finder
+from keypoint.app_server import is_loopback, require_gradio, serve
 from keypoint.detector import DETECTORS
 from keypoint.prediction.detectors import named_detector
 from keypoint.prediction.stream import detected_persons, whole_image
@@ -23,9 +24,9 @@ EPILOG = f"""examples:
   tools/app.py --checkpoint best.pt --detector fasterrcnn.pth --flip
       a detector from a file (of {DETECTORS[0]}; NAME:FILE for another one)
 
-Only this machine reaches the page, unless --host says otherwise; there is no password. Pictures are
-JPEG, PNG, BMP or WebP files of up to 64 MiB, turned upright by their EXIF orientation. They lie in a
-temporary folder of this user, and are deleted after an hour and when the server ends (Ctrl-C).
+Only this machine reaches the page, unless --host says otherwise; there is no password. Pictures
+are JPEG, PNG, BMP or WebP files of up to 64 MiB, turned upright by their EXIF orientation. They lie
+in a temporary folder of this user, and are deleted after an hour and when the server ends (Ctrl-C).
 The page needs gradio: pip install -e ".[app]". It asks nothing of any other machine.
 """
 

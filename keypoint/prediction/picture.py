@@ -142,7 +142,7 @@ def parse_boxes(text: str) -> NDArray[np.float64] | None:
 def _require_inside(boxes: NDArray[np.float64], frame: Frame) -> None:
     """Predictor looks at what a box is by itself, but not at where it lies."""
     size = np.array(frame.image_size[::-1])
-    outside = (boxes[:, :2] >= size) | (boxes[:, :2] + boxes[:, 2:] <= 0)
+    outside = (boxes[:, :2] >= size) | (boxes[:, :2] + boxes[:, 2:] < 0)  # as `outside`
     if outside.any():
         number = int(np.flatnonzero(outside.any(axis=1))[0])
         raise DataError(
