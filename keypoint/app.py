@@ -31,16 +31,17 @@ KEPT_S = (
 SWEEP_S = 600  # between two looks for older ones
 WAITING = 64  # visitors in the queue; more are told that it is full
 THRESHOLD = 0.2  # the score from which the evaluation counts a keypoint
-SHOWN_HEIGHT = 400  # of the two pictures on the page
-START = "Nothing looked at yet."
+SHOWN_HEIGHT = 390  # of the two pictures on the page
+START = "No picture yet."
 
 CSS = """
 .gradio-container {max-width: 1180px !important; margin: 0 auto !important}
 #head h1 {font-size: 1.7rem; margin: 0 0 .15rem 0}
 #head p, #offer p, #foot p {margin: 0; opacity: .75}
 #foot p {font-size: .85rem}
-#head, #told, #offer, #foot {padding: 0 4px !important}
-#offer {margin-top: -4px; margin-bottom: -10px}
+#head .html-container, #told .html-container, #offer .html-container, #foot .html-container
+  {padding: 0 4px !important}
+#offer {margin-bottom: -10px}
 #line {align-items: center; justify-content: space-between}
 #line #save {flex: 0 0 12rem}
 #told p {margin: 0; font-size: 1rem; overflow-wrap: anywhere}
@@ -49,8 +50,13 @@ CSS = """
 #samples {min-height: 0}
 #samples .grid-wrap {min-height: 0; height: auto; max-height: none; padding: 0}
 #samples .thumbnail-item {aspect-ratio: 4 / 3}
+#samples img {object-position: 50% 10%}
 @media (max-width: 700px) {
   #picture, #result {height: 280px !important; min-width: 100% !important}
+  #line {flex-wrap: wrap}
+  #told {min-width: 100%}
+  #line #save {flex: 1 0 100%}
+  #samples .grid-container {grid-template-columns: repeat(3, minmax(0, 1fr)) !important}
 }
 """
 

@@ -37,9 +37,7 @@ def main(argv: Sequence[str]) -> None:
     cli.log_to()
     require_gradio()
     predictor = Predictor.from_checkpoint(args.checkpoint, args.device, args.flip)
-    finder = Finder(
-        predictor, whole_image, "Without boxes, the whole picture is taken for one person"
-    )
+    finder = Finder(predictor, whole_image, "Without boxes, the picture is taken for one person")
     if args.detector:
         detector = named_detector(args.detector).to(predictor.device)
         finder = Finder(predictor, detected_persons(detector), "A detector finds the persons")
