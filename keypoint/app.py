@@ -239,6 +239,8 @@ def _require_upload(upload: Any, uploads: Path) -> Path:
     path = Path(str(upload.get("path"))).resolve() if isinstance(upload, dict) else Path()
     if not path.is_relative_to(uploads.resolve()):
         raise DataError("the picture is no upload; upload it")
+    if not path.is_file():
+        raise DataError(f"{path.name}: kept for {KEPT_S // 60} minutes only; upload it again")
     return path
 
 

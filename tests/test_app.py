@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from keypoint import app_server
+from keypoint import app, app_server
 from keypoint.app import Finder
 from keypoint.data.synthetic_samples import IMAGE_SIZE, write_samples
 from keypoint.data.upright import read_upright
@@ -120,6 +121,17 @@ def test_a_large_picture_is_drawn_small_at_the_right_places(tmp_path, monkeypatc
     found.predicted.scores[:] = 0.4
     np.testing.assert_array_equal(draw_found(found, tiny_network.SKELETON, 0.5), 255)
     assert describe_found(found, 0.5) == "1 person, 0 of 17 keypoints above 0.50; 400 x 200 pixels"
+
+
+def test_nobody_is_no_fault(tmp_path):
+    file = photo(tmp_path / "photo.jpg")
+    found = find_on_picture(
+        file, network(), lambda frames: [(np.zeros((0, 4)), np.zeros(0)) for _ in frames]
+    )
+    assert describe_found(found, 0.2) == "nobody was found; 80 x 120 pixels"
+    assert json.loads(record_text(found, tiny_network.SKELETON))["keypoints"] == []
+    drawn = draw_found(found, tiny_network.SKELETON, 0.2)
+    np.testing.assert_array_equal(drawn, read_upright(file)[0])
 
 
 def test_typed_boxes():
@@ -246,6 +258,17 @@ def test_an_upload_is_answered_as_the_predictor_would(client, tmp_path):
         assert image.size == (80, 120)
 
 
+def test_visitors_at_one_time_get_their_own(client, tmp_path):
+    from gradio_client import handle_file
+
+    files = [tmp_path / f"{number}.png" for number in range(6)]
+    for number, file in enumerate(files):
+        Image.fromarray(noise(80 + 8 * number, 120, number)).save(file)
+    jobs = [client.submit(handle_file(str(file)), "", 0.2, api_name="/find") for file in files]
+    for file, job in zip(files, jobs, strict=True):
+        assert json.loads(job.result(timeout=60)[2]) == expected(file)
+
+
 def test_a_broken_upload_is_told_and_the_server_goes_on(client, tmp_path):
     from gradio_client import handle_file
 
@@ -293,6 +316,18 @@ def test_no_file_of_the_server_is_read(client, address, tmp_path, counting, meta
     assert counting.calls == before + 1
 
 
+def test_an_upload_that_is_deleted_by_now(address, tmp_path):
+    import httpx
+
+    with photo(tmp_path / "photo.jpg").open("rb") as content:
+        where = f"{address}gradio_api/upload"
+        [uploaded] = httpx.post(where, files={"files": ("photo.jpg", content)}).json()
+    given = {"path": uploaded, "meta": {"_type": "gradio.FileData"}}
+    assert "1 person" in ask_raw(address, given)
+    Path(uploaded).unlink()
+    assert "photo.jpg: kept for 60 minutes only; upload it again" in ask_raw(address, given)
+
+
 def test_no_url_is_fetched(address, contacted):
     given = {"path": "http://192.0.2.1/a.jpg", "meta": {"_type": "gradio.FileData"}}
     assert "this page fetches no URL" in ask_raw(address, given)
@@ -316,6 +351,29 @@ def test_a_taken_port_is_an_error_of_the_command_line(address, tmp_path):
         app_server.serve(finder, "127.0.0.1", port),
     ):
         pass
+
+
+def test_uploads_are_deleted_in_time_and_samples_are_not(tmp_path, monkeypatch):
+    import httpx
+
+    monkeypatch.setattr(app, "SWEEP_S", 1)
+    monkeypatch.setattr(app, "KEPT_S", 1)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    content = photo(tmp_path / "photo.jpg").read_bytes()
+    finder = Finder(network(), whole_image, WHOLE)
+    with app_server.serve(finder, "127.0.0.1", free_port()) as served:
+        before = set(tmp_path.glob("keypoint-app-*/**/*.jpg"))
+        assert len(before) == 5
+        [uploaded] = httpx.post(
+            f"{served}gradio_api/upload", files={"files": ("a.jpg", content)}
+        ).json()
+        assert Path(uploaded).is_relative_to(tmp_path)
+        end = time.monotonic() + 30
+        while Path(uploaded).exists() and time.monotonic() < end:
+            time.sleep(0.1)
+        assert not Path(uploaded).exists()
+        assert set(tmp_path.glob("keypoint-app-*/**/*.jpg")) == before
+    assert not list(tmp_path.glob("keypoint-app-*"))
 
 
 def test_the_command_serves_loopback_only_and_leaves_nothing(tmp_path):

@@ -95,6 +95,8 @@ def describe_found(found: FoundPersons, threshold: float) -> str:
     height, width = predicted.frame.image_size
     persons, seen = len(predicted.boxes), int((predicted.scores > threshold).sum())
     turned = predicted.frame.orientation != 1
+    if not persons:
+        return f"nobody was found; {width} x {height} pixels"
     return (
         f"{persons} person{'' if persons == 1 else 's'}, {seen} of {predicted.scores.size} "
         f"keypoints above {threshold:.2f}; {width} x {height} pixels"
