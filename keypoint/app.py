@@ -238,7 +238,7 @@ def _require_upload(upload: Any, uploads: Path) -> Path:
     """Gradio itself looks at the place only of what says by itself that it is a file."""
     path = Path(str(upload.get("path"))).resolve() if isinstance(upload, dict) else Path()
     if not path.is_relative_to(uploads.resolve()):
-        raise DataError("the picture is no upload; upload it")
+        raise DataError(f"{path.name}: this is no upload; upload it")
     if not path.is_file():
         raise DataError(f"{path.name}: kept for {KEPT_S // 60} minutes only; upload it again")
     return path

@@ -1,6 +1,6 @@
 """Chromium without a window, and a picture of the web page by it, for the documentation:
 
-python -m tests.browser output/demo/best.pt docs/images/app.png
+python -m tests.browser output/demo/best.pt docs/images/app.jpg
 """
 
 import shutil
@@ -63,7 +63,7 @@ def take_picture(checkpoint, picture):
         page.evaluate("scrollTo(0, 0)")
         page.wait_for_timeout(2000)  # everything has faded in
         picture.parent.mkdir(exist_ok=True)
-        page.screenshot(path=picture)
+        page.screenshot(path=picture, type="jpeg", quality=82)
 
 
 if __name__ == "__main__":

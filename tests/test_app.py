@@ -310,7 +310,7 @@ def test_no_file_of_the_server_is_read(client, address, tmp_path, counting, meta
     before = counting.calls
     secret = photo(tmp_path / "secret.jpg")
     told = ask_raw(address, {"path": str(secret)} | ({"meta": meta} if meta else {}))
-    assert told.startswith("event: error") or "the picture is no upload" in told
+    assert told.startswith("event: error") or "secret.jpg: this is no upload" in told
     assert counting.calls == before
     ask(client, handle_file(str(secret)))  # as an upload it is
     assert counting.calls == before + 1
