@@ -111,9 +111,10 @@ def _launch(page: Any, host: str, port: int) -> str:
             css=CSS,
         )
     except Exception as error:  # gradio raises Exception itself where it cannot reach its server
+        reason = str(error).splitlines()[0].partition(". ")[0]
         raise ConfigError(
-            f"http://{host}:{port} cannot be served ({str(error).splitlines()[0]}); give another "
-            "--port or --host; where a proxy is set, add the host to no_proxy"
+            f"http://{host}:{port} cannot be served ({reason}); give another --port or --host; "
+            "where a proxy is set, add the host to no_proxy"
         ) from error
     return str(address)
 

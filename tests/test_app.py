@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ from tests import tiny_network
 from tests.browser import WHOLE, chromium, free_port
 from tests.end_to_end.test_check_data import TOOLS, tool
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:gradio.*")  # pandas 4 is near
 BOXES = np.array([[10.0, 5.0, 40.0, 60.0], [50.0, 20.0, 30.5, 50.0]])
 
 
@@ -176,6 +178,12 @@ def test_samples_show_whole_persons_in_their_boxes(tmp_path):
         low, high = sample.boxes_xywh[:, :2], sample.boxes_xywh[:, :2] + sample.boxes_xywh[:, 2:]
         assert (low > 0).all()
         assert (high < IMAGE_SIZE[::-1]).all()
+
+
+def test_a_network_that_looks_for_something_else_gets_no_persons_to_try(tmp_path):
+    signs = SimpleNamespace(skeleton=SimpleNamespace(name="signs"))
+    assert app_server.make_samples(Finder(signs, whole_image, WHOLE), tmp_path) == []
+    assert len(app_server.make_samples(Finder(network(), whole_image, WHOLE), tmp_path)) == 5
 
 
 def test_only_loopback_is_silent():
