@@ -476,7 +476,8 @@ def test_the_page_in_a_browser(browser, address, counting, tmp_path):
     page.locator("#told .fault").wait_for()
     assert "broken.png: truncated PNG" in page.inner_text("#told")
     assert page.locator("#save").is_disabled()
-    assert page.locator("#result img").count() == 0
+    assert page.locator("#picture img, #result img").count() == 0
+    assert boxes.input_value() == ""
 
     page.locator("#samples .thumbnail-item").nth(3).click()
     wait_for_line(page, "3 persons")
