@@ -64,6 +64,8 @@ GROUPS = {
         "model_card",
         "cli",
         "sheets",
+        "app",
+        "app_server",
     ),
 }
 LEVEL = {
@@ -75,8 +77,16 @@ LEVEL = {
     "level 2": 2,
     "level 3": 3,
 }
-HEAVY = {"cv2", "albumentations", "pycocotools", "faster_coco_eval", "tensorboard", "torchvision"}
-HEAVY |= {"huggingface_hub"}
+HEAVY = {
+    "cv2",
+    "albumentations",
+    "pycocotools",
+    "faster_coco_eval",
+    "tensorboard",
+    "torchvision",
+    "gradio",
+    "huggingface_hub",
+}
 MAY_USE = {
     "cv2": (
         "data.",
@@ -86,7 +96,8 @@ MAY_USE = {
         "strokes",
         "curves",
         "sheets",
-        "prediction.pictures",
+        "prediction.drawing",
+        "prediction.picture",
         "camera",
         "evaluation.worst",
     ),
@@ -95,6 +106,7 @@ MAY_USE = {
     "faster_coco_eval": ("evaluation.coco",),
     "tensorboard": ("run_log",),
     "huggingface_hub": ("hub",),
+    "gradio": ("app", "app_server"),
     "torchvision": ("models.encoder", "models.weights", "detector"),
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -188,6 +200,10 @@ def test_blocks_load_torch_and_nothing_heavy():
 def test_the_hubs_client_loads_only_when_it_is_asked():
     """albumentations loads it too where it is installed, so the predictor says nothing here."""
     assert not loaded_by("import keypoint.hub") & (HEAVY | {"torch"})
+
+
+def test_the_web_page_is_loaded_without_gradio():
+    assert "gradio" not in loaded_by("import keypoint.app_server")
 
 
 def test_the_package_itself_loads_nothing():

@@ -11,30 +11,28 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from torch import nn
-
 from keypoint import cli
 from keypoint.data.coco import load_boxes, load_persons
 from keypoint.data.inputs import Inputs, find_inputs
 from keypoint.data.report import write_reports
-from keypoint.detector import DETECTORS, load_detector
+from keypoint.detector import DETECTORS
 from keypoint.distributed import choose_device
 from keypoint.errors import ConfigError, DataError, KeypointError
 from keypoint.onnx_predictor import OnnxPredictor
 from keypoint.person_crops import CropPredictor
 from keypoint.prediction.counts import PredictCounts
+from keypoint.prediction.detectors import DETECTOR_SCORE, named_detector
+from keypoint.prediction.drawing import PICTURES
 from keypoint.prediction.follow import follow
 from keypoint.prediction.frames import VideoEnd, count_frames, read_tasks
 from keypoint.prediction.job import Job, job_of_images, job_of_records
 from keypoint.prediction.output import PredictOutput, require_free
-from keypoint.prediction.pictures import PICTURES
 from keypoint.prediction.stream import Predicted, detected_persons, predict_stream, whole_image
 from keypoint.predictor import Predictor
 from keypoint.run_log import progress
 from keypoint.stop_signal import StopSignal
 from keypoint.training_step import AMP_DTYPES
 
-DETECTOR_SCORE = 0.5  # boxes below it are seldom persons
 DETECTOR_IMAGES = 4  # at a time, if they are of one size
 SHOWN = 3  # faults repeated in the last message; each was told when it was met
 
@@ -252,25 +250,10 @@ def plan(args: argparse.Namespace, inputs: Inputs, predictor: CropPredictor) -> 
         return job_of_images(inputs, whole_image, "whole images", file)
     if file and not args.detector:
         return job_of_records(inputs, load_persons(file, Path(), skeleton), file)
-    detector = make_detector(args).to(choose_device(args.device))
-    return job_of_images(inputs, detected_persons(detector), "detected", file)
-
-
-def make_detector(args: argparse.Namespace) -> nn.Module:
-    """The detector that --detector names: NAME, FILE or NAME:FILE."""
-    given = args.detector or DETECTORS[0]
     threshold = DETECTOR_SCORE if args.box_threshold is None else args.box_threshold
-    name, colon, file = given.partition(":")
-    if name == "torchvision":  # whose best one comes first
-        name = DETECTORS[0]
-    if name in DETECTORS:
-        return load_detector(name, Path(file) if colon else None, score_threshold=threshold)
-    if not Path(given).exists():
-        raise ConfigError(
-            f"--detector {given}: no such file, and no name of a detector; there are "
-            f"{', '.join(DETECTORS)}"
-        )
-    return load_detector(DETECTORS[0], Path(given), score_threshold=threshold)
+    detector = named_detector(args.detector or DETECTORS[0], threshold)
+    detector = detector.to(choose_device(args.device))
+    return job_of_images(inputs, detected_persons(detector), "detected", file)
 
 
 def predict(

@@ -18,7 +18,7 @@ import numpy as np
 
 from keypoint.errors import ConfigError
 from keypoint.evaluation.results import make_results
-from keypoint.prediction.pictures import PredictPictures, remove_pictures, told
+from keypoint.prediction.drawing import PredictPictures, remove_pictures, told
 from keypoint.prediction.stream import Predicted
 from keypoint.skeleton import Skeleton
 

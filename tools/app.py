@@ -1,0 +1,74 @@
+#!/usr/bin/env python
+"""Serve a web page that finds keypoints on pictures: tools/app.py --checkpoint FILE."""
+
+from __future__ import annotations
+
+import argparse
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from keypoint import cli
+from keypoint.app import Finder
+from keypoint.app_server import is_loopback, require_gradio, serve
+from keypoint.detector import DETECTORS
+from keypoint.prediction.detectors import named_detector
+from keypoint.prediction.stream import detected_persons, whole_image
+from keypoint.predictor import Predictor
+
+EPILOG = f"""examples:
+  tools/app.py --checkpoint output/demo/best.pt
+      the demo's network; a picture shows one person, or one types boxes, or takes a sample
+  tools/app.py --checkpoint best.pt --detector {DETECTORS[0]}
+      persons by a detector, whose weights torchvision downloads once
+  tools/app.py --checkpoint best.pt --detector fasterrcnn.pth --flip
+      a detector from a file (of {DETECTORS[0]}; NAME:FILE for another one)
+
+Only this machine reaches the page, unless --host says otherwise; there is no password. Pictures
+are JPEG, PNG, BMP or WebP files of up to 64 MiB, turned upright by their EXIF orientation. They lie
+in a temporary folder of this user, and are deleted after an hour and when the server ends (Ctrl-C).
+The page needs gradio: pip install -e ".[app]". It asks nothing of any other machine.
+"""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse, build, call."""
+    args = parse(argv)
+    cli.log_to()
+    require_gradio()
+    predictor = Predictor.from_checkpoint(args.checkpoint, args.device, args.flip)
+    finder = Finder(predictor, whole_image, "Without boxes, the picture is taken for one person")
+    if args.detector:
+        detector = named_detector(args.detector).to(predictor.device)
+        finder = Finder(predictor, detected_persons(detector), "A detector finds the persons")
+    if not is_loopback(args.host):
+        cli.logger.warning(
+            "--host %s: whoever reaches this machine over the network can use the page; there is "
+            "no password",
+            args.host,
+        )
+    with serve(finder, args.host, args.port) as address:
+        print(f"Open {address} in a browser; Ctrl-C ends the server.", flush=True)
+        threading.Event().wait()
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line, checked as far as that needs no file."""
+    parser = cli.parser("Serve a web page that finds keypoints on pictures.", EPILOG)
+    parser.add_argument("--checkpoint", required=True, type=Path, help="best.pt or last.pt")
+    parser.add_argument(
+        "--detector",
+        metavar="NAME|FILE",
+        help=f"one of {', '.join(DETECTORS)}, or weights; default: one person fills each picture",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
+    parser.add_argument(
+        "--port", type=cli.whole_number(1), default=7860, help="to listen at (%(default)s)"
+    )
+    parser.add_argument("--flip", action="store_true", help="average with the mirrored crop")
+    parser.add_argument("--device", help="cpu, cuda or cuda:1; default: CUDA where there is one")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(cli.run(main))
