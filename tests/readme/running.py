@@ -23,7 +23,8 @@ from tests.data.test_download import CONTENT, Server, archive_of, zipped
 from tests.readme.documents import REPOSITORY
 from tests.readme.world import DETECTOR, SIZE
 
-TRAIN = ["model.encoder=resnet18", f"model.input_size={SIZE}", "train.epochs=1", "train.batch_size=4", "data.workers=0"]  # fmt: skip
+# Without Adam's moments, as to write them takes longer than the step.
+TRAIN = ["model.encoder=resnet18", f"model.input_size={SIZE}", "train.epochs=1", "train.batch_size=2", "train.optimizer=sgd", "train.momentum=0", "data.workers=0"]  # fmt: skip
 SMALL = {
     "train": TRAIN,
     "test": ["data.workers=0"],
@@ -86,8 +87,8 @@ class Runner:
             server = small_coco(module, self.monkeypatch)
             whole += ["--base-url", server.url()]
         if name == "demo":
-            self.monkeypatch.setattr(module, "TRAIN_IMAGES", 4)
-            self.monkeypatch.setattr(module, "VAL_IMAGES", 2)
+            self.monkeypatch.setattr(module, "TRAIN_IMAGES", 2)
+            self.monkeypatch.setattr(module, "VAL_IMAGES", 1)
             self.monkeypatch.setattr(
                 module, "call", lambda tool, *more: self.run_tool([f"tools/{tool}", *more])
             )

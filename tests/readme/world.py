@@ -26,7 +26,7 @@ from tests import tiny_coco, tiny_network
 from tests.reference import pose_resnet
 from tests.test_video import write as write_video
 
-SIZE = "[64,64]"  # of every network's input, where the command says no other
+SIZE = "[32,32]"  # of every network's input, where the command says no other
 DETECTOR = "fasterrcnn_mobilenet_v3_large_320_fpn"
 TINY = ["model.encoder=resnet18", f"model.input_size={SIZE}", "model.weights=none", "data.workers=0"]  # fmt: skip
 
@@ -38,7 +38,7 @@ def picture(path):
 
 
 def coco(folder):
-    tiny_coco.write(folder, tiny_coco.content(4, 2, seed=1), "train2017")
+    tiny_coco.write(folder, tiny_coco.content(4, 1, seed=1), "train2017")
     tiny_coco.write(folder, tiny_coco.content(1, 2), "val2017")
     tests = tiny_coco.content(1, 0) | {"annotations": []}
     tiny_coco.write(folder, tests, "test2017")
@@ -99,11 +99,11 @@ def run_checkpoint(path):
 
 
 def demo_set(folder):
-    write_demo_set(folder, train_images=4, val_images=3)
+    write_demo_set(folder, train_images=2, val_images=1)
 
 
 def sign_set(folder):
-    write_sign_set(folder, train_images=4, val_images=2, seed=0)
+    write_sign_set(folder, train_images=2, val_images=1, seed=0)
 
 
 # Word of a command -> what makes it, given its path. The first that matches the whole word.
@@ -118,7 +118,7 @@ MAKERS = [
     (r"td-hm_.*\.pth", lambda path: torch.save(pose_resnet.mmpose(pose_resnet.simple_baseline(18), "head"), path)),
     (r"COCO_val2017_detections\w+\.json", lambda path: boxes(path, Path("data/coco/annotations/person_keypoints_val2017.json"))),
     (r"COCO_test-dev2017_detections\w+\.json", lambda path: boxes(path, Path("data/coco/annotations/image_info_test-dev2017.json"))),
-    (r"clip\.mp4", lambda path: write_video(path.with_suffix(""))),
+    (r"clip\.mp4", lambda path: write_video(path.with_suffix(""), number=2)),
     (r"photos", lambda path: picture(path / "a.jpg")),
     (r"crops/\*\.jpg", lambda path: picture(path.parent / "a.jpg")),
     (r"\w+\.jpg", picture),
