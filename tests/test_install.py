@@ -5,7 +5,7 @@ import subprocess
 import sys
 import zipfile
 
-from tests.test_readme import REPOSITORY
+from tests.readme.documents import REPOSITORY
 
 BUILD = "import sys; from setuptools.build_meta import build_editable; build_editable(sys.argv[1])"
 
