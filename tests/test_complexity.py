@@ -18,7 +18,7 @@ from keypoint.complexity import Cost, Count, count, count_model
 from keypoint.complexity.formulas import FORMULAS
 from keypoint.complexity.tables import Cell, paper_tables
 from keypoint.models import create_model
-from tests.test_readme import REPOSITORY
+from tests.readme.documents import REPOSITORY
 
 DECODER = {256: [(16, 12), (32, 24), (64, 48)], 384: [(24, 18), (48, 36), (96, 72)]}
 DECODER[512] = [(32, 24), (64, 48), (128, 96)]
@@ -404,7 +404,9 @@ def test_command_prints_the_papers_tables(tool, tables, monkeypatch, capsys):
         "0.90",
     ]
     assert max(map(len, lines)) <= 110
-    section = (REPOSITORY / "docs" / "blocks.md").read_text().split("## Complexity")[1].split("\n## ")[0]
+    section = (
+        (REPOSITORY / "docs" / "blocks.md").read_text().split("## Complexity")[1].split("\n## ")[0]
+    )
     excerpt = section.split("```")[3].strip("\n").splitlines()
     assert len(excerpt) == 7
     assert all(line in lines for line in excerpt), "docs/blocks.md shows other numbers"

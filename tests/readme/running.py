@@ -12,6 +12,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tensorboard import program
@@ -193,7 +194,11 @@ class Collector:
 
     def __init__(self, commands: list[list[str]], folder: Path):
         lines = [line for words in commands for line in make_lines(words[1:], folder)]
-        self.asked = [[v, self.whole(c[2:])] for v, c in lines if c[:2] == ["-m", "pytest"]]
+        self.asked: list[list[Any]] = []
+        for variables, call in lines:
+            asked = [variables, self.whole(call[2:])]
+            if call[:2] == ["-m", "pytest"] and asked not in self.asked:
+                self.asked.append(asked)
         self.counts: list[int] = []
 
     def whole(self, words: list[str]) -> list[str]:

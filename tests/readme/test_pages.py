@@ -54,7 +54,9 @@ def test_every_page_is_found_from_the_readme():
 
 def test_paths_that_are_named_exist():
     for page in ALL_PAGES:
-        for name in re.findall(r"`((?:keypoint|tests|configs|docs|tools)/[\w/.]+)`", page.read_text()):
+        for name in re.findall(
+            r"`((?:keypoint|tests|configs|docs|tools)/[\w/.]+)`", page.read_text()
+        ):
             assert (REPOSITORY / name).exists(), f"{page.name}: {name}"
 
 
@@ -67,7 +69,10 @@ def test_the_table_of_blocks_is_what_is_counted():
     for name, costs in named.items():
         parts = count_model("resnet50", blocks=name, input_size=(256, 192))
         added = [part.true for where, part in parts.items() if where.startswith("block")]
-        counted = [sum(c.parameters for c in added) / 1e6, sum(c.multiply_adds for c in added) / 1e9]
+        counted = [
+            sum(c.parameters for c in added) / 1e6,
+            sum(c.multiply_adds for c in added) / 1e9,
+        ]
         assert costs == [f"{number:.3f}" for number in counted], name
     alone = re.search(r"alone: ([\d.]+) M parameters, ([\d.]+) GFLOPs", section).groups()
     plain = [part.true for where, part in parts.items() if not where.startswith("block")]

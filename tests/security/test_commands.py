@@ -15,7 +15,7 @@ import sys
 import pytest
 
 from tests import tiny_coco
-from tests.test_readme import REPOSITORY
+from tests.readme.documents import REPOSITORY
 
 CONFIG = """
 data: {{root: {root}, workers: 2}}

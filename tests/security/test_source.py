@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from tests.test_readme import REPOSITORY
+from tests.readme.documents import REPOSITORY
 
 FILES = sorted(
     [*(REPOSITORY / "keypoint").rglob("*.py"), *(REPOSITORY / "tools").rglob("*.py")]
