@@ -11,7 +11,7 @@ import pytest
 
 from keypoint import cli, distributed
 from keypoint.errors import ConfigError, DataError
-from tests.readme.documents import REPOSITORY
+from tests.test_readme import REPOSITORY
 
 FAULTS_OF_TWENTY_TENSORS = """
 import resource, sys

@@ -18,7 +18,7 @@ from keypoint.complexity import Cost, Count, count, count_model
 from keypoint.complexity.formulas import FORMULAS
 from keypoint.complexity.tables import Cell, paper_tables
 from keypoint.models import create_model
-from tests.readme.documents import REPOSITORY
+from tests.test_readme import REPOSITORY
 
 DECODER = {256: [(16, 12), (32, 24), (64, 48)], 384: [(24, 18), (48, 36), (96, 72)]}
 DECODER[512] = [(32, 24), (64, 48), (128, 96)]

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import zipfile
 
-from tests.readme.documents import REPOSITORY
+from tests.test_readme import REPOSITORY
 
 BUILD = "import sys; from setuptools.build_meta import build_editable; build_editable(sys.argv[1])"
 

@@ -13,7 +13,7 @@ import pytest
 from keypoint import cli
 from keypoint.errors import CheckpointError, ConfigError, DataError, KeypointError, NumericsError
 from tests import tiny_coco
-from tests.readme.documents import REPOSITORY
+from tests.test_readme import REPOSITORY
 
 KINDS = {"ConfigError": 2, "DataError": 3, "CheckpointError": 4, "NumericsError": 5}
 FILES = sorted([*(REPOSITORY / "keypoint").rglob("*.py"), *(REPOSITORY / "tools").glob("*.py")])

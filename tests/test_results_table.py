@@ -13,7 +13,7 @@ from keypoint.config import find_config, load_config
 from keypoint.data.json_file import write_json
 from keypoint.skeleton import load_skeleton
 from tests.test_configs import OTHERS, PUBLISHED, SIZES, name_of
-from tests.readme.documents import REPOSITORY, help_of
+from tests.test_readme import REPOSITORY, help_of
 
 DOCUMENT = REPOSITORY / "docs" / "results.md"
 PAPER = Path(os.environ.get("KEYPOINT_PAPERS", REPOSITORY.parent / "shared" / "papers")) / "srl.txt"

@@ -7,7 +7,7 @@ import pytest
 from keypoint import cli
 from keypoint.data.synthetic import write_demo_set
 from keypoint.errors import ConfigError
-from tests.readme.documents import REPOSITORY
+from tests.test_readme import REPOSITORY
 
 CONFIG = """
 data: {root: ROOT, workers: 0}

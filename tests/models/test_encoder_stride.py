@@ -15,7 +15,7 @@ from keypoint.errors import ConfigError
 from keypoint.models import create_model
 from keypoint.models.simple_baseline import strides_of_sites
 from keypoint.skeleton import load_skeleton
-from tests.readme.documents import REPOSITORY
+from tests.test_readme import REPOSITORY
 
 
 def twins(encoder, **options):

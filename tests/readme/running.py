@@ -29,24 +29,25 @@ TRAIN = ["model.encoder=resnet18", f"model.input_size={SIZE}", "train.epochs=1",
 SMALL = {
     "train": TRAIN,
     "test": ["data.workers=0"],
-    "check_data": [],  # keys of a config would be refused beside --annotations
     "browse_data": ["--number", "2"],
     "make_sign_data": ["--train", "4", "--val", "2"],
     "detect_boxes": ["--model", DETECTOR],
-    "predict": [],
     "demo": TRAIN,
-    "benchmark data": "--generate 2 --crops 2 --rounds 1 --boxes 1 --input-size 64x32 --batch 2".split(),
-    "benchmark model": "--input-size 64x32 --blocks srl_fft --batch 2 --eval-rounds 1 --train-rounds 1".split(),
-    "benchmark blocks": "--input-size 64x32 --blocks srl_fft --rounds 1".split(),
-    "benchmark eval": "--images 5 --persons 8 --boxes 20 --rounds 1".split(),
-}  # fmt: skip
+}
+BENCHMARK = {
+    "data": "--generate 2 --crops 2 --rounds 1 --boxes 1 --input-size 64x32 --batch 2",
+    "model": "--input-size 64x32 --blocks srl_fft --batch 2 --eval-rounds 1 --train-rounds 1",
+    "blocks": "--input-size 64x32 --blocks srl_fft --rounds 1",
+    "eval": "--images 5 --persons 8 --boxes 20 --rounds 1",
+}
 
 
 def small(name: str, words: list[str]) -> list[str]:
     """What is added to a tool's own words: no key that they give themselves."""
     own = {word.partition("=")[0] for word in words}
-    kind = f"{name} {words[0]}" if words and f"{name} {words[0]}" in SMALL else name
-    added = [w for w in SMALL.get(kind, []) if w.partition("=")[0] not in own or "=" not in w]
+    added = [w for w in SMALL.get(name, []) if w.partition("=")[0] not in own or "=" not in w]
+    if name == "benchmark":
+        added += BENCHMARK[words[0]].split()
     if name == "test" and "--cfg" in words:
         added += [w for w in TRAIN[:2] if w.partition("=")[0] not in own]
     if name == "predict" and not own & {"--whole-image", "--boxes", "--detector", "--annotations"}:

@@ -15,7 +15,7 @@ import sys
 import pytest
 
 from tests import tiny_coco
-from tests.readme.documents import REPOSITORY
+from tests.test_readme import REPOSITORY
 
 CONFIG = """
 data: {{root: {root}, workers: 2}}

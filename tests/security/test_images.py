@@ -16,7 +16,7 @@ from keypoint.data.coco import load_boxes, load_persons
 from keypoint.data.image import check_header, read_image
 from keypoint.errors import DataError
 from tests import tiny_coco
-from tests.readme.documents import REPOSITORY
+from tests.test_readme import REPOSITORY
 
 SKELETON = tiny_coco.SKELETON
 PICTURE = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)

@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from tests.readme.documents import REPOSITORY
+from tests.test_readme import REPOSITORY
 
 FILES = sorted(
     [*(REPOSITORY / "keypoint").rglob("*.py"), *(REPOSITORY / "tools").rglob("*.py")]

@@ -20,7 +20,7 @@ import pytest
 
 from tests import tiny_coco
 from tests.soak.process_memory import read, rise, table
-from tests.readme.documents import REPOSITORY
+from tests.test_readme import REPOSITORY
 
 WORKERS = 4
 MOST = 0.02  # of what a process had after the first epoch

@@ -1,6 +1,9 @@
 """What the pages say is so: Python runs, links lead somewhere, costs are the counted ones."""
 
+import functools
 import re
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -19,12 +22,22 @@ SNIPPETS = [
 ]
 
 
+def small_checkpoint(path):
+    path.parent.mkdir(parents=True)
+    tiny_network.checkpoint(path)
+
+
+@functools.cache
+def help_of(tool):
+    command = [sys.executable, str(REPOSITORY / tool), "--help"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
 @pytest.mark.parametrize(("page", "text"), SNIPPETS, ids=lambda value: value[:20])
 def test_python_runs(page, text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cv2.imwrite("image.jpg", np.full((300, 200, 3), 90, np.uint8))
-    (tmp_path / "output" / "demo").mkdir(parents=True)
-    tiny_network.checkpoint(tmp_path / "output" / "demo" / "best.pt")
+    small_checkpoint(tmp_path / "output" / "demo" / "best.pt")
     exec(compile(text, f"a snippet of {page}", "exec"), {})  # noqa: S102
 
 
