@@ -404,10 +404,12 @@ def test_command_prints_the_papers_tables(tool, tables, monkeypatch, capsys):
         "0.90",
     ]
     assert max(map(len, lines)) <= 110
-    section = (REPOSITORY / "README.md").read_text().split("## Complexity")[1].split("\n## ")[0]
+    section = (
+        (REPOSITORY / "docs" / "blocks.md").read_text().split("## Complexity")[1].split("\n## ")[0]
+    )
     excerpt = section.split("```")[3].strip("\n").splitlines()
     assert len(excerpt) == 7
-    assert all(line in lines for line in excerpt), "the README shows other numbers"
+    assert all(line in lines for line in excerpt), "docs/blocks.md shows other numbers"
     for table in tables:
         assert re.search("fits? no reading", table.note)
         assert table.note in " ".join(lines)

@@ -12,7 +12,7 @@ from keypoint.config_effect import (
     with_boxes,
 )
 from keypoint.errors import ConfigError
-from tests.test_readme import COMMANDS, REPOSITORY
+from tests.readme.documents import REPOSITORY, all_commands
 
 TRAINED = config_from_dict({"train": {"lr": 0.5}, "augment": {"rotation": 3.0}}, "x")
 COMMON = [
@@ -112,12 +112,14 @@ def test_boxes_said_twice_or_thresholds_of_none_are_refused(typed, boxes, words)
 
 
 def commands():
-    """Overrides of every tools/test.py in the README, the command's own help and docs/results.md."""
-    texts = [arguments for tool, arguments in COMMANDS if tool == "tools/test.py"]
+    """Overrides of every tools/test.py in the README and docs/, and the command's own help."""
+    texts = [c.text for c in all_commands() if c.text.startswith("tools/test.py ")]
     for file in ("tools/test.py", "docs/results.md"):
         text = re.sub(r"\\+\n +", "", (REPOSITORY / file).read_text())
         texts += re.findall(r"tools/test\.py (--[^\n`#]*)", text)
-    return sorted({tuple(w for w in t.split() if "=" in w and w[0] != "[") for t in texts})
+    return sorted(
+        {tuple(w for w in t.replace('"', "").split() if "=" in w and w[0] != "[") for t in texts}
+    )
 
 
 def test_documented_commands_pass():

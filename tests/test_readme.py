@@ -1,39 +1,30 @@
-"""What the README shows works as it stands there."""
+"""What the pages say is so: Python runs, links lead somewhere, costs are the counted ones."""
 
 import functools
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from keypoint.config import find_config, load_config
+from keypoint.blocks.build import BLOCKS
+from keypoint.complexity import count_model
 from tests import tiny_network
+from tests.readme.documents import ALL_PAGES, PAGES, README, REPOSITORY, anchors, blocks, links
 
-REPOSITORY = Path(__file__).parents[1]
-README = (REPOSITORY / "README.md").read_text()
-SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-COMMANDS = sorted(set(re.findall(r"(tools/\w+\.py)([^\n`#]*)", README)))
+SNIPPETS = [
+    (page.name, block.text)
+    for page in PAGES
+    for block in blocks(page.read_text())
+    if block.language == "python"
+]
 
 
 def small_checkpoint(path):
     path.parent.mkdir(parents=True)
     tiny_network.checkpoint(path)
-
-
-@pytest.mark.parametrize("number", range(len(SNIPPETS)))
-def test_python_runs(number, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    cv2.imwrite("image.jpg", np.full((300, 200, 3), 90, np.uint8))
-    small_checkpoint(tmp_path / "output" / "demo" / "best.pt")
-    exec(compile(SNIPPETS[number], f"README snippet {number}", "exec"), {})  # noqa: S102
-
-
-def test_there_is_python_to_run():
-    assert len(SNIPPETS) == 5
 
 
 @functools.cache
@@ -42,18 +33,61 @@ def help_of(tool):
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-@pytest.mark.parametrize(("tool", "arguments"), COMMANDS, ids=lambda value: value.strip())
-def test_commands_exist_with_their_options_and_configs(tool, arguments):
-    text = help_of(tool)
-    for option in re.findall(r"--[a-z-]+", arguments):
-        assert option in text, f"{tool} has no {option}"
-    config = re.search(r"--cfg (\S+)", arguments)
-    if config and "<" not in config[1]:
-        overrides = [word for word in arguments.split() if "=" in word]
-        load_config(find_config(config[1]), overrides)
+@pytest.mark.parametrize(("page", "text"), SNIPPETS, ids=lambda value: value[:20])
+def test_python_runs(page, text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("image.jpg", np.full((300, 200, 3), 90, np.uint8))
+    small_checkpoint(tmp_path / "output" / "demo" / "best.pt")
+    exec(compile(text, f"a snippet of {page}", "exec"), {})  # noqa: S102
 
 
-def test_make_targets_exist():
-    makefile = (REPOSITORY / "Makefile").read_text()
-    for target in set(re.findall(r"make ([\w-]+)", README)):
-        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+def test_there_is_python_to_run():
+    assert len(SNIPPETS) >= 5
+
+
+@pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for link in links(page.read_text()):
+        if link.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), f"{page.name}: {link}"
+        assert target.resolve().is_relative_to(REPOSITORY), f"{page.name}: {link}"
+        if anchor:
+            assert anchor in anchors(target.read_text()), f"{page.name}: {link}"
+
+
+def test_every_page_is_found_from_the_readme():
+    text = README.read_text()
+    for page in (REPOSITORY / "docs").iterdir():
+        if page.suffix in (".md", ".ipynb"):
+            assert f"(docs/{page.name})" in text, page.name
+
+
+def test_paths_that_are_named_exist():
+    for page in ALL_PAGES:
+        for name in re.findall(
+            r"`((?:keypoint|tests|configs|docs|tools)/[\w/.]+)`", page.read_text()
+        ):
+            assert (REPOSITORY / name).exists(), f"{page.name}: {name}"
+
+
+def test_the_table_of_blocks_is_what_is_counted():
+    """Names in the second column, cost of three blocks in the next two."""
+    section = README.read_text().split("## The blocks")[1]
+    rows = re.findall(r"^\| [^|]+ \| (`[^|]+`) \| ([\d.]+) \| ([\d.]+) \|", section, re.M)
+    named = {name: costs for names, *costs in rows for name in re.findall(r"`(\w+)`", names)}
+    assert set(named) == set(BLOCKS)
+    for name, costs in named.items():
+        parts = count_model("resnet50", blocks=name, input_size=(256, 192))
+        added = [part.true for where, part in parts.items() if where.startswith("block")]
+        counted = [
+            sum(c.parameters for c in added) / 1e6,
+            sum(c.multiply_adds for c in added) / 1e9,
+        ]
+        assert costs == [f"{number:.3f}" for number in counted], name
+    alone = re.search(r"alone: ([\d.]+) M parameters, ([\d.]+) GFLOPs", section).groups()
+    plain = [part.true for where, part in parts.items() if not where.startswith("block")]
+    counted = (sum(c.parameters for c in plain) / 1e6, sum(c.multiply_adds for c in plain) / 1e9)
+    assert alone == (f"{counted[0]:.1f}", f"{counted[1]:.2f}")

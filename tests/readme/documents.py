@@ -1,0 +1,80 @@
+"""The README and the pages in docs/, read: code blocks, command lines, headings and links."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import NamedTuple
+
+REPOSITORY = Path(__file__).parents[2]
+README = REPOSITORY / "README.md"
+# Pages whose commands are not run from their text, each with its reason. Any other page in docs/ is run.
+NOT_RUN = {
+    "benchmarks.md": "records the commands of finished measurements",
+    "results.md": "a command a row, all of one form; tests/test_configs.py loads their configs",
+    "reliability.md": "records what was run for hours; its make targets stand in the README too",
+    "distributed.md": "many nodes and Slurm; tests/end_to_end/test_processes.py runs its processes",
+    "errors.md": "a list of messages, kept by tests/test_errors_doc.py",
+}
+PAGES = [README] + sorted(p for p in (REPOSITORY / "docs").glob("*.md") if p.name not in NOT_RUN)
+ALL_PAGES = [README, REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+PROGRAMS = r"(?:tools/\w+\.py|make|torchrun|pip|tensorboard|python|jupyter)"
+
+
+class Block(NamedTuple):
+    language: str
+    text: str
+
+
+class Command(NamedTuple):
+    page: str
+    text: str
+
+    def words(self, folder: Path) -> list[str]:
+        """As a shell in the folder would pass them: quotes gone, comment left out, `*` outside quotes replaced."""
+        assert not re.search(r"[|&;<>$`]", self.text), f"{self.text}: plain commands only"
+        bare = re.sub(r"'[^']*'|\"[^\"]*\"", "", self.text).split()
+        words = []
+        for word in shlex.split(self.text, comments=True):
+            found = sorted(folder.glob(word)) if "*" in word and word in bare else []
+            words += [str(path.relative_to(folder)) for path in found] or [word]
+        return words
+
+
+def blocks(text: str) -> list[Block]:
+    """All fenced code blocks."""
+    return [Block(*found) for found in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)]
+
+
+def commands_of(text: str) -> list[str]:
+    """Every line of the `sh` blocks, and every command with arguments that stands in a sentence."""
+    found = []
+    for block in blocks(text):
+        if block.language == "sh":
+            joined = re.sub(r"\\\n *", "", block.text)
+            found += [line for line in joined.splitlines() if line.strip()]
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
+    found += [" ".join(span.split()) for span in re.findall(rf"`({PROGRAMS}\s[^`]*)`", prose)]
+    return found
+
+
+def all_commands() -> list[Command]:
+    """Of all pages, each once."""
+    found = {}
+    for page in PAGES:
+        for text in commands_of(page.read_text()):
+            plain = " ".join(re.sub(r"\s#.*", "", text).split())
+            found.setdefault(plain, Command(page.name, plain))
+    return list(found.values())
+
+
+def anchors(text: str) -> set[str]:
+    """What GitHub makes of the headings: lower case, blanks to dashes, other signs gone."""
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
+    names = re.findall(r"^#+ (.*)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", name.lower()).replace(" ", "-") for name in names}
+
+
+def links(text: str) -> list[str]:
+    """Targets of all links and pictures."""
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
+    return re.findall(r"\]\(([^)\s]+)\)", text)

@@ -1,0 +1,245 @@
+"""How a command line of the README is run: its own words, and behind them what makes it small.
+
+A tool that is not in SMALL is run as it stands. What cannot be run at all has a stand-in, named with its reason where it is.
+"""
+
+import configparser
+import importlib.util
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tensorboard import program
+from torch.utils.tensorboard import SummaryWriter
+
+from keypoint import cli
+from keypoint.complexity.tables import srl_table_3
+from tests.data.test_download import CONTENT, Server, archive_of, zipped
+from tests.readme.documents import REPOSITORY
+from tests.readme.world import DETECTOR, SIZE
+
+# Without Adam's moments, as to write them takes longer than the step.
+TRAIN = ["model.encoder=resnet18", f"model.input_size={SIZE}", "train.epochs=1", "train.batch_size=2", "train.optimizer=sgd", "train.momentum=0", "data.workers=0"]  # fmt: skip
+SMALL = {
+    "train": TRAIN,
+    "test": ["data.workers=0"],
+    "browse_data": ["--number", "2"],
+    "make_sign_data": ["--train", "4", "--val", "2"],
+    "detect_boxes": ["--model", DETECTOR],
+    "demo": TRAIN,
+}
+BENCHMARK = {
+    "data": "--generate 2 --crops 2 --rounds 1 --boxes 1 --input-size 64x32 --batch 2",
+    "model": "--input-size 64x32 --blocks srl_fft --batch 2 --eval-rounds 1 --train-rounds 1",
+    "blocks": "--input-size 64x32 --blocks srl_fft --rounds 1",
+    "eval": "--images 5 --persons 8 --boxes 20 --rounds 1",
+}
+
+
+def small(name: str, words: list[str]) -> list[str]:
+    """What is added to a tool's own words: no key that they give themselves."""
+    own = {word.partition("=")[0] for word in words}
+    added = [w for w in SMALL.get(name, []) if w.partition("=")[0] not in own or "=" not in w]
+    if name == "benchmark":
+        added += BENCHMARK[words[0]].split()
+    if name == "test" and "--cfg" in words:
+        added += [w for w in TRAIN[:2] if w.partition("=")[0] not in own]
+    if name == "predict" and not own & {"--whole-image", "--boxes", "--detector", "--annotations"}:
+        added += ["--detector", DETECTOR]  # in place of the large default, by torchvision's API too
+    return added
+
+
+class Runner:
+    """Runs commands in the working folder; `world` provides what they name."""
+
+    def __init__(self, world, monkeypatch, folder: Path, collect):
+        self.world, self.monkeypatch, self.folder = world, monkeypatch, folder
+        self.collect = collect
+
+    def run(self, words: list[str]) -> None:
+        """Any command; an assertion says what went wrong."""
+        kind = "tool" if words[0].startswith("tools/") else words[0]
+        how = getattr(self, f"run_{kind}", None)
+        assert how, f"{shlex.join(words)}: nothing runs it; add a way to tests/readme/running.py"
+        how(words)
+
+    def run_tool(self, words: list[str]) -> None:
+        """In this process, as each process would import for four seconds."""
+        name, words = Path(words[0]).stem, words[1:]
+        if "--help" in words:
+            with pytest.raises(SystemExit) as ended:
+                self.load(name).main(words)
+            assert ended.value.code == 0
+            return
+        words = [word.replace("/data/coco", "data/coco") for word in words]
+        if not name.startswith("make_"):  # its word names a folder to write
+            self.world.provide(words)
+        if "--resume" in words:  # there must be something to go on with
+            self.run_tool([f"tools/{name}.py", *(word for word in words if word != "--resume")])
+        whole = [*words, *small(name, words)]
+        module = self.load(name)
+        server = None
+        if name == "download_coco":
+            server = small_coco(module, self.monkeypatch)
+            whole += ["--base-url", server.url()]
+        if name == "demo":
+            self.monkeypatch.setattr(module, "TRAIN_IMAGES", 2)
+            self.monkeypatch.setattr(module, "VAL_IMAGES", 1)
+            self.monkeypatch.setattr(
+                module, "call", lambda tool, *more: self.run_tool([f"tools/{tool}", *more])
+            )
+        if "--paper-tables" in words:  # all of them, 10 s, are tests/test_complexity.py's
+            self.monkeypatch.setattr(module, "paper_tables", lambda: [srl_table_3()])
+        try:
+            assert cli.run(module.main, whole) == 0, f"{name} {shlex.join(whole)}"
+        finally:
+            if server:
+                server.shutdown()
+                server.server_close()
+        if "--output" in words:
+            assert Path(words[words.index("--output") + 1]).exists()
+
+    def load(self, name: str):
+        """A tool as a module; those beside it can be imported by it."""
+        file = REPOSITORY / "tools" / f"{name}.py"
+        assert file.is_file(), f"there is no tools/{name}.py"
+        self.monkeypatch.syspath_prepend(str(file.parent))
+        spec = importlib.util.spec_from_file_location(name, file)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    def run_torchrun(self, words: list[str]) -> None:
+        """With two processes in place of eight, on CPUs."""
+        place = words.index("--nproc_per_node") + 1
+        tool = next(i for i, word in enumerate(words) if word.startswith("tools/"))
+        name = Path(words[tool]).stem
+        own = words[tool + 1 :]
+        self.world.provide(own)
+        more = [*small(name, own), "--device", "cpu"]
+        words = [*words[:place], "2", *words[place + 1 : tool], str(REPOSITORY / words[tool])]
+        called = [sys.executable, "-m", "torch.distributed.run", *words[1:], *own, *more]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "MASTER_PORT": "0"}
+        done = subprocess.run(called, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+    def run_make(self, words: list[str]) -> None:
+        """What make would call, with everything installed."""
+        lines = make_lines(words[1:], self.folder)
+        assert lines, f"{shlex.join(words)} does nothing"
+        for variables, call in lines:
+            if call[0] == "-m":
+                self.run_module(call[1:], variables)
+            else:
+                self.run(call)
+
+    def run_module(self, words: list[str], variables: dict[str, str]) -> None:
+        """The tests are collected and not run, since they would run themselves; the linters are no part of them."""
+        if words[0] in ("ruff", "mypy"):
+            setup = configparser.ConfigParser()
+            setup.read(REPOSITORY / "setup.cfg")
+            assert re.search(rf"^{words[0]}==", setup["options.extras_require"]["dev"], re.M)
+            return
+        assert words[0] == "pytest"
+        assert self.collect(words[1:], variables), f"{shlex.join(words)} finds no test"
+
+    def run_pip(self, words: list[str]) -> None:
+        """All but the download: pip reads the project and its extras and builds its metadata, in a copy."""
+        assert words[:3] == ["pip", "install", "-e"]
+        assert len(words) == 4
+        clone = self.folder / "clone"
+        clone.mkdir()
+        for name in ("setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE", "keypoint"):
+            (clone / name).symlink_to(REPOSITORY / name)
+        called = [sys.executable, "-m", *words, "--dry-run", "--no-deps", "--no-index", "--no-build-isolation"]  # fmt: skip
+        done = subprocess.run(called, cwd=clone, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "does not provide the extra" not in done.stdout + done.stderr
+        assert "Would install keypoint-" in done.stdout
+
+    def run_tensorboard(self, words: list[str]) -> None:
+        """Reads the folder as the page would, and ends (--inspect); what a training writes there others test."""
+        with SummaryWriter(words[words.index("--logdir") + 1]) as writer:
+            writer.add_scalar("AP", 0.5, 1)
+        board = program.TensorBoard()
+        board.configure(argv=["tensorboard", *words[1:], "--inspect"])
+        assert board.main() == 0
+
+
+def make_lines(words: list[str], folder: Path) -> list[tuple[dict[str, str], list[str]]]:
+    """What make says (-n) that it would call with all installed: variables, and words after Python's name."""
+    venv = folder / "venv"
+    for stamp in ("bin/python", ".installed", ".installed-test", ".installed-dev"):
+        (venv / stamp).parent.mkdir(parents=True, exist_ok=True)
+        (venv / stamp).touch()
+    called = ["make", "-n", "--no-print-directory", *words, f"VENV={venv}"]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
+    done = subprocess.run(called, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = []
+    for line in done.stdout.strip().splitlines():
+        before, python, call = line.partition(f"{venv}/bin/python ")
+        assert python, f"{line}: make calls something else than its own Python"
+        found.append((dict(pair.split("=") for pair in before.split()), shlex.split(call)))
+    return found
+
+
+class Collector:
+    """How many tests each pytest of the make targets finds; all asked of one process, as each imports for seconds."""
+
+    def __init__(self, commands: list[list[str]], folder: Path):
+        lines = [line for words in commands for line in make_lines(words[1:], folder)]
+        self.asked: list[list[Any]] = []
+        for variables, call in lines:
+            asked = [variables, self.whole(call[2:])]
+            if call[:2] == ["-m", "pytest"] and asked not in self.asked:
+                self.asked.append(asked)
+        self.counts: list[int] = []
+
+    def whole(self, words: list[str]) -> list[str]:
+        """All tests would take half a minute: one file stands in for them."""
+        return words if any(w.startswith("tests/") for w in words) else [*words, "tests/test_install.py"]  # fmt: skip
+
+    def __call__(self, words: list[str], variables: dict[str, str]) -> int:
+        if not self.counts:
+            environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
+            called = [sys.executable, "-c", COLLECT, json.dumps(self.asked)]
+            done = subprocess.run(called, cwd=REPOSITORY, env=environment, capture_output=True, text=True)  # fmt: skip
+            assert done.returncode == 0, done.stdout + done.stderr
+            self.counts = json.loads(done.stdout.splitlines()[-1])
+        return self.counts[self.asked.index([variables, self.whole(words)])]
+
+
+COLLECT = """
+import json, os, sys, pytest
+class Count:
+    found = 0
+    def pytest_collection_finish(self, session):
+        self.found = len(session.items)
+counts = []
+for variables, words in json.loads(sys.argv[1]):
+    os.environ.update(variables)
+    count = Count()
+    status = pytest.main([*words, "--collect-only", "-q", "-p", "no:cacheprovider"], plugins=[count])
+    counts.append(0 if status else count.found)
+    for name in variables:
+        del os.environ[name]
+print(json.dumps(counts))
+"""
+
+
+def small_coco(module, monkeypatch) -> Server:
+    """A server with archives of a few bytes in COCO's place."""
+    server = Server()
+    annotations = zipped({f"annotations/person_keypoints_{s}2017.json": b"{}" for s in ("train", "val")})  # fmt: skip
+    server.files |= {"zips/val2017.zip": CONTENT, "annotations/a.zip": annotations}
+    labels = archive_of(annotations, 2, path="annotations/a.zip", pattern="annotations/*.json")
+    made = {name: (labels, archive_of(CONTENT)) for name in module.SPLITS}
+    monkeypatch.setattr(module, "SPLITS", made)
+    return server

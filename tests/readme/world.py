@@ -1,0 +1,202 @@
+"""The folder in which the README's commands work: what their words name is made, as small as it can be.
+
+A command that names a new kind of file needs an entry in MAKERS. Without one the command itself says what it misses, and its
+test fails.
+"""
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torchvision
+import yaml
+
+from keypoint.checkpoint import checkpoint_of, save_checkpoint
+from keypoint.config import dump_config, find_config, load_config
+from keypoint.data.synthetic import write_demo_set
+from keypoint.data.synthetic_signs import write_sign_set
+from keypoint.models import create_model
+from keypoint.skeleton import load_skeleton
+from tests import tiny_coco, tiny_network
+from tests.reference import pose_resnet
+from tests.test_video import write as write_video
+
+SIZE = "[32,32]"  # of every network's input, where the command says no other
+DETECTOR = "fasterrcnn_mobilenet_v3_large_320_fpn"
+TINY = ["model.encoder=resnet18", f"model.input_size={SIZE}", "model.weights=none", "data.workers=0"]  # fmt: skip
+
+
+def picture(path):
+    path.parent.mkdir(exist_ok=True, parents=True)
+    noise = np.random.default_rng(0).integers(0, 255, (12, 16, 3), dtype=np.uint8)
+    cv2.imwrite(str(path), cv2.resize(noise, (160, 120)))
+
+
+def coco(folder):
+    tiny_coco.write(folder, tiny_coco.content(4, 1, seed=1), "train2017")
+    tiny_coco.write(folder, tiny_coco.content(1, 2), "val2017")
+    tests = tiny_coco.content(1, 0)
+    del tests["annotations"]
+    tiny_coco.write(folder, tests, "test2017")
+    info = folder / "annotations" / "image_info_test-dev2017.json"
+    (folder / "annotations" / "person_keypoints_test2017.json").rename(info)
+
+
+def coco_sample(folder):
+    file, images = tiny_coco.write(folder, tiny_coco.content(4, 1), "sample")
+    images.rename(folder / "images")
+
+
+def boxes(path, annotations):
+    content = json.loads(annotations.read_text())
+    keys = [entry["id"] for entry in content["images"]]
+    entries = [{"image_id": key, "category_id": 1, "bbox": [20, 20, 60, 70], "score": 0.9} for key in keys]  # fmt: skip
+    path.write_text(json.dumps(entries))
+
+
+def own_data(folder):
+    """my.json, pictures/ and my_skeleton.yaml; sign.yaml and two annotators' files of the same signs."""
+    data = folder / "signs"
+    write_sign_set(data, train_images=6, val_images=1, seed=0)
+    skeleton = yaml.safe_load((data / "sign.yaml").read_text())
+    for name in ("my_skeleton.yaml", "sign.yaml"):
+        (folder / name).write_text(yaml.safe_dump(skeleton))
+    content = json.loads((data / "annotations" / "signs_train.json").read_text())
+    for name in ("my.json", "anna.json"):
+        (folder / name).write_text(json.dumps(content))
+    rng = np.random.default_rng(0)
+    for entry in content["annotations"]:
+        if "keypoints" not in entry:  # of another category
+            continue
+        points = np.reshape(entry["keypoints"], (-1, 3)).astype(float)
+        points[:, :2] += rng.normal(0, 1, (len(points), 2)) * (points[:, 2:] > 0)
+        entry["keypoints"] = points.ravel().tolist()
+    (folder / "ben.json").write_text(json.dumps(content))
+    (data / "images").rename(folder / "pictures")
+    shutil.rmtree(data)
+
+
+def run_checkpoint(path):
+    """best.pt and config.yaml of a run of the config that the folder is named after; random weights."""
+    config = load_config(find_config(path.parent.name), TINY)
+    make_data(config.data.root)
+    skeleton = load_skeleton(config.data.skeleton, Path(config.data.root))
+    torch.manual_seed(0)
+    model = create_model(
+        config.model.encoder,
+        blocks=config.model.blocks,
+        input_size=config.model.input_size,
+        num_keypoints=skeleton.num_keypoints,
+    )
+    torch.nn.init.normal_(model.final_layer.weight, std=1.0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(path, checkpoint_of(model, config, skeleton, {"keypoint": "test"}))
+    (path.parent / "config.yaml").write_text(dump_config(config))
+
+
+def demo_set(folder):
+    write_demo_set(folder, train_images=2, val_images=1)
+
+
+def sign_set(folder):
+    write_sign_set(folder, train_images=2, val_images=1, seed=0)
+
+
+# Word of a command -> what makes it, given its path. The first that matches the whole word.
+MAKERS = [
+    (r"data/coco", coco),
+    (r"data/coco_sample", coco_sample),
+    (r"output/demo/data", demo_set),
+    (r"output/signs/data", sign_set),
+    (r"output/\w+/best\.pt", run_checkpoint),
+    (r"(\./)?\w+\.pt", tiny_network.checkpoint),
+    (r"pose_resnet_\w+\.pth(\.tar)?", lambda path: torch.save(pose_resnet.simple_baseline(18), path)),
+    (r"td-hm_.*\.pth", lambda path: torch.save(pose_resnet.mmpose(pose_resnet.simple_baseline(18), "head"), path)),
+    (r"COCO_val2017_detections\w+\.json", lambda path: boxes(path, Path("data/coco/annotations/person_keypoints_val2017.json"))),
+    (r"COCO_test-dev2017_detections\w+\.json", lambda path: boxes(path, Path("data/coco/annotations/image_info_test-dev2017.json"))),
+    (r"clip\.mp4", lambda path: write_video(path.with_suffix(""), number=2)),
+    (r"photos", lambda path: picture(path / "a.jpg")),
+    (r"crops/\*\.jpg", lambda path: picture(path.parent / "a.jpg")),
+    (r"\w+\.jpg", picture),
+    (r"(my|anna|ben)\.json|pictures|(my_skeleton|sign)\.yaml", lambda path: own_data(path.parent)),
+]  # fmt: skip
+
+
+class World:
+    """Makes things once a session, below `store`, and puts them into a test's own folder by name."""
+
+    def __init__(self, store: Path):
+        self.store = store
+        store.mkdir(exist_ok=True)
+
+    def provide(self, words: list[str]) -> None:
+        """Into the working folder: all that the words name, but for what is to be written."""
+        named = [w for w, before in zip(words, ["", *words], strict=False) if before != "--output"]
+        configs = [w for w, before in zip(words, ["", *words], strict=False) if before == "--cfg"]
+        runs = [Path(w) for w in named if re.fullmatch(r"output/\w+/best\.pt", w)]
+        configs += [path.parent.name for path in runs if not path.exists()]
+        names = [str(load_config(find_config(name)).data.root) for name in configs]
+        names += [w.removeprefix("data.root=") for w in words if w.startswith("data.root=")]
+        names += ["data/coco"]  # the place of most: the default of data.root
+        for word in [*names, *named]:
+            key, equals, value = word.partition("=")
+            if key != "output":
+                self.put(value if equals else word)
+
+    def put(self, word: str) -> None:
+        """One of them."""
+        maker = next((make for pattern, make in MAKERS if re.fullmatch(pattern, word)), None)
+        if maker is None or Path(word).exists():
+            return
+        kept = self.store / re.sub(r"\W", "_", word)
+        if not kept.exists():
+            before = Path.cwd()
+            kept.mkdir()
+            os.chdir(kept)
+            try:
+                Path(word).parent.mkdir(parents=True, exist_ok=True)
+                if "detections" in word:
+                    coco(Path("data/coco"))
+                maker(Path(word))
+            finally:
+                os.chdir(before)
+        shutil.copytree(kept, ".", copy_function=link_or_copy, dirs_exist_ok=True)
+
+
+def make_data(root: str) -> None:
+    """The data set of a config, in the working folder."""
+    for pattern, make in MAKERS[:4]:
+        if re.fullmatch(pattern, root) and not Path(root).exists():
+            make(Path(root))
+
+
+def link_or_copy(source: str, target: str) -> None:
+    """A checkpoint is replaced and never written into, so a link does."""
+    if Path(target).exists():
+        return
+    if source.endswith((".pt", ".pth", ".tar")):
+        os.link(source, target)
+    else:
+        shutil.copy(source, target)
+
+
+def torch_home(folder: Path) -> None:
+    """torchvision's cache of downloads: an encoder and a detector of random weights, under their files' names."""
+    cache = folder / "hub" / "checkpoints"
+    cache.mkdir(parents=True)
+    torch.manual_seed(0)
+    models = torchvision.models
+    encoder = models.resnet18(weights=None)
+    url = models.get_model_weights("resnet18")["IMAGENET1K_V1"].url
+    torch.save(encoder.state_dict(), cache / Path(url).name)
+    found = models.get_model(DETECTOR, weights=None, weights_backbone=None)
+    for name, tensor in found.named_parameters():
+        if "box_predictor" in name or "rpn.head" in name:  # else all answers are alike
+            torch.nn.init.normal_(tensor, std=0.05)
+    url = models.get_model_weights(DETECTOR)["DEFAULT"].url
+    torch.save(found.state_dict(), cache / Path(url).name)
