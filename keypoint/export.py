@@ -220,8 +220,10 @@ def _write_torch(model: SimpleBaseline, card: ExportCard, path: Path, suffix: st
     with path.open("wb") as file:
         if suffix == ".pt2":
             program = _converted(copied, card, FORMATS[suffix], _program)
-            for node in program.graph.nodes:  # they hold paths of the machine that exports
-                node.meta.pop("stack_trace", None)
+            for part in program.graph_module.modules():
+                if isinstance(part, torch.fx.GraphModule):
+                    for node in part.graph.nodes:  # paths of the machine that exports
+                        node.meta.pop("stack_trace", None)
             torch.export.save(program, file, extra_files=texts)
         else:
             script = _converted(copied, card, FORMATS[suffix], _script)
