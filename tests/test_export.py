@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 import torch
 
-from keypoint import __version__, export
+from keypoint import __version__, export, exported_network
 from keypoint.blocks.build import BLOCKS
 from keypoint.errors import ConfigError, ExportError, NumericsError
 from keypoint.export import check_choice, export_network
@@ -174,10 +174,12 @@ def test_heatmaps_alone(tiny, tmp_path):
 def test_another_result_is_refused_and_nothing_left(tiny, tmp_path, monkeypatch, broken, text):
     if broken == "normalize":
         monkeypatch.setattr(
-            export.ExportedNetwork, "normalize", lambda self, x: x.permute(0, 3, 1, 2) / 255.0
+            exported_network.ExportedNetwork,
+            "normalize",
+            lambda self, x: x.permute(0, 3, 1, 2) / 255.0,
         )
     else:
-        monkeypatch.setattr(export, "crop_per_heatmap", lambda codec: [4.0, 4.01])
+        monkeypatch.setattr(exported_network, "crop_per_heatmap", lambda codec: [4.0, 4.01])
     path = tmp_path / "model.ts"
     path.write_text("what was there")
     with pytest.raises(ExportError, match=text) as error:
