@@ -57,20 +57,28 @@ class ExportCard:
         )
         return {name: json.dumps(value, ensure_ascii=False) for name, value in values.items()}
 
-    def describe(self) -> dict[str, str]:
-        """What goes in and comes out, by name: shape, type, units."""
+    def shapes(self) -> dict[str, list[int]]:
+        """Of one crop and of what comes out for it, by name, as they are in the file."""
         (height, width), num_keypoints = self.input_size, self.skeleton.num_keypoints
         outputs = {
-            "keypoints": f"(B, {num_keypoints}, 2) float32, x and y in pixels of the crop",
-            "scores": f"(B, {num_keypoints}) float32, about 0 (nothing) to 1 (sure)",
-            "heatmaps": f"(B, {num_keypoints}, {height // 4}, {width // 4}) float32",
+            "keypoints": [num_keypoints, 2],
+            "scores": [num_keypoints],
+            "heatmaps": [num_keypoints, height // 4, width // 4],
         }
-        crops = {
-            "uint8": f"(B, {height}, {width}, 3) uint8, RGB",
-            "float32": f"(B, 3, {height}, {width}) float32, RGB, 0 to 1",
+        crop = [height, width, 3] if self.input == "uint8" else [3, height, width]
+        return {"crops": crop} | {name: outputs[name] for name in OUTPUTS[self.outputs]}
+
+    def describe(self) -> dict[str, str]:
+        """What goes in and comes out, by name: shape, type, units."""
+        meanings = {
+            "crops": "uint8, RGB" if self.input == "uint8" else "float32, RGB, 0 to 1",
+            "keypoints": "float32, x and y in pixels of the crop",
+            "scores": "float32, about 0 (nothing) to 1 (sure)",
+            "heatmaps": "float32",
         }
-        return {"crops": crops[self.input]} | {
-            name: outputs[name] for name in OUTPUTS[self.outputs]
+        return {
+            name: f"(B, {', '.join(map(str, shape))}) {meanings[name]}"
+            for name, shape in self.shapes().items()
         }
 
 
@@ -96,14 +104,16 @@ def card_from_texts(texts: Mapping[str, str], source: str) -> ExportCard:
             raise ValueError(f"input_size {size!r}")
         for name, known in (
             ("input", INPUTS),
-            ("outputs", OUTPUTS),
+            ("outputs", tuple(OUTPUTS)),
             ("codec", CODECS),
             ("precision", PRECISIONS),
-            ("flip", (False, True)),
+            ("version", None),
         ):
             value = values[name]
-            if value not in known or isinstance(value, int) != (name == "flip"):  # 1 == True
+            if not isinstance(value, str) or (known is not None and value not in known):
                 raise ValueError(f"{name} {value!r}")
+        if not isinstance(values["flip"], bool):
+            raise ValueError(f"flip {values['flip']!r}")
         skeleton = skeleton_from_dict(values["skeleton"], source)
         return ExportCard(**values | {"input_size": tuple(size), "skeleton": skeleton})
     except (KeypointError, ValueError, RecursionError) as error:

@@ -131,7 +131,7 @@ def compare(
         NumericsError: The network's heatmaps are not finite.
     """
     flip = torch.tensor(card.skeleton.flip_indices) if card.flip else None
-    pixels = torch.tensor([4.0, 4.0])
+    pixels = torch.tensor([4.0, 4.0])  # of the crop; said anew, to judge what the graph has
     if card.codec == "udp":
         height, width = card.input_size
         pixels = torch.tensor([(width - 1) / (width // 4 - 1), (height - 1) / (height // 4 - 1)])

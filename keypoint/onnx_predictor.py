@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keypoint.errors import CheckpointError, ConfigError
-from keypoint.export_card import OUTPUTS, ExportCard, card_from_texts
+from keypoint.export_card import ExportCard, card_from_texts
 from keypoint.person_crops import PersonCrops, Prediction, predict_image
 
 if TYPE_CHECKING:
@@ -168,11 +168,11 @@ def open_onnx(path: Path, device: str | None = None) -> tuple[InferenceSession, 
             "missing or do not fit); use cpu"
         )
     card = card_from_texts(session.get_modelmeta().custom_metadata_map, str(path))
-    found = [output.name for output in session.get_outputs()]
-    inputs = [given.name for given in session.get_inputs()]
-    if inputs != ["crops"] or found != list(OUTPUTS[card.outputs]):
+    values = [*session.get_inputs(), *session.get_outputs()]
+    found = {value.name: value.shape[1:] for value in values}  # of one crop
+    if list(found.items()) != list(card.shapes().items()):
         raise CheckpointError(
-            f"{path}: takes {inputs} and gives {found}, not what its description says; export the "
+            f"{path}: takes and gives {found}, its description says {card.shapes()}; export the "
             "checkpoint anew"
         )
     return session, card

@@ -178,6 +178,19 @@ def test_eval_times_both_ways_to_one_ap(run):
     run("eval", "--persons", 20, "--boxes", 10, status=2)
 
 
+def test_export_fills_its_table_and_its_section(tmp_path, run):
+    document = tmp_path / "benchmarks.md"
+    document.write_text("<!-- begin export cpu -->\nold\n<!-- end export cpu -->\n")
+    options = ["--input-size", "32x32", "--blocks", "none", "--precision", "float32"]
+    options += ["--batch", 1, 2, "--rounds", 1, "--write", document]
+    rows = [row for row in cells(run("export", *options).out) if row[0] == "none"]
+    ways = ["torch float32", "onnxruntime float32"]
+    assert [row[:3] for row in rows] == [["none", b, way] for b in ("1", "2") for way in ways]
+    assert [row[4] for row in rows[::2]] == ["1.00", "1.00"]
+    assert all(float(number) > 0 for row in rows for number in row[3:])
+    assert "\nold\n" not in document.read_text()
+
+
 def test_straightforward_evaluation_is_ours(tools, monkeypatch):
     """Stage by stage, and a stage that differed would be told of."""
     import benchmark_eval
@@ -238,6 +251,8 @@ def test_every_section_is_in_the_document(tools):
         "blocks cpu",
         "blocks compiled cpu",
         "blocks cuda",
+        "export cpu",
+        "export cuda",
     ]
     for name in names:
         assert benchmark.section_of(benchmark.DOCUMENT, name)

@@ -57,6 +57,7 @@ GROUPS = {
         "export",
         "export_check",
         "export_int8",
+        "exported_network",
         "detector",
         "prediction",
         "evaluation",

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Time what keypoint does: tools/benchmark.py data | model | blocks | eval."""
+"""Time what keypoint does: tools/benchmark.py data | model | blocks | eval | export."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ import torch
 from benchmark_blocks import HOWS, MATMUL, BlockSetting, floors, measure_blocks
 from benchmark_data import DataPath, measure_rates
 from benchmark_eval import BATCH, measure_eval
+from benchmark_export import measure_export
 from benchmark_model import DTYPES, MODES, Setting, measure_model
 from benchmark_stages import measure_stages
 
@@ -29,6 +30,7 @@ from keypoint.data.coco import load_persons
 from keypoint.data.synthetic import write_demo_set
 from keypoint.distributed import choose_device
 from keypoint.errors import ConfigError
+from keypoint.export_card import PRECISIONS
 from keypoint.models.simple_baseline import DECONV_CHANNELS
 from keypoint.run_log import progress
 from keypoint.skeleton import load_skeleton
@@ -49,6 +51,8 @@ EPILOG = """examples:
       each block alone, beside copying its map and beside the network
   tools/benchmark.py eval
       everything after the network at val2017's size, beside the straightforward loops
+  tools/benchmark.py export
+      crops to keypoints by torch and by onnxruntime
   tools/benchmark.py data --write && tools/benchmark.py model --write
       put the figures into docs/benchmarks.md
 
@@ -61,13 +65,15 @@ def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
     parser = cli.parser("Time the data path, the network, the blocks or the evaluation.", EPILOG)
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="data | model | blocks | eval"
+        dest="command", required=True, metavar="data | model | blocks | eval | export"
     )
     add_data(commands.add_parser("data", help="crops/s a core", description="Time the data path."))
     add_model(commands.add_parser("model", help="ms an image", description="Time the network."))
     add_blocks(commands.add_parser("blocks", help="ms a map", description="Time each block alone."))
     after = "Time everything after the network."
     add_eval(commands.add_parser("eval", help="s of a validation set", description=after))
+    files = "Time exported networks."
+    add_export(commands.add_parser("export", help="torch beside onnxruntime", description=files))
     for command in commands.choices.values():
         command.add_argument(
             "--write",
@@ -82,7 +88,10 @@ def main(argv: Sequence[str]) -> None:
     device = choose_device(getattr(args, "device", "cpu"))
     if args.write is not None:
         section_of(args.write, section_name(args, device))  # before any work
-    measure = {"data": data, "model": model, "blocks": blocks, "eval": evaluation}[args.command]
+    commands_by_name = {
+        "data": data, "model": model, "blocks": blocks, "eval": evaluation, "export": exported
+    }  # fmt: skip
+    measure = commands_by_name[args.command]
     text = describe_run(argv, device) + measure(args)
     print(text)
     if args.write is not None:
@@ -148,6 +157,19 @@ def add_eval(parser: argparse.ArgumentParser) -> None:
     add("--input-size", type=size, default=(256, 192), metavar="HxW", help="of crops (256x192)")
     add("--threads", type=count, default=1, help="of the CPU (1)")
     add("--rounds", type=count, default=1, help="measured rounds (1)")
+
+
+def add_export(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `export`."""
+    add = parser.add_argument
+    add("--device", default="cpu", help="cpu, cuda or cuda:1 (cpu); cuda needs onnxruntime-gpu")
+    add("--input-size", type=size, default=(256, 192), metavar="HxW", help="of crops (256x192)")
+    names = ["none", "srl_fft"]
+    add("--blocks", nargs="+", default=names, help=f"after each deconvolution ({' '.join(names)})")
+    add("--precision", nargs="+", choices=PRECISIONS, default=PRECISIONS, help="of files (all)")
+    add("--batch", type=count, nargs="+", default=[1, 8], help="crops at a time (1 8)")
+    add("--threads", type=count, default=1, help="of the CPU, as for `model` (1)")
+    add("--rounds", type=count, default=9, help="measured rounds (9)")
 
 
 def size(text: str) -> tuple[int, int]:
@@ -247,6 +269,28 @@ def evaluation(args: argparse.Namespace) -> str:
     return (
         f"* heatmaps of {args.input_size[0]}x{args.input_size[1]} crops in batches of {BATCH}, "
         f"float32; {clock(args, torch.device('cpu'))}; {args.rounds} round(s)\n{result}\n"
+    )
+
+
+def exported(args: argparse.Namespace) -> str:
+    """Measure exported networks."""
+    torch.set_num_threads(args.threads)
+    device = choose_device(args.device)
+    result = measure_export(
+        device,
+        input_size=args.input_size,
+        blocks=args.blocks,
+        precisions=args.precision,
+        batches=args.batch,
+        threads=args.threads,
+        rounds=args.rounds,
+    )
+    one_thread = device.type == "cpu" and args.threads == 1
+    clock = "CPU time of one thread" if one_thread else f"wall time, {args.threads} threads"
+    return (
+        f"* ResNet-50, {args.input_size[0]}x{args.input_size[1]} crops (height x width), uint8 to "
+        f"keypoints; torch in channels_last; onnxruntime {version('onnxruntime')}; {clock}; "
+        f"{args.rounds} rounds; load {os.getloadavg()[0]:.1f} at the end\n\n{result}\n"
     )
 
 
