@@ -102,6 +102,15 @@ class OnnxPredictor:
         )
         return points, scores
 
+    def predict_with_heatmaps(
+        self, crops: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """What `predict_crops` gives, and the heatmaps (B, K, H/4, W/4) that it is from."""
+        points, scores, heatmaps = self.session.run(
+            ["keypoints", "scores", "heatmaps"], {"crops": as_input(crops, self.card)}
+        )
+        return points, scores, heatmaps
+
     def to_image(
         self,
         keypoints_crop: NDArray[np.float32],

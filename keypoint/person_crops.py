@@ -56,20 +56,15 @@ class CropPredictor(Protocol):
     def predict_crops(self, crops: NDArray[np.uint8]) -> tuple[Any, Any]:
         """Keypoints and scores of (B, H, W, 3) crops, as `to_image` takes them."""
 
+    def predict_with_heatmaps(
+        self, crops: NDArray[np.uint8]
+    ) -> tuple[Any, Any, NDArray[np.float32]]:
+        """What `predict_crops` gives, and the heatmaps (B, K, H/4, W/4) that it is from."""
+
     def to_image(
         self, keypoints: Any, scores: Any, boxes_xywh: Floats, names: Sequence[str]
     ) -> tuple[Floats, Floats]:
         """Keypoints (B, K, 2), image frame, and scores (B, K)."""
-
-
-class HeatmapPredictor(CropPredictor, Protocol):
-    """One that shows its heatmaps, too."""
-
-    def predict_heatmaps(self, crops: NDArray[np.uint8]) -> Any:
-        """Heatmaps (B, K, H/4, W/4) of (B, H, W, 3) crops, as `decode` takes them."""
-
-    def decode(self, heatmaps: Any) -> tuple[Any, Any]:
-        """Keypoints and scores in heatmaps, as `to_image` takes them."""
 
 
 @dataclass(frozen=True)

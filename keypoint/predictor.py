@@ -158,7 +158,7 @@ class Predictor:
 
     @torch.inference_mode()
     def predict_heatmaps(self, crops: NDArray[np.uint8] | Tensor) -> Tensor:
-        """Heatmaps of crops that are already cut, which `decode` finds the same keypoints in.
+        """Heatmaps of crops that are already cut.
 
         Args:
             crops: (B, H, W, 3) uint8 RGB of the network's input size.
@@ -172,10 +172,14 @@ class Predictor:
         ]
         return torch.cat(found)[: len(crops)]
 
-    def decode(self, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
-        """What `predict_crops` returns, from the heatmaps of `predict_heatmaps`."""
+    @torch.inference_mode()
+    def predict_with_heatmaps(
+        self, crops: NDArray[np.uint8] | Tensor
+    ) -> tuple[Tensor, Tensor, NDArray[np.float32]]:
+        """What `predict_crops` gives, and the heatmaps (B, K, H/4, W/4) that it is from."""
+        heatmaps = self.predict_heatmaps(crops)
         points, scores = self.model.codec.decode(heatmaps)
-        return self.model.codec.to_crop(points), scores
+        return self.model.codec.to_crop(points), scores, heatmaps.cpu().numpy()
 
     def _batches(self, crops: NDArray[np.uint8] | Tensor) -> Sequence[Tensor]:
         """Crops on the device; of a compiled network in batches of its size, the last filled up."""

@@ -200,7 +200,6 @@ def require_of_onnx(args: argparse.Namespace) -> None:
         ("flip", "give it to tools/export.py"),
         ("amp", "give --precision to tools/export.py"),
         ("compile", "onnxruntime does that by itself"),
-        ("crops", "use --checkpoint, as the file gives no heatmaps"),
     ):
         if getattr(args, option):
             raise ConfigError(

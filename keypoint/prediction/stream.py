@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.data.ahead import BYTES_AHEAD
 from keypoint.data.persons import Persons
-from keypoint.person_crops import CropPredictor, HeatmapPredictor
+from keypoint.person_crops import CropPredictor
 from keypoint.prediction.frames import Event, Frame, Unread, VideoEnd
 
 if TYPE_CHECKING:
@@ -122,8 +122,7 @@ def predict_stream(
         batch_size: Persons at a time, of however many frames.
         group_size: Frames at a time for `find_persons`.
         keep_images: Leave each frame's image with its result, to draw on.
-        keep_crops: Leave each person's crop and heatmaps with the result; for a predictor that
-            shows them.
+        keep_crops: Leave each person's crop and heatmaps with the result.
         live: Finish each frame before the next one is taken, however few persons are on it.
 
     Raises:
@@ -194,12 +193,10 @@ class _Batch:
     def _predict(self, crops: NDArray[np.uint8]) -> tuple[Any, Any]:
         if not self.keep_crops:
             return self.predictor.predict_crops(crops)
-        predictor = cast(HeatmapPredictor, self.predictor)
-        heatmaps = predictor.predict_heatmaps(crops)
-        maps = np.asarray(heatmaps.cpu())
-        for (result, _), crop, heatmap in zip(self.owners, self.crops, maps, strict=True):
+        *found, heatmaps = self.predictor.predict_with_heatmaps(crops)
+        for (result, _), crop, heatmap in zip(self.owners, self.crops, heatmaps, strict=True):
             result.crops.append((crop, heatmap))  # an image's persons come in their order
-        return predictor.decode(heatmaps)
+        return found[0], found[1]
 
     def finish(self) -> None:
         """Run what was gathered, and wait for it."""
