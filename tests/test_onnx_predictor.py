@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -117,7 +118,7 @@ def test_the_command_gives_what_the_checkpoint_gives_without_torch(plain, tmp_pa
     monkeypatch.chdir(tmp_path)
     checkpoint = tiny_network.checkpoint(tmp_path / "best.pt")
     file, images = tiny_coco.write(tmp_path / "data", tiny_coco.content())
-    common = ["--annotations", file, "--batch-size", 3, "--device", "cpu", images]
+    common = ["--annotations", file, "--batch-size", 3, "--device", "cpu", "--crops", images]
     assert tool("predict", "--checkpoint", checkpoint, "--output", "torch", *common) == 0
     with NoFunctions(), NoOperations():
         assert tool("predict", "--onnx", plain, "--output", "onnx", *common) == 0
@@ -126,13 +127,20 @@ def test_the_command_gives_what_the_checkpoint_gives_without_torch(plain, tmp_pa
     for found, expected in zip(*both, strict=True):
         assert found["boxes"] == expected["boxes"]
         np.testing.assert_allclose(found["keypoints"], expected["keypoints"], rtol=0, atol=0.01)
+        assert found["crops"] == expected["crops"]
+        for name in found["crops"]:
+            drawn, same = (
+                cv2.imread(str(tmp_path / folder / name)) for folder in ("onnx", "torch")
+            )
+            assert np.abs(drawn.astype(int) - same).mean() < 1
 
 
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["--flip"], "--flip has no effect with --onnx .*: leave it out here and give --flip to tools/export.py"),
+        (["--flip"], "--flip has no effect with --onnx .*: leave it out here; give it to tools/export.py"),
         (["--amp", "fp16"], "--amp has no effect with --onnx .* give --precision to tools/export.py"),
+        (["--compile"], "--compile has no effect with --onnx .*; onnxruntime does that by itself"),
         (["--device", "cuda"], "device=cuda: this onnxruntime has no CUDA .it has .*CPU.*; install onnxruntime-gpu"),
         (["--device", "tpu"], "device='tpu' is unknown; give cpu, cuda or cuda:NUMBER"),
     ],

@@ -15,7 +15,6 @@ import torch
 from PIL import Image
 from torchvision.models import detection
 
-from keypoint.camera import CameraReader
 from keypoint.checkpoint import load_model
 from keypoint.data.image import read_image
 from keypoint.evaluation.coco import evaluate_coco
@@ -25,7 +24,7 @@ from keypoint.prediction.output import PredictOutput
 from keypoint.prediction.tracking import Tracker
 from keypoint.predictor import Predictor
 from keypoint.visualize import heatmap_sheet
-from tests import tiny_coco, tiny_network
+from tests import made_up_camera, tiny_coco, tiny_network
 from tests.end_to_end.test_check_data import TOOLS, tool
 from tests.test_video import write as write_video
 
@@ -255,40 +254,9 @@ def test_persons_of_a_video_are_numbered_and_smoothed(predict, tmp_path):
 
 
 def test_a_camera_until_ctrl_c(predict, tmp_path, monkeypatch, capsys):
-    """20 frames a second come; from the tenth look on, Ctrl-C was pressed."""
     images = [cv2.imread(str(picture(tmp_path / f"{i}.png", i))) for i in range(4)]
 
-    class Capture:
-        count = 0
-
-        def isOpened(self):  # noqa: N802 (OpenCV's name)
-            return True
-
-        def get(self, what):
-            return 20.0
-
-        def read(self):
-            time.sleep(0.05)
-            self.count += 1
-            return True, images[self.count % 4]
-
-        def release(self):
-            pass
-
-    taken = []
-    next_frame = CameraReader.next_frame
-
-    def taking(self):
-        taken.append(next_frame(self))
-        if len(taken) == 5:
-            os.kill(os.getpid(), signal.SIGINT)
-        return taken[-1]
-
-    monkeypatch.setattr(CameraReader, "next_frame", taking)
-    real = cv2.VideoCapture
-    monkeypatch.setattr(
-        cv2, "VideoCapture", lambda what, *rest: real(what, *rest) if rest else Capture()
-    )
+    taken = made_up_camera.install(monkeypatch, images, frames=5)
     assert predict("--whole-image", "--track", "--pictures", "camera") == 0
     found = records(tmp_path / "out")
     assert [r["frame"] for r in found] == list(range(5))
@@ -299,7 +267,7 @@ def test_a_camera_until_ctrl_c(predict, tmp_path, monkeypatch, capsys):
     frames = report(tmp_path / "out", "frames")
     assert frames["used"] == 5
     assert frames["total"] == 5 + sum(frames["skipped"].values())
-    drawn = real(str(tmp_path / "out" / found[0]["picture"]))  # as long as it took
+    drawn = cv2.VideoCapture(str(tmp_path / "out" / found[0]["picture"]))  # as long as it took
     assert abs(drawn.get(cv2.CAP_PROP_FRAME_COUNT) - found[-1]["seconds"] * 20 - 1) <= 1
     assert "SIGINT" in capsys.readouterr().err
 

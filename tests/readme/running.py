@@ -11,15 +11,21 @@ import re
 import shlex
 import subprocess
 import sys
+import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from tensorboard import program
 from torch.utils.tensorboard import SummaryWriter
 
 from keypoint import cli
 from keypoint.complexity.tables import srl_table_3
+from tests import made_up_camera
+from tests.browser import free_port
 from tests.data.test_download import CONTENT, Server, archive_of, zipped
 from tests.readme.documents import REPOSITORY
 from tests.readme.world import DETECTOR, SIZE
@@ -96,6 +102,11 @@ class Runner:
             )
         if "--paper-tables" in words:  # all of them, 10 s, are tests/test_complexity.py's
             self.monkeypatch.setattr(module, "paper_tables", lambda: [srl_table_3()])
+        if name == "app":
+            one_visitor(module, self.monkeypatch)
+        if "camera" in words:
+            images = list(np.random.default_rng(0).integers(0, 255, (3, 60, 80, 3), np.uint8))
+            made_up_camera.install(self.monkeypatch, images, frames=3)
         try:
             assert cli.run(module.main, whole) == 0, f"{name} {shlex.join(whole)}"
         finally:
@@ -232,6 +243,22 @@ for variables, words in json.loads(sys.argv[1]):
         del os.environ[name]
 print(json.dumps(counts))
 """
+
+
+def one_visitor(module, monkeypatch) -> None:
+    """Serves the page at a free port, looks at it, and ends without waiting for Ctrl-C."""
+    serve = module.serve
+
+    @contextmanager
+    def visited(finder, host, port):
+        with serve(finder, host, free_port()) as address:
+            yield address
+            with urllib.request.urlopen(address) as page:  # noqa: S310 (our own)
+                assert b"gradio" in page.read()
+
+    monkeypatch.setattr(module, "serve", visited)
+    no_wait = SimpleNamespace(wait=lambda: None)
+    monkeypatch.setattr(module, "threading", SimpleNamespace(Event=lambda: no_wait))
 
 
 def small_coco(module, monkeypatch) -> Server:

@@ -16,10 +16,12 @@ import torch
 import torchvision
 import yaml
 
-from keypoint.checkpoint import checkpoint_of, save_checkpoint
+from keypoint.checkpoint import checkpoint_of, load_model, save_checkpoint
 from keypoint.config import dump_config, find_config, load_config
 from keypoint.data.synthetic import write_demo_set
 from keypoint.data.synthetic_signs import write_sign_set
+from keypoint.export import export_network
+from keypoint.export_card import ExportCard
 from keypoint.models import create_model
 from keypoint.skeleton import load_skeleton
 from tests import tiny_coco, tiny_network
@@ -57,6 +59,15 @@ def boxes(path, annotations):
     keys = [entry["id"] for entry in content["images"]]
     entries = [{"image_id": key, "category_id": 1, "bbox": [20, 20, 60, 70], "score": 0.9} for key in keys]  # fmt: skip
     path.write_text(json.dumps(entries))
+
+
+def ids(path, image):
+    """An image_info file of one image."""
+    picture(image)
+    entry = {"id": 1, "file_name": image.name, "width": 160, "height": 120}
+    category = {"id": 1, "name": "person", "keypoints": list(tiny_network.SKELETON.keypoints)}
+    path.write_text(json.dumps({"images": [entry], "categories": [category]}))
+    return path
 
 
 def own_data(folder):
@@ -99,6 +110,22 @@ def run_checkpoint(path):
     (path.parent / "config.yaml").write_text(dump_config(config))
 
 
+def exported(path):
+    run_checkpoint(Path("output/demo/best.pt"))
+    restored = load_model(Path("output/demo/best.pt"))
+    card = ExportCard(
+        version="test",
+        skeleton=restored.skeleton,
+        input_size=restored.model.input_size,
+        input="uint8",
+        outputs="keypoints",
+        codec="heatmap",
+        flip=False,
+        precision="float32",
+    )
+    export_network(restored.model, card, path)
+
+
 def demo_set(folder):
     write_demo_set(folder, train_images=2, val_images=1)
 
@@ -115,6 +142,7 @@ MAKERS = [
     (r"output/signs/data", sign_set),
     (r"output/\w+/best\.pt", run_checkpoint),
     (r"(\./)?\w+\.pt", tiny_network.checkpoint),
+    (r"\w+\.onnx", exported),
     (r"pose_resnet_\w+\.pth(\.tar)?", lambda path: torch.save(pose_resnet.simple_baseline(18), path)),
     (r"td-hm_.*\.pth", lambda path: torch.save(pose_resnet.mmpose(pose_resnet.simple_baseline(18), "head"), path)),
     (r"COCO_val2017_detections\w+\.json", lambda path: boxes(path, Path("data/coco/annotations/person_keypoints_val2017.json"))),
@@ -123,6 +151,8 @@ MAKERS = [
     (r"photos", lambda path: picture(path / "a.jpg")),
     (r"crops/\*\.jpg", lambda path: picture(path.parent / "a.jpg")),
     (r"\w+\.jpg", picture),
+    (r"ids\.json", lambda path: ids(path, Path("photos/a.jpg"))),
+    (r"boxes\.json", lambda path: boxes(path, ids(Path("ids.json"), Path("photos/a.jpg")))),
     (r"(my|anna|ben)\.json|pictures|(my_skeleton|sign)\.yaml", lambda path: own_data(path.parent)),
 ]  # fmt: skip
 
