@@ -247,7 +247,7 @@ def client(address):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(constants, "HF_HUB_OFFLINE", True)  # the client, not the server, asks there
-        yield Client(address, verbose=False, analytics_enabled=False)
+        return Client(address, verbose=False, analytics_enabled=False)
 
 
 def ask(client, upload, boxes="", threshold=0.2):
@@ -281,12 +281,13 @@ def test_visitors_at_one_time_get_their_own(client, tmp_path):
 def test_a_broken_upload_is_told_and_the_server_goes_on(client, tmp_path):
     from gradio_client import handle_file
 
-    (tmp_path / "<b>.jpg").write_bytes(photo(tmp_path / "photo.jpg").read_bytes()[:900])
-    drawn, line, record, _ = ask(client, handle_file(str(tmp_path / "<b>.jpg")))
+    (tmp_path / "cut.jpg").write_bytes(photo(tmp_path / "photo.jpg").read_bytes()[:900])
+    drawn, line, record, _ = ask(client, handle_file(str(tmp_path / "cut.jpg")))
     assert 'class="fault"' in line
-    assert "truncated JPEG" in line
-    assert "<b>" not in line
+    assert "cut.jpg: truncated JPEG" in line
     assert (drawn, record) == (None, "")
+    line = ask(client, handle_file(str(tmp_path / "photo.jpg")), "<b>1 2 3 4</b>")[1]
+    assert "line 1 of the person boxes is &#x27;&lt;b&gt;1 2 3" in line
     assert "1 person" in ask(client, handle_file(str(tmp_path / "photo.jpg")))[1]
 
 
