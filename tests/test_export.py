@@ -11,6 +11,7 @@ import torch
 
 from keypoint import __version__, export, exported_network
 from keypoint.blocks.build import BLOCKS
+from keypoint.codec import Codec
 from keypoint.errors import ConfigError, ExportError, NumericsError
 from keypoint.export import check_choice, export_network
 from keypoint.export_card import ExportCard, card_from_texts
@@ -179,7 +180,7 @@ def test_another_result_is_refused_and_nothing_left(tiny, tmp_path, monkeypatch,
             lambda self, x: x.permute(0, 3, 1, 2) / 255.0,
         )
     else:
-        monkeypatch.setattr(exported_network, "crop_per_heatmap", lambda codec: [4.0, 4.01])
+        monkeypatch.setattr(Codec, "crop_per_heatmap", (4.0, 4.01))
     path = tmp_path / "model.ts"
     path.write_text("what was there")
     with pytest.raises(ExportError, match=text) as error:
