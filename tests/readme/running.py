@@ -25,7 +25,7 @@ from tests.readme.documents import REPOSITORY
 from tests.readme.world import DETECTOR, SIZE
 
 # Without Adam's moments, as to write them takes longer than the step.
-TRAIN = ["model.encoder=resnet18", f"model.input_size={SIZE}", "train.epochs=1", "train.batch_size=2", "train.optimizer=sgd", "train.momentum=0", "data.workers=0"]  # fmt: skip
+TRAIN = ["model.encoder=resnet18", f"model.input_size={SIZE}", "train.epochs=1", "train.batch_size=4", "train.optimizer=sgd", "train.momentum=0", "data.workers=0"]  # fmt: skip
 SMALL = {
     "train": TRAIN,
     "test": ["data.workers=0"],
@@ -123,6 +123,7 @@ class Runner:
         own = words[tool + 1 :]
         self.world.provide(own)
         more = [*small(name, own), "--device", "cpu"]
+        more = [word.replace("batch_size=4", "batch_size=2") for word in more]  # of 4 persons
         words = [*words[:place], "2", *words[place + 1 : tool], str(REPOSITORY / words[tool])]
         called = [sys.executable, "-m", "torch.distributed.run", *words[1:], *own, *more]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "MASTER_PORT": "0"}
