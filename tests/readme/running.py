@@ -4,6 +4,7 @@ A tool that is not in SMALL is run as it stands. What cannot be run at all has a
 """
 
 import configparser
+import contextlib
 import importlib.util
 import json
 import os
@@ -154,6 +155,10 @@ class Runner:
         """All but the download: pip reads the project and its extras and builds its metadata, in a copy."""
         assert words[:3] == ["pip", "install", "-e"]
         assert len(words) == 4
+        setup = configparser.ConfigParser()
+        setup.read(REPOSITORY / "setup.cfg")
+        for extra in re.findall(r"\[(\w+)\]", words[3]):  # pip only warns, and not with --no-deps
+            assert extra in setup["options.extras_require"], f"there is no extra {extra}"
         clone = self.folder / "clone"
         clone.mkdir()
         for name in ("setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE", "keypoint"):
@@ -161,7 +166,6 @@ class Runner:
         called = [sys.executable, "-m", *words, "--dry-run", "--no-deps", "--no-index", "--no-build-isolation"]  # fmt: skip
         done = subprocess.run(called, cwd=clone, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        assert "does not provide the extra" not in done.stdout + done.stderr
         assert "Would install keypoint-" in done.stdout
 
     def run_tensorboard(self, words: list[str]) -> None:
@@ -195,12 +199,13 @@ class Collector:
     """How many tests each pytest of the make targets finds; all asked of one process, as each imports for seconds."""
 
     def __init__(self, commands: list[list[str]], folder: Path):
-        lines = [line for words in commands for line in make_lines(words[1:], folder)]
         self.asked: list[list[Any]] = []
-        for variables, call in lines:
-            asked = [variables, self.whole(call[2:])]
-            if call[:2] == ["-m", "pytest"] and asked not in self.asked:
-                self.asked.append(asked)
+        for words in commands:
+            with contextlib.suppress(AssertionError):  # its own test says what is wrong with it
+                for variables, call in make_lines(words[1:], folder):
+                    asked = [variables, self.whole(call[2:])]
+                    if call[:2] == ["-m", "pytest"] and asked not in self.asked:
+                        self.asked.append(asked)
         self.counts: list[int] = []
 
     def whole(self, words: list[str]) -> list[str]:
