@@ -4,6 +4,7 @@ A tool that is not in SMALL is run as it stands. What cannot be run at all has a
 """
 
 import configparser
+import contextlib
 import importlib.util
 import json
 import os
@@ -31,7 +32,7 @@ from tests.readme.documents import REPOSITORY
 from tests.readme.world import DETECTOR, SIZE
 
 # Without Adam's moments, as to write them takes longer than the step.
-TRAIN = ["model.encoder=resnet18", f"model.input_size={SIZE}", "train.epochs=1", "train.batch_size=2", "train.optimizer=sgd", "train.momentum=0", "data.workers=0"]  # fmt: skip
+TRAIN = ["model.encoder=resnet18", f"model.input_size={SIZE}", "train.epochs=1", "train.batch_size=4", "train.optimizer=sgd", "train.momentum=0", "data.workers=0"]  # fmt: skip
 SMALL = {
     "train": TRAIN,
     "test": ["data.workers=0"],
@@ -134,6 +135,7 @@ class Runner:
         own = words[tool + 1 :]
         self.world.provide(own)
         more = [*small(name, own), "--device", "cpu"]
+        more = [word.replace("batch_size=4", "batch_size=2") for word in more]  # of 4 persons
         words = [*words[:place], "2", *words[place + 1 : tool], str(REPOSITORY / words[tool])]
         called = [sys.executable, "-m", "torch.distributed.run", *words[1:], *own, *more]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "MASTER_PORT": "0"}
@@ -164,6 +166,10 @@ class Runner:
         """All but the download: pip reads the project and its extras and builds its metadata, in a copy."""
         assert words[:3] == ["pip", "install", "-e"]
         assert len(words) == 4
+        setup = configparser.ConfigParser()
+        setup.read(REPOSITORY / "setup.cfg")
+        for extra in re.findall(r"\[(\w+)\]", words[3]):  # pip only warns, and not with --no-deps
+            assert extra in setup["options.extras_require"], f"there is no extra {extra}"
         clone = self.folder / "clone"
         clone.mkdir()
         for name in ("setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE", "keypoint"):
@@ -171,7 +177,6 @@ class Runner:
         called = [sys.executable, "-m", *words, "--dry-run", "--no-deps", "--no-index", "--no-build-isolation"]  # fmt: skip
         done = subprocess.run(called, cwd=clone, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        assert "does not provide the extra" not in done.stdout + done.stderr
         assert "Would install keypoint-" in done.stdout
 
     def run_tensorboard(self, words: list[str]) -> None:
@@ -205,12 +210,13 @@ class Collector:
     """How many tests each pytest of the make targets finds; all asked of one process, as each imports for seconds."""
 
     def __init__(self, commands: list[list[str]], folder: Path):
-        lines = [line for words in commands for line in make_lines(words[1:], folder)]
         self.asked: list[list[Any]] = []
-        for variables, call in lines:
-            asked = [variables, self.whole(call[2:])]
-            if call[:2] == ["-m", "pytest"] and asked not in self.asked:
-                self.asked.append(asked)
+        for words in commands:
+            with contextlib.suppress(AssertionError):  # its own test says what is wrong with it
+                for variables, call in make_lines(words[1:], folder):
+                    asked = [variables, self.whole(call[2:])]
+                    if call[:2] == ["-m", "pytest"] and asked not in self.asked:
+                        self.asked.append(asked)
         self.counts: list[int] = []
 
     def whole(self, words: list[str]) -> list[str]:

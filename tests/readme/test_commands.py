@@ -23,8 +23,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def collect(store):
-    called = [command.words(store) for command in COMMANDS]
-    return Collector([words for words in called if words[0] == "make"], store)
+    return Collector([c.words(store) for c in COMMANDS if c.text.startswith("make ")], store)
 
 
 @pytest.fixture
