@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keypoint.errors import CheckpointError, ConfigError
-from keypoint.export_card import ExportCard, card_from_texts
+from keypoint.export.card import ExportCard, card_from_texts
 from keypoint.person_crops import PersonCrops, Prediction, predict_image
 
 if TYPE_CHECKING:

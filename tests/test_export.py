@@ -9,12 +9,14 @@ import onnxruntime
 import pytest
 import torch
 
-from keypoint import __version__, export, exported_network
+from keypoint import __version__
 from keypoint.blocks.build import BLOCKS
 from keypoint.codec import Codec
 from keypoint.errors import ConfigError, ExportError, NumericsError
-from keypoint.export import check_choice, export_network
-from keypoint.export_card import ExportCard, card_from_texts
+from keypoint.export import write
+from keypoint.export.card import ExportCard, card_from_texts
+from keypoint.export.network import ExportedNetwork
+from keypoint.export.write import check_choice, export_network
 from keypoint.inference import predict_keypoints
 from keypoint.models import create_model
 from tests import tiny_coco, tiny_network
@@ -66,7 +68,7 @@ def case(request):
 
 
 def crops_of(card, number, seed=7):
-    """As people have them, and in the form that the file takes; by another generator than export_check's."""
+    """As people have them, and in the form that the file takes; by another generator than export/check.py's."""
     shape = (number, *card.input_size, 3)
     crops = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))  # fmt: skip
     given = crops if card.input == "uint8" else crops.permute(0, 3, 1, 2).float() / 255
@@ -124,9 +126,9 @@ def test_torchscript_of_every_block(case, tmp_path):
     card = replace(card, flip=True)
     path = tmp_path / "model.ts"
     export_network(model, card, path)
-    texts = {export.CARD_FILE: ""}
+    texts = {write.CARD_FILE: ""}
     run = torch.jit.load(path, _extra_files=texts)
-    assert card_from_texts(json.loads(texts[export.CARD_FILE]), "the file") == card
+    assert card_from_texts(json.loads(texts[write.CARD_FILE]), "the file") == card
     with torch.no_grad():
         require_same(model, card, run)
 
@@ -137,9 +139,9 @@ def test_torch_export_with_a_fourier_transform(tmp_path):
     card = card_of(model)
     path = tmp_path / "model.pt2"
     export_network(model, card, path)
-    texts = {export.CARD_FILE: ""}
+    texts = {write.CARD_FILE: ""}
     program = torch.export.load(path, extra_files=texts)
-    assert card_from_texts(json.loads(texts[export.CARD_FILE]), "the file") == card
+    assert card_from_texts(json.loads(texts[write.CARD_FILE]), "the file") == card
     assert b"/keypoint/" not in path.read_bytes()
     assert "fft" in str(program)
     with torch.no_grad():
@@ -175,7 +177,7 @@ def test_heatmaps_alone(tiny, tmp_path):
 def test_another_result_is_refused_and_nothing_left(tiny, tmp_path, monkeypatch, broken, text):
     if broken == "normalize":
         monkeypatch.setattr(
-            exported_network.ExportedNetwork,
+            ExportedNetwork,
             "normalize",
             lambda self, x: x.permute(0, 3, 1, 2) / 255.0,
         )
@@ -192,7 +194,7 @@ def test_another_result_is_refused_and_nothing_left(tiny, tmp_path, monkeypatch,
 
 
 def test_a_fixed_batch_is_refused(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(export, "_program", lambda net, x: torch.export.export(net, (x,)))
+    monkeypatch.setattr(write, "_program", lambda net, x: torch.export.export(net, (x,)))
     with pytest.raises(ExportError, match=r"does not run on 1 crops \("):
         export_network(tiny, card_of(tiny), tmp_path / "model.pt2")
     assert list(tmp_path.iterdir()) == []

@@ -15,8 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import keypoint
 from keypoint.errors import CheckpointError, ConfigError, DataError, NumericsError
-from keypoint.export import export_network
-from keypoint.export_card import card_from_texts
+from keypoint.export.card import card_from_texts
+from keypoint.export.write import export_network
 from keypoint.onnx_predictor import OnnxPredictor, as_input, choose_providers
 from keypoint.prediction.stream import Unread, predict_stream
 from keypoint.skeleton import load_skeleton

@@ -30,7 +30,7 @@ from keypoint.data.coco import load_persons
 from keypoint.data.synthetic import write_demo_set
 from keypoint.distributed import choose_device
 from keypoint.errors import ConfigError
-from keypoint.export_card import PRECISIONS
+from keypoint.export.card import PRECISIONS
 from keypoint.models.simple_baseline import DECONV_CHANNELS
 from keypoint.run_log import progress
 from keypoint.skeleton import load_skeleton

@@ -17,8 +17,8 @@ from benchmark_timing import cpu_seconds, interleave, median_ratio, table, wall_
 from numpy.typing import NDArray
 
 from keypoint import __version__
-from keypoint.export import LEAST_CROPS, export_network
-from keypoint.export_card import ExportCard
+from keypoint.export.card import ExportCard
+from keypoint.export.write import LEAST_CROPS, export_network
 from keypoint.inference import predict_keypoints
 from keypoint.models import SimpleBaseline, create_model
 from keypoint.onnx_predictor import choose_providers

@@ -15,8 +15,8 @@ from keypoint.checkpoint import Restored, load_model
 from keypoint.data.batches import EvaluationDataset
 from keypoint.data.coco import load_persons
 from keypoint.errors import ConfigError, DataError
-from keypoint.export import LEAST_CROPS, check_choice, export_network
-from keypoint.export_card import INPUTS, OUTPUTS, PRECISIONS, ExportCard
+from keypoint.export.card import INPUTS, OUTPUTS, PRECISIONS, ExportCard
+from keypoint.export.write import LEAST_CROPS, check_choice, export_network
 
 MOST_CROPS = 256  # of --persons; a half calibrates, which more hardly changes
 EPILOG = f"""examples:

@@ -20,8 +20,8 @@ from keypoint.checkpoint import checkpoint_of, load_model, save_checkpoint
 from keypoint.config import dump_config, find_config, load_config
 from keypoint.data.synthetic import write_demo_set
 from keypoint.data.synthetic_signs import write_sign_set
-from keypoint.export import export_network
-from keypoint.export_card import ExportCard
+from keypoint.export.card import ExportCard
+from keypoint.export.write import export_network
 from keypoint.models import create_model
 from keypoint.skeleton import load_skeleton
 from tests import tiny_coco, tiny_network

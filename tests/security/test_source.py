@@ -42,7 +42,7 @@ DECODERS = re.compile(r"torchvision\.io(\.|$)|torchvision\..*decode")
 # The one place that reads pickles, with an unpickler that builds nothing but inert stand-ins.
 INERT = "keypoint/models/inert_pickle.py"
 # What is called nevertheless, on a file that the same command has just written.
-ALLOWED = {("keypoint/export_check.py", "torch.jit.load")}
+ALLOWED = {("keypoint/export/check.py", "torch.jit.load")}
 
 
 def full_names(tree):

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from keypoint.errors import CheckpointError, ExportError, NumericsError
-from keypoint.export_card import OUTPUTS, ExportCard
+from keypoint.export.card import OUTPUTS, ExportCard
 from keypoint.inference import predict_heatmaps
 from keypoint.models import SimpleBaseline
 from keypoint.onnx_predictor import as_input, open_onnx

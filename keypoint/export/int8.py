@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.export_card import ExportCard
+from keypoint.export.card import ExportCard
 from keypoint.onnx_predictor import as_input
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
 """A checkpoint's network as one file for use without this toolkit: ONNX and torch's own forms.
 
 What such a file needs besides the network is in its graph (normalisation, the average with the
-mirrored crop, decoding) or in its description (export_card.py). Nothing is believed: the file is
-read again, run and compared with the network before it gets its name (export_check.py).
+mirrored crop, decoding) or in its description (card.py). Nothing is believed: the file is
+read again, run and compared with the network before it gets its name (check.py).
 
 Letters: B batch, K keypoints, H W the crop's height and width.
 """
@@ -26,10 +26,10 @@ from torch import Tensor, nn
 
 from keypoint.blocks.transforms import Fourier
 from keypoint.errors import ConfigError
-from keypoint.export_card import ExportCard
-from keypoint.export_check import Comparison, compare, made_up_crops
-from keypoint.export_int8 import quantize
-from keypoint.exported_network import Alone, converted
+from keypoint.export.card import ExportCard
+from keypoint.export.check import Comparison, compare, made_up_crops
+from keypoint.export.int8 import quantize
+from keypoint.export.network import Alone, converted
 from keypoint.models import SimpleBaseline
 from keypoint.onnx_predictor import INSTALL
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from keypoint.errors import ExportError
-from keypoint.export_card import ExportCard
+from keypoint.export.card import ExportCard
 from keypoint.models import SimpleBaseline
 
 

@@ -1,0 +1,1 @@
+"""From a checkpoint to one file that others can run: ONNX, torch.export, TorchScript."""
