@@ -13,6 +13,7 @@ from keypoint.blocks.build import BLOCKS
 from keypoint.complexity import count_model
 from tests import tiny_network
 from tests.readme.documents import ALL_PAGES, PAGES, README, REPOSITORY, anchors, blocks, links
+from tests.readme.world import exported
 
 SNIPPETS = [
     (page.name, block.text)
@@ -37,7 +38,10 @@ def help_of(tool):
 def test_python_runs(page, text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cv2.imwrite("image.jpg", np.full((300, 200, 3), 90, np.uint8))
-    small_checkpoint(tmp_path / "output" / "demo" / "best.pt")
+    if "model.onnx" in text:
+        exported(tmp_path / "model.onnx")
+    else:
+        small_checkpoint(tmp_path / "output" / "demo" / "best.pt")
     exec(compile(text, f"a snippet of {page}", "exec"), {})  # noqa: S102
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Time what keypoint does: tools/benchmark.py data | model | blocks | eval | export."""
+"""Time what keypoint does: tools/benchmark.py data | model | blocks | eval | export | predict."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from benchmark_data import DataPath, measure_rates
 from benchmark_eval import BATCH, measure_eval
 from benchmark_export import measure_export
 from benchmark_model import DTYPES, MODES, Setting, measure_model
+from benchmark_predict import PredictSetting, measure_predict
 from benchmark_stages import measure_stages
 
 from keypoint import cli
@@ -31,6 +32,7 @@ from keypoint.data.synthetic import write_demo_set
 from keypoint.distributed import choose_device
 from keypoint.errors import ConfigError
 from keypoint.export.card import PRECISIONS
+from keypoint.models import create_model
 from keypoint.models.simple_baseline import DECONV_CHANNELS
 from keypoint.run_log import progress
 from keypoint.skeleton import load_skeleton
@@ -51,6 +53,8 @@ EPILOG = """examples:
       each block alone, beside copying its map and beside the network
   tools/benchmark.py eval
       everything after the network at val2017's size, beside the straightforward loops
+  tools/benchmark.py predict
+      persons/s from image files to keypoints, beside one person after the other
   tools/benchmark.py export
       crops to keypoints by torch and by onnxruntime
   tools/benchmark.py data --write && tools/benchmark.py model --write
@@ -65,7 +69,7 @@ def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
     parser = cli.parser("Time the data path, the network, the blocks or the evaluation.", EPILOG)
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="data | model | blocks | eval | export"
+        dest="command", required=True, metavar="data | model | blocks | eval | export | predict"
     )
     add_data(commands.add_parser("data", help="crops/s a core", description="Time the data path."))
     add_model(commands.add_parser("model", help="ms an image", description="Time the network."))
@@ -74,6 +78,8 @@ def main(argv: Sequence[str]) -> None:
     add_eval(commands.add_parser("eval", help="s of a validation set", description=after))
     files = "Time exported networks."
     add_export(commands.add_parser("export", help="torch beside onnxruntime", description=files))
+    whole = "Time prediction from image files to keypoints."
+    add_predict(commands.add_parser("predict", help="persons/s", description=whole))
     for command in commands.choices.values():
         command.add_argument(
             "--write",
@@ -89,7 +95,8 @@ def main(argv: Sequence[str]) -> None:
     if args.write is not None:
         section_of(args.write, section_name(args, device))  # before any work
     commands_by_name = {
-        "data": data, "model": model, "blocks": blocks, "eval": evaluation, "export": exported
+        "data": data, "model": model, "blocks": blocks, "eval": evaluation, "export": exported,
+        "predict": prediction,
     }  # fmt: skip
     measure = commands_by_name[args.command]
     text = describe_run(argv, device) + measure(args)
@@ -170,6 +177,18 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     add("--batch", type=count, nargs="+", default=[1, 8], help="crops at a time (1 8)")
     add("--threads", type=count, default=1, help="of the CPU, as for `model` (1)")
     add("--rounds", type=count, default=9, help="measured rounds (9)")
+
+
+def add_predict(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `predict`."""
+    add = parser.add_argument
+    add("--device", default="cpu", help="cpu, cuda or cuda:1 (cpu)")
+    add("--generate", type=count, default=32, metavar="N", help="images to generate (32)")
+    add("--input-size", type=size, default=(256, 192), metavar="HxW", help="of crops (256x192)")
+    add("--batch", type=count, default=32, help="persons at a time (32)")
+    add("--threads", type=count, default=2, help="of the CPU, and that decode images (2)")
+    add("--compiled", action="store_true", help="measure --compile, too")
+    add("--rounds", type=count, default=3, help="measured rounds (3)")
 
 
 def size(text: str) -> tuple[int, int]:
@@ -291,6 +310,37 @@ def exported(args: argparse.Namespace) -> str:
         f"* ResNet-50, {args.input_size[0]}x{args.input_size[1]} crops (height x width), uint8 to "
         f"keypoints; torch in channels_last; onnxruntime {version('onnxruntime')}; {clock}; "
         f"{args.rounds} rounds; load {os.getloadavg()[0]:.1f} at the end\n\n{result}\n"
+    )
+
+
+def prediction(args: argparse.Namespace) -> str:
+    """Measure prediction from files to keypoints."""
+    torch.set_num_threads(args.threads)
+    cv2.setNumThreads(0)
+    skeleton = load_skeleton("coco17")
+    with tempfile.TemporaryDirectory(prefix="keypoint-benchmark-") as folder:
+        write_demo_set(
+            folder, train_images=args.generate, val_images=0, image_size=GENERATED_SIZE
+        )
+        images = Path(folder) / "train2017"
+        annotations = Path(folder) / "annotations" / "person_keypoints_train2017.json"
+        setting = PredictSetting(
+            persons=load_persons(annotations, images, skeleton),
+            skeleton=skeleton,
+            model=create_model("resnet50", input_size=args.input_size).to(
+                choose_device(args.device)
+            ),
+            batch_size=args.batch,
+            threads=args.threads,
+            compiled=args.compiled,
+        )
+        result = measure_predict(setting, rounds=args.rounds)
+        persons = len(setting.persons)
+    return (
+        f"* ResNet-50, {args.input_size[0]}x{args.input_size[1]} crops (height x width) of "
+        f"{persons} persons on {args.generate} generated images of "
+        f"{GENERATED_SIZE[1]}x{GENERATED_SIZE[0]}; wall time, {args.threads} threads; "
+        f"{args.rounds} rounds\n\n{result}\n"
     )
 
 
