@@ -128,15 +128,14 @@ class Runner:
         return module
 
     def run_torchrun(self, words: list[str]) -> None:
-        """With two processes in place of eight, on CPUs."""
+        """With one process in place of eight, on a CPU; tests/end_to_end/test_processes.py has two."""
         place = words.index("--nproc_per_node") + 1
         tool = next(i for i, word in enumerate(words) if word.startswith("tools/"))
         name = Path(words[tool]).stem
         own = words[tool + 1 :]
         self.world.provide(own)
         more = [*small(name, own), "--device", "cpu"]
-        more = [word.replace("batch_size=4", "batch_size=2") for word in more]  # of 4 persons
-        words = [*words[:place], "2", *words[place + 1 : tool], str(REPOSITORY / words[tool])]
+        words = [*words[:place], "1", *words[place + 1 : tool], str(REPOSITORY / words[tool])]
         called = [sys.executable, "-m", "torch.distributed.run", *words[1:], *own, *more]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "MASTER_PORT": "0"}
         done = subprocess.run(called, env=environment, capture_output=True, text=True)

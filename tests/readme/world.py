@@ -28,9 +28,9 @@ from tests import tiny_coco, tiny_network
 from tests.reference import pose_resnet
 from tests.test_video import write as write_video
 
-SIZE = "[32,32]"  # of every network's input, where the command says no other
+SIZE = "[32,32]"  # of the input of what is trained, where the command says no other
 DETECTOR = "fasterrcnn_mobilenet_v3_large_320_fpn"
-TINY = ["model.encoder=resnet18", f"model.input_size={SIZE}", "model.weights=none", "data.workers=0"]  # fmt: skip
+TINY = ["model.encoder=resnet18", "model.weights=none", "data.workers=0"]
 
 
 def picture(path):
