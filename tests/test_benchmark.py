@@ -191,6 +191,40 @@ def test_export_fills_its_table_and_its_section(tmp_path, run):
     assert "\nold\n" not in document.read_text()
 
 
+def test_predict_fills_its_table_and_its_section(tmp_path, run):
+    document = tmp_path / "benchmarks.md"
+    document.write_text("<!-- begin predict cpu -->\nold\n<!-- end predict cpu -->\n")
+    options = ["--generate", 2, "--input-size", "32x32", "--rounds", 1, "--write", document]
+    rows = [row for row in cells(run("predict", *options).out) if "persons/s" not in row]
+    ways = [row[0] for row in rows if row[0].startswith(("one", "Predictor", "tools"))]
+    assert ways == [
+        "one person after the other",
+        "Predictor, image by image",
+        "tools/predict.py",
+        "tools/predict.py --amp bf16",
+    ]
+    assert "\nold\n" not in document.read_text()
+
+
+def test_straightforward_prediction_is_ours(demo, tools):
+    import benchmark_predict
+
+    torch.manual_seed(0)
+    model = SimpleBaseline("resnet18", input_size=INPUT_SIZE).eval()
+    torch.nn.init.normal_(model.final_layer.weight, std=1.0)
+    skeleton = load_skeleton("coco17")
+    setting = benchmark_predict.PredictSetting(
+        load_persons(*demo, skeleton), skeleton, model, batch_size=4, threads=1, compiled=False
+    )
+    slow = benchmark_predict.straightforward_predict(setting)
+    predictor = benchmark_predict.Predictor(model, skeleton)
+    for ours in (benchmark_predict.image_by_image, benchmark_predict.as_predict):
+        found = ours(setting, predictor)
+        assert set(found) == set(slow)
+        for key, keypoints in found.items():
+            np.testing.assert_allclose(keypoints, slow[key], atol=1e-3)
+
+
 def test_straightforward_evaluation_is_ours(tools, monkeypatch):
     """Stage by stage, and a stage that differed would be told of."""
     import benchmark_eval
@@ -251,6 +285,8 @@ def test_every_section_is_in_the_document(tools):
         "blocks cpu",
         "blocks compiled cpu",
         "blocks cuda",
+        "predict cpu",
+        "predict cuda",
         "export cpu",
         "export cuda",
     ]

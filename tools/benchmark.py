@@ -319,9 +319,7 @@ def prediction(args: argparse.Namespace) -> str:
     cv2.setNumThreads(0)
     skeleton = load_skeleton("coco17")
     with tempfile.TemporaryDirectory(prefix="keypoint-benchmark-") as folder:
-        write_demo_set(
-            folder, train_images=args.generate, val_images=0, image_size=GENERATED_SIZE
-        )
+        write_demo_set(folder, train_images=args.generate, val_images=0, image_size=GENERATED_SIZE)
         images = Path(folder) / "train2017"
         annotations = Path(folder) / "annotations" / "person_keypoints_train2017.json"
         setting = PredictSetting(
