@@ -1,7 +1,9 @@
 """Fixtures that many tests use."""
 
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import torch
 torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 
 REPOSITORY = Path(__file__).parents[1]
+DISK_BYTES = 5e9  # free at the start; at most 3.2 were seen in use at a time
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +22,18 @@ def coco_sample() -> Path:
     if not (folder / "annotations" / "person_keypoints_sample.json").is_file():
         pytest.skip(f"the COCO sample is not at {folder}; set KEYPOINT_COCO_SAMPLE")
     return folder
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """A full disk fails hundreds of tests, each with another message: said once, beforehand."""
+    folder = Path(tempfile.gettempdir())
+    free = shutil.disk_usage(folder).free
+    if "MIN_TESTS" in os.environ and free < DISK_BYTES:
+        pytest.exit(
+            f"{folder} has {free / 1e9:.1f} GB free, the tests need {DISK_BYTES / 1e9:.0f}; free some "
+            "space or set TMPDIR to another folder",
+            returncode=1,
+        )
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
