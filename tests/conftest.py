@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,23 @@ def coco_sample() -> Path:
     if not (folder / "annotations" / "person_keypoints_sample.json").is_file():
         pytest.skip(f"the COCO sample is not at {folder}; set KEYPOINT_COCO_SAMPLE")
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def leave_nothing(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Remove what a file's fixtures wrote, unless a test of it failed: together it is 8 GB.
+
+    Folders of a whole session's fixtures begin with `session_` and stay.
+    """
+    base = tmp_path_factory.getbasetemp()
+    before, failed = set(base.iterdir()), request.session.testsfailed
+    yield
+    if request.session.testsfailed == failed:
+        for folder in set(base.iterdir()) - before:
+            if not folder.name.startswith("session_"):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

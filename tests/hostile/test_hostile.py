@@ -41,12 +41,12 @@ data: {{root: "{root}", train_annotations: {train}, train_images: images, val_an
 
 @pytest.fixture(scope="session")
 def cases(tmp_path_factory):
-    return generate(tmp_path_factory.mktemp("hostile"), GROUPS)
+    return generate(tmp_path_factory.mktemp("session_hostile"), GROUPS)
 
 
 @pytest.fixture(scope="session")
 def output(tmp_path_factory):
-    return tmp_path_factory.mktemp("hostile_output")
+    return tmp_path_factory.mktemp("session_hostile_output")
 
 
 def tool(name):

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import urllib.request
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ COMMANDS = all_commands()
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("readme")
+    folder = tmp_path_factory.mktemp("session_readme")
     torch_home(folder / "torch")
     yield folder
     shutil.rmtree(folder)
@@ -35,6 +36,8 @@ def runner(store, collect, tmp_path, monkeypatch):
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
+    # urlopen keeps the opener of its first call, and the proxies with it: not beyond this test.
+    monkeypatch.setattr(urllib.request, "_opener", None)
     threads = torch.get_num_threads()
     yield Runner(world, monkeypatch, tmp_path, collect)
     torch.set_num_threads(threads)
