@@ -162,7 +162,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--compile",
         action="store_true",
-        help="compile the network: half a minute at first, then about 1.2 times as fast",
+        help="compile the network: takes half a minute at first, and gains little on a CPU",
     )
     parser.add_argument(
         "--batch-size", type=cli.whole_number(1), default=32, help="persons at a time; default: 32"
