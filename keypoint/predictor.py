@@ -18,6 +18,7 @@ from keypoint.checkpoint import load_model
 from keypoint.hub import find_checkpoint
 from keypoint.inference import predict_heatmaps, predict_keypoints
 from keypoint.models import SimpleBaseline
+from keypoint.models.fold_norms import fold_norms
 from keypoint.person_crops import PersonCrops, Prediction, predict_image
 from keypoint.skeleton import Skeleton
 
@@ -66,7 +67,7 @@ class Predictor:
         amp_dtype: torch.dtype | None = None,
         compile_batch: int | None = None,
     ) -> Predictor:
-        """A predictor from `best.pt` or `last.pt` of a run.
+        """A predictor from `best.pt` or `last.pt` of a run, its BatchNorms folded.
 
         Args:
             path: The checkpoint; it holds network, skeleton and colour order.
@@ -81,6 +82,7 @@ class Predictor:
         """
         chosen = distributed.choose_device(device)
         restored = load_model(Path(path))
+        fold_norms(restored.model)
         return cls(
             restored.model.to(chosen),
             restored.skeleton,

@@ -325,9 +325,9 @@ def prediction(args: argparse.Namespace) -> str:
         setting = PredictSetting(
             persons=load_persons(annotations, images, skeleton),
             skeleton=skeleton,
-            model=create_model("resnet50", input_size=args.input_size).to(
-                choose_device(args.device)
-            ),
+            model=create_model("resnet50", input_size=args.input_size)
+            .to(choose_device(args.device))
+            .eval(),
             batch_size=args.batch,
             threads=args.threads,
             compiled=args.compiled,

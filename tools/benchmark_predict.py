@@ -26,6 +26,7 @@ from keypoint.data.image import read_image
 from keypoint.data.persons import Persons
 from keypoint.geometry import bbox_to_crop
 from keypoint.models import SimpleBaseline
+from keypoint.models.fold_norms import fold_norms
 from keypoint.prediction.frames import Task, read_tasks
 from keypoint.prediction.stream import Predicted, known_persons, predict_stream
 from keypoint.predictor import Predictor
@@ -78,8 +79,10 @@ def measure_predict(setting: PredictSetting, *, rounds: int) -> str:
 
 def predict_ways(setting: PredictSetting) -> dict[str, Callable[[int], float]]:
     """Each predicts everybody on all images."""
-    plain = Predictor(setting.model, setting.skeleton)
-    half = Predictor(setting.model, setting.skeleton, amp_dtype=torch.bfloat16)
+    folded = copy.deepcopy(setting.model)
+    fold_norms(folded)  # as Predictor.from_checkpoint does
+    plain = Predictor(folded, setting.skeleton)
+    half = Predictor(folded, setting.skeleton, amp_dtype=torch.bfloat16)
 
     def timed(work: Callable[[], object]) -> Callable[[int], float]:
         return lambda _: wall_seconds(work)
@@ -91,7 +94,7 @@ def predict_ways(setting: PredictSetting) -> dict[str, Callable[[int], float]]:
         f"{STREAM} --amp bf16": timed(lambda: as_predict(setting, half)),
     }
     if setting.compiled:
-        other = copy.deepcopy(setting.model)  # compiling is in place
+        other = copy.deepcopy(folded)  # compiling is in place
         compiled = Predictor(other, setting.skeleton, compile_batch=setting.batch_size)
         ways[f"{STREAM} --compile"] = timed(lambda: as_predict(setting, compiled))
     return ways

@@ -1,5 +1,6 @@
 """tools/predict.py as a user runs it, in this process."""
 
+import copy
 import functools
 import json
 import os
@@ -45,7 +46,8 @@ def checkpoint(tmp_path_factory):
 @pytest.fixture
 def predict(checkpoint, tmp_path, monkeypatch):
     """Runs the command with a checkpoint, into the folder `out`."""
-    monkeypatch.setattr("keypoint.predictor.load_model", functools.cache(load_model))
+    once = functools.cache(load_model)  # and a copy for each, as predictors fold theirs
+    monkeypatch.setattr("keypoint.predictor.load_model", lambda path: copy.deepcopy(once(path)))
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments, output="out"):

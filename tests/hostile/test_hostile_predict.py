@@ -4,6 +4,7 @@ Exit status 3 with results written means that what could be used was used and th
 catalogue's "skip and report", which asks for status 0 there. Without results it is an error.
 """
 
+import copy
 import functools
 import json
 import sys
@@ -36,7 +37,8 @@ def checkpoint(tmp_path_factory):
 @pytest.fixture
 def loaded_once(checkpoint, monkeypatch):
     """Reading the same network 50 times would take most of the time."""
-    monkeypatch.setattr("keypoint.predictor.load_model", functools.cache(load_model))
+    once = functools.cache(load_model)  # and a copy for each, as predictors fold theirs
+    monkeypatch.setattr("keypoint.predictor.load_model", lambda path: copy.deepcopy(once(path)))
 
 
 def arguments_of(case, checkpoint, output):
