@@ -93,12 +93,20 @@ def add_output_file(made: argparse.ArgumentParser, text: str) -> None:
     made.add_argument("--overwrite", action="store_true", help="replace it if it is there")
 
 
-def refuse_existing(arguments: argparse.Namespace) -> None:
+def refuse_existing(arguments: argparse.Namespace, checkpoint: Path | None = None) -> None:
     """See that the output file is new, or may be replaced.
 
+    Args:
+        arguments: With `output` and `overwrite`.
+        checkpoint: Which is read, and so is not replaced.
+
     Raises:
-        ConfigError: It is there already, and --overwrite was not given.
+        ConfigError: It is there already, and --overwrite was not given; or it is the checkpoint.
     """
+    if checkpoint and arguments.output.exists() and arguments.output.samefile(checkpoint):
+        raise ConfigError(
+            f"--output {arguments.output} is the checkpoint itself; give another name"
+        )
     if arguments.output.exists() and not arguments.overwrite:
         raise ConfigError(
             f"--output {arguments.output} is there already; give another name, or --overwrite"

@@ -14,7 +14,7 @@ from keypoint import __version__, cli
 from keypoint.checkpoint import Restored, load_model
 from keypoint.data.batches import EvaluationDataset
 from keypoint.data.coco import load_persons
-from keypoint.errors import ConfigError, DataError
+from keypoint.errors import DataError
 from keypoint.export.card import INPUTS, OUTPUTS, PRECISIONS, ExportCard
 from keypoint.export.write import LEAST_CROPS, check_choice, export_network
 
@@ -63,9 +63,7 @@ def main(argv: Sequence[str]) -> None:
     )
     args = parser.parse_args(argv)
     cli.log_to()
-    if args.output.exists() and args.output.samefile(args.checkpoint):
-        raise ConfigError(f"--output {args.output} is the checkpoint itself; give another name")
-    cli.refuse_existing(args)
+    cli.refuse_existing(args, args.checkpoint)
     restored = load_model(args.checkpoint)
     card = ExportCard(
         version=__version__,

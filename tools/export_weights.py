@@ -10,7 +10,7 @@ import torch
 
 from keypoint import cli
 from keypoint.checkpoint import load_model
-from keypoint.errors import CheckpointError, ConfigError
+from keypoint.errors import CheckpointError
 from keypoint.models.weight_export import COLOR_ORDERS, export_weights
 
 EPILOG = """examples:
@@ -36,9 +36,7 @@ def main(argv: Sequence[str]) -> None:
     args = parser.parse_args(argv)
 
     cli.log_to()
-    if args.output.exists() and args.output.samefile(args.checkpoint):
-        raise ConfigError(f"--output {args.output} is the checkpoint itself; give another name")
-    cli.refuse_existing(args)
+    cli.refuse_existing(args, args.checkpoint)
     restored = load_model(args.checkpoint)
     export = export_weights(
         restored.model,
