@@ -103,7 +103,8 @@ def refuse_existing(arguments: argparse.Namespace, checkpoint: Path | None = Non
     Raises:
         ConfigError: It is there already, and --overwrite was not given; or it is the checkpoint.
     """
-    if checkpoint and arguments.output.exists() and arguments.output.samefile(checkpoint):
+    both = checkpoint and checkpoint.exists() and arguments.output.exists()
+    if both and arguments.output.samefile(checkpoint):
         raise ConfigError(
             f"--output {arguments.output} is the checkpoint itself; give another name"
         )

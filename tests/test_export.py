@@ -310,3 +310,11 @@ def test_reduced_precision_is_smaller_and_says_how_far_keypoints_move(
     alike = np.corrcoef(heatmaps.ravel(), expected.ravel())[0, 1]
     assert alike > (0.9999 if precision == "fp16" else 0.98)
     np.testing.assert_array_equal(scores, heatmaps.max((2, 3)))
+
+
+def test_a_checkpoint_that_is_not_there_beside_an_output_that_is(tmp_path, capsys):
+    (tmp_path / "model.onnx").touch()
+    missing = tmp_path / "no.pt"
+    arguments = ["--checkpoint", missing, "--output", tmp_path / "model.onnx", "--overwrite"]
+    assert tool("export", *arguments) == 4
+    assert "no.pt" in capsys.readouterr().err
