@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 import cv2
@@ -18,6 +19,8 @@ from keypoint.errors import DataError
 
 USUAL_RATE = 30.0  # frames a second, where the camera does not say
 WAIT_S = 10.0  # for a frame; cameras need a second or two at the start
+LOOK_S = 0.1  # between looks whether it is over
+LEAVE_S = 1.0  # for the thread to end
 FAILURES = 5  # in a row, after which a camera is gone; one alone is a damaged frame
 
 
@@ -48,28 +51,48 @@ class CameraReader:
         self.rate = rate if 1 <= rate <= 1000 else USUAL_RATE  # not so for nan, too
         self.delivered = 0
         self._newest: tuple[float, NDArray[np.uint8]] | None = None
+        self._shape: tuple[int, ...] | None = None
         self._is_gone = self._is_closed = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._take, daemon=True)
         self._thread.start()
 
-    def next_frame(self) -> tuple[float, NDArray[np.uint8]]:
+    def next_frame(
+        self, is_over: Callable[[], bool] = lambda: False
+    ) -> tuple[float, NDArray[np.uint8]] | None:
         """A frame newer than the last one given; waits for it.
 
+        Args:
+            is_over: Whether nobody wants one any more; asked while it waits.
+
         Returns:
-            Seconds of a steady clock, and (H, W, 3) uint8 RGB.
+            Seconds of a steady clock, and (H, W, 3) uint8 RGB; None when it is over.
 
         Raises:
-            DataError: The camera is gone, or delivers nothing for 10 seconds.
+            DataError: The camera is gone, delivers nothing for 10 seconds, or another size.
         """
+        begin = time.monotonic()
+        if is_over():
+            return None
         with self._changed:
-            self._changed.wait_for(lambda: self._newest is not None or self._is_gone, WAIT_S)
-            if self._newest is None:
-                how = "is gone" if self._is_gone else f"delivered nothing for {WAIT_S:g} s"
-                raise DataError(
-                    f"camera:{self.number}: {how} after {self.delivered} frames; look at its cable"
-                )
+            while self._newest is None:
+                if is_over():
+                    return None
+                late = time.monotonic() - begin > WAIT_S
+                if self._is_gone or late:
+                    how = "is gone" if self._is_gone else f"delivered nothing for {WAIT_S:g} s"
+                    raise DataError(
+                        f"camera:{self.number}: {how} after {self.delivered} frames; look at its "
+                        "cable"
+                    )
+                self._changed.wait(LOOK_S)
             (seconds, image), self._newest = self._newest, None
+        self._shape = self._shape or image.shape
+        if image.shape != self._shape:
+            raise DataError(
+                f"camera:{self.number}: delivers {image.shape[1]} x {image.shape[0]} now, "
+                f"{self._shape[1]} x {self._shape[0]} before; begin anew"
+            )
         return seconds, np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
     def __enter__(self) -> CameraReader:
@@ -79,22 +102,28 @@ class CameraReader:
         self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
     ) -> None:
         self._is_closed = True
-        self._thread.join(WAIT_S)
-        self._capture.release()
+        self._thread.join(LEAVE_S)
+        if not self._thread.is_alive():  # else it hangs in the driver, and ends with the process
+            self._capture.release()
 
     def _take(self) -> None:
         failures = 0
-        while not self._is_closed and failures < FAILURES:
-            there, image = self._capture.read()
-            if not there:
-                failures += 1
-                time.sleep(0.05)
-                continue
-            failures = 0
+        try:
+            while not self._is_closed and failures < FAILURES:
+                try:
+                    there, image = self._capture.read()
+                except cv2.error:
+                    there = False
+                if not there:
+                    failures += 1
+                    time.sleep(0.05)
+                    continue
+                failures = 0
+                with self._changed:
+                    self.delivered += 1
+                    self._newest = time.monotonic(), np.asarray(image, np.uint8)
+                    self._changed.notify()
+        finally:
             with self._changed:
-                self.delivered += 1
-                self._newest = time.monotonic(), np.asarray(image, np.uint8)
+                self._is_gone = True
                 self._changed.notify()
-        with self._changed:
-            self._is_gone = True
-            self._changed.notify()

@@ -46,6 +46,7 @@ class CropPredictor(Protocol):
     """What finds keypoints in crops; in what form, and on which device, is its own affair."""
 
     skeleton: Skeleton
+    crops: PersonCrops
 
     def crop_matrices(self, boxes_xywh: Floats) -> Floats:
         """(P, 2, 3), from the image's frame to that of each box's crop."""
@@ -149,9 +150,9 @@ def predict_image(
         raise DataError(f"image is {image.dtype} {image.shape}; give (H, W, 3) uint8 RGB")
     height, width = image.shape[:2]
     given = [[0, 0, width, height]] if boxes_xywh is None else boxes_xywh
-    boxes = (
-        np.asarray(given, dtype=np.float64).reshape(-1, 4) if np.size(given) else np.zeros((0, 4))
-    )
+    boxes = np.asarray(given, dtype=np.float64) if np.size(given) else np.zeros((0, 4))
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise DataError(f"boxes are {boxes.shape}; give (P, 4): x, y, width, height of each person")
     bad = ~(np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1))
     if bad.any():
         number = int(np.flatnonzero(bad)[0])

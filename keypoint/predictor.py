@@ -29,7 +29,8 @@ class Predictor:
     Nothing of it changes after it is made, so threads of a server may share one.
 
     Args:
-        model: On its device; put to eval mode.
+        model: On its device; put to eval mode. That of `from_checkpoint` has its BatchNorms folded
+            (models/fold_norms.py): other names, neither to train nor to save.
         skeleton: Names of the K keypoints, and the flip order.
         flip: Average with the mirrored crop: twice the time, about 1 AP more.
         amp_dtype: Autocast the network to this dtype.

@@ -88,7 +88,7 @@ def augmented_sheet(
     for place, (crop, points, visibility) in enumerate(parts):
         large, factor = fit_picture(crop, (CELL[0], CELL[0]))
         labels = draw_labels(large, fit_points(points, factor), visibility, skeleton)
-        targets = heatmap_overlay(crop, heatmaps[place].numpy())
+        targets = heatmap_overlay(crop, heatmaps[place].numpy(), udp=codec.udp)
         enlarged, _ = fit_picture(targets, (CELL[0], CELL[0]))
         pictures.append(np.concatenate([labels, enlarged], axis=1))
         trained = int(weight[place].sum())

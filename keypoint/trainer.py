@@ -357,4 +357,5 @@ class Trainer:
             batch.visibility.numpy(),
             heatmaps,
             self.card["skeleton"],
+            udp=self.model.codec.udp,
         )

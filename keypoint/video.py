@@ -139,6 +139,7 @@ class VideoWriter:
 
     Attributes:
         path: The file with its suffix.
+        rate: Frames a second, as written.
         written: Frames so far.
 
     Raises:
@@ -155,7 +156,8 @@ class VideoWriter:
             self._temporary = path.with_name(f".{path.name}.part{suffix}")
             code = cv2.VideoWriter.fourcc(*codec)
             name = str(self._temporary.absolute())
-            self._writer = cv2.VideoWriter(name, backend, code, rate, (width, height))
+            self.rate = rate if codec == "mp4v" else max(1.0, float(round(rate)))
+            self._writer = cv2.VideoWriter(name, backend, code, self.rate, (width, height))
             if self._writer.isOpened():
                 break
             self.discard()

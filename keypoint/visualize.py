@@ -178,17 +178,20 @@ def _draw_caption(canvas: Image, words: str, frame: NDArray[np.float64], color: 
     write_words(canvas, words, corner + 0.4 * height, height, ink_on(color))
 
 
-def heatmap_overlay(crop: Image, heatmaps: NDArray[Any]) -> Image:
+def heatmap_overlay(crop: Image, heatmaps: NDArray[Any], *, udp: bool = False) -> Image:
     """The strongest heatmap at each pixel as colour over the crop in dim grey.
 
     Args:
         crop: (H, W, 3) uint8 RGB.
         heatmaps: (K, h, w), any real values; 0 to 1 is the colour scale. Their pixel (x, y) is
             the crop's (x W / w, y H / h), as the targets have it.
+        udp: They are of the codec `udp`, which has W - 1 and w - 1 there.
     """
     height, width = crop.shape[:2]
     strongest = np.clip(np.asarray(heatmaps, np.float32).max(axis=0), 0, 1)
-    scale = np.array([[width / strongest.shape[1], 0, 0], [0, height / strongest.shape[0], 0]])
+    rows, columns = strongest.shape
+    x, y = (width - udp) / (columns - udp), (height - udp) / (rows - udp)
+    scale = np.array([[x, 0, 0], [0, y, 0]])
     large = cv2.warpAffine(
         strongest, scale, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )
@@ -199,20 +202,23 @@ def heatmap_overlay(crop: Image, heatmaps: NDArray[Any]) -> Image:
     return np.asarray(np.rint(grey + share * (color - grey)), np.uint8)
 
 
-def heatmap_sheet(crop: Image, heatmaps: NDArray[Any], skeleton: Skeleton) -> Image:
+def heatmap_sheet(
+    crop: Image, heatmaps: NDArray[Any], skeleton: Skeleton, *, udp: bool = False
+) -> Image:
     """All heatmaps over the crop, then each of them with its keypoint's name and peak.
 
     Args:
         crop: (H, W, 3) uint8 RGB.
         heatmaps: (K, h, w), as `heatmap_overlay` takes them.
         skeleton: Names of the K keypoints.
+        udp: The same.
     """
     times = max(1, round(224 / crop.shape[0]))
     cell_size = (crop.shape[0] * times, crop.shape[1] * times)
     named = zip(skeleton.keypoints, heatmaps, strict=True)
     titles = [f"all {len(heatmaps)}", *(f"{single.max():.2f} {name}" for name, single in named)]
-    pictures = [heatmap_overlay(crop, heatmaps)]
-    pictures += [heatmap_overlay(crop, single[None]) for single in heatmaps]
+    pictures = [heatmap_overlay(crop, heatmaps, udp=udp)]
+    pictures += [heatmap_overlay(crop, single[None], udp=udp) for single in heatmaps]
     return picture_sheet(pictures, titles, columns=6, cell_size=cell_size)
 
 
@@ -277,6 +283,8 @@ def training_sheet(
     visibility: NDArray[Any],
     heatmaps: NDArray[Any],
     skeleton: Mapping[str, Any],
+    *,
+    udp: bool = False,
 ) -> Image:
     """For each crop of a training batch: its keypoints above, the network's heatmaps below.
 
@@ -286,6 +294,7 @@ def training_sheet(
         visibility: (B or more, K).
         heatmaps: (B, K, h, w) of the network.
         skeleton: As a checkpoint holds it.
+        udp: As in `heatmap_overlay`.
     """
     parts = skeleton_from_dict(dict(skeleton), source="checkpoint")
     height, width = crops.shape[1:3]
@@ -295,5 +304,6 @@ def training_sheet(
         picture, factor = fit_picture(crop, cell_size)
         shown = (flags > 0)[None].astype(float)
         above.append(draw_keypoints(picture, fit_points(points, factor)[None], shown, parts))
-    below = [heatmap_overlay(crop, maps) for crop, maps in zip(crops, heatmaps, strict=True)]
+    pairs = zip(crops, heatmaps, strict=True)
+    below = [heatmap_overlay(crop, maps, udp=udp) for crop, maps in pairs]
     return picture_sheet(above + below, columns=len(above), cell_size=cell_size)

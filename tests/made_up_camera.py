@@ -9,11 +9,12 @@ import cv2
 from keypoint.camera import CameraReader
 
 
-def install(monkeypatch, images, frames, rate=20.0):
+def install(monkeypatch, images, frames, rate=20.0, number=signal.SIGINT):
     """In the place of all cameras; Ctrl-C is pressed when that many frames were taken from it.
 
     Args:
         images: (H, W, 3) uint8 BGR, shown in turn.
+        number: Of another signal.
 
     Returns:
         What is taken: seconds and image of each frame.
@@ -38,11 +39,13 @@ def install(monkeypatch, images, frames, rate=20.0):
 
     taken, next_frame, capture = [], CameraReader.next_frame, cv2.VideoCapture
 
-    def take(self):
-        taken.append(next_frame(self))
-        if len(taken) == frames:
-            os.kill(os.getpid(), signal.SIGINT)
-        return taken[-1]
+    def take(self, is_over):
+        newest = next_frame(self, is_over)
+        if newest is not None:
+            taken.append(newest)
+            if len(taken) == frames:
+                os.kill(os.getpid(), number)
+        return newest
 
     def choose(what, *more):  # a camera has a number, a video a name and a backend
         return Capture() if isinstance(what, int) else capture(what, *more)

@@ -101,6 +101,36 @@ def test_a_camera_that_delivers_nothing(capture, monkeypatch):
         gate.set()
 
 
+def test_nobody_waits_for_a_camera_that_hangs(capture):
+    """Ctrl-C while it delivers nothing ends the wait at once, and is no fault of the camera."""
+    gate = threading.Event()
+    capture(5, gate=gate)
+    begin = time.monotonic()
+    with CameraReader(0) as reader:
+        assert reader.next_frame(lambda: time.monotonic() - begin > 0.2) is None
+    assert time.monotonic() - begin < 0.2 + camera.LEAVE_S + 1
+    gate.set()
+
+
+def test_another_size_and_an_error_of_opencv_are_told(capture):
+    source = capture(100, period=0.01)
+    with CameraReader(0) as reader:
+        reader.next_frame()
+        read = source.read
+        source.read = lambda: (True, np.zeros((30, 60, 3), np.uint8))
+        time.sleep(0.1)  # until no frame of the old size waits
+        with pytest.raises(DataError, match=r"camera:0: delivers 60 x 30 now, 60 x 40 before"):
+            reader.next_frame()
+        source.read = read
+
+    def fail():
+        raise cv2.error("driver")
+
+    capture(3).read = fail
+    with CameraReader(1) as reader, pytest.raises(DataError, match="camera:1: is gone after 0"):
+        reader.next_frame()
+
+
 def test_no_camera():
     """By OpenCV itself: number 97 is not there, whatever machine this is."""
     with pytest.raises(DataError, match=r"camera:97: cannot be opened.*/dev/video97"):

@@ -83,6 +83,9 @@ HEAVY = {
     "torchvision",
     "gradio",
     "huggingface_hub",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
 }
 MAY_USE = {
     "cv2": (
@@ -103,6 +106,9 @@ MAY_USE = {
     "faster_coco_eval": ("evaluation.coco",),
     "tensorboard": ("run_log",),
     "huggingface_hub": ("hub",),
+    "onnx": ("export.",),
+    "onnxscript": ("export.",),
+    "onnxruntime": ("export.", "onnx_predictor"),
     "gradio": ("app", "app_server"),
     "torchvision": ("models.encoder", "models.weights", "detector"),
 }

@@ -1,3 +1,4 @@
+import copy
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -54,6 +55,8 @@ def test_no_boxes_whole_image_and_many(predictor):
     [
         (IMAGE.astype(float), None, r"image is float64 \(120, 200, 3\)"),
         (IMAGE[..., 0], None, "give .H, W, 3. uint8 RGB"),
+        (IMAGE, [[0, 0, 10, 10, 1]], r"boxes are .1, 5.; give .P, 4."),
+        (IMAGE, [0, 0, 10, 10], r"boxes are .4,.; give .P, 4."),
         (IMAGE, [[0, 0, 10, 10], [0, 0, 0, 10]], "box 1 is .* positive sides"),
         (IMAGE, [[0, 0, np.nan, 10]], "box 0 is"),
     ],
@@ -74,8 +77,10 @@ def test_threads_may_share_one(predictor):
     boxes = [rng.uniform([0, 0, 20, 20], [50, 50, 90, 90], (i % 5, 4)) for i in range(10)]
     model = create_model("resnet18", input_size=(64, 64), blocks={"deconv1": "srl_lo"})
     torch.nn.init.normal_(model.final_layer.weight, std=1.0)
-    for shared in (predictor, Predictor(model, SKELETON, flip=True)):
-        expected = [shared(*pair) for pair in zip(images, boxes, strict=True)]
+    torch.nn.init.constant_(model.blocks["deconv1"].alpha, 0.5)  # else it is the identity
+    for alone in (predictor, Predictor(model, SKELETON, flip=True)):
+        shared = copy.deepcopy(alone)  # whose first call is one of a thread
+        expected = [alone(*pair) for pair in zip(images, boxes, strict=True)]
         with ThreadPoolExecutor(4) as pool:
             found = list(pool.map(shared, images * 2, boxes * 2))
         for a, b in zip(found, expected * 2, strict=True):

@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
+from keypoint.codec import Codec
 from keypoint.lettering import cut_words, ink_on, place_words, words_size
 from keypoint.skeleton import Skeleton, load_skeleton
 from keypoint.strokes import LEFT, MIDDLE, RIGHT, keypoint_colors
@@ -373,3 +375,13 @@ def test_training_pictures():
     sheet = training_sheet(crops, points, np.ones((3, 17)), maps, SKELETON.to_dict())
     assert sheet.shape == (2 * 198 + 6, 3 * 150 + 6, 3)
     assert np.abs(sheet[6:198].astype(int) - LEFT).sum(axis=2).min() == 0
+
+
+@pytest.mark.parametrize("codec", ["heatmap", "udp"])
+def test_overlay_lies_where_the_codec_has_its_targets(codec):
+    made = Codec((256, 192), codec)
+    maps, _ = made.encode(torch.tensor([[[170.0, 240.0]]]), torch.ones(1, 1))
+    crop = np.zeros((256, 192, 3), np.uint8)
+    heat = heatmap_overlay(crop, maps[0].numpy(), udp=made.udp).astype(float).sum(axis=2)
+    y, x = np.nonzero(heat > 0.95 * heat.max())
+    np.testing.assert_allclose([x.mean(), y.mean()], [170, 240], atol=1)

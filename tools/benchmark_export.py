@@ -7,6 +7,7 @@ crops, so all are random; int8 is calibrated on such crops too.
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from keypoint.export.card import ExportCard
 from keypoint.export.write import LEAST_CROPS, export_network
 from keypoint.inference import predict_keypoints
 from keypoint.models import SimpleBaseline, create_model
+from keypoint.models.fold_norms import fold_norms
 from keypoint.onnx_predictor import choose_providers
 from keypoint.run_log import progress
 from keypoint.skeleton import load_skeleton
@@ -108,8 +110,9 @@ def random_crops(input_size: tuple[int, int], number: int) -> Crops:
 
 
 def by_torch(model: SimpleBaseline, device: torch.device) -> Callable[[Crops], object]:
-    """As `Predictor` runs the network, in channels_last memory."""
-    placed = model.to(device, memory_format=torch.channels_last)
+    """As `Predictor.from_checkpoint` runs the network, but in channels_last memory."""
+    placed = copy.deepcopy(model).to(device, memory_format=torch.channels_last)
+    fold_norms(placed)
 
     def run(crops: Crops) -> object:
         with torch.inference_mode():

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from straightforward import decode, to_normalised_tensor
 
 from keypoint.codec import Codec
-from keypoint.data.augment import warp
 from keypoint.data.image import read_image
 from keypoint.data.persons import Persons
+from keypoint.data.warp import warp
 from keypoint.geometry import bbox_to_crop
 from keypoint.models import SimpleBaseline
 from keypoint.models.fold_norms import fold_norms

@@ -22,7 +22,7 @@ from keypoint.onnx_predictor import OnnxPredictor
 from keypoint.person_crops import CropPredictor
 from keypoint.prediction.counts import PredictCounts
 from keypoint.prediction.detectors import DETECTOR_SCORE, named_detector
-from keypoint.prediction.drawing import PICTURES
+from keypoint.prediction.drawing import CROPS, PICTURES
 from keypoint.prediction.follow import follow
 from keypoint.prediction.frames import VideoEnd, count_frames, read_tasks
 from keypoint.prediction.job import Job, job_of_images, job_of_records
@@ -33,6 +33,7 @@ from keypoint.run_log import progress
 from keypoint.stop_signal import StopSignal
 from keypoint.training_step import AMP_DTYPES
 
+BATCH_SIZE = 32  # persons
 DETECTOR_IMAGES = 4  # at a time, if they are of one size
 SHOWN = 3  # faults repeated in the last message; each was told when it was met
 
@@ -84,12 +85,22 @@ def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
     args = parse(argv)
     output: Path = args.output
-    inputs = find_inputs(args.inputs, output, output / PICTURES)
+    inputs = find_inputs(args.inputs, output, (PICTURES, CROPS))
     if (args.track or args.smooth) and not any(one.is_video for one in inputs.found):
         raise ConfigError(
             f"--{'smooth' if args.smooth else 'track'} has no effect here, no input is a video or "
             "a camera; leave it out"
         )
+    if (
+        args.compile
+        and args.batch_size is None
+        and any(one.camera is not None for one in inputs.found)
+    ):
+        raise ConfigError(
+            "--compile with a camera: each frame is filled up to the number of persons that the "
+            "network is compiled for; give --batch-size, about as many as are seen"
+        )
+    args.batch_size = args.batch_size or BATCH_SIZE
     given = (args.checkpoint, args.onnx, args.boxes, args.annotations)
     read = [Path(name) for name in given if name]
     require_free(output, args.overwrite, read)
@@ -105,14 +116,17 @@ def main(argv: Sequence[str]) -> None:
         pictures=args.pictures,
         crops=args.crops,
         labels=args.labels,
+        udp=predictor.crops.udp,
         overwrite=args.overwrite,
     ) as results:
-        predict(args, job, predictor, results)
+        ended_by = predict(args, job, predictor, results)
         if job.counts.files_used:
             results.finish()
         write_reports(output, **job.counts.reports())
     print(job.counts.summary())
     require_no_faults(job.counts, output)
+    if ended_by == signal.SIGTERM:
+        raise stopped(ended_by)
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -165,7 +179,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help="compile the network: takes half a minute at first, and gains little on a CPU",
     )
     parser.add_argument(
-        "--batch-size", type=cli.whole_number(1), default=32, help="persons at a time; default: 32"
+        "--batch-size",
+        type=cli.whole_number(1),
+        help=f"persons at a time; default: {BATCH_SIZE}",
     )
     parser.add_argument(
         "--threads",
@@ -257,8 +273,8 @@ def plan(args: argparse.Namespace, inputs: Inputs, predictor: CropPredictor) -> 
 
 def predict(
     args: argparse.Namespace, job: Job, predictor: CropPredictor, results: PredictOutput
-) -> None:
-    """Read, predict and write everything, and count it."""
+) -> int | None:
+    """Read, predict and write everything, and count it; the signal that ended a camera."""
     begin = time.perf_counter()
     is_live = any(task.camera is not None for task in job.tasks)
     with (
@@ -293,6 +309,7 @@ def predict(
             rate = job.counts.persons / (time.perf_counter() - begin)
             bar.set_postfix(**{"persons/s": f"{rate:.3g}"})
             bar.update(1)
+    return stop.number
 
 
 def stopped(number: int) -> KeypointError:

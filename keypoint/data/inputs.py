@@ -57,7 +57,7 @@ class Inputs:
     faults: list[Fault] = field(default_factory=list)
 
 
-def find_inputs(arguments: Sequence[str], output: Path, pictures: Path) -> Inputs:
+def find_inputs(arguments: Sequence[str], output: Path, made: Sequence[str] = ()) -> Inputs:
     """Look for images and videos.
 
     Args:
@@ -65,7 +65,7 @@ def find_inputs(arguments: Sequence[str], output: Path, pictures: Path) -> Input
             (with those below it; hidden ones are left out), or a pattern of files and folders
             with * ? [ ]; alone, `camera` or `camera:1` for the first or second camera.
         output: Folder of the results; never searched.
-        pictures: Folder in it for pictures, from which nothing is taken.
+        made: Names of the folders in it that pictures go to; nothing is taken from there.
 
     Raises:
         ConfigError: A URL; the output folder itself.
@@ -99,14 +99,14 @@ def find_inputs(arguments: Sequence[str], output: Path, pictures: Path) -> Input
                         "as no result is taken for an input"
                     )
                 inputs.left_out["in the output folder"] += 1
+            elif own := [output / name for name in made if _is_inside(path, output / name)]:
+                raise ConfigError(
+                    f"{printable(argument)}: is in {printable(own[0])}, where the pictures of "
+                    "this --output go; give another --output"
+                )
             elif path.is_dir():
                 for file, name in _walk(path, "", output, inputs):
                     _add(inputs, seen, file, name)
-            elif _is_inside(path, pictures):
-                raise ConfigError(
-                    f"{printable(argument)}: is in {printable(pictures)}, where the pictures of "
-                    "this --output go; give another --output"
-                )
             else:
                 _add(inputs, seen, path, path.name)
     raise_faults("inputs", missing)
@@ -208,4 +208,5 @@ def _same(path: Path, other: Path) -> bool:
 
 
 def _is_inside(path: Path, folder: Path) -> bool:
-    return folder.resolve() in path.resolve().parents
+    place = path.resolve()
+    return folder.resolve() in (place, *place.parents)

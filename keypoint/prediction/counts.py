@@ -11,7 +11,7 @@ from keypoint.data.faults import Fault
 from keypoint.data.inputs import Input, Inputs, printable
 from keypoint.data.persons import Persons
 from keypoint.data.report import DataReport, ImageCounts, in_words
-from keypoint.prediction.frames import UNREADABLE, Task, Unread, VideoEnd
+from keypoint.prediction.frames import Task, Unread, VideoEnd
 from keypoint.prediction.stream import Predicted, outside
 
 
@@ -75,7 +75,8 @@ class PredictCounts:
             if event.read:
                 self.files_used += 1
             else:
-                self._files_skipped[UNREADABLE] += 1
+                why = event.fault.reason if event.fault else "stopped before the first frame"
+                self._files_skipped[why] += 1
         if event.fault:
             self.faults.append(event.fault)
         return event.fault

@@ -30,20 +30,30 @@ class PredictPictures:
         pictures: Draw every image, and every video as one; frames have their images then.
         crops: Draw every person's crop with its heatmaps; persons have these then.
         labels: Write the keypoints' names on the pictures.
+        udp: The heatmaps are of the codec `udp`.
 
     Raises:
         ConfigError: The folder cannot be written to.
     """
 
     def __init__(
-        self, folder: Path, skeleton: Skeleton, *, pictures: bool, crops: bool, labels: bool = False
+        self,
+        folder: Path,
+        skeleton: Skeleton,
+        *,
+        pictures: bool,
+        crops: bool,
+        labels: bool = False,
+        udp: bool = False,
     ) -> None:
         self.folder = folder
         self.skeleton = skeleton
         self.pictures = pictures
         self.crops = crops
         self.labels = labels
+        self.udp = udp
         self._video: VideoWriter | None = None
+        self._shown: NDArray[np.uint8] | None = None  # the last frame drawn into it
         for name, is_asked in ((PICTURES, pictures), (CROPS, crops)):
             if is_asked:
                 with told(folder / name):
@@ -69,7 +79,7 @@ class PredictPictures:
             ConfigError: It is not.
         """
         if self._video is not None:
-            video, self._video = self._video, None
+            video, self._video, self._shown = self._video, None, None
             video.finish()
 
     def discard(self) -> None:
@@ -97,17 +107,28 @@ class PredictPictures:
             return f"{PICTURES}/{_write(path, image, '--pictures')}"
         if self._video is None:
             self._video = VideoWriter(path, frame.rate, frame.image_size)
-        # Of a camera that was not waited for, a frame stands for those that were passed over.
-        due = round(frame.seconds * frame.rate) + 1
-        for _ in range(max(1, due - self._video.written)):
-            self._video.write(image)
+        self._write_in_time(image, frame.seconds)
         return f"{PICTURES}/{self._video.path.name}"
+
+    def _write_in_time(self, image: NDArray[np.uint8], seconds: float) -> None:
+        """Write a frame at its moment, the one before it for as long as it was the last.
+
+        A camera's frames come when they come; those of a file come one for one, unless the drawn
+        video needs another rate.
+        """
+        assert self._video is not None
+        due = round(seconds * self._video.rate)
+        while self._video.written < due:
+            self._video.write(image if self._shown is None else self._shown)
+        if self._video.written == due:
+            self._video.write(image)
+        self._shown = image
 
     def _draw_crops(self, predicted: Predicted) -> list[str]:
         frame, names = predicted.frame, []
         for person, (crop, heatmaps) in enumerate(predicted.crops):
             name = f"{picture_name(frame.path, frame.image_id)}_{person}"
-            image = heatmap_sheet(crop, heatmaps, self.skeleton)
+            image = heatmap_sheet(crop, heatmaps, self.skeleton, udp=self.udp)
             names.append(f"{CROPS}/{_write(self.folder / CROPS / name, image, '--crops')}")
         return names
 
@@ -119,12 +140,24 @@ def remove_pictures(records: Path) -> None:
         records: records.jsonl of that run; of a broken one as much as can be read counts.
     """
     folder = records.parent
-    with contextlib.suppress(OSError, ValueError), records.open(encoding="utf-8") as lines:
+    with contextlib.suppress(OSError), records.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
-            record = json.loads(line)
-            for name in [record.get("picture"), *record.get("crops", [])]:
-                if name and Path(name).parts[:-1] in ((PICTURES,), (CROPS,)):
+            for name in _pictures_of(line):
+                if Path(name).parts[:-1] in ((PICTURES,), (CROPS,)):
                     (folder / name).unlink(missing_ok=True)
+
+
+def _pictures_of(line: str) -> list[str]:
+    """Names in a line of records.jsonl; none if it is another or was cut."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return []
+    if not isinstance(record, dict):
+        return []
+    crops = record.get("crops")
+    names = [record.get("picture"), *(crops if isinstance(crops, list) else [])]
+    return [name for name in names if isinstance(name, str) and "\0" not in name]
 
 
 @contextlib.contextmanager

@@ -196,7 +196,7 @@ def read_tasks(
     Args:
         tasks: Images and videos in any order, and cameras.
         threads: That decode images; a video is decoded by one.
-        is_over: Whether a camera's last frame was taken; asked before each.
+        is_over: Whether a camera's last frame was taken; asked before each, and while it waits.
     """
     numbers = itertools.count(1)
     for is_video, some in itertools.groupby(tasks, key=lambda task: task.is_video):
@@ -265,8 +265,8 @@ def _read_camera(
     begin = 0.0
     try:
         with CameraReader(camera) as reader:
-            while not is_over():
-                moment, image = reader.next_frame()
+            while (newest := reader.next_frame(is_over)) is not None:
+                moment, image = newest
                 begin = begin if read else moment
                 size = image.shape[0], image.shape[1]
                 number = next(numbers)

@@ -58,6 +58,7 @@ class PredictOutput:
         pictures: Draw every image, and every video as one.
         crops: Draw every person's crop with its heatmaps.
         labels: Write the keypoints' names on the pictures.
+        udp: The heatmaps are of the codec `udp`.
         overwrite: Replace results that are there, and their pictures.
 
     Raises:
@@ -73,6 +74,7 @@ class PredictOutput:
         pictures: bool = False,
         crops: bool = False,
         labels: bool = False,
+        udp: bool = False,
         overwrite: bool = False,
     ) -> None:
         self.folder = folder
@@ -89,7 +91,7 @@ class PredictOutput:
             self._records = opened.enter_context((folder / RECORDS).open("x", encoding="utf-8"))
             self._results = opened.enter_context(self._temporary.open("w", encoding="utf-8"))
             self._pictures = PredictPictures(
-                folder, skeleton, pictures=pictures, crops=crops, labels=labels
+                folder, skeleton, pictures=pictures, crops=crops, labels=labels, udp=udp
             )
             self._files = opened.pop_all()
 

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-SIMILAR = (
-    0.3  # OKS from which two poses may be one person's; a walker at 10 frames a second has 0.5
-)
+# OKS from which two poses may be one person's. With COCO's sigmas and a box a third as wide as high
+# that is a move of 0.15 of the height from one frame to the next: 7 m/s at 30 frames a second.
+SIMILAR = 0.2
 PATIENCE_S = 1.0  # how long somebody unseen keeps an id
 SEEN = 0.2  # keypoint score above which a keypoint counts, as in evaluation
 
@@ -40,7 +40,8 @@ class Tracker:
     Args:
         oks_sigmas: (K,) of the skeleton: how exact each keypoint is.
         similar: OKS from which a person may be the one of an earlier frame.
-        patience_s: Seconds after which a track without a person ends.
+        patience_s: Seconds after which a track without a person ends; one of the last frame goes
+            on however long ago that was.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Tracker:
         self.patience_s = patience_s
         self._tracks: list[_Track] = []
         self._last = 0
+        self._seconds = 0.0
 
     def update(
         self, seconds: float, keypoints: Floats, scores: Floats, boxes_xywh: Floats
@@ -63,14 +65,16 @@ class Tracker:
 
         Args:
             seconds: When it was; not before the frame of the last call.
-            keypoints: (P, K, 2).
+            keypoints: (P, K, 2), finite.
             scores: (P, K).
             boxes_xywh: (P, 4); the area scales the similarity.
 
         Returns:
             (P,) from 1, each once; a person unlike all tracks has a new one.
         """
-        self._tracks = [t for t in self._tracks if seconds - t.seconds <= self.patience_s]
+        since = min(self._seconds, seconds - self.patience_s)
+        self._tracks = [track for track in self._tracks if track.seconds >= since]
+        self._seconds = seconds
         areas = boxes_xywh[:, 2:].prod(axis=1)
         similarity = self._similarity(keypoints, scores > SEEN, areas)  # P T
         owner: dict[int, _Track] = {}

@@ -21,7 +21,7 @@ def folder(tmp_path, monkeypatch):
 def find(*arguments, output="out"):
     from pathlib import Path
 
-    return find_inputs(list(arguments), Path(output), Path(output, "pictures"))
+    return find_inputs(list(arguments), Path(output), ("pictures", "crops"))
 
 
 def names(inputs):
@@ -92,6 +92,12 @@ def test_results_are_never_inputs(folder):
         find("in/out", output="in/out")
     with pytest.raises(ConfigError, match="is in in/out/pictures, where the pictures of this"):
         find("in/out/pictures/000001_a.jpg", output="in/out")
+    with pytest.raises(ConfigError, match="is in in/out/pictures, where the pictures of this"):
+        find("in/out/pictures", output="in/out")
+    (folder / "in/out/crops").mkdir()
+    (folder / "in/out/crops/000001_a_0.jpg").write_bytes(b"x")
+    with pytest.raises(ConfigError, match="is in in/out/crops, where the pictures of this"):
+        find("in/out/crops/*.jpg", output="in/out")
 
 
 def test_no_image_at_all(folder):

@@ -274,6 +274,14 @@ def test_a_camera_until_ctrl_c(predict, tmp_path, monkeypatch, capsys):
     assert "SIGINT" in capsys.readouterr().err
 
 
+def test_a_camera_until_sigterm_has_everything_and_its_status(predict, tmp_path, monkeypatch):
+    images = [cv2.imread(str(picture(tmp_path / "0.png")))]
+    made_up_camera.install(monkeypatch, images, frames=2, number=signal.SIGTERM)
+    assert predict("--whole-image", "camera") == 143
+    assert len(records(tmp_path / "out")) == 2
+    assert len(json.loads((tmp_path / "out" / "results.json").read_text())) == 2
+
+
 def test_labels_and_numbers_are_on_the_pictures_if_asked_for(predict, tmp_path):
     write_video(tmp_path / "a", 2, size=(240, 320))
     picture(tmp_path / "b.png", size=(240, 320))
@@ -437,6 +445,11 @@ def test_broken_weights_are_refused_and_the_image_is_named(tmp_path, capsys):
         (["--whole-image", "--labels", "a.png"], 2, "--labels has no effect without --pictures"),
         (["--whole-image", "--track", "a.png"], 2, "--track has no effect here, no input is a"),
         (["--whole-image", "camera:1", "a.png"], 2, "camera:1: a camera does not end, so it is"),
+        (
+            ["--whole-image", "--compile", "camera"],
+            2,
+            "--compile with a camera: each frame is filled",
+        ),
         (["--whole-image", "nowhere.png"], 3, "nowhere.png: no such file"),
         (["--detector", "fasterrcnn_resnet50_fpn_v2:no.pth", "a.png"], 4, "no.pth"),
     ],

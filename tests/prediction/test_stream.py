@@ -179,7 +179,7 @@ def test_frames_of_images_and_videos_are_numbered_through(tmp_path):
     (tmp_path / "b.jpg").write_bytes(b"broken")
     write(tmp_path / "clip", number=3)
     (tmp_path / "d.png").write_bytes((tmp_path / "a.png").read_bytes())
-    inputs = find_inputs([str(tmp_path)], tmp_path / "out", tmp_path / "out/pictures")
+    inputs = find_inputs([str(tmp_path)], tmp_path / "out")
     events = list(read_tasks(in_order(inputs.found), threads=2))
     told = [(e.path.name, e.number, e.image_id) for e in events if isinstance(e, Frame)]
     assert told == [
@@ -196,7 +196,7 @@ def test_frames_of_images_and_videos_are_numbered_through(tmp_path):
 def test_a_file_that_goes_while_others_are_read(tmp_path):
     for i in range(40):
         cv2.imwrite(str(tmp_path / f"{i:02d}.png"), IMAGES[0])
-    inputs = find_inputs([str(tmp_path)], tmp_path / "out", tmp_path / "out/pictures")
+    inputs = find_inputs([str(tmp_path)], tmp_path / "out")
     names = []
     for event in read_tasks(in_order(inputs.found), threads=2):
         if not names:
@@ -214,7 +214,7 @@ def test_entries_are_matched_by_name_below_the_folder(tmp_path):
 
     def found(*arguments):
         paths = [str(tmp_path / argument) for argument in arguments]
-        return find_inputs(paths, tmp_path / "out", tmp_path / "out/pictures").found
+        return find_inputs(paths, tmp_path / "out").found
 
     entries = [7, 8, 9], ["x/a.jpg", "y/a.jpg", "train/b.jpg"], [(1, 2), (3, 4), (5, 6)], "f.json"
     tasks, others = match_entries(found("."), *entries)

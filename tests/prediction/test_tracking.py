@@ -48,9 +48,17 @@ def test_somebody_hidden_comes_back_as_the_same_for_a_second():
     assert tracker.update(0.0, *one).tolist() == [1]
     assert tracker.update(0.5, *nobody).tolist() == []
     assert tracker.update(0.9, *one).tolist() == [1]
+    assert tracker.update(1.5, *nobody).tolist() == []
     assert tracker.update(2.0, *one).tolist() == [2]
     assert tracker.holds(2)
     assert not tracker.holds(1)
+
+
+def test_frames_may_be_far_apart():
+    """A slow network before a camera, or a time-lapse: whoever was on the last frame goes on."""
+    tracker = Tracker(SIGMAS)
+    for i in range(4):
+        assert tracker.update(3.0 * i, POSES[:1], SURE[:1], boxes(POSES[:1])).tolist() == [1]
 
 
 def test_somebody_else_is_somebody_else():

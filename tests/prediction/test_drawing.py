@@ -1,0 +1,73 @@
+"""Drawn videos keep their time, and old pictures go with the run that made them."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from keypoint.prediction.drawing import PredictPictures, remove_pictures
+from keypoint.prediction.frames import Frame
+from keypoint.prediction.stream import Predicted
+from keypoint.skeleton import load_skeleton
+
+SKELETON = load_skeleton("coco17")
+
+
+def drawn(folder, moments, rate, size=(48, 64)):
+    """The grey of each frame of a drawn video whose n-th frame is 40 n bright; its rate."""
+    pictures = PredictPictures(folder, SKELETON, pictures=True, crops=False)
+    nobody = np.zeros((0, 4)), np.zeros(0), np.zeros((0, 17, 2)), np.zeros((0, 17))
+    for number, seconds in enumerate(moments):
+        image = np.full((*size, 3), 40 * number, np.uint8)
+        frame = Frame(Path("camera"), number, rate, seconds, 1, size, 1, image)
+        name, _ = pictures.add(Predicted(frame, *nobody, 0))
+    pictures.end_video()
+    video, greys = cv2.VideoCapture(str(folder / name)), []
+    while True:
+        there, image = video.read()
+        if not there:
+            return [round(grey / 40) for grey in greys], video.get(cv2.CAP_PROP_FPS)
+        greys.append(image.mean())
+
+
+def test_a_frame_stays_until_the_next_one(tmp_path):
+    greys, rate = drawn(tmp_path, [0.0, 1.0, 1.5], 10.0)
+    assert rate == 10
+    assert greys == [0] * 10 + [1] * 5 + [2]
+
+
+def test_a_camera_faster_than_it_says(tmp_path):
+    """Thirty frames a second where it says ten: every third is in it, and it lasts as long."""
+    greys, _ = drawn(tmp_path, [i / 30 for i in range(7)], 10.0)
+    assert len(greys) == 3
+    assert greys[0] == 0
+    assert greys == sorted(greys)
+
+
+def test_a_file_comes_one_for_one(tmp_path):
+    greys, _ = drawn(tmp_path, [i / 25 for i in range(6)], 25.0)
+    assert greys == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_rate_that_the_form_lacks(tmp_path):
+    """Sides of odd length need motion JPEG, whose rate is whole: 7.5 becomes 8, the time stays."""
+    greys, rate = drawn(tmp_path, [0, 2.0, 4.0], 7.5, size=(49, 65))
+    assert rate == 8
+    assert len(greys) == 4 * 8 + 1
+    assert greys == [0] * 16 + [1] * 16 + [2]
+
+
+@pytest.mark.parametrize("line", ["[]", "null", "5", '{"picture": 3}', '{"crops": null}', "{", ""])
+def test_old_pictures_go_whatever_else_is_in_the_records(tmp_path, line):
+    names = ["pictures/a.jpg", "crops/b.jpg"]
+    for name in [*names, "pictures/other.jpg", "mine.jpg"]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    records = tmp_path / "records.jsonl"
+    told = [line, json.dumps({"picture": names[0], "crops": [names[1], "../mine.jpg", "mine.jpg"]})]
+    records.write_text("\n".join(told))
+    remove_pictures(records)
+    left = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.jpg"))
+    assert left == ["mine.jpg", "pictures/other.jpg"]
