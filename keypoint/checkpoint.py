@@ -133,7 +133,7 @@ def _require_form(path: Path) -> None:
         if not b"PK\x03\x04".startswith(head):
             raise CheckpointError(
                 f"{path}: is no checkpoint, nor another file of torch.save; give best.pt "
-                "or last.pt of a run, or with --cfg any weights"
+                "or last.pt of a run (tools/import_weights.py makes one of other weights)"
             )
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()

@@ -115,7 +115,7 @@ def load_detector(
         except (OSError, RuntimeError) as error:  # no network, no space, another file's hash
             raise CheckpointError(
                 f"torchvision's weights of {name} cannot be downloaded ({error}); give a file of "
-                "them, or boxes from elsewhere"
+                "them, or boxes from elsewhere, or call the whole image one person"
             ) from None
     else:
         state = dict(unwrap(read_tensors(weights), str(weights))[0])

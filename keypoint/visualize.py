@@ -36,6 +36,7 @@ from keypoint.strokes import (
 )
 
 NOBODY = (255, 255, 255)  # boxes and captions of persons without an id
+LABELLED = 0.2  # of the image, that names of keypoints may cover
 FAINTEST = 0.5  # opacity of a keypoint at the threshold
 FAR = 2**24  # px; beyond OpenCV's fixed-point range, far outside any picture
 GAP, FOOT, TITLE = 6, 18, 9  # px: between the cells of a sheet, for a title, of its capitals
@@ -73,7 +74,8 @@ def draw_keypoints(
         skeleton: Edges and sides.
         threshold: See `scores`.
         hollow: (P, K) keypoints to draw as rings: annotated, but hidden.
-        labels: K words, one beside each keypoint: the skeleton's names or numbers.
+        labels: K words, one beside each keypoint: the skeleton's names or numbers; of the largest
+            persons, as long as words cover no more than a fifth of the image.
         boxes: (P, 4) xywh, image frame; drawn, and the strokes' width follows them.
         captions: One per person, above his box, or above his keypoints.
         ids: One per person: box and caption get a colour by it, otherwise they are white.
@@ -147,8 +149,14 @@ def _draw_labels(
     colors: Sequence[Color],
     sizes: NDArray[np.float64],
 ) -> None:
-    """Words beside the points of all persons, in place."""
+    """Words beside the points of the largest persons, in place, while there is room for them."""
     inside = visible & ((points >= 0) & (points < canvas.shape[1::-1])).all(axis=-1)
+    height = letter_height(canvas.shape)
+    areas = np.array([np.prod(words_size(word, height)) for word in labels])  # K
+    order = np.argsort(-sizes, kind="stable")
+    taken = (inside[order] * areas).sum(axis=1).cumsum()
+    crowded = order[1:][taken[1:] > LABELLED * canvas.shape[0] * canvas.shape[1]]
+    inside[crowded] = False
     persons, which = np.nonzero(inside)
     if len(persons) == 0:
         return
@@ -158,7 +166,7 @@ def _draw_labels(
         points[inside],
         [labels[int(k)] for k in which],
         [colors[int(k)] for k in which],
-        height=letter_height(canvas.shape),
+        height=height,
         radii=np.array([disc_width(stroke_width(sizes[p])) / 2 + 1 for p in persons]),
         outward=points[inside] - middles,
     )

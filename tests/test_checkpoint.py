@@ -132,7 +132,10 @@ def write_zip(path):
     [
         (lambda path: path.write_text('{"metrics": {"AP": 0.5}}'), "is no checkpoint, nor another"),
         (lambda path: path.write_text("seed: 0\noutput: output/demo\n"), "best.pt or last.pt of"),
-        (lambda path: path.write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF"), "or with --cfg any"),
+        (
+            lambda path: path.write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF"),
+            "import_weights.py makes one",
+        ),
         (lambda path: path.write_bytes(b"PK"), "truncated or corrupt .its zip end is missing"),
         (lambda path: torch.save({"a": Unknown()}, path), "tools/import_weights.py"),
         (

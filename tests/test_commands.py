@@ -1,5 +1,6 @@
 """What a user meets before a command begins to work: help, devices, typos."""
 
+import os
 import re
 
 import pytest
@@ -18,6 +19,14 @@ def test_only_devices_that_this_toolkit_runs_on(name):
     ):
         choose_device(name)
     assert choose_device("cpu").type == "cpu"
+
+
+@pytest.mark.parametrize("path", sorted(TOOLS.glob("*.py")), ids=lambda path: path.name)
+def test_commands_can_be_called_and_nothing_else_looks_like_one(path):
+    """By name, as the README does: a `#!` line and the right to execute."""
+    is_command = "\ndef main(" in path.read_text()
+    assert path.read_text().startswith("#!/usr/bin/env python\n") == is_command
+    assert os.access(path, os.X_OK) == is_command
 
 
 def test_there_are_examples():

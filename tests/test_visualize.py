@@ -385,3 +385,22 @@ def test_overlay_lies_where_the_codec_has_its_targets(codec):
     heat = heatmap_overlay(crop, maps[0].numpy(), udp=made.udp).astype(float).sum(axis=2)
     y, x = np.nonzero(heat > 0.95 * heat.max())
     np.testing.assert_allclose([x.mean(), y.mean()], [172, 240], atol=1)
+
+
+def test_names_are_of_the_largest_where_there_are_many():
+    """One person has all of them; of twenty, a few have, and the image is not covered."""
+    rng = np.random.default_rng(0)
+    ground = np.full((480, 640, 3), 128, np.uint8)
+    one = rng.uniform([20, 20], [90, 200], (1, 17, 2))
+    many = np.concatenate([one + [28 * i, 10 * (i % 5)] for i in range(20)])
+    many[7] = rng.uniform([300, 30], [420, 450], (17, 2))  # the largest
+
+    def written(persons, labels):
+        scores = np.ones((len(persons), 17))
+        plain = draw_keypoints(ground, persons, scores, SKELETON)
+        return (plain != draw_keypoints(ground, persons, scores, SKELETON, labels=labels)).any(-1)
+
+    alone = written(many[7:8], SKELETON.keypoints)
+    assert alone.mean() > 0.02
+    crowd = written(many, SKELETON.keypoints)
+    assert alone.mean() * 0.7 < crowd.mean() < 0.2

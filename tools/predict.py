@@ -164,7 +164,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "file",
     )
     parser.add_argument("--pictures", action="store_true", help="draw every image and video")
-    parser.add_argument("--labels", action="store_true", help="with the keypoints' names on it")
+    parser.add_argument(
+        "--labels", action="store_true", help="with the keypoints' names, and persons' rows"
+    )
     parser.add_argument("--crops", action="store_true", help="draw each person's heatmaps")
     parser.add_argument("--track", action="store_true", help="number persons through a video")
     parser.add_argument(
@@ -296,6 +298,7 @@ def predict(
             found = follow(found, predictor.skeleton, smooth=args.smooth)
         for event in found:
             if stop.number is not None and not is_live:
+                results.end_video()  # records.jsonl names it, as far as it goes
                 raise stopped(stop.number)
             fault = job.counts.add(event)
             if fault:

@@ -29,7 +29,8 @@ class PredictPictures:
         skeleton: Edges and sides.
         pictures: Draw every image, and every video as one; frames have their images then.
         crops: Draw every person's crop with its heatmaps; persons have these then.
-        labels: Write the keypoints' names on the pictures.
+        labels: Write on the pictures the keypoints' names, and above each person the place in the
+            record, from 0, or the id if there is one.
         udp: The heatmaps are of the codec `udp`.
 
     Raises:
@@ -92,6 +93,7 @@ class PredictPictures:
         assert frame.image is not None
         names = self.skeleton.keypoints if self.labels else None
         ids = None if predicted.ids is None else predicted.ids.tolist()
+        captions = ids if ids is not None else range(len(predicted.boxes)) if self.labels else None
         image = draw_keypoints(
             frame.image,
             predicted.keypoints,
@@ -99,7 +101,7 @@ class PredictPictures:
             self.skeleton,
             labels=names,
             boxes=None if ids is None else predicted.boxes,
-            captions=None if ids is None else [str(number) for number in ids],
+            captions=None if captions is None else [str(number) for number in captions],
             ids=ids,
         )
         path = self.folder / PICTURES / picture_name(frame.path, frame.image_id)

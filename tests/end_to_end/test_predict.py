@@ -296,6 +296,7 @@ def test_labels_and_numbers_are_on_the_pictures_if_asked_for(predict, tmp_path):
         return (np.abs(drawn[name][which] - drawn["plain"][which]).max(axis=2) > 60).mean()
 
     assert differ("labels", 1) > 0.01
+    assert differ("labels", 0) > 0.005
     assert differ("track", 0) > 0.001  # a box and a number
     assert differ("track", 1) == 0
 
@@ -533,6 +534,23 @@ def test_a_signal_leaves_whole_records(tmp_path, checkpoint, number, status):
     assert records(tmp_path / "out")
     left = {p.name for p in (tmp_path / "out").iterdir()}
     assert left == {"records.jsonl", "log.txt"}
+
+
+def test_a_stopped_video_is_drawn_as_far_as_it_is_told(predict, tmp_path, monkeypatch):
+    write_video(tmp_path / "a", 30)
+    add = PredictOutput.add
+
+    def stopping(self, predicted):
+        add(self, predicted)
+        if predicted.frame.number == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(PredictOutput, "add", stopping)
+    assert predict("--whole-image", "--pictures", "a.mp4") == 130
+    found = records(tmp_path / "out")
+    assert len(found) == 5
+    drawn = cv2.VideoCapture(str(tmp_path / "out" / found[0]["picture"]))
+    assert drawn.get(cv2.CAP_PROP_FRAME_COUNT) == 5
 
 
 def test_help_says_what_there_is(capsys):
