@@ -145,6 +145,8 @@ def predict_image(
         DataError: An image or boxes of another form; a box that is not finite or has no area.
         NumericsError: A heatmap is not finite.
     """
+    if image_rgb is None:  # as a caller without types may have it
+        raise DataError("image is None, which cv2.imread gives for a file that it cannot read")
     image = np.asarray(image_rgb)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise DataError(f"image is {image.dtype} {image.shape}; give (H, W, 3) uint8 RGB")
