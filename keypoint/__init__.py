@@ -8,19 +8,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from keypoint.export.onnx_predictor import OnnxPredictor
     from keypoint.models import create_model
-    from keypoint.onnx_predictor import OnnxPredictor
-    from keypoint.predictor import Predictor
-    from keypoint.skeleton import load_skeleton
+    from keypoint.pose.skeleton import load_skeleton
+    from keypoint.prediction.predictor import Predictor
 
 __version__ = "0.1.0"
 __all__ = ["OnnxPredictor", "Predictor", "create_model", "load_skeleton"]
 
 _HOME_OF_NAME = {
-    "OnnxPredictor": "keypoint.onnx_predictor",
-    "Predictor": "keypoint.predictor",
+    "OnnxPredictor": "keypoint.export.onnx_predictor",
+    "Predictor": "keypoint.prediction.predictor",
     "create_model": "keypoint.models",
-    "load_skeleton": "keypoint.skeleton",
+    "load_skeleton": "keypoint.pose.skeleton",
 }
 
 

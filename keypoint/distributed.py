@@ -17,7 +17,7 @@ import torch.distributed as dist
 from torch import nn
 
 from keypoint.errors import ConfigError, NumericsError
-from keypoint.fingerprint import fingerprint
+from keypoint.files import fingerprint
 
 TIMEOUT_S = 600  # scoring on rank 0 alone (seconds on val2017) must fit in
 # What torch says where another process has gone or answers no more.

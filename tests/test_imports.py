@@ -3,77 +3,35 @@
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "keypoint"
 
-# The table of the README's map, lowest first. Groups of level 0 do not know each other.
-GROUPS = {
-    "errors": ("errors", "strict_yaml"),
-    "blocks": ("blocks",),
-    "points": ("skeleton", "geometry", "heatmap", "flip_average", "dark", "codec"),
-    "config": (
-        "config",
-        "config_effect",
-        "config_schema",
-        "config_train",
-        "config_fields",
-        "recipe",
-    ),
-    "level 1": (
-        "models",
-        "losses",
-        "optimization",
-        "fingerprint",
-        "checkpoint_content",
-        "lettering",
-        "strokes",
-    ),
-    "level 2": (
-        "data",
-        "inference",
-        "checkpoint",
-        "distributed",
-        "video",
-        "camera",
-        "visualize",
-        "curves",
-        "hub",
-        "run_log",
-        "stop_signal",
-        "evaluation.oks",
-    ),
-    "level 3": (
-        "trainer",
-        "training_step",
-        "resume",
-        "run_folder",
-        "predictor",
-        "person_crops",
-        "onnx_predictor",
-        "export",
-        "detector",
-        "prediction",
-        "evaluation",
-        "complexity",
-        "model_card",
-        "cli",
-        "sheets",
-        "app",
-        "app_server",
-    ),
-}
-LEVEL = {
-    "errors": -1,
-    "blocks": 0,
-    "points": 0,
-    "config": 0,
-    "level 1": 1,
-    "level 2": 2,
-    "level 3": 3,
-}
+# The map of the README, lowest first: a room imports rooms of earlier lines, and itself.
+ROOMS = (
+    ("errors", "strict_yaml"),
+    ("files",),
+    ("progress", "distributed"),
+    ("blocks",),
+    ("pose",),
+    ("models",),
+    ("data",),
+    ("drawing",),
+    ("config",),
+    ("checkpoint",),
+    ("training",),
+    ("evaluation",),
+    ("export",),
+    ("prediction",),
+    ("app",),
+    ("commands",),
+)
+LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
+MOST_AT_THE_TOP = 6
+MOST_IN_A_FOLDER = 20
 HEAVY = {
     "cv2",
     "albumentations",
@@ -87,30 +45,27 @@ HEAVY = {
     "onnxscript",
     "onnxruntime",
 }
+# Modules by name, folders with a dot at the end.
 MAY_USE = {
     "cv2": (
         "data.",
-        "video",
-        "visualize",
-        "lettering",
-        "strokes",
-        "curves",
-        "sheets",
+        "drawing.",
         "prediction.drawing",
-        "prediction.picture",
-        "camera",
+        "prediction.camera",
+        "app.picture",
         "evaluation.worst",
+        "commands.",
     ),
     "albumentations": ("data.augment",),
     "pycocotools": ("evaluation.coco",),
     "faster_coco_eval": ("evaluation.coco",),
-    "tensorboard": ("run_log",),
-    "huggingface_hub": ("hub",),
+    "tensorboard": ("training.log",),
+    "huggingface_hub": ("checkpoint.hub",),
     "onnx": ("export.",),
     "onnxscript": ("export.",),
-    "onnxruntime": ("export.", "onnx_predictor"),
-    "gradio": ("app", "app_server"),
-    "torchvision": ("models.encoder", "models.weights", "detector"),
+    "onnxruntime": ("export.",),
+    "gradio": ("app.",),
+    "torchvision": ("models.encoder", "models.weights.", "prediction.detector"),
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 MODULES = [file for file in FILES if file != PACKAGE / "__init__.py"]
@@ -141,40 +96,40 @@ def imports(path):
                 yield node.module
 
 
-def group_of(name):
-    found = [
-        (len(prefix), group)
-        for group, prefixes in GROUPS.items()
-        for prefix in prefixes
-        if name == prefix or name.startswith(f"{prefix}.")
-    ]
-    assert found, f"keypoint.{name} has no place in the table above; give it one"
-    return max(found)[1]
+def room_of(name):
+    room = name.split(".")[0]
+    assert room in LEVEL, f"keypoint.{room} is no room of the table above; give it a line"
+    return room
 
 
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
 def test_imports_point_downward(path):
     importer = module_name(path)
+    ours = room_of(importer)
     for name in imports(path):
         if not name.startswith("keypoint."):
             continue
-        imported = name.removeprefix("keypoint.")
-        ours, theirs = group_of(importer), group_of(imported)
-        inside = ours == theirs and (ours != "level 2" or same_room(importer, imported))
-        below = LEVEL[theirs] < LEVEL[ours]
-        step = f"keypoint.{importer} ({ours}) imports keypoint.{imported} ({theirs})"
-        assert inside or below, step
-        if theirs == "config" and ours != "config":
-            assert importer in ("checkpoint", "resume", "model_card"), (
-                f"{step}; classes take plain arguments"
-            )
+        theirs = room_of(name.removeprefix("keypoint."))
+        step = f"keypoint.{importer} imports {name}"
+        assert ours == theirs or LEVEL[theirs] < LEVEL[ours], step
         if ours == "blocks":
-            assert theirs == "blocks", "blocks import torch and nothing of ours"
+            assert theirs == "blocks", f"{step}; blocks import torch and nothing of ours"
+        if theirs == "config" and ours in ("evaluation", "export", "prediction", "app"):
+            pytest.fail(f"{step}; classes take plain arguments")
 
 
-def same_room(importer, imported):
-    """Level 2 is many rooms: files of data/ may import each other, others only what is below."""
-    return importer.split(".")[0] == imported.split(".")[0]
+def test_the_top_of_the_package_is_small():
+    assert len(list(PACKAGE.glob("*.py"))) <= MOST_AT_THE_TOP
+
+
+def test_folders_are_small():
+    """The commands excepted: one file each."""
+    sizes = Counter(path.parent for path in MODULES if path.name != "__init__.py")
+    del sizes[PACKAGE / "commands"]
+    large = {
+        str(folder.relative_to(PACKAGE)): n for folder, n in sizes.items() if n > MOST_IN_A_FOLDER
+    }
+    assert not large
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_name)
@@ -202,11 +157,11 @@ def test_blocks_load_torch_and_nothing_heavy():
 
 def test_the_hubs_client_loads_only_when_it_is_asked():
     """albumentations loads it too where it is installed, so the predictor says nothing here."""
-    assert not loaded_by("import keypoint.hub") & (HEAVY | {"torch"})
+    assert not loaded_by("import keypoint.checkpoint.hub") & (HEAVY | {"torch"})
 
 
 def test_the_web_page_is_loaded_without_gradio():
-    assert "gradio" not in loaded_by("import keypoint.app_server")
+    assert "gradio" not in loaded_by("import keypoint.app.server")
 
 
 def test_the_package_itself_loads_nothing():

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from keypoint import cli
+from keypoint.commands import cli
 from keypoint.errors import CheckpointError, ConfigError, DataError, KeypointError, NumericsError
 from tests import tiny_coco
 from tests.test_readme import REPOSITORY
@@ -236,11 +236,11 @@ def test_a_worker_keeps_the_message_to_three_lines(tmp_path):
     program = f"""
 import logging
 from pathlib import Path
-from keypoint.codec import Codec
+from keypoint.pose.codec import Codec
 from keypoint.data.batches import EvaluationDataset, evaluation_loader
 from keypoint.data.coco import load_persons
 from keypoint.errors import DataError
-from keypoint.skeleton import load_skeleton
+from keypoint.pose.skeleton import load_skeleton
 persons = load_persons(Path({str(file)!r}), Path({str(images)!r}), load_skeleton("coco17"))
 persons.images.path(2).unlink()
 dataset = EvaluationDataset(persons, codec=Codec((64, 64)), batch_size=2)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from keypoint.blocks.build import BLOCKS
-from keypoint.complexity import count_model
+from keypoint.models.complexity import count_model
 from tests import tiny_network
 from tests.readme.documents import ALL_PAGES, PAGES, README, REPOSITORY, anchors, blocks, links
 from tests.readme.world import exported

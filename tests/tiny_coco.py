@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from keypoint.skeleton import load_skeleton
+from keypoint.pose.skeleton import load_skeleton
 
 SKELETON = load_skeleton("coco17")
 

@@ -2,11 +2,11 @@
 
 import torch
 
-from keypoint.checkpoint import KEYS, save_checkpoint
-from keypoint.config import config_from_dict
+from keypoint.checkpoint.file import KEYS, save_checkpoint
+from keypoint.config.load import config_from_dict
 from keypoint.models import create_model
-from keypoint.predictor import Predictor
-from keypoint.skeleton import load_skeleton
+from keypoint.pose.skeleton import load_skeleton
+from keypoint.prediction.predictor import Predictor
 
 SKELETON = load_skeleton("coco17")
 

@@ -8,13 +8,13 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from keypoint import cli
-from keypoint.app import Finder
-from keypoint.app_server import is_loopback, require_gradio, serve
-from keypoint.detector import DETECTORS
+from keypoint.app.page import Finder
+from keypoint.app.server import is_loopback, require_gradio, serve
+from keypoint.commands import cli
+from keypoint.prediction.detector import DETECTORS
 from keypoint.prediction.detectors import named_detector
+from keypoint.prediction.predictor import Predictor
 from keypoint.prediction.stream import detected_persons, whole_image
-from keypoint.predictor import Predictor
 
 EPILOG = f"""examples:
   tools/app.py --checkpoint output/demo/best.pt

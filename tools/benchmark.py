@@ -24,18 +24,18 @@ from benchmark_model import DTYPES, MODES, Setting, measure_model
 from benchmark_predict import PredictSetting, measure_predict
 from benchmark_stages import measure_stages
 
-from keypoint import cli
 from keypoint.blocks.build import BLOCKS
-from keypoint.codec import Codec
+from keypoint.commands import cli
 from keypoint.data.coco import load_persons
-from keypoint.data.synthetic import write_demo_set
+from keypoint.data.synthetic.demo_set import write_demo_set
 from keypoint.distributed import choose_device
 from keypoint.errors import ConfigError
 from keypoint.export.card import PRECISIONS
 from keypoint.models import create_model
 from keypoint.models.simple_baseline import DECONV_CHANNELS
-from keypoint.run_log import progress
-from keypoint.skeleton import load_skeleton
+from keypoint.pose.codec import Codec
+from keypoint.pose.skeleton import load_skeleton
+from keypoint.progress import progress
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 GENERATED_SIZE = (480, 640)  # height, width: COCO's most common

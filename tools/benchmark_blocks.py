@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from keypoint.blocks import build_block
 from keypoint.models.simple_baseline import DECONV_CHANNELS, DECONV_SITES, STRIDE_OF_SITE
-from keypoint.run_log import progress
+from keypoint.progress import progress
 
 HOWS = ("eager", "compiled")
 COPY = "copy the map"

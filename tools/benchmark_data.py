@@ -19,13 +19,13 @@ from benchmark_timing import Seconds, cpu_seconds, interleave, median_ratio, tab
 from straightforward import Lap
 from torch import Tensor
 
-from keypoint.codec import Codec
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import EvaluationDataset, TrainDataset
 from keypoint.data.coco import Persons
 from keypoint.models import SimpleBaseline
-from keypoint.run_log import progress
-from keypoint.skeleton import Skeleton
+from keypoint.pose.codec import Codec
+from keypoint.pose.skeleton import Skeleton
+from keypoint.progress import progress
 
 SEED = 0
 WARM_UP = 2  # rounds

@@ -18,11 +18,11 @@ from benchmark_timing import table
 from numpy.typing import NDArray
 from torch import Tensor
 
-from keypoint.codec import Codec
 from keypoint.evaluation.coco import METRICS, evaluate_coco, make_results
-from keypoint.geometry import bbox_to_crop
-from keypoint.run_log import progress
-from keypoint.skeleton import Skeleton
+from keypoint.pose.codec import Codec
+from keypoint.pose.geometry import bbox_to_crop
+from keypoint.pose.skeleton import Skeleton
+from keypoint.progress import progress
 
 SEED = 0
 BATCH = 64  # boxes in a batch, as test.batch_size

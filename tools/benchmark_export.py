@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from keypoint import __version__
 from keypoint.export.card import ExportCard
+from keypoint.export.onnx_predictor import choose_providers
 from keypoint.export.write import LEAST_CROPS, export_network
-from keypoint.inference import predict_keypoints
 from keypoint.models import SimpleBaseline, create_model
 from keypoint.models.fold_norms import fold_norms
-from keypoint.onnx_predictor import choose_providers
-from keypoint.run_log import progress
-from keypoint.skeleton import load_skeleton
+from keypoint.models.inference import predict_keypoints
+from keypoint.pose.skeleton import load_skeleton
+from keypoint.progress import progress
 
 WARM_UP = 1  # rounds
 

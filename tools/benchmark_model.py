@@ -17,10 +17,10 @@ from benchmark_timing import cpu_seconds, interleave, median_ratio, table, wall_
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from keypoint.losses import heatmap_loss
 from keypoint.models import SimpleBaseline, create_model
-from keypoint.optimization import build_optimizer
-from keypoint.run_log import progress
+from keypoint.progress import progress
+from keypoint.training.losses import heatmap_loss
+from keypoint.training.optimization import build_optimizer
 
 ENCODER = "resnet50"
 NUM_KEYPOINTS = 17

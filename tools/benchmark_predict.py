@@ -20,18 +20,18 @@ from benchmark_timing import interleave, median_ratio, table, wall_seconds
 from numpy.typing import NDArray
 from straightforward import decode, to_normalised_tensor
 
-from keypoint.codec import Codec
 from keypoint.data.image import read_image
 from keypoint.data.persons import Persons
 from keypoint.data.warp import warp
-from keypoint.geometry import bbox_to_crop
 from keypoint.models import SimpleBaseline
 from keypoint.models.fold_norms import fold_norms
+from keypoint.pose.codec import Codec
+from keypoint.pose.geometry import bbox_to_crop
+from keypoint.pose.skeleton import Skeleton
 from keypoint.prediction.frames import Task, read_tasks
+from keypoint.prediction.predictor import Predictor
 from keypoint.prediction.stream import Predicted, known_persons, predict_stream
-from keypoint.predictor import Predictor
-from keypoint.run_log import progress
-from keypoint.skeleton import Skeleton
+from keypoint.progress import progress
 
 WARM_UP = 1  # rounds
 SLOW = "one person after the other"

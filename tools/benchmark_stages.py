@@ -18,10 +18,10 @@ from benchmark_timing import table
 from keypoint.data.augment import Augmentation
 from keypoint.data.image import read_image
 from keypoint.data.warp import warp
-from keypoint.geometry import bbox_to_crop, crop_matrix
-from keypoint.heatmap import STRIDE
 from keypoint.models import SimpleBaseline
-from keypoint.run_log import progress
+from keypoint.pose.geometry import bbox_to_crop, crop_matrix
+from keypoint.pose.heatmap import STRIDE
+from keypoint.progress import progress
 
 DECODE, DRAWS, MIRROR, WARP = "read and decode", "draws, matrix, keypoints", "mirror", "warp"
 COLLATE, NORMALISE, HEATMAPS = "collate", "to float, normalise", "heatmaps"

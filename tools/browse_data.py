@@ -8,14 +8,14 @@ from pathlib import Path
 
 import cv2
 
-from keypoint import cli
-from keypoint.codec import Codec
-from keypoint.config import find_config, load_config
+from keypoint.commands import cli
+from keypoint.config.load import find_config, load_config
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import TrainDataset
 from keypoint.data.coco import find_split, load_persons
-from keypoint.sheets import augmented_sheet
-from keypoint.skeleton import load_skeleton
+from keypoint.drawing.sheets import augmented_sheet
+from keypoint.pose.codec import Codec
+from keypoint.pose.skeleton import load_skeleton
 
 EPILOG = """examples:
   tools/browse_data.py --cfg res50_256x192.yaml data.root=/data/coco

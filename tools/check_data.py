@@ -10,30 +10,30 @@ from typing import Any
 
 import cv2
 
-from keypoint import cli
-from keypoint.config import (
+from keypoint.commands import cli
+from keypoint.config.load import (
     Config,
     config_from_dict,
     find_config,
     load_config,
     override_config,
 )
-from keypoint.data.check import (
+from keypoint.data.audit.check import (
     FileCheck,
     check_annotation_file,
     check_box_file,
     left_out_of_scoring,
     stopping_faults,
 )
+from keypoint.data.audit.notes import note_on_overlap
 from keypoint.data.coco import find_split
 from keypoint.data.faults import Fault
-from keypoint.data.json_file import read_json, write_json
-from keypoint.data.notes import note_on_overlap
+from keypoint.drawing.sheets import stack, truth_sheet
 from keypoint.errors import ConfigError, DataError
 from keypoint.evaluation.self_test import truth_as_prediction
-from keypoint.run_log import progress
-from keypoint.sheets import stack, truth_sheet
-from keypoint.skeleton import Skeleton, load_skeleton, skeleton_from_here
+from keypoint.files import read_json, write_json
+from keypoint.pose.skeleton import Skeleton, load_skeleton, skeleton_from_here
+from keypoint.progress import progress
 
 SHOWN = 20  # faults and notes of a file that are printed; data_report.json has all
 

@@ -6,12 +6,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 
-from keypoint import cli
-from keypoint.complexity import Count, count_model
-from keypoint.complexity.tables import PAPER_GIGA, TRUE_GIGA, Table, paper_tables
-from keypoint.config import Config, find_config, load_config
+from keypoint.commands import cli
+from keypoint.config.load import Config, find_config, load_config
 from keypoint.errors import ConfigError
-from keypoint.skeleton import load_skeleton
+from keypoint.models.complexity import Count, count_model
+from keypoint.models.complexity.tables import PAPER_GIGA, TRUE_GIGA, Table, paper_tables
+from keypoint.pose.skeleton import load_skeleton
 
 LEGEND = """
 paper   as the SRL paper's tables count: layers, a deconvolution at its output size (4 times too

@@ -10,11 +10,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from keypoint import cli
-from keypoint.config import find_config, load_config
-from keypoint.data.synthetic import write_demo_set
+from keypoint.commands import cli
+from keypoint.config.load import find_config, load_config
+from keypoint.data.synthetic.demo_set import write_demo_set
 from keypoint.errors import KeypointError
-from keypoint.run_log import progress
+from keypoint.progress import progress
 
 TOOLS = Path(__file__).parent
 CONFIG = "demo.yaml"

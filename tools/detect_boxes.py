@@ -6,17 +6,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from keypoint import cli, distributed
-from keypoint.data.json_file import write_json
-from keypoint.detector import (
+from keypoint import distributed
+from keypoint.commands import cli
+from keypoint.errors import ConfigError
+from keypoint.files import write_json
+from keypoint.prediction.detector import (
     DETECTORS,
     detect_boxes,
     list_folder,
     load_detector,
     read_image_list,
 )
-from keypoint.errors import ConfigError
-from keypoint.run_log import progress
+from keypoint.progress import progress
 
 EPILOG = """examples:
   tools/detect_boxes.py --annotations data/coco/annotations/person_keypoints_val2017.json \\

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlparse
 
-from keypoint import cli
-from keypoint.data.archives import BASE_URL, SPLITS, obtain, space_needed
-from keypoint.data.download import check_space
+from keypoint.commands import cli
+from keypoint.data.download.archives import BASE_URL, SPLITS, obtain, space_needed
+from keypoint.data.download.fetch import check_space
 from keypoint.errors import ConfigError
-from keypoint.run_log import progress
+from keypoint.progress import progress
 
 MIB = 1 << 20
 EPILOG = """examples:

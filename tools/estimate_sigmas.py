@@ -7,9 +7,9 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from keypoint import cli
-from keypoint.data.sigmas import SigmaEstimate, estimate_sigmas, read_repeated, require_all
-from keypoint.skeleton import Skeleton, load_skeleton
+from keypoint.commands import cli
+from keypoint.evaluation.sigmas import SigmaEstimate, estimate_sigmas, read_repeated, require_all
+from keypoint.pose.skeleton import Skeleton, load_skeleton
 
 EPILOG = """examples:
   tools/estimate_sigmas.py --skeleton sign.yaml anna.json ben.json

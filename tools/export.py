@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint import __version__, cli
-from keypoint.checkpoint import Restored, load_model
+from keypoint import __version__
+from keypoint.checkpoint.file import Restored, load_model
+from keypoint.commands import cli
 from keypoint.data.batches import EvaluationDataset
 from keypoint.data.coco import load_persons
 from keypoint.errors import DataError

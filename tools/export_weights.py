@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from keypoint import cli
-from keypoint.checkpoint import load_model
+from keypoint.checkpoint.file import load_model
+from keypoint.commands import cli
 from keypoint.errors import CheckpointError
-from keypoint.models.weight_export import COLOR_ORDERS, export_weights
+from keypoint.models.weights.export import COLOR_ORDERS, export_weights
 
 EPILOG = """examples:
   tools/export_weights.py output/res50_256x192/best.pt --format simple_baseline \\

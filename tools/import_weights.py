@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import keypoint
-from keypoint import cli
-from keypoint.checkpoint import checkpoint_of, save_checkpoint
-from keypoint.config import Config, config_from_dict, find_config, load_config, override_config
-from keypoint.data.json_file import write_json
+from keypoint.checkpoint.file import checkpoint_of, save_checkpoint
+from keypoint.checkpoint.provenance import file_sha256
+from keypoint.commands import cli
+from keypoint.config.load import Config, config_from_dict, find_config, load_config, override_config
 from keypoint.errors import CheckpointError, ConfigError
-from keypoint.evaluation.provenance import file_sha256
+from keypoint.files import write_json
 from keypoint.models import create_model
-from keypoint.models.weight_formats import Weights, read_weights
-from keypoint.models.weight_report import encoder_of, other_architecture
-from keypoint.models.weights import fill
-from keypoint.skeleton import load_skeleton, skeleton_from_dict
+from keypoint.models.weights.formats import Weights, read_weights
+from keypoint.models.weights.load import fill
+from keypoint.models.weights.report import encoder_of, other_architecture
+from keypoint.pose.skeleton import load_skeleton, skeleton_from_dict
 
 EPILOG = """examples:
   tools/import_weights.py pose_resnet_50_256x192.pth.tar --input-size 256 192 --output sb50.pt

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from keypoint import cli
-from keypoint.model_card import Card, read_card
+from keypoint.checkpoint.model_card import Card, read_card
+from keypoint.commands import cli
 
 WIDTH = 100
 EPILOG = """examples:

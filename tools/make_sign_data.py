@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from keypoint import cli
-from keypoint.data.synthetic_signs import write_sign_set
-from keypoint.run_log import progress
+from keypoint.commands import cli
+from keypoint.data.synthetic.signs import write_sign_set
+from keypoint.progress import progress
 
 EPILOG = """examples:
   tools/make_sign_data.py output/signs/data

@@ -11,27 +11,27 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from keypoint import cli
+from keypoint.commands import cli
 from keypoint.data.coco import load_boxes, load_persons
-from keypoint.data.inputs import Inputs, find_inputs
+from keypoint.data.person_crops import CropPredictor
 from keypoint.data.report import write_reports
-from keypoint.detector import DETECTORS
 from keypoint.distributed import choose_device
 from keypoint.errors import ConfigError, DataError, KeypointError
-from keypoint.onnx_predictor import OnnxPredictor
-from keypoint.person_crops import CropPredictor
+from keypoint.export.onnx_predictor import OnnxPredictor
 from keypoint.prediction.counts import PredictCounts
+from keypoint.prediction.detector import DETECTORS
 from keypoint.prediction.detectors import DETECTOR_SCORE, named_detector
 from keypoint.prediction.drawing import CROPS, PICTURES
 from keypoint.prediction.follow import follow
 from keypoint.prediction.frames import VideoEnd, count_frames, read_tasks
+from keypoint.prediction.inputs import Inputs, find_inputs
 from keypoint.prediction.job import Job, job_of_images, job_of_records
 from keypoint.prediction.output import PredictOutput, require_free
+from keypoint.prediction.predictor import Predictor
 from keypoint.prediction.stream import Predicted, detected_persons, predict_stream, whole_image
-from keypoint.predictor import Predictor
-from keypoint.run_log import progress
-from keypoint.stop_signal import StopSignal
-from keypoint.training_step import AMP_DTYPES
+from keypoint.progress import progress
+from keypoint.training.step import AMP_DTYPES
+from keypoint.training.stop_signal import StopSignal
 
 BATCH_SIZE = 32  # persons
 DETECTOR_IMAGES = 4  # at a time, if they are of one size

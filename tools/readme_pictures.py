@@ -11,20 +11,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from keypoint import cli
+from keypoint.commands import cli
 from keypoint.data.augment import warp
-from keypoint.data.synthetic import synthesize_image
-from keypoint.errors import ConfigError
-from keypoint.inference import predict_heatmaps
-from keypoint.lettering import PAPER, RIM, Image, write_words
-from keypoint.predictor import Predictor
-from keypoint.sheets import with_legend
-from keypoint.visualize import (
+from keypoint.data.synthetic.demo_set import synthesize_image
+from keypoint.drawing.lettering import PAPER, RIM, Image, write_words
+from keypoint.drawing.persons import (
     draw_keypoints,
     fit_picture,
     heatmap_overlay,
     picture_sheet,
 )
+from keypoint.drawing.sheets import with_legend
+from keypoint.errors import ConfigError
+from keypoint.models.inference import predict_heatmaps
+from keypoint.prediction.predictor import Predictor
 
 IMAGE_SIZE = (1152, 1536)  # (height, width) generated
 CELL_SIZE = (288, 384)  # (height, width) shown and predicted on: of the demo's images

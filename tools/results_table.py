@@ -7,13 +7,13 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from keypoint import cli
-from keypoint.checkpoint import read_checkpoint
-from keypoint.config import config_from_dict, find_config, load_config
-from keypoint.data.json_file import read_json
+from keypoint.checkpoint.file import read_checkpoint
+from keypoint.commands import cli
+from keypoint.config.load import config_from_dict, find_config, load_config
+from keypoint.config.recipe import read_recipe
 from keypoint.errors import ConfigError, DataError
 from keypoint.evaluation.published import CONDITIONS
-from keypoint.recipe import read_recipe
+from keypoint.files import read_json
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "results.md"
 DETECTIONS = "COCO_val2017_detections_AP_H_56_person.json"

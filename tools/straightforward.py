@@ -3,7 +3,7 @@
 Source: the order of work in SimpleBaseline's and HRNet's `JointsDataset`, in our words: decode the
 image for every box, mirror the whole image, warp, make the crop float, paste one Gaussian after
 another, stack. Only the order of work differs from ours; distributions and conventions are the
-same, and for a box without augmentation so are the numbers (tests/test_benchmark.py).
+same, and for a box without augmentation so are the numbers (tests/benchmarks/test_benchmark.py).
 Letters: B batch, K keypoints, H W height and width.
 """
 
@@ -20,9 +20,9 @@ from torch.utils.data import default_collate
 from torchvision import transforms
 
 from keypoint.data.coco import Persons
-from keypoint.geometry import bbox_to_crop, crop_matrix
-from keypoint.heatmap import STRIDE
 from keypoint.models.simple_baseline import IMAGENET_MEAN, IMAGENET_STD
+from keypoint.pose.geometry import bbox_to_crop, crop_matrix
+from keypoint.pose.heatmap import STRIDE
 
 SCALE, ROTATION, ROTATION_PROBABILITY, FLIP_PROBABILITY = 0.3, 40.0, 0.6, 0.5  # PersonCrop's own
 to_normalised_tensor = transforms.Compose(

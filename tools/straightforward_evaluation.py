@@ -1,7 +1,7 @@
 """Everything after the network the straightforward way, as this field's code has it: one person,
 one keypoint, one pair after another.
 
-The same mathematics as the package; tests/test_benchmark.py holds that the numbers are equal. Only
+The same mathematics as the package; tests/benchmarks/test_benchmark.py compares the numbers. Only
 tools/benchmark.py uses it.
 """
 
@@ -23,7 +23,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 
-from keypoint.geometry import bbox_to_crop
+from keypoint.pose.geometry import bbox_to_crop
 
 Floats = NDArray[np.floating[Any]]
 

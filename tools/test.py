@@ -10,10 +10,12 @@ from typing import Any
 
 import cv2
 
-from keypoint import cli, distributed
-from keypoint.checkpoint import load_model
-from keypoint.config import Config, find_config, load_config, override_config
-from keypoint.config_effect import TRUTH, check_overrides, check_same_network, with_boxes
+from keypoint import distributed
+from keypoint.checkpoint.file import load_model
+from keypoint.checkpoint.provenance import run_facts
+from keypoint.commands import cli
+from keypoint.config.effect import TRUTH, check_overrides, check_same_network, with_boxes
+from keypoint.config.load import Config, find_config, load_config, override_config
 from keypoint.data.coco import Persons, find_split, load_boxes, load_persons
 from keypoint.data.image_files import require_image_files
 from keypoint.data.report import write_reports
@@ -24,15 +26,14 @@ from keypoint.evaluation.analysis.write import add_to_metrics, compare_evaluatio
 from keypoint.evaluation.card import results_card
 from keypoint.evaluation.ground_truth import check_annotations
 from keypoint.evaluation.pictures import truth_beside_prediction
-from keypoint.evaluation.provenance import run_facts
 from keypoint.evaluation.published import published_ap
 from keypoint.evaluation.run import Evaluation, evaluate_model
 from keypoint.evaluation.worst import worst_persons
 from keypoint.models import SimpleBaseline, create_model
-from keypoint.models.weights import load_weights_file
-from keypoint.resume import shared
-from keypoint.skeleton import Skeleton, load_skeleton
-from keypoint.training_step import AMP_DTYPES
+from keypoint.models.weights.load import load_weights_file
+from keypoint.pose.skeleton import Skeleton, load_skeleton
+from keypoint.training.resume import shared
+from keypoint.training.step import AMP_DTYPES
 
 EPILOG = """examples:
   tools/test.py --checkpoint output/res50_256x192/best.pt

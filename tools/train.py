@@ -14,30 +14,31 @@ import cv2
 import torch
 
 import keypoint
-from keypoint import cli, distributed
-from keypoint.config import describe_keys, dump_config, find_config, load_config
-from keypoint.curves import training_curves
+from keypoint import distributed
+from keypoint.checkpoint.model_card import measured_under, trained_on
+from keypoint.checkpoint.provenance import code_commit
+from keypoint.commands import cli
+from keypoint.config.load import describe_keys, dump_config, find_config, load_config
+from keypoint.config.recipe import recipe_card, step_card
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import TrainDataset, TrainSampler, train_loader
 from keypoint.data.coco import find_split, load_boxes, load_persons
 from keypoint.data.image_files import require_image_files
-from keypoint.data.json_file import write_json
 from keypoint.data.report import write_reports
+from keypoint.drawing.curves import training_curves
 from keypoint.errors import ConfigError
 from keypoint.evaluation.ground_truth import check_annotations
-from keypoint.evaluation.provenance import code_commit
 from keypoint.evaluation.run import evaluate_model
-from keypoint.losses import build_loss
-from keypoint.model_card import measured_under, trained_on
+from keypoint.files import write_json
 from keypoint.models import SimpleBaseline, create_model
-from keypoint.optimization import build_optimizer, learning_rate
-from keypoint.recipe import recipe_card, step_card
-from keypoint.resume import check_same_config, shared
-from keypoint.run_folder import RunFolder
-from keypoint.skeleton import load_skeleton
-from keypoint.stop_signal import StopSignal
-from keypoint.trainer import Trainer
-from keypoint.training_step import AMP_DTYPES
+from keypoint.pose.skeleton import load_skeleton
+from keypoint.training.losses import build_loss
+from keypoint.training.optimization import build_optimizer, learning_rate
+from keypoint.training.resume import check_same_config, shared
+from keypoint.training.run_folder import RunFolder
+from keypoint.training.step import AMP_DTYPES
+from keypoint.training.stop_signal import StopSignal
+from keypoint.training.trainer import Trainer
 
 EPILOG = """examples:
   tools/train.py --cfg demo.yaml

@@ -7,8 +7,8 @@ from keypoint.blocks.insert import insert_blocks
 from keypoint.blocks.non_local import NonLocal
 from keypoint.blocks.pnl import PNL
 from keypoint.blocks.rcca import RCCA
-from keypoint.blocks.srl import SRL
-from keypoint.blocks.srl_video import SRLVideo
+from keypoint.blocks.spectral.srl import SRL
+from keypoint.blocks.spectral.srl_video import SRLVideo
 
 __all__ = [
     "CGNL",

@@ -12,11 +12,11 @@ from torch import nn
 from keypoint.blocks.cgnl import CGNL
 from keypoint.blocks.double_attention import DoubleAttention
 from keypoint.blocks.non_local import NonLocal
-from keypoint.blocks.orthogonal import LearnedOrthogonal
 from keypoint.blocks.pnl import PNL
 from keypoint.blocks.rcca import RCCA
-from keypoint.blocks.spectral import SpectralReLU
-from keypoint.blocks.srl import SRL
+from keypoint.blocks.spectral.mixing import SpectralReLU
+from keypoint.blocks.spectral.orthogonal import LearnedOrthogonal
+from keypoint.blocks.spectral.srl import SRL
 
 BLOCKS: dict[str, Callable[..., nn.Module]] = {
     "srl_fft": partial(SRL, transform="fft"),

@@ -20,11 +20,11 @@ import albumentations as A  # noqa: E402
 import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
-from keypoint.codec import Codec  # noqa: E402
 from keypoint.data.half_body import MORE_THAN, UPPER_PROBABILITY, half_body_crop  # noqa: E402
 from keypoint.data.warp import warp  # noqa: E402
 from keypoint.errors import ConfigError  # noqa: E402
-from keypoint.geometry import apply_affine, bbox_to_crop  # noqa: E402
+from keypoint.pose.codec import Codec  # noqa: E402
+from keypoint.pose.geometry import apply_affine, bbox_to_crop  # noqa: E402
 
 
 class PersonCrop(A.DualTransform):  # type: ignore[misc]  # albumentations has no types

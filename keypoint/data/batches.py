@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, get_worker_info
 
-from keypoint.codec import Codec
 from keypoint.data.augment import Augmentation
 from keypoint.data.coco import Persons
 from keypoint.data.freed_memory import give_back_freed_memory
 from keypoint.data.image import read_image
 from keypoint.data.warp import warp
 from keypoint.errors import ConfigError, DataError, lost_worker
-from keypoint.geometry import bbox_to_crop
+from keypoint.pose.codec import Codec
+from keypoint.pose.geometry import bbox_to_crop
 
 Key = tuple[int, int]  # epoch, index of the person
 WORKER_TIMEOUT = 300  # seconds without a batch after which a hanging worker is an error

@@ -13,11 +13,11 @@ from typing import Any
 from keypoint.data.bad_entries import BadEntries, find_bad_entries, limit, settle
 from keypoint.data.entries import keypoint_category, read_dataset
 from keypoint.data.faults import raise_faults
-from keypoint.data.json_file import read_json
 from keypoint.data.persons import Images, Persons
 from keypoint.data.records import build_boxes, build_persons
 from keypoint.errors import DataError
-from keypoint.skeleton import Skeleton
+from keypoint.files import read_json
+from keypoint.pose.skeleton import Skeleton
 
 __all__ = ["Images", "Persons", "find_split", "load_boxes", "load_persons", "read_box_list"]
 

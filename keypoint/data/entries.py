@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.data.faults import Wrong, as_number, as_numbers, describe_numbers, is_whole_number
-from keypoint.data.json_file import read_json
 from keypoint.errors import DataError
-from keypoint.skeleton import Skeleton
+from keypoint.files import read_json
+from keypoint.pose.skeleton import Skeleton
 
 MAX_COORDINATE = 1e6  # pixels; beyond it float32 does not hold a sixteenth of one any more
 

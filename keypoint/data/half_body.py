@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.geometry import bbox_to_crop
+from keypoint.pose.geometry import bbox_to_crop
 
 MORE_THAN = 8  # labelled keypoints that a person has, or is left whole
 PADDING = 1.5  # in place of the 1.25 around a whole person

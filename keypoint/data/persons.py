@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.data.report import DataReport
-from keypoint.fingerprint import fingerprint
+from keypoint.files import fingerprint
 
 
 @dataclass(frozen=True)

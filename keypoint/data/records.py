@@ -15,7 +15,7 @@ from keypoint.data.faults import Fault, is_whole_number
 from keypoint.data.persons import Images, Persons
 from keypoint.data.plausible import implausible_form
 from keypoint.data.report import DataReport, ImageCounts
-from keypoint.geometry import clean_bbox
+from keypoint.pose.geometry import clean_bbox
 
 
 def build_persons(

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from keypoint.data.json_file import read_json, write_json
+from keypoint.files import read_json, write_json
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,6 @@ except ImportError:
     FASTER = None
 
 from keypoint.data.bad_entries import without_images
-from keypoint.data.json_file import read_json
 from keypoint.errors import DataError
 from keypoint.evaluation.ground_truth import GroundTruth, check_ground_truth
 from keypoint.evaluation.persons import (
@@ -49,6 +48,7 @@ from keypoint.evaluation.results import (
 )
 from keypoint.evaluation.similarity import person_similarity
 from keypoint.evaluation.validate import check_results
+from keypoint.files import read_json
 
 logger = logging.getLogger(__name__)
 

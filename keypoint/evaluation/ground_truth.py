@@ -25,8 +25,8 @@ from keypoint.data.faults import (
     is_whole_number,
     raise_faults,
 )
-from keypoint.data.json_file import read_json
 from keypoint.errors import DataError
+from keypoint.files import read_json
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ import numpy as np
 
 from keypoint.data.coco import Persons
 from keypoint.data.image import read_image
+from keypoint.drawing.lettering import Image
+from keypoint.drawing.persons import draw_keypoints, fit_picture, fit_points, picture_sheet
+from keypoint.drawing.sheets import with_legend
 from keypoint.evaluation.run import Predictions
-from keypoint.lettering import Image
-from keypoint.sheets import with_legend
-from keypoint.skeleton import Skeleton
-from keypoint.visualize import draw_keypoints, fit_picture, fit_points, picture_sheet
+from keypoint.pose.skeleton import Skeleton
 
 CELL_SIZE = (300, 330)
 

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keypoint.data.json_file import read_json
 from keypoint.errors import DataError, NumericsError
 from keypoint.evaluation.oks import may_resemble, oks_nms, person_scores, soft_oks_nms
+from keypoint.files import read_json
 
 MAX_PERSONS = 20  # COCOeval's maxDets for keypoints: the best 20 results of each image count
 

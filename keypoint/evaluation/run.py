@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from keypoint import distributed
 from keypoint.data.batches import EvaluationBatch, EvaluationDataset, evaluation_loader
 from keypoint.data.coco import Persons
-from keypoint.data.json_file import write_json
 from keypoint.errors import NumericsError
 from keypoint.evaluation.coco import (
     CocoResults,
@@ -25,11 +24,12 @@ from keypoint.evaluation.coco import (
     make_results,
     summary_table,
 )
-from keypoint.geometry import bbox_to_crop
-from keypoint.inference import predict_keypoints
+from keypoint.files import write_json
 from keypoint.models import SimpleBaseline
-from keypoint.run_log import progress
-from keypoint.skeleton import UNIFORM_SIGMA, Skeleton
+from keypoint.models.inference import predict_keypoints
+from keypoint.pose.geometry import bbox_to_crop
+from keypoint.pose.skeleton import UNIFORM_SIGMA, Skeleton
+from keypoint.progress import progress
 
 logger = logging.getLogger(__name__)
 

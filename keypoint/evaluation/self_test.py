@@ -20,8 +20,8 @@ from keypoint.data.persons import Persons
 from keypoint.evaluation.coco import evaluate_coco, make_results
 from keypoint.evaluation.ground_truth import check_ground_truth
 from keypoint.evaluation.results import MAX_PERSONS
-from keypoint.geometry import bbox_to_crop
-from keypoint.skeleton import Skeleton
+from keypoint.pose.geometry import bbox_to_crop
+from keypoint.pose.skeleton import Skeleton
 
 MAX_IMAGES = 5000  # as val2017 has; of a larger set as many are taken evenly
 PERFECT = 0.9995

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from keypoint.data.coco import Images
 from keypoint.data.image import read_image
+from keypoint.drawing.lettering import INK, PAPER, RIM, SHIFT, Image, write_words
+from keypoint.drawing.persons import draw_keypoints, fit_picture, fit_points, picture_sheet
+from keypoint.drawing.sheets import shorten
 from keypoint.evaluation.analysis.analyse import Comparison
 from keypoint.evaluation.analysis.errors import INVERSION, JITTER, KINDS, MISS, SWAP
-from keypoint.lettering import INK, PAPER, RIM, SHIFT, Image, write_words
-from keypoint.sheets import shorten
-from keypoint.skeleton import Skeleton
-from keypoint.visualize import draw_keypoints, fit_picture, fit_points, picture_sheet
+from keypoint.pose.skeleton import Skeleton
 
 CELL_SIZE = (300, 330)
 ORDER = (MISS, SWAP, INVERSION, JITTER)

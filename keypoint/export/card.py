@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from keypoint.errors import CheckpointError, KeypointError
-from keypoint.skeleton import Skeleton, skeleton_from_dict
+from keypoint.pose.skeleton import Skeleton, skeleton_from_dict
 
 INPUTS = ("uint8", "float32")
 OUTPUTS = {"keypoints": ("keypoints", "scores", "heatmaps"), "heatmaps": ("heatmaps",)}

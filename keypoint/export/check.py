@@ -21,9 +21,9 @@ from torch import Tensor
 
 from keypoint.errors import CheckpointError, ExportError, NumericsError
 from keypoint.export.card import OUTPUTS, ExportCard
-from keypoint.inference import predict_heatmaps
+from keypoint.export.onnx_predictor import as_input, open_onnx
 from keypoint.models import SimpleBaseline
-from keypoint.onnx_predictor import as_input, open_onnx
+from keypoint.models.inference import predict_heatmaps
 
 HEATMAP_TOLERANCE = 1e-4  # of the highest value; measured are 1e-6 to 3e-6, in float32
 PIXEL_TOLERANCE = 0.01  # of the crop

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.export.card import ExportCard
-from keypoint.onnx_predictor import as_input
+from keypoint.export.onnx_predictor import as_input
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -24,14 +24,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from keypoint.blocks.transforms import Fourier
+from keypoint.blocks.spectral.transforms import Fourier
 from keypoint.errors import ConfigError
 from keypoint.export.card import ExportCard
 from keypoint.export.check import Comparison, compare, made_up_crops
 from keypoint.export.int8 import quantize
 from keypoint.export.network import Alone, converted
+from keypoint.export.onnx_predictor import INSTALL
 from keypoint.models import SimpleBaseline
-from keypoint.onnx_predictor import INSTALL
 
 if TYPE_CHECKING:
     from onnx import ModelProto

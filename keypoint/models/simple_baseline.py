@@ -25,11 +25,11 @@ import torch
 from torch import Tensor, nn
 
 from keypoint.blocks import build_block
-from keypoint.codec import Codec
 from keypoint.errors import ConfigError
-from keypoint.heatmap import STRIDE
 from keypoint.models.encoder import resnet_encoder
-from keypoint.models.weights import load_imagenet_encoder, load_weights_file
+from keypoint.models.weights.load import load_imagenet_encoder, load_weights_file
+from keypoint.pose.codec import Codec
+from keypoint.pose.heatmap import STRIDE
 
 
 def strides_of_sites(encoder_stride: int = 32) -> dict[str, int]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from torch import nn
 
-from keypoint.detector import DETECTORS, load_detector
 from keypoint.errors import ConfigError
+from keypoint.prediction.detector import DETECTORS, load_detector
 
 DETECTOR_SCORE = 0.5  # boxes below it are seldom persons
 

@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from keypoint.data.video import VideoWriter
+from keypoint.drawing.persons import draw_keypoints, heatmap_sheet
 from keypoint.errors import ConfigError
+from keypoint.pose.skeleton import Skeleton
 from keypoint.prediction.stream import Predicted
-from keypoint.skeleton import Skeleton
-from keypoint.video import VideoWriter
-from keypoint.visualize import draw_keypoints, heatmap_sheet
 
 PICTURES, CROPS = "pictures", "crops"  # folders
 JPEG_SIDE = 65_000  # pixels; JPEG ends at 65,535

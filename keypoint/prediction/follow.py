@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from keypoint.pose.skeleton import Skeleton
 from keypoint.prediction.frames import Unread, VideoEnd
 from keypoint.prediction.one_euro import OneEuro
 from keypoint.prediction.stream import Predicted
 from keypoint.prediction.tracking import SEEN, Tracker
-from keypoint.skeleton import Skeleton
 
 
 def follow(

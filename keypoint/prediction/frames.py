@@ -18,14 +18,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.camera import CameraReader
-from keypoint.data.ahead import BYTES_AHEAD, ahead
 from keypoint.data.faults import Fault, raise_faults
 from keypoint.data.image import read_image
-from keypoint.data.inputs import Input, printable
 from keypoint.data.upright import moderate_header, read_upright
+from keypoint.data.video import VideoReader
 from keypoint.errors import DataError
-from keypoint.video import VideoReader
+from keypoint.prediction.ahead import BYTES_AHEAD, ahead
+from keypoint.prediction.camera import CameraReader
+from keypoint.prediction.inputs import Input, printable
 
 FRAMES_AHEAD = 16
 UNREADABLE = "that cannot be read"

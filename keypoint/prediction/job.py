@@ -6,11 +6,11 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from keypoint.data.inputs import Inputs, printable
 from keypoint.data.persons import Persons
-from keypoint.detector import read_image_list
 from keypoint.prediction.counts import PredictCounts
+from keypoint.prediction.detector import read_image_list
 from keypoint.prediction.frames import Task, in_order, match_entries
+from keypoint.prediction.inputs import Inputs, printable
 from keypoint.prediction.stream import FindPersons, known_persons, outside
 
 logger = logging.getLogger(__name__)

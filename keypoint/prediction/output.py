@@ -18,9 +18,9 @@ import numpy as np
 
 from keypoint.errors import ConfigError
 from keypoint.evaluation.results import make_results
+from keypoint.pose.skeleton import Skeleton
 from keypoint.prediction.drawing import PredictPictures, remove_pictures, told
 from keypoint.prediction.stream import Predicted
-from keypoint.skeleton import Skeleton
 
 RESULTS, RECORDS = "results.json", "records.jsonl"
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.ahead import BYTES_AHEAD
+from keypoint.data.person_crops import CropPredictor
 from keypoint.data.persons import Persons
-from keypoint.person_crops import CropPredictor
+from keypoint.prediction.ahead import BYTES_AHEAD
 from keypoint.prediction.frames import Event, Frame, Unread, VideoEnd
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def known_persons(persons: Persons) -> FindPersons:
 
 def detected_persons(detector: nn.Module) -> FindPersons:
     """The boxes that a detector finds."""
-    from keypoint.detector import detect  # torch, which nothing else here needs
+    from keypoint.prediction.detector import detect  # torch, which nothing else here needs
 
     def find(frames: Sequence[Frame]) -> list[Boxes]:
         images = [frame.image for frame in frames if frame.image is not None]

@@ -18,8 +18,8 @@ from torch import nn
 from torch.func import functional_call
 
 from keypoint.blocks import CGNL, PNL, RCCA, SRL, DoubleAttention, NonLocal
-from keypoint.blocks.orthogonal import LearnedOrthogonal
-from keypoint.blocks.srl_video import SRLVideo
+from keypoint.blocks.spectral.orthogonal import LearnedOrthogonal
+from keypoint.blocks.spectral.srl_video import SRLVideo
 
 CHANNELS = 16
 SIZES = [(1, 1), (1, 7), (7, 1), (7, 9), (24, 18), (64, 48)]

@@ -4,8 +4,8 @@ import pytest
 from torch import nn
 
 from keypoint.blocks import SRL, NonLocal, build_block, no_weight_decay
-from keypoint.blocks.orthogonal import LearnedOrthogonal
-from keypoint.blocks.transforms import Fourier
+from keypoint.blocks.spectral.orthogonal import LearnedOrthogonal
+from keypoint.blocks.spectral.transforms import Fourier
 
 
 def test_names():

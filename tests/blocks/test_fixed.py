@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from keypoint.blocks import SRL
-from keypoint.blocks.fixed import BASES, FixedOrthogonal
+from keypoint.blocks.spectral.fixed import BASES, FixedOrthogonal
 from tests.reference import bases as reference
 
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from keypoint.blocks import SRL, folded, memory, orthogonal, srl
+from keypoint.blocks import SRL
+from keypoint.blocks.spectral import folded, memory, orthogonal, srl
 from tests.blocks.contract import Case, opened
 
 CHANNELS = 16

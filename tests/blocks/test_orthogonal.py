@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from keypoint.blocks import SRL
-from keypoint.blocks.orthogonal import LearnedOrthogonal, retracted, signed_qr
+from keypoint.blocks.spectral.orthogonal import LearnedOrthogonal, retracted, signed_qr
 
 SIZE = (9, 7)
 
@@ -263,7 +263,7 @@ def test_refuses_what_is_not_finite_or_zero(retraction, bad):
 
 
 def test_dropped_blocks_are_forgotten():
-    from keypoint.blocks import orthogonal
+    from keypoint.blocks.spectral import orthogonal
 
     gc.collect()
     before = len(orthogonal._alive)

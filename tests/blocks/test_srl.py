@@ -11,7 +11,7 @@ from torch import nn
 from torch.func import functional_call, grad, vmap
 
 from keypoint.blocks import SRL
-from keypoint.blocks.srl import TRANSFORMS
+from keypoint.blocks.spectral.srl import TRANSFORMS
 from tests.reference import bases
 from tests.reference import srl as reference
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from keypoint.blocks.srl_video import SRLVideo
+from keypoint.blocks.spectral.srl_video import SRLVideo
 from tests.reference import srl as reference
 
 CHANNELS, FRAMES, SIZE = 4, 3, (5, 6)

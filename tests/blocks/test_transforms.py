@@ -6,8 +6,8 @@ Spectral maps lie column by column (V H): `.mT` turns them into the reference's 
 import pytest
 import torch
 
-from keypoint.blocks import memory
-from keypoint.blocks.transforms import Fourier, from_spectrum, spectrum
+from keypoint.blocks.spectral import memory
+from keypoint.blocks.spectral.transforms import Fourier, from_spectrum, spectrum
 from tests.reference import srl as reference
 
 SIZES = [(1, 1), (1, 7), (7, 1), (2, 2), (5, 8), (8, 5), (7, 9), (6, 4)]

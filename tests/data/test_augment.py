@@ -5,11 +5,11 @@ import sys
 import numpy as np
 import pytest
 
-from keypoint.codec import Codec
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.errors import ConfigError
-from keypoint.geometry import apply_affine, bbox_to_crop, crop_matrix
-from keypoint.skeleton import load_skeleton
+from keypoint.pose.codec import Codec
+from keypoint.pose.geometry import apply_affine, bbox_to_crop, crop_matrix
+from keypoint.pose.skeleton import load_skeleton
 
 SKELETON = load_skeleton("coco17")
 INPUT_SIZE = (128, 96)
@@ -145,7 +145,7 @@ socket.socket.connect = refuse
 socket.getaddrinfo = lambda *a, **k: calls.append(a) or (_ for _ in ()).throw(OSError("no network"))
 import os
 os.environ.pop("NO_ALBUMENTATIONS_UPDATE", None)
-import keypoint.data.augment, keypoint.trainer, keypoint.evaluation.run, keypoint.models
+import keypoint.data.augment, keypoint.training.trainer, keypoint.evaluation.run, keypoint.models
 assert not calls, calls
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)

@@ -11,7 +11,7 @@ from keypoint.data.coco import load_boxes, load_persons
 from keypoint.data.faults import is_whole_number
 from keypoint.errors import DataError
 from keypoint.evaluation.ground_truth import check_ground_truth
-from keypoint.skeleton import load_skeleton
+from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco
 
 SKELETON = load_skeleton("coco17")

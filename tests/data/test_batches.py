@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 import torch
 
-from keypoint.codec import Codec
 from keypoint.data import batches
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import (
@@ -15,8 +14,9 @@ from keypoint.data.batches import (
 )
 from keypoint.data.coco import load_persons
 from keypoint.errors import ConfigError, DataError
-from keypoint.geometry import bbox_to_crop, crop_matrix
-from keypoint.skeleton import load_skeleton
+from keypoint.pose.codec import Codec
+from keypoint.pose.geometry import bbox_to_crop, crop_matrix
+from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco
 
 SKELETON = load_skeleton("coco17")

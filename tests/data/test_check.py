@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keypoint.data.check import check_annotation_file, stopping_faults
-from keypoint.data.check_images import ImageFile, look_at_image, look_at_images
-from keypoint.data.notes import note_on_overlap
-from keypoint.skeleton import load_skeleton
+from keypoint.data.audit.check import check_annotation_file, stopping_faults
+from keypoint.data.audit.images import ImageFile, look_at_image, look_at_images
+from keypoint.data.audit.notes import note_on_overlap
+from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco
 
 SKELETON = load_skeleton("coco17")

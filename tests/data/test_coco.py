@@ -6,7 +6,7 @@ import pytest
 from keypoint.data.coco import find_split, load_boxes, load_persons, read_box_list
 from keypoint.data.report import DataReport
 from keypoint.errors import DataError
-from keypoint.skeleton import load_skeleton
+from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco
 
 SKELETON = load_skeleton("coco17")

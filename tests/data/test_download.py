@@ -14,10 +14,20 @@ from pathlib import Path
 
 import pytest
 
-from keypoint import cli
-from keypoint.data import archives, download
-from keypoint.data.archives import ANNOTATIONS, SPLITS, TEST, TRAIN, VAL, Archive, obtain, unpack
-from keypoint.data.download import fetch
+from keypoint.commands import cli
+from keypoint.data.download import archives
+from keypoint.data.download import fetch as download
+from keypoint.data.download.archives import (
+    ANNOTATIONS,
+    SPLITS,
+    TEST,
+    TRAIN,
+    VAL,
+    Archive,
+    obtain,
+    unpack,
+)
+from keypoint.data.download.fetch import fetch
 from keypoint.errors import DataError
 
 REPOSITORY = Path(__file__).parents[2]

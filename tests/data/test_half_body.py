@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from keypoint.codec import Codec
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.half_body import UPPER_PROBABILITY, half_body_crop
 from keypoint.errors import ConfigError
-from keypoint.geometry import bbox_to_crop, crop_matrix
-from keypoint.skeleton import load_skeleton
+from keypoint.pose.codec import Codec
+from keypoint.pose.geometry import bbox_to_crop, crop_matrix
+from keypoint.pose.skeleton import load_skeleton
 from tests.reference import half_body as reference
 from tests.reference.simple_baseline import affine_from_three_points, center_and_scale
 

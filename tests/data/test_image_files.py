@@ -7,7 +7,7 @@ import pytest
 from keypoint.data.coco import load_boxes, load_persons
 from keypoint.data.image_files import missing_files, require_image_files
 from keypoint.errors import DataError
-from keypoint.skeleton import load_skeleton
+from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco
 from tests.end_to_end.test_check_data import tool
 from tests.test_readme import small_checkpoint

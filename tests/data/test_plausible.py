@@ -6,7 +6,7 @@ import pytest
 from keypoint.data.coco import load_persons
 from keypoint.data.plausible import count_corner_boxes
 from keypoint.errors import DataError
-from keypoint.skeleton import load_skeleton
+from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco
 
 SKELETON = load_skeleton("coco17")

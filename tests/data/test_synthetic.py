@@ -11,12 +11,13 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from keypoint.data import synthetic_figure, synthetic_scene
-from keypoint.data.synthetic import synthesize_image, write_demo_set
-from keypoint.data.synthetic_figure import KEYPOINTS, OBJECT, PARTS, TORSO, sample_figure
-from keypoint.data.synthetic_pose import sample_pose
-from keypoint.data.synthetic_scene import compose_scene
-from keypoint.data.synthetic_shapes import Hull, draw_hulls
+from keypoint.data.synthetic import figure as synthetic_figure
+from keypoint.data.synthetic import scene as synthetic_scene
+from keypoint.data.synthetic.demo_set import synthesize_image, write_demo_set
+from keypoint.data.synthetic.figure import KEYPOINTS, OBJECT, PARTS, TORSO, sample_figure
+from keypoint.data.synthetic.pose import sample_pose
+from keypoint.data.synthetic.scene import compose_scene
+from keypoint.data.synthetic.shapes import Hull, draw_hulls
 from keypoint.errors import DataError
 
 SIZE = (160, 224)

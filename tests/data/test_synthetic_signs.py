@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from keypoint.data.coco import load_persons
-from keypoint.data.synthetic_signs import CORNERS, synthesize_signs, write_sign_set
+from keypoint.data.synthetic.signs import CORNERS, synthesize_signs, write_sign_set
 from keypoint.errors import DataError
 from keypoint.evaluation.ground_truth import check_annotations
-from keypoint.skeleton import load_skeleton
+from keypoint.pose.skeleton import load_skeleton
 
 SIZE = (240, 320)
 

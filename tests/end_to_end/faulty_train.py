@@ -12,9 +12,9 @@ from pathlib import Path
 
 import torch
 
-from keypoint import cli
-from keypoint.trainer import Trainer
-from keypoint.training_step import TrainingStep
+from keypoint.commands import cli
+from keypoint.training.step import TrainingStep
+from keypoint.training.trainer import Trainer
 
 TRAIN = Path(__file__).parents[2] / "tools" / "train.py"
 FAULT, STEP = os.environ.get("FAULT"), int(os.environ.get("FAULT_STEP", "2"))

@@ -15,7 +15,7 @@ from keypoint.evaluation.analysis.analyse import analyse, compare
 from keypoint.evaluation.analysis.write import add_to_metrics, annotation_ids, compare_evaluation
 from keypoint.evaluation.coco import evaluate_coco, make_results
 from keypoint.evaluation.run import Evaluation, Predictions
-from keypoint.skeleton import load_skeleton
+from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco
 from tests.end_to_end.test_train import ENVIRONMENT, REPOSITORY
 from tests.test_readme import small_checkpoint

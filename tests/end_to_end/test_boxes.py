@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from keypoint import cli
-from keypoint.config import config_from_dict
+from keypoint.commands import cli
+from keypoint.config.load import config_from_dict
 from keypoint.evaluation.coco import evaluate_coco
 from tests import tiny_coco
 from tests.end_to_end.test_train import ENVIRONMENT, REPOSITORY

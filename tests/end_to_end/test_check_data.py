@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import pytest
 
-from keypoint import cli
-from keypoint.data.synthetic import write_demo_set
+from keypoint.commands import cli
+from keypoint.data.synthetic.demo_set import write_demo_set
 from tests import tiny_coco
 
 TOOLS = Path(__file__).parents[2] / "tools"

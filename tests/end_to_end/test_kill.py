@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from keypoint.data.synthetic import write_demo_set
+from keypoint.data.synthetic.demo_set import write_demo_set
 from tests.end_to_end.test_train import CONFIG, ENVIRONMENT, NUMBERS, REPOSITORY, equal, state
 
 KILLS = int(os.environ.get("KILLS", "2"))

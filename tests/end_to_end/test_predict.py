@@ -16,18 +16,19 @@ import torch
 from PIL import Image
 from torchvision.models import detection
 
-from keypoint.checkpoint import load_model
+from keypoint.checkpoint.file import load_model
 from keypoint.data.image import read_image
+from keypoint.drawing.persons import heatmap_sheet
 from keypoint.evaluation.coco import evaluate_coco
 from keypoint.models import SimpleBaseline
 from keypoint.prediction.one_euro import OneEuro
 from keypoint.prediction.output import PredictOutput
+from keypoint.prediction.predictor import Predictor
 from keypoint.prediction.tracking import Tracker
-from keypoint.predictor import Predictor
-from keypoint.visualize import heatmap_sheet
-from tests import made_up_camera, tiny_coco, tiny_network
+from tests import tiny_coco, tiny_network
+from tests.data.test_video import write as write_video
 from tests.end_to_end.test_check_data import TOOLS, tool
-from tests.test_video import write as write_video
+from tests.prediction import made_up_camera
 
 THRESHOLD = 0.3  # that some boxes of random weights reach
 
@@ -47,7 +48,9 @@ def checkpoint(tmp_path_factory):
 def predict(checkpoint, tmp_path, monkeypatch):
     """Runs the command with a checkpoint, into the folder `out`."""
     once = functools.cache(load_model)  # and a copy for each, as predictors fold theirs
-    monkeypatch.setattr("keypoint.predictor.load_model", lambda path: copy.deepcopy(once(path)))
+    monkeypatch.setattr(
+        "keypoint.prediction.predictor.load_model", lambda path: copy.deepcopy(once(path))
+    )
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments, output="out"):

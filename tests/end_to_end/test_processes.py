@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from keypoint.data.synthetic import write_demo_set
+from keypoint.data.synthetic.demo_set import write_demo_set
 from tests.end_to_end.test_train import CONFIG, ENVIRONMENT, REPOSITORY, run, state, train
 
 ROUNDS = int(os.environ.get("ROUNDS", "0"))

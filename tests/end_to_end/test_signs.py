@@ -14,7 +14,7 @@ from keypoint import Predictor
 from keypoint.data.coco import load_persons
 from keypoint.data.image import read_image
 from keypoint.evaluation import evaluate_coco
-from keypoint.skeleton import load_skeleton
+from keypoint.pose.skeleton import load_skeleton
 
 REPOSITORY = Path(__file__).parents[2]
 pytestmark = pytest.mark.timeout(900)  # half a minute's work, on a busy machine several

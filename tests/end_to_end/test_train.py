@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from keypoint.data.synthetic import write_demo_set
+from keypoint.data.synthetic.demo_set import write_demo_set
 
 REPOSITORY = Path(__file__).parents[2]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}

@@ -7,8 +7,8 @@ from datetime import datetime, timezone
 import pytest
 import torch
 
+from keypoint.checkpoint import provenance
 from keypoint.errors import CheckpointError
-from keypoint.evaluation import provenance
 from keypoint.evaluation.card import results_card
 from keypoint.evaluation.coco import METRICS
 from keypoint.evaluation.published import boxes_by_numbers, published_ap

@@ -16,7 +16,7 @@ from keypoint.evaluation.oks import (
     person_scores,
     soft_oks_nms,
 )
-from keypoint.skeleton import load_skeleton
+from keypoint.pose.skeleton import load_skeleton
 from tests.reference import oks as slow
 
 SIGMAS = {17: np.array(load_skeleton("coco17").oks_sigmas), 3: np.array([0.05, 0.1, 0.02])}

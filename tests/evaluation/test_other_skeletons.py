@@ -16,8 +16,8 @@ from keypoint.evaluation import evaluate_coco, run
 from keypoint.evaluation.pictures import truth_beside_prediction
 from keypoint.evaluation.run import evaluate_model, name_sigmas
 from keypoint.models import create_model
-from keypoint.predictor import Predictor
-from keypoint.skeleton import load_skeleton, skeleton_from_dict
+from keypoint.pose.skeleton import load_skeleton, skeleton_from_dict
+from keypoint.prediction.predictor import Predictor
 
 DOT = skeleton_from_dict({"name": "dot", "keypoints": ["centre"], "pairs": [], "edges": []}, "test")
 LOOSE = skeleton_from_dict(

@@ -7,7 +7,7 @@ import pytest
 
 from keypoint.errors import DataError, NumericsError
 from keypoint.evaluation.coco import ResultCounts, evaluate_coco, make_results, read_results
-from keypoint.skeleton import load_skeleton
+from keypoint.pose.skeleton import load_skeleton
 from tests.reference import oks as slow
 
 SIGMAS = load_skeleton("coco17").oks_sigmas

@@ -8,17 +8,17 @@ import pytest
 import torch
 from torch import nn
 
-from keypoint.codec import Codec
 from keypoint.data.batches import EvaluationDataset
 from keypoint.data.coco import load_boxes, load_persons
+from keypoint.drawing.strokes import LEFT, MIDDLE, RIGHT
 from keypoint.errors import ConfigError, DataError, NumericsError
 from keypoint.evaluation import published
 from keypoint.evaluation.coco import evaluate_coco
 from keypoint.evaluation.pictures import truth_beside_prediction
 from keypoint.evaluation.run import evaluate_model
-from keypoint.geometry import apply_affine, bbox_to_crop, crop_matrix
-from keypoint.skeleton import load_skeleton
-from keypoint.strokes import LEFT, MIDDLE, RIGHT
+from keypoint.pose.codec import Codec
+from keypoint.pose.geometry import apply_affine, bbox_to_crop, crop_matrix
+from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco
 
 SKELETON = load_skeleton("coco17")

@@ -6,13 +6,13 @@ import json
 import numpy as np
 import pytest
 
-from keypoint.data.check import check_annotation_file, check_box_file
+from keypoint.data.audit.check import check_annotation_file, check_box_file
 from keypoint.data.coco import load_boxes, load_persons
 from keypoint.errors import DataError
 from keypoint.evaluation.coco import evaluate_coco
 from keypoint.evaluation.ground_truth import check_annotations
 from keypoint.evaluation.self_test import truth_as_prediction
-from keypoint.skeleton import load_skeleton
+from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco
 
 SKELETON = load_skeleton("coco17")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from keypoint.data.coco import load_persons
+from keypoint.drawing.strokes import LEFT
 from keypoint.evaluation import worst
 from keypoint.evaluation.analysis.analyse import compare
 from keypoint.evaluation.worst import (
@@ -19,8 +20,7 @@ from keypoint.evaluation.worst import (
     worst_persons,
     worst_rows,
 )
-from keypoint.skeleton import load_skeleton
-from keypoint.strokes import LEFT
+from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco
 
 SKELETON = load_skeleton("coco17")

@@ -10,17 +10,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keypoint.checkpoint import load_model, read_checkpoint, save_checkpoint
-from keypoint.checkpoint_content import check_training
-from keypoint.config import config_from_dict
+from keypoint.checkpoint.content import check_training
+from keypoint.checkpoint.file import load_model, read_checkpoint, save_checkpoint
+from keypoint.config.load import config_from_dict
 from keypoint.errors import KeypointError
 from keypoint.models import create_model
-from keypoint.models.safetensors_reader import read_safetensors
-from keypoint.models.weight_formats import read_weights
-from keypoint.models.weights import load_weights_file
-from keypoint.skeleton import load_skeleton
+from keypoint.models.weights.formats import read_weights
+from keypoint.models.weights.load import load_weights_file
+from keypoint.models.weights.safetensors_reader import read_safetensors
+from keypoint.pose.skeleton import load_skeleton
 from tests.fuzz.mutate import DAMAGES, EXTREMES, MUTATIONS, check_message, damage, examples, mutate
-from tests.test_trainer import trainer
+from tests.training.test_trainer import trainer
 
 CONFIG = config_from_dict({"model": {"encoder": "resnet18", "input_size": [64, 64]}}, "test")
 WEIGHTS = {

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keypoint.config import config_from_dict, dump_config, load_config, override_config
+from keypoint.config.load import config_from_dict, dump_config, load_config, override_config
 from keypoint.errors import ConfigError
 from keypoint.strict_yaml import dump_yaml
 from tests.fuzz.mutate import DAMAGES, EXTREMES, MUTATIONS, check_message, damage, examples, mutate

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from keypoint.data.json_file import read_json
 from keypoint.errors import DataError
 from keypoint.evaluation.coco import METRICS, evaluate_coco
+from keypoint.files import read_json
 from tests.fuzz.mutate import DAMAGES, MUTATIONS, check_message, damage, examples, mutate, to_json
 from tests.tiny_coco import content
 

@@ -45,7 +45,7 @@ def child(main, job, output):
     limit = address_space() + (job["mib"] << 20)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    from keypoint import cli
+    from keypoint.commands import cli
 
     status = 99
     try:

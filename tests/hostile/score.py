@@ -6,7 +6,7 @@ Takes ANNOTATIONS RESULTS, and prints the metrics as JSON behind the log.
 import json
 import sys
 
-from keypoint import cli
+from keypoint.commands import cli
 from keypoint.evaluation.coco import evaluate_coco
 
 

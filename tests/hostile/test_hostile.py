@@ -14,17 +14,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keypoint import cli
-from keypoint.checkpoint import load_model
-from keypoint.codec import Codec
-from keypoint.config import load_config
+from keypoint.checkpoint.file import load_model
+from keypoint.commands import cli
+from keypoint.config.load import load_config
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import EvaluationDataset, TrainDataset
 from keypoint.data.coco import load_boxes, load_persons
 from keypoint.data.image import read_image
 from keypoint.evaluation.coco import evaluate_coco
 from keypoint.evaluation.ground_truth import check_annotations
-from keypoint.skeleton import load_skeleton
+from keypoint.pose.codec import Codec
+from keypoint.pose.skeleton import load_skeleton
 from tests.hostile.cases import GENERATOR, Outcome, changed_inputs, generate, judge, run, run_alone
 
 pytestmark = pytest.mark.skipif(not GENERATOR.is_file(), reason=f"no generator at {GENERATOR}")

@@ -9,10 +9,10 @@ config under configs/, and all commands those of a checkpoint that tools/train.p
 import pytest
 import torch
 
-from keypoint.checkpoint import load_model, read_checkpoint
-from keypoint.checkpoint_content import check_training
-from keypoint.config import dump_config, load_config
-from keypoint.models.weight_formats import read_weights
+from keypoint.checkpoint.content import check_training
+from keypoint.checkpoint.file import load_model, read_checkpoint
+from keypoint.config.load import dump_config, load_config
+from keypoint.models.weights.formats import read_weights
 from tests.fuzz.test_fuzz_checkpoints import CONTENT
 from tests.hostile.cases import GENERATOR, Outcome, generate, judge, mutants, run
 from tests.hostile.commands import Desk, run_jobs

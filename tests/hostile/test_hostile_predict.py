@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
-from keypoint import cli
-from keypoint.checkpoint import load_model
+from keypoint.checkpoint.file import load_model
+from keypoint.commands import cli
 from tests import tiny_network
 from tests.hostile.cases import GENERATOR, Outcome, changed_inputs, generate, judge, run, run_alone
 from tests.hostile.test_hostile import REPOSITORY, allows, first_line, tool
@@ -38,7 +38,9 @@ def checkpoint(tmp_path_factory):
 def loaded_once(checkpoint, monkeypatch):
     """Reading the same network 50 times would take most of the time."""
     once = functools.cache(load_model)  # and a copy for each, as predictors fold theirs
-    monkeypatch.setattr("keypoint.predictor.load_model", lambda path: copy.deepcopy(once(path)))
+    monkeypatch.setattr(
+        "keypoint.prediction.predictor.load_model", lambda path: copy.deepcopy(once(path))
+    )
 
 
 def arguments_of(case, checkpoint, output):

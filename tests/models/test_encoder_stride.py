@@ -8,13 +8,13 @@ import torch
 import torchvision
 from torch import nn
 
-from keypoint.checkpoint import KEYS, load_model, save_checkpoint
-from keypoint.complexity import Count, count_model
-from keypoint.config import config_from_dict
+from keypoint.checkpoint.file import KEYS, load_model, save_checkpoint
+from keypoint.config.load import config_from_dict
 from keypoint.errors import ConfigError
 from keypoint.models import create_model
+from keypoint.models.complexity import Count, count_model
 from keypoint.models.simple_baseline import strides_of_sites
-from keypoint.skeleton import load_skeleton
+from keypoint.pose.skeleton import load_skeleton
 from tests.test_readme import REPOSITORY
 
 

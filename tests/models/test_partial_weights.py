@@ -5,13 +5,13 @@ import torch
 
 from keypoint import models
 from keypoint.blocks.build import BLOCKS
-from keypoint.checkpoint import checkpoint_of, load_model, save_checkpoint
-from keypoint.config import config_from_dict
+from keypoint.checkpoint.file import checkpoint_of, load_model, save_checkpoint
+from keypoint.config.load import config_from_dict
 from keypoint.errors import CheckpointError, ConfigError
 from keypoint.models import create_model
-from keypoint.models.weight_formats import recognise
-from keypoint.models.weights import fill, load_weights_file
-from keypoint.skeleton import load_skeleton
+from keypoint.models.weights.formats import recognise
+from keypoint.models.weights.load import fill, load_weights_file
+from keypoint.pose.skeleton import load_skeleton
 from tests.reference import pose_resnet
 
 SIZE = (64, 96)

@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from keypoint.errors import CheckpointError
-from keypoint.models.inert_pickle import Inert, unpickle
-from keypoint.models.tensor_reader import read_tensors
+from keypoint.models.weights.inert_pickle import Inert, unpickle
+from keypoint.models.weights.tensor_reader import read_tensors
 
 FORMS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "older"])
 
@@ -446,7 +446,7 @@ def test_any_cut_and_any_flipped_byte(tmp_path, zipped):
 def test_safetensors_are_checked(tmp_path):
     import json
 
-    from keypoint.models.safetensors_reader import is_safetensors, read_safetensors
+    from keypoint.models.weights.safetensors_reader import is_safetensors, read_safetensors
 
     def written(header, data, length=None):
         text = json.dumps(header).encode()

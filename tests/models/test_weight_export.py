@@ -10,9 +10,9 @@ import torch
 
 from keypoint.errors import CheckpointError
 from keypoint.models import SimpleBaseline, create_model
-from keypoint.models.weight_export import export_weights
-from keypoint.models.weight_formats import read_weights
-from keypoint.models.weights import load_weights_file
+from keypoint.models.weights.export import export_weights
+from keypoint.models.weights.formats import read_weights
+from keypoint.models.weights.load import load_weights_file
 from tests.reference import pose_resnet
 
 SIZE = (64, 96)

@@ -9,9 +9,9 @@ import torch
 
 from keypoint.errors import CheckpointError
 from keypoint.models import create_model
-from keypoint.models.weight_formats import read_weights, recognise
-from keypoint.models.weight_report import encoder_of
-from keypoint.models.weights import fill, load_weights_file
+from keypoint.models.weights.formats import read_weights, recognise
+from keypoint.models.weights.load import fill, load_weights_file
+from keypoint.models.weights.report import encoder_of
 from tests.reference import pose_resnet
 
 SIZE = (64, 96)
@@ -284,7 +284,7 @@ def test_the_report_conserves_every_tensor(tmp_path, sb18):
     state["conv1.weight"] = torch.full((64, 3, 7, 7), torch.nan)
     del state["bn1.weight"]
     model = create_model("resnet18", input_size=SIZE)
-    from keypoint.models.weights import load_state
+    from keypoint.models.weights.load import load_state
 
     weights = read_weights(saved(tmp_path, state))
     with pytest.raises(CheckpointError) as caught:

@@ -9,8 +9,8 @@ import torchvision
 
 from keypoint.errors import CheckpointError
 from keypoint.models import create_model
-from keypoint.models.weight_formats import read_weights
-from keypoint.models.weights import read_file
+from keypoint.models.weights.formats import read_weights
+from keypoint.models.weights.load import read_file
 
 SMALL = {"encoder": "resnet18", "input_size": (64, 64)}
 

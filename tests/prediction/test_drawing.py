@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
+from keypoint.pose.skeleton import load_skeleton
 from keypoint.prediction.drawing import PredictPictures, remove_pictures
 from keypoint.prediction.frames import Frame
 from keypoint.prediction.stream import Predicted
-from keypoint.skeleton import load_skeleton
 
 SKELETON = load_skeleton("coco17")
 

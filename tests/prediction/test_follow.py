@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from keypoint.data.faults import Fault
+from keypoint.pose.skeleton import load_skeleton
 from keypoint.prediction.follow import follow
 from keypoint.prediction.frames import Frame, Unread, VideoEnd
 from keypoint.prediction.one_euro import OneEuro
 from keypoint.prediction.stream import Predicted
-from keypoint.skeleton import load_skeleton
 
 SKELETON = load_skeleton("coco17")
 RNG = np.random.default_rng(0)

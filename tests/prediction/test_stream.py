@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from keypoint.data.faults import Fault
-from keypoint.data.inputs import find_inputs
 from keypoint.errors import DataError, NumericsError
 from keypoint.prediction import stream
 from keypoint.prediction.frames import (
@@ -21,6 +20,7 @@ from keypoint.prediction.frames import (
     match_entries,
     read_tasks,
 )
+from keypoint.prediction.inputs import find_inputs
 from keypoint.prediction.stream import detected_persons, predict_stream, whole_image
 from tests import tiny_network
 
@@ -172,7 +172,7 @@ def test_a_detector_sees_images_of_one_size_at_a_time(predictor):
 
 
 def test_frames_of_images_and_videos_are_numbered_through(tmp_path):
-    from tests.test_video import write
+    from tests.data.test_video import write
 
     for name in ("a.png", "c.png"):
         cv2.imwrite(str(tmp_path / name), IMAGES[0])

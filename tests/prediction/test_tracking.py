@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from keypoint.evaluation.oks import oks
+from keypoint.pose.skeleton import load_skeleton
 from keypoint.prediction.tracking import Tracker
-from keypoint.skeleton import load_skeleton
 
 SIGMAS = load_skeleton("coco17").oks_sigmas
 RNG = np.random.default_rng(0)

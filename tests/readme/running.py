@@ -23,11 +23,11 @@ import pytest
 from tensorboard import program
 from torch.utils.tensorboard import SummaryWriter
 
-from keypoint import cli
-from keypoint.complexity.tables import srl_table_3
-from tests import made_up_camera
-from tests.browser import free_port
+from keypoint.commands import cli
+from keypoint.models.complexity.tables import srl_table_3
+from tests.app.browser import free_port
 from tests.data.test_download import CONTENT, Server, archive_of, zipped
+from tests.prediction import made_up_camera
 from tests.readme.documents import REPOSITORY
 from tests.readme.world import DETECTOR, SIZE
 
@@ -101,7 +101,7 @@ class Runner:
             self.monkeypatch.setattr(
                 module, "call", lambda tool, *more: self.run_tool([f"tools/{tool}", *more])
             )
-        if "--paper-tables" in words:  # all of them, 10 s, are tests/test_complexity.py's
+        if "--paper-tables" in words:  # all of them, 10 s, are tests/models/test_complexity.py's
             self.monkeypatch.setattr(module, "paper_tables", lambda: [srl_table_3()])
         if name == "app":
             one_visitor(module, self.monkeypatch)

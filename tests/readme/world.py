@@ -16,17 +16,17 @@ import torch
 import torchvision
 import yaml
 
-from keypoint.checkpoint import checkpoint_of, load_model, save_checkpoint
-from keypoint.config import dump_config, find_config, load_config
-from keypoint.data.synthetic import write_demo_set
-from keypoint.data.synthetic_signs import write_sign_set
+from keypoint.checkpoint.file import checkpoint_of, load_model, save_checkpoint
+from keypoint.config.load import dump_config, find_config, load_config
+from keypoint.data.synthetic.demo_set import write_demo_set
+from keypoint.data.synthetic.signs import write_sign_set
 from keypoint.export.card import ExportCard
 from keypoint.export.write import export_network
 from keypoint.models import create_model
-from keypoint.skeleton import load_skeleton
+from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco, tiny_network
+from tests.data.test_video import write as write_video
 from tests.reference import pose_resnet
-from tests.test_video import write as write_video
 
 SIZE = "[32,32]"  # of the input of what is trained, where the command says no other
 DETECTOR = "fasterrcnn_mobilenet_v3_large_320_fpn"

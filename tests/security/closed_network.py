@@ -39,7 +39,7 @@ def close(attempts):
 def main(commands, attempts):
     close(attempts)
     sys.path.insert(0, str(REPOSITORY / "tools"))
-    from keypoint import cli  # after the doors are shut
+    from keypoint.commands import cli
 
     for name, *arguments in json.loads(commands):
         path = REPOSITORY / "tools" / f"{name}.py"

@@ -40,7 +40,7 @@ REFUSED = {
 }
 DECODERS = re.compile(r"torchvision\.io(\.|$)|torchvision\..*decode")
 # The one place that reads pickles, with an unpickler that builds nothing but inert stand-ins.
-INERT = "keypoint/models/inert_pickle.py"
+INERT = "keypoint/models/weights/inert_pickle.py"
 # What is called nevertheless, on a file that the same command has just written.
 ALLOWED = {("keypoint/export/check.py", "torch.jit.load")}
 

@@ -8,12 +8,12 @@ import os
 import sys
 from pathlib import Path
 
-from keypoint import cli
-from keypoint.codec import Codec
+from keypoint.commands import cli
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import TrainDataset, TrainSampler, train_loader
 from keypoint.data.coco import load_persons
-from keypoint.skeleton import load_skeleton
+from keypoint.pose.codec import Codec
+from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco
 from tests.soak.process_memory import write_down
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from torch import nn
 
-from keypoint import cli
+from keypoint.commands import cli
 from tests.soak.process_memory import write_down
 
 TOOL = Path(__file__).parents[2] / "tools" / "train.py"

@@ -10,7 +10,7 @@ import sys
 import tracemalloc
 from pathlib import Path
 
-from keypoint import cli
+from keypoint.commands import cli
 from keypoint.prediction.output import PredictOutput
 from tests.hostile.test_hostile import tool
 

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.data.bad_entries import without_images
-from keypoint.data.json_file import read_json
 from keypoint.evaluation.analysis.calibration import Bin, best_scores, reliability
 from keypoint.evaluation.analysis.errors import (
     KINDS,
@@ -45,7 +44,8 @@ from keypoint.evaluation.persons import (
 from keypoint.evaluation.results import MAX_PERSONS, CocoResults
 from keypoint.evaluation.similarity import keypoint_similarity, person_similarity
 from keypoint.evaluation.validate import check_results
-from keypoint.skeleton import Skeleton
+from keypoint.files import read_json
+from keypoint.pose.skeleton import Skeleton
 
 
 @dataclass(frozen=True)

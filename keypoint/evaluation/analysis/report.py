@@ -10,7 +10,7 @@ from keypoint.evaluation.analysis.calibration import Bin
 from keypoint.evaluation.analysis.errors import KINDS, MENDING_ORDER
 from keypoint.evaluation.analysis.pairing import PAIRING_OKS
 from keypoint.evaluation.published import LEAST_AP
-from keypoint.skeleton import load_skeleton
+from keypoint.pose.skeleton import load_skeleton
 
 # What the best order gains is about AR - AP, and this is AR - AP of published results at AP 0.7:
 # with ground-truth boxes, and with a detector's and its false positives. Of COCO's persons: it

@@ -6,12 +6,12 @@ import logging
 from pathlib import Path
 
 from keypoint.data.coco import Persons
-from keypoint.data.json_file import read_json, write_json
 from keypoint.errors import DataError
 from keypoint.evaluation.analysis.analyse import Analysis, Comparison, compare
 from keypoint.evaluation.analysis.report import to_dict
 from keypoint.evaluation.run import Evaluation
-from keypoint.skeleton import Skeleton
+from keypoint.files import read_json, write_json
+from keypoint.pose.skeleton import Skeleton
 
 logger = logging.getLogger(__name__)
 

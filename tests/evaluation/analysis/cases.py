@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keypoint.skeleton import Skeleton
+from keypoint.pose.skeleton import Skeleton
 
 OWN = Skeleton(
     name="own",

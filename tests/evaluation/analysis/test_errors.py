@@ -6,7 +6,7 @@ import pytest
 from keypoint.evaluation.analysis.analyse import analyse, compare
 from keypoint.evaluation.analysis.errors import KINDS, count_kinds, mend
 from keypoint.evaluation.coco import evaluate_coco
-from keypoint.skeleton import load_skeleton
+from keypoint.pose.skeleton import load_skeleton
 from tests.evaluation.analysis.cases import OWN, UNPAIRED, crowded_case, scorable
 from tests.reference import diagnosis
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from keypoint.evaluation.analysis.analyse import analyse, compare
-from keypoint.skeleton import load_skeleton
+from keypoint.pose.skeleton import load_skeleton
 from tests.evaluation.cases import small_case
 
 COCO17 = load_skeleton("coco17")

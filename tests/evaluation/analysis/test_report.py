@@ -9,7 +9,7 @@ import pytest
 from keypoint.evaluation.analysis.analyse import analyse, compare
 from keypoint.evaluation.analysis.errors import KINDS
 from keypoint.evaluation.analysis.report import hint, to_dict, to_text
-from keypoint.skeleton import load_skeleton
+from keypoint.pose.skeleton import load_skeleton
 from tests.evaluation.analysis.cases import OWN, UNPAIRED, crowded_case
 from tests.evaluation.cases import small_case
 

@@ -13,7 +13,7 @@ from pycocotools.cocoeval import COCOeval
 from keypoint.evaluation.analysis.analyse import compare
 from keypoint.evaluation.analysis.per_keypoint import keypoint_ap
 from keypoint.evaluation.analysis.scoring import average_precision
-from keypoint.skeleton import Skeleton, load_skeleton
+from keypoint.pose.skeleton import Skeleton, load_skeleton
 from tests.evaluation.analysis.cases import OWN, crowded_case, scorable
 from tests.evaluation.cases import OWN_SIGMAS, random_case, small_case
 

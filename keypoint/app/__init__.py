@@ -1,0 +1,1 @@
+"""A web page that finds keypoints on uploaded images."""

@@ -1,0 +1,132 @@
+"""The server of the web page, which asks nothing of any other machine.
+
+gradio's telemetry, its look for newer versions, its history of runs and its fetching of URLs are
+off, and so is sharing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from keypoint.app.page import CSS, Finder, make_page
+from keypoint.data.synthetic.samples import Sample, write_samples
+from keypoint.errors import ConfigError
+
+MAX_UPLOAD = 64 * 2**20  # bytes; a phone's photo has up to 20
+SESSIONS = 100  # visitors whose last result is kept, some 8 MB each
+SAMPLE_SKELETON = "coco17"  # the samples show persons
+
+SETTINGS = {
+    "GRADIO_ANALYTICS_ENABLED": "False",  # telemetry, and the look for a newer version
+    "GRADIO_RUN_HISTORY": "False",  # pictures kept in the browser, or in somebody's bucket
+}
+
+
+def require_gradio() -> None:
+    """Import gradio with all that contacts others switched off.
+
+    Raises:
+        ConfigError: It is not installed.
+    """
+    os.environ.update(SETTINGS)
+    try:
+        import gradio  # noqa: F401
+        from gradio import processing_utils
+    except ImportError as error:
+        raise ConfigError(
+            f'the page needs gradio, which cannot be imported ({error}); pip install -e ".[app]"'
+        ) from None
+    # Whoever talks to the server without its page may name a URL in place of an upload.
+    processing_utils.async_ssrf_protected_download = _refuse_url
+
+
+async def _refuse_url(url: str, *_: Any, **__: Any) -> str:
+    import gradio
+
+    raise gradio.Error("this page fetches no URL; upload the picture", print_exception=False)
+
+
+@contextmanager
+def serve(finder: Finder, host: str, port: int) -> Iterator[str]:
+    """Serve the page until the context ends; uploads and pictures are deleted then at the latest.
+
+    Args:
+        finder: Answers.
+        host: Name or address to listen at.
+        port: To listen at.
+
+    Yields:
+        The page's address.
+
+    Raises:
+        ConfigError: gradio is not there; the port is taken; nothing answers at that address.
+    """
+    require_gradio()
+    with ExitStack() as end:
+        folder = end.enter_context(tempfile.TemporaryDirectory(prefix="keypoint-app-"))
+        end.enter_context(_temporary_folder(folder))
+        page = make_page(finder, make_samples(finder, Path(folder)), Path(folder))
+        end.callback(page.close, verbose=False)
+        yield _launch(page, host, port)
+
+
+@contextmanager
+def _temporary_folder(folder: str) -> Iterator[None]:
+    """Have gradio put files there; its own place is one for all users of the machine."""
+    name = "GRADIO_TEMP_DIR"
+    before = os.environ.get(name)
+    os.environ[name] = folder
+    try:
+        yield
+    finally:
+        os.environ.pop(name)
+        if before is not None:
+            os.environ[name] = before
+
+
+def _launch(page: Any, host: str, port: int) -> str:
+    import gradio as gr
+
+    try:
+        _, address, _ = page.launch(
+            server_name=host,
+            server_port=port,
+            prevent_thread_lock=True,
+            quiet=True,
+            share=False,
+            ssr_mode=False,
+            mcp_server=False,
+            pwa=False,
+            enable_monitoring=False,
+            footer_links=[],
+            max_file_size=MAX_UPLOAD,
+            state_session_capacity=SESSIONS,
+            theme=gr.themes.Default(primary_hue="blue", secondary_hue="blue", neutral_hue="slate"),
+            css=CSS,
+        )
+    except Exception as error:  # gradio raises Exception itself where it cannot reach its server
+        reason = str(error).splitlines()[0].partition(". ")[0]
+        raise ConfigError(
+            f"http://{host}:{port} cannot be served ({reason}); give another --port or --host; "
+            "where a proxy is set, add the host to no_proxy"
+        ) from error
+    return str(address)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a server there."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def make_samples(finder: Finder, folder: Path) -> list[Sample]:
+    """Generated pictures that the page offers; none where the network looks for something else."""
+    return write_samples(folder) if finder.predictor.skeleton.name == SAMPLE_SKELETON else []

@@ -1,0 +1,1 @@
+"""Spectral residual learning: transforms, mixing of spectra, the blocks."""

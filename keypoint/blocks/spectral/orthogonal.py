@@ -1,0 +1,172 @@
+"""The learned orthogonal transform (SRL-LO): z = P x Q with P and Q kept orthogonal.
+
+Source: SRL (Chi et al., 2019), section 3.2 "Fully Learnable Orthogonal Matrix": train P and Q like
+any other parameter, then replace P by the orthogonal factor of its QR decomposition.
+
+What we do differently:
+* QR is unique up to the signs of R's diagonal, and routines return any. We take Q * sign(diag R),
+  with 0 counted as +: without it, the first step flips the sign of most columns.
+* `retraction="polar"` takes the nearest orthogonal matrix instead (U V^T of the SVD). It follows
+  the gradient more closely: QR favours the first columns.
+
+Nobody has to call anything for this. A hook that PyTorch runs after every optimiser's step retracts
+the matrices this optimiser stepped, outside the graph, so it holds under torch.compile and any
+training loop. Copies are found too, because deepcopy and pickle enter them in the same weak set.
+What no optimiser steps (an average of weights, a matrix loaded or initialised by foreign code) is
+looked at in the next eager forward, when PyTorch's version counter says that it was written to, and
+retracted if it is not orthogonal. A loaded checkpoint is, and stays as it is to the last bit.
+Weights written through `.data` escape the counter: call `retract()` after that.
+
+The optimiser's momentum is not transported: as in the paper. P and Q stay float32 in a model of
+half precision, as 8 bits of mantissa cannot hold an orthogonal matrix.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
+
+from keypoint.blocks.spectral.separable import from_spectrum, to_spectrum
+
+RETRACTIONS = ("qr", "polar")
+TOLERANCE = 1e-5  # of |P P^T - I|; a fresh matrix in float32 has 1e-7 to 1e-6
+
+
+def signed_qr(matrix: Tensor) -> Tensor:
+    """The Q of QR with R's diagonal made non-negative."""
+    q, r = torch.linalg.qr(matrix)
+    signed: Tensor = q * torch.where(r.diagonal() < 0, -1.0, 1.0).to(q.dtype)
+    return signed
+
+
+def exact(matrix: Tensor) -> Tensor:
+    """In float64 on the CPU: out of reach of autocast and TF32, and the same on every device."""
+    return matrix.detach().to("cpu", torch.float64)
+
+
+def retracted(matrix: Tensor, retraction: str) -> Tensor:
+    """The orthogonal matrix that stands for a square one, by "qr" or "polar"; see `exact`.
+
+    Raises:
+        ArithmeticError: the matrix holds nan or inf, or is zero.
+    """
+    matrix = exact(matrix)
+    length = matrix.norm().item()
+    if not 0 < length < float("inf"):
+        raise ArithmeticError(
+            f"a {matrix.shape[0]} x {matrix.shape[1]} orthogonal matrix of SRL-LO became "
+            f"{'zero' if length == 0 else 'non-finite'} (norm {length}); it must be finite and not "
+            "zero: lower the learning rate, clip gradients, or do not re-initialise P and Q"
+        )
+    if retraction == "polar":
+        left, _, right = torch.linalg.svd(matrix)
+        nearest: Tensor = left @ right
+        return nearest
+    return signed_qr(matrix)
+
+
+def orthogonality_error(matrix: Tensor) -> float:
+    """Give max |M M^T - I|."""
+    matrix = exact(matrix)
+    identity = torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
+    return (matrix @ matrix.T - identity).abs().max().item()
+
+
+class LearnedOrthogonal(nn.Module):
+    """z = P x Q with learned orthogonal P (H, H) and Q (W, W), shared by all channels.
+
+    Args:
+        size: (height, width) of the map; another resolution is resampled through the DCT.
+        retraction: "qr" (the paper) or "polar".
+    """
+
+    parts = 1
+    transposed = False
+
+    def __init__(self, size: tuple[int, int], *, retraction: str = "qr") -> None:
+        super().__init__()
+        if retraction not in RETRACTIONS:
+            raise ValueError(f"retraction={retraction!r} must be one of {', '.join(RETRACTIONS)}")
+        self.size = self.spectral_size = size
+        self.retraction = retraction
+        # Q of a normal draw, with the sign fix, is uniform over the orthogonal matrices.
+        # (contiguous, as parameters must be for LBFGS and safetensors: LAPACK gives columns.)
+        self.P = nn.Parameter(signed_qr(torch.randn(size[0], size[0])).contiguous())
+        self.Q = nn.Parameter(signed_qr(torch.randn(size[1], size[1])).contiguous())
+        self._seen: object = self._state()
+        _alive.add(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """B C H W -> B C H' W'."""
+        if not torch.compiler.is_compiling():
+            self._look()
+        return to_spectrum(self.P, x, self.Q)
+
+    def inverse(self, z: Tensor, size: tuple[int, int]) -> Tensor:
+        """B C H' W' -> B C size."""
+        return from_spectrum(self.P, z, self.Q, size)
+
+    @torch.no_grad()
+    def retract(self) -> None:
+        """Put P and Q back onto the orthogonal matrices, in place.
+
+        Raises:
+            ArithmeticError: one of them holds nan or inf, or is zero.
+        """
+        for matrix in (self.P, self.Q):
+            matrix.copy_(retracted(matrix, self.retraction))
+        self._seen = self._state()
+
+    def _look(self) -> None:
+        """Retract what was written to since the last look and is not orthogonal any more."""
+        plain = isinstance(self.P, nn.Parameter)  # else a stand-in (torch.func): not ours to change
+        if not plain or self.P.is_meta or self._state() == self._seen:
+            return
+        # Not `> TOLERANCE`: nan counts as not orthogonal too, and is refused.
+        if not all(orthogonality_error(matrix) <= TOLERANCE for matrix in (self.P, self.Q)):
+            self.retract()
+        self._seen = self._state()
+
+    def _state(self) -> object:
+        """Changes whenever P or Q is replaced or written to."""
+        if self.P.is_inference():
+            return None
+        return id(self.P), self.P._version, id(self.Q), self.Q._version
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LearnedOrthogonal:
+        """Module's own conversion (`.half()`, `.to(...)`), but never below float32."""
+
+        def convert(tensor: Tensor) -> Tensor:
+            result = fn(tensor)
+            low = result.dtype in (torch.float16, torch.bfloat16)
+            return tensor.to(result.device) if low else result
+
+        super()._apply(convert, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy or an unpickled module: enter it too, and look at it once."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._seen = None
+        _alive.add(self)
+
+
+_alive: weakref.WeakSet[LearnedOrthogonal] = weakref.WeakSet()
+
+
+def _retract_stepped(optimizer: Optimizer, *_: object) -> None:
+    """What every optimiser runs after its step."""
+    if not _alive:
+        return
+    stepped = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    for module in list(_alive):
+        if id(module.P) in stepped or id(module.Q) in stepped:
+            module.retract()
+
+
+register_optimizer_step_post_hook(_retract_stepped)

@@ -1,0 +1,1 @@
+"""Checkpoints: files, content check, model card, Hugging Face Hub."""

@@ -1,0 +1,1 @@
+"""The commands of the console script `keypoint`, one file each."""

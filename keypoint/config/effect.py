@@ -1,0 +1,112 @@
+"""What of a config has an effect in testing: what is typed and has none is refused.
+
+A checkpoint's config, or the file of --cfg, is that of a training and has all keys; nobody expects
+the recipe in it to act. Who types ``train.lr=5`` to a test expects something.
+"""
+
+from __future__ import annotations
+
+import json
+import reprlib
+from collections.abc import Sequence
+
+from keypoint.config.schema import Config
+from keypoint.errors import ConfigError
+
+TRUTH = "truth"  # of --boxes: those of the annotations themselves
+
+# Keys and sections that testing does not read, and why. train.amp is read.
+UNREAD = {
+    "seed": "nothing is drawn at random",
+    "augment": "nothing is augmented",
+    "train": "nothing is trained; of train.* only amp counts",
+    "data.train_annotations": "nothing is trained",
+    "data.train_images": "nothing is trained",
+}
+UNREAD_WITH_CHECKPOINT = UNREAD | {"data.skeleton": "the checkpoint's own is used"}
+UNREAD_WITH_CFG = UNREAD | {
+    "model.weights": "the weights are --checkpoint's",
+    "model.partial_weights": "the weights are --checkpoint's, and must be whole",
+}
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = 60
+
+
+def check_overrides(typed: Sequence[str], trained: Config | None, given: Config) -> None:
+    """Refuse ``key=value`` that testing does not read.
+
+    Args:
+        typed: As on the command line.
+        trained: The checkpoint's config; a value that is the same there is no mistake. None with
+            --cfg, where nothing is known of the training.
+        given: The config with what was typed.
+
+    Raises:
+        ConfigError: Names all of them with the reason.
+    """
+    unread = UNREAD_WITH_CFG if trained is None else UNREAD_WITH_CHECKPOINT
+    theirs, ours = trained.to_dict() if trained else {}, given.to_dict()
+    refused = []
+    for text in typed:
+        section, _, key = text.partition("=")[0].partition(".")
+        name = ".".join([section, key.partition(".")[0]]) if key else section
+        reason = unread.get(name, unread.get(section))
+        if reason is None or name == "train.amp":
+            continue
+        if trained is None or _value(theirs, name) != _value(ours, name):
+            refused.append(f"{_SHORT.repr(text)} ({reason})")
+    if refused:
+        them = "it" if len(refused) == 1 else "them"
+        raise ConfigError(f"no effect in testing: {', '.join(refused)}; leave {them} out")
+
+
+def check_same_network(trained: Config, given: Config) -> None:
+    """Refuse overrides of what the checkpoint fixes.
+
+    Raises:
+        ConfigError: Names the keys.
+    """
+    theirs, ours = trained.to_dict()["model"], given.to_dict()["model"]
+    fixed = [key for key in ours if ours[key] != theirs[key] and key != "input_size"]
+    if fixed:
+        raise ConfigError(
+            f"model.{fixed[0]}={ours[fixed[0]]!r} has no effect: the checkpoint holds a network "
+            f"with {theirs[fixed[0]]!r}. Of model.* only input_size may differ in testing; for "
+            "bare weights give --cfg"
+        )
+
+
+def with_boxes(typed: Sequence[str], boxes: Sequence[str]) -> list[str]:
+    """What was typed, with the file of --boxes as ``test.boxes``.
+
+    The score threshold is refused where no boxes have scores, and ``test.boxes`` is where the
+    config looks for them.
+
+    Args:
+        typed: ``key=value`` as on the command line.
+        boxes: What --boxes was given, each "truth" or a file.
+
+    Raises:
+        ConfigError: ``test.boxes`` beside --boxes, or a threshold where all boxes are the truth's.
+    """
+    names = {text.partition("=")[0] for text in typed}
+    files = [name for name in boxes if name != TRUTH]
+    if boxes and "test.boxes" in names:
+        raise ConfigError(
+            f"test.boxes has no effect beside --boxes {' '.join(boxes)}, which stands in its "
+            "place; give one of the two"
+        )
+    if boxes and not files and "test.box_score_threshold" in names:
+        raise ConfigError(
+            "test.box_score_threshold has no effect with --boxes truth, as annotations have no "
+            "scores; leave it out, or give --boxes FILE too"
+        )
+    # JSON's quotes are YAML's too, so that no file name is read as a number or a list.
+    return [*typed, *(f"test.boxes={json.dumps(name, ensure_ascii=False)}" for name in files[:1])]
+
+
+def _value(content: dict[str, object], name: str) -> object:
+    section, _, key = name.partition(".")
+    inner = content[section]
+    return inner[key] if isinstance(inner, dict) else inner

@@ -1,0 +1,252 @@
+"""What a config may say: every key with its type, range, default, meaning, and what excludes what.
+
+The defaults are the recipe of the SRL paper (section 4.1: Adam, 210 epochs, 32 crops per device,
++-40 degrees, +-30 % scale), with HRNet's learning rate and drops where the paper is silent. What
+can be derived has no key (heatmap size, class count, flip order), or ``none`` for "derive it"
+(sigma, drops). A value that would have no effect is an error. A check that needs two keys belongs
+to the later of the two, which sees the earlier ones in ``info.data``: so one bad key never hides
+another's mistake.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, ValidationInfo, field_validator
+
+from keypoint.config.fields import STRICT, Fraction, Text, hint
+from keypoint.config.train import TrainConfig
+from keypoint.strict_yaml import check_plain
+
+SITES = ("layer1", "layer2", "layer3", "layer4", "deconv1", "deconv2", "deconv3")
+
+
+class DataConfig(BaseModel):
+    """Where images and annotations lie. Relative paths count from ``root``."""
+
+    model_config = STRICT
+
+    root: Text = Field(default="data/coco", description="folder of the data set, as COCO unpacks")
+    train_annotations: Text = Field(
+        default="annotations/person_keypoints_train2017.json", description="COCO keypoints JSON"
+    )
+    train_images: Text | None = Field(default=None, description="folder; none: [images/]train2017")
+    val_annotations: Text = Field(
+        default="annotations/person_keypoints_val2017.json", description="COCO keypoints JSON"
+    )
+    val_images: Text | None = Field(default=None, description="folder; none: [images/]val2017")
+    skeleton: Text = Field(default="coco17", description="a built-in name, or a YAML file")
+    workers: int = Field(default=4, ge=0, le=64, description="processes that load data; 0: none")
+    on_bad: Literal["error", "skip"] = Field(
+        default="error", description="bad annotations, images, boxes: stop, or leave out and list"
+    )
+    max_bad: Fraction = Field(default=0.001, description="largest share of each that skip leaves")
+
+    @field_validator("max_bad")
+    @classmethod
+    def _skips(cls, value: float, info: ValidationInfo) -> float:
+        default = cls.model_fields["max_bad"].default
+        if value != default and info.data.get("on_bad") == "error":
+            raise ValueError("it has no effect with data.on_bad=error; give data.on_bad=skip too")
+        return value
+
+
+class AugmentConfig(BaseModel):
+    """What is done to a training crop."""
+
+    model_config = STRICT
+
+    scale: float = Field(default=0.3, ge=0, le=0.9, description="std of the size factor, and limit")
+    rotation: float = Field(default=40.0, ge=0, le=90, description="std in degrees; limit is twice")
+    rotation_probability: Fraction = Field(default=0.6, description="share of crops rotated")
+    flip_probability: Fraction = Field(default=0.5, description="share of crops mirrored")
+    transforms: tuple[dict[str, Any], ...] = Field(
+        default=(),
+        description="albumentations pixel transforms, in order",
+        json_schema_extra={"allowed": "[{name: ColorJitter, p: 0.5, ...}, ...]"},
+    )
+    half_body_probability: Fraction = Field(
+        default=0.0, description="share of crops of the upper or lower body alone, HRNet's"
+    )
+
+    @field_validator("rotation_probability")
+    @classmethod
+    def _rotates(cls, value: float, info: ValidationInfo) -> float:
+        degrees = info.data.get("rotation")
+        if degrees == 0 and value not in (0, cls.model_fields["rotation_probability"].default):
+            raise ValueError("it has no effect with rotation 0; leave one of the two out")
+        if value == 0 and degrees not in (None, 0, cls.model_fields["rotation"].default):
+            raise ValueError(
+                f"rotation {degrees:g} has no effect with it; leave one of the two out, "
+                "or set both to 0"
+            )
+        return value
+
+    @field_validator("transforms", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        check_plain(value)
+        if not isinstance(value, list | tuple):
+            raise ValueError("transforms is a list of mappings, each with a name")
+        for index, entry in enumerate(value):
+            name = entry.get("name") if isinstance(entry, dict) else None
+            if not isinstance(name, str) or not name:
+                raise ValueError(
+                    f"entry {index} has no name; write {{name: ColorJitter, p: 0.5, ...}}"
+                )
+        return tuple(value)
+
+
+class ModelConfig(BaseModel):
+    """The network: encoder, deconvolutions, head, and blocks at their sites."""
+
+    model_config = STRICT
+
+    encoder: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"] = Field(
+        default="resnet50", description="torchvision's ResNet"
+    )
+    encoder_stride: Literal[32, 16, 8] = Field(
+        default=32, description="of its last map; 3, 2 or 1 deconvolutions follow"
+    )
+    dilated: bool = Field(
+        default=False, description="dilation in place of the encoder's strides that are left out"
+    )
+    input_size: tuple[int, int] = Field(
+        default=(256, 192),
+        description="the crop's; the heatmaps' is a quarter",
+        json_schema_extra={"allowed": "[height, width], multiples of encoder_stride in 32..2048"},
+    )
+    blocks: str | dict[str, Any] | None = Field(
+        default=None,
+        description="a name: after every deconv; or by site, with options",
+        json_schema_extra={"allowed": "none | name | {deconv1: name, layer3: {type: name, ...}}"},
+    )
+    weights: Text | None = Field(
+        default="imagenet",
+        description="what training starts from: imagenet is for the encoder alone",
+        json_schema_extra={"allowed": "none | imagenet | path"},
+    )
+    heatmap_sigma: float | None = Field(
+        default=None, ge=0.1, le=50, description="heatmap px; none: 2 at width 192, in proportion"
+    )
+    codec: Literal["heatmap", "udp"] = Field(
+        default="heatmap", description="convention of crops, targets, flip and decoding"
+    )
+    partial_weights: bool = Field(
+        default=False, description="the weights file may lack blocks, which start as the identity"
+    )
+
+    @field_validator("dilated")
+    @classmethod
+    def _in_place_of_a_stride(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("encoder_stride") == 32:
+            raise ValueError(
+                "it has no effect with model.encoder_stride=32, where no stride is left out"
+            )
+        if value and info.data.get("encoder") in ("resnet18", "resnet34"):
+            raise ValueError("only bottlenecks dilate; use model.encoder=resnet50 or deeper")
+        return value
+
+    @field_validator("input_size", mode="before")
+    @classmethod
+    def _multiple_of_stride(cls, value: Any, info: ValidationInfo) -> Any:
+        sizes = value if isinstance(value, list | tuple) else ()
+        if len(sizes) != 2 or any(type(side) is not int for side in sizes):
+            raise ValueError("input_size is two integers, [height, width]")
+        stride = info.data.get("encoder_stride", 8)
+        if any(side % stride or not 32 <= side <= 2048 for side in sizes):
+            raise ValueError(f"height and width are each a multiple of {stride} in 32..2048")
+        return tuple(sizes)
+
+    @field_validator("blocks", mode="before")
+    @classmethod
+    def _at_sites(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is None or (isinstance(value, str) and value):
+            return value
+        if not isinstance(value, dict) or not value:
+            raise ValueError("blocks is none, a block's name, or {site: name, ...}")
+        check_plain(value)
+        stride = info.data.get("encoder_stride", 32)
+        sites = SITES[: {32: 7, 16: 6, 8: 5}[stride]]
+        for site, block in value.items():
+            if site in SITES and site not in sites:
+                raise ValueError(
+                    f"there is no {site} with model.encoder_stride={stride}; sites are "
+                    f"{', '.join(sites)}"
+                )
+            if site not in SITES:
+                raise ValueError(f"{str(site)[:40]!r} is no site{hint(site, sites)}")
+            name = block.get("type") if isinstance(block, dict) else block
+            if not isinstance(name, str) or not name:
+                raise ValueError(f"{site} needs a block's name, or {{type: name, option: value}}")
+        return value
+
+    @field_validator("weights")
+    @classmethod
+    def _imagenet_or_path(cls, value: str | None) -> str | None:
+        if value is None or value == "imagenet" or set(value) & set("/\\."):
+            return value
+        near = hint(value, ("none", "imagenet"))
+        raise ValueError(f"no path: write ./{value} for a file of that name here{near}")
+
+    @field_validator("partial_weights")
+    @classmethod
+    def _adds_blocks(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("weights", "imagenet") in (None, "imagenet"):
+            if "weights" in info.data:
+                raise ValueError("it has no effect without a file; give model.weights=FILE too")
+        elif value and info.data.get("blocks", "") is None:
+            raise ValueError("it has no effect without blocks; give model.blocks too")
+        return value
+
+
+class TestConfig(BaseModel):
+    """How results are made and scored."""
+
+    model_config = STRICT
+
+    boxes: Text | None = Field(default=None, description="detections JSON; none: ground truth")
+    box_score_threshold: Fraction = Field(default=0.0, description="detections below are left out")
+    flip: bool = Field(default=True, description="average with the mirrored crop")
+    decoding: Literal["codec", "quarter", "dark"] | None = Field(
+        default="codec", description="of peaks; codec: quarter for heatmap, dark for udp"
+    )
+    batch_size: int = Field(default=64, ge=1, le=4096, description="crops per device")
+    oks_nms: Literal["hard", "soft"] | None = Field(default="hard", description="of double persons")
+    oks_nms_threshold: Fraction = Field(default=0.9, description="OKS above which two are one")
+    keypoint_threshold: Fraction = Field(
+        default=0.2, description="keypoints above it make the person's score"
+    )
+
+    @field_validator("box_score_threshold")
+    @classmethod
+    def _detections_only(cls, value: float, info: ValidationInfo) -> float:
+        if value and info.data.get("boxes", "") is None:
+            raise ValueError("it has no effect on ground-truth boxes; give test.boxes=FILE too")
+        return value
+
+    @field_validator("oks_nms_threshold")
+    @classmethod
+    def _with_nms(cls, value: float, info: ValidationInfo) -> float:
+        default = cls.model_fields["oks_nms_threshold"].default
+        if value != default and info.data.get("oks_nms", "hard") is None:
+            raise ValueError("it has no effect with test.oks_nms=none")
+        return value
+
+
+class Config(BaseModel):
+    """Everything a run depends on besides the data."""
+
+    model_config = STRICT
+
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of all random numbers")
+    output: Text | None = Field(default=None, description="the run's folder; none: output/<config>")
+    data: DataConfig = DataConfig()
+    augment: AugmentConfig = AugmentConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+    test: TestConfig = TestConfig()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists, strings, numbers and None: what a checkpoint holds."""
+        return self.model_dump(mode="json")

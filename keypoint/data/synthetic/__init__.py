@@ -1,0 +1,1 @@
+"""Generated data sets: persons for the demo, road signs."""

@@ -1,0 +1,1 @@
+"""Pictures of persons, heatmaps and curves."""

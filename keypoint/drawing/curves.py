@@ -1,0 +1,113 @@
+"""Curves over the epochs of a run: round ticks, a legend, no plotting library.
+
+All pictures are RGB uint8 arrays, drawn by OpenCV at 1/16 pixel (SHIFT).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from keypoint.drawing.lettering import FONT, INK, SHIFT, Color, Image
+
+GRID = (225, 225, 225)
+CURVES = [(31, 119, 180), (214, 90, 20), (44, 140, 44), (148, 80, 180)]
+
+
+def training_curves(history: Sequence[Mapping[str, Any]]) -> Image:
+    """Loss and AP over the epochs of a run, one panel each.
+
+    Args:
+        history: The trainer's records: `epoch`, `loss`, and `metrics` where an evaluation was due.
+
+    Returns:
+        (H, W, 3) uint8 RGB; the AP panel is there only if something was evaluated.
+    """
+    epochs = [r["epoch"] for r in history]
+    losses = {"loss": [(r["epoch"], r["loss"]) for r in history]}
+    panels = [draw_curves(losses, "training loss", "epoch", x_within=epochs)]
+    scored = [r for r in history if "metrics" in r]
+    if scored:
+        names = ("AP", "AP50", "AR")
+        lines = {name: [(r["epoch"], r["metrics"][name]) for r in scored] for name in names}
+        panels.append(draw_curves(lines, "evaluation", "epoch", x_within=epochs))
+    return np.concatenate(panels, axis=1)
+
+
+def draw_curves(
+    curves: Mapping[str, Sequence[tuple[float, float]]],
+    title: str,
+    x_label: str,
+    size: tuple[int, int] = (320, 480),
+    x_within: Sequence[float] = (),
+) -> Image:
+    """Lines over a common x axis, with round ticks and a legend.
+
+    Args:
+        curves: By name, (x, y) pairs in order of x; points that are not finite are left out.
+        title: Above.
+        x_label: Below the axis.
+        size: (height, width) of the picture.
+        x_within: The axis encloses these too, so that pictures side by side have the same.
+
+    Raises:
+        ValueError: No point to draw.
+    """
+    points = {
+        name: [(x, y) for x, y in line if math.isfinite(x + y)] for name, line in curves.items()
+    }
+    every = [point for line in points.values() for point in line]
+    if not every:
+        raise ValueError(f"{title}: there is no point to draw")
+    height, width = size
+    left, right, top, bottom = 64, width - 16, 34, height - 44
+    x_ticks = _ticks([*(x for x, _ in every), *x_within])
+    y_ticks = _ticks([y for _, y in every])
+    canvas = np.full((height, width, 3), 255, np.uint8)
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return (
+            left + (right - left) * (x - x_ticks[0]) / (x_ticks[-1] - x_ticks[0]),
+            bottom - (bottom - top) * (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0]),
+        )
+
+    def text(words: str, x: float, y: float, scale: float = 0.38, color: Color = INK) -> None:
+        cv2.putText(canvas, words, (int(x), int(y)), FONT, scale, color, 1, cv2.LINE_AA)
+
+    for tick in y_ticks:
+        level = round(place(x_ticks[0], tick)[1])
+        cv2.line(canvas, (left, level), (right, level), GRID, 1)
+        text(f"{tick:.4g}", 6, level + 4)
+    for tick in x_ticks:
+        column = round(place(tick, y_ticks[0])[0])
+        cv2.line(canvas, (column, bottom), (column, bottom + 4), INK, 1)
+        text(f"{tick:.4g}", column - 8, bottom + 17)
+    cv2.line(canvas, (left, bottom), (right, bottom), INK, 1)
+    text(title, left, 20, 0.5)
+    text(x_label, (left + right) / 2 - 20, height - 10)
+    for number, (name, line) in enumerate(points.items()):
+        color = CURVES[number % len(CURVES)]
+        path = np.array([place(x, y) for x, y in line])
+        if len(path):
+            fixed = (path * 2**SHIFT).round().astype(np.int32)
+            cv2.polylines(canvas, [fixed], False, color, 2, cv2.LINE_AA, SHIFT)
+            for x, y in fixed.tolist():
+                cv2.circle(canvas, (x, y), 3 * 2**SHIFT, color, -1, cv2.LINE_AA, SHIFT)
+        text(name, right - 60 * (len(points) - number), 20, color=color)
+    return canvas
+
+
+def _ticks(values: Sequence[float], about: int = 5) -> NDArray[np.floating[Any]]:
+    """Round numbers (1, 2 or 5 times a power of ten apart) that enclose all values."""
+    low, high = min(values), max(values)
+    if high == low:
+        high = low + (abs(low) or 1)
+    raw = (high - low) / about
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw)
+    return step * np.arange(math.floor(low / step), math.ceil(high / step) + 1)

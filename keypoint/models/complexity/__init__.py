@@ -1,0 +1,33 @@
+"""What a network costs: parameters and multiply-adds, as the SRL paper counts them and as they are.
+
+Source of the `paper` rule: Chi et al., "Fast Non-Local Neural Networks with Spectral Residual
+Learning", ACM MM 2019, section 4, found by trying readings against tables 2, 3 and 8. It knows
+Conv, ConvTranspose, BatchNorm and Linear modules and nothing else:
+
+    multiply-adds   weights x output positions, without biases; a transposed convolution as well,
+                    which is 4 times too many at stride 2. The matrix products and transforms of a
+                    block are added by hand: C H W log2(H W) for an FFT, C H W (H + W) for P x Q
+                    with any real matrices, two transforms in a block.
+    parameters      of these modules, not GroupNorm's nor raw ones (alpha; w, b, P, Q of SRL). A
+                    module that is called twice counts twice. For video P and Q do count.
+    units           G is 2^30; parameters in millions for pose, in units of 1024 for video.
+
+The `true` column: all parameters once, and every multiplication of one forward pass, seen by
+PyTorch's FlopCounterMode and with formulas for what that leaves out (`formulas.py`). G is 10^9.
+
+    convolutions    a transposed one at its input positions
+    products        matrix products; attention as q k^T and its product with v; element-wise ones
+                    (alpha, spectral weights, the terms of CGNL) one an element, four if complex
+    FFT             5 N log2 N operations if complex, half if real (FFTW's convention), so 2.5 or
+                    1.25 N log2 N multiply-adds; N is the number of points, the scale is not counted
+    not counted     batch norms, which fold into their convolution; softmax, means, sums, pooling,
+                    activations. Group norm, which cannot be folded, takes 2 an element
+
+The pass that is counted is that of training on a CPU in float32. At evaluation a block may fold its
+norms and choose another form of its transform; the result is the same, the count is not.
+"""
+
+from keypoint.models.complexity.cost import Cost
+from keypoint.models.complexity.count import Count, count, count_model
+
+__all__ = ["Cost", "Count", "count", "count_model"]

@@ -1,0 +1,1 @@
+"""Weights of this and of other toolkits: reading, matching, loading, writing."""

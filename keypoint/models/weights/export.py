@@ -1,0 +1,134 @@
+"""A trained network under the names of SimpleBaseline or mmpose 1.x, so that it runs there.
+
+Both cut crops and read heatmaps as we do. What differs is the colour order: SimpleBaseline decodes
+BGR, mmpose converts to RGB. Where the network eats the other order, the input channels of conv1
+are permuted, which is exact. Another mean or std is not folded into the weights: the shift would
+have to be undone after conv1, whose padding adds zeros that the shift does not reach, so the border
+of every crop would differ. Instead `Export.settings` says what to set there.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from keypoint.errors import CheckpointError
+from keypoint.models.simple_baseline import SimpleBaseline
+from keypoint.models.weights.formats import CHANNEL_MEAN, CHANNEL_STD, NOTE, TRAINED
+
+COLOR_ORDERS = {"simple_baseline": "bgr", "mmpose": "rgb"}
+
+
+@dataclass(frozen=True)
+class Export:
+    """What goes into the file, and what its user has to know.
+
+    Attributes:
+        content: For torch.save.
+        settings: How the other toolkit has to be set, in sentences.
+    """
+
+    content: Any
+    settings: str
+
+
+def export_weights(
+    model: SimpleBaseline, target: str, *, keypoints: Sequence[str] = (), epoch: int = 0
+) -> Export:
+    """The network under another toolkit's names.
+
+    Args:
+        model: Without blocks.
+        target: "simple_baseline" (also for pose_resnet in HRNet's repository): a bare state dict.
+            "mmpose": a checkpoint with `meta` and `state_dict`, for TopdownPoseEstimator with a
+            ResNet and a HeatmapHead.
+        keypoints: Their names, noted so that coming back they cannot be taken for others.
+        epoch: Noted in mmpose's meta.
+
+    Raises:
+        CheckpointError: The network has blocks, which neither toolkit knows, or is of the codec
+            udp, which SimpleBaseline does not decode.
+    """
+    if model.block_options:
+        blocks = ", ".join(f"{o['type']} at {site}" for site, o in model.block_options.items())
+        raise CheckpointError(
+            f"the network has blocks ({blocks}), and {target} has no such layers: it cannot run "
+            "there; export a network without blocks"
+        )
+    if target == "simple_baseline" and model.codec.udp:
+        raise CheckpointError(
+            "the network is trained to the codec udp, and SimpleBaseline and HRNet's repository "
+            "decode heatmaps otherwise; export to mmpose"
+        )
+    order = COLOR_ORDERS[target]
+    state: OrderedDict[str, Tensor] = OrderedDict(
+        (name, tensor.detach().cpu().clone()) for name, tensor in model.state_dict().items()
+    )
+    if model.color_order != order:
+        state["conv1.weight"] = state["conv1.weight"].flip(1)
+    if target == "mmpose":
+        state = OrderedDict((_mmpose_name(name), tensor) for name, tensor in state.items())
+
+    # An attribute that torch itself saves with state dicts; loaders look up module names in it.
+    note = {
+        **model.colors(),
+        "file_color_order": order,
+        "codec": model.codec.name,
+        "heatmap_sigma": model.codec.heatmap_sigma,
+        "input_size": list(model.input_size),
+        "encoder_stride": model.encoder_stride,
+        "dilated": model.dilated,
+        **({"keypoints": list(keypoints)} if keypoints else {}),
+    }
+    assert set(TRAINED) <= set(note)
+    state._metadata = OrderedDict({"": {"version": 1}, NOTE: note})  # type: ignore[attr-defined]
+    step = 1 if order == "rgb" else -1
+    in_file = note["mean"][::step], note["std"][::step]
+    if target == "simple_baseline":
+        return Export(state, _simple_baseline_settings(*in_file))
+    meta = {"epoch": epoch, "iter": 0, "keypoint": note}
+    return Export({"meta": meta, "state_dict": state}, _mmpose_settings(model, *in_file))
+
+
+def _mmpose_name(name: str) -> str:
+    head = name.startswith(("deconv_layers.", "final_layer."))
+    return f"{'head' if head else 'backbone'}.{name}"
+
+
+def _simple_baseline_settings(mean: list[float], std: list[float]) -> str:
+    usual = torch.allclose(torch.tensor([mean, std]), torch.tensor([CHANNEL_MEAN, CHANNEL_STD]))
+    if usual:
+        return (
+            "eats BGR normalised as SimpleBaseline does: nothing to set "
+            "(HRNet's repository: DATASET.COLOR_RGB: false)"
+        )
+    return (
+        "eats BGR; in pose_estimation/train.py and valid.py (tools/train.py and test.py of HRNet's "
+        "repository, with DATASET.COLOR_RGB: false) set\n"
+        f"    normalize = transforms.Normalize(mean={_row(mean)}, std={_row(std)})\n"
+        "Without that line its channels are normalised with each other's mean, and AP is lower"
+    )
+
+
+def _mmpose_settings(model: SimpleBaseline, mean: list[float], std: list[float]) -> str:
+    height, width = model.input_size
+    udp = model.codec.udp
+    codec = "UDPHeatmap" if udp else "MSRAHeatmap"
+    return (
+        "eats RGB; in the config set\n"
+        "    data_preprocessor=dict(type='PoseDataPreprocessor', bgr_to_rgb=True,\n"
+        f"        mean={_row(mean, 255)}, std={_row(std, 255)})\n"
+        f"    codec = dict(type={codec!r}, input_size=({width}, {height}), "
+        f"heatmap_size=({width // 4}, {height // 4}), sigma={model.codec.sigma:g})\n"
+        f"    dict(type='TopdownAffine', input_size=codec['input_size'], use_udp={udp})\n"
+        f"    test_cfg=dict(flip_test=True, flip_mode='heatmap', shift_heatmap={not udp})"
+    )
+
+
+def _row(values: list[float], factor: int = 1) -> list[float]:
+    return [float(f"{value * factor:.6g}") for value in values]

@@ -1,0 +1,1 @@
+"""Between keypoints and heatmaps: skeleton, geometry, codec, decoding."""

@@ -1,0 +1,218 @@
+"""Keypoints of persons on an image, from a checkpoint alone.
+
+Two storeys: numpy arrays in the image's frame above, tensors in the crop's frame below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from keypoint import distributed
+from keypoint.checkpoint.file import load_model
+from keypoint.checkpoint.hub import find_checkpoint
+from keypoint.data.person_crops import PersonCrops, Prediction, predict_image
+from keypoint.models import SimpleBaseline
+from keypoint.models.fold_norms import fold_norms
+from keypoint.models.inference import predict_heatmaps, predict_keypoints
+from keypoint.pose.skeleton import Skeleton
+
+
+class Predictor:
+    """Finds the keypoints of persons whose boxes are known.
+
+    Nothing of it changes after it is made, so threads of a server may share one.
+
+    Args:
+        model: On its device; put to eval mode. That of `from_checkpoint` has its BatchNorms folded
+            (models/fold_norms.py): other names, neither to train nor to save.
+        skeleton: Names of the K keypoints, and the flip order.
+        flip: Average with the mirrored crop: twice the time, about 1 AP more.
+        amp_dtype: Autocast the network to this dtype.
+        compile_batch: Compile the network, in place, for so many crops at a time; fewer are filled
+            up, so that it is compiled once (half a minute, at the first call). None: not compiled.
+    """
+
+    def __init__(
+        self,
+        model: SimpleBaseline,
+        skeleton: Skeleton,
+        *,
+        flip: bool = False,
+        amp_dtype: torch.dtype | None = None,
+        compile_batch: int | None = None,
+    ) -> None:
+        self.model = model.eval()
+        self.compile_batch = compile_batch
+        if compile_batch is not None:
+            model.compile(dynamic=False)
+        self.skeleton = skeleton
+        self.crops = PersonCrops(model.input_size, model.codec.udp)
+        self.device = model.pixel_mean.device
+        self.amp_dtype = amp_dtype
+        self.flip_indices = (
+            torch.tensor(skeleton.flip_indices, device=self.device) if flip else None
+        )
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        path: str | Path,
+        device: str | None = None,
+        flip: bool = False,
+        amp_dtype: torch.dtype | None = None,
+        compile_batch: int | None = None,
+    ) -> Predictor:
+        """A predictor from `best.pt` or `last.pt` of a run, its BatchNorms folded.
+
+        Args:
+            path: The checkpoint; it holds network, skeleton and colour order.
+            device: "cpu", "cuda" or "cuda:1"; None for CUDA where there is one.
+            flip: See the class.
+            amp_dtype: See the class.
+            compile_batch: The same.
+
+        Raises:
+            CheckpointError: The file cannot be used.
+            ConfigError: No such device.
+        """
+        chosen = distributed.choose_device(device)
+        restored = load_model(Path(path))
+        fold_norms(restored.model)
+        return cls(
+            restored.model.to(chosen),
+            restored.skeleton,
+            flip=flip,
+            amp_dtype=amp_dtype,
+            compile_batch=compile_batch,
+        )
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_folder: str | Path,
+        device: str | None = None,
+        flip: bool = False,
+        amp_dtype: torch.dtype | None = None,
+        revision: str | None = None,
+    ) -> Predictor:
+        """A predictor from a folder, or from "user/name" of the Hugging Face Hub (extra `hub`).
+
+        Args:
+            name_or_folder: Holds `model.pt`, or is a training's output; see `hub.find_checkpoint`.
+            device: As in `from_checkpoint`.
+            flip: See the class.
+            amp_dtype: See the class.
+            revision: Branch, tag or commit on the Hub.
+
+        Raises:
+            CheckpointError: No such folder or repository, or its file cannot be fetched or used.
+            ConfigError: No name of either; no such device; the Hub's client is not installed.
+        """
+        return cls.from_checkpoint(
+            find_checkpoint(name_or_folder, revision), device, flip, amp_dtype
+        )
+
+    def __call__(
+        self, image_rgb: NDArray[np.uint8], boxes_xywh: ArrayLike | None = None
+    ) -> Prediction:
+        """Keypoints on one image.
+
+        Args:
+            image_rgb: (H, W, 3) uint8 RGB.
+            boxes_xywh: (P, 4) person boxes, image frame; None for one person that fills the image.
+
+        Raises:
+            DataError: An image or boxes of another form; a box that is not finite or has no area.
+            NumericsError: A heatmap is not finite.
+        """
+        return predict_image(self, image_rgb, boxes_xywh)
+
+    def crop_matrices(self, boxes_xywh: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(P, 2, 3), from the image's frame to that of each box's crop."""
+        return self.crops.matrices(boxes_xywh)
+
+    def crop(self, image_rgb: NDArray[np.uint8], matrix: NDArray[np.float64]) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB of the network's input size, black outside the image."""
+        return self.crops.cut(image_rgb, matrix)
+
+    @torch.inference_mode()
+    def predict_crops(self, crops: NDArray[np.uint8] | Tensor) -> tuple[Tensor, Tensor]:
+        """Keypoints in the heatmaps of crops that are already cut.
+
+        Args:
+            crops: (B, H, W, 3) uint8 RGB of the network's input size.
+
+        Returns:
+            Keypoints (B, K, 2), pixels of the crop, and scores (B, K).
+            On a GPU they may still be in the making.
+        """
+        found = [
+            predict_keypoints(self.model, batch, self.flip_indices, self.amp_dtype)
+            for batch in self._batches(crops)
+        ]
+        points, scores = (torch.cat(parts)[: len(crops)] for parts in zip(*found, strict=True))
+        return self.model.codec.to_crop(points), scores
+
+    @torch.inference_mode()
+    def predict_heatmaps(self, crops: NDArray[np.uint8] | Tensor) -> Tensor:
+        """Heatmaps of crops that are already cut.
+
+        Args:
+            crops: (B, H, W, 3) uint8 RGB of the network's input size.
+
+        Returns:
+            (B, K, H/4, W/4) float32, averaged with those of the mirrored crops if `flip`.
+        """
+        found = [
+            predict_heatmaps(self.model, batch, self.flip_indices, self.amp_dtype)
+            for batch in self._batches(crops)
+        ]
+        return torch.cat(found)[: len(crops)]
+
+    @torch.inference_mode()
+    def predict_with_heatmaps(
+        self, crops: NDArray[np.uint8] | Tensor
+    ) -> tuple[Tensor, Tensor, NDArray[np.float32]]:
+        """What `predict_crops` gives, and the heatmaps (B, K, H/4, W/4) that it is from."""
+        heatmaps = self.predict_heatmaps(crops)
+        points, scores = self.model.codec.decode(heatmaps)
+        return self.model.codec.to_crop(points), scores, heatmaps.cpu().numpy()
+
+    def _batches(self, crops: NDArray[np.uint8] | Tensor) -> Sequence[Tensor]:
+        """Crops on the device; of a compiled network in batches of its size, the last filled up."""
+        given = torch.as_tensor(crops).to(self.device)
+        if self.compile_batch is None:
+            return [given]
+        missing = -len(given) % self.compile_batch
+        filled = torch.cat([given, given.new_zeros(missing, *given.shape[1:])])
+        return list(torch.split(filled, self.compile_batch))
+
+    def to_image(
+        self,
+        keypoints_crop: Tensor,
+        scores: Tensor,
+        boxes_xywh: NDArray[np.float64],
+        names: Sequence[str],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What `predict_crops` found, in the frame of the images.
+
+        Args:
+            keypoints_crop: (B, K, 2).
+            scores: (B, K).
+            boxes_xywh: (B, 4) that the crops were cut for, image frame.
+            names: Of the image of each crop, for the error.
+
+        Returns:
+            Keypoints (B, K, 2) and scores (B, K), float64.
+
+        Raises:
+            NumericsError: A heatmap is not finite.
+        """
+        points, peaks = keypoints_crop.cpu().numpy(), scores.cpu().numpy()
+        return self.crops.to_image(points, peaks, self.model.input_size, boxes_xywh, names)

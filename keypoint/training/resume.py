@@ -1,0 +1,135 @@
+"""Whether a checkpoint may be gone on from: the same config, persons and number of processes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from keypoint.checkpoint.file import read_checkpoint
+from keypoint.config.load import Config, config_from_dict
+from keypoint.errors import CheckpointError
+
+logger = logging.getLogger(__name__)
+
+# What may differ between a run and its resumption: nothing that changes a number of the training.
+FREE_KEYS = {"output", "data.workers", "data.root", "train.log_every", "train.save_every"}
+OF_THE_MACHINE = ("output", "data.root", "data.workers")
+
+
+def check_same_config(path: Path, config: Config, *, allow_changed: bool = False) -> list[str]:
+    """Refuse to resume a run under a config that would make it another run.
+
+    Args:
+        path: The run's checkpoint.
+        config: To go on with.
+        allow_changed: Log what differs in place of refusing it.
+
+    Returns:
+        What was allowed, for the model card; empty if nothing differs.
+
+    Raises:
+        CheckpointError: Lists the keys that differ, with both values.
+    """
+    given = config_from_dict(read_checkpoint(path)["config"], source=str(path))
+    theirs, ours = flat(given), flat(config)
+    different = [
+        f"{key}={ours.get(key)!r} (was {theirs.get(key)!r})"
+        for key in sorted(theirs.keys() | ours.keys())
+        if theirs.get(key) != ours.get(key) and key not in FREE_KEYS and not key.startswith("test.")
+    ]
+    if not different:
+        return []
+    more = " .." if len(different) > 5 else ""
+    shown = f"was trained with another config: {', '.join(different[:5])}{more}"
+    _refuse(path, shown, "resume with the same, or begin anew in another output=", allow_changed)
+    return [f"was trained with another config: {', '.join(different)}"]
+
+
+def require_same_run(
+    path: Path,
+    content: dict[str, Any],
+    data: dict[str, str],
+    world_size: int,
+    *,
+    allow_changed: bool = False,
+) -> list[str]:
+    """Refuse to resume on other persons or another number of processes.
+
+    Args:
+        path: The checkpoint.
+        content: What is in it.
+        data: Fingerprints of the persons by split, as the checkpoint has them.
+        world_size: Processes now.
+        allow_changed: Log what differs in place of refusing it.
+
+    Returns:
+        What was allowed, for the model card; empty if nothing differs.
+
+    Raises:
+        CheckpointError: What differs.
+    """
+    allowed = []
+    for split, name in data.items():
+        if content["data"].get(split) != name:
+            what = (
+                f"was trained with other {split} persons (fingerprint "
+                f"{content['data'].get(split)}, now {name}): annotations, boxes or what is left "
+                "out of them changed"
+            )
+            _refuse(path, what, "resume with the same", allow_changed)
+            allowed.append(what)
+    if content["world_size"] != world_size:
+        what = (
+            f"was trained on {content['world_size']} process(es), this is {world_size}; "
+            "batches would differ"
+        )
+        _refuse(path, what, "resume with the same number", allow_changed)
+        allowed.append(what)
+    return allowed
+
+
+def card_of_resumed(
+    now: Mapping[str, Any], content: Mapping[str, Any], changes: Sequence[str]
+) -> dict[str, Any]:
+    """The `card` of a run that goes on: what was another until here is told, all of it.
+
+    Args:
+        now: What this process would write: `card` and `versions`.
+        content: The checkpoint it goes on from.
+        changes: What was allowed to be another.
+    """
+    card, before = dict(now["card"]), content["card"] or {}
+    commit = before.get("commit")
+    theirs = {"commit": commit} if commit else {}
+    theirs |= content["versions"] or {}
+    ours = {"commit": card.get("commit")} | now["versions"]
+    made_by = [f"{key} {value}" for key, value in theirs.items() if ours.get(key) != value]
+    if made_by:
+        changes = [*changes, f"was trained by {', '.join(made_by)}"]
+    until = f"until epoch {content['epoch'] + 1}, batch {content['batch']}"
+    return card | {"changes": [*before.get("changes", []), *(f"{until}: {c}" for c in changes)]}
+
+
+def _refuse(path: Path, what: str, what_to_do: str, allow_changed: bool) -> None:
+    if not allow_changed:
+        raise CheckpointError(f"{path}: {what}; {what_to_do}, or allow it with --allow-changed")
+    logger.warning(
+        "%s: %s; allowed by --allow-changed: the run is another from here on", path, what
+    )
+
+
+def shared(config: Config) -> dict[str, Any]:
+    """What must be the same on all processes: everything but where a machine keeps its files."""
+    return {key: value for key, value in flat(config).items() if key not in OF_THE_MACHINE}
+
+
+def flat(config: Config) -> dict[str, Any]:
+    """Sections and keys joined by a dot; values as they are."""
+    nested = config.to_dict()
+    values = {key: value for key, value in nested.items() if not isinstance(value, dict)}
+    for section, keys in nested.items():
+        if isinstance(keys, dict):
+            values |= {f"{section}.{key}": value for key, value in keys.items()}
+    return values

@@ -1,0 +1,498 @@
+"""The web page: its functions, its server over HTTP, and the page in Chromium."""
+
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from keypoint.app import server as app_server
+from keypoint.app.page import Finder, picture
+from keypoint.app.page import page as app
+from keypoint.app.picture import (
+    describe_found,
+    draw_found,
+    find_on_picture,
+    parse_boxes,
+    record_text,
+)
+from keypoint.data.synthetic.samples import IMAGE_SIZE, write_samples
+from keypoint.data.upright import read_upright
+from keypoint.errors import ConfigError, DataError
+from keypoint.prediction.stream import whole_image
+from tests import tiny_network
+from tests.app.browser import WHOLE, chromium, free_port
+from tests.end_to_end.test_check_data import TOOLS, tool
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:gradio.*")  # pandas 4 is near
+BOXES = np.array([[10.0, 5.0, 40.0, 60.0], [50.0, 20.0, 30.5, 50.0]])
+
+
+def noise(height, width, seed=0):
+    small = np.random.default_rng(seed).integers(0, 256, (height // 8, width // 8, 3), np.uint8)
+    return np.asarray(Image.fromarray(small).resize((width, height)))
+
+
+def photo(path, orientation=6):
+    """80 x 120 as stored, 120 x 80 for people."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(noise(80, 120)).save(path, exif=exif, quality=95)
+    return path
+
+
+def network():
+    """Its keypoints' scores rise from about 0.1 to about 0.9."""
+    made = tiny_network.predictor()
+    made.model.final_layer.bias.data += torch.linspace(0.1, 0.9, 17)
+    return made
+
+
+class Counting:
+    """A predictor that counts; everything else is the real one's."""
+
+    def __init__(self):
+        self.real = network()
+        self.calls = 0
+
+    def __call__(self, *given):
+        self.calls += 1
+        return self.real(*given)
+
+    def __getattr__(self, name):
+        return getattr(self.real, name)
+
+
+def expected(file, boxes=None):
+    """What the JSON must be, from the predictor itself."""
+    image, orientation = read_upright(file)
+    found = network()(image, boxes)
+    return {
+        "image_id": 1,
+        "file": file.name,
+        "frame": None,
+        "seconds": 0.0,
+        "width": image.shape[1],
+        "height": image.shape[0],
+        "exif_orientation": orientation,
+        "boxes": found.boxes.tolist(),
+        "box_scores": [1.0] * len(found.boxes),
+        "keypoints": found.keypoints.tolist(),
+        "scores": found.scores.tolist(),
+        "picture": None,
+        "keypoint_names": list(tiny_network.SKELETON.keypoints),
+    }
+
+
+# Functions
+
+
+@pytest.mark.parametrize("boxes", [None, BOXES])
+def test_the_record_is_what_the_predictor_says_of_the_upright_photo(tmp_path, boxes):
+    file = photo(tmp_path / "photo.jpg")
+    found = find_on_picture(file, network(), whole_image, boxes)
+    assert json.loads(record_text(found, tiny_network.SKELETON)) == expected(file, boxes)
+    assert expected(file)["boxes"] == [[0, 0, 80, 120]]
+    assert found.predicted.frame.image is None
+    persons = "1 person," if boxes is None else "2 persons,"
+    line = describe_found(found, 0.2)
+    assert line.startswith(persons)
+    assert line.endswith("80 x 120 pixels, turned upright")
+
+
+def test_a_large_picture_is_drawn_small_at_the_right_places(tmp_path, monkeypatch):
+    """Red where the first keypoint is drawn, next to where it is on the large picture."""
+    monkeypatch.setattr(picture, "SHOWN_SIDE", 100)
+    Image.fromarray(np.full((200, 400, 3), 255, np.uint8)).save(tmp_path / "a.png")
+    found = find_on_picture(tmp_path / "a.png", network(), whole_image)
+    assert found.shown.shape == (50, 100, 3)
+    found.predicted.keypoints[:] = [300.0, 80.0]
+    found.predicted.scores[:] = 1
+    drawn = draw_found(found, tiny_network.SKELETON, 0.5)
+    rows, columns = np.nonzero((drawn < 250).any(axis=2))
+    assert (columns.mean(), rows.mean()) == pytest.approx((74.6, 19.6), abs=0.5)
+    np.testing.assert_array_equal(found.shown, 255)
+    found.predicted.scores[:] = 0.4
+    np.testing.assert_array_equal(draw_found(found, tiny_network.SKELETON, 0.5), 255)
+    assert describe_found(found, 0.5) == "1 person, 0 of 17 keypoints above 0.50; 400 x 200 pixels"
+
+
+def test_nobody_is_no_fault(tmp_path):
+    file = photo(tmp_path / "photo.jpg")
+    found = find_on_picture(
+        file, network(), lambda frames: [(np.zeros((0, 4)), np.zeros(0)) for _ in frames]
+    )
+    assert describe_found(found, 0.2) == "nobody was found; 80 x 120 pixels"
+    assert json.loads(record_text(found, tiny_network.SKELETON))["keypoints"] == []
+    drawn = draw_found(found, tiny_network.SKELETON, 0.2)
+    np.testing.assert_array_equal(drawn, read_upright(file)[0])
+
+
+def test_typed_boxes():
+    assert parse_boxes("") is None
+    assert parse_boxes(" \n\n") is None
+    np.testing.assert_array_equal(parse_boxes("10 5 40 60\n\n 50, 20, 30.5, 50\n"), BOXES)
+    for text in ("1 2 3", "1 2 3 4 5", "1 2 3 x"):
+        with pytest.raises(DataError, match=r"line 2 .* is '.*'; give x y width height"):
+            parse_boxes(f"1 2 3 4\n{text}")
+    with pytest.raises(DataError, match=r"101 person boxes; give 100 at most"):
+        parse_boxes("1 2 3 4\n" * 101)
+
+
+@pytest.mark.parametrize(
+    ("box", "words"),
+    [
+        ("80 0 9 9", "outside the picture of 80 x 120 pixels"),
+        ("0 -10 9 9", "outside the picture"),
+        ("0 0 0 9", "with positive sides"),
+        ("nan 0 9 9", "give finite"),
+    ],
+)
+def test_boxes_that_no_person_can_have(tmp_path, box, words):
+    file = photo(tmp_path / "photo.jpg")
+    with pytest.raises(DataError, match=f"box 1 is .*{words}"):
+        find_on_picture(file, network(), whole_image, parse_boxes(f"1 2 30 40\n{box}"))
+
+
+def test_messages_do_not_tell_where_uploads_lie(tmp_path):
+    (tmp_path / "a.jpg").write_text("no picture")
+    with pytest.raises(DataError, match=r"^a\.jpg: not a JPEG, PNG, BMP or WebP image"):
+        find_on_picture(tmp_path / "a.jpg", network(), whole_image)
+
+
+def test_samples_show_whole_persons_in_their_boxes(tmp_path):
+    alone, *several = write_samples(tmp_path)
+    assert len(alone.boxes_xywh) == 0
+    assert [len(sample.boxes_xywh) for sample in several] == [2, 2, 3, 3]
+    for sample in several:
+        with Image.open(sample.path) as image:
+            assert image.size == IMAGE_SIZE[::-1]
+        low, high = sample.boxes_xywh[:, :2], sample.boxes_xywh[:, :2] + sample.boxes_xywh[:, 2:]
+        assert (low > 0).all()
+        assert (high < IMAGE_SIZE[::-1]).all()
+
+
+def test_a_network_that_looks_for_something_else_gets_no_persons_to_try(tmp_path):
+    signs = SimpleNamespace(skeleton=SimpleNamespace(name="signs"))
+    assert app_server.make_samples(Finder(signs, whole_image, WHOLE), tmp_path) == []
+    assert len(app_server.make_samples(Finder(network(), whole_image, WHOLE), tmp_path)) == 5
+
+
+def test_only_loopback_is_silent():
+    assert all(map(app_server.is_loopback, ("127.0.0.1", "127.8.8.8", "::1", "localhost")))
+    assert not any(map(app_server.is_loopback, ("0.0.0.0", "::", "10.0.0.3", "box.example")))  # noqa: S104
+
+
+def test_without_gradio_the_command_says_what_to_install(monkeypatch, capsys):
+    for name in app_server.SETTINGS:  # as they were, once this is over
+        monkeypatch.setenv(name, "True")
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    assert tool("app", "--checkpoint", "none.pt") == 2
+    told = capsys.readouterr().err
+    assert 'pip install -e ".[app]"' in told
+    assert len(told.splitlines()) <= 3
+
+
+# The server
+
+
+@pytest.fixture(scope="module")
+def contacted():
+    """Every address that this process connects to or asks a name server for."""
+    seen = []
+    connect, ask = socket.socket.connect, socket.getaddrinfo
+
+    def noted_connect(self, address):
+        seen.append(address[0] if isinstance(address, tuple) else address)
+        return connect(self, address)
+
+    def noted_ask(host, *rest, **options):
+        seen.append(host)
+        return ask(host, *rest, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", noted_connect)
+        patch.setattr(socket, "getaddrinfo", noted_ask)
+        yield seen
+
+
+@pytest.fixture(scope="module")
+def counting():
+    return Counting()
+
+
+@pytest.fixture(scope="module")
+def address(contacted, counting):
+    finder = Finder(counting, whole_image, WHOLE)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in app_server.SETTINGS:  # as they were, once this is over
+            patch.setenv(name, "True")
+        with app_server.serve(finder, "127.0.0.1", free_port()) as served:
+            yield served
+
+
+@pytest.fixture(scope="module")
+def client(address):
+    from gradio_client import Client
+    from huggingface_hub import constants
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(constants, "HF_HUB_OFFLINE", True)  # the client, not the server, asks there
+        return Client(address, verbose=False, analytics_enabled=False)
+
+
+def ask(client, upload, boxes="", threshold=0.2):
+    """The drawn picture as a file, the line, the record, and the file name for that."""
+    return client.predict(upload, boxes, threshold, api_name="/find")
+
+
+def test_an_upload_is_answered_as_the_predictor_would(client, tmp_path):
+    from gradio_client import handle_file
+
+    file = photo(tmp_path / "photo.jpg")
+    drawn, line, record, name = ask(client, handle_file(str(file)), "10 5 40 60\n50 20 30.5 50")
+    assert json.loads(record) == expected(file, BOXES)
+    assert name == "photo.keypoints.json"
+    assert "2 persons" in line
+    with Image.open(drawn) as image:
+        assert image.size == (80, 120)
+
+
+def test_visitors_at_one_time_get_their_own(client, tmp_path):
+    from gradio_client import handle_file
+
+    files = [tmp_path / f"{number}.png" for number in range(6)]
+    for number, file in enumerate(files):
+        Image.fromarray(noise(80 + 8 * number, 120, number)).save(file)
+    jobs = [client.submit(handle_file(str(file)), "", 0.2, api_name="/find") for file in files]
+    for file, job in zip(files, jobs, strict=True):
+        assert json.loads(job.result(timeout=60)[2]) == expected(file)
+
+
+def test_a_broken_upload_is_told_and_the_server_goes_on(client, tmp_path):
+    from gradio_client import handle_file
+
+    (tmp_path / "cut.jpg").write_bytes(photo(tmp_path / "photo.jpg").read_bytes()[:900])
+    drawn, line, record, _ = ask(client, handle_file(str(tmp_path / "cut.jpg")))
+    assert 'class="fault"' in line
+    assert "cut.jpg: truncated JPEG" in line
+    assert (drawn, record) == (None, "")
+    line = ask(client, handle_file(str(tmp_path / "photo.jpg")), "<b>1 2 3 4</b>")[1]
+    assert "line 1 of the person boxes is &#x27;&lt;b&gt;1 2 3" in line
+    assert "1 person" in ask(client, handle_file(str(tmp_path / "photo.jpg")))[1]
+
+
+def test_pillow_decodes_no_upload(client, tmp_path, monkeypatch):
+    """Its limits are others, and it reads fifty forms that nobody here looks after."""
+    from gradio_client import handle_file
+
+    Image.fromarray(noise(80, 120)).save(tmp_path / "a.gif")
+    opened = []
+    monkeypatch.setattr(Image, "open", lambda file, *_, **__: opened.append(file))
+    _, line, _, _ = ask(client, handle_file(str(tmp_path / "a.gif")))
+    assert "a.gif: not a JPEG, PNG, BMP or WebP image" in line
+    assert opened == []
+
+
+def ask_raw(address, given):
+    """What the server says to a program that is not gradio's client, which uploads files itself."""
+    import httpx
+
+    where = f"{address}gradio_api/call/find"
+    asked = httpx.post(where, json={"data": [given, "", 0.2]})
+    return httpx.get(f"{where}/{asked.json()['event_id']}", timeout=30).text
+
+
+@pytest.mark.parametrize("meta", [{"_type": "gradio.FileData"}, None])
+def test_no_file_of_the_server_is_read(client, address, tmp_path, counting, meta):
+    """Whoever talks to the server may name any path in place of an upload."""
+    from gradio_client import handle_file
+
+    before = counting.calls
+    secret = photo(tmp_path / "secret.jpg")
+    told = ask_raw(address, {"path": str(secret)} | ({"meta": meta} if meta else {}))
+    assert told.startswith("event: error") or "secret.jpg: this is no upload" in told
+    assert counting.calls == before
+    ask(client, handle_file(str(secret)))  # as an upload it is
+    assert counting.calls == before + 1
+
+
+def test_an_upload_that_is_deleted_by_now(address, tmp_path):
+    import httpx
+
+    with photo(tmp_path / "photo.jpg").open("rb") as content:
+        where = f"{address}gradio_api/upload"
+        [uploaded] = httpx.post(where, files={"files": ("photo.jpg", content)}).json()
+    given = {"path": uploaded, "meta": {"_type": "gradio.FileData"}}
+    assert "1 person" in ask_raw(address, given)
+    Path(uploaded).unlink()
+    assert "photo.jpg: kept for 60 minutes only; upload it again" in ask_raw(address, given)
+
+
+def test_no_url_is_fetched(address, contacted):
+    given = {"path": "http://192.0.2.1/a.jpg", "meta": {"_type": "gradio.FileData"}}
+    assert "this page fetches no URL" in ask_raw(address, given)
+    assert "192.0.2.1" not in contacted
+
+
+def test_too_large_an_upload_is_refused(client, address, monkeypatch):
+    import httpx
+
+    assert app_server.MAX_UPLOAD == 64 * 2**20
+    content = bytes(app_server.MAX_UPLOAD + 1)
+    answer = httpx.post(f"{address}gradio_api/upload", files={"files": ("a.jpg", content)})
+    assert answer.status_code == 413
+
+
+def test_a_taken_port_is_an_error_of_the_command_line(address, tmp_path):
+    finder = Finder(network(), whole_image, WHOLE)
+    port = int(address.rstrip("/").rpartition(":")[2])
+    with (
+        pytest.raises(ConfigError, match="cannot be served .*another --port"),
+        app_server.serve(finder, "127.0.0.1", port),
+    ):
+        pass
+
+
+def test_uploads_are_deleted_in_time_and_samples_are_not(tmp_path, monkeypatch):
+    import httpx
+
+    monkeypatch.setattr(app, "SWEEP_S", 1)
+    monkeypatch.setattr(app, "KEPT_S", 1)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    content = photo(tmp_path / "photo.jpg").read_bytes()
+    finder = Finder(network(), whole_image, WHOLE)
+    with app_server.serve(finder, "127.0.0.1", free_port()) as served:
+        before = set(tmp_path.glob("keypoint-app-*/**/*.jpg"))
+        assert len(before) == 5
+        [uploaded] = httpx.post(
+            f"{served}gradio_api/upload", files={"files": ("a.jpg", content)}
+        ).json()
+        assert Path(uploaded).is_relative_to(tmp_path)
+        end = time.monotonic() + 30
+        while Path(uploaded).exists() and time.monotonic() < end:
+            time.sleep(0.1)
+        assert not Path(uploaded).exists()
+        assert set(tmp_path.glob("keypoint-app-*/**/*.jpg")) == before
+    assert not list(tmp_path.glob("keypoint-app-*"))
+
+
+def test_the_command_serves_loopback_only_and_leaves_nothing(tmp_path):
+    checkpoint = tiny_network.checkpoint(tmp_path / "best.pt")
+    port = free_port()
+    command = [sys.executable, str(TOOLS / "app.py"), "--checkpoint", str(checkpoint)]
+    process = subprocess.Popen(
+        [*command, "--port", str(port)],
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert f"Open http://127.0.0.1:{port}/ in a browser" in process.stdout.readline()
+        assert list(tmp_path.glob("keypoint-app-*/sample_1.jpg"))
+        listening = [
+            line.split()[1]
+            for table in ("/proc/net/tcp", "/proc/net/tcp6")
+            for line in Path(table).read_text().splitlines()[1:]
+            if line.split()[3] == "0A" and line.split()[1].endswith(f":{port:04X}")
+        ]
+        assert listening == [f"0100007F:{port:04X}"]
+    finally:
+        process.terminate()
+        told = process.communicate(timeout=60)[1]
+    assert process.returncode == 143, told
+    assert told == "stopped by SIGTERM\n"
+    assert list(tmp_path.iterdir()) == [checkpoint]
+
+
+# The page
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as started:
+        yield started
+
+
+def wait_for_line(page, words):
+    page.wait_for_function("words => document.querySelector('#told').innerText.includes(words)", arg=words)  # fmt: skip
+
+
+def test_the_page_in_a_browser(browser, address, counting, tmp_path):
+    file = photo(tmp_path / "photo.jpg")
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    requests, faults = [], []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.goto(address)
+    upload = page.locator("#picture input[type=file]")
+    upload.wait_for(state="attached")
+    assert page.locator("#save").is_disabled()
+
+    before = counting.calls
+    upload.set_input_files(str(file))
+    scores = np.array(expected(file)["scores"])
+    shown = [(scores > threshold).sum() for threshold in (0.2, 0.52)]
+    assert 17 > shown[0] > shown[1] > 0
+    wait_for_line(page, f"{shown[0]} of 17 keypoints above 0.20; 80 x 120 pixels, turned upright")
+    assert counting.calls == before + 1
+    first = page.locator("#result img").get_attribute("src")
+
+    page.locator("#threshold input[type=number]").fill("0.52")
+    wait_for_line(page, f"{shown[1]} of 17 keypoints above 0.52")
+    page.wait_for_function("src => document.querySelector('#result img').src != src", arg=first)
+    assert counting.calls == before + 1  # drawn again, not predicted again
+
+    with page.expect_download() as download:
+        page.locator("#save").click()
+    assert download.value.suggested_filename == "photo.keypoints.json"
+    assert json.loads(Path(download.value.path()).read_text()) == expected(file)
+
+    page.locator("#samples .thumbnail-item").nth(3).click()
+    wait_for_line(page, "3 persons")
+    page.get_by_text("Person boxes").click()
+    boxes = page.locator("#boxes textarea")
+    assert len(boxes.input_value().splitlines()) == 3
+    boxes.fill("-900 0 10 10")
+    page.locator("#again").click()
+    page.locator("#told .fault").wait_for()
+    assert "box 0 is [-900.0, 0.0, 10.0, 10.0], outside the picture" in page.inner_text("#told")
+    boxes.fill("150 60 120 330")
+    page.locator("#again").click()
+    wait_for_line(page, "1 person")
+
+    page.locator("#picture button[aria-label='Remove Image']").click()
+    wait_for_line(page, "No picture yet")
+    upload.set_input_files(str(tmp_path / "broken.png"))
+    page.locator("#told .fault").wait_for()
+    assert "broken.png: truncated PNG" in page.inner_text("#told")
+    assert page.locator("#save").is_disabled()
+    assert page.locator("#picture img, #result img").count() == 0
+    assert boxes.input_value() == ""
+
+    page.locator("#samples .thumbnail-item").nth(3).click()
+    wait_for_line(page, "3 persons")
+    seen = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("L"))
+    assert len(np.unique(seen)) > 100  # not one colour and some text
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert faults == []
+    outside = [u for u in requests if not u.startswith((address, "data:", f"blob:{address}"))]
+    assert outside == []
+    assert len(requests) > 20
+
+
+def test_nothing_of_all_this_left_the_machine(contacted, address):
+    """Comes last: this process, server and client, from the import of gradio on."""
+    assert {host for host in contacted if host is not None} <= {"127.0.0.1", "localhost", "::1"}

@@ -1,0 +1,262 @@
+"""A predictor that needs an exported file and onnxruntime: the same persons, and no torch."""
+
+import json
+import re
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import keypoint
+from keypoint.errors import CheckpointError, ConfigError, DataError, NumericsError
+from keypoint.export.card import card_from_texts
+from keypoint.export.onnx_predictor import OnnxPredictor, as_input, choose_providers
+from keypoint.export.write import export_network
+from keypoint.pose.skeleton import load_skeleton
+from keypoint.prediction.stream import Unread, predict_stream
+from tests import tiny_coco, tiny_network
+from tests.end_to_end.test_check_data import tool
+from tests.end_to_end.test_predict import picture, records
+from tests.export.test_export import card_of
+from tests.prediction.test_predictor import BOXES, IMAGE
+from tests.prediction.test_stream import boxes_of, events_of
+
+
+@pytest.fixture(scope="module")
+def flipped(tmp_path_factory):
+    """With the flip average inside, for uint8."""
+    path = tmp_path_factory.mktemp("flipped") / "model.onnx"
+    model = tiny_network.model()
+    export_network(model, card_of(model, flip=True), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """The network of `tiny_network.checkpoint`, for float32."""
+    path = tmp_path_factory.mktemp("plain") / "model.onnx"
+    model = tiny_network.model()
+    export_network(model, card_of(model, input="float32"), path)
+    return path
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_as_the_predictor_with_torch(plain, flipped, flip):
+    ours = OnnxPredictor.from_file(flipped if flip else plain, "cpu")
+    found, expected = ours(IMAGE, BOXES), tiny_network.predictor(flip=flip)(IMAGE, BOXES)
+    np.testing.assert_allclose(found.keypoints, expected.keypoints, rtol=0, atol=0.01)
+    np.testing.assert_allclose(found.scores, expected.scores, rtol=0, atol=1e-3)
+    np.testing.assert_array_equal(found.boxes, expected.boxes)
+    assert ours.skeleton == tiny_network.SKELETON
+    assert ours(IMAGE, []).keypoints.shape == (0, 17, 2)
+    with pytest.raises(DataError, match="box 0 is"):
+        ours(IMAGE, [[0, 0, np.nan, 10]])
+    said = "float32, averaged with" if flip else "float32, without flip average"
+    assert ours.describe().startswith(said)
+    assert keypoint.OnnxPredictor is OnnxPredictor
+
+
+def test_a_stream_of_frames(plain):
+    options = {"batch_size": 4, "group_size": 2}
+    both = [
+        list(predict_stream(events_of(), boxes_of, predictor, **options))
+        for predictor in (OnnxPredictor.from_file(plain, "cpu"), tiny_network.predictor())
+    ]
+    assert len(both[0]) == 18
+    for found, expected in zip(*both, strict=True):
+        if isinstance(found, Unread):
+            continue
+        np.testing.assert_allclose(found.keypoints, expected.keypoints, rtol=0, atol=0.01)
+
+
+WITHOUT_TORCH = """
+import json, sys
+sys.modules["torch"] = None  # an import of it is an error
+import numpy as np
+import keypoint
+predictor = keypoint.OnnxPredictor.from_file(sys.argv[1], "cpu")
+found = predictor(np.load(sys.argv[2]), json.loads(sys.argv[3]))
+print(json.dumps(found.keypoints.tolist()))
+"""
+
+
+def test_where_torch_is_not_installed(flipped, tmp_path):
+    np.save(tmp_path / "image.npy", IMAGE)
+    arguments = [str(flipped), str(tmp_path / "image.npy"), json.dumps(BOXES)]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, *arguments], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    expected = tiny_network.predictor(flip=True)(IMAGE, BOXES).keypoints
+    np.testing.assert_allclose(json.loads(done.stdout), expected, rtol=0, atol=0.01)
+
+
+class NoFunctions(TorchFunctionMode):
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        raise AssertionError(f"torch was called: {function}")
+
+
+class NoOperations(TorchDispatchMode):
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        raise AssertionError(f"torch was called: {function}")
+
+
+def test_the_modes_see_torch():
+    with pytest.raises(AssertionError, match="torch was called"), NoFunctions():
+        torch.zeros(1)
+    with pytest.raises(AssertionError, match="torch was called"), NoOperations():
+        torch.zeros(1)
+
+
+def test_the_command_gives_what_the_checkpoint_gives_without_torch(plain, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    checkpoint = tiny_network.checkpoint(tmp_path / "best.pt")
+    file, images = tiny_coco.write(tmp_path / "data", tiny_coco.content())
+    common = ["--annotations", file, "--batch-size", 3, "--device", "cpu", "--crops", images]
+    assert tool("predict", "--checkpoint", checkpoint, "--output", "torch", *common) == 0
+    with NoFunctions(), NoOperations():
+        assert tool("predict", "--onnx", plain, "--output", "onnx", *common) == 0
+    both = [records(tmp_path / folder) for folder in ("onnx", "torch")]
+    assert [len(one["boxes"]) for one in both[0]] == [2] * 4
+    for found, expected in zip(*both, strict=True):
+        assert found["boxes"] == expected["boxes"]
+        np.testing.assert_allclose(found["keypoints"], expected["keypoints"], rtol=0, atol=0.01)
+        assert found["crops"] == expected["crops"]
+        for name in found["crops"]:
+            drawn, same = (
+                cv2.imread(str(tmp_path / folder / name)) for folder in ("onnx", "torch")
+            )
+            assert np.abs(drawn.astype(int) - same).mean() < 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--flip"], "--flip has no effect with --onnx .*: leave it out here; give it to tools/export.py"),
+        (["--amp", "fp16"], "--amp has no effect with --onnx .* give --precision to tools/export.py"),
+        (["--compile"], "--compile has no effect with --onnx .*; onnxruntime does that by itself"),
+        (["--device", "cuda"], "device=cuda: this onnxruntime has no CUDA .it has .*CPU.*; install onnxruntime-gpu"),
+        (["--device", "tpu"], "device='tpu' is unknown; give cpu, cuda or cuda:NUMBER"),
+    ],
+)  # fmt: skip
+def test_options_without_effect_are_refused(plain, tmp_path, monkeypatch, capsys, arguments, text):
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    monkeypatch.chdir(tmp_path)
+    picture(tmp_path / "a.png")
+    assert tool("predict", "--onnx", plain, "--output", "o", "--whole-image", *arguments, "a.png") == 2  # fmt: skip
+    said = capsys.readouterr().err
+    assert re.search(text, said), said
+
+
+def test_one_network_is_named(plain, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        tool("predict", "--output", tmp_path / "o", "a.png")
+    assert "one of the arguments --checkpoint --onnx is required" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        tool("predict", "--onnx", plain, "--checkpoint", "x.pt", "--output", tmp_path / "o", "a.png")  # fmt: skip
+    assert "not allowed with argument" in capsys.readouterr().err
+
+
+def test_devices():
+    both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    assert choose_providers(None, both[1:]) == both[1:]
+    assert choose_providers("cpu", both) == both[1:]
+    assert choose_providers(None, both) == [(both[0], {"device_id": 0}), both[1]]
+    assert choose_providers("cuda:1", both) == [(both[0], {"device_id": 1}), both[1]]
+
+
+def test_float32_input_is_0_to_1(plain):
+    card = OnnxPredictor.from_file(plain, "cpu").card
+    crops = np.arange(2 * 64 * 64 * 3, dtype=np.uint8).reshape(2, 64, 64, 3)
+    given = as_input(crops, card)
+    assert given.dtype == np.float32
+    np.testing.assert_array_equal(given[1, 2, 5, 7], np.float32(crops[1, 5, 7, 2]) / np.float32(255))  # fmt: skip
+
+
+# ---------------------------------------------------------------- files that cannot be used
+
+
+def changed(plain, path, change):
+    """A copy of the file with its description, as a dictionary of texts, changed."""
+    proto = onnx.load(plain)
+    texts = {entry.key: entry.value for entry in proto.metadata_props}
+    change(proto, texts)
+    del proto.metadata_props[:]
+    for key, value in texts.items():
+        proto.metadata_props.add(key=key, value=value)
+    onnx.save(proto, path)
+    return path
+
+
+def heatmaps_alone(proto, texts):
+    texts["outputs"] = '"heatmaps"'
+    del proto.graph.output[:2]
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda proto, texts: texts.clear(), r"has no description of tools/export.py \(lacks version, skeleton, input_size\)"),
+        (lambda proto, texts: texts.update(flip="7"), r"its description cannot be used \(flip 7\); export the checkpoint anew"),
+        (heatmaps_alone, "gives heatmaps only; export the checkpoint with --outputs keypoints"),
+        (lambda proto, texts: texts.update(outputs='"heatmaps"'), r"takes and gives {'crops': \[3, 64, 64\], .* its description says {"),
+        (lambda proto, texts: texts.update(input_size="[64, 96]"), r"its description says {'crops': \[3, 64, 96\]"),
+        (lambda proto, texts: texts.update(skeleton=json.dumps(load_skeleton("mpii16").to_dict())), r"its description says .*'scores': \[16\]"),
+    ],
+)  # fmt: skip
+def test_files_that_do_not_describe_themselves(plain, tmp_path, change, text):
+    path = changed(plain, tmp_path / "other.onnx", change)
+    with pytest.raises(CheckpointError, match=rf"other\.onnx: .*{text}"):
+        OnnxPredictor.from_file(path, "cpu")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 a zip file", b"\x08\x07" + bytes(100)])
+def test_files_that_are_no_network(tmp_path, content):
+    path = tmp_path / "a.onnx"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"a\.onnx: onnxruntime cannot open it \(.*give a file of tools/export\.py"):  # fmt: skip
+        OnnxPredictor.from_file(path)
+    with pytest.raises(CheckpointError, match=r"b\.onnx: no such file"):
+        OnnxPredictor.from_file(tmp_path / "b.onnx")
+
+
+def test_without_onnxruntime(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ConfigError, match=r'onnxruntime is not installed; pip install "keypoint\[export\]"'):  # fmt: skip
+        OnnxPredictor.from_file(tmp_path / "a.onnx")
+
+
+def test_a_broken_network_is_refused(plain):
+    predictor = OnnxPredictor.from_file(plain, "cpu")
+
+    class Broken:
+        def run(self, names, given):
+            found = np.zeros((1, 17, 2), np.float32), np.full((1, 17), np.nan, np.float32)
+            return list(found)
+
+    predictor.session = Broken()
+    with pytest.raises(NumericsError, match="heatmaps of 1 persons are nan or inf, on the image"):
+        predictor(IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("format", "2"), ("format", "null"), ("input_size", "[64]"), ("input_size", "[64, 2.5]"),
+        ("input_size", "[true, true]"), ("input_size", "[-64, 64]"), ("input_size", "[1e9, 64]"),
+        ("input", '"uint16"'), ("input", "{}"), ("outputs", "[]"), ("codec", "1"), ("flip", "1"), ("flip", '"no"'),
+        ("precision", "null"), ("skeleton", "{}"), ("skeleton", "[]"), ("skeleton", "7"), ("version", "{"), ("version", "1"),
+        ("flip", "[" * 100000),
+    ],
+)  # fmt: skip
+def test_descriptions_are_looked_at(key, text):
+    texts = card_of(tiny_network.model()).to_texts()
+    assert card_from_texts(texts, "f") == card_of(tiny_network.model())
+    with pytest.raises(CheckpointError, match="f: its description cannot be used"):
+        card_from_texts(texts | {key: text}, "f")

@@ -1,0 +1,177 @@
+import re
+
+import pytest
+import yaml
+
+from keypoint.errors import ConfigError
+from keypoint.pose.skeleton import (
+    UNIFORM_SIGMA,
+    load_skeleton,
+    skeleton_from_dict,
+    skeleton_from_here,
+)
+
+COCO = load_skeleton("coco17")
+
+
+def test_coco17_is_pycocotools():
+    from pycocotools.cocoeval import Params
+
+    assert COCO.oks_sigmas == pytest.approx(Params("keypoints").kpt_oks_sigmas.tolist())
+    assert COCO.num_keypoints == 17
+
+
+def test_coco17_is_the_official_category(coco_sample):
+    import json
+
+    file = coco_sample / "annotations" / "person_keypoints_sample.json"
+    category = json.loads(file.read_text())["categories"][0]
+    assert list(COCO.keypoints) == category["keypoints"]
+    ours = {frozenset(edge) for edge in COCO.edge_indices}
+    assert ours == {frozenset((a - 1, b - 1)) for a, b in category["skeleton"]}
+
+
+def test_flip_indices_swap_left_and_right_by_name():
+    for name, mirror in zip(COCO.keypoints, COCO.flip_indices, strict=True):
+        swapped = name.replace("left", "#").replace("right", "left").replace("#", "right")
+        assert COCO.keypoints[mirror] == swapped
+    assert [COCO.flip_indices[i] for i in COCO.flip_indices] == list(range(17))
+
+
+def test_round_trip_through_a_checkpoint_and_a_file(tmp_path):
+    assert skeleton_from_dict(COCO.to_dict(), "x") == COCO
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(COCO.to_dict()))
+    assert load_skeleton(tmp_path / "own.yaml") == COCO
+
+
+SIGN = {
+    "name": "sign",
+    "keypoints": ["a", "b", "c"],
+    "pairs": [["a", "b"]],
+    "edges": [["a", "c"]],
+    "oks_sigmas": [0.1] * 3,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"pairs": [["a", "d"]]}, "pairs names 'd', no keypoint"),
+        ({"edges": [["a", "a"]]}, "edges has .* two different names"),
+        ({"pairs": [["a", "b"], ["b", "c"]]}, r"\['b'\] stand in more than one of pairs"),
+        ({"keypoints": ["a", "a", "c"]}, r"lists \['a'\] twice"),
+        ({"keypoints": [], "pairs": [], "edges": [], "oks_sigmas": []}, "keypoints is empty"),
+        ({"oks_sigmas": [0.1, 0.1]}, "oks_sigmas has 2 numbers .* each of the 3"),
+        ({"oks_sigmas": [0.1, 0.0, 0.1]}, "one positive number"),
+        ({"oks_sigmas": [0.1, float("nan"), 0.1]}, "one positive number"),
+        ({"pairs": [["a"]]}, "pairs and edges are lists of two names"),
+        ({"colour": 1}, "exactly the keys"),
+        ({"oks_sigmas": "0.1"}, "oks_sigmas is '0.1'; .* a list of numbers or uniform"),
+        ({"keypoints": "abc"}, "keypoints is 'abc'; keypoints is a list"),
+        ({"pairs": "ab"}, "pairs is 'ab'"),
+        (
+            {"keypoints": ["a", "top_left", "top_right"], "pairs": [], "edges": []},
+            r"pairs lacks \[top_left, top_right\]",
+        ),
+    ],
+)
+def test_mistakes_are_named(tmp_path, change, text):
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(SIGN | change))
+    with pytest.raises(ConfigError, match=rf"own\.yaml: .*{text}"):
+        load_skeleton(tmp_path / "own.yaml")
+
+
+def test_sigmas_may_be_unknown(tmp_path):
+    left_out = {key: value for key, value in SIGN.items() if key != "oks_sigmas"}
+    for content in (left_out, left_out | {"oks_sigmas": "uniform"}):
+        (tmp_path / "own.yaml").write_text(yaml.safe_dump(content))
+        skeleton = load_skeleton(tmp_path / "own.yaml")
+        assert skeleton.uniform_sigmas
+        assert skeleton.oks_sigmas == (UNIFORM_SIGMA,) * 3
+        assert skeleton_from_dict(skeleton.to_dict(), "a checkpoint") == skeleton
+    assert pytest.approx(sum(COCO.oks_sigmas) / 17, abs=5e-4) == UNIFORM_SIGMA
+    known = skeleton_from_dict(SIGN | {"oks_sigmas": [UNIFORM_SIGMA] * 3}, "x")
+    assert not known.uniform_sigmas
+    (tmp_path / "own.yaml").write_text(
+        yaml.safe_dump({"keypoints": ["a"], "pairs": [], "edges": []})
+    )
+    with pytest.raises(ConfigError, match="exactly the keys .*oks_sigmas alone may be left out"):
+        load_skeleton(tmp_path / "own.yaml")
+
+
+def test_a_relative_path_counts_from_the_data_sets_folder(tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "own.yaml").write_text(yaml.safe_dump(SIGN))
+    monkeypatch.chdir(tmp_path)
+    assert load_skeleton("own.yaml", "data").name == "sign"
+    assert load_skeleton(tmp_path / "data" / "own.yaml", "elsewhere").name == "sign"
+    assert load_skeleton("coco17", "elsewhere") == COCO
+    with pytest.raises(ConfigError, match=r"own\.yaml.* \(elsewhere/own\.yaml is not there\)"):
+        load_skeleton("own.yaml", "elsewhere")
+
+
+def test_a_file_in_the_current_folder_is_no_riddle(tmp_path, monkeypatch):
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(SIGN))
+    monkeypatch.chdir(tmp_path)
+    here = re.escape(str(tmp_path / "own.yaml"))
+    with pytest.raises(ConfigError, match=f"counts from data.root: for the one here give {here}$"):
+        load_skeleton("own.yaml", "elsewhere")
+    assert skeleton_from_here("own.yaml") == str(tmp_path / "own.yaml")
+    assert skeleton_from_here("coco17") == "coco17"
+    with pytest.raises(ConfigError, match=r"did you mean mpii16\?$"):
+        load_skeleton("mpii16.yaml", "elsewhere")
+
+
+def test_one_keypoint_without_pairs_and_edges():
+    dot = skeleton_from_dict(
+        {"name": "dot", "keypoints": ["centre"], "pairs": [], "edges": []}, "x"
+    )
+    assert (dot.num_keypoints, dot.flip_indices, dot.edge_indices) == (1, (0,), ())
+
+
+def test_unknown_skeleton_and_no_yaml(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"'coco18' is neither built in \(\['aic14', .*\]\) nor a YAML file"
+    ):
+        load_skeleton("coco18")
+    (tmp_path / "own.yaml").write_text("a: [")
+    with pytest.raises(ConfigError, match="not the YAML of a skeleton"):
+        load_skeleton(tmp_path / "own.yaml")
+
+
+def test_the_upper_body_of_coco_is_hrnets():
+    skeleton = load_skeleton("coco17")
+    assert skeleton.upper_body_indices == tuple(range(11))
+    assert skeleton.upper_body[-1] == "right_wrist"
+    assert skeleton_from_dict(skeleton.to_dict(), "x") == skeleton
+
+
+@pytest.mark.parametrize(
+    ("upper_body", "words"),
+    [
+        (["nose", "left_hand"], r"unknown: \['left_hand'\]"),
+        (["nose", "nose"], "each once"),
+        (["nose", "left_eye"], r"half named: \[\['left_eye', 'right_eye'\]\]"),
+        (list(load_skeleton("coco17").keypoints), "names every keypoint; leave out"),
+        (None, "oks_sigmas a list of numbers"),
+    ],
+)
+def test_an_upper_body_that_is_none_is_refused(upper_body, words):
+    content = load_skeleton("coco17").to_dict() | {"upper_body": upper_body}
+    with pytest.raises(ConfigError, match=words):
+        skeleton_from_dict(content, "own.yaml")
+
+
+def test_an_upper_body_may_be_left_out():
+    content = load_skeleton("coco17").to_dict()
+    del content["upper_body"]
+    skeleton = skeleton_from_dict(content, "own.yaml")
+    assert skeleton.upper_body_indices == ()
+    assert skeleton.to_dict() == content
+
+
+def test_a_key_twice_is_refused(tmp_path):
+    text = yaml.safe_dump(SIGN)
+    (tmp_path / "own.yaml").write_text(f"{text}keypoints: [x, y, z]\n")
+    with pytest.raises(ConfigError, match=r"line \d+: given twice, first in line \d+; keep one"):
+        load_skeleton(tmp_path / "own.yaml")

@@ -1,0 +1,256 @@
+"""What may be gone on from, and what is refused unless it is allowed."""
+
+import copy
+import logging
+
+import pytest
+import torch
+from torch import nn
+
+from keypoint.checkpoint.file import KEYS, save_checkpoint
+from keypoint.config.load import config_from_dict
+from keypoint.errors import CheckpointError
+from keypoint.models import create_model
+from keypoint.training.optimization import build_optimizer, check_state
+from keypoint.training.resume import check_same_config
+from tests.training.test_trainer import OneConvolution, trainer
+
+CONFIG = config_from_dict(
+    {"model": {"encoder": "resnet18", "input_size": [64, 64], "blocks": "srl_lo"}}, "test"
+)
+
+
+@pytest.fixture
+def warnings(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("keypoint"), "propagate", True)
+    caplog.set_level(logging.WARNING, "keypoint")
+    return caplog
+
+
+def checkpoint_of(config, path):
+    needed = {"format": 1, "model": {}, "epoch": 0, "config": config, "skeleton": {}}
+    colors = OneConvolution().colors()
+    save_checkpoint(path, dict.fromkeys(KEYS) | needed | colors)
+    return path
+
+
+def test_another_config_is_refused_by_key(tmp_path, warnings):
+    path = checkpoint_of(CONFIG.to_dict(), tmp_path / "a.pt")
+    check_same_config(path, CONFIG)
+    free = CONFIG.to_dict() | {"output": "elsewhere"}
+    free["data"] = free["data"] | {"workers": 1}
+    free["test"] = free["test"] | {"flip": False}
+    check_same_config(path, config_from_dict(free, "test"))
+    other = CONFIG.to_dict()
+    other["train"] = other["train"] | {"lr": 0.5}
+    with pytest.raises(CheckpointError, match=r"train.lr=0.5 \(was 0.001\); resume with the same"):
+        check_same_config(path, config_from_dict(other, "test"))
+    assert not warnings.text
+    check_same_config(path, config_from_dict(other, "test"), allow_changed=True)
+    assert "train.lr=0.5 (was 0.001); allowed by --allow-changed" in warnings.text
+
+
+def test_a_checkpoint_from_before_a_key_resumes_as_if_it_had_the_default(tmp_path):
+    older = CONFIG.to_dict()
+    older["train"] = {**older["train"]}
+    del older["train"]["recipe"], older["train"]["ohkm"]
+    check_same_config(checkpoint_of(older, tmp_path / "a.pt"), CONFIG)
+
+
+def a_run(folder, **options):
+    """Adam with averaged weights: all the state that a run can have."""
+    torch.manual_seed(0)
+    model = OneConvolution()
+    adam = torch.optim.Adam(model.parameters())
+    return trainer(folder, model=model, optimizer=adam, ema=0.9, epochs=2, **options)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A checkpoint in the middle of a run."""
+    folder = tmp_path_factory.mktemp("run")
+    begun = a_run(folder, save_every=3)
+    begun.evaluate, begun.evaluate_every = lambda model: 1 / 0, 1
+    with pytest.raises(ZeroDivisionError):
+        begun.fit()
+    path = folder / "last.pt"
+    return path, torch.load(path, weights_only=True)
+
+
+def test_an_evaluation_that_breaks_off_loses_no_step(saved, tmp_path):
+    path, content = saved
+    assert (content["epoch"], content["batch"], content["step"]) == (0, 4, 4)
+    whole = a_run(tmp_path, evaluate=lambda model: ({"AP": 0.5}, {}), evaluate_every=1)
+    whole.fit()
+    second = a_run(tmp_path, evaluate=lambda model: ({"AP": 0.5}, {}), evaluate_every=1)
+    second.resume(path)
+    second.fit()
+    assert torch.equal(second.model.layer.weight, whole.model.layer.weight)
+    assert second.history == whole.history
+
+
+def without(content, *keys):
+    changed = copy.deepcopy(content)
+    *above, last = keys
+    place = changed
+    for key in above:
+        place = place[key]
+    del place[last]
+    return changed
+
+
+def with_value(content, *keys, value):
+    changed = copy.deepcopy(content)
+    *above, last = keys
+    place = changed
+    for key in above:
+        place = place[key]
+    place[last] = value(place[last])
+    return changed
+
+
+WEIGHT = "layer.weight"
+DAMAGES = {
+    "weight missing": (lambda c: without(c, "model", WEIGHT), f"{WEIGHT} is missing"),
+    "weight too many": (
+        lambda c: c | {"model": c["model"] | {"x": torch.ones(1)}},
+        "x is unexpected",
+    ),
+    "half": (
+        lambda c: with_value(c, "model", WEIGHT, value=torch.Tensor.half),
+        f"{WEIGHT} is torch.float16",
+    ),
+    "one more axis": (
+        lambda c: with_value(c, "model", WEIGHT, value=lambda t: t[None]),
+        f"{WEIGHT} is torch.float32 \\(1, 17",
+    ),
+    "nan": (
+        lambda c: with_value(c, "model", WEIGHT, value=lambda t: t * torch.nan),
+        r"1 tensors with nan or inf \(not finite\)",
+    ),
+    "average nan": (
+        lambda c: with_value(c, "ema", WEIGHT, value=lambda t: t * torch.inf),
+        r"1 tensors with nan or inf \(not finite\)",
+    ),
+    "no average": (lambda c: c | {"ema": None}, "train.ema was off"),
+    "a parameter's momentum": (
+        lambda c: without(c, "optimizer", "state", 1, "exp_avg"),
+        "state of parameter 1 has",
+    ),
+    "a parameter's state": (
+        lambda c: without(c, "optimizer", "state", 0),
+        r"state of parameter 0 has \[\]",
+    ),
+    "momentum's shape": (
+        lambda c: with_value(c, "optimizer", "state", 0, "exp_avg", value=lambda t: t[:1]),
+        r"exp_avg of parameter 0 is \(1, 3, 4, 4\)",
+    ),
+    "another optimizer": (
+        lambda c: c | {"optimizer": torch.optim.SGD([nn.Parameter(torch.ones(1))]).state_dict()},
+        "groups are another optimiser's",
+    ),
+    "another group": (
+        lambda c: with_value(
+            c, "optimizer", "param_groups", value=lambda g: [g[0] | {"params": [1, 0]}]
+        ),
+        "groups have other parameters",
+    ),
+    "imported": (lambda c: c | {"optimizer": None}, "holds weights and no state of a training"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_state_that_is_not_whole_is_refused(saved, tmp_path, name):
+    path, content = saved
+    damage, words = DAMAGES[name]
+    save_checkpoint(tmp_path / "a.pt", damage(content))
+    with pytest.raises(CheckpointError, match=f"a.pt: .*{words}"):
+        a_run(tmp_path).resume(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("key", [key for key in KEYS if key != "card"])
+def test_every_key_is_needed(saved, tmp_path, key):
+    """But for the card: files from before there was one are as good (test_model_card.py)."""
+    torch.save(without(saved[1], key), tmp_path / "a.pt")
+    with pytest.raises(CheckpointError, match=rf"a.pt: .*missing \['{key}'\]"):
+        a_run(tmp_path).resume(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"data": {"train": "0123"}}, "trained with other train persons (fingerprint 0123, now"),
+        ({"world_size": 3}, "trained on 3 process(es), this is 1"),
+    ],
+)
+def test_another_run_is_refused_unless_allowed(saved, tmp_path, warnings, change, words):
+    path, content = saved
+    save_checkpoint(tmp_path / "a.pt", content | change)
+    run = a_run(tmp_path)
+    with pytest.raises(CheckpointError, match="or allow it with --allow-changed") as error:
+        run.resume(tmp_path / "a.pt")
+    assert words in str(error.value)
+    run.resume(tmp_path / "a.pt", allow_changed=True)
+    assert words in warnings.text
+    assert run.at.batch == 4
+
+
+def test_batches_of_another_size_go_on_at_the_same_person(saved, tmp_path):
+    path, content = saved
+    save_checkpoint(tmp_path / "a.pt", content | {"batch": 3})
+    run = a_run(tmp_path, batch_size=2)
+    run.resume(tmp_path / "a.pt")
+    assert run.at.batch == 6
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "plain sgd"])
+def test_every_parameter_of_a_network_has_its_state(name):
+    """Otherwise a checkpoint of such a network would be refused."""
+    model = create_model("resnet18", input_size=(64, 64), blocks="srl_lo")
+    momentum = 0.0 if name == "plain sgd" else 0.9
+    optimizer = build_optimizer(model, name.split()[-1], momentum=momentum)
+    check_state(optimizer.state_dict(), optimizer, 0)
+    model(torch.randn(2, 3, 64, 64)).square().sum().backward()
+    optimizer.step()
+    check_state(optimizer.state_dict(), optimizer, 1)
+    if name != "plain sgd":
+        with pytest.raises(ValueError, match="state of parameter 0 has"):
+            check_state(optimizer.state_dict() | {"state": {}}, optimizer, 1)
+
+
+def test_the_optimisers_options_are_the_configs(saved, tmp_path):
+    """With --allow-changed they may be others than those saved."""
+    path, content = saved
+    changed = with_value(
+        content, "optimizer", "param_groups", value=lambda g: [g[0] | {"betas": "text"}]
+    )
+    save_checkpoint(tmp_path / "a.pt", changed)
+    run = a_run(tmp_path)
+    run.resume(tmp_path / "a.pt")
+    assert run.step.optimizer.param_groups[0]["betas"] == (0.9, 0.999)
+    assert torch.equal(
+        run.step.optimizer.state_dict()["state"][0]["exp_avg"],
+        content["optimizer"]["state"][0]["exp_avg"],
+    )
+
+
+def test_the_loss_of_an_epoch_is_the_mean_of_its_steps_whatever_their_number(tmp_path):
+    first = a_run(tmp_path, batch_size=2, save_every=4)
+    first.step.require_finite = lambda step: 1 / 0 if step > 4 else None
+    with pytest.raises(ZeroDivisionError):
+        first.fit()
+    second = a_run(tmp_path, batch_size=4)
+    second.resume(tmp_path / "last.pt", allow_changed=True)
+    begun = second.at.loss_sum
+    assert (second.at.batch, second.at.losses) == (2, 4)
+    later, agree = [], second._agree
+
+    def heard(pending):
+        later.extend(float(loss) for loss, *_ in second._losses[: len(second._losses) - pending])
+        return agree(pending)
+
+    second._agree = heard
+    second.epochs = 1
+    second.fit()
+    assert len(later) == 2
+    assert second.history[0]["loss"] == pytest.approx((begun + sum(later)) / 6)

@@ -1,0 +1,100 @@
+"""The output folder: one run at a time, tried before anything depends on it."""
+
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from keypoint.errors import ConfigError
+from keypoint.training.run_folder import RunFolder
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from keypoint.training.run_folder import RunFolder
+folder = RunFolder(Path(sys.argv[1]))
+if sys.argv[2:] and __import__("os").fork() == 0:  # a worker process, which outlives a kill -9
+    time.sleep(60)
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Starts a process that holds the folder."""
+    processes = []
+
+    def start(*arguments):
+        process = subprocess.Popen(
+            [sys.executable, "-c", HOLD, str(tmp_path / "run"), *arguments],
+            stdout=subprocess.PIPE, text=True, start_new_session=True,
+        )  # fmt: skip
+        processes.append(process)
+        assert process.stdout.readline() == "held\n"
+        return process
+
+    yield start
+    for process in processes:
+        subprocess.run(["pkill", "-9", "-g", str(process.pid)], check=False)
+        process.wait()
+
+
+def test_a_second_run_is_refused_with_process_and_host_of_the_first(tmp_path, holder):
+    process = holder()
+    owner = re.escape(f"process {process.pid} on {socket.gethostname()}")
+    with pytest.raises(ConfigError, match=rf"written to by another run \({owner}\); wait for it"):
+        RunFolder(tmp_path / "run")
+
+
+@pytest.mark.parametrize("workers", [(), ("with a worker",)])
+def test_a_killed_run_holds_nothing(tmp_path, holder, workers):
+    process = holder(*workers)
+    process.kill()
+    process.wait()
+    RunFolder(tmp_path / "run").close()
+
+
+def test_a_folder_that_cannot_be_made():
+    """In /proc not even root may."""
+    with pytest.raises(ConfigError, match="/proc/keypoint cannot be written to"):
+        RunFolder(Path("/proc/keypoint"))
+
+
+def test_a_file_in_its_place(tmp_path):
+    (tmp_path / "run").write_text("no folder")
+    with pytest.raises(ConfigError, match="run cannot be written to"):
+        RunFolder(tmp_path / "run")
+
+
+def test_a_full_disk_is_met_before_the_work(tmp_path):
+    """/dev/full cannot be a folder; a limit of file size is the same to the writer."""
+    code = (
+        "import resource, sys; from pathlib import Path; from keypoint.training.run_folder import RunFolder\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "RunFolder(Path(sys.argv[1]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "run")], capture_output=True, text=True
+    )
+    assert "cannot be written to (File too large); give another place, or make room" in done.stderr
+    assert not list((tmp_path / "run").glob(".probe*"))
+
+
+def test_what_dead_runs_left_is_removed_and_nothing_else(tmp_path):
+    dead = [".last.pt.tmp", ".best.pt.tmp", ".metrics.json.12.tmp", ".probe.7.tmp"]
+    others = [".mine.tmp", "last.pt", "notes.tmp"]
+    for name in dead + others:
+        (tmp_path / name).write_text("x")
+    RunFolder(tmp_path).close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*others, ".lock"])
+
+
+def test_a_new_run_in_the_place_of_another_begins_without_its_files(tmp_path):
+    for name in ("last.pt", "best.pt", "events.out.tfevents.1", "notes.txt", "log.txt"):
+        (tmp_path / name).write_text("x")
+    RunFolder(tmp_path).clear()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "log.txt", "notes.txt"]

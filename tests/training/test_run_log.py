@@ -1,0 +1,61 @@
+"""What a run writes beside its checkpoints may fail, and is told; the run goes on."""
+
+import errno
+import logging
+import os
+import threading
+
+import numpy as np
+import pytest
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from keypoint.commands import cli
+from keypoint.training.log import RunLog
+
+
+@pytest.fixture
+def warnings(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("keypoint"), "propagate", True)
+    caplog.set_level(logging.WARNING, "keypoint")
+    return caplog
+
+
+def full(*arguments):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("from_the_start", [True, False])
+def test_events_on_a_full_disk_are_told_once(
+    tmp_path, monkeypatch, warnings, capsys, from_the_start
+):
+    if from_the_start:
+        monkeypatch.setattr(RecordWriter, "write", full)
+    log = RunLog(tmp_path, enabled=True)
+    log.scalars({"a": 1.0}, 1)
+    monkeypatch.setattr(RecordWriter, "write", full)
+    for step in range(100):
+        log.scalars({"a": 1.0}, step)
+        log.picture("b", np.zeros((4, 4, 3), np.uint8), step)
+    for thread in threading.enumerate():
+        if type(thread).__name__ == "_AsyncWriterThread":
+            thread.join(timeout=10)
+    log.scalars({"a": 1.0}, 100)
+    log.close()
+    assert warnings.text.count("tensorboard events cannot be written") == 1
+    assert "(No space left on device); going on without them" in warnings.text
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_log_file_on_a_full_disk_is_told_once(tmp_path, capsys):
+    (tmp_path / "log.txt").symlink_to("/dev/full")
+    cli.log_to(tmp_path)
+    for number in range(5):
+        logging.getLogger("keypoint.x").info("line %d", number)
+    told = capsys.readouterr().err
+    cli.log_to()
+    assert told.count("cannot be written any more (") == 1
+    assert "No space left on device" in told
+    assert [line for line in told.splitlines() if line.startswith("line")] == [
+        f"line {number}" for number in range(5)
+    ]
+    assert "Traceback" not in told

@@ -1,0 +1,66 @@
+"""SIGTERM and Ctrl-C: noted, and the handlers put back afterwards."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from keypoint.training import stop_signal
+from keypoint.training.stop_signal import Interrupted, StopSignal
+
+
+def send(number):
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_is_noted_and_the_handlers_come_back(number):
+    before = signal.getsignal(number)
+    with StopSignal() as stop:
+        assert stop.number is None
+        send(number)
+        assert stop.number == number
+    assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
+def test_ctrl_c_after_a_signal_ends_at_once(first):
+    with StopSignal():
+        send(first)
+        with pytest.raises(KeyboardInterrupt):
+            send(signal.SIGINT)
+
+
+def test_a_step_that_does_not_end_is_given_up():
+    with StopSignal() as stop:
+        stop.patience_s = 0.05
+        send(signal.SIGTERM)
+        with pytest.raises(Interrupted, match="in a step that did not end") as error:
+            time.sleep(30)
+        assert error.value.exit_status == 143
+
+
+def test_a_step_that_ends_is_not():
+    with StopSignal() as stop:
+        stop.patience_s = 0.05
+        send(signal.SIGTERM)
+        stop.seen()
+        time.sleep(0.1)
+
+
+def test_a_wait_inside_a_library_that_came_back_is_no_hang(monkeypatch):
+    """Python runs the handler late then: a rank that waited for another one's save goes on."""
+    monkeypatch.setattr(stop_signal, "LATE_S", -1.0)
+    with StopSignal() as stop:
+        stop.patience_s = 0.05
+        send(signal.SIGTERM)
+        time.sleep(0.2)
+
+
+def test_after_a_step_there_is_no_hurry():
+    with StopSignal() as stop:
+        stop.patience_s = 0.05
+        stop.seen()
+        send(signal.SIGTERM)
+        time.sleep(0.2)
