@@ -39,7 +39,7 @@ $(VENV)/.installed-%: setup.cfg | $(VENV)/bin/python
 	@touch $@
 
 demo: $(VENV)/.installed
-	$(PY) tools/demo.py $(ARGS)
+	$(PY) -m keypoint.commands.main demo $(ARGS)
 
 # MIN_TESTS: a switch or a broken import that hides tests must not look like success. Two processes: on two
 # cores one waits for files and sub-processes half of the time.

@@ -13,10 +13,11 @@ import pytest
 from keypoint.commands import cli
 from keypoint.errors import CheckpointError, ConfigError, DataError, KeypointError, NumericsError
 from tests import tiny_coco
+from tests.calling import tool
 from tests.test_readme import REPOSITORY
 
 KINDS = {"ConfigError": 2, "DataError": 3, "CheckpointError": 4, "NumericsError": 5}
-FILES = sorted([*(REPOSITORY / "keypoint").rglob("*.py"), *(REPOSITORY / "tools").glob("*.py")])
+FILES = sorted([*(REPOSITORY / "keypoint").rglob("*.py"), *(REPOSITORY / "tools").rglob("*.py")])
 TRAIN = ["train", "--cfg", "tiny.yaml", "--device", "cpu"]
 
 # What is given to which command, the status, the words that it begins with, what it names, and what
@@ -27,7 +28,6 @@ TABLE = [
     (["train", "--nonsense"], 2, "error: the following arguments are required: --cfg", "--help"),
     ([*TRAIN, "--nonsense"], 2, "error: command line, '--nonsense'|error: unrecognized arguments: --nonsense", "--help"),
     (["test", "--checkpoint", "x.pt", "--worst", "many"], 2, "error: argument --worst: given 'many'", "give a whole number"),
-    (["benchmark", "nothing"], 2, "error: argument .*invalid choice: 'nothing'", "choose from"),
     (["check_data", "--boxes", "x.json"], 2, "error: given --boxes", "give --cfg FILE, or --annotations FILE"),
     ([*TRAIN, "--resume", "--overwrite"], 2, "error: --resume goes on with a run", "give one of them"),
     # configs and overrides
@@ -84,16 +84,12 @@ def folder(tmp_path_factory):
 def run(folder, arguments, monkeypatch, capsys):
     """A command in this process: its status, and what it said on stderr after the log's lines."""
     monkeypatch.chdir(folder)
-    monkeypatch.syspath_prepend(str(REPOSITORY / "tools"))
     name, *rest = arguments
-    sys.modules.pop(name, None)
-    tool = __import__(name)
     try:
-        status, logged = cli.run(tool.main, rest), True
+        status, logged = tool(name, *rest), True
     except SystemExit as ended:  # argparse, before anything is logged
         status, logged = ended.code, False
     finally:
-        sys.modules.pop(name, None)
         for handler in list(logging.getLogger("keypoint").handlers):
             logging.getLogger("keypoint").removeHandler(handler)
             handler.close()

@@ -46,8 +46,8 @@ KEYS = (
     "config", "skeleton", "color_order", "mean", "std", "card",
 )  # fmt: skip
 OTHER_WEIGHTS = (
-    "  weights of another toolkit: give tools/test.py --cfg too, or make a checkpoint of them with "
-    "tools/import_weights.py"
+    "  weights of another toolkit: give keypoint test --cfg too, or make a checkpoint of them with "
+    "keypoint import-weights"
 )
 
 
@@ -133,7 +133,7 @@ def _require_form(path: Path) -> None:
         if not b"PK\x03\x04".startswith(head):
             raise CheckpointError(
                 f"{path}: is no checkpoint, nor another file of torch.save; give best.pt "
-                "or last.pt of a run (tools/import_weights.py makes one of other weights)"
+                "or last.pt of a run (keypoint import-weights makes one of other weights)"
             )
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()

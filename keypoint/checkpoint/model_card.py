@@ -43,7 +43,7 @@ from keypoint.pose.skeleton import (
 
 Card = dict[str, dict[str, Any]]
 
-NOT_MEASURED = "unknown: nothing was measured here; tools/test.py measures it"
+NOT_MEASURED = "unknown: nothing was measured here; keypoint test measures it"
 CONDITIONS = (
     "boxes", "boxes_file", "box_score_threshold", "annotations", "images", "images_left_out",
     "flip", "flip_shift", "input_size", "codec", "decoding", "oks_nms", "keypoint_threshold",
@@ -263,7 +263,7 @@ def weights_card(weights: Weights) -> Card:
     stranger = other_architecture(state) or "nothing of ours"
     kind = "a pose network" if is_pose and encoder else "an encoder alone" if encoder else stranger
     what_to_do = {
-        "a pose network": "tools/import_weights.py makes a checkpoint of it",
+        "a pose network": "keypoint import-weights makes a checkpoint of it",
         "an encoder alone": "training can begin with it: model.weights=FILE",
     }
     return {

@@ -27,7 +27,7 @@ PACKAGES = (
 
 
 def run_facts(checkpoint: Path, cfg: str | None, device: torch.device) -> dict[str, Any]:
-    """Rows of a results card about a run of `tools/test.py`.
+    """Rows of a results card about a run of `keypoint test`.
 
     Args:
         checkpoint: The file that was tested.

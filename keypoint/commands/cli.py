@@ -19,7 +19,6 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
-from keypoint import distributed
 from keypoint.errors import ConfigError, lost_worker
 
 logger = logging.getLogger("keypoint")
@@ -51,10 +50,19 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {line} ({self.prog} --help tells what there is)\n")
 
 
-def parser(description: str, epilog: str | None = None) -> argparse.ArgumentParser:
-    """An argument parser with --debug, which `run` understands."""
+def parser(prog: str, description: str, epilog: str | None = None) -> argparse.ArgumentParser:
+    """An argument parser with --debug, which `run` understands.
+
+    Args:
+        prog: The command as a user types it: "keypoint train".
+        description: One sentence, the first lines of --help.
+        epilog: Examples and whatever else the help explains.
+    """
     made = _Parser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=prog,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument(
         "--debug", action="store_true", help="show the traceback of an error, and all it lists"
@@ -78,6 +86,8 @@ def whole_number(least: int) -> Callable[[str], int]:
 
 def add_process_timeout(made: argparse.ArgumentParser) -> None:
     """Add --process-timeout, for `distributed.initialise`."""
+    from keypoint import distributed
+
     made.add_argument(
         "--process-timeout",
         type=whole_number(1),
@@ -179,6 +189,8 @@ def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None
         _say("interrupted")
         return 130
     except Exception as error:
+        from keypoint import distributed  # torch: not for --help or a mistyped command
+
         _to_log_file(error)
         error = lost_worker(error) or error
         status = getattr(error, "exit_status", None)
@@ -202,7 +214,7 @@ def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None
 
 def _say(text: str) -> None:
     """On the terminal, with the rank where there are several."""
-    rank = os.environ.get("RANK") if distributed.started_many() else None
+    rank = os.environ.get("RANK") if os.environ.get("WORLD_SIZE", "1") != "1" else None
     text = text if rank is None else f"[rank {rank}] {text}"
     sys.stderr.write(f"{text}\n")
 

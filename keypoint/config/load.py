@@ -33,7 +33,14 @@ __all__ = [
     "override_config",
 ]
 
-CONFIG_FOLDER = Path(__file__).parents[2] / "configs"
+
+def _config_folder() -> Path:
+    """The configs: in the package where pip installed it, beside the package in a clone."""
+    installed = Path(__file__).parents[1] / "configs"
+    return installed if installed.is_dir() else Path(__file__).parents[2] / "configs"
+
+
+CONFIG_FOLDER = _config_folder()
 COMMAND_LINE = "command line"  # where an override stands, for errors
 
 _SHORT = reprlib.Repr()

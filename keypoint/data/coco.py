@@ -170,8 +170,8 @@ def find_split(root: Path, annotations: str, images: str | None, split: str) -> 
     if not file.is_file():
         raise DataError(
             f"{file}: no such annotation file; set data.root to the folder that holds it\n"
-            "  or make it: tools/download_coco.py for COCO, make demo for configs/demo.yaml, "
-            "tools/make_sign_data.py FOLDER for signs.yaml"
+            "  or make it: keypoint download-coco for COCO, make demo for configs/demo.yaml, "
+            "keypoint make-sign-data FOLDER for signs.yaml"
         )
     places = [root / images] if images else [root / split, root / "images" / split]
     for place in places:

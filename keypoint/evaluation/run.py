@@ -275,7 +275,7 @@ def name_sigmas(skeleton: Skeleton) -> str:
         return skeleton.name
     text = f"uniform sigmas ({UNIFORM_SIGMA}): AP is comparable only with itself"
     logger.warning(
-        "skeleton %s: %s; tools/estimate_sigmas.py measures them from repeated annotations",
+        "skeleton %s: %s; keypoint estimate-sigmas measures them from repeated annotations",
         skeleton.name,
         text,
     )

@@ -92,7 +92,7 @@ def card_from_texts(texts: Mapping[str, str], source: str) -> ExportCard:
     missing = [name for name in names if name not in texts]
     if missing:
         raise CheckpointError(
-            f"{source}: has no description of tools/export.py (lacks {', '.join(missing[:3])}); "
+            f"{source}: has no description of keypoint export (lacks {', '.join(missing[:3])}); "
             "export the checkpoint with it"
         )
     try:

@@ -1,4 +1,4 @@
-"""Keypoints of persons on an image, from a file of tools/export.py and by onnxruntime alone.
+"""Keypoints of persons on an image, from a file of keypoint export and by onnxruntime alone.
 
 Used as `Predictor` is. Torch is not needed, nor loaded.
 """
@@ -39,7 +39,7 @@ class OnnxPredictor:
 
     @classmethod
     def from_file(cls, path: str | Path, device: str | None = None) -> OnnxPredictor:
-        """A predictor from a file of `tools/export.py --outputs keypoints`.
+        """A predictor from a file of `keypoint export --outputs keypoints`.
 
         Args:
             path: It holds network, decoding and skeleton, and whether crops are averaged with the
@@ -169,7 +169,7 @@ def open_onnx(path: Path, device: str | None = None) -> tuple[InferenceSession, 
     except Exception as error:  # of onnxruntime's own kinds, which share no class
         reason = str(error).splitlines()[0][:200]
         raise CheckpointError(
-            f"{path}: onnxruntime cannot open it ({reason}); give a file of tools/export.py"
+            f"{path}: onnxruntime cannot open it ({reason}); give a file of keypoint export"
         ) from None
     if device and device != "cpu" and session.get_providers()[0] != "CUDAExecutionProvider":
         raise ConfigError(

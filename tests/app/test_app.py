@@ -31,7 +31,7 @@ from keypoint.errors import ConfigError, DataError
 from keypoint.prediction.stream import whole_image
 from tests import tiny_network
 from tests.app.browser import WHOLE, chromium, free_port
-from tests.end_to_end.test_check_data import TOOLS, tool
+from tests.calling import tool, words
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:gradio.*")  # pandas 4 is near
 BOXES = np.array([[10.0, 5.0, 40.0, 60.0], [50.0, 20.0, 30.5, 50.0]])
@@ -389,7 +389,7 @@ def test_uploads_are_deleted_in_time_and_samples_are_not(tmp_path, monkeypatch):
 def test_the_command_serves_loopback_only_and_leaves_nothing(tmp_path):
     checkpoint = tiny_network.checkpoint(tmp_path / "best.pt")
     port = free_port()
-    command = [sys.executable, str(TOOLS / "app.py"), "--checkpoint", str(checkpoint)]
+    command = words("app", "--checkpoint", checkpoint)
     process = subprocess.Popen(
         [*command, "--port", str(port)],
         env=os.environ | {"TMPDIR": str(tmp_path)},

@@ -1,4 +1,4 @@
-"""tools/benchmark.py runs and fills its tables, and the straightforward way it compares with does the same work."""
+"""tools/benchmarks/run.py runs and fills its tables, and the straightforward way it compares with does the same work."""
 
 import re
 import time
@@ -37,7 +37,7 @@ def demo(tmp_path_factory):
 @pytest.fixture
 def tools(monkeypatch):
     """The commands' folder on the path; threads and logging as they were afterwards."""
-    monkeypatch.syspath_prepend(str(REPOSITORY / "tools"))
+    monkeypatch.syspath_prepend(str(REPOSITORY / "tools/benchmarks"))
     monkeypatch.setattr("keypoint.commands.cli.log_to", lambda: None)
     threads, cv2_threads = torch.get_num_threads(), cv2.getNumThreads()
     yield
@@ -57,7 +57,7 @@ def run(tools, capsys):
     """The command in this process; what it printed and its messages."""
 
     def call(*arguments, status=0):
-        import benchmark
+        import run as benchmark
 
         assert cli.run(benchmark.main, [str(argument) for argument in arguments]) == status
         return capsys.readouterr()
@@ -102,7 +102,7 @@ def test_data_fills_its_tables_and_its_section(demo, tmp_path, run):
     assert [row[0] for row in rows[9:]] == [*stages, "heatmaps", "all"]
     written = document.read_text()
     assert written.startswith(
-        "before\n<!-- begin data cpu -->\n* command: `tools/benchmark.py data "
+        "before\n<!-- begin data cpu -->\n* command: `tools/benchmarks/run.py data "
     )
     assert written.endswith("<!-- end data cpu -->\nafter\n")
     assert "old" not in written
@@ -200,8 +200,8 @@ def test_predict_fills_its_table_and_its_section(tmp_path, run):
     assert ways == [
         "one person after the other",
         "Predictor, image by image",
-        "tools/predict.py",
-        "tools/predict.py --amp bf16",
+        "keypoint predict",
+        "keypoint predict --amp bf16",
     ]
     assert "\nold\n" not in document.read_text()
 

@@ -22,7 +22,7 @@ LIMIT = 300_000  # bytes; a front page is looked at on telephones too
 def tool(monkeypatch):
     """The command, with smaller images than it generates otherwise."""
     spec = importlib.util.spec_from_file_location(
-        "readme_pictures", REPOSITORY / "tools/readme_pictures.py"
+        "readme_pictures", REPOSITORY / "tools/benchmarks/readme_pictures.py"
     )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -88,17 +88,17 @@ def test_each_row_has_its_two_commands(number):
         name = row["name"]
         expected += [
             f"torchrun --nproc_per_node 8 tools/train.py --cfg {name}.yaml",
-            f"tools/test.py --checkpoint output/{name}/last.pt test.boxes={DETECTIONS}",
+            f"keypoint test --checkpoint output/{name}/last.pt test.boxes={DETECTIONS}",
         ]
         assert load_config(find_config(name)).output == f"output/{name}"
     assert commands == expected
 
 
 def test_the_commands_options_exist():
-    assert "--cfg" in help_of("tools/train.py")
-    assert "--checkpoint" in help_of("tools/test.py")
+    assert "--cfg" in help_of("keypoint train")
+    assert "--checkpoint" in help_of("keypoint test")
     load_config(find_config("res50_256x192"), [f"test.boxes={DETECTIONS}"])
-    assert "FOLDER" in help_of("tools/results_table.py")
+    assert "FOLDER" in help_of("tools/benchmarks/results_table.py")
 
 
 def printed_tables():
@@ -170,7 +170,7 @@ def test_ours_is_empty_or_a_number():
 
 @pytest.fixture
 def tool(monkeypatch):
-    monkeypatch.syspath_prepend(str(REPOSITORY / "tools"))
+    monkeypatch.syspath_prepend(str(REPOSITORY / "tools/benchmarks"))
     import results_table
 
     return results_table
@@ -272,9 +272,9 @@ def test_one_device_with_accumulation_is_the_same_step(tool, finished, document)
         ({"conditions": {"keypoint_threshold": 0.9}}, 3, "keypoint_threshold 0.9 (the paper's: 0.2)"),
         ({"conditions": {"keypoint_threshold": None}}, 3, "keypoint_threshold None"),
         ({"conditions": {"codec": "udp"}}, 3, "codec 'udp'"),
-        ({"conditions": {"persons": 7}}, 3, "not written by this version's tools/test.py"),
+        ({"conditions": {"persons": 7}}, 3, "not written by this version's keypoint test"),
         ({"metrics": {"AP": -1.0}}, 3, "AP -1.000 was not measured"),
-        ({"metrics": {"AP": None}}, 3, "not written by this version's tools/test.py"),
+        ({"metrics": {"AP": None}}, 3, "not written by this version's keypoint test"),
     ],
 )  # fmt: skip
 def test_another_run_or_another_ap_fills_nothing(

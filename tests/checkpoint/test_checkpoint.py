@@ -84,7 +84,7 @@ def test_other_files_are_refused(tmp_path, content):
     with pytest.raises(
         CheckpointError,
         match=r"weights\.pt: no checkpoint of this toolkit, missing \['format'.*\n.*--cfg too, or .*"
-        "tools/import_weights.py$",
+        "keypoint import-weights$",
     ):
         read_checkpoint(tmp_path / "weights.pt")
     save_checkpoint(tmp_path / "a.pt", content | {"format": 2})
@@ -137,7 +137,7 @@ def write_zip(path):
             "import_weights.py makes one",
         ),
         (lambda path: path.write_bytes(b"PK"), "truncated or corrupt .its zip end is missing"),
-        (lambda path: torch.save({"a": Unknown()}, path), "tools/import_weights.py"),
+        (lambda path: torch.save({"a": Unknown()}, path), "keypoint import-weights"),
         (
             lambda path: torch.save({"w": Unknown()}, path, _use_new_zipfile_serialization=False),
             "a bare pickle, which is unsafe and was not opened\n.* --cfg too",
@@ -150,7 +150,7 @@ def write_zip(path):
         (write_compressed, "record .* is compressed"),
         (lambda path: write_damaged_name(path, 0x80), "truncated or corrupt"),
         (lambda path: write_damaged_name(path, 0x1B), "corrupt, wrong checksum .CRC. of '.*x1b"),
-        (write_safetensors, "but safetensors\n.* --cfg too, or .*tools/import_weights.py"),
+        (write_safetensors, "but safetensors\n.* --cfg too, or .*keypoint import-weights"),
         (lambda path: path.write_text("<html>404</html>"), "a web page .* and no weights"),
         (
             lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\noid a"),

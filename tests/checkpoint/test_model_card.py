@@ -170,7 +170,7 @@ def test_imported_weights_are_of_unknown_training(tmp_path, capsys):
     assert "colour order BGR" in assumed
     assert "codec" in assumed
     assert "input size 96 x 64 as given, the file does not say" in assumed
-    assert card["measured"] == {"AP": "unknown: nothing was measured here; tools/test.py measures it"}  # fmt: skip
+    assert card["measured"] == {"AP": "unknown: nothing was measured here; keypoint test measures it"}  # fmt: skip
     text = printed(tmp_path / "model.pt", capsys)
     assert str(tmp_path) not in text
     assert "recipe" not in text, "the recipe is the default config's, not the weights'"

@@ -1,7 +1,6 @@
 """What the commands do to the process before they start."""
 
 import argparse
-import importlib.util
 import os
 import platform
 import subprocess
@@ -12,7 +11,7 @@ import pytest
 from keypoint import distributed
 from keypoint.commands import cli
 from keypoint.errors import ConfigError, DataError
-from tests.test_readme import REPOSITORY
+from tests.calling import command
 
 FAULTS_OF_TWENTY_TENSORS = """
 import resource, sys
@@ -85,9 +84,7 @@ NUMBERS = [
 
 @pytest.mark.parametrize(("tool", "arguments"), NUMBERS, ids=lambda value: str(value[-2:]))
 def test_numbers_out_of_range_end_a_command_before_any_work(tool, arguments, capsys):
-    spec = importlib.util.spec_from_file_location(tool, REPOSITORY / "tools" / f"{tool}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = command(tool)
     with pytest.raises(SystemExit) as ended:
         cli.run(module.main, arguments)
     assert ended.value.code == 2

@@ -2,14 +2,18 @@
 
 import os
 import re
+import subprocess
+import sys
 
 import pytest
 
+from keypoint.commands.main import COMMANDS, main
 from keypoint.distributed import choose_device
 from keypoint.errors import ConfigError
-from tests.end_to_end.test_check_data import TOOLS, tool
+from tests.calling import COMMANDS as FOLDER
+from tests.calling import REPOSITORY, tool
 
-WITH_EXAMPLES = sorted(p.stem for p in TOOLS.glob("*.py") if "\nexamples:\n" in p.read_text().replace('"""', "\n"))  # fmt: skip
+WITH_EXAMPLES = sorted(p.stem for p in FOLDER.glob("*.py") if "\nexamples:\n" in p.read_text().replace('"""', "\n"))  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["cpu:3", "mps", "meta", "gpu", "cuda:x", "xpu", " "])
@@ -21,12 +25,48 @@ def test_only_devices_that_this_toolkit_runs_on(name):
     assert choose_device("cpu").type == "cpu"
 
 
-@pytest.mark.parametrize("path", sorted(TOOLS.glob("*.py")), ids=lambda path: path.name)
-def test_commands_can_be_called_and_nothing_else_looks_like_one(path):
+@pytest.mark.parametrize(
+    "path", sorted((REPOSITORY / "tools").rglob("*.py")), ids=lambda path: path.name
+)
+def test_scripts_can_be_called_and_nothing_else_looks_like_one(path):
     """By name, as the README does: a `#!` line and the right to execute."""
-    is_command = "\ndef main(" in path.read_text()
-    assert path.read_text().startswith("#!/usr/bin/env python\n") == is_command
-    assert os.access(path, os.X_OK) == is_command
+    is_script = '__name__ == "__main__"' in path.read_text()
+    assert path.read_text().startswith("#!/usr/bin/env python\n") == is_script
+    assert os.access(path, os.X_OK) == is_script
+
+
+def test_every_command_has_a_file_and_every_file_a_command():
+    files = {p.stem.replace("_", "-") for p in FOLDER.glob("*.py")} - {"--init--", "cli", "main"}
+    assert files == set(COMMANDS)
+
+
+def test_help_lists_all_commands(capsys):
+    assert main(["--help"]) == 0
+    said = capsys.readouterr().out
+    for name, line in COMMANDS.items():
+        assert f"  {name} " in said
+        assert line in said
+
+
+@pytest.mark.parametrize("typed", [["--help"], ["trian"], ["--version"], []])
+def test_what_is_no_command_is_answered_without_torch(typed):
+    program = f"""
+import sys
+from keypoint.commands.main import main
+status = main({typed})
+assert not {{"torch", "numpy", "cv2", "pydantic"}} & set(sys.modules)
+raise SystemExit(status)"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == (0 if typed and typed[0].startswith("--") else 2), done.stderr
+    if typed == ["trian"]:
+        assert done.stderr.startswith("error: 'trian' is not a command; did you mean train?")
+
+
+def test_a_command_is_called_with_its_own_words(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["make-sign-data", "--help"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("usage: keypoint make-sign-data")
 
 
 def test_there_are_examples():
@@ -34,14 +74,13 @@ def test_there_are_examples():
 
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
-def test_examples_can_be_pasted(name, capsys, monkeypatch):
+def test_examples_can_be_pasted(name, capsys):
     """A line that goes on ends with a backslash; one swallowed by Python leaves a gap."""
-    monkeypatch.syspath_prepend(str(TOOLS))
     with pytest.raises(SystemExit):
         tool(name, "--help")
     examples = capsys.readouterr().out.partition("examples:")[2]
     for line in examples.splitlines():
-        assert not re.match(r"  (tools/|make ).*\S {4,}\S", line), line
+        assert not re.match(r"  (tools/|keypoint |make ).*\S {4,}\S", line), line
         assert not re.match(r"  [a-z]+\.[a-z_]+=", line), line
 
 

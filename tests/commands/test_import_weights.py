@@ -1,6 +1,5 @@
 """The commands that bring weights in and out, as a user runs them."""
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -8,19 +7,9 @@ import pytest
 import torch
 
 from keypoint.checkpoint.file import load_model
-from keypoint.commands import cli
 from tests import tiny_coco
+from tests.calling import tool as run
 from tests.reference import pose_resnet
-
-TOOLS = Path(__file__).parents[2] / "tools"
-
-
-def run(tool, *arguments):
-    """Exit status, through the command's own main."""
-    spec = importlib.util.spec_from_file_location(tool, TOOLS / f"{tool}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return cli.run(module.main, [str(argument) for argument in arguments])
 
 
 @pytest.fixture
@@ -141,7 +130,7 @@ def test_blocks_are_added_by_the_flag_alone(official, tmp_path, capsys):
     assert run("import_weights", official, *size, "--output", "plain.pt") == 0
     added = ["plain.pt", "--output", "with.pt", "model.blocks=srl_fft"]
     assert run("import_weights", *added) == 4
-    assert "--partial of tools/import_weights.py" in capsys.readouterr().err
+    assert "--partial of keypoint import-weights" in capsys.readouterr().err
     assert run("import_weights", *added, "--partial") == 0
     plain, with_blocks = load_model(tmp_path / "plain.pt"), load_model(tmp_path / "with.pt")
     assert set(with_blocks.model.blocks) == {"deconv1", "deconv2", "deconv3"}

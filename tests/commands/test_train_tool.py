@@ -1,4 +1,4 @@
-"""tools/train.py hands each option of the config to the part that it is for."""
+"""keypoint train hands each option of the config to the part that it is for."""
 
 import logging
 
@@ -7,7 +7,7 @@ import pytest
 from keypoint.commands import cli
 from keypoint.data.synthetic.demo_set import write_demo_set
 from keypoint.errors import ConfigError
-from tests.test_readme import REPOSITORY
+from tests.calling import command
 
 CONFIG = """
 data: {root: ROOT, workers: 0}
@@ -22,10 +22,8 @@ class ReachedError(Exception):
 
 @pytest.fixture
 def begin(monkeypatch, tmp_path):
-    """Runs tools/train.py up to the trainer; gives what trainer and crop were made of."""
-    monkeypatch.syspath_prepend(str(REPOSITORY / "tools"))
-    import train
-
+    """Runs keypoint train up to the trainer; gives what trainer and crop were made of."""
+    train = command("train")
     write_demo_set(tmp_path / "data", train_images=30, val_images=2, seed=1)
     (tmp_path / "own.yaml").write_text(CONFIG.replace("ROOT", str(tmp_path / "data")))
     given = {}

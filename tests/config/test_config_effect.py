@@ -1,4 +1,4 @@
-"""What is typed to tools/test.py has an effect, or is refused with the reason."""
+"""What is typed to keypoint test has an effect, or is refused with the reason."""
 
 import re
 
@@ -112,9 +112,9 @@ def test_boxes_said_twice_or_thresholds_of_none_are_refused(typed, boxes, words)
 
 
 def commands():
-    """Overrides of every tools/test.py in the README and docs/, and the command's own help."""
-    texts = [c.text for c in all_commands() if c.text.startswith("tools/test.py ")]
-    for file in ("tools/test.py", "docs/results.md"):
+    """Overrides of every keypoint test in the README and docs/, and the command's own help."""
+    texts = [c.text for c in all_commands() if c.text.startswith("keypoint test ")]
+    for file in ("keypoint test", "docs/results.md"):
         text = re.sub(r"\\+\n +", "", (REPOSITORY / file).read_text())
         texts += re.findall(r"tools/test\.py (--[^\n`#]*)", text)
     return sorted(

@@ -235,7 +235,7 @@ def test_both_common_layouts_are_found(tmp_path, folder):
 def test_what_is_not_there_is_named(tmp_path):
     with pytest.raises(DataError, match=r"a\.json: no such annotation file; set data\.root"):
         find_split(tmp_path, "a.json", None, "val2017")
-    with pytest.raises(DataError, match=r"\n  or make it: tools/download_coco.py for .*make demo"):
+    with pytest.raises(DataError, match=r"\n  or make it: keypoint download-coco for .*make demo"):
         find_split(tmp_path, "a.json", None, "val2017")
     (tmp_path / "a.json").touch()
     text = "looked for .*val2017 and .*images/val2017.*data.val_images"

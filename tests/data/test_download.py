@@ -3,7 +3,6 @@
 import fcntl
 import hashlib
 import http.server
-import importlib.util
 import io
 import os
 import re
@@ -29,6 +28,7 @@ from keypoint.data.download.archives import (
 )
 from keypoint.data.download.fetch import fetch
 from keypoint.errors import DataError
+from tests.calling import command
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -405,10 +405,7 @@ def test_what_is_known_of_coco():
 
 @pytest.fixture
 def tool():
-    spec = importlib.util.spec_from_file_location("download_coco", REPOSITORY / "tools" / "download_coco.py")  # fmt: skip
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return command("download_coco")
 
 
 def test_the_command(server, tmp_path, tool, monkeypatch, capsys):

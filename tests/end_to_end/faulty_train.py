@@ -1,9 +1,8 @@
-"""tools/train.py with a fault on rank 1: FAULT says which, from step FAULT_STEP on.
+"""keypoint train with a fault on rank 1: FAULT says which, from step FAULT_STEP on.
 
 With COUNT it is without a fault and writes the number of steps done to that file.
 """
 
-import importlib.util
 import os
 import signal
 import sys
@@ -15,8 +14,8 @@ import torch
 from keypoint.commands import cli
 from keypoint.training.step import TrainingStep
 from keypoint.training.trainer import Trainer
+from tests.calling import command
 
-TRAIN = Path(__file__).parents[2] / "tools" / "train.py"
 FAULT, STEP = os.environ.get("FAULT"), int(os.environ.get("FAULT_STEP", "2"))
 
 ONCE = Path(os.environ["FAULT_ONCE"]) if "FAULT_ONCE" in os.environ else None  # marks the first
@@ -66,9 +65,7 @@ def count(file):
 
 
 def main(argv):
-    spec = importlib.util.spec_from_file_location("train", TRAIN)
-    train = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(train)
+    train = command("train")
     if "COUNT" in os.environ:
         count(Path(os.environ["COUNT"]))
     if os.environ.get("RANK") == "1" and not (ONCE and ONCE.exists()):

@@ -1,4 +1,4 @@
-"""tools/test.py --analyse --worst: from a checkpoint to tables, JSON, card and picture."""
+"""keypoint test --analyse --worst: from a checkpoint to tables, JSON, card and picture."""
 
 import json
 import logging

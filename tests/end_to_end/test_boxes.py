@@ -1,6 +1,5 @@
-"""tools/test.py --boxes: truth and detections in one run, and images without annotations."""
+"""keypoint test --boxes: truth and detections in one run, and images without annotations."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from keypoint.commands import cli
 from keypoint.config.load import config_from_dict
 from keypoint.evaluation.coco import evaluate_coco
 from tests import tiny_coco
+from tests.calling import command
 from tests.end_to_end.test_train import ENVIRONMENT, REPOSITORY
 from tests.test_readme import small_checkpoint
 
@@ -46,11 +46,8 @@ def run(folder, *arguments, status=0):
 
 
 def test_tool():
-    """tools/test.py as a module."""
-    spec = importlib.util.spec_from_file_location("tools_test", REPOSITORY / "tools" / "test.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """keypoint test as a module."""
+    return command("test")
 
 
 test_tool.__test__ = False

@@ -1,24 +1,13 @@
-"""tools/check_data.py and tools/browse_data.py as a user runs them, in this process."""
+"""keypoint check-data and keypoint browse-data as a user runs them, in this process."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import cv2
 import pytest
 
-from keypoint.commands import cli
 from keypoint.data.synthetic.demo_set import write_demo_set
 from tests import tiny_coco
-
-TOOLS = Path(__file__).parents[2] / "tools"
-
-
-def tool(name, *arguments):
-    spec = importlib.util.spec_from_file_location(name, TOOLS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return cli.run(module.main, [str(argument) for argument in arguments])
+from tests.calling import tool
 
 
 @pytest.fixture(scope="module")

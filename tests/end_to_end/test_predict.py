@@ -1,4 +1,4 @@
-"""tools/predict.py as a user runs it, in this process."""
+"""keypoint predict as a user runs it, in this process."""
 
 import copy
 import functools
@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import cv2
@@ -26,8 +25,8 @@ from keypoint.prediction.output import PredictOutput
 from keypoint.prediction.predictor import Predictor
 from keypoint.prediction.tracking import Tracker
 from tests import tiny_coco, tiny_network
+from tests.calling import tool, words
 from tests.data.test_video import write as write_video
-from tests.end_to_end.test_check_data import TOOLS, tool
 from tests.prediction import made_up_camera
 
 THRESHOLD = 0.3  # that some boxes of random weights reach
@@ -522,7 +521,7 @@ def test_a_signal_leaves_whole_records(tmp_path, checkpoint, number, status):
     content = picture(tmp_path / "in/0.jpg").read_bytes()
     for i in range(1, 3000):
         (tmp_path / f"in/{i}.jpg").write_bytes(content)
-    command = [sys.executable, TOOLS / "predict.py", "--checkpoint", checkpoint, "--device", "cpu"]
+    command = words("predict", "--checkpoint", checkpoint, "--device", "cpu")
     command += ["--whole-image", "--batch-size", "1", "--output", tmp_path / "out", tmp_path / "in"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     lines = tmp_path / "out/records.jsonl"

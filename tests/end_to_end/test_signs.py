@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from keypoint.data.coco import load_persons
 from keypoint.data.image import read_image
 from keypoint.evaluation import evaluate_coco
 from keypoint.pose.skeleton import load_skeleton
+from tests.calling import words
 
 REPOSITORY = Path(__file__).parents[2]
 pytestmark = pytest.mark.timeout(900)  # half a minute's work, on a busy machine several
@@ -24,7 +24,7 @@ SMALL = "data.workers=0 model.input_size=[64,64] train.lr=7e-4 train.warmup_step
 
 
 def run(tool, *arguments):
-    command = [sys.executable, str(REPOSITORY / "tools" / tool), *map(str, arguments)]
+    command = words(tool, *arguments)
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=800, cwd=REPOSITORY)  # fmt: skip
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return done
@@ -60,11 +60,11 @@ def constant_prediction_ap(folder):
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
     folder = tmp_path_factory.mktemp("signs")
-    run("make_sign_data.py", folder / "data", "--train", 120, "--val", 40)
+    run("make_sign_data", folder / "data", "--train", 120, "--val", 40)
     paths = [f"data.root={folder / 'data'}", f"output={folder / 'run'}"]
-    run("check_data.py", "--cfg", "signs.yaml", *paths)
-    trained = run("train.py", "--cfg", "signs.yaml", *paths, *SMALL.split())
-    tested = run("test.py", "--checkpoint", folder / "run" / "best.pt", "--pictures", 4)
+    run("check_data", "--cfg", "signs.yaml", *paths)
+    trained = run("train", "--cfg", "signs.yaml", *paths, *SMALL.split())
+    tested = run("test", "--checkpoint", folder / "run" / "best.pt", "--pictures", 4)
     return folder, trained, tested
 
 

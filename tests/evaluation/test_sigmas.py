@@ -3,8 +3,6 @@
 import itertools
 import json
 import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +11,8 @@ import yaml
 from keypoint.errors import DataError
 from keypoint.evaluation.sigmas import estimate_sigmas, read_repeated, require_all
 from keypoint.pose.skeleton import skeleton_from_dict
+from tests.calling import words
 
-TOOL = Path(__file__).parents[2] / "tools" / "estimate_sigmas.py"
 SKELETON = skeleton_from_dict(
     {"name": "sign", "keypoints": ["banana", "b", "c"], "pairs": [], "edges": []}, "test"
 )
@@ -124,7 +122,7 @@ def two_files(tmp_path):
 
 
 def run(*arguments):
-    command = [sys.executable, str(TOOL), *map(str, arguments)]
+    command = words("estimate_sigmas", *arguments)
     return subprocess.run(command, capture_output=True, text=True)
 
 

@@ -138,8 +138,8 @@ def test_the_command_gives_what_the_checkpoint_gives_without_torch(plain, tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["--flip"], "--flip has no effect with --onnx .*: leave it out here; give it to tools/export.py"),
-        (["--amp", "fp16"], "--amp has no effect with --onnx .* give --precision to tools/export.py"),
+        (["--flip"], "--flip has no effect with --onnx .*: leave it out here; give it to keypoint export"),
+        (["--amp", "fp16"], "--amp has no effect with --onnx .* give --precision to keypoint export"),
         (["--compile"], "--compile has no effect with --onnx .*; onnxruntime does that by itself"),
         (["--device", "cuda"], "device=cuda: this onnxruntime has no CUDA .it has .*CPU.*; install onnxruntime-gpu"),
         (["--device", "tpu"], "device='tpu' is unknown; give cpu, cuda or cuda:NUMBER"),
@@ -202,7 +202,7 @@ def heatmaps_alone(proto, texts):
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (lambda proto, texts: texts.clear(), r"has no description of tools/export.py \(lacks version, skeleton, input_size\)"),
+        (lambda proto, texts: texts.clear(), r"has no description of keypoint export \(lacks version, skeleton, input_size\)"),
         (lambda proto, texts: texts.update(flip="7"), r"its description cannot be used \(flip 7\); export the checkpoint anew"),
         (heatmaps_alone, "gives heatmaps only; export the checkpoint with --outputs keypoints"),
         (lambda proto, texts: texts.update(outputs='"heatmaps"'), r"takes and gives {'crops': \[3, 64, 64\], .* its description says {"),

@@ -79,14 +79,16 @@ class Desk:
 
     def training(self):
         """The job that makes the run."""
-        return Job(self.clean, "train", "tools/train.py", ["--cfg", self.config], self.folder)
+        return Job(
+            self.clean, "train", "keypoint.commands.train", ["--cfg", self.config], self.folder
+        )
 
     def job(self, case, name, tool, *argv, words=None):
         folder = self.folder / case.id / name
         folder.mkdir(parents=True)
         typed = [folder / "out" if part == "OUT" else part for part in argv]
         typed = [f"output={folder / 'out'}" if part == "output=" else part for part in typed]
-        return Job(case, name, f"tools/{tool}.py", typed, folder, words or {})
+        return Job(case, name, f"keypoint.commands.{tool}", typed, folder, words or {})
 
     def jobs_of(self, case):
         """The commands of a case, by its group."""
@@ -194,5 +196,5 @@ class Desk:
 
     def results(self, case):
         job = self.job(case, "score", "score", case.path("annotations"), case.path("results"))
-        job.tool = "tests/hostile/score.py"
+        job.tool = "tests.hostile.score"
         return [job]

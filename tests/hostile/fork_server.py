@@ -7,7 +7,7 @@ time is over. No tensor is computed here, so that no thread is lost in a fork.
 """
 
 import contextlib
-import importlib.util
+import importlib
 import json
 import os
 import resource
@@ -20,14 +20,6 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 AT_ONCE = 2
 KILLED_FOR_TIME = -signal.SIGKILL
-
-
-def load(path):
-    """A command's module."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def address_space():
@@ -92,7 +84,7 @@ def ended(running):
 def serve(jobs):
     """What came of each job, in their order."""
     names = {job["tool"] for job in jobs}
-    mains = {name: load(REPOSITORY / name).main for name in names}
+    mains = {name: importlib.import_module(name).main for name in names}
     waiting = list(enumerate(jobs))[::-1]
     running, done = {}, {}
     while waiting or running:

@@ -4,7 +4,6 @@ With `-s` a table of all outcomes is printed. The generator stands in ../shared/
 part of the project; without it these tests are skipped.
 """
 
-import importlib.util
 import json
 import logging
 import sys
@@ -25,6 +24,8 @@ from keypoint.evaluation.coco import evaluate_coco
 from keypoint.evaluation.ground_truth import check_annotations
 from keypoint.pose.codec import Codec
 from keypoint.pose.skeleton import load_skeleton
+from tests.calling import command as load
+from tests.calling import words
 from tests.hostile.cases import GENERATOR, Outcome, changed_inputs, generate, judge, run, run_alone
 
 pytestmark = pytest.mark.skipif(not GENERATOR.is_file(), reason=f"no generator at {GENERATOR}")
@@ -49,15 +50,6 @@ def output(tmp_path_factory):
     return tmp_path_factory.mktemp("session_hostile_output")
 
 
-def tool(name):
-    path = REPOSITORY / "tools" / f"{name}.py"
-    module = importlib.util.module_from_spec(
-        spec := importlib.util.spec_from_file_location(name, path)
-    )
-    spec.loader.exec_module(module)
-    return module
-
-
 def arguments_of(case, output, *more):
     """The command line of check_data for a case."""
     common = [f"output={output}", "data.workers=0", "--pictures", "0", *more]
@@ -78,8 +70,8 @@ def arguments_of(case, output, *more):
 
 
 def check_door(output, capsys, *more):
-    """tools/check_data.py, in this process."""
-    check_data = tool("check_data")
+    """keypoint check-data, in this process."""
+    check_data = load("check_data")
 
     def door(case):
         report = output / "data_report.json"
@@ -139,8 +131,8 @@ def checkpoint_door(case):
 
 
 def weights_door(output, capsys):
-    """tools/import_weights.py, in this process: any form of weights."""
-    import_weights = tool("import_weights")
+    """keypoint import-weights, in this process: any form of weights."""
+    import_weights = load("import_weights")
 
     def door(case):
         arguments = [case.path("checkpoint"), "--input-size", 64, 64]
@@ -339,11 +331,7 @@ def test_boxes_give_no_more_results_and_no_better_ap_than_they_allow(cases, outp
 @pytest.mark.parametrize(("key", "status"), [("A00", 0), ("A30", 3), ("I23", 3)])
 def test_as_a_command(cases, output, key, status):
     case = cases[key]
-    command = [
-        sys.executable,
-        str(REPOSITORY / "tools" / "check_data.py"),
-        *arguments_of(case, output),
-    ]
+    command = words("check_data", *arguments_of(case, output))
     status_found, text, mib = run_alone(command)
     assert status_found == status, text
     assert "Traceback" not in text

@@ -2,8 +2,8 @@
 
 The generator makes about ten mutants a key and eleven of a checkpoint. In every run of the tests
 the loaders meet a sixth of those of the config and all of a small checkpoint; with HOSTILE=all
-(`make hostile`) tools/train.py meets all of a config with every key, the loader those of every
-config under configs/, and all commands those of a checkpoint that tools/train.py wrote.
+(`make hostile`) keypoint train meets all of a config with every key, the loader those of every
+config under configs/, and all commands those of a checkpoint that keypoint train wrote.
 """
 
 import pytest

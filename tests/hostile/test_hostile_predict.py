@@ -1,4 +1,4 @@
-"""Hostile images and videos (F), and the hostile images of data sets (I), through tools/predict.py.
+"""Hostile images and videos (F), and the hostile images of data sets (I), through keypoint predict.
 
 Exit status 3 with results written means that what could be used was used and the rest is told: the
 catalogue's "skip and report", which asks for status 0 there. Without results it is an error.
@@ -16,8 +16,9 @@ import pytest
 from keypoint.checkpoint.file import load_model
 from keypoint.commands import cli
 from tests import tiny_network
+from tests.calling import words
 from tests.hostile.cases import GENERATOR, Outcome, changed_inputs, generate, judge, run, run_alone
-from tests.hostile.test_hostile import REPOSITORY, allows, first_line, tool
+from tests.hostile.test_hostile import allows, first_line, tool
 
 pytestmark = pytest.mark.skipif(not GENERATOR.is_file(), reason=f"no generator at {GENERATOR}")
 
@@ -55,7 +56,7 @@ def arguments_of(case, checkpoint, output):
 
 
 def predict_door(checkpoint, output, capsys):
-    """tools/predict.py, in this process."""
+    """keypoint predict, in this process."""
     predict = tool("predict")
 
     def door(case):
@@ -143,8 +144,7 @@ def test_images_of_data_sets(cases, checkpoint, tmp_path, capsys):
 def test_as_a_command(cases, checkpoint, tmp_path, key, status):
     """F07 is 324 MB decoded; what is beside that is Python, torch and the drawn copy."""
     case = cases[key]
-    command = [sys.executable, str(REPOSITORY / "tools" / "predict.py")]
-    command += arguments_of(case, checkpoint, tmp_path)
+    command = words("predict", *arguments_of(case, checkpoint, tmp_path))
     status_found, text, mib = run_alone(command)
     assert status_found == status, text
     assert "Traceback" not in text

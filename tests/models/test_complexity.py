@@ -18,6 +18,7 @@ from keypoint.models import create_model
 from keypoint.models.complexity import Cost, Count, count, count_model
 from keypoint.models.complexity.formulas import FORMULAS
 from keypoint.models.complexity.tables import Cell, paper_tables
+from tests.calling import command
 from tests.test_readme import REPOSITORY
 
 DECODER = {256: [(16, 12), (32, 24), (64, 48)], 384: [(24, 18), (48, 36), (96, 72)]}
@@ -345,11 +346,8 @@ def test_refuses_a_batch():
 
 
 @pytest.fixture
-def tool(monkeypatch):
-    monkeypatch.syspath_prepend(str(REPOSITORY / "tools"))
-    import complexity
-
-    return complexity
+def tool():
+    return command("complexity")
 
 
 def test_command_prints_parts_of_a_config(tool, capsys):

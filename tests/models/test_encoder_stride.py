@@ -1,7 +1,6 @@
 """Encoders of stride 16 and 8, plain and dilated: the SRL paper's table 4."""
 
 import copy
-import importlib.util
 
 import pytest
 import torch
@@ -15,7 +14,7 @@ from keypoint.models import create_model
 from keypoint.models.complexity import Count, count_model
 from keypoint.models.simple_baseline import strides_of_sites
 from keypoint.pose.skeleton import load_skeleton
-from tests.test_readme import REPOSITORY
+from tests.calling import command
 
 
 def twins(encoder, **options):
@@ -229,16 +228,6 @@ def test_a_checkpoint_brings_its_form_along(tmp_path):
     content["model"] = dict(create_model("resnet50", input_size=(64, 64)).state_dict())
     save_checkpoint(tmp_path / "older.pt", content)  # from before these keys: stride 32
     assert load_model(tmp_path / "older.pt").model.encoder_stride == 32
-
-
-def command(name):
-    """A file of tools/ as a module; `import test` would find Python's own."""
-    spec = importlib.util.spec_from_file_location(
-        f"tools_{name}", REPOSITORY / "tools" / f"{name}.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @torch.no_grad()

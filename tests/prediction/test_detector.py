@@ -1,6 +1,5 @@
 """Boxes against torchvision's own answer, from a file of random weights; the file is what test.py takes."""
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -16,8 +15,8 @@ from keypoint.errors import CheckpointError, ConfigError, DataError, NumericsErr
 from keypoint.prediction import detector
 from keypoint.prediction.detector import detect_boxes, list_folder, load_detector, read_image_list
 from tests import tiny_coco
+from tests.calling import command
 
-TOOL = Path(__file__).parents[2] / "tools" / "detect_boxes.py"
 NAME = "fasterrcnn_mobilenet_v3_large_320_fpn"
 
 
@@ -46,10 +45,7 @@ def data(tmp_path):
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("detect_boxes", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return command("detect_boxes")
 
 
 def test_the_command_gives_torchvisions_boxes_in_the_form_that_test_takes(

@@ -26,6 +26,7 @@ from torch.utils.tensorboard import SummaryWriter
 from keypoint.commands import cli
 from keypoint.models.complexity.tables import srl_table_3
 from tests.app.browser import free_port
+from tests.calling import command
 from tests.data.test_download import CONTENT, Server, archive_of, zipped
 from tests.prediction import made_up_camera
 from tests.readme.documents import REPOSITORY
@@ -53,7 +54,7 @@ def small(name: str, words: list[str]) -> list[str]:
     """What is added to a tool's own words: no key that they give themselves."""
     own = {word.partition("=")[0] for word in words}
     added = [w for w in SMALL.get(name, []) if w.partition("=")[0] not in own or "=" not in w]
-    if name == "benchmark":
+    if name == "run":
         added += BENCHMARK[words[0]].split()
     if name == "test" and "--cfg" in words:
         added += [w for w in TRAIN[:2] if w.partition("=")[0] not in own]
@@ -78,19 +79,25 @@ class Runner:
 
     def run_tool(self, words: list[str]) -> None:
         """In this process, as each process would import for four seconds."""
-        name, words = Path(words[0]).stem, words[1:]
+        self.call(Path(words[0]).stem, self.load(words[0]), words[1:])
+
+    def run_keypoint(self, words: list[str]) -> None:
+        """A command of the console script, in this process."""
+        self.call(words[1].replace("-", "_"), command(words[1]), words[2:])
+
+    def call(self, name: str, module: Any, words: list[str]) -> None:
+        """A module's `main` with these words."""
         if "--help" in words:
             with pytest.raises(SystemExit) as ended:
-                self.load(name).main(words)
+                module.main(words)
             assert ended.value.code == 0
             return
         words = [word.replace("/data/coco", "data/coco") for word in words]
         if not name.startswith("make_"):  # its word names a folder to write
             self.world.provide(words)
         if "--resume" in words:  # there must be something to go on with
-            self.run_tool([f"tools/{name}.py", *(word for word in words if word != "--resume")])
+            self.call(name, module, [word for word in words if word != "--resume"])
         whole = [*words, *small(name, words)]
-        module = self.load(name)
         server = None
         if name == "download_coco":
             server = small_coco(module, self.monkeypatch)
@@ -99,7 +106,7 @@ class Runner:
             self.monkeypatch.setattr(module, "TRAIN_IMAGES", 2)
             self.monkeypatch.setattr(module, "VAL_IMAGES", 1)
             self.monkeypatch.setattr(
-                module, "call", lambda tool, *more: self.run_tool([f"tools/{tool}", *more])
+                module, "call", lambda name, *more: self.run_keypoint(["keypoint", name, *more])
             )
         if "--paper-tables" in words:  # all of them, 10 s, are tests/models/test_complexity.py's
             self.monkeypatch.setattr(module, "paper_tables", lambda: [srl_table_3()])
@@ -119,10 +126,10 @@ class Runner:
 
     def load(self, name: str):
         """A tool as a module; those beside it can be imported by it."""
-        file = REPOSITORY / "tools" / f"{name}.py"
-        assert file.is_file(), f"there is no tools/{name}.py"
+        file = REPOSITORY / name
+        assert file.is_file(), f"there is no {name}"
         self.monkeypatch.syspath_prepend(str(file.parent))
-        spec = importlib.util.spec_from_file_location(name, file)
+        spec = importlib.util.spec_from_file_location(file.stem, file)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return module
@@ -146,7 +153,9 @@ class Runner:
         lines = make_lines(words[1:], self.folder)
         assert lines, f"{shlex.join(words)} does nothing"
         for variables, call in lines:
-            if call[0] == "-m":
+            if call[:2] == ["-m", "keypoint.commands.main"]:
+                self.run_keypoint(call[1:])
+            elif call[0] == "-m":
                 self.run_module(call[1:], variables)
             else:
                 self.run(call)

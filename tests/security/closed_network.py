@@ -5,7 +5,6 @@ python -m tests.security.closed_network '[["train", "--cfg", "x.yaml"], ["test",
 An attempt to connect, to ask for a name's address, or to download raises, and is written down.
 """
 
-import importlib.util
 import json
 import socket
 import sys
@@ -38,15 +37,11 @@ def close(attempts):
 
 def main(commands, attempts):
     close(attempts)
-    sys.path.insert(0, str(REPOSITORY / "tools"))
-    from keypoint.commands import cli
+    sys.path.insert(0, str(REPOSITORY))
+    from tests.calling import tool
 
     for name, *arguments in json.loads(commands):
-        path = REPOSITORY / "tools" / f"{name}.py"
-        spec = importlib.util.spec_from_file_location(name, path)
-        tool = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(tool)
-        status = cli.run(tool.main, arguments)
+        status = tool(name, *arguments)
         if status:
             return status
         sys.stdout.write(f"done {name}\n")

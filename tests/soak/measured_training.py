@@ -1,6 +1,6 @@
-"""tools/train.py, with the memory of all its processes written down after each epoch.
+"""keypoint train, with the memory of all its processes written down after each epoch.
 
-python -m tests.soak.measured_training MEMORY.jsonl [arguments of tools/train.py]
+python -m tests.soak.measured_training MEMORY.jsonl [arguments of keypoint train]
 
 Written down after the epoch's evaluation, when its workers have ended and those of training wait.
 All is the command's own but the inside of the network, cut down to a twentieth of the arithmetic of
@@ -8,17 +8,14 @@ a ResNet-18: what is multiplied keeps nothing, and 100,000 crops would take six 
 """
 
 import gc
-import importlib.util
 import os
 import sys
-from pathlib import Path
 
 from torch import nn
 
 from keypoint.commands import cli
+from tests.calling import command
 from tests.soak.process_memory import write_down
-
-TOOL = Path(__file__).parents[2] / "tools" / "train.py"
 
 
 def cut_down(model):
@@ -32,9 +29,7 @@ def cut_down(model):
 
 
 def main(memory, *arguments):
-    spec = importlib.util.spec_from_file_location("train", TOOL)
-    train = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(train)
+    train = command("train")
     create_model, evaluate_model = train.create_model, train.evaluate_model
 
     def measured(*args, **kwargs):

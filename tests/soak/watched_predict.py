@@ -1,4 +1,4 @@
-"""tools/predict.py with a look at its own process every few images; run by test_predict_soak.py.
+"""keypoint predict with a look at its own process every few images; run by test_predict_soak.py.
 
 python -m tests.soak.watched_predict SAMPLES.json EVERY TRACE argument...
 """

@@ -108,7 +108,7 @@ def _simple_baseline_settings(mean: list[float], std: list[float]) -> str:
             "(HRNet's repository: DATASET.COLOR_RGB: false)"
         )
     return (
-        "eats BGR; in pose_estimation/train.py and valid.py (tools/train.py and test.py of HRNet's "
+        "eats BGR; in pose_estimation/train.py and valid.py (keypoint train and test.py of HRNet's "
         "repository, with DATASET.COLOR_RGB: false) set\n"
         f"    normalize = transforms.Normalize(mean={_row(mean)}, std={_row(std)})\n"
         "Without that line its channels are normalised with each other's mean, and AP is lower"

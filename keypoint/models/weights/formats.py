@@ -119,7 +119,7 @@ def recognise(content: Any, source: str, color_order: str | None = None) -> Weig
         mean, std = (_triple(values) for values in _normalisation(preprocessor))
         if color_order == "bgr":
             mean, std = mean[::-1], std[::-1]
-        why = "as given" if given else f"usual for {kind}; tools/import_weights.py --color-order"
+        why = "as given" if given else f"usual for {kind}; keypoint import-weights --color-order"
         notes.append(f"colour order {color_order.upper()} ({why})")
     if kind == "simple_baseline":
         notes.append("if this is a caffe-style file (stride in the first 1x1), it does not fit")

@@ -121,7 +121,7 @@ def read_file(path: Path) -> Any:
     except pickle.UnpicklingError:  # its text advises to run the code
         raise CheckpointError(
             f"{path}: not a file of tensors, or unsafe: it holds objects that only running its "
-            "code could build; tools/import_weights.py takes the tensors out of it"
+            "code could build; keypoint import-weights takes the tensors out of it"
         ) from None
     except CheckpointError:
         raise

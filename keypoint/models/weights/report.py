@@ -179,7 +179,7 @@ def remedy(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
     if lacking:
         return (
             f"The file has no blocks at {lacking}: add them with model.partial_weights=true in "
-            "training, or --partial of tools/import_weights.py; or use model.blocks=none"
+            "training, or --partial of keypoint import-weights; or use model.blocks=none"
         )
     shapes = {name: tensor.shape for name, tensor in state.items()}
     if any(shapes.get(n, t.shape) != t.shape for n, t in wanted.items() if n.startswith("blocks.")):

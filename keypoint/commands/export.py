@@ -1,5 +1,4 @@
-#!/usr/bin/env python
-"""Write a network for use without this toolkit: tools/export.py --checkpoint FILE --output FILE."""
+"""Write a network for use without this toolkit: keypoint export --checkpoint FILE --output FILE."""
 
 from __future__ import annotations
 
@@ -21,16 +20,16 @@ from keypoint.export.write import LEAST_CROPS, check_choice, export_network
 
 MOST_CROPS = 256  # of --persons; a half calibrates, which more hardly changes
 EPILOG = f"""examples:
-  tools/export.py --checkpoint best.pt --output model.onnx
-      ONNX: uint8 crops in, keypoints, scores and heatmaps out; for tools/predict.py --onnx
-  tools/export.py --checkpoint best.pt --output model.onnx --flip
+  keypoint export --checkpoint best.pt --output model.onnx
+      ONNX: uint8 crops in, keypoints, scores and heatmaps out; for keypoint predict --onnx
+  keypoint export --checkpoint best.pt --output model.onnx --flip
       averaged with the mirrored crop: twice the time and better
-  tools/export.py --checkpoint best.pt --output model.onnx --input float32 --outputs heatmaps
+  keypoint export --checkpoint best.pt --output model.onnx --input float32 --outputs heatmaps
       the network and its normalisation alone, for runtimes that cannot decode
-  tools/export.py --checkpoint best.pt --output model.onnx --precision int8 \\
+  keypoint export --checkpoint best.pt --output model.onnx --precision int8 \\
       --persons person_keypoints_val2017.json val2017
       convolutions in 8 bits, by the crops of the first {MOST_CROPS} annotated persons
-  tools/export.py --checkpoint best.pt --output model.pt2
+  keypoint export --checkpoint best.pt --output model.pt2
       torch.export (torch.export.load opens it); .ts is TorchScript, which torch calls deprecated
 
 Input (B, H, W, 3) uint8 RGB, or (B, 3, H, W) float32 RGB from 0 to 1; any B. Mean, std and colour
@@ -45,7 +44,11 @@ it gets its name. --precision fp16 and int8 are not equal to it: how far keypoin
 
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
-    parser = cli.parser("Export a checkpoint's network to ONNX, torch.export, TorchScript.", EPILOG)
+    parser = cli.parser(
+        "keypoint export",
+        "Export a checkpoint's network to ONNX, torch.export, TorchScript.",
+        EPILOG,
+    )
     add = parser.add_argument
     add("--checkpoint", required=True, type=Path, metavar="FILE", help="best.pt or last.pt")
     cli.add_output_file(parser, "its suffix chooses the form: .onnx, .pt2 or .ts")
@@ -99,7 +102,3 @@ def person_crops(restored: Restored, annotations: Path, images: Path) -> NDArray
             f"at least {LEAST_CROPS}"
         )
     return np.concatenate(crops)
-
-
-if __name__ == "__main__":
-    raise SystemExit(cli.run(main))

@@ -2,7 +2,7 @@
 one keypoint, one pair after another.
 
 The same mathematics as the package; tests/benchmarks/test_benchmark.py compares the numbers. Only
-tools/benchmark.py uses it.
+tools/benchmarks/run.py uses it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What `tools/benchmark.py data` measures: crops per second of one core, ours beside the
+"""What `tools/benchmarks/run.py data` measures: crops per second of one core, ours beside the
 straightforward way.
 
 One process, one thread, CPU time. The headline counts as ours what our path leaves to the device

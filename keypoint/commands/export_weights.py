@@ -1,5 +1,4 @@
-#!/usr/bin/env python
-"""Write weights for another toolkit: tools/export_weights.py CHECKPOINT --format mmpose [...]."""
+"""Write weights for another toolkit: keypoint export-weights CHECKPOINT --format mmpose [...]."""
 
 from __future__ import annotations
 
@@ -14,22 +13,26 @@ from keypoint.errors import CheckpointError
 from keypoint.models.weights.export import COLOR_ORDERS, export_weights
 
 EPILOG = """examples:
-  tools/export_weights.py output/res50_256x192/best.pt --format simple_baseline \\
+  keypoint export-weights output/res50_256x192/best.pt --format simple_baseline \\
       --output pose_resnet_50_256x192.pth
       for SimpleBaseline, and for pose_resnet in HRNet's repository
-  tools/export_weights.py output/res50_256x192/best.pt --format mmpose --output res50.pth
+  keypoint export-weights output/res50_256x192/best.pt --format mmpose --output res50.pth
       for mmpose 1.x: TopdownPoseEstimator with ResNet and HeatmapHead
 
 The colour order is turned to the other toolkit's by permuting the first convolution's channels,
 which is exact. What has to be set there beside that is printed: read it, or AP will be lower.
-A network with blocks cannot run there and is refused. tools/import_weights.py reads the file back
+A network with blocks cannot run there and is refused. keypoint import-weights reads the file back
 to equal weights, colours, codec, sigma and input size, which stand in the state dict's metadata.
 """
 
 
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
-    parser = cli.parser("Write a checkpoint's weights under another toolkit's names.", EPILOG)
+    parser = cli.parser(
+        "keypoint export-weights",
+        "Write a checkpoint's weights under another toolkit's names.",
+        EPILOG,
+    )
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="best.pt or last.pt")
     parser.add_argument("--format", required=True, choices=sorted(COLOR_ORDERS))
     cli.add_output_file(parser, "the file to write")
@@ -53,7 +56,3 @@ def main(argv: Sequence[str]) -> None:
             "space and permission"
         ) from None
     print(f"written: {args.output}\nfor {args.format}: {export.settings}")
-
-
-if __name__ == "__main__":
-    raise SystemExit(cli.run(main))

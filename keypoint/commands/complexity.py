@@ -1,5 +1,4 @@
-#!/usr/bin/env python
-"""Count parameters and multiply-adds: tools/complexity.py --cfg res50_384x288_srl3.yaml."""
+"""Count parameters and multiply-adds: keypoint complexity --cfg res50_384x288_srl3.yaml."""
 
 from __future__ import annotations
 
@@ -20,11 +19,11 @@ true    all parameters; every multiplication of a forward pass in training mode,
         with attention and FFTs (2.5 N log2 N, half if real), batch norms folded. G is 10^9
 """
 EPILOG = f"""examples:
-  tools/complexity.py --cfg res50_384x288_srl3.yaml
+  keypoint complexity --cfg res50_384x288_srl3.yaml
       what each part of the network costs, and all of it
-  tools/complexity.py --cfg res50_256x192.yaml model.input_size=[384,288] model.blocks=nl
+  keypoint complexity --cfg res50_256x192.yaml model.input_size=[384,288] model.blocks=nl
       at another size, with another block: any key of the config can be changed here
-  tools/complexity.py --paper-tables
+  keypoint complexity --paper-tables
       tables 2, 3 and 8 of the SRL paper and 3, 5 and 6 of PNL's, each number beside the counted one
 
 Costs are those of one image. There are two columns:
@@ -35,7 +34,9 @@ keypoint/complexity/__init__.py has the rules in full. Nothing is computed for i
 
 def main(argv: Sequence[str]) -> None:
     """Parse, count, print."""
-    parser = cli.parser("Count the parameters and multiply-adds of a network.", EPILOG)
+    parser = cli.parser(
+        "keypoint complexity", "Count the parameters and multiply-adds of a network.", EPILOG
+    )
     parser.add_argument("--cfg", help="a YAML file, or the bare name of one under configs/")
     parser.add_argument(
         "--paper-tables", action="store_true", help="the papers' printed numbers, and ours"
@@ -103,7 +104,3 @@ def paper_table_text(table: Table) -> str:
             line += f"{cell.printed:>10}{cell.shown:>8} {mark:9}{cell.rounded(cell.true):>8}"
         lines.append(line)
     return "\n".join([*lines, *textwrap.wrap(table.note, 100)])
-
-
-if __name__ == "__main__":
-    raise SystemExit(cli.run(main))

@@ -1,5 +1,4 @@
-#!/usr/bin/env python
-"""Tell all that is wrong with a data set: tools/check_data.py --cfg my.yaml [key=value ...]."""
+"""Tell all that is wrong with a data set: keypoint check-data --cfg my.yaml [key=value ...]."""
 
 from __future__ import annotations
 
@@ -38,11 +37,11 @@ from keypoint.progress import progress
 SHOWN = 20  # faults and notes of a file that are printed; data_report.json has all
 
 EPILOG = """examples:
-  tools/check_data.py --cfg res50_256x192.yaml data.root=/data/coco
+  keypoint check-data --cfg res50_256x192.yaml data.root=/data/coco
       both splits of a config, and the boxes of test.boxes
-  tools/check_data.py --annotations my.json --images pictures --skeleton my_skeleton.yaml
+  keypoint check-data --annotations my.json --images pictures --skeleton my_skeleton.yaml
       one annotation file
-  tools/check_data.py --cfg my.yaml data.on_bad=skip data.max_bad=0.01
+  keypoint check-data --cfg my.yaml data.on_bad=skip data.max_bad=0.01
       the same, as training with these keys would see it
 
 All files are read, all images decoded, and all faults told at once. Every fault by id and file is
@@ -53,7 +52,9 @@ Exit status 0, or 3 if something would stop training or testing.
 
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
-    parser = cli.parser("Tell everything that is wrong with a data set.", EPILOG)
+    parser = cli.parser(
+        "keypoint check-data", "Tell everything that is wrong with a data set.", EPILOG
+    )
     parser.add_argument("--cfg", help="a YAML file, or the bare name of one under configs/")
     parser.add_argument("--annotations", type=Path, help="without --cfg: COCO keypoints JSON")
     parser.add_argument("--images", type=Path, help="without --cfg: the folder of its images")
@@ -210,7 +211,3 @@ def describe(name: str, check: FileCheck, test: Any | None) -> str:
         best = "best possible AP with these boxes; " if name == "boxes" else ""
         lines.append(f"  test   {best}{test}")
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    raise SystemExit(cli.run(main))

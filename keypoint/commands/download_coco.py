@@ -1,5 +1,4 @@
-#!/usr/bin/env python
-"""Get COCO 2017: tools/download_coco.py --root data/coco train val."""
+"""Get COCO 2017: keypoint download-coco --root data/coco train val."""
 
 from __future__ import annotations
 
@@ -16,9 +15,9 @@ from keypoint.progress import progress
 
 MIB = 1 << 20
 EPILOG = """examples:
-  tools/download_coco.py train val
+  keypoint download-coco train val
       what training needs: 20.4 GB of archives, as much again unpacked
-  tools/download_coco.py --root /data/coco val
+  keypoint download-coco --root /data/coco val
       validation images and annotations alone: 1.1 GB
 
 An interrupted run goes on when called again. Nothing is deleted: the zip files stay beside the
@@ -28,7 +27,7 @@ folders they were unpacked into, and may be removed afterwards.
 
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
-    parser = cli.parser("Download, check and unpack COCO 2017.", EPILOG)
+    parser = cli.parser("keypoint download-coco", "Download, check and unpack COCO 2017.", EPILOG)
     parser.add_argument(
         "--root", type=Path, default=Path("data/coco"), help="folder; default: data/coco"
     )
@@ -63,7 +62,3 @@ def meter(text: str) -> Iterator[Callable[[int, int], None]]:
             shown = done // MIB
 
         yield show
-
-
-if __name__ == "__main__":
-    raise SystemExit(cli.run(main))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Time what keypoint does: tools/benchmark.py data | model | blocks | eval | export | predict."""
+"""Time what keypoint does: tools/benchmarks/run.py data|model|blocks|eval|export|predict."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ GENERATED_SIZE = (480, 640)  # height, width: COCO's most common
 PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "albumentations")
 count = cli.whole_number(1)  # a type of argument
 EPILOG = """examples:
-  tools/benchmark.py data
+  tools/benchmarks/run.py data
       crops/s of one core on generated images: ours beside the straightforward way
-  tools/benchmark.py data --images /coco/val2017 --annotations
+  tools/benchmarks/run.py data --images /coco/val2017 --annotations
   /coco/annotations/person_keypoints_val2017.json
       on real ones
-  tools/benchmark.py model
+  tools/benchmarks/run.py model
       ms an image with and without blocks; --device cuda on a GPU
-  tools/benchmark.py blocks --blocks srl_fft a2 --how eager compiled
+  tools/benchmarks/run.py blocks --blocks srl_fft a2 --how eager compiled
       each block alone, beside copying its map and beside the network
-  tools/benchmark.py eval
+  tools/benchmarks/run.py eval
       everything after the network at val2017's size, beside the straightforward loops
-  tools/benchmark.py predict
+  tools/benchmarks/run.py predict
       persons/s from image files to keypoints, beside one person after the other
-  tools/benchmark.py export
+  tools/benchmarks/run.py export
       crops to keypoints by torch and by onnxruntime
-  tools/benchmark.py data --write && tools/benchmark.py model --write
+  tools/benchmarks/run.py data --write && tools/benchmarks/run.py model --write
       put the figures into docs/benchmarks.md
 
 All ways run in turn, round after round; figures are medians over the rounds, ratios are taken
@@ -67,7 +67,11 @@ within a round. More rounds help on a machine that others use too.
 
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
-    parser = cli.parser("Time the data path, the network, the blocks or the evaluation.", EPILOG)
+    parser = cli.parser(
+        "tools/benchmarks/run.py",
+        "Time the data path, the network, the blocks or the evaluation.",
+        EPILOG,
+    )
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="data | model | blocks | eval | export | predict"
     )
@@ -362,7 +366,7 @@ def describe_run(argv: Sequence[str], device: torch.device) -> str:
         place += f"; {torch.cuda.get_device_name(device)}"
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return (
-        f"* command: `tools/benchmark.py {shlex.join(argv)}`, {date.today().isoformat()}\n"
+        f"* command: `tools/benchmarks/run.py {shlex.join(argv)}`, {date.today().isoformat()}\n"
         f"* machine: {place}; load {os.getloadavg()[0]:.1f} at the start\n"
         f"* versions: Python {platform.python_version()}, {versions}\n"
     )

@@ -1,4 +1,4 @@
-"""Where the time of a training crop goes: `tools/benchmark.py data`, its second table.
+"""Where the time of a training crop goes: `tools/benchmarks/run.py data`, its second table.
 
 CPU time of each stage within the running path (memory as cold as it is there), beside the bytes and
 operations that no implementation can save.

@@ -1,5 +1,4 @@
-#!/usr/bin/env python
-"""Find keypoints on images and videos: tools/predict.py --checkpoint FILE --output DIR INPUT..."""
+"""Find keypoints on images and videos: keypoint predict --checkpoint FILE --output DIR INPUT..."""
 
 from __future__ import annotations
 
@@ -38,28 +37,28 @@ DETECTOR_IMAGES = 4  # at a time, if they are of one size
 SHOWN = 3  # faults repeated in the last message; each was told when it was met
 
 EPILOG = f"""examples:
-  tools/predict.py --checkpoint best.pt --output out photo.jpg another.png
+  keypoint predict --checkpoint best.pt --output out photo.jpg another.png
       persons by a detector, whose weights torchvision downloads once
-  tools/predict.py --checkpoint best.pt --output out --pictures holiday
+  keypoint predict --checkpoint best.pt --output out --pictures holiday
       a folder with those below it, images and videos; with everybody drawn in out/pictures
-  tools/predict.py --checkpoint best.pt --output out --pictures --flip 'clips/*.mp4'
+  keypoint predict --checkpoint best.pt --output out --pictures --flip 'clips/*.mp4'
       videos that match a pattern, each drawn as a video; --flip takes twice the time and is better
-  tools/predict.py --checkpoint best.pt --output out --pictures --smooth clip.mp4
+  keypoint predict --checkpoint best.pt --output out --pictures --smooth clip.mp4
       persons keep their numbers from frame to frame, and still keypoints do not tremble
-  tools/predict.py --checkpoint best.pt --output out --pictures --track camera
+  keypoint predict --checkpoint best.pt --output out --pictures --track camera
       the first camera (camera:1 is the second) until Ctrl-C
-  tools/predict.py --checkpoint best.pt --output out --whole-image --crops crops
+  keypoint predict --checkpoint best.pt --output out --whole-image --crops crops
       images that show one person each; with each crop and its heatmaps in out/crops
-  tools/predict.py --checkpoint best.pt --output out --detector fasterrcnn.pth street.mp4
+  keypoint predict --checkpoint best.pt --output out --detector fasterrcnn.pth street.mp4
       a detector from a file (of {DETECTORS[0]}; NAME:FILE for another one)
-  tools/predict.py --checkpoint best.pt --output out --annotations instances.json \\
+  keypoint predict --checkpoint best.pt --output out --annotations instances.json \\
       --boxes boxes.json images
       boxes of another detector; the annotation file says which image has which id
-  tools/predict.py --checkpoint best.pt --output out --annotations person_keypoints.json images
+  keypoint predict --checkpoint best.pt --output out --annotations person_keypoints.json images
       the boxes of the annotated persons
-  tools/predict.py --onnx model.onnx --output out photo.jpg
-      a network that tools/export.py wrote, run by onnxruntime
-  tools/predict.py --checkpoint best.pt --output out -- -x.jpg
+  keypoint predict --onnx model.onnx --output out photo.jpg
+      a network that keypoint export wrote, run by onnxruntime
+  keypoint predict --checkpoint best.pt --output out -- -x.jpg
       a name that begins with a dash
 
 Writes to DIR: records.jsonl, a JSON object per line for each image or frame, in their order: file,
@@ -131,13 +130,15 @@ def main(argv: Sequence[str]) -> None:
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line, checked as far as that needs no file."""
-    parser = cli.parser("Find the keypoints of persons on images and videos.", EPILOG)
+    parser = cli.parser(
+        "keypoint predict", "Find the keypoints of persons on images and videos.", EPILOG
+    )
     parser.add_argument(
         "inputs", nargs="+", metavar="INPUT", help="image, video, folder, pattern, or camera"
     )
     network = parser.add_mutually_exclusive_group(required=True)
     network.add_argument("--checkpoint", type=Path, metavar="FILE", help="best.pt or last.pt")
-    network.add_argument("--onnx", type=Path, metavar="FILE", help="of tools/export.py")
+    network.add_argument("--onnx", type=Path, metavar="FILE", help="of keypoint export")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="made if need be")
     persons = parser.add_mutually_exclusive_group()
     persons.add_argument("--whole-image", action="store_true", help="one person fills each image")
@@ -196,7 +197,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if args.boxes and not args.annotations:
         raise ConfigError(
             f"--boxes {args.boxes}: its boxes name images by id; give --annotations too, a file "
-            "that says which file_name has which id (tools/detect_boxes.py writes one)"
+            "that says which file_name has which id (keypoint detect-boxes writes one)"
         )
     if args.labels and not args.pictures:
         raise ConfigError("--labels has no effect without --pictures; give both or neither")
@@ -215,8 +216,8 @@ def require_of_onnx(args: argparse.Namespace) -> None:
         ConfigError: Names the option, and what does instead.
     """
     for option, instead in (
-        ("flip", "give it to tools/export.py"),
-        ("amp", "give --precision to tools/export.py"),
+        ("flip", "give it to keypoint export"),
+        ("amp", "give --precision to keypoint export"),
         ("compile", "onnxruntime does that by itself"),
     ):
         if getattr(args, option):
@@ -338,7 +339,3 @@ def require_no_faults(counts: PredictCounts, output: Path) -> None:
         f"{len(counts.faults)} of {counts.files} files could not be used, or not wholly: "
         f"{shown}{more}\n  {done}; data_report.json lists all"
     )
-
-
-if __name__ == "__main__":
-    raise SystemExit(cli.run(main))

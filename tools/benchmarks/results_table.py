@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Fill "ours" of docs/results.md from finished runs: tools/results_table.py output/NAME ..."""
+"""Fill "ours" of docs/results.md: tools/benchmarks/results_table.py output/NAME ..."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ FREE = {"batch_size", "accumulate", "amp", "compile", "channels_last"}
 FREE |= {"evaluate_every", "save_every", "log_every"}
 FREE |= {"root", "workers", "train_images", "val_images"}  # of data: where the same files lie
 EPILOG = """examples:
-  tools/results_table.py output/res50_256x192 output/res50_256x192_srl3
+  tools/benchmarks/results_table.py output/res50_256x192 output/res50_256x192_srl3
       each folder is named after its config and holds last.pt of the last epoch and the
-      metrics.json of tools/test.py
+      metrics.json of keypoint test
 
 A run is refused if its config, its data, its number of crops a step or the conditions of its AP
 are not the row's: 5,000 images, none left out, and the 104,125 boxes of the field's file. Then
@@ -37,7 +37,11 @@ nothing is written.
 
 def main(argv: Sequence[str]) -> None:
     """Parse, check, write."""
-    parser = cli.parser("Write measured AP into the column ours of docs/results.md.", EPILOG)
+    parser = cli.parser(
+        "tools/benchmarks/results_table.py",
+        "Write measured AP into the column ours of docs/results.md.",
+        EPILOG,
+    )
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="of a run")
     parser.add_argument("--document", type=Path, default=DOCUMENT, help="docs/results.md")
     args = parser.parse_args(argv)
@@ -89,7 +93,7 @@ def measured_ap(folder: Path) -> float:
         had["images_in_annotations"] = persons["images"]["total"]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"{path}: not written by this version's tools/test.py ({error!r}); run it again"
+            f"{path}: not written by this version's keypoint test ({error!r}); run it again"
         ) from None
     conditions = CONDITIONS | {
         "input_size": list(row.model.input_size),
@@ -106,7 +110,7 @@ def measured_ap(folder: Path) -> float:
     if wrong or not 0 <= ap <= 1:
         raise DataError(
             f"{path}: AP {ap:.3f} was not measured as the paper's: {', '.join(wrong)}; run "
-            f"tools/test.py --checkpoint {folder}/last.pt test.boxes={DETECTIONS}"
+            f"keypoint test --checkpoint {folder}/last.pt test.boxes={DETECTIONS}"
         )
     return ap
 

@@ -1,5 +1,4 @@
-#!/usr/bin/env python
-"""Serve a web page that finds keypoints on pictures: tools/app.py --checkpoint FILE."""
+"""Serve a web page that finds keypoints on pictures: keypoint app --checkpoint FILE."""
 
 from __future__ import annotations
 
@@ -17,11 +16,11 @@ from keypoint.prediction.predictor import Predictor
 from keypoint.prediction.stream import detected_persons, whole_image
 
 EPILOG = f"""examples:
-  tools/app.py --checkpoint output/demo/best.pt
+  keypoint app --checkpoint output/demo/best.pt
       the demo's network; a picture shows one person, or one types boxes, or takes a sample
-  tools/app.py --checkpoint best.pt --detector {DETECTORS[0]}
+  keypoint app --checkpoint best.pt --detector {DETECTORS[0]}
       persons by a detector, whose weights torchvision downloads once
-  tools/app.py --checkpoint best.pt --detector fasterrcnn.pth --flip
+  keypoint app --checkpoint best.pt --detector fasterrcnn.pth --flip
       a detector from a file (of {DETECTORS[0]}; NAME:FILE for another one)
 
 Only this machine reaches the page, unless --host says otherwise; there is no password. Pictures
@@ -54,7 +53,9 @@ def main(argv: Sequence[str]) -> None:
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line, checked as far as that needs no file."""
-    parser = cli.parser("Serve a web page that finds keypoints on pictures.", EPILOG)
+    parser = cli.parser(
+        "keypoint app", "Serve a web page that finds keypoints on pictures.", EPILOG
+    )
     parser.add_argument("--checkpoint", required=True, type=Path, help="best.pt or last.pt")
     parser.add_argument(
         "--detector",
@@ -68,7 +69,3 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--flip", action="store_true", help="average with the mirrored crop")
     parser.add_argument("--device", help="cpu, cuda or cuda:1; default: CUDA where there is one")
     return parser.parse_args(argv)
-
-
-if __name__ == "__main__":
-    raise SystemExit(cli.run(main))

@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """The whole way once on generated images: make a data set, train, test, look. Needs no download."""
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from keypoint.data.synthetic.demo_set import write_demo_set
 from keypoint.errors import KeypointError
 from keypoint.progress import progress
 
-TOOLS = Path(__file__).parent
 CONFIG = "demo.yaml"
 OUTPUT = Path("output/demo")
 TRAIN_IMAGES, VAL_IMAGES = 850, 100
@@ -28,19 +26,21 @@ Done in {minutes:.1f} minutes. Look at
   tensorboard --logdir {output}
 
 What next?
-  tools/test.py --checkpoint {output}/best.pt test.flip=false output={output}/no_flip
+  keypoint test --checkpoint {output}/best.pt test.flip=false output={output}/no_flip
       what the flip average is worth
   make demo ARGS="model.blocks=none output=output/demo_plain"
       the same network without non-local blocks
-  tools/train.py --cfg res50_256x192_srl3.yaml data.root=/path/to/coco
+  keypoint train --cfg res50_256x192_srl3.yaml data.root=/path/to/coco
       the paper's network on COCO; --help lists every key
 """
 
 
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
-    parser = cli.parser("Generate a small data set, train on it, test, and draw what was found.")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="passed on to train.py")
+    parser = cli.parser(
+        "keypoint demo", "Generate a small data set, train on it, test, and draw what was found."
+    )
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="for keypoint train")
     args = parser.parse_intermixed_args(argv)
     begin = time.perf_counter()
     config = load_config(find_config(CONFIG), args.overrides)  # a typo is told at once
@@ -54,8 +54,8 @@ def main(argv: Sequence[str]) -> None:
     overrides = list(args.overrides)
     if multiplies_bf16() and not any(o.startswith("train.amp=") for o in overrides):
         overrides.append("train.amp=bf16")
-    call("train.py", "--cfg", CONFIG, "--overwrite", *overrides)
-    call("test.py", "--checkpoint", str(output / "best.pt"), "--pictures", "12")
+    call("train", "--cfg", CONFIG, "--overwrite", *overrides)
+    call("test", "--checkpoint", str(output / "best.pt"), "--pictures", "12")
     print(NEXT_STEPS.format(minutes=(time.perf_counter() - begin) / 60, output=output))
 
 
@@ -65,18 +65,14 @@ def multiplies_bf16() -> bool:
     return cpu.is_file() and any(flag in cpu.read_text() for flag in ("amx_bf16", "avx512_bf16"))
 
 
-def call(tool: str, *arguments: str) -> None:
+def call(command: str, *arguments: str) -> None:
     """Run one of the other commands as a user would, and show how."""
-    print(f"\n$ tools/{tool} {' '.join(arguments)}", flush=True)
+    print(f"\n$ keypoint {command} {' '.join(arguments)}", flush=True)
     status = subprocess.run(
-        [sys.executable, str(TOOLS / tool), *arguments],
+        [sys.executable, "-m", "keypoint.commands.main", command, *arguments],
         env={"GOMP_SPINCOUNT": "2000"} | os.environ,  # see the Makefile
     ).returncode
     if status:
-        error = KeypointError(f"tools/{tool} ended with status {status}; its message is above")
+        error = KeypointError(f"keypoint {command} ended with status {status}; see above")
         error.exit_status = status  # the demo ends as the command did
         raise error
-
-
-if __name__ == "__main__":
-    raise SystemExit(cli.run(main))

@@ -1,5 +1,4 @@
-#!/usr/bin/env python
-"""Look at training crops with their targets: tools/browse_data.py --cfg my.yaml [key=value ...]."""
+"""Look at training crops with their targets: keypoint browse-data --cfg my.yaml [key=value ...]."""
 
 from __future__ import annotations
 
@@ -18,9 +17,9 @@ from keypoint.pose.codec import Codec
 from keypoint.pose.skeleton import load_skeleton
 
 EPILOG = """examples:
-  tools/browse_data.py --cfg res50_256x192.yaml data.root=/data/coco
+  keypoint browse-data --cfg res50_256x192.yaml data.root=/data/coco
       8 persons, each augmented three times
-  tools/browse_data.py --cfg my.yaml --number 20 seed=7 augment.flip_probability=1
+  keypoint browse-data --cfg my.yaml --number 20 seed=7 augment.flip_probability=1
       others, and all mirrored
 
 A row is one person in epochs 0, 1 and 2, exactly as training with this config and seed draws it:
@@ -32,7 +31,9 @@ OUTPUT/browse_data.jpg.
 
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
-    parser = cli.parser("Draw augmented training crops with their targets.", EPILOG)
+    parser = cli.parser(
+        "keypoint browse-data", "Draw augmented training crops with their targets.", EPILOG
+    )
     parser.add_argument(
         "--cfg", required=True, help="a YAML file, or the bare name of one under configs/"
     )
@@ -72,7 +73,3 @@ def main(argv: Sequence[str]) -> None:
     picture = output / "browse_data.jpg"
     cv2.imwrite(str(picture), sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
     print(f"look at {picture}: {min(args.number, len(persons))} of {len(persons)} persons")
-
-
-if __name__ == "__main__":
-    raise SystemExit(cli.run(main))

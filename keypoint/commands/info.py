@@ -1,5 +1,4 @@
-#!/usr/bin/env python
-"""Print the model card of a checkpoint: tools/info.py CHECKPOINT."""
+"""Print the model card of a checkpoint: keypoint info CHECKPOINT."""
 
 from __future__ import annotations
 
@@ -14,18 +13,18 @@ from keypoint.commands import cli
 
 WIDTH = 100
 EPILOG = """examples:
-  tools/info.py output/demo/best.pt
+  keypoint info output/demo/best.pt
       network, skeleton, training, AP with all that it holds for, use and limits
-  tools/info.py output/demo/best.pt --json
+  keypoint info output/demo/best.pt --json
       the same for programs
-  tools/info.py pose_resnet_50_256x192.pth.tar
+  keypoint info pose_resnet_50_256x192.pth.tar
       weights of other toolkits: what they are recognised as
 
 The card is Markdown. To share a network, put it beside the checkpoint; the folder is what
 Predictor.from_pretrained takes, from here or from the Hugging Face Hub (pip install keypoint[hub]):
   mkdir mine
   cp output/demo/best.pt mine/model.pt
-  tools/info.py mine/model.pt > mine/README.md
+  keypoint info mine/model.pt > mine/README.md
   hf upload USER/NAME mine
 
 Say in it under which licence the weights are: no file tells that. No code in the file is run, and
@@ -35,7 +34,7 @@ nothing is asked of the network.
 
 def main(argv: Sequence[str]) -> None:
     """Parse, read, print."""
-    parser = cli.parser("Print what a checkpoint is: its model card.", EPILOG)
+    parser = cli.parser("keypoint info", "Print what a checkpoint is: its model card.", EPILOG)
     parser.add_argument(
         "checkpoint", type=Path, metavar="CHECKPOINT", help="best.pt, last.pt, or others' weights"
     )
@@ -89,7 +88,3 @@ def _safe(text: str) -> str:
     """Of one line, and without what would move the terminal."""
     text = " ".join(text.split())
     return text if text.isprintable() else repr(text)
-
-
-if __name__ == "__main__":
-    raise SystemExit(cli.run(main))

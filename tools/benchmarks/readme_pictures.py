@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Draw the README's pictures from generated images: tools/readme_pictures.py CHECKPOINT."""
+"""Draw the README's pictures: tools/benchmarks/readme_pictures.py CHECKPOINT."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ JPEG_QUALITY = 88
 
 EPILOG = """examples:
   make demo
-  tools/readme_pictures.py output/demo/best.pt
+  tools/benchmarks/readme_pictures.py output/demo/best.pt
 
 Writes predictions.jpg and heatmaps.jpg: what the demo's network finds on generated images that it
 has not seen, given the persons' true boxes: the first ones of a seed that show two to four persons,
@@ -47,7 +47,11 @@ and the largest person of one of them.
 
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
-    parser = cli.parser("Draw the README's two pictures from generated images.", EPILOG)
+    parser = cli.parser(
+        "tools/benchmarks/readme_pictures.py",
+        "Draw the README's two pictures from generated images.",
+        EPILOG,
+    )
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="the demo's best.pt")
     parser.add_argument(
         "--output", type=Path, default=Path("docs/images"), metavar="DIR", help="docs/images"

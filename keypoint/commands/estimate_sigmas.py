@@ -1,5 +1,4 @@
-#!/usr/bin/env python
-"""OKS sigmas from repeated annotations: tools/estimate_sigmas.py --skeleton YAML FILE FILE."""
+"""OKS sigmas from repeated annotations: keypoint estimate-sigmas --skeleton YAML FILE FILE."""
 
 from __future__ import annotations
 
@@ -12,9 +11,9 @@ from keypoint.evaluation.sigmas import SigmaEstimate, estimate_sigmas, read_repe
 from keypoint.pose.skeleton import Skeleton, load_skeleton
 
 EPILOG = """examples:
-  tools/estimate_sigmas.py --skeleton sign.yaml anna.json ben.json
+  keypoint estimate-sigmas --skeleton sign.yaml anna.json ben.json
       two annotators' files of the same images; equal ids are the same object
-  tools/estimate_sigmas.py --skeleton sign.yaml --key object all.json
+  keypoint estimate-sigmas --skeleton sign.yaml --key object all.json
       one file; annotations of an image with equal "object" are the same object
 
 Prints a table and the oks_sigmas of a skeleton YAML. 100 objects with two labels of a keypoint each
@@ -24,7 +23,11 @@ give its sigma with a standard error of 5 %. COCO used 5,000 images.
 
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
-    parser = cli.parser("Estimate OKS sigmas from objects annotated several times.", EPILOG)
+    parser = cli.parser(
+        "keypoint estimate-sigmas",
+        "Estimate OKS sigmas from objects annotated several times.",
+        EPILOG,
+    )
     parser.add_argument(
         "--skeleton", required=True, help="a built-in name, or a YAML file (oks_sigmas left out)"
     )
@@ -62,7 +65,3 @@ def table(estimate: SigmaEstimate, skeleton: Skeleton) -> str:
             f"{estimate.objects[k]:7d} {estimate.labels[k]:7d} {estimate.alone[k]:7d}"
         )
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    raise SystemExit(cli.run(main))

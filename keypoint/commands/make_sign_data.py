@@ -1,5 +1,4 @@
-#!/usr/bin/env python
-"""Generate road signs with their corners annotated: tools/make_sign_data.py output/signs/data."""
+"""Generate road signs with their corners annotated: keypoint make-sign-data output/signs/data."""
 
 from __future__ import annotations
 
@@ -11,9 +10,9 @@ from keypoint.data.synthetic.signs import write_sign_set
 from keypoint.progress import progress
 
 EPILOG = """examples:
-  tools/make_sign_data.py output/signs/data
-  tools/train.py --cfg signs.yaml
-  tools/test.py --checkpoint output/signs/best.pt --pictures 12
+  keypoint make-sign-data output/signs/data
+  keypoint train --cfg signs.yaml
+  keypoint test --checkpoint output/signs/best.pt --pictures 12
 
 Writes sign.yaml (the skeleton), annotations/signs_{train,val}.json and images/: an example of a
 data set of one's own object, in the form that train.py reads.
@@ -22,7 +21,9 @@ data set of one's own object, in the form that train.py reads.
 
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
-    parser = cli.parser("Generate road signs with their four corners annotated.", EPILOG)
+    parser = cli.parser(
+        "keypoint make-sign-data", "Generate road signs with their four corners annotated.", EPILOG
+    )
     parser.add_argument("folder", type=Path, help="new or empty")
     number = cli.whole_number(1)
     parser.add_argument(
@@ -43,7 +44,3 @@ def main(argv: Sequence[str]) -> None:
             progress=bar.update,
         )
     cli.logger.info("written: %s", args.folder)
-
-
-if __name__ == "__main__":
-    raise SystemExit(cli.run(main))

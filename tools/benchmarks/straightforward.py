@@ -1,4 +1,4 @@
-"""The data path as it is usually written, for tools/benchmark.py to compare ours with.
+"""The data path as it is usually written, for tools/benchmarks/run.py to compare ours with.
 
 Source: the order of work in SimpleBaseline's and HRNet's `JointsDataset`, in our words: decode the
 image for every box, mirror the whole image, warp, make the crop float, paste one Gaussian after

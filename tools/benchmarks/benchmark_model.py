@@ -1,4 +1,4 @@
-"""What `tools/benchmark.py model` measures: milliseconds an image of the network with and without
+"""The part `model` of run.py: milliseconds an image of the network with and without
 blocks, evaluation and training step.
 
 The ratios are to the network without blocks, in the same run and round. Nothing here depends on

@@ -1,5 +1,4 @@
-#!/usr/bin/env python
-"""Write person boxes of a detector: tools/detect_boxes.py --images FOLDER --output boxes.json."""
+"""Write person boxes of a detector: keypoint detect-boxes --images FOLDER --output boxes.json."""
 
 from __future__ import annotations
 
@@ -20,12 +19,12 @@ from keypoint.prediction.detector import (
 from keypoint.progress import progress
 
 EPILOG = """examples:
-  tools/detect_boxes.py --annotations data/coco/annotations/person_keypoints_val2017.json \\
+  keypoint detect-boxes --annotations data/coco/annotations/person_keypoints_val2017.json \\
       --images data/coco/val2017 --output boxes.json
-      then: tools/test.py --checkpoint best.pt test.boxes=boxes.json
-  tools/detect_boxes.py --annotations image_info_test-dev2017.json --images test2017 --output b.json
+      then: keypoint test --checkpoint best.pt test.boxes=boxes.json
+  keypoint detect-boxes --annotations image_info_test-dev2017.json --images test2017 --output b.json
       test-dev: images without annotations
-  tools/detect_boxes.py --images holiday --output boxes.json
+  keypoint detect-boxes --images holiday --output boxes.json
       any folder; boxes_images.json says which image has which id
 
 Published numbers stand on other boxes (person AP 56.4 on val2017): an AP with these is not theirs.
@@ -34,7 +33,9 @@ Published numbers stand on other boxes (person AP 56.4 on val2017): an AP with t
 
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
-    parser = cli.parser("Detect persons and write their boxes as COCO results.", EPILOG)
+    parser = cli.parser(
+        "keypoint detect-boxes", "Detect persons and write their boxes as COCO results.", EPILOG
+    )
     parser.add_argument("--images", required=True, type=Path, help="folder of the images")
     parser.add_argument("--annotations", type=Path, help="COCO file with the images; default: all")
     cli.add_output_file(parser, "JSON file to write")
@@ -69,7 +70,3 @@ def main(argv: Sequence[str]) -> None:
         person = {"id": images.category_id, "name": "person"}
         write_json(listed, {"images": list(images.entries), "categories": [person]})
         print(f"image ids: {listed}")
-
-
-if __name__ == "__main__":
-    raise SystemExit(cli.run(main))

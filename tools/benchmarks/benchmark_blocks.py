@@ -1,4 +1,4 @@
-"""What `tools/benchmark.py blocks` measures: each block alone on the maps of the three
+"""What `tools/benchmarks/run.py blocks` measures: each block alone on the maps of the three
 deconvolutions, and three of them beside the base network.
 
 The floor of any block is copying its map: it must read and write it once. Weights and maps are

@@ -1,5 +1,4 @@
-#!/usr/bin/env python
-"""Make a checkpoint of others' weights: tools/import_weights.py FILE --output best.pt [...]."""
+"""Make a checkpoint of others' weights: keypoint import-weights FILE --output best.pt [...]."""
 
 from __future__ import annotations
 
@@ -20,15 +19,15 @@ from keypoint.models.weights.report import encoder_of, other_architecture
 from keypoint.pose.skeleton import load_skeleton, skeleton_from_dict
 
 EPILOG = """examples:
-  tools/import_weights.py pose_resnet_50_256x192.pth.tar --input-size 256 192 --output sb50.pt
-      SimpleBaseline's or the HRNet repository's file; then tools/test.py --checkpoint sb50.pt
-  tools/import_weights.py td-hm_res50_8xb64-210e_coco-256x192.pth --input-size 256 192 \\
+  keypoint import-weights pose_resnet_50_256x192.pth.tar --input-size 256 192 --output sb50.pt
+      SimpleBaseline's or the HRNet repository's file; then keypoint test --checkpoint sb50.pt
+  keypoint import-weights td-hm_res50_8xb64-210e_coco-256x192.pth --input-size 256 192 \\
       --output mm50.pt
       mmpose's, 0.x or 1.x
-  tools/import_weights.py pose_resnet_50_256x256.pth.tar --input-size 256 256 --output mpii.pt \\
+  keypoint import-weights pose_resnet_50_256x256.pth.tar --input-size 256 256 --output mpii.pt \\
       data.skeleton=mpii16
       another skeleton
-  tools/import_weights.py sb50.pt --partial --output sb50_srl3.pt model.blocks=srl_fft
+  keypoint import-weights sb50.pt --partial --output sb50_srl3.pt model.blocks=srl_fft
       blocks added to trained weights; the output stays the same to the bit until it is trained
 
 What is told by the file: whose it is, encoder, number of keypoints, with mmpose's often the
@@ -53,8 +52,9 @@ a report of all tensors is written: OUTPUT with the ending .json.
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
     parser = cli.parser(
+        "keypoint import-weights",
         "Turn weights of SimpleBaseline, the HRNet repository, mmpose or this toolkit into a "
-        "checkpoint that tools/test.py takes alone.",
+        "checkpoint that keypoint test takes alone.",
         EPILOG,
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="of torch.save, or safetensors")
@@ -183,7 +183,3 @@ def derived_config(weights: Weights, file: Path, overrides: Sequence[str]) -> Co
     network = {"encoder": encoder, **weights.trained}
     content = {"model": network, "output": f"output/{file.name.split('.')[0]}"}
     return config_from_dict(content, source=str(file))
-
-
-if __name__ == "__main__":
-    raise SystemExit(cli.run(main))

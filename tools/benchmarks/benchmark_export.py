@@ -1,4 +1,4 @@
-"""What `tools/benchmark.py export` measures: crops to keypoints, by torch and by onnxruntime.
+"""What `tools/benchmarks/run.py export` measures: crops to keypoints, by torch and by onnxruntime.
 
 All that a crop costs after it is cut: normalisation, network, decoding. The ratios are to torch
 with the same network, in the same run and round. Nothing here depends on the values of weights or

@@ -1,5 +1,5 @@
-"""What `tools/benchmark.py predict` measures: persons a second from image files to keypoints, as
-tools/predict.py does it beside the straightforward loop.
+"""The part `predict` of run.py: persons a second from image files to keypoints, as
+keypoint predict does it beside the straightforward loop.
 
 Straightforward is one image after the other and one person after the other: read, warp, make the
 crop float, run the network, look for the peaks of each heatmap. All on the clock, with all threads:
@@ -35,7 +35,7 @@ from keypoint.progress import progress
 
 WARM_UP = 1  # rounds
 SLOW = "one person after the other"
-EACH, STREAM = "Predictor, image by image", "tools/predict.py"
+EACH, STREAM = "Predictor, image by image", "keypoint predict"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class PredictSetting:
         persons: Boxes on images.
         skeleton: Theirs.
         model: On its device.
-        batch_size: Of tools/predict.py.
+        batch_size: Of keypoint predict.
         threads: That decode images there.
         compiled: Measure it compiled, too.
     """
@@ -141,7 +141,7 @@ def image_by_image(setting: PredictSetting, predictor: Predictor) -> dict[int, A
 
 
 def as_predict(setting: PredictSetting, predictor: Predictor) -> dict[int, Any]:
-    """Keypoints by image id, as tools/predict.py finds them."""
+    """Keypoints by image id, as keypoint predict finds them."""
     images = setting.persons.images
     tasks = [
         Task(images.path(row), False, int(images.ids[row]), (int(height), int(width)))

@@ -1,0 +1,89 @@
+"""The console script `keypoint`: finds the command and calls it; only that command is imported."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import import_module
+
+# By use, each with its line in `keypoint --help`. A command `a-b` is the file commands/a_b.py.
+GROUPS = {
+    "train and test": {
+        "train": "train a network from a config",
+        "test": "report COCO AP of a checkpoint, and where AP is lost",
+        "demo": "the whole way on generated images: data, training, AP, pictures",
+    },
+    "predict": {
+        "predict": "find keypoints on images, folders, videos and cameras",
+        "app": "serve a web page that finds keypoints on uploaded images",
+        "detect-boxes": "write the person boxes of a detector",
+    },
+    "data": {
+        "check-data": "report all faults of a data set before training",
+        "browse-data": "draw training crops with their targets",
+        "download-coco": "download and check COCO 2017",
+        "make-sign-data": "generate road signs with annotated corners",
+        "estimate-sigmas": "OKS sigmas from repeated annotations",
+    },
+    "checkpoints": {
+        "info": "print the model card of a checkpoint",
+        "export": "write a network as ONNX or torch.export file",
+        "import-weights": "make a checkpoint from weights of other toolkits",
+        "export-weights": "write weights for other toolkits",
+        "complexity": "count parameters and multiply-adds of a network",
+    },
+}
+COMMANDS = {name: line for group in GROUPS.values() for name, line in group.items()}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run `keypoint COMMAND ...`.
+
+    Args:
+        argv: The words after `keypoint`; None for this process's.
+
+    Returns:
+        The exit status: the command's, or 2 for an unknown command.
+    """
+    words = sys.argv[1:] if argv is None else argv
+    if not words or words[0] in ("-h", "--help", "help"):
+        sys.stdout.write(usage())
+        return 0 if words else 2
+    if words[0] == "--version":
+        from keypoint import __version__
+
+        sys.stdout.write(f"keypoint {__version__}\n")
+        return 0
+    name = words[0]
+    if name not in COMMANDS:
+        near = get_close_matches(name.replace("_", "-"), COMMANDS, n=1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        sys.stderr.write(
+            f"error: {name!r} is not a command{meant} (keypoint --help lists all commands)\n"
+        )
+        return 2
+    from keypoint.commands import cli
+
+    # Imported inside of `run`, as torch takes seconds in which a user may press Ctrl-C.
+    def command(
+        arguments: Sequence[str],
+    ) -> None:
+        import_module(f"keypoint.commands.{name.replace('-', '_')}").main(arguments)
+
+    return cli.run(command, words[1:])
+
+
+def usage() -> str:
+    """The text of `keypoint --help`."""
+    width = max(map(len, COMMANDS))
+    lines = ["usage: keypoint COMMAND [...]; keypoint COMMAND --help explains one command", ""]
+    for group, commands in GROUPS.items():
+        lines.append(f"{group}:")
+        lines += [f"  {name:<{width}}  {line}" for name, line in commands.items()]
+        lines.append("")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

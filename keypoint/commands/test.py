@@ -1,0 +1,305 @@
+"""Report COCO AP: keypoint test --checkpoint output/demo/best.pt [key=value ...]."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from keypoint import distributed
+from keypoint.checkpoint.file import load_model
+from keypoint.checkpoint.provenance import run_facts
+from keypoint.commands import cli
+from keypoint.config.effect import TRUTH, check_overrides, check_same_network, with_boxes
+from keypoint.config.load import Config, find_config, load_config, override_config
+from keypoint.data.coco import Persons, find_split, load_boxes, load_persons
+from keypoint.data.image_files import require_image_files
+from keypoint.data.report import write_reports
+from keypoint.errors import ConfigError
+from keypoint.evaluation.analysis.analyse import analyse
+from keypoint.evaluation.analysis.report import to_text
+from keypoint.evaluation.analysis.write import add_to_metrics, compare_evaluation
+from keypoint.evaluation.card import results_card
+from keypoint.evaluation.ground_truth import check_annotations
+from keypoint.evaluation.pictures import truth_beside_prediction
+from keypoint.evaluation.published import published_ap
+from keypoint.evaluation.run import Evaluation, evaluate_model
+from keypoint.evaluation.worst import worst_persons
+from keypoint.models import SimpleBaseline, create_model
+from keypoint.models.weights.load import load_weights_file
+from keypoint.pose.skeleton import Skeleton, load_skeleton
+from keypoint.training.resume import shared
+from keypoint.training.step import AMP_DTYPES
+
+EPILOG = """examples:
+  keypoint test --checkpoint output/res50_256x192/best.pt
+      ground-truth boxes
+  keypoint test --checkpoint best.pt --boxes COCO_val2017_detections_AP_H_56_person.json
+      detector boxes, as the papers report
+  keypoint test --checkpoint best.pt --boxes truth --boxes detections.json
+      both in one run, each in a folder of its own, named after the file
+  keypoint test --checkpoint best.pt --boxes COCO_test-dev2017_detections_AP_H_609_person.json \\
+      data.val_annotations=annotations/image_info_test-dev2017.json data.val_images=test2017
+      without annotations: results.json for COCO's server, no AP
+  keypoint test --checkpoint best.pt model.input_size=[384,288]
+      at another resolution than in training; blocks come along
+  keypoint test --cfg res50_256x192.yaml --checkpoint pose_resnet_50_256x192.pth
+      weights of SimpleBaseline, the HRNet repository or mmpose; or import them once with
+      keypoint import-weights and test what it writes
+  keypoint test --checkpoint best.pt data.on_bad=skip data.max_bad=0.01
+      leave out images with anything faulty, on both sides; listed in data_report.json
+  torchrun --nproc_per_node 8 tools/test.py --checkpoint best.pt
+      the same numbers, sooner
+
+Keys of the config that testing does not read (seed, augment.*, train.* but train.amp) are refused
+when typed with other values than the checkpoint's, as they would have no effect.
+
+Writes results.json (COCO's form), metrics.json (numbers with boxes, flip, counts) and
+results_card.md (one page of all that decides whether an AP can be compared) to the output folder.
+"""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse, build, call."""
+    parser = cli.parser("keypoint test", "Report the ten COCO numbers of a checkpoint.", EPILOG)
+    parser.add_argument(
+        "--checkpoint",
+        required=True,
+        type=Path,
+        help="best.pt or last.pt of a run, or with --cfg any weights",
+    )
+    parser.add_argument("--cfg", help="a config in place of the one in the checkpoint")
+    parser.add_argument(
+        "--boxes",
+        action="append",
+        metavar="truth|FILE",
+        help="ground-truth boxes or a detections JSON in place of test.boxes; may be given again",
+    )
+    parser.add_argument(
+        "--pictures",
+        type=cli.whole_number(0),
+        default=0,
+        metavar="N",
+        help="also draw N images, truth beside prediction",
+    )
+    parser.add_argument(
+        "--analyse",
+        action="store_true",
+        help="also tell where AP is lost: by keypoint, kind of error and score",
+    )
+    parser.add_argument(
+        "--worst",
+        type=cli.whole_number(0),
+        default=0,
+        metavar="N",
+        help="also draw the N persons of lowest OKS, errors marked",
+    )
+    parser.add_argument("--device", help="cpu, cuda or cuda:1; default: CUDA where there is one")
+    cli.add_process_timeout(parser)
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="change a key of the config"
+    )
+    args = parser.parse_intermixed_args(argv)
+
+    names = folder_names(args.boxes or [])  # refused now, not after the first evaluation
+    overrides = with_boxes(args.overrides, args.boxes or [])
+    device = distributed.initialise(args.device, args.process_timeout)
+    model, config, skeleton = open_network(args.checkpoint, args.cfg, overrides)
+    model.codec.decoding(config.test.decoding)  # refused now, not after the data
+    output = output_folder(args.checkpoint, args.cfg, config, args.overrides)
+    cli.log_to(output, quiet=not distributed.is_main())
+    chosen = args.boxes or [config.test.boxes or TRUTH]
+    sets = [load_set(boxes, config, skeleton) for boxes in chosen]
+    folders = [output] if len(sets) == 1 else [output / name for name in names]
+
+    if distributed.world_size() > 1:
+        distributed.require_same(
+            shared(config)
+            | {"the weights": distributed.name_of(model, buffers=True)}
+            | {f"boxes {number}": each.fingerprint() for number, (each, _) in enumerate(sets, 1)}
+        )
+    evaluations = []
+    for (persons, truth), folder in zip(sets, folders, strict=True):
+        evaluation = evaluate_model(
+            model.to(device),
+            persons=persons,
+            annotations=truth,
+            skeleton=skeleton,
+            batch_size=config.test.batch_size,
+            workers=config.data.workers,
+            flip=config.test.flip,
+            decoding=config.test.decoding,
+            amp_dtype=AMP_DTYPES[config.train.amp],
+            nms=config.test.oks_nms,
+            nms_threshold=config.test.oks_nms_threshold,
+            keypoint_threshold=config.test.keypoint_threshold,
+        )
+        evaluations.append(evaluation)
+        if distributed.is_main():
+            folder.mkdir(parents=True, exist_ok=True)
+            print(f"checkpoint {args.checkpoint}\n{evaluation.table()}\n")
+            write(args, config, evaluation, persons, truth, skeleton, folder)
+    if distributed.is_main() and len(evaluations) > 1:
+        print(side_by_side(evaluations))
+    distributed.finish()  # not after an error: it waits for the others, who wait for this one
+
+
+def output_folder(
+    checkpoint: Path, cfg: str | None, config: Config, overrides: Sequence[str]
+) -> Path:
+    """Where results go: as typed, else by the config given, else beside a run's checkpoint."""
+    typed = any(override.partition("=")[0] == "output" for override in overrides)
+    if config.output and (typed or cfg):
+        return Path(config.output)
+    if (checkpoint.parent / "config.yaml").is_file():
+        return checkpoint.parent
+    # Moved out of its run, or made from other toolkits' weights: not into what another file names.
+    return Path("output") / checkpoint.stem
+
+
+def load_set(boxes: str, config: Config, skeleton: Skeleton) -> tuple[Persons, Path]:
+    """The persons to test on and the annotation file to score against.
+
+    Raises:
+        DataError: Either file is unreadable or faulty, or has nothing to test on.
+    """
+    files = find_split(
+        Path(config.data.root), config.data.val_annotations, config.data.val_images, "val2017"
+    )
+    policy: Any = {"on_bad": config.data.on_bad, "max_bad": config.data.max_bad}
+    if boxes == TRUTH:
+        persons = load_persons(*files, skeleton, scored=True, **policy)
+    else:
+        threshold = config.test.box_score_threshold
+        persons = load_boxes(Path(boxes), *files, skeleton, threshold, **policy)
+    require_image_files(persons)
+    if persons.annotated:  # now, not after the prediction
+        check_annotations(files[0], skeleton.num_keypoints, persons.left_out_images)
+    cli.logger.info("test %s", persons.report)
+    return persons, files[0]
+
+
+def folder_names(boxes: Sequence[str]) -> list[str]:
+    """Of the results of each kind of boxes, where there are several.
+
+    Raises:
+        ConfigError: Two would have one folder.
+    """
+    if len(set(boxes)) < len(boxes):
+        raise ConfigError(f"--boxes {' '.join(boxes)}: each kind once")
+    names = ["truth_boxes" if name == TRUTH else Path(name).stem for name in boxes]
+    same = [given for given, name in zip(boxes, names, strict=True) if names.count(name) > 1]
+    if same:
+        raise ConfigError(
+            f"--boxes {' '.join(same)}: results go to a folder of the file's name (truth_boxes for "
+            "truth), so these would overwrite each other; rename a file, or test them one by one, "
+            "each with its own output="
+        )
+    return names
+
+
+def write(
+    args: argparse.Namespace,
+    config: Config,
+    evaluation: Evaluation,
+    persons: Persons,
+    annotations: Path,
+    skeleton: Skeleton,
+    folder: Path,
+) -> None:
+    """Everything that stays of an evaluation."""
+    evaluation.save(folder)
+    write_reports(folder, test=persons.report)
+    cli.logger.info("written: %s/results.json and metrics.json", folder)
+    if args.pictures:
+        picture = folder / "predictions.jpg"
+        from_truth = evaluation.conditions["boxes"] == "ground truth"
+        truth = persons
+        if persons.annotated and not from_truth:
+            policy: Any = {"on_bad": config.data.on_bad, "max_bad": config.data.max_bad}
+            truth = load_persons(annotations, persons.images.root, skeleton, scored=True, **policy)
+        sheet = truth_beside_prediction(
+            persons, evaluation.predictions, truth, skeleton, args.pictures
+        )
+        cv2.imwrite(str(picture), sheet[..., ::-1])
+        cli.logger.info("pictures: %s", picture)
+    if not persons.annotated:
+        if args.analyse or args.worst:
+            cli.logger.warning("%s: no annotations, so nothing to analyse", annotations)
+        return
+    network = config.model
+    facts = {"encoder": network.encoder, "blocks": network.blocks}
+    facts |= {"encoder stride": network.encoder_stride, "dilated": network.dilated}
+    facts |= {"precision": config.train.amp or "float32"}
+    facts |= run_facts(args.checkpoint, args.cfg, distributed.choose_device(args.device))
+    published = published_ap(
+        network.encoder, network.blocks, network.input_size, network.encoder_stride
+    )
+    card = results_card(evaluation.metrics, evaluation.conditions, facts, published)
+    (folder / "results_card.md").write_text(card, encoding="utf-8")
+    if args.analyse or args.worst:
+        write_analysis(args, config, evaluation, persons, annotations, skeleton, folder)
+
+
+def side_by_side(evaluations: Sequence[Evaluation]) -> str:
+    """AP of each kind of boxes, which are not to be mixed up."""
+    lines = ["AP     AR     boxes"]
+    for evaluation in evaluations:
+        had, metrics = evaluation.conditions, evaluation.metrics
+        numbers = [f"{metrics[name]:.3f}" if metrics else "-" for name in ("AP", "AR")]
+        lines.append(f"{numbers[0]:6} {numbers[1]:6} {had['boxes']} ({had['boxes_file']})")
+    return "\n".join(lines)
+
+
+def write_analysis(
+    args: argparse.Namespace,
+    config: Config,
+    evaluation: Evaluation,
+    persons: Persons,
+    annotations: Path,
+    skeleton: Skeleton,
+    output: Path,
+) -> None:
+    """What --analyse and --worst ask for, to the terminal and the output folder."""
+    compared = compare_evaluation(
+        evaluation, persons=persons, annotations=annotations, skeleton=skeleton
+    )
+    if args.analyse:
+        analysis = analyse(compared, skeleton, config.test.keypoint_threshold)
+        print(f"\n{to_text(analysis)}")
+        add_to_metrics(output / "metrics.json", analysis)
+    if args.worst:
+        sheet = worst_persons(compared, persons.images, skeleton, args.worst)
+        cv2.imwrite(str(output / "worst.jpg"), sheet[..., ::-1])
+        cli.logger.info("worst persons: %s", output / "worst.jpg")
+
+
+def open_network(
+    checkpoint: Path, cfg: str | None, overrides: Sequence[str]
+) -> tuple[SimpleBaseline, Config, Skeleton]:
+    """The network with the config that decides how it is tested."""
+    if cfg is None:
+        restored = load_model(checkpoint)
+        config = override_config(restored.config, overrides)
+        check_same_network(restored.config, config)
+        check_overrides(overrides, restored.config, config)
+        restored.model.set_input_size(config.model.input_size)
+        return restored.model, config, restored.skeleton
+    config = load_config(find_config(cfg), overrides)
+    check_overrides(overrides, None, config)
+    skeleton = load_skeleton(config.data.skeleton, Path(config.data.root))
+    model = create_model(
+        config.model.encoder,
+        blocks=config.model.blocks,
+        input_size=config.model.input_size,
+        num_keypoints=skeleton.num_keypoints,
+        encoder_stride=config.model.encoder_stride,
+        dilated=config.model.dilated,
+        codec=config.model.codec,
+        heatmap_sigma=config.model.heatmap_sigma,
+    )
+    load_weights_file(model, checkpoint, whole=True, keypoints=skeleton.keypoints)
+    return model, config, skeleton
