@@ -1,0 +1,81 @@
+"""What `pip install keypoint` gives: the wheel in a clean environment, called from another folder."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+from keypoint.data.synthetic.demo_set import write_demo_set
+from tests.calling import REPOSITORY
+
+SMALL = ["model.encoder=resnet18", "model.input_size=[64,64]", "model.weights=none", "train.epochs=1", "train.batch_size=2", "data.workers=0"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory):
+    """An environment with the wheel; all other packages are seen through the tests' environment."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    build = ["wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", folder]
+    subprocess.run([*pip, *build, copy_of_the_project(folder / "project")], check=True)
+    venv.create(folder / "clean", with_pip=False)
+    python = folder / "clean" / "bin" / "python"
+    [wheel] = folder.glob("keypoint-*.whl")
+    install = ["--python", python, "install", "--no-deps", "--no-index", wheel]
+    subprocess.run([*pip, *install], check=True)
+    # A line of a .pth file adds the folder, and not the editable install that another .pth of it names.
+    [site] = (folder / "clean").glob("lib/python*/site-packages")
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    return folder / "clean" / "bin"
+
+
+def copy_of_the_project(folder):
+    """Without what a build would leave in the clone."""
+    folder.mkdir()
+    for name in ("setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in", "keypoint", "configs"):  # fmt: skip
+        (folder / name).symlink_to(REPOSITORY / name)
+    return folder
+
+
+def run(folder, *words):
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    environment |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    called = [str(word) for word in words]
+    done = subprocess.run(called, cwd=folder, env=environment, capture_output=True, text=True, timeout=250)  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_package_of_the_wheel_is_used(clean, tmp_path):
+    place = run(tmp_path, clean / "python", "-c", "import keypoint; print(keypoint.__file__)")
+    assert Path(place.strip()).is_relative_to(clean.parent)
+    assert run(tmp_path, clean / "keypoint", "--help").startswith("usage: keypoint COMMAND")
+
+
+def test_configs_and_skeletons_are_found(clean, tmp_path):
+    write_demo_set(tmp_path / "data", train_images=3, val_images=1, image_size=(96, 128), seed=1)
+    keys = ["data.root=data", "data.skeleton=coco17", "output=run", *SMALL]
+    run(tmp_path, clean / "keypoint", "train", "--cfg", "res50_256x192_srl3.yaml", *keys)
+    said = run(tmp_path, clean / "keypoint", "test", "--checkpoint", "run/last.pt")
+    assert "AP" in said
+
+
+def test_every_config_is_there(clean, tmp_path):
+    program = "from keypoint.config.load import CONFIG_FOLDER as f; print(len(list(f.rglob('*.yaml'))), f)"
+    count, folder = run(tmp_path, clean / "python", "-c", program).split()
+    assert int(count) == len(list((REPOSITORY / "configs").rglob("*.yaml")))
+    assert Path(folder).is_relative_to(clean.parent)
+
+
+def test_the_demo_runs(clean, tmp_path):
+    """With a few images instead of 950."""
+    program = f"""
+from keypoint.commands import cli, demo
+demo.TRAIN_IMAGES, demo.VAL_IMAGES = 3, 1
+raise SystemExit(cli.run(demo.main, {SMALL}))"""
+    run(tmp_path, clean / "python", "-c", program)
+    assert (tmp_path / "output/demo/predictions.jpg").is_file()
