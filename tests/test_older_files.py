@@ -59,8 +59,11 @@ def test_a_checkpoint_keeps_its_network_and_its_training(folder, capsys):
     assert content["optimizer"]["state"]
     assert [record["epoch"] for record in content["history"]] == [1]
     capsys.readouterr()
-    assert tool("info", folder / "old.pt") == 0
-    assert "resnet18" in capsys.readouterr().out
+    assert tool("info", "--checkpoint", folder / "old.pt") == 0
+    card = capsys.readouterr().out
+    assert "* blocks: deconv1 srl_fft, deconv2 nl\n" in card
+    assert "* commit: bce7a3e" in card
+    assert "* metrics: AP 0, AP50 0" in card
 
 
 def test_a_run_resumes_from_it(folder, tmp_path, capsys):

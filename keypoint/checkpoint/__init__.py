@@ -1,1 +1,1 @@
-"""Checkpoints: files, content check, model card, Hugging Face Hub."""
+"""Checkpoints: files, content check, card, Hugging Face Hub."""

@@ -1,4 +1,4 @@
-"""What the parts of a checkpoint must be, so that a damaged one is refused and nothing crashes.
+"""The form of each part of a checkpoint: a damaged one is refused, and nothing crashes on it.
 
 Checksums find damaged bytes; this finds what was written wrong, by another program or by hand.
 """
@@ -6,7 +6,8 @@ Checksums find damaged bytes; this finds what was written wrong, by another prog
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -14,37 +15,71 @@ import torch
 
 from keypoint.errors import CheckpointError
 
-# Needed to go on with a training; imported weights have none of them.
+# Needed to resume a training; imported weights have none of them.
 OF_A_TRAINING = (
     "optimizer", "scaler", "random", "batch", "batch_persons", "step", "loss_sum", "losses",
     "history", "data",
 )  # fmt: skip
+# Values in a part, counting what is shared each time: a small file can unfold to billions.
+MOST_LEVELS = 12
+MOST_SMALL = 10_000  # of what is parsed or shown
+MOST_LARGE = 1_000_000  # of the history of a long run, or the state of an optimizer
+SMALL = ("versions", "data", "best", "config", "skeleton", "card")
+LARGE = ("history", "optimizer", "scaler")
+LETTERS = 100  # of a text that count as one value
 
 
 def check_content(path: Path, content: Mapping[str, Any]) -> None:
-    """Refuse a part that is of another form than `save_checkpoint` was given.
+    """Refuse a part that has another form or size than `save_checkpoint` was given.
 
     Args:
-        path: Named in errors.
+        path: The file, named in errors.
         content: All keys of a checkpoint.
 
     Raises:
         CheckpointError: Names the part, and what it should be.
     """
+    for key in (*SMALL, *LARGE):
+        most = MOST_SMALL if key in SMALL else MOST_LARGE
+        if not is_bounded(content[key], most):
+            raise CheckpointError(
+                f"{path}: its {key!r} is damaged, nested too deep or of more than {most:,} values; "
+                "use another copy"
+            )
     for key, (is_right, form) in FORMS.items():
         if not is_right(content[key]):
             given = type(content[key]).__name__
             raise CheckpointError(
-                f"{path}: its {key!r} is damaged, a {given} in place of {form}; use another copy"
+                f"{path}: its {key!r} is damaged, a {given} instead of {form}; use another copy"
             )
 
 
+def is_bounded(value: Any, most: int) -> bool:
+    """Return whether a value has few enough levels, entries and letters, and no huge integer."""
+    level = [value]
+    for _ in range(MOST_LEVELS):
+        most -= len(level) + sum(len(text) // LETTERS for text in level if isinstance(text, str))
+        huge = any(isinstance(entry, int) and entry.bit_length() > 63 for entry in level)
+        if most < 0 or huge:
+            return False
+        level = list(islice(chain.from_iterable(map(_entries, level)), most + 1))
+        if not level:
+            return True
+    return False
+
+
+def _entries(value: Any) -> Iterable[Any]:
+    if isinstance(value, Mapping):
+        return chain(value, value.values())
+    return value if isinstance(value, list | tuple | set) else ()
+
+
 def check_training(path: Path, content: Mapping[str, Any]) -> None:
-    """Refuse a checkpoint that no training can go on from.
+    """Refuse a checkpoint that no training can resume from.
 
     Args:
-        path: Named in errors.
-        content: As `check_content` has let pass.
+        path: The file, named in errors.
+        content: A content that `check_content` accepts.
 
     Raises:
         CheckpointError: Imported weights, a generator's state of another size, or a number that is
@@ -54,7 +89,7 @@ def check_training(path: Path, content: Mapping[str, Any]) -> None:
     if missing:
         raise CheckpointError(
             f"{path}: holds weights and no state of a training (no {missing[0]}), so there is "
-            "nothing to resume; begin anew with model.weights set to it"
+            "nothing to resume; start over with model.weights set to it"
         )
     if content["random"]["cpu"].shape != torch.get_rng_state().shape:
         raise CheckpointError(
@@ -70,7 +105,7 @@ def check_training(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _tensors(value: Any, place: str) -> Iterator[tuple[str, torch.Tensor]]:
-    """All tensors, however deep, by the keys that lead to them."""
+    """Yield all tensors with the keys that lead to them."""
     if torch.is_tensor(value):
         yield place[1:], value
     elif isinstance(value, Mapping):
@@ -144,7 +179,7 @@ def _is_history(value: Any) -> bool:
 
 
 def _is_card(value: Any) -> bool:
-    """Commit, data by split, changes, origin: each may be missing."""
+    """Return whether commit, data by split, changes and origin are right; each may be missing."""
     if not isinstance(value, Mapping):
         return False
     counts, changes = value.get("data", {}), value.get("changes", [])

@@ -5,16 +5,16 @@ A file holds tensors and plain types only (`torch.load(weights_only=True)` opens
     format, versions          of this layout, and of the packages that wrote it
     model, ema                state dicts; ema is None without averaging, else what evaluation uses
     optimizer, scaler         their state dicts; the learning rate is a function of epoch and step
-    epoch, batch, step        next epoch and batch in it, optimiser steps so far
-    batch_persons             in a batch of all processes
-    loss_sum, losses          of this epoch: the sum, and of how many
-    world_size                how many processes trained
+    epoch, batch, step        next epoch and batch in it, optimizer steps so far
+    batch_persons             persons in a batch of all processes
+    loss_sum, losses          sum and number of the losses of this epoch
+    world_size                number of processes that trained
     data                      fingerprints of the persons trained and tested on
     random                    torch's generators; ours, keyed by seed, epoch, index, have no state
-    best, history             the best AP so far; the numbers of each epoch and what they hold for
+    best, history             the best AP so far; the numbers of each epoch and their conditions
     config, skeleton          as plain dicts
-    color_order, mean, std    what the weights eat
-    card                      what of its model card nothing above tells (model_card.py)
+    color_order, mean, std    of the input that the weights expect
+    card                      facts of its card that nothing above contains (card.py)
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ import torch
 
 from keypoint.checkpoint.content import check_content
 from keypoint.config.load import Config, config_from_dict
-from keypoint.config.recipe import recipe_card
 from keypoint.errors import CheckpointError
 from keypoint.models import SimpleBaseline
 from keypoint.models.weights.load import load_state, read_file
@@ -55,8 +54,8 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """Write a checkpoint; whenever the process dies, the file is the old one or the new one.
 
     Args:
-        path: The file; a temporary one beside it is written, synced and renamed.
-        content: The keys of this file's head.
+        path: The file; a temporary one next to it is written, synced and renamed.
+        content: The keys listed at the top of this module.
 
     Raises:
         CheckpointError: The file cannot be written (disk full, no permission); the old one is
@@ -88,7 +87,7 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of one of our checkpoints.
+    """Return the content of a checkpoint of this toolkit.
 
     Raises:
         CheckpointError: Unreadable, damaged, or not written by this toolkit.
@@ -96,7 +95,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     _require_form(path)
     content = read_file(path)
     if isinstance(content, dict):
-        content = {"card": None} | content  # files from before there were cards are as good
+        content = {"card": None} | content  # the first checkpoints had no card
     missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
     if missing:
         raise CheckpointError(
@@ -152,7 +151,7 @@ def _require_form(path: Path) -> None:
 
 @dataclass
 class Restored:
-    """A network as it was trained, with what it needs to be used."""
+    """A trained network with its config and skeleton."""
 
     model: SimpleBaseline
     config: Config
@@ -188,34 +187,6 @@ def load_model(path: Path) -> Restored:
     return Restored(model, config, skeleton, content["epoch"], content["best"])
 
 
-# What of a config is told of a training, besides what differs from its recipe.
-TOLD = ("optimizer", "lr", "weight_decay", "batch_size", "accumulate", "amp", "ema")
-
-
-def describe_training(path: Path) -> str:
-    """How a checkpoint was trained, as one line; "unknown" of weights that came from elsewhere.
-
-    Raises:
-        CheckpointError: The file is not ours.
-    """
-    content = read_checkpoint(path)
-    imported = (content["versions"] or {}).get("imported")
-    if imported:
-        return f"unknown: imported from {imported}"
-    config = config_from_dict(content["config"], source=str(path))
-    train = config.to_dict()["train"]
-    values = [f"{key} {train[key]}" for key in TOLD if train[key] is not None]
-    if content["world_size"]:
-        values.append(f"{content['world_size']} processes")
-    parts = [
-        f"{Path(config.output or 'unknown').name}: {content['epoch']} of {train['epochs']} epochs",
-        f"recipe {recipe_card(config)}",
-        ", ".join([*values, f"seed {config.seed}"]),
-        f"began with weights {config.model.weights or 'none'}",
-    ]
-    return "; ".join(parts)
-
-
 def checkpoint_of(
     model: SimpleBaseline,
     config: Config,
@@ -223,16 +194,16 @@ def checkpoint_of(
     versions: dict[str, str],
     card: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What `save_checkpoint` takes, of a network that was not trained here.
+    """Return the content of a checkpoint for a network that was not trained here.
 
-    There is no state of a training in it, so nothing resumes from it.
+    It has no state of a training, so no training can resume from it.
 
     Args:
-        model: Its weights, colour order, mean and std are stored.
-        config: Of the network; the rest decides how it is tested.
-        skeleton: Of its keypoints.
-        versions: What wrote it, and where the weights came from.
-        card: Where they came from (model_card.py).
+        model: Its weights, color order, mean and std are stored.
+        config: The `model` section is the network's; the others decide how it is tested.
+        skeleton: Its keypoints.
+        versions: The packages that wrote it, and where the weights came from.
+        card: The origin of the weights (card.py).
     """
     return dict.fromkeys(KEYS) | {
         "format": FORMAT,

@@ -1,9 +1,9 @@
-"""Where a published network lies: a folder here, or a repository of the Hugging Face Hub.
+"""Published networks: a folder on disk, or a repository of the Hugging Face Hub.
 
-Either holds one checkpoint, `model.pt`; the output folder of a training will do as well, with its
-`best.pt`. Nothing is asked of the network but for a name of the form "user/name" that cannot mean
-a place here, and then by the Hub's own client, which keeps what it fetched and asks again only for
-what changed. What comes from there is read as any checkpoint: no code in it is run.
+Either holds one checkpoint, `model.pt`; the output folder of a training with its `best.pt` is
+accepted as well. A connection is opened only for a name of the form "user/name" that cannot mean a
+local path, and by the Hub's own client, which caches files. A fetched file is read like any
+checkpoint: no code in it is run.
 """
 
 from __future__ import annotations
@@ -23,36 +23,34 @@ ALLOWED = f"give a folder that holds {FILE} or a training's {OF_A_RUN}, or user/
 
 
 def find_checkpoint(name_or_folder: str | Path, revision: str | None = None) -> Path:
-    """The checkpoint of a folder, or of a repository of the Hub, which is fetched if need be.
+    """Return the checkpoint of a folder, or of a repository of the Hub, fetched if necessary.
 
     Args:
-        name_or_folder: A folder that is there is taken, whatever else has its name. A `Path`, and
-            what begins with a dot, a slash or ~, ends like a file, or begins with a folder that
-            is there, is a place here and never asked for on the Hub.
+        name_or_folder: An existing folder is taken first. A `Path`, and a text that begins with a
+            dot, a slash, ~ or an existing folder, or ends like a file, is a local path and is
+            never asked for on the Hub.
         revision: Branch, tag or commit of the repository; None for its main branch.
 
     Raises:
         ConfigError: Neither a folder nor a name of the Hub; a revision of a folder; the Hub's
             client is not installed.
-        CheckpointError: No checkpoint there, or two; the repository, the revision or the file is
-            not there, is not open to this user, or cannot be fetched.
+        CheckpointError: The folder holds no checkpoint, or two; the repository, the revision or
+            the file does not exist, is not open to this user, or cannot be fetched.
     """
     folder = Path(name_or_folder).expanduser()
     if folder.is_dir():
         if revision is not None:
             raise ConfigError(
-                f"revision={revision!r}: {folder} is a folder here, which has none; leave it out"
+                f"revision={revision!r}: {folder} is a local folder, which has none; leave it out"
             )
         return _in_folder(folder)
     if folder.is_file():
-        raise ConfigError(
-            f"{folder}: a file; Predictor.from_checkpoint takes it, and here {ALLOWED}"
-        )
+        raise ConfigError(f"{folder}: is a file, for Predictor.from_checkpoint; here {ALLOWED}")
     name = str(name_or_folder)
-    if isinstance(name_or_folder, Path) or _is_place(name):
+    if isinstance(name_or_folder, Path) or _is_path(name):
         raise CheckpointError(f"{name}: no such folder; {ALLOWED}")
     if not HUB_NAME.fullmatch(name):
-        raise ConfigError(f"{name!r}: neither a folder here nor a name of the Hub; {ALLOWED}")
+        raise ConfigError(f"{name!r}: is neither a folder nor a name of the Hub; {ALLOWED}")
     return _from_hub(name, revision)
 
 
@@ -66,12 +64,12 @@ def _in_folder(folder: Path) -> Path:
             "Predictor.from_checkpoint"
         )
     others = sorted(file.name for file in folder.glob("*.pt"))[:3]
-    there = f"but {', '.join(others)}, which Predictor.from_checkpoint takes" if others else "there"
-    raise CheckpointError(f"{folder}: no {FILE} nor {OF_A_RUN} {there}; {ALLOWED}")
+    only = f", only {', '.join(others)}, for Predictor.from_checkpoint" if others else ""
+    raise CheckpointError(f"{folder}: holds no {FILE} nor {OF_A_RUN}{only}; {ALLOWED}")
 
 
-def _is_place(name: str) -> bool:
-    """Whether a text that names nothing here was meant for a place here."""
+def _is_path(name: str) -> bool:
+    """Return whether a text that names no folder was meant as a local path."""
     first, _, rest = name.partition("/")
     return (
         name.startswith((".", "/", "~"))
@@ -96,9 +94,9 @@ def _from_hub(name: str, revision: str | None) -> Path:
 
 
 def _reason(errors: Any, error: Exception, revision: str | None) -> str:
-    """What came of asking the Hub, and what to do; the client's own texts are pages long."""
+    """Return why the Hub gave no file, and what to do; the client's own texts are pages long."""
     if isinstance(error, errors.GatedRepoError):
-        return "is open only to those whom its owner admits; ask there, then `hf auth login`"
+        return "is open only to users whom its owner admits; ask for access, then `hf auth login`"
     if isinstance(error, errors.RepositoryNotFoundError):
         return "no such repository on the Hub, or a private one; check the name, or `hf auth login`"
     if isinstance(error, errors.RevisionNotFoundError):
@@ -106,14 +104,12 @@ def _reason(errors: Any, error: Exception, revision: str | None) -> str:
     if isinstance(error, errors.LocalEntryNotFoundError):
         return (
             f"the Hub does not answer, and {FILE} was not fetched before "
-            f"({_first_line(error.__cause__ or error)}); look at the connection, or give a folder"
+            f"({_first_line(error.__cause__ or error)}); check the connection, or give a folder"
         )
     if isinstance(error, errors.EntryNotFoundError):
-        return (
-            f"its repository holds no {FILE}; networks of this toolkit are published by that name"
-        )
+        return f"its repository holds no {FILE}; networks of this toolkit are published as {FILE}"
     if isinstance(error, errors.HFValidationError):
-        return f"is no name of the Hub ({_first_line(error)}); {ALLOWED}"
+        return f"is not a name of the Hub ({_first_line(error)}); {ALLOWED}"
     return (
         f"{FILE} cannot be fetched ({type(error).__name__}: {_first_line(error)}); try again, or "
         "give a folder"

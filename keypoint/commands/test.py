@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import cv2
 
 from keypoint import distributed
+from keypoint.checkpoint.card import network_section, read_card, scores, to_markdown
 from keypoint.checkpoint.file import load_model
-from keypoint.checkpoint.provenance import run_facts
+from keypoint.checkpoint.provenance import code_commit, device_name, package_versions
 from keypoint.commands import cli
 from keypoint.config.effect import TRUTH, check_overrides, check_same_network, with_boxes
 from keypoint.config.load import Config, find_config, load_config, override_config
@@ -22,10 +24,9 @@ from keypoint.errors import ConfigError
 from keypoint.evaluation.analysis.analyse import analyse
 from keypoint.evaluation.analysis.report import to_text
 from keypoint.evaluation.analysis.write import add_to_metrics, compare_evaluation
-from keypoint.evaluation.card import results_card
 from keypoint.evaluation.ground_truth import check_annotations
 from keypoint.evaluation.pictures import truth_beside_prediction
-from keypoint.evaluation.published import published_ap
+from keypoint.evaluation.published import compare, measured_under
 from keypoint.evaluation.run import Evaluation, evaluate_model
 from keypoint.evaluation.worst import worst_persons
 from keypoint.models import SimpleBaseline, create_model
@@ -57,8 +58,9 @@ EPILOG = """examples:
 Keys of the config that testing does not read (seed, augment.*, train.* but train.amp) are refused
 when typed with other values than the checkpoint's, as they would have no effect.
 
-Writes results.json (COCO's form), metrics.json (numbers with boxes, flip, counts) and
-results_card.md (one page of all that decides whether an AP can be compared) to the output folder.
+Writes results.json (COCO's form), metrics.json (numbers with boxes, flip, counts) and card.md (the
+card of the network with this AP and all that decides whether it can be compared) to the output
+folder.
 """
 
 
@@ -141,7 +143,7 @@ def main(argv: Sequence[str]) -> None:
         if distributed.is_main():
             folder.mkdir(parents=True, exist_ok=True)
             print(f"checkpoint {args.checkpoint}\n{evaluation.table()}\n")
-            write(args, config, evaluation, persons, truth, skeleton, folder)
+            write(args, config, evaluation, persons, truth, model, skeleton, folder)
     if distributed.is_main() and len(evaluations) > 1:
         print(side_by_side(evaluations))
     distributed.finish()  # not after an error: it waits for the others, who wait for this one
@@ -207,6 +209,7 @@ def write(
     evaluation: Evaluation,
     persons: Persons,
     annotations: Path,
+    model: SimpleBaseline,
     skeleton: Skeleton,
     folder: Path,
 ) -> None:
@@ -230,18 +233,40 @@ def write(
         if args.analyse or args.worst:
             cli.logger.warning("%s: no annotations, so nothing to analyse", annotations)
         return
-    network = config.model
-    facts = {"encoder": network.encoder, "blocks": network.blocks}
-    facts |= {"encoder stride": network.encoder_stride, "dilated": network.dilated}
-    facts |= {"precision": config.train.amp or "float32"}
-    facts |= run_facts(args.checkpoint, args.cfg, distributed.choose_device(args.device))
-    published = published_ap(
-        network.encoder, network.blocks, network.input_size, network.encoder_stride
-    )
-    card = results_card(evaluation.metrics, evaluation.conditions, facts, published)
-    (folder / "results_card.md").write_text(card, encoding="utf-8")
+    write_card(args, config, evaluation, model, skeleton, folder)
     if args.analyse or args.worst:
         write_analysis(args, config, evaluation, persons, annotations, skeleton, folder)
+
+
+def write_card(
+    args: argparse.Namespace,
+    config: Config,
+    evaluation: Evaluation,
+    model: SimpleBaseline,
+    skeleton: Skeleton,
+    folder: Path,
+) -> None:
+    """Write the card of the tested network, with this evaluation as its measured section."""
+    network = config.model
+    card = read_card(args.checkpoint)
+    card.pop("best_epoch", None)
+    card["network"] = network_section(config, skeleton, model.colors())
+    card["measured"] = {
+        **scores(evaluation.metrics),
+        **compare(
+            evaluation.metrics,
+            evaluation.conditions,
+            encoder=network.encoder,
+            blocks=network.blocks,
+            encoder_stride=network.encoder_stride,
+        ),
+        "conditions": measured_under(evaluation.conditions, config.train.amp),
+        "device": device_name(distributed.choose_device(args.device)),
+        "commit": code_commit(),
+        "versions": package_versions(),
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+    (folder / "card.md").write_text(f"{to_markdown(card)}\n", encoding="utf-8")
 
 
 def side_by_side(evaluations: Sequence[Evaluation]) -> str:

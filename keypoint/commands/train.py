@@ -14,7 +14,7 @@ import torch
 
 import keypoint
 from keypoint import distributed
-from keypoint.checkpoint.model_card import measured_under, trained_on
+from keypoint.checkpoint.card import trained_on
 from keypoint.checkpoint.provenance import code_commit
 from keypoint.commands import cli
 from keypoint.config.load import describe_keys, dump_config, find_config, load_config
@@ -27,6 +27,7 @@ from keypoint.data.report import write_reports
 from keypoint.drawing.curves import training_curves
 from keypoint.errors import ConfigError
 from keypoint.evaluation.ground_truth import check_annotations
+from keypoint.evaluation.published import measured_under
 from keypoint.evaluation.run import evaluate_model
 from keypoint.files import write_json
 from keypoint.models import SimpleBaseline, create_model

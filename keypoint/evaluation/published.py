@@ -1,4 +1,4 @@
-"""What the papers report on val2017, and which kind of boxes a set of numbers looks like.
+"""What an AP can be compared with: its conditions, and the papers' AP on val2017.
 
 Source: Chi et al. 2019 (spectral residual learning), Tables 2, 3 and 6; its rows without blocks
 are SimpleBaseline's (Xiao et al. 2018). All with detector boxes of person AP 56.4 and flip test.
@@ -7,8 +7,10 @@ are SimpleBaseline's (Xiao et al. 2018). All with detector boxes of person AP 56
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-SIZES = ((256, 192), (384, 288), (512, 384))
+SIZES: tuple[tuple[int, ...], ...] = ((256, 192), (384, 288), (512, 384))
 # Encoder and block behind all three deconvolutions: AP at these sizes.
 AP = {
     ("resnet50", None): (0.704, 0.722, 0.717),
@@ -26,7 +28,7 @@ AP = {
     ("resnet50", "rcca"): (0.706, 0.728, None),
 }
 
-# What of `metrics.json` decides whether an AP may be held against these, input size apart.
+# Conditions of `metrics.json` under which an AP is comparable with these, input size apart.
 CONDITIONS = {
     "boxes": "detector",
     "box_score_threshold": 0.0,
@@ -39,42 +41,69 @@ CONDITIONS = {
 }
 
 # With the field's 56.4 AP detector AP50 is near 0.89 and AR - AP near 0.06, with ground-truth
-# boxes near 0.925 and 0.03; half way between is the border.
+# boxes near 0.925 and 0.03; the borders are half way.
 AP50_BORDER, GAP_BORDER = 0.9075, 0.045
 LEAST_AP = 0.6  # a weaker network shows neither
 
 
-def published_ap(
-    encoder: str, blocks: object, input_size: tuple[int, int], encoder_stride: int = 32
-) -> float | None:
-    """AP of the paper's row, None for a network that has none.
+def measured_under(conditions: Mapping[str, Any], amp: str | None) -> dict[str, Any]:
+    """Return what decides whether an AP can be compared, short enough to be stored with each.
 
     Args:
-        encoder: As in a config.
-        blocks: As in a config: None, or a name for all three deconvolutions.
-        input_size: (height, width).
-        encoder_stride: As in a config; the networks of table 4 have other numbers.
+        conditions: Of an `Evaluation`; files lose their folders, and entries their list.
+        amp: The dtype of autocast, None for float32.
     """
-    if encoder_stride != 32:
-        return None
-    if input_size not in SIZES or not (blocks is None or isinstance(blocks, str)):
-        return None
-    row = AP.get((encoder, blocks))
-    return None if row is None else row[SIZES.index(input_size)]
+    files = {key: Path(conditions[key]).name for key in ("boxes_file", "annotations")}
+    persons = {key: conditions["persons"][key] for key in ("total", "used", "skipped")}
+    return {**conditions, **files, "persons": persons, "amp": amp}
 
 
-def boxes_by_numbers(metrics: Mapping[str, float]) -> str | None:
-    """Which boxes AP50 and AR - AP both speak of.
+def compare(
+    metrics: Mapping[str, float],
+    conditions: Mapping[str, Any],
+    *,
+    encoder: str,
+    blocks: object,
+    encoder_stride: int,
+) -> dict[str, str]:
+    """Return rows of a card: the published AP, and a warning if the boxes look like the other kind.
 
     Args:
         metrics: The ten numbers.
-
-    Returns:
-        "ground truth" or "detector"; None where they disagree or AP is too low to tell.
+        conditions: Of the evaluation.
+        encoder: The encoder, and the other two, as in a config.
+        blocks: None, or one name for all deconvolutions; others were not published.
+        encoder_stride: Only 32 has an AP here.
     """
-    if metrics["AP"] < LEAST_AP:
+    if conditions["skeleton"] != "coco17":
+        return {"published": f"none; AP of {conditions['skeleton']} says nothing next to COCO's"}
+    rows = {}
+    ap, gap = metrics["AP"], metrics["AR"] - metrics["AP"]
+    signs = {metrics["AP50"] > AP50_BORDER, gap < GAP_BORDER}
+    from_truth = conditions["boxes"] == "ground truth"
+    if ap >= LEAST_AP and signs == {not from_truth}:
+        rows["warning"] = (
+            f"AP50 {metrics['AP50']:.3f} and AR - AP {gap:.3f} look like "
+            f"{'detector' if from_truth else 'ground truth'} boxes, but {conditions['boxes']} "
+            f"boxes were given: check {Path(conditions['boxes_file']).name}"
+        )
+    published = published_ap(encoder, blocks, tuple(conditions["input_size"]), encoder_stride)
+    if published is not None and ap >= 0:
+        others = [key for key, value in CONDITIONS.items() if conditions.get(key) != value]
+        verdict = f"here {ap - published:+.3f}, if the boxes are the same"
+        if others:
+            verdict = f"not comparable, other conditions: {', '.join(others).replace('_', ' ')}"
+        rows["published"] = f"AP {published:.3f} (detector boxes, flip test); {verdict}"
+    return rows
+
+
+def published_ap(
+    encoder: str, blocks: object, input_size: tuple[int, ...], encoder_stride: int
+) -> float | None:
+    """Return the paper's AP of a network, None if it has none."""
+    if encoder_stride != 32 or input_size not in SIZES:
         return None
-    high_ap50, small_gap = metrics["AP50"] > AP50_BORDER, metrics["AR"] - metrics["AP"] < GAP_BORDER
-    if high_ap50 != small_gap:
+    if not (blocks is None or isinstance(blocks, str)):
         return None
-    return "ground truth" if high_ap50 else "detector"
+    row = AP.get((encoder, blocks))
+    return None if row is None else row[SIZES.index(input_size)]

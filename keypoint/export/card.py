@@ -1,7 +1,7 @@
-"""What an exported network says of itself: with it the file alone is enough to predict.
+"""The facts that an exported network carries: with them the file alone is enough to predict.
 
-Written into the file as text, JSON under each name of `ExportCard`: in ONNX as metadata_props, in
-torch's two formats as one extra file. Needs no torch.
+They are JSON texts under the names of `ExportCard`, and the names are those of a checkpoint's card:
+in ONNX as metadata_props, in torch's own formats as one extra file. Needs no torch.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class ExportCard:
-    """What must be known to use an exported network.
+    """The facts needed to use an exported network.
 
     Attributes:
-        version: Of keypoint, that wrote it.
-        skeleton: Of the K keypoints.
+        version: The version of keypoint that wrote the file.
+        skeleton: The K keypoints.
         input_size: (height, width) of the crops.
-        input: One of `INPUTS`; mean, std and colour order of the weights are in the network.
+        input: One of `INPUTS`; mean, std and color order of the weights are in the network.
         outputs: A key of `OUTPUTS`.
         codec: "heatmap" or "udp": how crops are cut and lengths measured (codec.py).
-        flip: Whether each crop is averaged with its mirrored one.
+        flip: Whether each crop is averaged with its mirror image.
         precision: One of `PRECISIONS`.
-        format: Of this description.
+        format: The version of this description.
     """
 
     version: str
@@ -48,7 +48,7 @@ class ExportCard:
     format: int = FORMAT
 
     def to_texts(self) -> dict[str, str]:
-        """A JSON text under each name, as `card_from_texts` reads them."""
+        """Return a JSON text under each name, as `card_from_texts` reads them."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values["skeleton"] = self.skeleton.to_dict()
         values["crop"] = (
@@ -58,7 +58,7 @@ class ExportCard:
         return {name: json.dumps(value, ensure_ascii=False) for name, value in values.items()}
 
     def shapes(self) -> dict[str, list[int]]:
-        """Of one crop and of what comes out for it, by name, as they are in the file."""
+        """Return the shapes of one crop and of its outputs, by their names in the file."""
         (height, width), num_keypoints = self.input_size, self.skeleton.num_keypoints
         outputs = {
             "keypoints": [num_keypoints, 2],
@@ -69,7 +69,7 @@ class ExportCard:
         return {"crops": crop} | {name: outputs[name] for name in OUTPUTS[self.outputs]}
 
     def describe(self) -> dict[str, str]:
-        """What goes in and comes out, by name: shape, type, units."""
+        """Return shape, type and units of the input and the outputs, by name."""
         meanings = {
             "crops": "uint8, RGB" if self.input == "uint8" else "float32, RGB, 0 to 1",
             "keypoints": "float32, x and y in pixels of the crop",
@@ -83,10 +83,10 @@ class ExportCard:
 
 
 def card_from_texts(texts: Mapping[str, str], source: str) -> ExportCard:
-    """The description in a file.
+    """Return the description in a file.
 
     Raises:
-        CheckpointError: There is none, or none that this version reads; names the source.
+        CheckpointError: It is missing, or this version cannot read it; names the source.
     """
     names = [field.name for field in fields(ExportCard)]
     missing = [name for name in names if name not in texts]
@@ -118,7 +118,7 @@ def card_from_texts(texts: Mapping[str, str], source: str) -> ExportCard:
         return ExportCard(**values | {"input_size": tuple(size), "skeleton": skeleton})
     except (KeypointError, ValueError, RecursionError) as error:
         raise CheckpointError(
-            f"{source}: its description cannot be used ({error}); export the checkpoint anew"
+            f"{source}: its description cannot be used ({error}); export the checkpoint again"
         ) from None
 
 

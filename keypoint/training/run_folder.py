@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 # What a run writes, and a new one in its place must not be mistaken for.
 OF_A_RUN = (
     "last.pt", "best.pt", "history.json", "curves.png", "metrics.json", "results.json",
-    "results_card.md", "predictions.jpg", "worst.jpg", "events.out.tfevents.*",
+    "card.md", "predictions.jpg", "worst.jpg", "events.out.tfevents.*",
 )  # fmt: skip
 LEFT_BY_DEAD = (".last.pt.tmp", ".best.pt.tmp", ".*.json.*.tmp", ".probe.*.tmp")
 PROBE_BYTES = 2**20

@@ -9,7 +9,6 @@ import torch
 
 from keypoint.checkpoint.file import (
     KEYS,
-    describe_training,
     load_model,
     read_checkpoint,
     save_checkpoint,
@@ -49,24 +48,6 @@ def test_a_checkpoint_alone_is_enough(tmp_path, content):
     assert restored.model.color_order == "bgr"
     torch.testing.assert_close(restored.model.pixel_mean, torch.tensor([0.4, 0.5, 0.6]) * 255)
     assert not restored.model.training
-
-
-def test_how_it_was_trained_is_told_in_a_line(tmp_path, content):
-    config = CONFIG.to_dict() | {"output": "output/mine", "seed": 7}
-    config["train"] = config["train"] | {"ohkm": 8, "epochs": 9, "ema": 0.9, "accumulate": 2}
-    config["augment"] = config["augment"] | {"half_body_probability": 0.3}
-    config["model"] = config["model"] | {"weights": None}
-    save_checkpoint(tmp_path / "a.pt", content | {"config": config, "world_size": 4})
-    assert describe_training(tmp_path / "a.pt") == (
-        "mine: 3 of 9 epochs; recipe paper, but for train.epochs=9 (210), train.ema=0.9 (none), "
-        "train.ohkm=8 (none), augment.half_body_probability=0.3 (0.0); optimizer adam, lr 0.001, "
-        "weight_decay 0.0, batch_size 32, accumulate 2, ema 0.9, 4 processes, seed 7; "
-        "began with weights none"
-    )
-    versions = {"keypoint": "0.1", "imported": "pose.pth (simple_baseline)"}
-    save_checkpoint(tmp_path / "b.pt", content | {"versions": versions})
-    told = describe_training(tmp_path / "b.pt")
-    assert told == "unknown: imported from pose.pth (simple_baseline)"
 
 
 def test_averaged_weights_are_the_ones_to_use(tmp_path, content):
@@ -134,7 +115,7 @@ def write_zip(path):
         (lambda path: path.write_text("seed: 0\noutput: output/demo\n"), "best.pt or last.pt of"),
         (
             lambda path: path.write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF"),
-            "import_weights.py makes one",
+            "import-weights makes one",
         ),
         (lambda path: path.write_bytes(b"PK"), "truncated or corrupt .its zip end is missing"),
         (lambda path: torch.save({"a": Unknown()}, path), "keypoint import-weights"),
@@ -191,7 +172,7 @@ def test_files_of_another_kind_are_no_checkpoints(tmp_path, write, words):
 )
 def test_a_part_of_another_form_is_named(tmp_path, content, part, value):
     save_checkpoint(tmp_path / "a.pt", content | {part: value})
-    with pytest.raises(CheckpointError, match=rf"a\.pt: its '{part}' is damaged, a .* in place of"):
+    with pytest.raises(CheckpointError, match=rf"a\.pt: its '{part}' is damaged, a .* instead of"):
         read_checkpoint(tmp_path / "a.pt")
 
 

@@ -1,6 +1,7 @@
 """The commands that bring weights in and out, as a user runs them."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -36,12 +37,16 @@ def test_a_file_becomes_a_checkpoint_that_test_takes_alone(official, tmp_path, c
     data = [f"data.root={tmp_path / 'data'}", "data.workers=0"]
     assert run("test", "--checkpoint", output, *data) == 0
     alone = json.loads((tmp_path / "output/best/results.json").read_text())
-    card = (tmp_path / "output/best/results_card.md").read_text()
-    assert f"| recipe | unknown: imported from {official} (simple_baseline) |" in card
+    card = (tmp_path / "output/best/card.md").read_text()
+    assert "* recipe: unknown: imported weights\n" in card
+    assert official.name in card
     (tmp_path / "r18.yaml").write_text("model: {encoder: resnet18, input_size: [96, 64]}")
     arguments = ["--cfg", tmp_path / "r18.yaml", "--checkpoint", official, "output=bare"]
     assert run("test", *arguments, *data) == 0
     assert json.loads((tmp_path / "bare/results.json").read_text()) == alone
+    bare = (tmp_path / "bare/card.md").read_text()
+    assert "* content: a pose network, not a checkpoint of this toolkit\n" in bare
+    assert re.findall(r"\* metrics: .*", bare) == re.findall(r"\* metrics: .*", card) != []
     assert len(alone) == 8
 
 

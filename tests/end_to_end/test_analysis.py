@@ -47,11 +47,13 @@ def test_the_command(tmp_path, boxes):
     by_id = boxes == "ground truth"
     assert analysis["pairs"]["by"] == ("annotation id" if by_id else "OKS >= 0.1")
     assert analysis["pairs"]["persons"] == 6
-    card = (tmp_path / "out" / "results_card.md").read_text()
-    assert f"| AP | {'ground-truth' if by_id else 'detector'} boxes" not in card
-    assert f"{'ground-truth' if by_id else 'detector'} boxes of {tmp_path}" in card
-    assert "sha256 " in card
-    assert "1 of 210 epochs" in card
+    card = (tmp_path / "out" / "card.md").read_text()
+    assert f"  * boxes: {boxes}\n" in card
+    assert str(tmp_path) not in card
+    assert "* sha256: " in card
+    assert "* epochs: 1 of 210\n" in card
+    assert "* device: cpu\n" in card
+    assert f"* metrics: AP {metrics['metrics']['AP']:.4g}, AP50" in card
     if by_id:
         assert cv2.imread(str(tmp_path / "out" / "worst.jpg")).shape[1] > 1300
 

@@ -99,7 +99,7 @@ def test_truth_and_detections_in_one_run(data, tmp_path):
         assert metrics["conditions"]["boxes"] == boxes
         assert metrics["conditions"]["persons"]["used"] == len(results) == persons
         assert metrics["metrics"] == evaluate_coco(file, results, repeats=True)
-        assert (tmp_path / "both" / name / "results_card.md").is_file()
+        assert (tmp_path / "both" / name / "card.md").is_file()
     sheets = [
         cv2.imread(str(tmp_path / "both" / name / "predictions.jpg")).astype(int)
         for name in ("truth_boxes", "found")
@@ -150,9 +150,9 @@ def test_the_flags_boxes_have_a_score_threshold(data, tmp_path):
         had = json.loads((tmp_path / name / "metrics.json").read_text())["conditions"]
         assert had["persons"]["used"] == 6
         assert (had["box_score_threshold"], had["keypoint_threshold"]) == (threshold, 0.3)
-        card = (tmp_path / name / "results_card.md").read_text()
-        assert f"| box score threshold | {threshold or 'none'} |" in card
-        assert "| keypoint threshold | 0.3 |" in card
+        card = (tmp_path / name / "card.md").read_text()
+        assert f"  * box score threshold: {threshold or 'none'}\n" in card
+        assert "  * keypoint threshold: 0.3\n" in card
 
 
 @pytest.mark.parametrize(

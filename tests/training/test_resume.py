@@ -170,7 +170,7 @@ def test_a_state_that_is_not_whole_is_refused(saved, tmp_path, name):
 
 @pytest.mark.parametrize("key", [key for key in KEYS if key != "card"])
 def test_every_key_is_needed(saved, tmp_path, key):
-    """But for the card: files from before there was one are as good (test_model_card.py)."""
+    """But for the card: files from before there was one are as good (test_card.py)."""
     torch.save(without(saved[1], key), tmp_path / "a.pt")
     with pytest.raises(CheckpointError, match=rf"a.pt: .*missing \['{key}'\]"):
         a_run(tmp_path).resume(tmp_path / "a.pt")

@@ -1,0 +1,328 @@
+"""The card of a network: what it is, how it was trained, what was measured and how.
+
+`keypoint info` prints it; `keypoint test` writes it with its own evaluation as measured section.
+It is made from the checkpoint when that is read, so it cannot contradict the weights. What nothing
+else in the file says is stored under the key `card`:
+
+    commit      of the code that trained
+    data        by split: file, entries, used, images
+    changes     what differed before a resumption, and where that ended
+    imported    of imported weights: file, sha256, format, assumed
+
+Each evaluation in the history comes with its conditions. No date is stored: two equal runs write
+equal files, and a resumed run writes the same as one that was never stopped. Files are named
+without their folders, as a card is made to be shown.
+
+Source: Mitchell et al. 2019, Model Cards for Model Reporting (the order of the sections).
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keypoint.checkpoint.content import MOST_SMALL, is_bounded
+from keypoint.checkpoint.file import read_checkpoint
+from keypoint.checkpoint.provenance import file_sha256
+from keypoint.config.load import Config, config_from_dict
+from keypoint.config.recipe import recipe_card
+from keypoint.data.persons import Persons
+from keypoint.errors import CheckpointError, ConfigError
+from keypoint.models.complexity import Count, count_model
+from keypoint.models.weights.formats import Weights, read_weights
+from keypoint.models.weights.report import encoder_of, other_architecture, sites_of
+from keypoint.pose.skeleton import Skeleton, skeleton_from_dict
+
+Rows = dict[str, Any]
+Card = dict[str, Rows]
+
+# Settings of a training that are shown even if they are the recipe's.
+SETTINGS = ("optimizer", "lr", "weight_decay", "batch_size", "accumulate", "amp", "ema")
+WIDTH = 100  # of a line of Markdown
+
+
+def trained_on(commit: str, **persons: Persons) -> Rows:
+    """Return what a training stores under `card`.
+
+    Args:
+        commit: Of the running code.
+        persons: The persons of each split.
+    """
+    counts = {
+        split: {
+            "file": Path(records.report.source).name,
+            "entries": records.report.total,
+            "used": records.report.used,
+            "images": len(np.unique(records.image_index)),
+        }
+        for split, records in persons.items()
+    }
+    return {"commit": commit, "data": counts, "changes": []}
+
+
+def read_card(path: Path) -> Card:
+    """Return the card of a checkpoint; of other weights, what they are recognised as.
+
+    Returns:
+        Rows by section, in types of JSON.
+
+    Raises:
+        CheckpointError: The file holds neither, or is damaged.
+        ConfigError: The config or skeleton of the checkpoint is not valid.
+    """
+    try:
+        sections = checkpoint_sections(read_checkpoint(path), str(path))
+    except CheckpointError:
+        weights = read_weights(path)
+        if weights.content is not None:
+            raise
+        sections = {"weights": weights_section(weights)}
+    if not is_bounded(sections, MOST_SMALL):
+        raise CheckpointError(
+            f"{path}: what it says of itself is too long or nested too deep; use another copy"
+        )
+    size, digest = path.stat().st_size, file_sha256(path)
+    card: Card = _plain({"file": {"name": path.name, "bytes": size, "sha256": digest}} | sections)
+    return card
+
+
+def checkpoint_sections(content: Mapping[str, Any], source: str) -> Card:
+    """Return the sections of a card that follow from a checkpoint's content.
+
+    Args:
+        content: As `read_checkpoint` returns it.
+        source: The file, named in errors.
+
+    Raises:
+        ConfigError: Its config or skeleton is not valid.
+        CheckpointError: Its network cannot be built.
+    """
+    config = config_from_dict(content["config"], source=source)
+    skeleton = skeleton_from_dict(content["skeleton"], source=source)
+    try:
+        network = network_section(config, skeleton, content)
+    except ConfigError as error:
+        raise CheckpointError(f"{source}: its network cannot be built ({error})") from None
+    imported = (content["versions"] or {}).get("imported")
+    return {
+        "network": network,
+        "training": _import_section(content) if imported else _training_section(content, config),
+        **_measured_sections(content),
+        "use": {
+            "limits": "It places every keypoint, also one that is hidden or outside the picture "
+            "(look at the score). Pictures unlike those of the training were not measured.",
+            "licence": "unknown, the file does not say; the toolkit's licence does not cover the "
+            "weights",
+        },
+    }
+
+
+def network_section(config: Config, skeleton: Skeleton, colors: Mapping[str, Any]) -> Rows:
+    """Return the facts of a network.
+
+    Args:
+        config: Its `model` section counts.
+        skeleton: Its keypoints.
+        colors: `color_order`, `mean` and `std` that the weights expect.
+
+    Raises:
+        ConfigError: There is no such network.
+    """
+    network = config.model
+    parts = count_model(
+        network.encoder,
+        blocks=network.blocks,
+        input_size=network.input_size,
+        num_keypoints=skeleton.num_keypoints,
+        encoder_stride=network.encoder_stride,
+        dilated=network.dilated,
+    )
+    total = sum(parts.values(), Count.zero()).true
+    sites = [name.removeprefix("block at ") for name in parts if name.startswith("block at ")]
+    blocks = network.blocks
+    return {
+        "encoder": network.encoder,
+        "encoder_stride": network.encoder_stride,
+        "dilated": network.dilated,
+        "blocks": {s: blocks if isinstance(blocks, str) else (blocks or {})[s] for s in sites}
+        or None,
+        "input_size": list(network.input_size),
+        "color_order": colors["color_order"],
+        "mean": [round(value, 4) for value in colors["mean"]],
+        "std": [round(value, 4) for value in colors["std"]],
+        "codec": network.codec,
+        "skeleton": skeleton.name,
+        "keypoints": list(skeleton.keypoints),
+        "oks_sigmas": "uniform, not measured"
+        if skeleton.uniform_sigmas
+        else list(skeleton.oks_sigmas),
+        "parameters": total.parameters,
+        "multiply_adds": total.multiply_adds,
+    }
+
+
+def scores(metrics: Mapping[str, Any]) -> Rows:
+    """Return the numbers of an evaluation as rows; -1, COCO's "not defined", becomes None."""
+    numbers = {
+        name: None if value == -1 else value
+        for name, value in metrics.items()
+        if type(value) in (int, float)
+    }
+    note = "none: the annotations have nothing that defines this number; it is not 0"
+    return {"metrics": numbers} | ({"note": note} if None in numbers.values() else {})
+
+
+def _training_section(content: Mapping[str, Any], config: Config) -> Rows:
+    stored, fingerprints = content["card"] or {}, content["data"] or {}
+    train = config.to_dict()["train"]
+    epochs = f"{content['epoch']} of {config.train.epochs}"
+    if content["batch"]:
+        epochs += f", and {content['batch']} batches of the next"
+    data = {
+        f"{split}_data": {**stored.get("data", {}).get(split, {})}
+        | ({"fingerprint": fingerprints[split]} if split in fingerprints else {})
+        or "unknown"
+        for split in ("train", "test")
+    }
+    return {
+        "run": Path(config.output or "unknown").name,
+        "epochs": epochs,
+        "recipe": recipe_card(config),
+        "settings": {key: train[key] for key in SETTINGS if train[key] is not None},
+        "seed": str(config.seed),
+        "processes": content["world_size"],
+        "initial_weights": config.model.weights and Path(config.model.weights).name,
+        "weights": "average over the training (ema)" if content["ema"] else "as trained",
+        **data,
+        "commit": stored.get("commit", "unknown"),
+        "versions": content["versions"] or "unknown",
+        "changed_at_resume": stored.get("changes") or None,
+    }
+
+
+def _import_section(content: Mapping[str, Any]) -> Rows:
+    """Return the origin of weights that were not trained here; older imports noted a path alone."""
+    versions = dict(content["versions"])
+    name = Path(str(versions.pop("imported"))).name
+    origin = (content["card"] or {}).get("imported") or {"file": name}
+    return {"recipe": "unknown: imported weights", "imported": origin, "imported_by": versions}
+
+
+def _measured_sections(content: Mapping[str, Any]) -> Card:
+    """Return the evaluation of these weights, and that of the best epoch if it is another."""
+    scored = {
+        record["epoch"]: record
+        for record in content["history"] or ()
+        if isinstance(record.get("metrics"), Mapping) and type(record.get("epoch")) is int
+    }
+    best = scored.get(content["best"]["epoch"]) if content["best"] else None
+    mine = None if content["batch"] else scored.get(content["epoch"])
+    if mine is None:
+        sections = {"measured": {"note": "not measured; keypoint test measures these weights"}}
+    else:
+        sections = {"measured": _record(mine)}
+    if mine is not None and mine is best and len(scored) > 1:
+        chosen = f"the best of {len(scored)} evaluations on these same images"
+        sections["measured"]["selection"] = chosen
+    elif best is not None and best is not mine:
+        sections["best_epoch"] = _record(best)
+    return sections
+
+
+def _record(record: Mapping[str, Any]) -> Rows:
+    unknown = "unknown, so these numbers cannot be compared"
+    conditions = record.get("conditions") or unknown
+    return {"epoch": record["epoch"], **scores(record["metrics"]), "conditions": conditions}
+
+
+def weights_section(weights: Weights) -> Rows:
+    """Return what a file of other weights is recognised as."""
+    state = weights.state
+    encoder, head = encoder_of(state), state.get("final_layer.weight")
+    pose = head is not None and head.ndim == 4
+    if encoder and pose:
+        kind, next_step = "a pose network", "keypoint import-weights makes a checkpoint of it"
+    elif encoder:
+        kind, next_step = "an encoder", "a training can start from it: model.weights=FILE"
+    else:
+        kind, next_step = other_architecture(state) or "unknown", "not usable here"
+    return {
+        "content": f"{kind}, not a checkpoint of this toolkit",
+        "format": weights.format,
+        "encoder": encoder,
+        "blocks": sites_of(state) or None,
+        "keypoints": weights.keypoints or (len(state["final_layer.weight"]) if pose else None),
+        "color_order": weights.color_order,
+        "numbers": sum(tensor.numel() for tensor in state.values()),
+        "network": weights.trained or "unknown",
+        "assumed": weights.notes or None,
+        "next_step": next_step,
+    }
+
+
+def to_markdown(card: Card) -> str:
+    """Return the card as text: a heading for each section, a bullet for each row."""
+    lines = [f"# Model card: {_text(card['file']['name'])}"]
+    for section, rows in card.items():
+        lines += ["", f"## {_words(section).capitalize()}", ""]
+        for key, value in rows.items():
+            lines += _bullets(key, value, "")
+    return "\n".join(lines)
+
+
+def _bullets(key: str, value: Any, indent: str) -> Iterator[str]:
+    """Yield a row; a mapping that fills more than two lines has a bullet for each entry."""
+    text = _text(value)
+    if isinstance(value, Mapping) and len(text) > 2 * WIDTH:
+        yield f"{indent}* {_words(key)}:"
+        for inner, entry in value.items():
+            yield from _bullets(inner, entry, f"{indent}  ")
+    else:
+        if key == "input_size":
+            text = f"{text.replace(', ', ' x ')} (height x width)"
+        yield from textwrap.wrap(
+            f"{indent}* {_words(key)}: {text}",
+            WIDTH,
+            subsequent_indent=f"{indent}  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{_text(key)} {_text(entry)}" for key, entry in value.items())
+    if isinstance(value, list | tuple):
+        texts = [_text(entry) for entry in value]
+        return ("; " if any(", " in text for text in texts) else ", ").join(texts)
+    line = " ".join(str(value).split())
+    return line if line.isprintable() else repr(line)  # an escape would move the terminal
+
+
+def _words(key: str) -> str:
+    return _text(key.replace("_", " "))
+
+
+def _plain(value: Any) -> Any:
+    """Return a value in types of JSON."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    known = value is None or isinstance(value, bool | int | float | str)
+    return value if known else f"({type(value).__name__})"
