@@ -91,7 +91,8 @@ def imports(path):
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             if node.module == "keypoint":
-                yield from (f"keypoint.{alias.name}" for alias in node.names)
+                names = [alias.name for alias in node.names if alias.name != "__version__"]
+                yield from (f"keypoint.{name}" for name in names)
             else:
                 yield node.module
 
