@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keypoint.data.person_crops import PersonCrops, Prediction, predict_image
+from keypoint.data.person_crops import Prediction, predict_image
 from keypoint.errors import CheckpointError, ConfigError
 from keypoint.export.card import ExportCard, card_from_texts
+from keypoint.pose.geometry import CropFrame
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -35,7 +36,7 @@ class OnnxPredictor:
         self.session = session
         self.card = card
         self.skeleton = card.skeleton
-        self.crops = PersonCrops(card.input_size, card.codec == "udp")
+        self.udp = card.codec == "udp"
 
     @classmethod
     def from_file(cls, path: str | Path, device: str | None = None) -> OnnxPredictor:
@@ -78,13 +79,9 @@ class OnnxPredictor:
         provider = self.session.get_providers()[0]
         return f"{self.card.precision}, {flip}, by onnxruntime's {provider}"
 
-    def crop_matrices(self, boxes_xywh: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(P, 2, 3), from the image's frame to that of each box's crop."""
-        return self.crops.matrices(boxes_xywh)
-
-    def crop(self, image_rgb: NDArray[np.uint8], matrix: NDArray[np.float64]) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8 RGB of the network's input size, black outside the image."""
-        return self.crops.cut(image_rgb, matrix)
+    def crop_frame(self, boxes_xywh: NDArray[np.float64]) -> CropFrame:
+        """The crops of boxes (P, 4) as the network expects them."""
+        return CropFrame.from_bboxes(boxes_xywh, self.card.input_size, udp=self.udp)
 
     def predict_crops(
         self, crops: NDArray[np.uint8]
@@ -110,30 +107,6 @@ class OnnxPredictor:
             ["keypoints", "scores", "heatmaps"], {"crops": as_input(crops, self.card)}
         )
         return points, scores, heatmaps
-
-    def to_image(
-        self,
-        keypoints_crop: NDArray[np.float32],
-        scores: NDArray[np.float32],
-        boxes_xywh: NDArray[np.float64],
-        names: Sequence[str],
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """What `predict_crops` found, in the frame of the images.
-
-        Args:
-            keypoints_crop: (B, K, 2).
-            scores: (B, K).
-            boxes_xywh: (B, 4) that the crops were cut for, image frame.
-            names: Of the image of each crop, for the error.
-
-        Returns:
-            Keypoints (B, K, 2) and scores (B, K), float64.
-
-        Raises:
-            NumericsError: A heatmap is not finite.
-        """
-        size = self.card.input_size
-        return self.crops.to_image(keypoints_crop, scores, size, boxes_xywh, names)
 
 
 def as_input(crops: NDArray[np.uint8], card: ExportCard) -> NDArray[Any]:

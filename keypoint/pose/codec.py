@@ -16,15 +16,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from keypoint.errors import ConfigError
-from keypoint.pose import flip_average, geometry, heatmap
+from keypoint.pose import flip_average, heatmap
 from keypoint.pose.dark import dark_offset
-from keypoint.pose.geometry import ArrayOrTensor, Floats
+from keypoint.pose.geometry import CropFrame, Floats
 
 # What each codec can decode with, its own first.
 DECODINGS = {"heatmap": ("quarter", "dark", None), "udp": ("dark", None)}
@@ -72,17 +70,9 @@ class Codec:
         """Whether heatmaps of a mirrored crop are shifted; by the convention, never by choice."""
         return not self.udp
 
-    def crop_matrix(
-        self,
-        center: Floats,
-        crop_size: Floats,
-        rotation: float | Floats = 0.0,
-        mirror: bool | NDArray[np.bool_] = False,
-    ) -> NDArray[np.float64]:
-        """`geometry.crop_matrix` of this convention: (P, 2, 3), image frame to crop frame."""
-        return geometry.crop_matrix(
-            center, crop_size, self.input_size, rotation, mirror, udp=self.udp
-        )
+    def crop_frame(self, bbox_xywh: Floats) -> CropFrame:
+        """The crops of boxes (P, 4) by this convention."""
+        return CropFrame.from_bboxes(bbox_xywh, self.input_size, udp=self.udp)
 
     def encode(self, keypoints_crop: Tensor, labelled: Tensor) -> tuple[Tensor, Tensor]:
         """`heatmap.encode` of this convention: targets (B, K, H, W) and weights (B, K)."""
@@ -183,12 +173,3 @@ class Codec:
     def to_crop(self, keypoints_heatmap: Tensor) -> Tensor:
         """Points (P, K, 2) in the heatmap's frame, in the crop's frame."""
         return keypoints_heatmap * keypoints_heatmap.new_tensor(self.crop_per_heatmap)
-
-    def to_image(
-        self, keypoints_heatmap: ArrayOrTensor, center: ArrayOrTensor, crop_size: ArrayOrTensor
-    ) -> ArrayOrTensor:
-        """`geometry.heatmap_to_image` of this convention: (P, K, 2), image frame."""
-        points: ArrayOrTensor = geometry.heatmap_to_image(
-            keypoints_heatmap, center, crop_size, self.heatmap_size, udp=self.udp
-        )
-        return points

@@ -16,10 +16,11 @@ from torch import Tensor
 from keypoint import distributed
 from keypoint.checkpoint.file import load_model
 from keypoint.checkpoint.hub import find_checkpoint
-from keypoint.data.person_crops import PersonCrops, Prediction, predict_image
+from keypoint.data.person_crops import Prediction, predict_image
 from keypoint.models import SimpleBaseline
 from keypoint.models.fold_norms import fold_norms
 from keypoint.models.inference import predict_heatmaps, predict_keypoints
+from keypoint.pose.geometry import CropFrame
 from keypoint.pose.skeleton import Skeleton
 
 
@@ -52,7 +53,7 @@ class Predictor:
         if compile_batch is not None:
             model.compile(dynamic=False)
         self.skeleton = skeleton
-        self.crops = PersonCrops(model.input_size, model.codec.udp)
+        self.udp = model.codec.udp
         self.device = model.pixel_mean.device
         self.amp_dtype = amp_dtype
         self.flip_indices = (
@@ -133,13 +134,9 @@ class Predictor:
         """
         return predict_image(self, image_rgb, boxes_xywh)
 
-    def crop_matrices(self, boxes_xywh: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(P, 2, 3), from the image's frame to that of each box's crop."""
-        return self.crops.matrices(boxes_xywh)
-
-    def crop(self, image_rgb: NDArray[np.uint8], matrix: NDArray[np.float64]) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8 RGB of the network's input size, black outside the image."""
-        return self.crops.cut(image_rgb, matrix)
+    def crop_frame(self, boxes_xywh: NDArray[np.float64]) -> CropFrame:
+        """The crops of boxes (P, 4) as the network expects them."""
+        return self.model.codec.crop_frame(boxes_xywh)
 
     @torch.inference_mode()
     def predict_crops(self, crops: NDArray[np.uint8] | Tensor) -> tuple[Tensor, Tensor]:
@@ -192,27 +189,3 @@ class Predictor:
         missing = -len(given) % self.compile_batch
         filled = torch.cat([given, given.new_zeros(missing, *given.shape[1:])])
         return list(torch.split(filled, self.compile_batch))
-
-    def to_image(
-        self,
-        keypoints_crop: Tensor,
-        scores: Tensor,
-        boxes_xywh: NDArray[np.float64],
-        names: Sequence[str],
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """What `predict_crops` found, in the frame of the images.
-
-        Args:
-            keypoints_crop: (B, K, 2).
-            scores: (B, K).
-            boxes_xywh: (B, 4) that the crops were cut for, image frame.
-            names: Of the image of each crop, for the error.
-
-        Returns:
-            Keypoints (B, K, 2) and scores (B, K), float64.
-
-        Raises:
-            NumericsError: A heatmap is not finite.
-        """
-        points, peaks = keypoints_crop.cpu().numpy(), scores.cpu().numpy()
-        return self.crops.to_image(points, peaks, self.model.input_size, boxes_xywh, names)

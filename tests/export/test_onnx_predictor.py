@@ -220,7 +220,7 @@ def test_files_that_do_not_describe_themselves(plain, tmp_path, change, text):
 def test_files_that_are_no_network(tmp_path, content):
     path = tmp_path / "a.onnx"
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"a\.onnx: onnxruntime cannot open it \(.*give a file of tools/export\.py"):  # fmt: skip
+    with pytest.raises(CheckpointError, match=r"a\.onnx: onnxruntime cannot open it \(.*give a file of keypoint export"):  # fmt: skip
         OnnxPredictor.from_file(path)
     with pytest.raises(CheckpointError, match=r"b\.onnx: no such file"):
         OnnxPredictor.from_file(tmp_path / "b.onnx")
