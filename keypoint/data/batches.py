@@ -180,11 +180,11 @@ class EvaluationBatch:
 class EvaluationDataset(IterableDataset[EvaluationBatch]):
     """Crops of all boxes, each once, image after image.
 
-    The images are shared out to processes and workers.
+    The images are distributed over processes and workers.
 
     Args:
         persons: The records, ground truth or detections.
-        codec: Size of the crops, and the convention they are cut by.
+        codec: Size and pixel convention of the crops.
         batch_size: Crops in a batch; the last of each worker may be smaller.
         rank, world_size: This process and how many there are.
     """

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from keypoint.pose.geometry import CropFrame
 
 MORE_THAN = 8  # labelled keypoints that a person has, or is left whole
-PADDING = 1.5  # in place of the 1.25 around a whole person
+PADDING = 1.5  # instead of the 1.25 around a whole person
 UPPER_PROBABILITY = 0.691462  # of a standard normal number below 0.5
 
 

@@ -1,7 +1,7 @@
-"""From an image and boxes to crops, and from what a network finds in them back to the image.
+"""Crops of an image by boxes, and the keypoints found in them back in the image.
 
-What every predictor does around its network, and so what they share; numpy and OpenCV alone, for
-those that run without torch. Letters: P persons, B crops in a batch, K keypoints.
+All predictors share this; it needs only numpy and OpenCV, so that they can run without torch.
+Letters: P persons, B crops in a batch, K keypoints.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class Prediction:
 
     Attributes:
         keypoints: (P, K, 2) float64, image frame.
-        scores: (P, K) float64, the heatmap's peak: 0 (nothing like it on the crop) to 1 (as sure as
-            the network was taught to be); may pass both by a little, and is no probability. Above
-            0.2 a keypoint counts for the person's score in the evaluation, is drawn, and is
-            followed in videos (docs/prediction.md).
-        boxes: (P, 4) float64 xywh, as given.
+        scores: (P, K) float64, the heatmap's peak: about 0 (keypoint not found) to 1 (the peak of a
+            training target). It is not a probability and may exceed both ends a little. Above 0.2 a
+            keypoint counts for the person's score in the evaluation, is drawn, and is followed in
+            videos (docs/prediction.md).
+        boxes: (P, 4) float64 xywh, the input boxes.
     """
 
     keypoints: NDArray[np.float64]
@@ -101,19 +101,19 @@ def _to_numpy(found: Any) -> Floats:
 def predict_image(
     predictor: CropPredictor, image_rgb: NDArray[np.uint8], boxes_xywh: ArrayLike | None = None
 ) -> Prediction:
-    """Keypoints on one image.
+    """Predict the keypoints of persons on one image.
 
     Args:
-        predictor: Finds them in crops.
+        predictor: Finds the keypoints in crops.
         image_rgb: (H, W, 3) uint8 RGB.
         boxes_xywh: (P, 4) person boxes, image frame; None for one person that fills the image.
 
     Raises:
-        DataError: An image or boxes of another form; a box that is not finite or has no area.
+        DataError: The image or the boxes have another form, or a box is not finite or has no area.
         NumericsError: A heatmap is not finite.
     """
-    if image_rgb is None:  # as a caller without types may have it
-        raise DataError("image is None, which cv2.imread gives for a file that it cannot read")
+    if image_rgb is None:  # callers without type checks
+        raise DataError("image is None, which cv2.imread returns for a file that it cannot read")
     image = np.asarray(image_rgb)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise DataError(f"image is {image.dtype} {image.shape}; give (H, W, 3) uint8 RGB")

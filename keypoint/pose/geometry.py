@@ -1,6 +1,7 @@
-"""Between the frames of the image, the crop and the heatmap. Pure functions, batched over persons.
+"""Maps between the frames of the image, the crop and the heatmap, batched over persons.
 
-Source: SimpleBaseline's and HRNet's `lib/utils/transforms.py`, in pixels, not their 200-px units.
+Source: SimpleBaseline's and HRNet's `lib/utils/transforms.py`; lengths are in pixels instead of
+their units of 200 pixels.
 
 The one pixel convention of this project: a point (x, y) counts pixel indices, the middle of the
 first pixel is (0, 0), and no transform adds half a pixel or uses W - 1. So an image point p, the
@@ -30,7 +31,7 @@ CROP_PADDING = 1.25  # factor on both sides of the box; SimpleBaseline's, HRNet'
 
 
 def clean_bbox(bbox_xywh: Floats, image_size: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
-    """Clip ground-truth boxes to their images, the references' way.
+    """Clip ground-truth boxes to their images as the references do.
 
     Args:
         bbox_xywh: (P, 4), image frame.
@@ -38,7 +39,7 @@ def clean_bbox(bbox_xywh: Floats, image_size: NDArray[np.integer[Any]]) -> NDArr
 
     Returns:
         (P, 4): x1 = max(0, x), x2 = min(W - 1, x1 + max(0, w - 1)) and the same for y, stored as
-        (x1, y1, x2 - x1, y2 - y1). A box with a side that is not positive holds nothing to crop.
+        (x1, y1, x2 - x1, y2 - y1). A box with a side that is not positive cannot be cropped.
     """
     first = np.maximum(bbox_xywh[:, :2], 0)
     last = np.minimum(image_size[:, ::-1] - 1, first + np.maximum(0, bbox_xywh[:, 2:] - 1))
@@ -163,10 +164,10 @@ def apply_affine(matrix: Floats, points: Floats) -> Floats:
 
 
 def invert_affine(matrix: Floats) -> Floats:
-    """The maps back, (..., 2, 3).
+    """The inverse maps (..., 2, 3).
 
     Raises:
-        ValueError: A matrix is not finite or has no inverse: cv2 would answer it with a flat crop.
+        ValueError: A matrix is not finite or has no inverse; cv2 would cut a crop of one color.
     """
     linear, shift = matrix[..., :2], matrix[..., 2]
     determinant = np.linalg.det(linear)

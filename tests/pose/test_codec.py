@@ -133,7 +133,9 @@ def test_decodings_of_each_codec():
 
 
 def test_steps_of_the_other_convention_are_refused():
-    with pytest.raises(ConfigError, match="'quarter' does not belong to the codec 'udp'.*dark, no"):
+    with pytest.raises(
+        ConfigError, match="'quarter' does not belong to the codec 'udp'.*one of dark, none"
+    ):
         Codec((64, 64), "udp").decode(torch.zeros(1, 1, 16, 16), "quarter")
     with pytest.raises(ConfigError, match="codec='UDP' is unknown; choose one of"):
         Codec((64, 64), "UDP")

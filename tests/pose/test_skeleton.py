@@ -56,9 +56,9 @@ SIGN = {
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"pairs": [["a", "d"]]}, "pairs names 'd', no keypoint"),
+        ({"pairs": [["a", "d"]]}, "pairs contains 'd', which is not a keypoint"),
         ({"edges": [["a", "a"]]}, "edges has .* two different names"),
-        ({"pairs": [["a", "b"], ["b", "c"]]}, r"\['b'\] stand in more than one of pairs"),
+        ({"pairs": [["a", "b"], ["b", "c"]]}, r"\['b'\] are in more than one of pairs"),
         ({"keypoints": ["a", "a", "c"]}, r"lists \['a'\] twice"),
         ({"keypoints": [], "pairs": [], "edges": [], "oks_sigmas": []}, "keypoints is empty"),
         ({"oks_sigmas": [0.1, 0.1]}, "oks_sigmas has 2 numbers .* each of the 3"),
@@ -95,7 +95,7 @@ def test_sigmas_may_be_unknown(tmp_path):
     (tmp_path / "own.yaml").write_text(
         yaml.safe_dump({"keypoints": ["a"], "pairs": [], "edges": []})
     )
-    with pytest.raises(ConfigError, match="exactly the keys .*oks_sigmas alone may be left out"):
+    with pytest.raises(ConfigError, match="exactly the keys .*only oks_sigmas may be left out"):
         load_skeleton(tmp_path / "own.yaml")
 
 
@@ -106,7 +106,7 @@ def test_a_relative_path_counts_from_the_data_sets_folder(tmp_path, monkeypatch)
     assert load_skeleton("own.yaml", "data").name == "sign"
     assert load_skeleton(tmp_path / "data" / "own.yaml", "elsewhere").name == "sign"
     assert load_skeleton("coco17", "elsewhere") == COCO
-    with pytest.raises(ConfigError, match=r"own\.yaml.* \(elsewhere/own\.yaml is not there\)"):
+    with pytest.raises(ConfigError, match=r"own\.yaml.* \(elsewhere/own\.yaml does not exist\)"):
         load_skeleton("own.yaml", "elsewhere")
 
 
@@ -114,7 +114,9 @@ def test_a_file_in_the_current_folder_is_no_riddle(tmp_path, monkeypatch):
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(SIGN))
     monkeypatch.chdir(tmp_path)
     here = re.escape(str(tmp_path / "own.yaml"))
-    with pytest.raises(ConfigError, match=f"counts from data.root: for the one here give {here}$"):
+    with pytest.raises(
+        ConfigError, match=f"is relative to data.root: for the one here give {here}$"
+    ):
         load_skeleton("own.yaml", "elsewhere")
     assert skeleton_from_here("own.yaml") == str(tmp_path / "own.yaml")
     assert skeleton_from_here("coco17") == "coco17"
@@ -150,9 +152,9 @@ def test_the_upper_body_of_coco_is_hrnets():
     ("upper_body", "words"),
     [
         (["nose", "left_hand"], r"unknown: \['left_hand'\]"),
-        (["nose", "nose"], "each once"),
-        (["nose", "left_eye"], r"half named: \[\['left_eye', 'right_eye'\]\]"),
-        (list(load_skeleton("coco17").keypoints), "names every keypoint; leave out"),
+        (["nose", "nose"], "each keypoint once"),
+        (["nose", "left_eye"], r"half of a pair: \[\['left_eye', 'right_eye'\]\]"),
+        (list(load_skeleton("coco17").keypoints), "lists every keypoint; leave out"),
         (None, "oks_sigmas a list of numbers"),
     ],
 )

@@ -54,7 +54,7 @@ def test_no_boxes_whole_image_and_many(predictor):
     ("image", "boxes", "text"),
     [
         (IMAGE.astype(float), None, r"image is float64 \(120, 200, 3\)"),
-        (None, None, "image is None, which cv2.imread gives for a file that it cannot read"),
+        (None, None, "image is None, which cv2.imread returns for a file that it cannot read"),
         (IMAGE[..., 0], None, "give .H, W, 3. uint8 RGB"),
         (IMAGE, [[0, 0, 10, 10, 1]], r"boxes are .1, 5.; give .P, 4."),
         (IMAGE, [0, 0, 10, 10], r"boxes are .4,.; give .P, 4."),
