@@ -23,9 +23,7 @@ from keypoint.errors import ConfigError
 from keypoint.pose import flip_average, heatmap
 from keypoint.pose.dark import dark_offset
 from keypoint.pose.geometry import CropFrame, Floats
-
-# Decodings of each codec, its default first.
-DECODINGS = {"heatmap": ("quarter", "dark", None), "udp": ("dark", None)}
+from keypoint.pose.names import DECODINGS, STRIDE
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class Codec:
     @property
     def heatmap_size(self) -> tuple[int, int]:
         """(height, width) of the heatmaps."""
-        return self.input_size[0] // heatmap.STRIDE, self.input_size[1] // heatmap.STRIDE
+        return self.input_size[0] // STRIDE, self.input_size[1] // STRIDE
 
     @property
     def sigma(self) -> float:

@@ -14,7 +14,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-STRIDE = 4  # input pixels per heatmap pixel: the encoder's 32 over the three deconvolutions' 8
+from keypoint.pose.names import STRIDE
+
 SIGMA_AT_WIDTH_192 = 2.0  # heatmap px; SimpleBaseline's, as is 3 at width 288
 
 

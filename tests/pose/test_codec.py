@@ -1,12 +1,16 @@
 """Both conventions as wholes, and that their steps cannot be mixed."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 
 from keypoint.errors import ConfigError
-from keypoint.pose.codec import DECODINGS, Codec
+from keypoint.evaluation.run import DECODING_WORDS
+from keypoint.pose.codec import Codec
 from keypoint.pose.geometry import apply_affine
+from keypoint.pose.names import DECODINGS, CodecName, Decoding
 from keypoint.pose.skeleton import load_skeleton
 from tests.reference import simple_baseline, udp
 
@@ -91,8 +95,8 @@ def test_udp_has_no_systematic_error(mirror):
     assert (np.abs(back - points).max((1, 2)) < 0.02 * heatmap_pixel).all()
 
 
-def test_the_heatmap_codec_mirrored_leaves_a_bias_and_udp_without_its_own_steps_too():
-    """Why the steps are bound together: any one of the other convention moves all keypoints."""
+def test_a_step_of_the_other_codec_leaves_a_bias():
+    """A codec combines the steps because one step of the other convention moves all keypoints."""
     codec = Codec((256, 192))
     points = points_of(codec.crop_frame(BOXES), 200)
     heatmap_pixel = codec.crop_frame(BOXES).crop_size[:, 1] / 48
@@ -117,6 +121,13 @@ def test_shift_belongs_to_the_codec():
     assert torch.equal(Codec((64, 64), "udp").average_flipped(none, maps, FLIP), expected)
     shifted = Codec((64, 64)).average_flipped(none, maps, FLIP)
     assert torch.equal(shifted[..., 1:], expected[..., :-1])
+
+
+def test_names_are_those_of_the_config_and_the_reports():
+    assert get_args(CodecName) == tuple(DECODINGS)
+    decodings = {name for names in DECODINGS.values() for name in names}
+    assert {*get_args(Decoding), None} == decodings | {"codec"}
+    assert DECODING_WORDS.keys() == decodings
 
 
 def test_decodings_of_each_codec():

@@ -20,7 +20,7 @@ from keypoint.data.image import read_image
 from keypoint.data.warp import warp
 from keypoint.models import SimpleBaseline
 from keypoint.pose.geometry import CropFrame
-from keypoint.pose.heatmap import STRIDE
+from keypoint.pose.names import STRIDE
 from keypoint.progress import progress
 
 DECODE, DRAWS, MIRROR, WARP = "read and decode", "draws, matrix, keypoints", "mirror", "warp"

@@ -22,7 +22,7 @@ from torchvision import transforms
 from keypoint.data.coco import Persons
 from keypoint.models.simple_baseline import IMAGENET_MEAN, IMAGENET_STD
 from keypoint.pose.geometry import CropFrame
-from keypoint.pose.heatmap import STRIDE
+from keypoint.pose.names import STRIDE
 
 SCALE, ROTATION, ROTATION_PROBABILITY, FLIP_PROBABILITY = 0.3, 40.0, 0.6, 0.5  # PersonCrop's own
 to_normalised_tensor = transforms.Compose(
