@@ -115,7 +115,7 @@ def main(argv: Sequence[str]) -> None:
         pictures=args.pictures,
         crops=args.crops,
         labels=args.labels,
-        udp=predictor.crops.udp,
+        udp=predictor.udp,
         overwrite=args.overwrite,
     ) as results:
         ended_by = predict(args, job, predictor, results)

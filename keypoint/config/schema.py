@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from keypoint.config.fields import STRICT, Fraction, Text, hint
 from keypoint.config.train import TrainConfig
+from keypoint.pose.names import CodecName, Decoding
 from keypoint.strict_yaml import check_plain
 
 SITES = ("layer1", "layer2", "layer3", "layer4", "deconv1", "deconv2", "deconv3")
@@ -129,7 +130,7 @@ class ModelConfig(BaseModel):
     heatmap_sigma: float | None = Field(
         default=None, ge=0.1, le=50, description="heatmap px; none: 2 at width 192, in proportion"
     )
-    codec: Literal["heatmap", "udp"] = Field(
+    codec: CodecName = Field(
         default="heatmap", description="convention of crops, targets, flip and decoding"
     )
     partial_weights: bool = Field(
@@ -208,7 +209,7 @@ class TestConfig(BaseModel):
     boxes: Text | None = Field(default=None, description="detections JSON; none: ground truth")
     box_score_threshold: Fraction = Field(default=0.0, description="detections below are left out")
     flip: bool = Field(default=True, description="average with the mirrored crop")
-    decoding: Literal["codec", "quarter", "dark"] | None = Field(
+    decoding: Decoding | None = Field(
         default="codec", description="of peaks; codec: quarter for heatmap, dark for udp"
     )
     batch_size: int = Field(default=64, ge=1, le=4096, description="crops per device")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 # Before the import, at which albumentations asks the package index for its newest version.
@@ -24,7 +25,7 @@ from keypoint.data.half_body import MORE_THAN, UPPER_PROBABILITY, half_body_crop
 from keypoint.data.warp import warp  # noqa: E402
 from keypoint.errors import ConfigError  # noqa: E402
 from keypoint.pose.codec import Codec  # noqa: E402
-from keypoint.pose.geometry import apply_affine, bbox_to_crop  # noqa: E402
+from keypoint.pose.geometry import apply_affine  # noqa: E402
 
 
 class PersonCrop(A.DualTransform):  # type: ignore[misc]  # albumentations has no types
@@ -103,8 +104,7 @@ class PersonCrop(A.DualTransform):  # type: ignore[misc]  # albumentations has n
         factor = np.clip(1 + self.scale * scale_draw, 1 - self.scale, 1 + self.scale)
         turn = np.clip(self.rotation * rotation_draw, -2 * self.rotation, 2 * self.rotation)
         rotation = turn if rotate else 0.0
-        input_size = self.codec.input_size
-        center, crop_size = bbox_to_crop(np.asarray(data["bbox_xywh"])[None], input_size)
+        frame = self.codec.crop_frame(np.asarray(data["bbox_xywh"])[None])
         if self.half_body_probability:
             halve, choice = self.random_generator.random(2)
             rows = data["keypoints"]  # x, y, albumentations' own columns, visibility
@@ -113,11 +113,11 @@ class PersonCrop(A.DualTransform):  # type: ignore[misc]  # albumentations has n
                 rows[:, -1] > 0,
                 self.upper_body,
                 choice < UPPER_PROBABILITY,
-                input_size,
+                self.codec.input_size,
             )
             if half is not None and halve < self.half_body_probability:
-                center, crop_size = half[0][None], half[1][None]
-        matrix = self.codec.crop_matrix(center, crop_size * factor, rotation, bool(mirror))
+                frame = replace(frame, center=half[0][None], crop_size=half[1][None])
+        matrix = frame.scaled(factor).matrices(rotation, bool(mirror))
         return {"matrix": matrix[0], "mirror": bool(mirror)}
 
     def apply(

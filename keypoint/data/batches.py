@@ -27,7 +27,7 @@ from keypoint.data.image import read_image
 from keypoint.data.warp import warp
 from keypoint.errors import ConfigError, DataError, lost_worker
 from keypoint.pose.codec import Codec
-from keypoint.pose.geometry import bbox_to_crop
+from keypoint.pose.geometry import CropFrame
 
 Key = tuple[int, int]  # epoch, index of the person
 WORKER_TIMEOUT = 300  # seconds without a batch after which a hanging worker is an error
@@ -165,24 +165,26 @@ class EvaluationBatch:
     Attributes:
         crops: (B, H, W, 3) uint8 RGB.
         index: (B,) int64, rows of the persons.
+        frame: Position of each crop in its image.
     """
 
     crops: Tensor
     index: Tensor
+    frame: CropFrame
 
     def pin_memory(self) -> EvaluationBatch:
         """In page-locked memory, for copies to the GPU beside its work."""
-        return EvaluationBatch(self.crops.pin_memory(), self.index)
+        return EvaluationBatch(self.crops.pin_memory(), self.index, self.frame)
 
 
 class EvaluationDataset(IterableDataset[EvaluationBatch]):
     """Crops of all boxes, each once, image after image.
 
-    The images are shared out to processes and workers.
+    The images are distributed over processes and workers.
 
     Args:
         persons: The records, ground truth or detections.
-        codec: Size of the crops, and the convention they are cut by.
+        codec: Size and pixel convention of the crops.
         batch_size: Crops in a batch; the last of each worker may be smaller.
         rank, world_size: This process and how many there are.
     """
@@ -197,9 +199,9 @@ class EvaluationDataset(IterableDataset[EvaluationBatch]):
         world_size: int = 1,
     ) -> None:
         self.persons = persons
-        self.input_size = codec.input_size
         self.batch_size = batch_size
-        self.matrices = codec.crop_matrix(*bbox_to_crop(persons.bbox_xywh, codec.input_size))
+        self.frame = codec.crop_frame(persons.bbox_xywh)
+        self.matrices = self.frame.matrices()
         # Images with boxes, each with the range of its rows in `by_image`.
         self.by_image = np.argsort(persons.image_index, kind="stable")
         rows, first = np.unique(persons.image_index[self.by_image], return_index=True)
@@ -226,17 +228,20 @@ class EvaluationDataset(IterableDataset[EvaluationBatch]):
             # OpenCV warps four channels in half the time of three; the crop is the same to the bit.
             padded = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA), np.uint8)
             for person in self.by_image[first:last]:
-                crop = warp(padded, self.matrices[person], self.input_size)
+                crop = warp(padded, self.matrices[person], self.frame.input_size)
                 cv2.cvtColor(crop, cv2.COLOR_RGBA2RGB, dst=crops[len(index)])
                 index.append(int(person))
                 if len(index) == self.batch_size:
-                    yield EvaluationBatch(torch.from_numpy(crops), torch.tensor(index))
+                    yield self._batch(crops, index)
                     crops, index = self._empty_batch(), []
         if index:
-            yield EvaluationBatch(torch.from_numpy(crops[: len(index)]), torch.tensor(index))
+            yield self._batch(crops[: len(index)], index)
 
     def _empty_batch(self) -> NDArray[np.uint8]:
-        return np.empty((self.batch_size, *self.input_size, 3), np.uint8)
+        return np.empty((self.batch_size, *self.frame.input_size, 3), np.uint8)
+
+    def _batch(self, crops: NDArray[np.uint8], index: list[int]) -> EvaluationBatch:
+        return EvaluationBatch(torch.from_numpy(crops), torch.tensor(index), self.frame[index])
 
 
 class Loader:

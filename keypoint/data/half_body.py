@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.pose.geometry import bbox_to_crop
+from keypoint.pose.geometry import CropFrame
 
 MORE_THAN = 8  # labelled keypoints that a person has, or is left whole
-PADDING = 1.5  # in place of the 1.25 around a whole person
+PADDING = 1.5  # instead of the 1.25 around a whole person
 UPPER_PROBABILITY = 0.691462  # of a standard normal number below 0.5
 
 
@@ -37,7 +37,7 @@ def half_body_crop(
         input_size: (height, width) of the network's input.
 
     Returns:
-        Centre (2,) and crop size (2,), image pixels, as `bbox_to_crop` has them. None: the person
+        Centre (2,) and crop size (2,), image pixels, as of a `CropFrame`. None: the person
         is left whole, having 8 labelled keypoints or fewer, or all of the half in one place.
     """
     if np.count_nonzero(labelled) <= MORE_THAN:
@@ -49,5 +49,6 @@ def half_body_crop(
     extent = half.max(axis=0) - half.min(axis=0)
     if not extent.any():
         return None
-    _, crop_size = bbox_to_crop(np.array([[0, 0, *extent]]), input_size, PADDING)
+    box = np.array([[0, 0, *extent]])
+    crop_size = CropFrame.from_bboxes(box, input_size, padding=PADDING).crop_size
     return half.mean(axis=0), crop_size[0]

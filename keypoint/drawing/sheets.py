@@ -26,7 +26,7 @@ from keypoint.drawing.persons import (
 )
 from keypoint.drawing.strokes import LEFT, MIDDLE, RIGHT
 from keypoint.pose.codec import Codec
-from keypoint.pose.geometry import apply_affine, bbox_to_crop, crop_matrix
+from keypoint.pose.geometry import CropFrame, apply_affine
 from keypoint.pose.skeleton import Skeleton
 
 CELL = (288, 216)  # (height, width) of a picture of a person
@@ -51,8 +51,7 @@ def truth_sheet(
     for row in chosen:
         image = read_image(persons.images.path(int(persons.image_index[row])))
         bbox = persons.bbox_xywh[row]
-        center, crop_size = bbox_to_crop(bbox[None], CELL, padding=CONTEXT)
-        matrix = crop_matrix(center, crop_size, CELL)[0]
+        matrix = CropFrame.from_bboxes(bbox[None], CELL, padding=CONTEXT).matrices()[0]
         crop = warp(image, matrix, CELL)
         first, last = apply_affine(matrix, np.array([bbox[:2], bbox[:2] + bbox[2:]]))
         box = np.concatenate([first, last - first])

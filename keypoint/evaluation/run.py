@@ -27,7 +27,6 @@ from keypoint.evaluation.coco import (
 from keypoint.files import write_json
 from keypoint.models import SimpleBaseline
 from keypoint.models.inference import predict_keypoints
-from keypoint.pose.geometry import bbox_to_crop
 from keypoint.pose.skeleton import UNIFORM_SIGMA, Skeleton
 from keypoint.progress import progress
 
@@ -44,11 +43,13 @@ class Predictions:
         index: (P,) int64, rows of the persons.
         keypoints_image: (P, K, 2) float64, image frame.
         scores: (P, K) float64, peak of the averaged heatmap, about 0 to 1.
+        crop_area: (P,) float64, square pixels of the image; the scale of OKS-NMS.
     """
 
     index: NDArray[np.int64]
     keypoints_image: NDArray[np.float64]
     scores: NDArray[np.float64]
+    crop_area: NDArray[np.float64]
 
 
 @torch.inference_mode()
@@ -66,7 +67,7 @@ def predict_persons(
     Args:
         model: The network, on its device.
         batches: Of an `EvaluationDataset` over `persons`.
-        persons: The records; their boxes lead back to the image.
+        persons: The records.
         flip_indices: The skeleton's, for the flip average; None without it.
         amp_dtype: Autocast the network to this dtype.
         decoding: As `Codec.decode` takes it.
@@ -82,13 +83,15 @@ def predict_persons(
     flip = None if flip_indices is None else torch.tensor(flip_indices, device=device)
     was_training = model.training
     model.eval()
-    index, keypoints, scores = [], [], []
+    index, keypoints, scores, areas = [], [], [], []
     for batch in batches:
         crops = batch.crops.to(device, non_blocking=True)
         keypoints_heatmap, peak = predict_keypoints(model, crops, flip, amp_dtype, decoding)
         index.append(batch.index.numpy())
-        keypoints.append(keypoints_heatmap.cpu().numpy())
+        points = keypoints_heatmap.cpu().numpy()
+        keypoints.append(batch.frame.to_image(points, model.codec.heatmap_size))
         scores.append(peak.cpu().numpy())
+        areas.append(batch.frame.area)
     model.train(was_training)
     num_keypoints = persons.visibility.shape[1]
     rows = np.concatenate([*index, np.zeros(0, np.int64)])
@@ -101,9 +104,12 @@ def predict_persons(
             f"heatmaps of {int(bad.sum())} persons are nan or inf, on image ids {ids[:5].tolist()}"
             f"{more}; the weights are broken: train again with a lower train.lr or without fp16"
         )
-    center, crop_size = bbox_to_crop(persons.bbox_xywh[rows], model.input_size)
-    points = np.concatenate([*keypoints, np.zeros((0, num_keypoints, 2))]).astype(np.float64)
-    return Predictions(rows, model.codec.to_image(points, center, crop_size), peaks)
+    return Predictions(
+        rows,
+        np.concatenate([*keypoints, np.zeros((0, num_keypoints, 2))]),
+        peaks,
+        np.concatenate([*areas, np.zeros(0)]),
+    )
 
 
 @dataclass
@@ -228,13 +234,12 @@ def evaluate_model(
     shares = distributed.gather(mine)
     if is_main:
         everyone = _merge(shares, len(persons))
-        _, crop_size = bbox_to_crop(persons.bbox_xywh[everyone.index], model.input_size)
         results, counts = make_results(
             persons.image_ids[everyone.index],
             everyone.keypoints_image,
             everyone.scores,
             persons.bbox_scores[everyone.index],
-            crop_size.prod(axis=1),
+            everyone.crop_area,
             skeleton.oks_sigmas,
             category_id=persons.category_id,
             keypoint_threshold=keypoint_threshold,
@@ -293,6 +298,7 @@ def _merge(shares: list[Predictions], num_persons: int) -> Predictions:
         index[order],
         np.concatenate([share.keypoints_image for share in shares])[order],
         np.concatenate([share.scores for share in shares])[order],
+        np.concatenate([share.crop_area for share in shares])[order],
     )
 
 

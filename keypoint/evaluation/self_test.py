@@ -20,7 +20,7 @@ from keypoint.data.persons import Persons
 from keypoint.evaluation.coco import evaluate_coco, make_results
 from keypoint.evaluation.ground_truth import check_ground_truth
 from keypoint.evaluation.results import MAX_PERSONS
-from keypoint.pose.geometry import bbox_to_crop
+from keypoint.pose.geometry import CropFrame
 from keypoint.pose.skeleton import Skeleton
 
 MAX_IMAGES = 5000  # as val2017 has; of a larger set as many are taken evenly
@@ -98,13 +98,13 @@ def truth_as_prediction(
     given = truth if boxes is None else boxes
     rows = np.flatnonzero(np.isin(given.image_ids, image_ids))
     points, scores, rows = _predict(truth, given, rows)
-    _, crop_size = bbox_to_crop(given.bbox_xywh[rows], (4, 3))
+    crops = CropFrame.from_bboxes(given.bbox_xywh[rows], (4, 3))
     results, counts = make_results(
         given.image_ids[rows],
         points,
         scores,
         given.bbox_scores[rows],
-        crop_size.prod(axis=1),
+        crops.area,
         skeleton.oks_sigmas,
         category_id=truth.category_id,
         nms=nms,

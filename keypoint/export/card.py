@@ -12,12 +12,12 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from keypoint.errors import CheckpointError, KeypointError
+from keypoint.pose.names import DECODINGS, STRIDE
 from keypoint.pose.skeleton import Skeleton, skeleton_from_dict
 
 INPUTS = ("uint8", "float32")
 OUTPUTS = {"keypoints": ("keypoints", "scores", "heatmaps"), "heatmaps": ("heatmaps",)}
 PRECISIONS = ("float32", "fp16", "int8")
-CODECS = ("heatmap", "udp")
 FORMAT = 1
 
 
@@ -63,7 +63,7 @@ class ExportCard:
         outputs = {
             "keypoints": [num_keypoints, 2],
             "scores": [num_keypoints],
-            "heatmaps": [num_keypoints, height // 4, width // 4],
+            "heatmaps": [num_keypoints, height // STRIDE, width // STRIDE],
         }
         crop = [height, width, 3] if self.input == "uint8" else [3, height, width]
         return {"crops": crop} | {name: outputs[name] for name in OUTPUTS[self.outputs]}
@@ -105,7 +105,7 @@ def card_from_texts(texts: Mapping[str, str], source: str) -> ExportCard:
         for name, known in (
             ("input", INPUTS),
             ("outputs", tuple(OUTPUTS)),
-            ("codec", CODECS),
+            ("codec", tuple(DECODINGS)),
             ("precision", PRECISIONS),
             ("version", None),
         ):

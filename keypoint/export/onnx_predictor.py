@@ -1,6 +1,6 @@
-"""Keypoints of persons on an image, from a file of keypoint export and by onnxruntime alone.
+"""Keypoints of persons on an image, from a file of keypoint export, with onnxruntime.
 
-Used as `Predictor` is. Torch is not needed, nor loaded.
+Used like `Predictor`. Torch is neither needed nor loaded.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keypoint.data.person_crops import PersonCrops, Prediction, predict_image
+from keypoint.data.person_crops import Prediction, predict_image
 from keypoint.errors import CheckpointError, ConfigError
 from keypoint.export.card import ExportCard, card_from_texts
+from keypoint.pose.geometry import CropFrame
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -24,27 +25,27 @@ INSTALL = 'is not installed; pip install "keypoint[export]", or in a clone: -e "
 
 
 class OnnxPredictor:
-    """Finds the keypoints of persons whose boxes are known.
+    """Finds the keypoints of persons in given boxes.
 
     Args:
-        session: Of an exported network.
-        card: What it says of itself.
+        session: Session of an exported network.
+        card: The description in its file.
     """
 
     def __init__(self, session: InferenceSession, card: ExportCard) -> None:
         self.session = session
         self.card = card
         self.skeleton = card.skeleton
-        self.crops = PersonCrops(card.input_size, card.codec == "udp")
+        self.udp = card.codec == "udp"
 
     @classmethod
     def from_file(cls, path: str | Path, device: str | None = None) -> OnnxPredictor:
-        """A predictor from a file of `keypoint export --outputs keypoints`.
+        """Load a predictor from a file of `keypoint export --outputs keypoints`.
 
         Args:
-            path: It holds network, decoding and skeleton, and whether crops are averaged with the
-                mirrored ones.
-            device: "cpu", "cuda" or "cuda:1"; None for CUDA where onnxruntime has it.
+            path: The file; it contains network, decoding, skeleton and the flip average if it was
+                exported with one.
+            device: "cpu", "cuda" or "cuda:1"; None for CUDA if onnxruntime has it.
 
         Raises:
             CheckpointError: The file cannot be used.
@@ -60,42 +61,39 @@ class OnnxPredictor:
     def __call__(
         self, image_rgb: NDArray[np.uint8], boxes_xywh: ArrayLike | None = None
     ) -> Prediction:
-        """Keypoints on one image.
+        """Predict the keypoints of persons on one image.
 
         Args:
             image_rgb: (H, W, 3) uint8 RGB.
             boxes_xywh: (P, 4) person boxes, image frame; None for one person that fills the image.
 
         Raises:
-            DataError: An image or boxes of another form; a box that is not finite or has no area.
+            DataError: The image or the boxes have another form, or a box is not finite or has no
+                area.
             NumericsError: A heatmap is not finite.
         """
         return predict_image(self, image_rgb, boxes_xywh)
 
     def describe(self) -> str:
-        """What was chosen at the export, and what runs it, as one line."""
+        """The choices of the export and the provider that runs it, as one line."""
         flip = "averaged with the mirrored crop" if self.card.flip else "without flip average"
         provider = self.session.get_providers()[0]
         return f"{self.card.precision}, {flip}, by onnxruntime's {provider}"
 
-    def crop_matrices(self, boxes_xywh: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(P, 2, 3), from the image's frame to that of each box's crop."""
-        return self.crops.matrices(boxes_xywh)
-
-    def crop(self, image_rgb: NDArray[np.uint8], matrix: NDArray[np.float64]) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8 RGB of the network's input size, black outside the image."""
-        return self.crops.cut(image_rgb, matrix)
+    def crop_frame(self, boxes_xywh: NDArray[np.float64]) -> CropFrame:
+        """The crops of boxes (P, 4) as the network expects them."""
+        return CropFrame.from_bboxes(boxes_xywh, self.card.input_size, udp=self.udp)
 
     def predict_crops(
         self, crops: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Keypoints in crops that are already cut.
+        """Keypoints of crops that are already cut.
 
         Args:
             crops: (B, H, W, 3) uint8 RGB of the network's input size.
 
         Returns:
-            Keypoints (B, K, 2), pixels of the crop, and scores (B, K).
+            Keypoints (B, K, 2), crop frame, and scores (B, K).
         """
         points, scores = self.session.run(
             ["keypoints", "scores"], {"crops": as_input(crops, self.card)}
@@ -105,39 +103,15 @@ class OnnxPredictor:
     def predict_with_heatmaps(
         self, crops: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """What `predict_crops` gives, and the heatmaps (B, K, H/4, W/4) that it is from."""
+        """Keypoints and scores as of `predict_crops`, and their heatmaps (B, K, H/4, W/4)."""
         points, scores, heatmaps = self.session.run(
             ["keypoints", "scores", "heatmaps"], {"crops": as_input(crops, self.card)}
         )
         return points, scores, heatmaps
 
-    def to_image(
-        self,
-        keypoints_crop: NDArray[np.float32],
-        scores: NDArray[np.float32],
-        boxes_xywh: NDArray[np.float64],
-        names: Sequence[str],
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """What `predict_crops` found, in the frame of the images.
-
-        Args:
-            keypoints_crop: (B, K, 2).
-            scores: (B, K).
-            boxes_xywh: (B, 4) that the crops were cut for, image frame.
-            names: Of the image of each crop, for the error.
-
-        Returns:
-            Keypoints (B, K, 2) and scores (B, K), float64.
-
-        Raises:
-            NumericsError: A heatmap is not finite.
-        """
-        size = self.card.input_size
-        return self.crops.to_image(keypoints_crop, scores, size, boxes_xywh, names)
-
 
 def as_input(crops: NDArray[np.uint8], card: ExportCard) -> NDArray[Any]:
-    """Crops (B, H, W, 3) uint8 RGB in the form that an exported network takes."""
+    """Crops (B, H, W, 3) uint8 RGB in the form that an exported network expects."""
     if card.input == "uint8":
         return crops
     planes = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), dtype=np.float32)
@@ -145,11 +119,11 @@ def as_input(crops: NDArray[np.uint8], card: ExportCard) -> NDArray[Any]:
 
 
 def open_onnx(path: Path, device: str | None = None) -> tuple[InferenceSession, ExportCard]:
-    """A session of an exported network, and what the network says of itself.
+    """Open an exported network and read the description in its file.
 
     Args:
-        path: The file.
-        device: As `OnnxPredictor.from_file` takes it.
+        path: File of `keypoint export`.
+        device: "cpu", "cuda" or "cuda:1"; None for CUDA if onnxruntime has it.
 
     Raises:
         CheckpointError: The file cannot be used.
@@ -163,10 +137,10 @@ def open_onnx(path: Path, device: str | None = None) -> tuple[InferenceSession, 
         raise CheckpointError(f"{path}: no such file; check the path")
     providers = choose_providers(device, onnxruntime.get_available_providers())
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors alone; they are raised too
+    options.log_severity_level = 3  # only errors, which are raised too
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=providers)
-    except Exception as error:  # of onnxruntime's own kinds, which share no class
+    except Exception as error:  # onnxruntime's exceptions share no class
         reason = str(error).splitlines()[0][:200]
         raise CheckpointError(
             f"{path}: onnxruntime cannot open it ({reason}); give a file of keypoint export"
@@ -178,20 +152,20 @@ def open_onnx(path: Path, device: str | None = None) -> tuple[InferenceSession, 
         )
     card = card_from_texts(session.get_modelmeta().custom_metadata_map, str(path))
     values = [*session.get_inputs(), *session.get_outputs()]
-    found = {value.name: value.shape[1:] for value in values}  # of one crop
+    found = {value.name: value.shape[1:] for value in values}  # without the batch
     if list(found.items()) != list(card.shapes().items()):
         raise CheckpointError(
-            f"{path}: takes and gives {found}, its description says {card.shapes()}; export the "
-            "checkpoint anew"
+            f"{path}: its inputs and outputs are {found}, its description says {card.shapes()}; "
+            "export the checkpoint again"
         )
     return session, card
 
 
 def choose_providers(device: str | None, available: Sequence[str]) -> list[Any]:
-    """What onnxruntime is to run on, as it takes it.
+    """The execution providers for a device, in onnxruntime's form.
 
     Raises:
-        ConfigError: An unknown device, or one that this onnxruntime lacks.
+        ConfigError: The device is unknown, or this onnxruntime does not support it.
     """
     has_cuda = "CUDAExecutionProvider" in available
     kind = device or ("cuda" if has_cuda else "cpu")
@@ -202,7 +176,7 @@ def choose_providers(device: str | None, available: Sequence[str]) -> list[Any]:
     if not has_cuda:
         raise ConfigError(
             f"device={kind}: this onnxruntime has no CUDA (it has {', '.join(available)}); install "
-            "onnxruntime-gpu in its place, or use cpu"
+            "onnxruntime-gpu instead, or use cpu"
         )
     number = int(kind.partition(":")[2] or 0)
     return [("CUDAExecutionProvider", {"device_id": number}), "CPUExecutionProvider"]

@@ -1,4 +1,4 @@
-"""From crops to heatmaps and keypoints: the network and the flip average, on the device.
+"""Heatmaps and keypoints of crops: the network and the flip average, on the device.
 
 Source: SimpleBaseline's `lib/core/function.py` (validate). Letters: B batch, K keypoints, H W the
 crop's height and width.
@@ -18,12 +18,12 @@ def predict_heatmaps(
     flip_indices: Tensor | None = None,
     amp_dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """Heatmaps of crops, averaged with those of the mirrored crops.
+    """Heatmaps of crops, averaged with the heatmaps of the mirrored crops.
 
     Args:
-        model: In eval mode, on the crops' device.
+        model: Network in eval mode, on the crops' device.
         crops: (B, H, W, 3) uint8 RGB.
-        flip_indices: (K,) mirror image of each keypoint; None for no flip average.
+        flip_indices: (K,) index of each keypoint's mirror image; None for no flip average.
         amp_dtype: Autocast the network to this dtype.
 
     Returns:
@@ -42,20 +42,20 @@ def predict_keypoints(
     amp_dtype: torch.dtype | None = None,
     decoding: str | None = "codec",
 ) -> tuple[Tensor, Tensor]:
-    """Keypoints of crops; what the codec decodes from `predict_heatmaps`.
+    """Keypoints of crops, decoded from the heatmaps of `predict_heatmaps`.
 
     Args:
-        model: In eval mode, on the crops' device.
+        model: Network in eval mode, on the crops' device.
         crops: (B, H, W, 3) uint8 RGB.
-        flip_indices: As in `predict_heatmaps`.
-        amp_dtype: The same.
-        decoding: As `Codec.decode` takes it.
+        flip_indices: (K,) index of each keypoint's mirror image; None for no flip average.
+        amp_dtype: Autocast the network to this dtype.
+        decoding: A decoding that `Codec.decode` accepts.
 
     Returns:
-        Keypoints (B, K, 2), heatmap frame (a quarter of the crop's pixels), and scores (B, K).
+        Keypoints (B, K, 2), heatmap frame, and scores (B, K).
 
     Raises:
-        ConfigError: A decoding that the codec lacks.
+        ConfigError: The codec does not have this decoding.
     """
     heatmaps, mirrored = _run(model, crops, flip_indices is not None, amp_dtype)
     if flip_indices is None or mirrored is None:

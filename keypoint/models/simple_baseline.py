@@ -29,7 +29,7 @@ from keypoint.errors import ConfigError
 from keypoint.models.encoder import resnet_encoder
 from keypoint.models.weights.load import load_imagenet_encoder, load_weights_file
 from keypoint.pose.codec import Codec
-from keypoint.pose.heatmap import STRIDE
+from keypoint.pose.names import STRIDE
 
 
 def strides_of_sites(encoder_stride: int = 32) -> dict[str, int]:

@@ -1,13 +1,13 @@
-"""A codec: how keypoints become heatmaps and come back, all steps of one convention.
+"""A codec: keypoints to heatmaps and back, all steps in one pixel convention.
 
-Crop, targets, the way back from the mirrored crop, decoding and the map to the image each have to
-know the same pixel convention; one step of the other kind costs AP without a word. So they are
-chosen together, by the codec's name, which is a property of the weights as the colour order is:
+Crop, targets, flip average, decoding and the map to the image have to use the same convention: one
+step of another convention lowers AP without an error. So they are chosen together, by the codec's
+name, which is a property of the weights like the color order:
 
     heatmap  SimpleBaseline's and HRNet's: sizes count pixels, targets are centred on whole pixels,
-             mirrored heatmaps are shifted one column, the peak is moved a quarter pixel or by DARK
-    udp      Huang et al. 2020: sizes are one less, targets are centred between pixels too, mirrored
-             heatmaps fit as they are, and peaks are refined by UDP's form of DARK
+             mirrored heatmaps are shifted one column, peaks are refined by a quarter pixel or DARK
+    udp      Huang et al. 2020: sizes are one less, targets may be centred between pixels, mirrored
+             heatmaps are not shifted, and peaks are refined by UDP's form of DARK
 
 Letters: B batch, K keypoints, P persons, H W the heatmap's height and width.
 """
@@ -16,18 +16,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from keypoint.errors import ConfigError
-from keypoint.pose import flip_average, geometry, heatmap
+from keypoint.pose import flip_average, heatmap
 from keypoint.pose.dark import dark_offset
-from keypoint.pose.geometry import ArrayOrTensor, Floats
-
-# What each codec can decode with, its own first.
-DECODINGS = {"heatmap": ("quarter", "dark", None), "udp": ("dark", None)}
+from keypoint.pose.geometry import CropFrame, Floats
+from keypoint.pose.names import DECODINGS, STRIDE
 
 
 @dataclass(frozen=True)
@@ -37,11 +33,11 @@ class Codec:
     Attributes:
         input_size: (height, width) of the crops; heatmaps have a quarter of it.
         name: "heatmap" or "udp".
-        heatmap_sigma: Of the targets, heatmap pixels; None for the references' (2 at width 192, in
-            proportion).
+        heatmap_sigma: Sigma of the targets in heatmap pixels; None for the references' sigma, which
+            is 2 at width 192 and grows with the width.
 
     Raises:
-        ConfigError: An unknown name.
+        ConfigError: The name is unknown.
     """
 
     input_size: tuple[int, int]
@@ -59,54 +55,46 @@ class Codec:
 
     @property
     def heatmap_size(self) -> tuple[int, int]:
-        """(height, width)."""
-        return self.input_size[0] // heatmap.STRIDE, self.input_size[1] // heatmap.STRIDE
+        """(height, width) of the heatmaps."""
+        return self.input_size[0] // STRIDE, self.input_size[1] // STRIDE
 
     @property
     def sigma(self) -> float:
-        """Of the targets, heatmap pixels."""
+        """Sigma of the targets in heatmap pixels."""
         return self.heatmap_sigma or heatmap.default_sigma(self.input_size)
 
     @property
     def flip_shift(self) -> bool:
-        """Whether heatmaps of a mirrored crop are shifted; by the convention, never by choice."""
+        """Whether heatmaps of a mirrored crop are shifted; the convention decides it."""
         return not self.udp
 
-    def crop_matrix(
-        self,
-        center: Floats,
-        crop_size: Floats,
-        rotation: float | Floats = 0.0,
-        mirror: bool | NDArray[np.bool_] = False,
-    ) -> NDArray[np.float64]:
-        """`geometry.crop_matrix` of this convention: (P, 2, 3), image frame to crop frame."""
-        return geometry.crop_matrix(
-            center, crop_size, self.input_size, rotation, mirror, udp=self.udp
-        )
+    def crop_frame(self, bbox_xywh: Floats) -> CropFrame:
+        """The crops of boxes (P, 4) by this convention."""
+        return CropFrame.from_bboxes(bbox_xywh, self.input_size, udp=self.udp)
 
     def encode(self, keypoints_crop: Tensor, labelled: Tensor) -> tuple[Tensor, Tensor]:
-        """`heatmap.encode` of this convention: targets (B, K, H, W) and weights (B, K)."""
+        """Targets (B, K, H, W) and weights (B, K), as of `heatmap.encode`."""
         return heatmap.encode(keypoints_crop, labelled, self.heatmap_size, self.sigma, udp=self.udp)
 
     def average_flipped(self, heatmaps: Tensor, mirrored: Tensor, flip_indices: Tensor) -> Tensor:
-        """`flip_average.average_flipped` of this convention: (B, K, H, W)."""
+        """The mean of heatmaps and mirrored heatmaps, as of `flip_average.average_flipped`."""
         return flip_average.average_flipped(heatmaps, mirrored, flip_indices, self.flip_shift)
 
     def decode(self, heatmaps: Tensor, decoding: str | None = "codec") -> tuple[Tensor, Tensor]:
-        """The peak of each map, refined.
+        """Find the peak of each map and refine it.
 
         Args:
-            heatmaps: (B, K, H, W), any dtype; a NaN is returned as the score, for the caller to
-                refuse.
-            decoding: "quarter", "dark", None for the highest pixel as it is, or "codec" for the
-                codec's own (quarter, or dark with udp).
+            heatmaps: (B, K, H, W), any dtype. The score of a map with a NaN is NaN; callers must
+                check it.
+            decoding: "quarter", "dark", None for the highest pixel without refinement, or "codec"
+                for the codec's default: quarter, or dark with udp.
 
         Returns:
-            Keypoints (B, K, 2) float32 in the heatmap's frame and scores (B, K) float32, the value
-            at the highest pixel. A map whose peak is not positive gives (0, 0).
+            Keypoints (B, K, 2) float32, heatmap frame, and scores (B, K) float32, the values at the
+            highest pixels. A map without a positive value gives (0, 0).
 
         Raises:
-            ConfigError: A decoding that this codec lacks.
+            ConfigError: The codec does not have this decoding.
         """
         method = self.decoding(decoding)
         peaks, scores = heatmap.find_peaks(heatmaps)
@@ -128,19 +116,21 @@ class Codec:
         flip_indices: Tensor,
         decoding: str | None = "codec",
     ) -> tuple[Tensor, Tensor]:
-        """`decode` of `average_flipped`; on a CPU mostly without making the average.
+        """Decode the flip average; the result equals `decode(average_flipped(...), decoding)`.
+
+        On a CPU most of the average is not computed, unless the decoding is DARK.
 
         Args:
             heatmaps: (B, K, H, W).
-            mirrored: (B, K, H, W), of the mirrored crop.
+            mirrored: (B, K, H, W), heatmaps of the mirrored crops.
             flip_indices: (K,) index of each keypoint's mirror image.
-            decoding: As in `decode`.
+            decoding: A decoding that `decode` accepts.
 
         Returns:
-            As `decode`.
+            Keypoints (B, K, 2) and scores (B, K), as of `decode`.
 
         Raises:
-            ConfigError: A decoding that this codec lacks.
+            ConfigError: The codec does not have this decoding.
         """
         both = heatmaps.contiguous(), mirrored.contiguous(), flip_indices
         method = self.decoding(decoding)
@@ -158,37 +148,28 @@ class Codec:
         return keypoints * (scores > 0)[..., None], scores
 
     def decoding(self, chosen: str | None = "codec") -> str | None:
-        """What `decode` does when asked for `chosen`.
+        """The decoding that `decode` uses for `chosen`; "codec" becomes the codec's default.
 
         Raises:
-            ConfigError: A decoding that this codec lacks.
+            ConfigError: The codec does not have this decoding.
         """
         known = DECODINGS[self.name]
         method = known[0] if chosen == "codec" else chosen
         if method not in known:
             names = ", ".join(name or "none" for name in known)
             raise ConfigError(
-                f"decoding {method!r} does not belong to the codec {self.name!r}, whose heatmaps "
-                f"it would misread; choose {names}"
+                f"decoding {method!r} does not belong to the codec {self.name!r} and would misread "
+                f"its heatmaps; choose one of {names}"
             )
         return method
 
     @property
     def crop_per_heatmap(self) -> tuple[float, float]:
-        """Pixels of the crop for one of the heatmap, along x and y."""
+        """Pixels of the crop per pixel of the heatmap, along x and y."""
         sizes = zip(self.input_size[::-1], self.heatmap_size[::-1], strict=True)
         x, y = ((crop - self.udp) / (heatmap - self.udp) for crop, heatmap in sizes)
         return x, y
 
     def to_crop(self, keypoints_heatmap: Tensor) -> Tensor:
-        """Points (P, K, 2) in the heatmap's frame, in the crop's frame."""
+        """Map points (P, K, 2) from the heatmap's frame to the crop's frame."""
         return keypoints_heatmap * keypoints_heatmap.new_tensor(self.crop_per_heatmap)
-
-    def to_image(
-        self, keypoints_heatmap: ArrayOrTensor, center: ArrayOrTensor, crop_size: ArrayOrTensor
-    ) -> ArrayOrTensor:
-        """`geometry.heatmap_to_image` of this convention: (P, K, 2), image frame."""
-        points: ArrayOrTensor = geometry.heatmap_to_image(
-            keypoints_heatmap, center, crop_size, self.heatmap_size, udp=self.udp
-        )
-        return points

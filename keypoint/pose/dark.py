@@ -1,12 +1,13 @@
-"""DARK: the place of a peak between pixels, by a Taylor expansion of the logarithm around it.
+"""DARK: the position of a peak between pixels, by a Taylor expansion of the logarithm around it.
 
 Source: Zhang et al. 2020, "Distribution-Aware Coordinate Representation", section 3.2, and UDP's
 form of it (Huang et al. 2020), with the kernels of their repositories: Gaussian of 6 sigma - 1
 pixels, 11 at sigma 2 and 17 at sigma 3. They blur whole maps person by person; only the 5 x 5
 blurred values around a peak are read, so only these are computed, from a patch, for all maps at
-once. The references rescale a blurred map to its old maximum, here the 5 x 5: that changes no
-derivative of the logarithm, only where its floor begins. Also different: a step of more than two
-pixels is not taken; the expansion does not hold there, and the references land anywhere.
+once. The references rescale a blurred map to its old maximum; here the 5 x 5 values are rescaled,
+which changes no derivative of the logarithm, only the level of its floor. Also different: a step of
+more than two pixels is not taken, because the expansion does not hold there; the references may
+move the peak anywhere.
 
 Letters: B batch, K keypoints, H W the heatmap's height and width.
 """
@@ -28,9 +29,9 @@ def dark_offset(heatmaps: Tensor, peaks: Tensor, sigma: float, udp: bool = False
     Args:
         heatmaps: (B, K, H, W), finite.
         peaks: (B, K, 2) int64, the highest pixels.
-        sigma: Of the targets, heatmap pixels: it decides the width of the blur.
-        udp: UDP's derivatives, over one pixel and up to the border, where DARK's second
-            derivatives go over two pixels and peaks beside the border stay.
+        sigma: Sigma of the targets in heatmap pixels; it decides the width of the blur.
+        udp: Use UDP's second derivatives, over one pixel and up to the border. DARK's are over two
+            pixels, and peaks next to the border stay.
 
     Returns:
         (B, K, 2) float32, heatmap frame.
@@ -69,15 +70,15 @@ def dark_offset(heatmaps: Tensor, peaks: Tensor, sigma: float, udp: bool = False
         movable = (x > 1) & (x < width - 2) & (y > 1) & (y < height - 2)
     determinant = dxx * dyy - dxy.square()
     step = torch.stack([dxy * dy - dyy * dx, dxy * dx - dxx * dy], dim=2) / determinant[..., None]
-    taken = movable & (step.abs() <= REACH).all(2)  # neither does nan of a flat map
+    taken = movable & (step.abs() <= REACH).all(2)  # false for the nan of a flat map
     return peaks + torch.where(taken[..., None], step, 0.0)
 
 
 def gaussian_kernel(sigma: float) -> Tensor:
     """The blur's weights, float32, sum 1: 11 at sigma 2, 17 at sigma 3.
 
-    Their standard deviation follows the number of weights, by OpenCV's rule for a Gaussian whose
-    sigma is not given: 2.0 of 11 weights, 2.9 of 17.
+    Their standard deviation follows from their number by OpenCV's rule for a Gaussian without a
+    given sigma: 2.0 for 11 weights, 2.9 for 17.
     """
     radius = max(1, round(3 * sigma) - 1)
     std = 0.3 * (radius - 1) + 0.8

@@ -1,13 +1,13 @@
-"""The mean of a crop's heatmaps and of its mirrored crop's: whole, or its peaks alone.
+"""The mean of the heatmaps of a crop and of its mirrored crop: all of it, or only its peaks.
 
 Source: SimpleBaseline's `flip_back` and `SHIFT_HEATMAP`. A keypoint needs the highest pixel of an
-average and a few beside it. Most of the average need not be computed for that: no pixel of a strip
-of rows is higher than the mean of the strip's highest pixel in both maps, and mirroring leaves a
-strip its rows. So both maps are read once for the highest pixel of each strip, and only strips
-that may hold the peak are averaged: one or two of a map that has seen its keypoint.
+average and a few next to it, so most of the average need not be computed. No pixel of a strip of
+rows is higher than the mean of the strip's highest pixel in both maps, and mirroring keeps the rows
+of a strip. So both maps are read once for the highest pixel of each strip, and only strips that may
+contain the peak are averaged: one or two in a map with a clear peak.
 
 Letters: B batch, K keypoints, M = B K maps, H W the heatmap's height and width, S strips, N strips
-that are looked into.
+that are averaged.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ import math
 import torch
 from torch import Tensor
 
-PIECE_BYTES = 2**20  # of heatmaps averaged at a time on a CPU; about what its second cache holds
-STRIP_ROWS = 4  # measured: with 2 or 8 it is slower
+PIECE_BYTES = 2**20  # of heatmaps averaged at a time on a CPU; about the size of its L2 cache
+STRIP_ROWS = 4  # measured: 2 and 8 are slower
 
 
 def average_flipped(
     heatmaps: Tensor, mirrored: Tensor, flip_indices: Tensor, shift: bool = True
 ) -> Tensor:
-    """The mean of a crop's heatmaps and of its mirrored crop's, mirrored back.
+    """The mean of the heatmaps of crops and of their mirrored crops, the latter mirrored back.
 
     Args:
         heatmaps: (B, K, H, W).
-        mirrored: (B, K, H, W), of the mirrored crop.
+        mirrored: (B, K, H, W), heatmaps of the mirrored crops.
         flip_indices: (K,) index of each keypoint's mirror image.
-        shift: Move the mirrored ones a column to the right; their column 0 then stays as well. Why:
-            mirroring the input about its pixel grid (x' = W_in - 1 - x) and the heatmap about its
-            own (x' = W - 1 - x) disagree by 3/4 of a heatmap pixel, to the left; after the shift
-            1/4 remains. HRNet-W32: AP 72.0 without, 74.0 with.
+        shift: Move the mirrored heatmaps one column to the right and keep a copy of their column 0
+            there. Mirroring the input about its pixel grid (x' = W_in - 1 - x) and the heatmap
+            about its own (x' = W - 1 - x) differ by 3/4 of a heatmap pixel, to the left; after the
+            shift 1/4 remains. HRNet-W32: AP 72.0 without, 74.0 with.
 
     Returns:
         (B, K, H, W), contiguous.
     """
     heatmaps, mirrored = heatmaps.contiguous(), mirrored.contiguous()
     average = torch.empty_like(heatmaps)
-    # A CPU works a few maps at a time, which stay in its cache between the steps (measured: a
-    # third of the time of whole batches); a GPU works them all at once.
+    # A CPU averages a few maps at a time, which stay in its cache between the steps (measured: a
+    # third of the time of whole batches); a GPU averages all of them at once.
     on_cpu = heatmaps.device.type == "cpu"
     bytes_of_one = heatmaps[:1].numel() * heatmaps.element_size()
     step = max(1, PIECE_BYTES // max(1, bytes_of_one)) if on_cpu else max(1, len(heatmaps))
@@ -49,7 +49,7 @@ def average_flipped(
         some = slice(first, first + step)
         back = mirrored[some].index_select(1, flip_indices).flip(-1)
         if shift:
-            # All but column 0 of a row takes its left neighbour, so does the flat memory.
+            # Every column but 0 takes its left neighbour, which precedes it in memory.
             ahead = average[some].view(-1)[1:]
             torch.add(heatmaps[some].view(-1)[1:], back.view(-1)[:-1], out=ahead)
             torch.add(heatmaps[some][..., 0], back[..., 0], out=average[some][..., 0])
@@ -62,20 +62,20 @@ def average_flipped(
 def find_peaks_of_average(
     heatmaps: Tensor, mirrored: Tensor, flip_indices: Tensor, shift: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """What `heatmap.find_peaks` finds in `average_flipped`, to the last bit, without that.
+    """The peaks of `average_flipped`, bit for bit as of `heatmap.find_peaks`, without the average.
 
-    For a CPU, where it takes a third of the time; how many strips are looked into depends on the
-    numbers, for which a GPU would have to wait.
+    Only for a CPU, where it takes a third of the time: the number of strips to average depends on
+    the values, which a GPU would have to wait for.
 
     Args:
         heatmaps: (B, K, H, W) float32. Maps without a clear peak take longer.
-        mirrored: As in `average_flipped`.
-        flip_indices: The same.
-        shift: The same.
+        mirrored: (B, K, H, W) float32, heatmaps of the mirrored crops.
+        flip_indices: (K,) index of each keypoint's mirror image.
+        shift: Move the mirrored heatmaps one column to the right, as `average_flipped` does.
 
     Returns:
-        Places (B, K, 2) int64, (x, y), and scores (B, K); a NaN anywhere in an average is its
-        score, at any place.
+        Peaks (B, K, 2) int64, (x, y), and scores (B, K). The score of an average with a NaN is NaN,
+        and its peak is arbitrary.
     """
     batch, num_keypoints, height, width = heatmaps.shape
     rows = math.gcd(height, STRIP_ROWS)
@@ -86,7 +86,7 @@ def find_peaks_of_average(
     partners = maps.view(batch, num_keypoints).index_select(1, flip_indices).flatten()  # M
 
     def look_into(which: Tensor, strip: Tensor) -> tuple[Tensor, Tensor]:
-        """The highest sums (N,) of strips, and where (N,) in their maps: the first of equals."""
+        """The highest sum (N,) of each strip and its index (N,) in the map: the first of equals."""
         sums = one.index_select(0, which * strips + strip)  # N rows W
         back = other.index_select(0, partners[which] * strips + strip).flip(-1)
         if shift:
@@ -95,7 +95,7 @@ def find_peaks_of_average(
         else:
             sums += back
         sums = sums.flatten(1)
-        place = torch.from_numpy(sums.numpy().argmax(axis=1))  # numpy's is vectorised
+        place = torch.from_numpy(sums.numpy().argmax(axis=1))  # see heatmap.find_peaks
         return sums.gather(1, place[:, None])[:, 0], strip * (rows * width) + place
 
     highest, other_highest = (
@@ -111,7 +111,7 @@ def find_peaks_of_average(
     if len(which):
         values, places = look_into(which, strip)
         top = value.scatter_reduce(0, which, values, "amax")
-        # Of equal ones the first in the map, as argmax has it.
+        # Of equal values the first in the map, as argmax returns it.
         nowhere = height * width - 1
         index = index.where(value == top, nowhere)
         index = index.scatter_reduce(0, which, places.where(values == top[which], nowhere), "amin")
@@ -123,17 +123,17 @@ def find_peaks_of_average(
 def average_at(
     index: Tensor, heatmaps: Tensor, mirrored: Tensor, flip_indices: Tensor, shift: bool = True
 ) -> Tensor:
-    """Some pixels of `average_flipped`.
+    """The values of `average_flipped` at some pixels, without the average.
 
     Args:
         index: (B, K, N) int64, y W + x of N pixels of each map.
-        heatmaps: As in `average_flipped`.
-        mirrored: The same.
-        flip_indices: The same.
-        shift: The same.
+        heatmaps: (B, K, H, W).
+        mirrored: (B, K, H, W), heatmaps of the mirrored crops.
+        flip_indices: (K,) index of each keypoint's mirror image.
+        shift: Move the mirrored heatmaps one column to the right, as `average_flipped` does.
 
     Returns:
-        (B, K, N).
+        (B, K, N) values.
     """
     batch, num_keypoints, height, width = heatmaps.shape
     x = index % width

@@ -1,8 +1,8 @@
-"""Keypoints as heatmaps: encode, find the peak. What belongs together says codec.py.
+"""Keypoints as heatmaps: encode, find the peak. Use them through codec.py, which combines them.
 
 Source: SimpleBaseline's `JointsDataset.generate_target` and `get_final_preds`, batched on the
-device; UDP's targets by Huang et al. 2020 ("The Devil is in the Details"). The flip average and
-the refinement of DARK have files of their own (flip_average.py, dark.py).
+device; UDP's targets by Huang et al. 2020 ("The Devil is in the Details"). The flip average is in
+flip_average.py, the refinement of DARK in dark.py.
 
 Letters: B batch, K keypoints, H W the heatmap's height and width.
 """
@@ -14,7 +14,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-STRIDE = 4  # input pixels per heatmap pixel: the encoder's 32 over the three deconvolutions' 8
+from keypoint.pose.names import STRIDE
+
 SIGMA_AT_WIDTH_192 = 2.0  # heatmap px; SimpleBaseline's, as is 3 at width 288
 
 
@@ -34,16 +35,16 @@ def encode(
 
     Args:
         keypoints_crop: (B, K, 2), crop frame (pixels of the network's input).
-        labelled: (B, K), true where the keypoint has a place (visibility 1 or 2).
+        labelled: (B, K), true if the keypoint is annotated (visibility 1 or 2).
         heatmap_size: (height, width).
         sigma: Standard deviation in heatmap pixels.
         udp: Crop and heatmap are measured between the middles of their first and last pixels, and
-            the Gaussian is centred where the keypoint is, between pixels too.
+            the Gaussian is centred on the keypoint itself, which may lie between pixels.
 
     Returns:
         Heatmaps (B, K, H, W) float32 in [0, 1], zero beyond 3 sigma of the nearest pixel in x or
-        y, and weights (B, K) float32: 1, or 0 where the keypoint is unlabelled or its whole patch
-        lies outside the map.
+        y, and weights (B, K) float32: 0 if the keypoint is not labelled or its whole patch lies
+        outside the map, otherwise 1.
     """
     height, width = heatmap_size
     radius = sigma * 3
@@ -51,8 +52,8 @@ def encode(
     heatmap_per_crop = (size - 1) / (STRIDE * size - 1) if udp else 1 / STRIDE
     place = keypoints_crop.float() * heatmap_per_crop  # B K 2
     mu = torch.floor(place + 0.5)
-    # The reference tests `last + 1 < 0`, so at the one place where the patch ends right beside the
-    # map it keeps weight 1 with an empty target; "wholly outside" is taken at its word here.
+    # The reference tests `last + 1 < 0`: a patch that ends on the pixel next to the map keeps its
+    # weight with an empty target. Here it counts as outside.
     inside = ((mu - radius <= size - 1) & (mu + radius >= 0)).all(-1)
     weight = (inside & labelled.bool()).float()  # B K
     middle = place if udp else mu
@@ -72,17 +73,17 @@ def find_peaks(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     """The highest pixel of each map.
 
     Args:
-        heatmaps: (B, K, H, W), any dtype; finite (a NaN is returned as the score, for the caller
-            to refuse).
+        heatmaps: (B, K, H, W), any dtype. The score of a map with a NaN is NaN; callers must check
+            it.
 
     Returns:
-        Places (B, K, 2) int64, (x, y), and scores (B, K) float32, the values there.
+        Peaks (B, K, 2) int64, (x, y), and scores (B, K) float32, the values there.
     """
     width = heatmaps.shape[3]
     flat = heatmaps.float().flatten(2)  # B K HW
     traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     if flat.device.type == "cpu" and not traced:
-        # numpy's argmax is vectorised, torch's on a CPU is not: 4 times slower (measured).
+        # numpy's argmax is vectorised; torch's on a CPU is not and takes 4 times as long .
         index = torch.from_numpy(flat.numpy().argmax(axis=2))  # B K
         scores = flat.gather(2, index[..., None])[..., 0]
     else:
@@ -98,20 +99,20 @@ def quarter_offset(
     Args:
         peaks: (B, K, 2) int64, the highest pixels.
         heatmap_size: (height, width).
-        values_at: Gives the heatmaps' values (B, K, N) for an index (B, K, N) int64, y W + x.
+        values_at: Returns the heatmaps' values (B, K, N) at indices (B, K, N) int64, y W + x.
 
     Returns:
-        (B, K, 2) float32. The quarter is added in x and y together, only where the peak lies
-        strictly between 1 and W-1 and between 1 and H-1 (the references' condition).
+        (B, K, 2) float32. A peak is moved in x and y, or not at all: x must lie strictly between 1
+        and W - 1, and y strictly between 1 and H - 1 (the references' condition).
     """
     height, width = heatmap_size
     x, y = peaks.unbind(2)
     index = y * width + x
 
     movable = (x > 1) & (x < width - 1) & (y > 1) & (y < height - 1)
-    # Where nothing moves, the peak itself stands in for its neighbours: difference 0.
+    # A peak that does not move is its own neighbour: difference 0.
     step_x, step_y = movable.long(), movable.long() * width
-    beside = torch.stack([index - step_x, index + step_x, index - step_y, index + step_y], dim=2)
-    left, right, above, below = values_at(beside).unbind(2)
+    neighbors = torch.stack([index - step_x, index + step_x, index - step_y, index + step_y], dim=2)
+    left, right, above, below = values_at(neighbors).unbind(2)
     offset = 0.25 * torch.sign(torch.stack([right - left, below - above], dim=2))
     return peaks + offset

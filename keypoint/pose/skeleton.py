@@ -1,7 +1,6 @@
 """A skeleton: keypoint names, left/right pairs, edges to draw, OKS sigmas; one YAML per data set.
 
-Everything that has a 17 in it elsewhere in this field is sized from here: heads, flip order, OKS,
-COCOeval's sigmas, drawings.
+It decides the number of keypoints everywhere: heads, flip order, OKS, COCOeval's sigmas, drawings.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from keypoint.strict_yaml import read_yaml
 BUILT_IN_FOLDER = Path(__file__).parent / "skeletons"
 KEYS = ("name", "keypoints", "pairs", "edges", "oks_sigmas")
 OPTIONAL_KEYS = ("upper_body",)
-UNIFORM = "uniform"  # in the place of oks_sigmas: none are known
-# Mean of COCO's 17: a keypoint that is off by so much of the object's size counts as much as a
-# person's keypoint does on average, so COCO's thresholds 0.5 to 0.95 stay a useful scale.
+UNIFORM = "uniform"  # value of oks_sigmas if none are known
+# The mean of COCO's 17 sigmas: an error relative to the object's size then counts as much as for a
+# person's keypoints on average, so COCO's thresholds 0.5 to 0.95 remain a useful scale.
 UNIFORM_SIGMA = 0.067
 
 
@@ -29,19 +28,20 @@ class Skeleton:
     """The keypoints of one kind of object.
 
     Attributes:
-        name: Short name, as the YAML file's.
+        name: Short name, the same as the YAML file's.
         keypoints: Names in the order of the annotations.
         pairs: (left, right) names that change places in a mirrored image.
         edges: (from, to) names, the limbs to draw.
         oks_sigmas: One per keypoint, COCO's fall-off constants (variance (2 sigma)^2 * area).
-        upper_body: Names of the upper body's keypoints, for half-body augmentation; empty where
-            the object has no such halves.
-        uniform_sigmas: Whether they are `UNIFORM_SIGMA` throughout because nobody has measured
-            them; an AP is then comparable only with others under the same skeleton.
+        upper_body: Names of the upper body's keypoints, for half-body augmentation; empty if the
+            object has no such halves.
+        uniform_sigmas: Whether every sigma is `UNIFORM_SIGMA` because they have not been measured;
+            an AP can then be compared only with others under the same skeleton.
 
     Raises:
-        ConfigError: A name is unknown or repeated, a keypoint is in two pairs, left and right of
-            one name are no pair, or the sigmas are not one positive number per keypoint.
+        ConfigError: A name is unknown or repeated, a keypoint is in two pairs, the left and right
+            keypoint of one name are not a pair, or the sigmas are not one positive number per
+            keypoint.
     """
 
     name: str
@@ -73,20 +73,21 @@ class Skeleton:
                         known = f"known: {list(self.keypoints)}"
                         hint = f"did you mean {near[0]!r}?" if near else known
                         raise ConfigError(
-                            f"skeleton {self.name}: {key} names {name!r}, no keypoint; {hint}"
+                            f"skeleton {self.name}: {key} contains {name!r}, which is not a "
+                            f"keypoint; {hint}"
                         )
         paired = [name for pair in self.pairs for name in pair]
         twice = sorted({name for name in paired if paired.count(name) > 1})
         if twice:
             raise ConfigError(
-                f"skeleton {self.name}: {twice} stand in more than one of pairs; one pair each"
+                f"skeleton {self.name}: {twice} are in more than one of pairs; give one pair each"
             )
-        for name in self.keypoints:  # without the pair a mirrored image would teach the wrong side
+        for name in self.keypoints:
             other = name.replace("left", "right")
             if other != name and other in self.keypoints and (name, other) not in self.pairs:
                 raise ConfigError(
-                    f"skeleton {self.name}: pairs lacks [{name}, {other}] (left first); mirrored "
-                    "images would mix them up"
+                    f"skeleton {self.name}: pairs lacks [{name}, {other}] (left first); without it "
+                    "mirrored images would teach the wrong side"
                 )
         sigmas = self.oks_sigmas
         positive = all(math.isfinite(sigma) and sigma > 0 for sigma in sigmas)
@@ -94,7 +95,7 @@ class Skeleton:
             raise ConfigError(
                 f"skeleton {self.name}: oks_sigmas has {len(sigmas)} numbers {list(sigmas)}; "
                 f"give one positive number for each of the {len(self.keypoints)} keypoints, or "
-                f"{UNIFORM} where none are known"
+                f"{UNIFORM} if none are known"
             )
         assert not self.uniform_sigmas or set(sigmas) == {UNIFORM_SIGMA}
         self._check_upper_body()
@@ -105,18 +106,18 @@ class Skeleton:
         split = [list(pair) for pair in self.pairs if len(upper & set(pair)) == 1]
         if unknown or split or len(upper) != len(self.upper_body):
             raise ConfigError(
-                f"skeleton {self.name}: upper_body is {list(self.upper_body)}; it names keypoints, "
-                f"each once, and of a pair both or none (unknown: {unknown}, half named: {split})"
+                f"skeleton {self.name}: upper_body is {list(self.upper_body)}; list each keypoint "
+                f"once, and of a pair both or none (unknown: {unknown}, half of a pair: {split})"
             )
         if len(upper) == len(self.keypoints):
             raise ConfigError(
-                f"skeleton {self.name}: upper_body names every keypoint; leave out those of the "
-                "lower body, or the key"
+                f"skeleton {self.name}: upper_body lists every keypoint; leave out those of the "
+                "lower body, or leave out upper_body"
             )
 
     @property
     def num_keypoints(self) -> int:
-        """K."""
+        """The number of keypoints, K."""
         return len(self.keypoints)
 
     @property
@@ -138,7 +139,7 @@ class Skeleton:
         return tuple((self.keypoints.index(a), self.keypoints.index(b)) for a, b in self.edges)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists and strings, as in the YAML file; what a checkpoint stores."""
+        """Plain lists and strings for a checkpoint, with the keys of the YAML file."""
         return {
             "name": self.name,
             "keypoints": list(self.keypoints),
@@ -153,19 +154,19 @@ def skeleton_from_dict(content: Any, source: str) -> Skeleton:
     """Build a skeleton from the content of a YAML file or a checkpoint.
 
     Args:
-        content: A mapping with exactly the keys `KEYS`, and perhaps upper_body; oks_sigmas may be
-            ``uniform`` or left out where none are known.
-        source: Named in errors.
+        content: A mapping with exactly the keys `KEYS` and optionally upper_body; oks_sigmas may be
+            ``uniform`` or left out if none are known.
+        source: File name for error messages.
 
     Raises:
-        ConfigError: A key is missing or unknown, or a value has the wrong form.
+        ConfigError: A key is missing or unknown, or a value has the wrong type.
     """
     keys = set(content) - set(OPTIONAL_KEYS) if isinstance(content, dict) else set()
     if keys | {"oks_sigmas"} != set(KEYS):
         given = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
         raise ConfigError(
             f"{source}: a skeleton has exactly the keys {list(KEYS)}; given {given} "
-            "(oks_sigmas alone may be left out)"
+            "(only oks_sigmas may be left out)"
         )
     sigmas = content.get("oks_sigmas", UNIFORM)
     unknown = sigmas == UNIFORM
@@ -196,14 +197,14 @@ def skeleton_from_dict(content: Any, source: str) -> Skeleton:
 
 
 def load_skeleton(name_or_path: str | Path, root: str | Path = ".") -> Skeleton:
-    """Read a built-in skeleton by name (``coco17``) or one's own YAML file by path.
+    """Read a built-in skeleton by name (``coco17``) or a YAML file by path.
 
     Args:
-        name_or_path: A relative path counts from `root`.
-        root: The data set's folder in a run.
+        name_or_path: Name or path; a relative path is relative to `root`.
+        root: Folder of the data set.
 
     Raises:
-        ConfigError: No such skeleton, or a file that does not describe one.
+        ConfigError: There is no such skeleton, or the file does not describe one.
     """
     path = BUILT_IN_FOLDER / f"{name_or_path}.yaml"
     if not path.is_file():
@@ -213,14 +214,14 @@ def load_skeleton(name_or_path: str | Path, root: str | Path = ".") -> Skeleton:
     document = read_yaml(path)
     if document.problems:
         raise ConfigError.of_many(
-            f"{path}: not the YAML of a skeleton; mend it",
+            f"{path}: not the YAML of a skeleton; fix it",
             [f"line {line}: {text}" if line else text for _, line, text in document.problems],
         )
     return skeleton_from_dict(document.content, str(path))
 
 
 def skeleton_from_here(name_or_path: str) -> str:
-    """What a flag names, for `data.skeleton`: a file's path counts from the current folder."""
+    """The value of `data.skeleton` for a flag, whose path is relative to the current folder."""
     is_built_in = (BUILT_IN_FOLDER / f"{name_or_path}.yaml").is_file()
     return name_or_path if is_built_in else str(Path(name_or_path).absolute())
 
@@ -229,10 +230,10 @@ def _no_skeleton(name_or_path: str | Path, path: Path) -> str:
     built_in = sorted(file.stem for file in BUILT_IN_FOLDER.glob("*.yaml"))
     text = (
         f"skeleton {str(name_or_path)!r} is neither built in ({built_in}) nor a YAML file "
-        f"({path} is not there)"
+        f"({path} does not exist)"
     )
     near = difflib.get_close_matches(Path(name_or_path).name.removesuffix(".yaml"), built_in, n=1)
     if Path(name_or_path).is_file():
         here = Path(name_or_path).absolute()
-        return f"{text}; data.skeleton counts from data.root: for the one here give {here}"
+        return f"{text}; data.skeleton is relative to data.root: for the one here give {here}"
     return f"{text}; did you mean {near[0]}?" if near else f"{text}; check data.skeleton"

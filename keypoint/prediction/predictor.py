@@ -1,4 +1,4 @@
-"""Keypoints of persons on an image, from a checkpoint alone.
+"""Keypoints of persons on an image, from a checkpoint.
 
 Two storeys: numpy arrays in the image's frame above, tensors in the crop's frame below.
 """
@@ -16,26 +16,28 @@ from torch import Tensor
 from keypoint import distributed
 from keypoint.checkpoint.file import load_model
 from keypoint.checkpoint.hub import find_checkpoint
-from keypoint.data.person_crops import PersonCrops, Prediction, predict_image
+from keypoint.data.person_crops import Prediction, predict_image
 from keypoint.models import SimpleBaseline
 from keypoint.models.fold_norms import fold_norms
 from keypoint.models.inference import predict_heatmaps, predict_keypoints
+from keypoint.pose.geometry import CropFrame
 from keypoint.pose.skeleton import Skeleton
 
 
 class Predictor:
-    """Finds the keypoints of persons whose boxes are known.
+    """Finds the keypoints of persons in given boxes.
 
-    Nothing of it changes after it is made, so threads of a server may share one.
+    A predictor does not change after it is made, so the threads of a server may share one.
 
     Args:
-        model: On its device; put to eval mode. That of `from_checkpoint` has its BatchNorms folded
-            (models/fold_norms.py): other names, neither to train nor to save.
+        model: Network on its device; it is set to eval mode. `from_checkpoint` folds its BatchNorms
+            (models/fold_norms.py), after which it can be neither trained nor saved.
         skeleton: Names of the K keypoints, and the flip order.
         flip: Average with the mirrored crop: twice the time, about 1 AP more.
         amp_dtype: Autocast the network to this dtype.
-        compile_batch: Compile the network, in place, for so many crops at a time; fewer are filled
-            up, so that it is compiled once (half a minute, at the first call). None: not compiled.
+        compile_batch: Compile the network, in place, for this number of crops at a time; smaller
+            batches are padded, so that it is compiled once (half a minute, at the first call).
+            None: do not compile.
     """
 
     def __init__(
@@ -52,7 +54,7 @@ class Predictor:
         if compile_batch is not None:
             model.compile(dynamic=False)
         self.skeleton = skeleton
-        self.crops = PersonCrops(model.input_size, model.codec.udp)
+        self.udp = model.codec.udp
         self.device = model.pixel_mean.device
         self.amp_dtype = amp_dtype
         self.flip_indices = (
@@ -68,18 +70,18 @@ class Predictor:
         amp_dtype: torch.dtype | None = None,
         compile_batch: int | None = None,
     ) -> Predictor:
-        """A predictor from `best.pt` or `last.pt` of a run, its BatchNorms folded.
+        """Load a predictor from `best.pt` or `last.pt` of a run, with its BatchNorms folded.
 
         Args:
-            path: The checkpoint; it holds network, skeleton and colour order.
-            device: "cpu", "cuda" or "cuda:1"; None for CUDA where there is one.
-            flip: See the class.
-            amp_dtype: See the class.
-            compile_batch: The same.
+            path: The checkpoint; it contains network, skeleton and color order.
+            device: "cpu", "cuda" or "cuda:1"; None for CUDA if it is available.
+            flip: Average with the mirrored crop.
+            amp_dtype: Autocast the network to this dtype.
+            compile_batch: Compile the network for this number of crops; None: do not compile.
 
         Raises:
             CheckpointError: The file cannot be used.
-            ConfigError: No such device.
+            ConfigError: There is no such device.
         """
         chosen = distributed.choose_device(device)
         restored = load_model(Path(path))
@@ -101,18 +103,21 @@ class Predictor:
         amp_dtype: torch.dtype | None = None,
         revision: str | None = None,
     ) -> Predictor:
-        """A predictor from a folder, or from "user/name" of the Hugging Face Hub (extra `hub`).
+        """Load a predictor from a folder, or from "user/name" of the Hugging Face Hub.
 
         Args:
-            name_or_folder: Holds `model.pt`, or is a training's output; see `hub.find_checkpoint`.
-            device: As in `from_checkpoint`.
-            flip: See the class.
-            amp_dtype: See the class.
+            name_or_folder: Folder or repository with `model.pt`, or the output folder of a
+                training; see `hub.find_checkpoint`. The Hub needs the extra `hub`.
+            device: "cpu", "cuda" or "cuda:1"; None for CUDA if it is available.
+            flip: Average with the mirrored crop.
+            amp_dtype: Autocast the network to this dtype.
             revision: Branch, tag or commit on the Hub.
 
         Raises:
-            CheckpointError: No such folder or repository, or its file cannot be fetched or used.
-            ConfigError: No name of either; no such device; the Hub's client is not installed.
+            CheckpointError: There is no such folder or repository, or its file cannot be fetched or
+                used.
+            ConfigError: The name is neither a folder nor a repository's name, there is no such
+                device, or the Hub's client is not installed.
         """
         return cls.from_checkpoint(
             find_checkpoint(name_or_folder, revision), device, flip, amp_dtype
@@ -121,36 +126,33 @@ class Predictor:
     def __call__(
         self, image_rgb: NDArray[np.uint8], boxes_xywh: ArrayLike | None = None
     ) -> Prediction:
-        """Keypoints on one image.
+        """Predict the keypoints of persons on one image.
 
         Args:
             image_rgb: (H, W, 3) uint8 RGB.
             boxes_xywh: (P, 4) person boxes, image frame; None for one person that fills the image.
 
         Raises:
-            DataError: An image or boxes of another form; a box that is not finite or has no area.
+            DataError: The image or the boxes have another form, or a box is not finite or has no
+                area.
             NumericsError: A heatmap is not finite.
         """
         return predict_image(self, image_rgb, boxes_xywh)
 
-    def crop_matrices(self, boxes_xywh: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(P, 2, 3), from the image's frame to that of each box's crop."""
-        return self.crops.matrices(boxes_xywh)
-
-    def crop(self, image_rgb: NDArray[np.uint8], matrix: NDArray[np.float64]) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8 RGB of the network's input size, black outside the image."""
-        return self.crops.cut(image_rgb, matrix)
+    def crop_frame(self, boxes_xywh: NDArray[np.float64]) -> CropFrame:
+        """The crops of boxes (P, 4) as the network expects them."""
+        return self.model.codec.crop_frame(boxes_xywh)
 
     @torch.inference_mode()
     def predict_crops(self, crops: NDArray[np.uint8] | Tensor) -> tuple[Tensor, Tensor]:
-        """Keypoints in the heatmaps of crops that are already cut.
+        """Keypoints of crops that are already cut.
 
         Args:
             crops: (B, H, W, 3) uint8 RGB of the network's input size.
 
         Returns:
-            Keypoints (B, K, 2), pixels of the crop, and scores (B, K).
-            On a GPU they may still be in the making.
+            Keypoints (B, K, 2), crop frame, and scores (B, K). A GPU may still be computing
+            them.
         """
         found = [
             predict_keypoints(self.model, batch, self.flip_indices, self.amp_dtype)
@@ -167,7 +169,7 @@ class Predictor:
             crops: (B, H, W, 3) uint8 RGB of the network's input size.
 
         Returns:
-            (B, K, H/4, W/4) float32, averaged with those of the mirrored crops if `flip`.
+            (B, K, H/4, W/4) float32, averaged with the mirrored crops' heatmaps if `flip`.
         """
         found = [
             predict_heatmaps(self.model, batch, self.flip_indices, self.amp_dtype)
@@ -179,40 +181,16 @@ class Predictor:
     def predict_with_heatmaps(
         self, crops: NDArray[np.uint8] | Tensor
     ) -> tuple[Tensor, Tensor, NDArray[np.float32]]:
-        """What `predict_crops` gives, and the heatmaps (B, K, H/4, W/4) that it is from."""
+        """Keypoints and scores as of `predict_crops`, and their heatmaps (B, K, H/4, W/4)."""
         heatmaps = self.predict_heatmaps(crops)
         points, scores = self.model.codec.decode(heatmaps)
         return self.model.codec.to_crop(points), scores, heatmaps.cpu().numpy()
 
     def _batches(self, crops: NDArray[np.uint8] | Tensor) -> Sequence[Tensor]:
-        """Crops on the device; of a compiled network in batches of its size, the last filled up."""
+        """Crops on the device; for a compiled network in batches of its size, the last padded."""
         given = torch.as_tensor(crops).to(self.device)
         if self.compile_batch is None:
             return [given]
         missing = -len(given) % self.compile_batch
         filled = torch.cat([given, given.new_zeros(missing, *given.shape[1:])])
         return list(torch.split(filled, self.compile_batch))
-
-    def to_image(
-        self,
-        keypoints_crop: Tensor,
-        scores: Tensor,
-        boxes_xywh: NDArray[np.float64],
-        names: Sequence[str],
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """What `predict_crops` found, in the frame of the images.
-
-        Args:
-            keypoints_crop: (B, K, 2).
-            scores: (B, K).
-            boxes_xywh: (B, 4) that the crops were cut for, image frame.
-            names: Of the image of each crop, for the error.
-
-        Returns:
-            Keypoints (B, K, 2) and scores (B, K), float64.
-
-        Raises:
-            NumericsError: A heatmap is not finite.
-        """
-        points, peaks = keypoints_crop.cpu().numpy(), scores.cpu().numpy()
-        return self.crops.to_image(points, peaks, self.model.input_size, boxes_xywh, names)

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.person_crops import CropPredictor
+from keypoint.data.person_crops import CropPredictor, crops_to_image
 from keypoint.data.persons import Persons
+from keypoint.data.warp import warp
+from keypoint.pose.geometry import CropFrame
 from keypoint.prediction.ahead import BYTES_AHEAD
 from keypoint.prediction.frames import Event, Frame, Unread, VideoEnd
 
@@ -155,7 +157,8 @@ def predict_stream(
     yield from waiting
 
 
-Owners = list[tuple[Predicted, int]]  # of each crop: whose result, and which person of it
+# Of each crop: the result it belongs to, the person of that result, and its position in the image.
+Owners = list[tuple[Predicted, int, CropFrame]]
 
 
 class _Batch:
@@ -176,9 +179,10 @@ class _Batch:
     def cut(self, result: Predicted) -> None:
         """Add all persons of a frame."""
         assert result.frame.image is not None
-        for row, matrix in enumerate(self.predictor.crop_matrices(result.boxes)):
-            self.crops.append(self.predictor.crop(result.frame.image, matrix))
-            self.owners.append((result, row))
+        crops = self.predictor.crop_frame(result.boxes)
+        for row, matrix in enumerate(crops.matrices()):
+            self.crops.append(warp(result.frame.image, matrix, crops.input_size))
+            self.owners.append((result, row, crops[row : row + 1]))
             if len(self.crops) == self.size:
                 self.start()
 
@@ -194,7 +198,7 @@ class _Batch:
         if not self.keep_crops:
             return self.predictor.predict_crops(crops)
         *found, heatmaps = self.predictor.predict_with_heatmaps(crops)
-        for (result, _), crop, heatmap in zip(self.owners, self.crops, heatmaps, strict=True):
+        for (result, *_), crop, heatmap in zip(self.owners, self.crops, heatmaps, strict=True):
             result.crops.append((crop, heatmap))  # an image's persons come in their order
         return found[0], found[1]
 
@@ -208,10 +212,10 @@ class _Batch:
         if run is None:
             return
         points, peaks, owners = run
-        boxes = np.stack([result.boxes[row] for result, row in owners])  # B 4
-        names = [result.frame.name for result, _ in owners]
-        found = self.predictor.to_image(points, peaks, boxes, names)
-        for (result, row), keypoints, scores in zip(owners, *found, strict=True):
+        crops = CropFrame.concatenate([crop for *_, crop in owners])
+        names = [result.frame.name for result, *_ in owners]
+        found = crops_to_image(crops, points, peaks, names)
+        for (result, row, _), keypoints, scores in zip(owners, *found, strict=True):
             result.keypoints[row], result.scores[row] = keypoints, scores
             result.missing -= 1
 

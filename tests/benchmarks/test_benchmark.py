@@ -19,7 +19,7 @@ from keypoint.data.synthetic.demo_set import write_demo_set
 from keypoint.data.warp import warp
 from keypoint.models import SimpleBaseline
 from keypoint.pose.codec import Codec
-from keypoint.pose.geometry import apply_affine, bbox_to_crop, crop_matrix
+from keypoint.pose.geometry import CropFrame, apply_affine
 from keypoint.pose.heatmap import encode
 from keypoint.pose.skeleton import load_skeleton
 
@@ -241,7 +241,7 @@ def test_straightforward_evaluation_is_ours(tools, monkeypatch):
     np.testing.assert_array_equal(points, expected[0])
     np.testing.assert_array_equal(scores, expected[1])
     bbox = np.array([[10.0, 20, 50, 90]] * 5)
-    found = codec.to_image(points.double().numpy(), *bbox_to_crop(bbox, (64, 48)))
+    found = codec.crop_frame(bbox).to_image(points.double().numpy(), codec.heatmap_size)
     for b in range(5):
         image = loops.to_image(expected[0][b], bbox[b], codec.heatmap_size)
         np.testing.assert_allclose(image, found[b], atol=1e-4)
@@ -316,8 +316,8 @@ def test_straightforward_training_is_ours(demo, straightforward, monkeypatch, au
         persons, indices, np.random.default_rng(0),
         flip_indices=skeleton.flip_indices, input_size=INPUT_SIZE, heatmap_sigma=2.0,
     )  # fmt: skip
-    center, crop_size = bbox_to_crop(persons.bbox_xywh, INPUT_SIZE)
-    matrices = crop_matrix(center, crop_size * factor, INPUT_SIZE, rotation, mirror)
+    frame = CropFrame.from_bboxes(persons.bbox_xywh, INPUT_SIZE)
+    matrices = frame.scaled(factor).matrices(rotation, mirror)
     order = skeleton.flip_indices if mirror else range(17)
     keypoints = torch.from_numpy(apply_affine(matrices, persons.keypoints_image)[:, list(order)])
     labelled = torch.from_numpy(persons.visibility[:, list(order)] > 0)

@@ -8,7 +8,7 @@ import pytest
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.errors import ConfigError
 from keypoint.pose.codec import Codec
-from keypoint.pose.geometry import apply_affine, bbox_to_crop, crop_matrix
+from keypoint.pose.geometry import CropFrame, apply_affine
 from keypoint.pose.skeleton import load_skeleton
 
 SKELETON = load_skeleton("coco17")
@@ -30,8 +30,7 @@ STILL = {"scale": 0.0, "rotation_probability": 0.0}
 def test_without_randomness_it_is_the_evaluation_crop():
     augmentation = Augmentation(crop(**STILL, flip_probability=0.0))
     picture, keypoints, visibility = augmentation(*PERSON, seed=(0, 0, 0))
-    center, size = bbox_to_crop(BBOX[None], INPUT_SIZE)
-    matrix = crop_matrix(center, size, INPUT_SIZE)[0]
+    matrix = CropFrame.from_bboxes(BBOX[None], INPUT_SIZE).matrices()[0]
     np.testing.assert_allclose(keypoints, apply_affine(matrix, KEYPOINTS), atol=1e-3)
     np.testing.assert_array_equal(visibility, VISIBILITY)
     assert picture.shape == (128, 96, 3)
@@ -66,7 +65,7 @@ def draws(**options):
     """Scale, rotation in degrees and mirroring as read off many matrices."""
     transform = crop(**options)
     scales, rotations, mirrors = [], [], []
-    base = crop_matrix(*bbox_to_crop(BBOX[None], INPUT_SIZE), INPUT_SIZE)[0]
+    base = CropFrame.from_bboxes(BBOX[None], INPUT_SIZE).matrices()[0]
     for index in range(4000):
         transform.set_random_seed(index)
         params = transform.get_params_dependent_on_data({}, {"bbox_xywh": BBOX})

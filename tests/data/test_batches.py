@@ -15,7 +15,7 @@ from keypoint.data.batches import (
 from keypoint.data.coco import load_persons
 from keypoint.errors import ConfigError, DataError
 from keypoint.pose.codec import Codec
-from keypoint.pose.geometry import bbox_to_crop, crop_matrix
+from keypoint.pose.geometry import CropFrame
 from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco
 
@@ -106,6 +106,8 @@ def collected(persons, workers=0, batch_size=5, **share):
     found = {}
     for batch in evaluation_loader(data, workers):
         assert len(batch.crops) <= batch_size
+        frame = CropFrame.from_bboxes(persons.bbox_xywh[batch.index.numpy()], INPUT_SIZE)
+        np.testing.assert_array_equal(batch.frame.matrices(), frame.matrices())
         for index, crop in zip(batch.index.tolist(), batch.crops, strict=True):
             assert index not in found
             found[index] = crop.numpy().copy()
@@ -125,8 +127,7 @@ def test_evaluation_sees_every_box_once_and_equal_whoever_does_it(persons):
 
 def test_crops_are_opencvs_of_three_channels(persons):
     """They are warped with a fourth channel beside, because that is quicker."""
-    center, size = bbox_to_crop(persons.bbox_xywh, INPUT_SIZE)
-    matrices = crop_matrix(center, size, INPUT_SIZE)
+    matrices = CropFrame.from_bboxes(persons.bbox_xywh, INPUT_SIZE).matrices()
     for index, crop in collected(persons).items():
         image = cv2.imread(str(persons.images.path(int(persons.image_index[index]))))[..., ::-1]
         plain = cv2.warpAffine(

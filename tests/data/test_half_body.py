@@ -9,7 +9,7 @@ from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.half_body import UPPER_PROBABILITY, half_body_crop
 from keypoint.errors import ConfigError
 from keypoint.pose.codec import Codec
-from keypoint.pose.geometry import bbox_to_crop, crop_matrix
+from keypoint.pose.geometry import CropFrame
 from keypoint.pose.skeleton import load_skeleton
 from tests.reference import half_body as reference
 from tests.reference.simple_baseline import affine_from_three_points, center_and_scale
@@ -123,7 +123,7 @@ def test_how_often_and_which_half():
     visibility[:] = 2
     still = {"scale": 0.0, "rotation_probability": 0.0, "flip_probability": 0.0}
     augmentation = Augmentation(crop(**still, half_body_probability=0.3))
-    whole = crop_matrix(*bbox_to_crop(BBOX[None], INPUT_SIZE), INPUT_SIZE)[0]
+    whole = CropFrame.from_bboxes(BBOX[None], INPUT_SIZE).matrices()[0]
     expected_whole = keypoints @ whole[:, :2].T + whole[:, 2]
     counts = {"whole": 0, "upper": 0, "lower": 0}
     for index in range(3000):

@@ -59,8 +59,9 @@ def test_the_command(tmp_path, boxes):
 
 
 def evaluation_of(persons, points, scores, **options):
-    predictions = Predictions(np.arange(len(persons)), points, scores)
-    results, _ = make_results(persons.image_ids, points, scores, persons.bbox_scores, np.full(len(persons), 5000.0), SKELETON.oks_sigmas, **options)  # fmt: skip
+    areas = np.full(len(persons), 5000.0)
+    predictions = Predictions(np.arange(len(persons)), points, scores, areas)
+    results, _ = make_results(persons.image_ids, points, scores, persons.bbox_scores, areas, SKELETON.oks_sigmas, **options)  # fmt: skip
     boxes = "ground truth" if (persons.visibility > 0).any() else "detector"
     return Evaluation({}, results, predictions, {"boxes": boxes})
 

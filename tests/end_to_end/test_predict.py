@@ -17,6 +17,7 @@ from torchvision.models import detection
 
 from keypoint.checkpoint.file import load_model
 from keypoint.data.image import read_image
+from keypoint.data.warp import warp
 from keypoint.drawing.persons import heatmap_sheet
 from keypoint.evaluation.coco import evaluate_coco
 from keypoint.models import SimpleBaseline
@@ -341,10 +342,10 @@ def test_crops_with_their_heatmaps(predict, tmp_path, checkpoint):
         np.testing.assert_allclose(a["keypoints"], b["keypoints"], atol=1e-5)
         np.testing.assert_allclose(a["scores"], b["scores"], atol=1e-5)
         image = read_image(tmp_path / a["file"])
-        matrices = predictor.crop_matrices(np.array(a["boxes"]))
-        for matrix, name in zip(matrices, a["crops"], strict=True):
+        frame = predictor.crop_frame(np.array(a["boxes"]))
+        for matrix, name in zip(frame.matrices(), a["crops"], strict=True):
             drawn = cv2.cvtColor(cv2.imread(str(tmp_path / "out" / name)), cv2.COLOR_BGR2RGB)
-            crop = predictor.crop(image, matrix)
+            crop = warp(image, matrix, frame.input_size)
             heatmaps = predictor.predict_heatmaps(torch.from_numpy(crop)[None])[0].numpy()
             expected = heatmap_sheet(crop, heatmaps, tiny_network.SKELETON)
             assert drawn.shape == expected.shape

@@ -17,7 +17,7 @@ from keypoint.evaluation.coco import evaluate_coco
 from keypoint.evaluation.pictures import truth_beside_prediction
 from keypoint.evaluation.run import evaluate_model
 from keypoint.pose.codec import Codec
-from keypoint.pose.geometry import apply_affine, bbox_to_crop, crop_matrix
+from keypoint.pose.geometry import CropFrame, apply_affine
 from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco
 
@@ -32,10 +32,8 @@ class Oracle(nn.Module):
         self.codec, self.color_order = Codec(input_size, codec), "rgb"
         self.input_size, self.heatmap_size = input_size, self.codec.heatmap_size
         self.register_buffer("pixel_mean", torch.zeros(3))
-        center, crop_size = bbox_to_crop(persons.bbox_xywh, input_size)
-        points = apply_affine(
-            self.codec.crop_matrix(center, crop_size), persons.keypoints_image.astype(float)
-        )
+        matrices = self.codec.crop_frame(persons.bbox_xywh).matrices()
+        points = apply_affine(matrices, persons.keypoints_image.astype(float))
         dataset = EvaluationDataset(persons, codec=self.codec, batch_size=8)
         order = np.concatenate([batch.index.numpy() for batch in dataset])
         self.points, self.labelled = (
@@ -85,10 +83,8 @@ def sample(coco_sample, tmp_path_factory):
         coco_sample / "images",
         SKELETON,
     )
-    center, crop_size = bbox_to_crop(persons.bbox_xywh, (256, 192))
-    crop = apply_affine(
-        crop_matrix(center, crop_size, (256, 192)), persons.keypoints_image.astype(float)
-    )
+    matrices = CropFrame.from_bboxes(persons.bbox_xywh, (256, 192)).matrices()
+    crop = apply_affine(matrices, persons.keypoints_image.astype(float))
     outside = ((crop < 0) | (crop > [191, 255])).any(axis=2) & (persons.visibility > 0)
     assert outside.sum() == 10
     by_id = {entry["id"]: entry for entry in content["annotations"]}
@@ -123,7 +119,7 @@ def test_truth_survives_every_codec_and_decoding(sample, flip, codec, decoding):
     assert had["flip_shift"] == (flip and codec == "heatmap")
     found, truth = evaluation.predictions.keypoints_image, persons.keypoints_image
     off = np.linalg.norm(found - truth, axis=2)[persons.visibility > 0]
-    heatmap_pixel = (bbox_to_crop(persons.bbox_xywh, (256, 192))[1][:, 1] / 48).mean()
+    heatmap_pixel = (model.codec.crop_frame(persons.bbox_xywh).crop_size[:, 1] / 48).mean()
     # The heatmap codec's average of two maps a quarter pixel apart stays an eighth off; udp's fits.
     assert np.median(off) < (0.15 if codec == "heatmap" and flip else 0.02) * heatmap_pixel
 

@@ -205,7 +205,7 @@ def heatmaps_alone(proto, texts):
         (lambda proto, texts: texts.clear(), r"has no description of keypoint export \(lacks version, skeleton, input_size\)"),
         (lambda proto, texts: texts.update(flip="7"), r"its description cannot be used \(flip 7\); export the checkpoint again"),
         (heatmaps_alone, "gives heatmaps only; export the checkpoint with --outputs keypoints"),
-        (lambda proto, texts: texts.update(outputs='"heatmaps"'), r"takes and gives {'crops': \[3, 64, 64\], .* its description says {"),
+        (lambda proto, texts: texts.update(outputs='"heatmaps"'), r"its inputs and outputs are {'crops': \[3, 64, 64\], .* its description says {"),
         (lambda proto, texts: texts.update(input_size="[64, 96]"), r"its description says {'crops': \[3, 64, 96\]"),
         (lambda proto, texts: texts.update(skeleton=json.dumps(load_skeleton("mpii16").to_dict())), r"its description says .*'scores': \[16\]"),
     ],

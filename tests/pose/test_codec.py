@@ -1,12 +1,16 @@
 """Both conventions as wholes, and that their steps cannot be mixed."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 
 from keypoint.errors import ConfigError
-from keypoint.pose.codec import DECODINGS, Codec
-from keypoint.pose.geometry import apply_affine, bbox_to_crop
+from keypoint.evaluation.run import DECODING_WORDS
+from keypoint.pose.codec import Codec
+from keypoint.pose.geometry import apply_affine
+from keypoint.pose.names import DECODINGS, CodecName, Decoding
 from keypoint.pose.skeleton import load_skeleton
 from tests.reference import simple_baseline, udp
 
@@ -18,26 +22,26 @@ SIZES = [(256, 192), (384, 288), (64, 96)]
 @pytest.mark.parametrize("rotation", [0.0, 30.0, -75.5])
 @pytest.mark.parametrize("input_size", SIZES)
 def test_udp_crops_by_its_papers_matrix(input_size, rotation):
-    center, crop_size = bbox_to_crop(BOXES, input_size)
-    ours = Codec(input_size, "udp").crop_matrix(center, crop_size, rotation)
+    frame = Codec(input_size, "udp").crop_frame(BOXES)
+    ours = frame.matrices(rotation)
     for i in range(3):
-        theirs = udp.affine(center[i], crop_size[i], rotation, input_size)
+        theirs = udp.affine(frame.center[i], frame.crop_size[i], rotation, input_size)
         np.testing.assert_allclose(ours[i], theirs, atol=1e-9)
 
 
 @pytest.mark.parametrize("input_size", SIZES)
 def test_edges_of_the_crop_are_the_middles_of_the_outer_pixels(input_size):
     codec = Codec(input_size, "udp")
-    center, crop_size = bbox_to_crop(BOXES, input_size)
-    half = crop_size[:, None, ::-1] / 2
-    corners = center[:, None] + half * np.array([[-1, -1], [1, 1], [0, 0]])
+    frame = codec.crop_frame(BOXES)
+    half = frame.crop_size[:, None, ::-1] / 2
+    corners = frame.center[:, None] + half * np.array([[-1, -1], [1, 1], [0, 0]])
     height, width = input_size
     expected = [[0, 0], [width - 1, height - 1], [(width - 1) / 2, (height - 1) / 2]]
-    in_crop = apply_affine(codec.crop_matrix(center, crop_size), corners)
+    in_crop = apply_affine(frame.matrices(), corners)
     np.testing.assert_allclose(in_crop, np.broadcast_to(expected, (3, 3, 2)), atol=1e-9)
     height, width = codec.heatmap_size
     in_heatmap = np.array([[0, 0], [width - 1, height - 1], [(width - 1) / 2, (height - 1) / 2]])
-    back = codec.to_image(np.broadcast_to(in_heatmap, (3, 3, 2)).copy(), center, crop_size)
+    back = frame.to_image(np.broadcast_to(in_heatmap, (3, 3, 2)), codec.heatmap_size)
     np.testing.assert_allclose(back, corners, atol=1e-9)
 
 
@@ -60,10 +64,9 @@ def test_udp_targets_equal_pixels_drawn_one_by_one(input_size, sigma):
     assert 0 < weights.sum() < weights.numel()
 
 
-def round_trip(codec, points_image, center, crop_size, mirror=False):
+def round_trip(codec, points_image, frame, mirror=False):
     """Image to targets and back; with `mirror` the targets are those of the mirrored crop."""
-    matrix = codec.crop_matrix(center, crop_size)
-    points = torch.from_numpy(apply_affine(matrix, points_image))
+    points = torch.from_numpy(apply_affine(frame.matrices(), points_image))
     if mirror:  # the pixels of the crop change places: x' = W_in - 1 - x
         points = points[:, FLIP]
         points[..., 0] = codec.input_size[1] - 1 - points[..., 0]
@@ -72,33 +75,36 @@ def round_trip(codec, points_image, center, crop_size, mirror=False):
     if mirror:
         maps = codec.average_flipped(torch.zeros_like(maps), maps, FLIP)
     found, _ = codec.decode(maps)
-    return codec.to_image(found.double().numpy(), center, crop_size)
+    return frame.to_image(found.double().numpy(), codec.heatmap_size)
+
+
+def points_of(frame, number):
+    """Random points well inside each crop, (P, number, 2) in the image's frame."""
+    offset = np.random.default_rng(1).uniform(-0.35, 0.35, (len(frame), number, 2))
+    return frame.center[:, None] + offset * frame.crop_size[:, None, ::-1]
 
 
 @pytest.mark.parametrize("mirror", [False, True])
 def test_udp_has_no_systematic_error(mirror):
     """The claim of its paper: the way there and back loses nothing, mirrored or not."""
     codec = Codec((256, 192), "udp")
-    center, crop_size = bbox_to_crop(BOXES, codec.input_size)
-    rng = np.random.default_rng(1)
-    points = center[:, None] + rng.uniform(-0.35, 0.35, (3, 17, 2)) * crop_size[:, None, ::-1]
-    back = round_trip(codec, points, center, crop_size, mirror)
-    heatmap_pixel = crop_size[:, 1] / 48
+    frame = codec.crop_frame(BOXES)
+    points = points_of(frame, 17)
+    back = round_trip(codec, points, frame, mirror)
+    heatmap_pixel = frame.crop_size[:, 1] / 48
     assert (np.abs(back - points).max((1, 2)) < 0.02 * heatmap_pixel).all()
 
 
-def test_the_heatmap_codec_mirrored_leaves_a_bias_and_udp_without_its_own_steps_too():
-    """Why the steps are bound together: any one of the other convention moves all keypoints."""
+def test_a_step_of_the_other_codec_leaves_a_bias():
+    """A codec combines the steps because one step of the other convention moves all keypoints."""
     codec = Codec((256, 192))
-    center, crop_size = bbox_to_crop(BOXES, codec.input_size)
-    rng = np.random.default_rng(1)
-    points = center[:, None] + rng.uniform(-0.35, 0.35, (3, 200, 2)) * crop_size[:, None, ::-1]
-    heatmap_pixel = crop_size[:, 1] / 48
+    points = points_of(codec.crop_frame(BOXES), 200)
+    heatmap_pixel = codec.crop_frame(BOXES).crop_size[:, 1] / 48
 
     def bias(matrix_of, coder, back_of):
-        crop = torch.from_numpy(apply_affine(matrix_of.crop_matrix(center, crop_size), points))
+        crop = torch.from_numpy(apply_affine(matrix_of.crop_frame(BOXES).matrices(), points))
         found, _ = coder.decode(coder.encode(crop, torch.ones(crop.shape[:2]))[0], "dark")
-        back = back_of.to_image(found.double().numpy(), center, crop_size)
+        back = back_of.crop_frame(BOXES).to_image(found.double().numpy(), codec.heatmap_size)
         return np.abs((back - points).mean(1)[:, 0] / heatmap_pixel).max()
 
     both = Codec((256, 192), "udp")
@@ -117,6 +123,13 @@ def test_shift_belongs_to_the_codec():
     assert torch.equal(shifted[..., 1:], expected[..., :-1])
 
 
+def test_names_are_those_of_the_config_and_the_reports():
+    assert get_args(CodecName) == tuple(DECODINGS)
+    decodings = {name for names in DECODINGS.values() for name in names}
+    assert {*get_args(Decoding), None} == decodings | {"codec"}
+    assert DECODING_WORDS.keys() == decodings
+
+
 def test_decodings_of_each_codec():
     maps = torch.rand(2, 3, 16, 12)
     highest = maps.flatten(2).argmax(2)
@@ -131,7 +144,9 @@ def test_decodings_of_each_codec():
 
 
 def test_steps_of_the_other_convention_are_refused():
-    with pytest.raises(ConfigError, match="'quarter' does not belong to the codec 'udp'.*dark, no"):
+    with pytest.raises(
+        ConfigError, match="'quarter' does not belong to the codec 'udp'.*one of dark, none"
+    ):
         Codec((64, 64), "udp").decode(torch.zeros(1, 1, 16, 16), "quarter")
     with pytest.raises(ConfigError, match="codec='UDP' is unknown; choose one of"):
         Codec((64, 64), "UDP")

@@ -3,11 +3,9 @@ import numpy as np
 import pytest
 
 from keypoint.pose.geometry import (
+    CropFrame,
     apply_affine,
-    bbox_to_crop,
     clean_bbox,
-    crop_matrix,
-    heatmap_to_image,
     invert_affine,
 )
 from tests.reference import simple_baseline as reference
@@ -28,9 +26,8 @@ def test_clean_bbox_by_hand():
 @pytest.mark.parametrize("rotation", [0.0, 30.0, -75.5])
 @pytest.mark.parametrize("input_size", [(256, 192), (384, 288), (64, 96)])
 def test_crop_equals_simple_baselines_three_point_map(rotation, input_size):
-    center, crop_size = bbox_to_crop(BOXES, input_size)
-    ours = crop_matrix(center, crop_size, input_size, rotation)
-    for box, matrix, place in zip(BOXES, ours, center, strict=True):
+    frame = CropFrame.from_bboxes(BOXES, input_size)
+    for box, matrix, place in zip(BOXES, frame.matrices(rotation), frame.center, strict=True):
         their_center, scale = reference.center_and_scale(box, input_size)
         np.testing.assert_allclose(place, their_center, atol=1e-9)
         theirs = reference.affine_from_three_points(their_center, scale, rotation, input_size)
@@ -39,11 +36,12 @@ def test_crop_equals_simple_baselines_three_point_map(rotation, input_size):
 
 def test_crop_at_left_edge_centre_and_right_edge():
     # box 50 x 120, grown to 90 x 120, times 1.25
-    center, crop_size = bbox_to_crop(BOXES[:1], INPUT_SIZE)
-    assert crop_size.tolist() == [[150, 112.5]]
-    left, right = center[0, 0] - 112.5 / 2, center[0, 0] + 112.5 / 2
-    points = np.array([[left, 80.0], [center[0, 0], 80.0], [right, 80.0]])
-    mapped = apply_affine(crop_matrix(center, crop_size, INPUT_SIZE)[0], points)
+    frame = CropFrame.from_bboxes(BOXES[:1], INPUT_SIZE)
+    assert frame.crop_size.tolist() == [[150, 112.5]]
+    assert frame.area.tolist() == [150 * 112.5]
+    middle = frame.center[0, 0]
+    points = np.array([[middle - 112.5 / 2, 80.0], [middle, 80.0], [middle + 112.5 / 2, 80.0]])
+    mapped = apply_affine(frame.matrices()[0], points)
     # no half pixel, no W - 1: the crop's edges land on 0 and W exactly
     np.testing.assert_allclose(mapped, [[0, 128], [96, 128], [192, 128]], atol=1e-9)
 
@@ -52,10 +50,10 @@ def test_crop_at_left_edge_centre_and_right_edge():
 def test_mirror_equals_flipping_the_image_first(rotation):
     """The reference mirrors image, keypoints and centre (x' = W - 1 - x), then crops."""
     image_width = 320
-    center, crop_size = bbox_to_crop(BOXES, INPUT_SIZE)
-    folded = crop_matrix(center, crop_size, INPUT_SIZE, rotation, mirror=True)
-    mirrored_center = center * [-1, 1] + [image_width - 1, 0]
-    after_flip = crop_matrix(mirrored_center, crop_size, INPUT_SIZE, rotation)
+    frame = CropFrame.from_bboxes(BOXES, INPUT_SIZE)
+    folded = frame.matrices(rotation, mirror=True)
+    mirrored_center = frame.center * [-1, 1] + [image_width - 1, 0]
+    after_flip = CropFrame(mirrored_center, frame.crop_size, INPUT_SIZE).matrices(rotation)
     points = np.random.default_rng(0).uniform(0, 300, (3, 5, 2))
     flipped_points = points * [-1, 1] + [image_width - 1, 0]
     np.testing.assert_allclose(
@@ -64,22 +62,28 @@ def test_mirror_equals_flipping_the_image_first(rotation):
 
 
 def test_mirror_one_by_one():
-    center, crop_size = bbox_to_crop(BOXES, INPUT_SIZE)
-    mixed = crop_matrix(
-        center, crop_size, INPUT_SIZE, np.array([0, 10.0, 20]), np.array([True, False, True])
-    )
+    frame = CropFrame.from_bboxes(BOXES, INPUT_SIZE)
+    mixed = frame.matrices(np.array([0, 10.0, 20]), np.array([True, False, True]))
     for i, (rotation, mirror) in enumerate([(0, True), (10, False), (20, True)]):
-        alone = crop_matrix(center[i : i + 1], crop_size[i : i + 1], INPUT_SIZE, rotation, mirror)
-        np.testing.assert_array_equal(mixed[i], alone[0])
+        np.testing.assert_array_equal(mixed[i], frame[[i]].matrices(rotation, mirror)[0])
+
+
+def test_rows_and_their_concatenation_keep_every_crop():
+    frame = CropFrame.from_bboxes(BOXES, INPUT_SIZE, udp=True)
+    together = CropFrame.concatenate([frame[2:], frame[np.array([1, 0])]])
+    assert len(together) == 3
+    np.testing.assert_array_equal(together.matrices(), frame.matrices()[[2, 1, 0]])
+    np.testing.assert_array_equal(together.area, frame.area[[2, 1, 0]])
+    assert len(frame[:0]) == len(frame[:0].matrices()) == 0
 
 
 def test_warped_pixel_lands_where_its_point_does():
     """A bright dot of the image is at the mapped point of the crop: OpenCV's convention is ours."""
     image = np.zeros((200, 300, 3), np.uint8)
     image[90, 140] = 255
-    center, crop_size = bbox_to_crop(np.array([[110.0, 60, 48, 64]]), INPUT_SIZE)
+    frame = CropFrame.from_bboxes(np.array([[110.0, 60, 48, 64]]), INPUT_SIZE)
     for rotation, mirror in [(0, False), (20, True)]:
-        matrix = crop_matrix(center, crop_size, INPUT_SIZE, rotation, mirror)[0]
+        matrix = frame.matrices(rotation, mirror)[0]
         crop = cv2.warpAffine(image, matrix, INPUT_SIZE[::-1], flags=cv2.INTER_LINEAR)
         crop = crop[..., 0].astype(float)
         rows, columns = np.mgrid[: INPUT_SIZE[0], : INPUT_SIZE[1]]
@@ -89,8 +93,7 @@ def test_warped_pixel_lands_where_its_point_does():
 
 
 def test_inverse():
-    center, crop_size = bbox_to_crop(BOXES, INPUT_SIZE)
-    matrix = crop_matrix(center, crop_size, INPUT_SIZE, 33.0, True)
+    matrix = CropFrame.from_bboxes(BOXES, INPUT_SIZE).matrices(33.0, True)
     points = np.random.default_rng(1).uniform(-50, 400, (3, 17, 2))
     back = apply_affine(invert_affine(matrix), apply_affine(matrix, points))
     np.testing.assert_allclose(back, points, atol=1e-9)
@@ -104,9 +107,8 @@ def test_matrix_without_inverse_is_refused(matrix):
 
 def test_back_to_the_image_equals_simple_baselines_inverse_map():
     heatmap_size = (64, 48)
-    center, crop_size = bbox_to_crop(BOXES, INPUT_SIZE)
     points = np.random.default_rng(2).uniform(0, 48, (3, 17, 2))
-    ours = heatmap_to_image(points, center, crop_size, heatmap_size)
+    ours = CropFrame.from_bboxes(BOXES, INPUT_SIZE).to_image(points, heatmap_size)
     for i, box in enumerate(BOXES):
         theirs = [reference.to_image(point, box, INPUT_SIZE, heatmap_size) for point in points[i]]
         np.testing.assert_allclose(ours[i], theirs, atol=1e-9)

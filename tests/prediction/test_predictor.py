@@ -8,7 +8,7 @@ import torch
 import keypoint
 from keypoint.errors import DataError
 from keypoint.models import create_model
-from keypoint.pose.geometry import bbox_to_crop, crop_matrix, invert_affine
+from keypoint.pose.geometry import CropFrame, invert_affine
 from keypoint.pose.skeleton import load_skeleton
 from keypoint.prediction.predictor import Predictor
 
@@ -29,10 +29,10 @@ def test_points_are_the_crops_points_mapped_back(predictor):
     found = predictor(IMAGE, BOXES)
     assert found.keypoints.shape == (3, 17, 2)
     assert found.scores.shape == (3, 17)
-    center, size = bbox_to_crop(np.array(BOXES, float), (64, 64))
+    frame = CropFrame.from_bboxes(np.array(BOXES, float), (64, 64))
     import cv2
 
-    for i, matrix in enumerate(crop_matrix(center, size, (64, 64))):
+    for i, matrix in enumerate(frame.matrices()):
         crop = cv2.warpAffine(IMAGE, matrix, (64, 64), flags=cv2.INTER_LINEAR)
         points, scores = predictor.predict_crops(torch.from_numpy(crop)[None])
         inverse = invert_affine(matrix)
@@ -54,7 +54,7 @@ def test_no_boxes_whole_image_and_many(predictor):
     ("image", "boxes", "text"),
     [
         (IMAGE.astype(float), None, r"image is float64 \(120, 200, 3\)"),
-        (None, None, "image is None, which cv2.imread gives for a file that it cannot read"),
+        (None, None, "image is None, which cv2.imread returns for a file that it cannot read"),
         (IMAGE[..., 0], None, "give .H, W, 3. uint8 RGB"),
         (IMAGE, [[0, 0, 10, 10, 1]], r"boxes are .1, 5.; give .P, 4."),
         (IMAGE, [0, 0, 10, 10], r"boxes are .4,.; give .P, 4."),

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from keypoint.evaluation.coco import METRICS, evaluate_coco, make_results
 from keypoint.pose.codec import Codec
-from keypoint.pose.geometry import bbox_to_crop
 from keypoint.pose.skeleton import Skeleton
 from keypoint.progress import progress
 
@@ -84,7 +83,7 @@ def make_case(
 
     peaks = torch.cat([codec.decode(maps)[0] for maps, _ in pool])
     found = peaks[truth_rows % len(peaks)].double().numpy()
-    points = codec.to_image(found, *bbox_to_crop(bbox[truth_rows], codec.input_size))
+    points = codec.crop_frame(bbox[truth_rows]).to_image(found, codec.heatmap_size)
     points += rng.normal(0, 0.02, (persons, 1, 1)) * size[truth_rows, None, 1:]
     flags = rng.choice([0, 1, 2], points.shape[:2], p=[0.3, 0.2, 0.5])
     flags[:, 0] = 2
@@ -139,9 +138,9 @@ def ours(
         keypoints.append(points.numpy())
         scores.append(peaks.numpy())
         bar.update(len(points))
-    center, crop_size = bbox_to_crop(case.bbox_xywh, codec.input_size)
+    crops = codec.crop_frame(case.bbox_xywh)
     all_points = np.concatenate(keypoints).astype(np.float64)
-    found = laps.time("back to the image", lambda: codec.to_image(all_points, center, crop_size))
+    found = laps.time("back to the image", lambda: crops.to_image(all_points, codec.heatmap_size))
     results, _ = laps.time(
         "rescoring and OKS-NMS",
         lambda: make_results(
@@ -149,7 +148,7 @@ def ours(
             found,
             np.concatenate(scores),
             case.bbox_scores,
-            crop_size.prod(axis=1),
+            crops.area,
             skeleton.oks_sigmas,
             nms="hard",
         ),
@@ -187,7 +186,7 @@ def theirs(
         )
         scores.append(peaks)
         bar.update(len(points))
-    _, crop_size = bbox_to_crop(case.bbox_xywh, codec.input_size)
+    areas = codec.crop_frame(case.bbox_xywh).area
     results = laps.time(
         "rescoring and OKS-NMS",
         lambda: straightforward.make_results(
@@ -195,7 +194,7 @@ def theirs(
             np.array(found),
             np.concatenate(scores),
             case.bbox_scores,
-            crop_size.prod(axis=1),
+            areas,
             np.array(skeleton.oks_sigmas),
         ),
     )

@@ -26,7 +26,6 @@ from keypoint.data.warp import warp
 from keypoint.models import SimpleBaseline
 from keypoint.models.fold_norms import fold_norms
 from keypoint.pose.codec import Codec
-from keypoint.pose.geometry import bbox_to_crop
 from keypoint.pose.skeleton import Skeleton
 from keypoint.prediction.frames import Task, read_tasks
 from keypoint.prediction.predictor import Predictor
@@ -109,13 +108,12 @@ def straightforward_predict(setting: PredictSetting) -> dict[int, NDArray[np.flo
     for row in np.unique(persons.image_index):
         image = decode(persons, int(row))
         for index in np.flatnonzero(persons.image_index == row):
-            center, crop_size = bbox_to_crop(persons.bbox_xywh[index][None], model.input_size)
-            matrix = codec.crop_matrix(center, crop_size)[0]
-            crop = warp(image, matrix, model.input_size)
+            frame = codec.crop_frame(persons.bbox_xywh[index][None])
+            crop = warp(image, frame.matrices()[0], model.input_size)
             tensor = to_normalised_tensor(crop)[None].to(model.pixel_mean.device)
             heatmaps = model(tensor)[0].float().cpu().numpy()
             points = np.stack([peak_of(heatmap) for heatmap in heatmaps])[None]
-            keypoints = codec.to_image(points, center, crop_size)[0]
+            keypoints = frame.to_image(points, codec.heatmap_size)[0]
             found.setdefault(int(persons.image_ids[index]), []).append(keypoints)
     return {key: np.stack(value) for key, value in found.items()}
 

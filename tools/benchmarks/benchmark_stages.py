@@ -19,8 +19,8 @@ from keypoint.data.augment import Augmentation
 from keypoint.data.image import read_image
 from keypoint.data.warp import warp
 from keypoint.models import SimpleBaseline
-from keypoint.pose.geometry import bbox_to_crop, crop_matrix
-from keypoint.pose.heatmap import STRIDE
+from keypoint.pose.geometry import CropFrame
+from keypoint.pose.names import STRIDE
 from keypoint.progress import progress
 
 DECODE, DRAWS, MIRROR, WARP = "read and decode", "draws, matrix, keypoints", "mirror", "warp"
@@ -74,9 +74,9 @@ def our_batch(
         row = int(persons.image_index[index])
         height, width = persons.images.image_size[row]
         bbox = persons.bbox_xywh[index]
-        center, crop_size = bbox_to_crop(bbox[None], path.input_size)
+        frame = CropFrame.from_bboxes(bbox[None], path.input_size)
         factor, rotation, mirror = straightforward.draw(rng)
-        matrix = crop_matrix(center, crop_size * factor, path.input_size, rotation, mirror)[0]
+        matrix = frame.scaled(factor).matrices(rotation, mirror)[0]
         lap.begin()
         image = read_image(persons.images.path(row), (int(height), int(width)))
         lap(DECODE)

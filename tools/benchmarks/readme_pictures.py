@@ -100,16 +100,18 @@ def predictions_picture(
 def heatmaps_picture(predictor: Predictor, image: Image, box: NDArray[np.float64]) -> Image:
     """One person: the crop, all heatmaps, four of them alone, the keypoints with their names."""
     picture, factor = fit_picture(image, CELL_SIZE)
-    matrix = predictor.crop_matrices(box[None] * factor)[0]
-    crop = torch.from_numpy(predictor.crop(picture, matrix)[None])
+    input_size = predictor.model.input_size
+    matrix = predictor.crop_frame(box[None] * factor).matrices()[0]
+    crop = torch.from_numpy(warp(picture, matrix, input_size)[None])
     with torch.inference_mode():
         heatmaps = predict_heatmaps(predictor.model, crop, predictor.flip_indices)
     codec, names = predictor.model.codec, predictor.skeleton.keypoints
     found, scores = codec.decode(heatmaps)
     maps = heatmaps[0].numpy()
     # Shown sharper than the network gets it, from the image as it was generated.
-    height, width = (TIMES * side for side in predictor.model.input_size)
-    large = warp(image, TIMES * predictor.crop_matrices(box[None])[0], (height, width))
+    height, width = (TIMES * side for side in input_size)
+    matrix = predictor.crop_frame(box[None]).matrices()[0]
+    large = warp(image, TIMES * matrix, (height, width))
     points = found.numpy() * (width / maps.shape[2])
     singles = []
     for name in SINGLE:

@@ -21,8 +21,8 @@ from torchvision import transforms
 
 from keypoint.data.coco import Persons
 from keypoint.models.simple_baseline import IMAGENET_MEAN, IMAGENET_STD
-from keypoint.pose.geometry import bbox_to_crop, crop_matrix
-from keypoint.pose.heatmap import STRIDE
+from keypoint.pose.geometry import CropFrame
+from keypoint.pose.names import STRIDE
 
 SCALE, ROTATION, ROTATION_PROBABILITY, FLIP_PROBABILITY = 0.3, 40.0, 0.6, 0.5  # PersonCrop's own
 to_normalised_tensor = transforms.Compose(
@@ -53,7 +53,7 @@ def train_batch(
         lap("read and decode")
         keypoints = persons.keypoints_image[index].astype(np.float64)
         labelled = persons.visibility[index] > 0
-        center, crop_size = bbox_to_crop(persons.bbox_xywh[index][None], input_size)
+        frame = CropFrame.from_bboxes(persons.bbox_xywh[index][None], input_size)
         factor, rotation, mirror = draw(rng)
         lap("draws, matrix, keypoints")
         if mirror:
@@ -61,9 +61,9 @@ def train_batch(
             image = np.ascontiguousarray(image[:, ::-1])
             keypoints[:, 0] = last - keypoints[:, 0]
             keypoints, labelled = keypoints[mirrored], labelled[mirrored]
-            center[:, 0] = last - center[:, 0]
+            frame.center[:, 0] = last - frame.center[:, 0]
         lap("mirror")
-        matrix = crop_matrix(center, crop_size * factor, input_size, rotation)[0]
+        matrix = frame.scaled(factor).matrices(rotation)[0]
         for k in range(len(keypoints)):
             if labelled[k]:
                 keypoints[k] = matrix @ np.array([*keypoints[k], 1.0])
@@ -87,8 +87,8 @@ def evaluation_batch(
     samples = []
     for index in indices:
         image = decode(persons, int(persons.image_index[index]))
-        center, crop_size = bbox_to_crop(persons.bbox_xywh[index][None], input_size)
-        matrix = crop_matrix(center, crop_size, input_size)[0]
+        frame = CropFrame.from_bboxes(persons.bbox_xywh[index][None], input_size)
+        matrix = frame.matrices()[0]
         crop = cv2.warpAffine(image, matrix, input_size[::-1], flags=cv2.INTER_LINEAR)
         samples.append(to_normalised_tensor(crop))
     batch: Tensor = default_collate(samples)

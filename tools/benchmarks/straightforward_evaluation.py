@@ -23,7 +23,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 
-from keypoint.pose.geometry import bbox_to_crop
+from keypoint.pose.geometry import CropFrame
 
 Floats = NDArray[np.floating[Any]]
 
@@ -67,8 +67,8 @@ def find_keypoints(heatmaps: Floats) -> tuple[Floats, Floats]:
 def to_image(points: Floats, bbox: Floats, heatmap_size: tuple[int, int]) -> Floats:
     """(K, 2) of one person, by the inverse of the affine map through three points."""
     height, width = heatmap_size
-    center, crop_size = bbox_to_crop(bbox[None], heatmap_size)
-    x, y, half = center[0, 0], center[0, 1], crop_size[0, 1] / 2
+    frame = CropFrame.from_bboxes(bbox[None], heatmap_size)
+    x, y, half = frame.center[0, 0], frame.center[0, 1], frame.crop_size[0, 1] / 2
     image = np.array([[x, y], [x, y - half], [x - half, y - half]], np.float32)
     middle = np.array([width / 2, height / 2])
     heatmap = np.array([middle, middle - [0, width / 2], middle - [width / 2, width / 2]])

@@ -1,0 +1,18 @@
+"""Names of codecs and decodings, and the stride of heatmaps, shared by codec, configs and exports.
+
+It does not import torch, so that reading a config or an ONNX file does not load it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+CodecName = Literal["heatmap", "udp"]
+Decoding = Literal["codec", "quarter", "dark"]  # codec: the default of the codec
+
+# Decodings of each codec, its default first; None is the highest pixel without refinement.
+DECODINGS: dict[str, tuple[str | None, ...]] = {
+    "heatmap": ("quarter", "dark", None),
+    "udp": ("dark", None),
+}
+STRIDE = 4  # input pixels per heatmap pixel: the encoder's 32 over the three deconvolutions' 8
