@@ -17,6 +17,7 @@ import torch
 import keypoint
 from keypoint.checkpoint.file import load_model, read_checkpoint
 from keypoint.config.load import load_config
+from keypoint.data.warp import warp
 from tests.calling import tool
 
 FIXTURES = Path(__file__).parent / "fixtures" / "version_0_1"
@@ -97,7 +98,8 @@ def test_a_torch_export_file_predicts_as_before(folder, found):
     program = torch.export.load(folder / "old.pt2").module()
     predictor = keypoint.Predictor.from_checkpoint(folder / "old.pt", flip=True, device="cpu")
     boxes = np.array([[0.0, 0.0, 100.0, 80.0]])
-    crop = predictor.crop(IMAGE, predictor.crop_matrices(boxes)[0])
+    frame = predictor.crop_frame(boxes)
+    crop = warp(IMAGE, frame.matrices()[0], frame.input_size)
     with torch.inference_mode():
         keypoints, scores, _ = program(torch.from_numpy(crop[None]))
     expected = predictor.predict_crops(crop[None])
