@@ -18,7 +18,8 @@ FAR = 2**24  # px; beyond OpenCV's fixed-point range, far outside any picture
 
 def fixed_point(points: NDArray[Any]) -> NDArray[np.int32]:
     """Coordinates as OpenCV's drawing functions take them with `SHIFT`."""
-    return np.rint(points * 2**SHIFT).astype(np.int32)
+    fixed: NDArray[np.int32] = np.rint(points * 2**SHIFT).astype(np.int32)
+    return fixed
 
 
 def draw_line(canvas: Image, start: NDArray[Any], end: NDArray[Any], color: Color) -> None:

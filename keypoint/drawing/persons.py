@@ -270,7 +270,7 @@ def fit_picture(image: Image, cell_size: tuple[int, int]) -> tuple[Image, float]
     return np.asarray(cv2.resize(image, size, interpolation=method), np.uint8), factor
 
 
-def fit_points(points: NDArray[Any], factor: float) -> NDArray[Any]:
+def fit_points(points: NDArray[Any], factor: float | NDArray[Any]) -> NDArray[Any]:
     """Points of an image in the frame of `fit_picture`, which scales about a pixel's corner."""
     return (points + 0.5) * factor - 0.5
 
