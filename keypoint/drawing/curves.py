@@ -28,7 +28,7 @@ def training_curves(history: Sequence[Mapping[str, Any]]) -> Image:
         history: The trainer's records: `epoch`, `loss`, and after an evaluation `metrics`.
 
     Returns:
-        (H, W, 3) uint8 RGB; the AP panel is there only if something was evaluated.
+        (H, W, 3) uint8 RGB; without the AP panel if nothing was evaluated.
     """
     epochs = [r["epoch"] for r in history]
     losses = {"loss": [(r["epoch"], r["loss"]) for r in history]}

@@ -60,7 +60,7 @@ def draw_keypoints(
         image: (H, W, 3) uint8 RGB.
         keypoints_image: (P, K, 2), the image's frame.
         scores: (P, K); from `threshold` to twice that a keypoint is faded, below it is left out.
-            For ground truth give 1 where there is a label and 0 elsewhere.
+            For ground truth give 1 for a labelled keypoint and 0 for others.
         skeleton: Edges and sides.
         threshold: Score from which a keypoint is drawn.
         hollow: (P, K) keypoints to draw as rings: annotated, but hidden.

@@ -1,4 +1,4 @@
-"""The strokes of one person: limbs and keypoints in the colours of their side, on a dark rim.
+"""The strokes of one person: limbs and keypoints in the colors of their side, on a dark rim.
 
 They are drawn on a layer of their own, which is blended over the image once: faded strokes that
 cross do not add up, and no rim cuts a limb. OpenCV draws at 1/16 pixel (SHIFT), so that keypoints

@@ -190,6 +190,15 @@ def test_a_full_disk_is_seen_beforehand(server, tmp_path, monkeypatch):
     assert (tmp_path / "a.zip.part").stat().st_size == 0
 
 
+def test_a_full_disk_is_seen_before_unpacking(tmp_path, monkeypatch):
+    (tmp_path / "a.zip").write_bytes(CONTENT)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: usage._replace(free=2**28))
+    with pytest.raises(DataError, match="GB needed"):
+        unpack(tmp_path / "a.zip", tmp_path)
+    assert not (tmp_path / "val2017").exists()
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
 def test_a_disk_that_fills_up_is_reported(server, tmp_path):
     server.files["a.zip"] = BODY

@@ -39,13 +39,16 @@ def test_a_capital_has_the_height_that_was_asked_for():
 def test_a_rim_goes_around_and_a_window_at_the_edge_is_cut():
     bare, rimmed = (inked("name", rim=rim, ground=128) for rim in (None, BLACK))
     assert [b - a for a, b in zip(bare, rimmed, strict=True)] == [-2, 2, -2, 2]
-    whole, cut = np.zeros((60, 200, 3), np.uint8), np.zeros((40, 100, 3), np.uint8)
-    draw_text(whole, "name", (70, 20), 20, WHITE, BLACK)
-    draw_text(cut, "name", (60, 10), 20, WHITE, BLACK)
-    np.testing.assert_array_equal(cut, whole[10:50, 10:110])
+    whole = np.zeros((100, 200, 3), np.uint8)
+    draw_text(whole, "name", (70, 40), 20, WHITE, BLACK)
+    for x, y in ((30, 30), (30, 48), (90, 30), (90, 48)):  # each cuts through the letters
+        cut = np.zeros((20, 60, 3), np.uint8)
+        draw_text(cut, "name", (70 - x, 40 - y), 20, WHITE, BLACK)
+        np.testing.assert_array_equal(cut, whole[y : y + 20, x : x + 60])
+        assert cut.any()
     for corner in ((-500, 10), (10, -500), (500, 10), (10, 500)):
         draw_text(cut, "name", corner, 20, (255, 0, 0))
-    np.testing.assert_array_equal(cut, whole[10:50, 10:110])
+    np.testing.assert_array_equal(cut, whole[48:68, 90:150])
 
 
 def glyphs(words):
