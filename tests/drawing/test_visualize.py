@@ -54,13 +54,6 @@ def contrast(one, other):
     return np.maximum(*pair) / np.minimum(*pair)
 
 
-def test_colours_tell_the_side():
-    colors = dict(zip(SKELETON.keypoints, keypoint_colors(SKELETON), strict=True))
-    assert colors["left_wrist"] == LEFT
-    assert colors["right_wrist"] == RIGHT
-    assert colors["nose"] == MIDDLE
-
-
 @pytest.mark.parametrize("ground", [0, 255])
 def test_keypoints_are_drawn_where_they_are(ground):
     image = np.full((200, 200, 3), ground, np.uint8)
