@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 import shutil
 import subprocess
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -24,6 +25,7 @@ CAPITAL = 0.7  # height of a capital by the font's size
 USUAL_FONTS = ("DejaVuSans.ttf", "Arial Unicode.ttf", "arial.ttf")  # Linux, macOS, Windows
 
 Font = ImageFont.FreeTypeFont
+_found_fonts: dict[frozenset[str], str | None] = {}  # by scripts; a search takes some 20 ms
 
 
 def text_size(text: str, height: float) -> tuple[int, int]:
@@ -95,8 +97,13 @@ def _mask(text: str, height: float, stroke: int) -> PillowImage.Image:
 
 
 def _font_for(text: str, height: float) -> Font:
-    beyond = "".join(sorted({c for c in text if not c.isascii()}))
-    return _font(_system_font(beyond) if beyond else None, height / CAPITAL)
+    beyond = {c for c in text if not c.isascii()}
+    if not beyond:
+        return _font(None, height / CAPITAL)
+    scripts = frozenset(unicodedata.name(c, "?").split()[0] for c in beyond)  # LATIN, CJK
+    if scripts not in _found_fonts:
+        _found_fonts[scripts] = _system_font(beyond)
+    return _font(_found_fonts[scripts], height / CAPITAL)
 
 
 @lru_cache(maxsize=64)
@@ -106,8 +113,7 @@ def _font(file: str | None, size: float) -> Font:
     return font
 
 
-@lru_cache(maxsize=1024)
-def _system_font(characters: str) -> str | None:
+def _system_font(characters: Iterable[str]) -> str | None:
     """The file of the installed font that has the most of these characters; None if unknown."""
     names = list(USUAL_FONTS)
     if program := shutil.which("fc-match"):

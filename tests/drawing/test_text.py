@@ -71,17 +71,27 @@ def test_other_scripts_have_their_letters(one, other):
 
 @pytest.fixture
 def no_font_installed(monkeypatch):
-    caches = (module._system_font, module._mask)
     monkeypatch.setattr(module.shutil, "which", lambda _: None)
     monkeypatch.setattr(module, "USUAL_FONTS", ("no such font.ttf",))
-    [cache.cache_clear() for cache in caches]
+    monkeypatch.setattr(module, "_found_fonts", {})
+    module._mask.cache_clear()
     yield
-    [cache.cache_clear() for cache in caches]
+    module._mask.cache_clear()
 
 
 def test_without_any_font_other_letters_are_boxes(no_font_installed):
     np.testing.assert_array_equal(glyphs("Ж"), glyphs("Д"))
     assert glyphs("Ж").any()
+
+
+def test_a_font_is_searched_once_for_each_script(monkeypatch):
+    """However many names there are, and however often each is shortened."""
+    searched = []
+    monkeypatch.setattr(module, "_found_fonts", {})
+    monkeypatch.setattr(module, "_system_font", lambda characters: searched.append(characters))
+    for first in range(0x4E00, 0x4E40):
+        shorten_text("".join(map(chr, range(first, first + 40))), 60, 9)
+    assert len(searched) == 1
 
 
 def test_what_cannot_be_printed_is_a_question_mark():
