@@ -1,21 +1,21 @@
-"""One picture on request: read it, find its persons, and draw them as often as somebody likes.
+"""One picture on request: read it, find its persons, and draw them with any threshold.
 
-The network runs once; what it found is kept with a copy of the picture that is small enough to be
+The network runs once; its result is kept with a copy of the picture that is small enough to be
 drawn and sent at once.
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.data.upright import read_upright
-from keypoint.drawing.persons import draw_keypoints
+from keypoint.drawing.persons import draw_keypoints, fit_picture, fit_points
 from keypoint.errors import DataError, KeypointError
 from keypoint.pose.skeleton import Skeleton
 from keypoint.prediction.frames import Frame
@@ -24,13 +24,13 @@ from keypoint.prediction.predictor import Predictor
 from keypoint.prediction.stream import FindPersons, Predicted
 
 SHOWN_SIDE = 1600  # pixels of the longer side that a page shows
-MOST_PERSONS = 100  # that somebody may give boxes of
-BOX_TEXT = "x y width height"
+MOST_PERSONS = 100  # boxes that a visitor may give
+BOX_COLUMNS = ("x", "y", "width", "height")
 
 
 @dataclass(frozen=True)
 class FoundPersons:
-    """What was found on a picture.
+    """The persons found on a picture.
 
     Attributes:
         predicted: The persons, in the frame of the upright picture; its frame has no image.
@@ -47,12 +47,12 @@ def find_on_picture(
     find_persons: FindPersons,
     boxes_xywh: NDArray[np.float64] | None = None,
 ) -> FoundPersons:
-    """Read a picture and predict everybody on it.
+    """Read a picture and predict all persons on it.
 
     Args:
         path: A JPEG, PNG, BMP or WebP file; turned upright by its EXIF orientation.
         predictor: Finds the keypoints.
-        find_persons: Finds the boxes where none are given.
+        find_persons: Finds the boxes if none are given.
         boxes_xywh: (P, 4), in pixels of the upright picture.
 
     Raises:
@@ -70,14 +70,12 @@ def find_on_picture(
             boxes, box_scores = boxes_xywh, np.ones(len(boxes_xywh))
             _require_inside(boxes, frame)
         prediction = predictor(image, boxes)
-    except KeypointError as error:  # where an upload lies is nobody's business
+    except KeypointError as error:  # the folder of uploads stays private
         raise type(error)(str(error).replace(f"{path.parent}/", "")) from None
     frame.image = None
     found = Predicted(frame, boxes, box_scores, prediction.keypoints, prediction.scores, 0)
-    scale = min(1.0, SHOWN_SIDE / max(height, width))
-    if scale < 1:
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    if max(height, width) > SHOWN_SIDE:
+        image, _ = fit_picture(image, (SHOWN_SIDE, SHOWN_SIDE))
     return FoundPersons(found, image)
 
 
@@ -85,7 +83,7 @@ def draw_found(found: FoundPersons, skeleton: Skeleton, threshold: float) -> NDA
     """The persons on `found.shown`; keypoints of a lower score than the threshold are left out."""
     height, width = found.predicted.frame.image_size
     scale = np.array(found.shown.shape[1::-1]) / [width, height]  # 2, x y
-    points = (found.predicted.keypoints + 0.5) * scale - 0.5  # a pixel is the square about (x, y)
+    points = fit_points(found.predicted.keypoints, scale)
     return draw_keypoints(found.shown, points, found.predicted.scores, skeleton, threshold)
 
 
@@ -96,7 +94,7 @@ def describe_found(found: FoundPersons, threshold: float) -> str:
     persons, seen = len(predicted.boxes), int((predicted.scores > threshold).sum())
     turned = predicted.frame.orientation != 1
     if not persons:
-        return f"nobody was found; {width} x {height} pixels"
+        return f"no person was found; {width} x {height} pixels"
     return (
         f"{persons} person{'' if persons == 1 else 's'}, {seen} of {predicted.scores.size} "
         f"keypoints above {threshold:.2f}; {width} x {height} pixels"
@@ -104,45 +102,38 @@ def describe_found(found: FoundPersons, threshold: float) -> str:
     )
 
 
-def record_text(found: FoundPersons, skeleton: Skeleton) -> str:
-    """The picture's line of records.jsonl and its keypoints' names, as JSON with a key a line."""
-    record = record_of(found.predicted) | {"keypoint_names": list(skeleton.keypoints)}
-    lines = [
-        f"  {json.dumps(key)}: {json.dumps(value, allow_nan=False)}"
-        for key, value in record.items()
-    ]
-    return "{\n" + ",\n".join(lines) + "\n}\n"
+def record_of_found(found: FoundPersons, skeleton: Skeleton) -> dict[str, Any]:
+    """The picture's record as in records.jsonl, and its keypoints' names."""
+    return record_of(found.predicted) | {"keypoint_names": list(skeleton.keypoints)}
 
 
-def parse_boxes(text: str) -> NDArray[np.float64] | None:
-    """Boxes that somebody typed, `BOX_TEXT` a line; commas and empty lines do no harm.
+def read_boxes(rows: Sequence[Sequence[Any]]) -> NDArray[np.float64] | None:
+    """Boxes from the rows of a table, in the order of `BOX_COLUMNS`; empty rows are left out.
 
     Returns:
-        (P, 4), or None where nothing is given.
+        (P, 4), or None if all rows are empty.
 
     Raises:
-        DataError: A line is not four numbers; more than `MOST_PERSONS` lines.
+        DataError: A row is not four numbers; more than `MOST_PERSONS` rows.
     """
-    lines = [(n, line) for n, line in enumerate(text.splitlines(), start=1) if line.strip()]
-    if len(lines) > MOST_PERSONS:
-        raise DataError(f"{len(lines)} person boxes; give {MOST_PERSONS} at most")
-    boxes = []
-    for number, line in lines:
+    filled = [row for row in rows if any(cell not in ("", None) for cell in row)]
+    if len(filled) > MOST_PERSONS:
+        raise DataError(f"{len(filled)} person boxes; give {MOST_PERSONS} at most")
+    boxes = np.zeros((len(filled), len(BOX_COLUMNS)))
+    for number, row in enumerate(filled):
         try:
-            values = [float(word) for word in line.replace(",", " ").split()]
-        except ValueError:
-            values = []
-        if len(values) != 4:
+            x, y, width, height = (float(cell) for cell in row)
+        except (TypeError, ValueError):
             raise DataError(
-                f"line {number} of the person boxes is {line.strip()[:60]!r}; give {BOX_TEXT}, "
-                "four numbers in pixels"
-            )
-        boxes.append(values)
-    return np.array(boxes, np.float64) if boxes else None
+                f"box {number} is {str(row)[:60]}; give {' '.join(BOX_COLUMNS)}, four numbers in "
+                "pixels"
+            ) from None
+        boxes[number] = x, y, width, height
+    return boxes if filled else None
 
 
 def _require_inside(boxes: NDArray[np.float64], frame: Frame) -> None:
-    """Predictor looks at what a box is by itself, but not at where it lies."""
+    """The predictor checks a box by itself, but not its place."""
     size = np.array(frame.image_size[::-1])
     outside = (boxes[:, :2] >= size) | (boxes[:, :2] + boxes[:, 2:] < 0)  # as `outside`
     if outside.any():

@@ -1,7 +1,6 @@
-"""The server of the web page, which asks nothing of any other machine.
+"""The server of the web page, which sends no request to any other machine.
 
-gradio's telemetry, its look for newer versions, its history of runs and its fetching of URLs are
-off, and so is sharing.
+gradio's telemetry, check for newer versions, history of runs, fetching of URLs and sharing are off.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from keypoint.app.page import CSS, Finder, make_page
-from keypoint.data.synthetic.samples import Sample, write_samples
+from keypoint.app.page import Finder, make_page
+from keypoint.data.synthetic.samples import write_samples
 from keypoint.errors import ConfigError
 
 MAX_UPLOAD = 64 * 2**20  # bytes; a phone's photo has up to 20
@@ -23,16 +22,16 @@ SESSIONS = 100  # visitors whose last result is kept, some 8 MB each
 SAMPLE_SKELETON = "coco17"  # the samples show persons
 
 SETTINGS = {
-    "GRADIO_ANALYTICS_ENABLED": "False",  # telemetry, and the look for a newer version
-    "GRADIO_RUN_HISTORY": "False",  # pictures kept in the browser, or in somebody's bucket
+    "GRADIO_ANALYTICS_ENABLED": "False",  # telemetry, and the check for a newer version
+    "GRADIO_RUN_HISTORY": "False",  # pictures kept in the browser or a bucket
 }
 
 
 def require_gradio() -> None:
-    """Import gradio with all that contacts others switched off.
+    """Import gradio with all requests to other machines switched off.
 
     Raises:
-        ConfigError: It is not installed.
+        ConfigError: gradio is not installed.
     """
     os.environ.update(SETTINGS)
     try:
@@ -42,7 +41,7 @@ def require_gradio() -> None:
         raise ConfigError(
             f'the page needs gradio, which cannot be imported ({error}); pip install -e ".[app]"'
         ) from None
-    # Whoever talks to the server without its page may name a URL in place of an upload.
+    # A client other than the page may send a URL instead of an upload.
     processing_utils.async_ssrf_protected_download = _refuse_url
 
 
@@ -57,28 +56,30 @@ def serve(finder: Finder, host: str, port: int) -> Iterator[str]:
     """Serve the page until the context ends; uploads and pictures are deleted then at the latest.
 
     Args:
-        finder: Answers.
+        finder: Answers the page's requests.
         host: Name or address to listen at.
-        port: To listen at.
+        port: Port to listen at.
 
     Yields:
         The page's address.
 
     Raises:
-        ConfigError: gradio is not there; the port is taken; nothing answers at that address.
+        ConfigError: gradio is not installed; the port is taken; nothing answers at that address.
     """
     require_gradio()
     with ExitStack() as end:
         folder = end.enter_context(tempfile.TemporaryDirectory(prefix="keypoint-app-"))
         end.enter_context(_temporary_folder(folder))
-        page = make_page(finder, make_samples(finder, Path(folder)), Path(folder))
+        uploads = Path(folder)
+        persons = finder.predictor.skeleton.name == SAMPLE_SKELETON
+        page = make_page(finder, write_samples(uploads) if persons else [], uploads)
         end.callback(page.close, verbose=False)
         yield _launch(page, host, port)
 
 
 @contextmanager
 def _temporary_folder(folder: str) -> Iterator[None]:
-    """Have gradio put files there; its own place is one for all users of the machine."""
+    """Make gradio store files there; its default folder is shared by all users of the machine."""
     name = "GRADIO_TEMP_DIR"
     before = os.environ.get(name)
     os.environ[name] = folder
@@ -108,25 +109,19 @@ def _launch(page: Any, host: str, port: int) -> str:
             max_file_size=MAX_UPLOAD,
             state_session_capacity=SESSIONS,
             theme=gr.themes.Default(primary_hue="blue", secondary_hue="blue", neutral_hue="slate"),
-            css=CSS,
         )
-    except Exception as error:  # gradio raises Exception itself where it cannot reach its server
+    except Exception as error:  # gradio raises Exception itself if it cannot reach its server
         reason = str(error).splitlines()[0].partition(". ")[0]
         raise ConfigError(
             f"http://{host}:{port} cannot be served ({reason}); give another --port or --host; "
-            "where a proxy is set, add the host to no_proxy"
+            "if a proxy is set, add the host to no_proxy"
         ) from error
     return str(address)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a server there."""
+    """Whether a server at this address can be reached from this machine only."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def make_samples(finder: Finder, folder: Path) -> list[Sample]:
-    """Generated pictures that the page offers; none where the network looks for something else."""
-    return write_samples(folder) if finder.predictor.skeleton.name == SAMPLE_SKELETON else []

@@ -17,16 +17,16 @@ from keypoint.prediction.stream import detected_persons, whole_image
 
 EPILOG = f"""examples:
   keypoint app --checkpoint output/demo/best.pt
-      the demo's network; a picture shows one person, or one types boxes, or takes a sample
+      the demo's network; a picture shows one person, unless boxes are typed into the table
   keypoint app --checkpoint best.pt --detector {DETECTORS[0]}
       persons by a detector, whose weights torchvision downloads once
   keypoint app --checkpoint best.pt --detector fasterrcnn.pth --flip
       a detector from a file (of {DETECTORS[0]}; NAME:FILE for another one)
 
-Only this machine reaches the page, unless --host says otherwise; there is no password. Pictures
+Only this machine can reach the page, unless --host says otherwise; there is no password. Pictures
 are JPEG, PNG, BMP or WebP files of up to 64 MiB, turned upright by their EXIF orientation. They lie
 in a temporary folder of this user, and are deleted after an hour and when the server ends (Ctrl-C).
-The page needs gradio: pip install -e ".[app]". It asks nothing of any other machine.
+The page needs gradio: pip install -e ".[app]". It sends no request to any other machine.
 """
 
 
@@ -42,8 +42,8 @@ def main(argv: Sequence[str]) -> None:
         finder = Finder(predictor, detected_persons(detector), "A detector finds the persons")
     if not is_loopback(args.host):
         cli.logger.warning(
-            "--host %s: whoever reaches this machine over the network can use the page; there is "
-            "no password",
+            "--host %s: everyone who can reach this machine over the network can use the page; "
+            "there is no password",
             args.host,
         )
     with serve(finder, args.host, args.port) as address:
@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The command line, checked as far as that needs no file."""
+    """Parse the command line, and check what needs no file."""
     parser = cli.parser(
         "keypoint app", "Serve a web page that finds keypoints on pictures.", EPILOG
     )
@@ -67,5 +67,5 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--port", type=cli.whole_number(1), default=7860, help="to listen at (%(default)s)"
     )
     parser.add_argument("--flip", action="store_true", help="average with the mirrored crop")
-    parser.add_argument("--device", help="cpu, cuda or cuda:1; default: CUDA where there is one")
+    parser.add_argument("--device", help="cpu, cuda or cuda:1; default: CUDA if there is one")
     return parser.parse_args(argv)

@@ -23,8 +23,8 @@ EPILOG = """examples:
       others, and all mirrored
 
 A row is one person in epochs 0, 1 and 2, exactly as training with this config and seed draws it:
-the crop with its keypoints, and beside it the target heatmaps. On a mirrored crop the person's left
-must still be orange; skin must not be blue, or the colour order is wrong. The picture is
+the crop with its keypoints, and next to it the target heatmaps. On a mirrored crop the person's
+left must still be orange; skin must not be blue, or the color order is wrong. The picture is
 OUTPUT/browse_data.jpg.
 """
 

@@ -13,9 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.drawing.lettering import FONT, INK, SHIFT, Color, Image
+from keypoint.drawing.canvas import INK, SHIFT, Image, fixed_point
+from keypoint.drawing.text import draw_text, text_size
 
 GRID = (225, 225, 225)
+LETTER = 8  # px, height of a capital
 CURVES = [(31, 119, 180), (214, 90, 20), (44, 140, 44), (148, 80, 180)]
 
 
@@ -23,10 +25,10 @@ def training_curves(history: Sequence[Mapping[str, Any]]) -> Image:
     """Loss and AP over the epochs of a run, one panel each.
 
     Args:
-        history: The trainer's records: `epoch`, `loss`, and `metrics` where an evaluation was due.
+        history: The trainer's records: `epoch`, `loss`, and after an evaluation `metrics`.
 
     Returns:
-        (H, W, 3) uint8 RGB; the AP panel is there only if something was evaluated.
+        (H, W, 3) uint8 RGB; without the AP panel if nothing was evaluated.
     """
     epochs = [r["epoch"] for r in history]
     losses = {"loss": [(r["epoch"], r["loss"]) for r in history]}
@@ -50,10 +52,10 @@ def draw_curves(
 
     Args:
         curves: By name, (x, y) pairs in order of x; points that are not finite are left out.
-        title: Above.
-        x_label: Below the axis.
+        title: Text above the panel.
+        x_label: Text below the axis.
         size: (height, width) of the picture.
-        x_within: The axis encloses these too, so that pictures side by side have the same.
+        x_within: The x axis encloses these too, so that panels side by side have the same.
 
     Raises:
         ValueError: No point to draw.
@@ -76,30 +78,31 @@ def draw_curves(
             bottom - (bottom - top) * (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0]),
         )
 
-    def text(words: str, x: float, y: float, scale: float = 0.38, color: Color = INK) -> None:
-        cv2.putText(canvas, words, (int(x), int(y)), FONT, scale, color, 1, cv2.LINE_AA)
-
     for tick in y_ticks:
         level = round(place(x_ticks[0], tick)[1])
         cv2.line(canvas, (left, level), (right, level), GRID, 1)
-        text(f"{tick:.4g}", 6, level + 4)
+        draw_text(canvas, f"{tick:.4g}", (6, level - 5), LETTER)
     for tick in x_ticks:
         column = round(place(tick, y_ticks[0])[0])
         cv2.line(canvas, (column, bottom), (column, bottom + 4), INK, 1)
-        text(f"{tick:.4g}", column - 8, bottom + 17)
+        _centered(canvas, f"{tick:.4g}", column, bottom + 8)
     cv2.line(canvas, (left, bottom), (right, bottom), INK, 1)
-    text(title, left, 20, 0.5)
-    text(x_label, (left + right) / 2 - 20, height - 10)
+    draw_text(canvas, title, (left, 8), 11)
+    _centered(canvas, x_label, (left + right) / 2, height - 18)
     for number, (name, line) in enumerate(points.items()):
         color = CURVES[number % len(CURVES)]
         path = np.array([place(x, y) for x, y in line])
         if len(path):
-            fixed = (path * 2**SHIFT).round().astype(np.int32)
+            fixed = fixed_point(path)
             cv2.polylines(canvas, [fixed], False, color, 2, cv2.LINE_AA, SHIFT)
             for x, y in fixed.tolist():
                 cv2.circle(canvas, (x, y), 3 * 2**SHIFT, color, -1, cv2.LINE_AA, SHIFT)
-        text(name, right - 60 * (len(points) - number), 20, color=color)
+        draw_text(canvas, name, (right - 60 * (len(points) - number), 11), LETTER, color)
     return canvas
+
+
+def _centered(canvas: Image, text: str, x: float, y: float) -> None:
+    draw_text(canvas, text, (x - text_size(text, LETTER)[1] / 2, y), LETTER)
 
 
 def _ticks(values: Sequence[float], about: int = 5) -> NDArray[np.floating[Any]]:

@@ -1,7 +1,7 @@
 """Pictures: persons on images, heatmaps over crops, sheets of many.
 
-All pictures are RGB uint8 arrays. A person's limbs and keypoints have the colour of their side,
-left orange, right blue, middle green; his box and caption have one of his own.
+All pictures are RGB uint8 arrays. A person's limbs and keypoints have the color of their side,
+left orange, right blue, middle green; the box and the caption have the person's own color.
 """
 
 from __future__ import annotations
@@ -14,18 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.drawing.lettering import (
-    INK,
-    PAPER,
-    RIM,
-    Color,
-    Image,
-    cut_words,
-    ink_on,
-    label_points,
-    words_size,
-    write_words,
-)
+from keypoint.drawing.canvas import FAR, PAPER, RIM, Color, Image, ink_on
+from keypoint.drawing.labels import label_points
 from keypoint.drawing.strokes import (
     disc_width,
     draw_strokes,
@@ -33,18 +23,18 @@ from keypoint.drawing.strokes import (
     stroke_width,
     strokes_of,
 )
+from keypoint.drawing.text import draw_text, shorten_text, text_size
 from keypoint.pose.skeleton import Skeleton, skeleton_from_dict
 
-NOBODY = (255, 255, 255)  # boxes and captions of persons without an id
+UNNAMED = (255, 255, 255)  # boxes and captions of persons without an id
 LABELLED = 0.2  # of the image, that names of keypoints may cover
 FAINTEST = 0.5  # opacity of a keypoint at the threshold
-FAR = 2**24  # px; beyond OpenCV's fixed-point range, far outside any picture
 GAP, FOOT, TITLE = 6, 18, 9  # px: between the cells of a sheet, for a title, of its capitals
 BLOCKS = 3  # enlarged more than this, pixels stay squares; less, they are smoothed
 
 
 def person_color(number: int) -> Color:
-    """The RGB colour of a person's box and caption by his id; the next ones are far from it."""
+    """The RGB color of a person's box and caption by id; the next ids have very different ones."""
     hue = np.uint8((number * 0.618034 % 1) * 180)  # golden ratio: no two near each other for long
     bright = np.array([[[hue, 150, 255]]], np.uint8)
     r, g, b = cv2.cvtColor(bright, cv2.COLOR_HSV2RGB)[0, 0].tolist()
@@ -64,21 +54,21 @@ def draw_keypoints(
     captions: Sequence[str] | None = None,
     ids: Sequence[int] | None = None,
 ) -> Image:
-    """Persons on a copy of the image, the small over the large, so that neither is lost.
+    """Draw persons on a copy of the image, the small over the large, so that both are seen.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         keypoints_image: (P, K, 2), the image's frame.
         scores: (P, K); from `threshold` to twice that a keypoint is faded, below it is left out.
-            For ground truth give 1 where there is a label and 0 elsewhere.
+            For ground truth give 1 for a labelled keypoint and 0 for others.
         skeleton: Edges and sides.
-        threshold: See `scores`.
+        threshold: Score from which a keypoint is drawn.
         hollow: (P, K) keypoints to draw as rings: annotated, but hidden.
-        labels: K words, one beside each keypoint: the skeleton's names or numbers; of the largest
-            persons, as long as words cover no more than a fifth of the image.
+        labels: K words, one next to each keypoint: the skeleton's names or numbers. The largest
+            persons get them, as long as words cover no more than a fifth of the image.
         boxes: (P, 4) xywh, image frame; drawn, and the strokes' width follows them.
-        captions: One per person, above his box, or above his keypoints.
-        ids: One per person: box and caption get a colour by it, otherwise they are white.
+        captions: One per person, above the box, or above the keypoints if there are no boxes.
+        ids: One per person, from which box and caption get their color; white without.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -91,7 +81,7 @@ def draw_keypoints(
     floor = max(40.0, max(image.shape) / 40)  # px; a lone keypoint is to be seen, too
     sizes = np.fmax((frames[:, 2:] - frames[:, :2]).max(axis=1, initial=0), floor)
     colors = keypoint_colors(skeleton)
-    owners = [NOBODY] * len(frames) if ids is None else [person_color(number) for number in ids]
+    owners = [UNNAMED] * len(frames) if ids is None else [person_color(number) for number in ids]
     order = np.argsort(-sizes, kind="stable")
     framed = [p for p in order if np.isfinite(frames[p]).all()]
     for p in framed if boxes is not None else ():
@@ -109,7 +99,7 @@ def draw_keypoints(
 
 
 def letter_height(image_size: Sequence[int]) -> float:
-    """Of a capital, in px: legible when an image of that (height, width) is shown whole."""
+    """Height of a capital in px, legible when an image of that (height, width) is shown whole."""
     return max(8.0, max(image_size[:2]) / 90)
 
 
@@ -119,9 +109,9 @@ def _frames(
     boxes: NDArray[Any] | None,
     image_size: tuple[int, ...],
 ) -> NDArray[np.float64]:
-    """(P, 4) x1 y1 x2 y2 of the boxes, or of the visible points; nan where there is nothing.
+    """(P, 4) x1 y1 x2 y2 of the boxes, or around the visible points; nan for a person without.
 
-    All is brought into the image, so that one point far outside makes no giant.
+    Clipped to the image, so that one point far outside does not make a giant.
     """
     frames = np.full((len(points), 4), np.nan)
     limit = np.array(image_size[::-1]) - 1
@@ -149,10 +139,10 @@ def _draw_labels(
     colors: Sequence[Color],
     sizes: NDArray[np.float64],
 ) -> None:
-    """Words beside the points of the largest persons, in place, while there is room for them."""
+    """Write words next to the points of the largest persons, in place, while there is room."""
     inside = visible & ((points >= 0) & (points < canvas.shape[1::-1])).all(axis=-1)
     height = letter_height(canvas.shape)
-    areas = np.array([np.prod(words_size(word, height)) for word in labels])  # K
+    areas = np.array([np.prod(text_size(word, height)) for word in labels])  # K
     order = np.argsort(-sizes, kind="stable")
     taken = (inside[order] * areas).sum(axis=1).cumsum()
     crowded = order[1:][taken[1:] > LABELLED * canvas.shape[0] * canvas.shape[1]]
@@ -173,27 +163,27 @@ def _draw_labels(
 
 
 def _draw_caption(canvas: Image, words: str, frame: NDArray[np.float64], color: Color) -> None:
-    """Words on a plate above the frame, or inside it where there is no room above; in place."""
+    """Write words on a plate above the frame, or inside if there is no room above; in place."""
     if not words:
         return
     height = letter_height(canvas.shape)
-    size = np.array(words_size(words, height)[::-1]) + round(0.8 * height)  # width, height
+    size = np.array(text_size(words, height)[::-1]) + round(0.8 * height)  # width, height
     corner = np.array([frame[0], frame[1] - size[1]])
     corner = np.clip(corner, 0, np.maximum(canvas.shape[1::-1] - size, 0)).round().astype(int)
     last = corner + size - 1
     cv2.rectangle(canvas, corner.tolist(), last.tolist(), color, -1)
     cv2.rectangle(canvas, corner.tolist(), last.tolist(), RIM, 1)
-    write_words(canvas, words, corner + 0.4 * height, height, ink_on(color))
+    draw_text(canvas, words, corner + 0.4 * height, height, ink_on(color))
 
 
 def heatmap_overlay(crop: Image, heatmaps: NDArray[Any], *, udp: bool = False) -> Image:
-    """The strongest heatmap at each pixel as colour over the crop in dim grey.
+    """The strongest heatmap at each pixel as color over the crop in dim grey.
 
     Args:
         crop: (H, W, 3) uint8 RGB.
-        heatmaps: (K, h, w), any real values; 0 to 1 is the colour scale. Their pixel (x, y) is
-            the crop's (x W / w, y H / h), as the targets have it.
-        udp: They are of the codec `udp`, which has W - 1 and w - 1 there.
+        heatmaps: (K, h, w), any real values; 0 to 1 is the color scale. Their pixel (x, y) is
+            the crop's (x W / w, y H / h), as in the targets.
+        udp: The codec is `udp`, which has W - 1 and w - 1 there.
     """
     height, width = crop.shape[:2]
     strongest = np.clip(np.asarray(heatmaps, np.float32).max(axis=0), 0, 1)
@@ -217,9 +207,9 @@ def heatmap_sheet(
 
     Args:
         crop: (H, W, 3) uint8 RGB.
-        heatmaps: (K, h, w), as `heatmap_overlay` takes them.
+        heatmaps: (K, h, w), any real values; 0 to 1 is the color scale.
         skeleton: Names of the K keypoints.
-        udp: The same.
+        udp: The heatmaps are of the codec `udp`.
     """
     times = max(1, round(224 / crop.shape[0]))
     cell_size = (crop.shape[0] * times, crop.shape[1] * times)
@@ -261,15 +251,15 @@ def picture_sheet(
         top, left = y + (height - picture.shape[0]) // 2, x + (width - picture.shape[1]) // 2
         sheet[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
         if titles:
-            words = cut_words(titles[i], width - 2, TITLE)
-            write_words(sheet, words, (x + 2, y + height + 3), TITLE, INK)
+            words = shorten_text(titles[i], width - 2, TITLE)
+            draw_text(sheet, words, (x + 2, y + height + 3), TITLE)
     return sheet
 
 
 def fit_picture(image: Image, cell_size: tuple[int, int]) -> tuple[Image, float]:
     """A picture shrunk or enlarged to fit (height, width) whole, and the factor.
 
-    Enlarged much its pixels become squares, so that nothing is seen that is not there.
+    Enlarged a lot its pixels become squares, so that nothing appears that is not there.
     """
     factor = min(cell_size[0] / image.shape[0], cell_size[1] / image.shape[1])
     size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
@@ -280,8 +270,8 @@ def fit_picture(image: Image, cell_size: tuple[int, int]) -> tuple[Image, float]
     return np.asarray(cv2.resize(image, size, interpolation=method), np.uint8), factor
 
 
-def fit_points(points: NDArray[Any], factor: float) -> NDArray[Any]:
-    """Where points of an image are in `fit_picture`'s: it scales about the corner of a pixel."""
+def fit_points(points: NDArray[Any], factor: float | NDArray[Any]) -> NDArray[Any]:
+    """Points of an image in the frame of `fit_picture`, which scales about a pixel's corner."""
     return (points + 0.5) * factor - 0.5
 
 
@@ -294,15 +284,15 @@ def training_sheet(
     *,
     udp: bool = False,
 ) -> Image:
-    """For each crop of a training batch: its keypoints above, the network's heatmaps below.
+    """The crops of a training batch with keypoints, and below each the network's heatmaps.
 
     Args:
         crops: (B, H, W, 3) uint8 RGB.
         keypoints_crop: (B or more, K, 2), crop frame.
         visibility: (B or more, K).
         heatmaps: (B, K, h, w) of the network.
-        skeleton: As a checkpoint holds it.
-        udp: As in `heatmap_overlay`.
+        skeleton: As a checkpoint contains it.
+        udp: The heatmaps are of the codec `udp`.
     """
     parts = skeleton_from_dict(dict(skeleton), source="checkpoint")
     height, width = crops.shape[1:3]

@@ -1,7 +1,7 @@
 """Pictures of a data set: persons with their labels, and training crops with their targets.
 
-Left keypoints are orange, right ones blue, the others green, as everywhere; a disc is a visible
-keypoint, a ring an occluded one.
+Left keypoints are orange, right ones blue, the others green; a disc is a visible keypoint, a ring
+an occluded one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from keypoint.data.batches import TrainDataset
 from keypoint.data.image import read_image
 from keypoint.data.persons import Persons
 from keypoint.data.warp import warp
-from keypoint.drawing.lettering import INK, PAPER, RIM, Image, cut_words, words_size, write_words
+from keypoint.drawing.canvas import PAPER, RIM, Image
 from keypoint.drawing.persons import (
     draw_keypoints,
     fit_picture,
@@ -25,6 +25,7 @@ from keypoint.drawing.persons import (
     picture_sheet,
 )
 from keypoint.drawing.strokes import LEFT, MIDDLE, RIGHT
+from keypoint.drawing.text import draw_text, shorten_text, text_size
 from keypoint.pose.codec import Codec
 from keypoint.pose.geometry import CropFrame, apply_affine
 from keypoint.pose.skeleton import Skeleton
@@ -42,8 +43,8 @@ def truth_sheet(
         persons: Ground truth whose images can be read.
         skeleton: Edges and sides.
         number: Persons to show; all if there are fewer.
-        seed: Which ones.
-        title: Beside the legend.
+        seed: Decides which persons are taken.
+        title: Text next to the legend.
     """
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.permutation(len(persons))[:number])
@@ -58,19 +59,19 @@ def truth_sheet(
         points = apply_affine(matrix, persons.keypoints_image[row].astype(np.float64))
         pictures.append(draw_labels(crop, points, persons.visibility[row], skeleton, box))
         name = str(persons.images.file_names[persons.image_index[row]]).rpartition("/")[2]
-        titles.append(shorten(f"{persons.ids[row]}  {name}"))
+        titles.append(f"{persons.ids[row]}  {name}")
     return with_legend(picture_sheet(pictures, titles, columns=6, cell_size=CELL), title)
 
 
 def augmented_sheet(
     dataset: TrainDataset, skeleton: Skeleton, codec: Codec, number: int, epochs: int = 3
 ) -> Image:
-    """Training crops as the network gets them, each above its target heatmaps.
+    """Training crops as the network gets them, each next to its target heatmaps.
 
     Args:
         dataset: Its seed decides which persons and what is drawn.
         skeleton: Edges and sides.
-        codec: Makes the targets, as in training.
+        codec: Encodes the targets, as in training.
         number: Persons to show; all if there are fewer.
         epochs: Different augmentations of each person, side by side.
     """
@@ -108,14 +109,14 @@ def draw_labels(
     skeleton: Skeleton,
     bbox_xywh: NDArray[np.floating] | None = None,
 ) -> Image:
-    """One person on a copy: limbs and keypoints, a ring where the keypoint is occluded.
+    """Draw one person on a copy: limbs and keypoints, with a ring for an occluded keypoint.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         keypoints: (K, 2), the image's frame.
         visibility: (K,) 0, 1 or 2.
         skeleton: Edges and sides.
-        bbox_xywh: (4,) drawn too, the image's frame.
+        bbox_xywh: (4,), the image's frame; drawn too.
     """
     return draw_keypoints(
         image,
@@ -128,7 +129,7 @@ def draw_labels(
 
 
 def stack(sheets: Sequence[Image]) -> Image:
-    """Sheets below each other, the narrower ones on the same ground."""
+    """Put sheets below each other, narrower ones extended on the right."""
     width = max(sheet.shape[1] for sheet in sheets)
     padded = [
         np.pad(s, ((0, 0), (0, width - s.shape[1]), (0, 0)), constant_values=PAPER[0])
@@ -138,12 +139,12 @@ def stack(sheets: Sequence[Image]) -> Image:
 
 
 def with_legend(sheet: Image, title: str, occlusion: bool = True) -> Image:
-    """A sheet below the colours of the sides and its title.
+    """Put the colors of the sides and a title above a sheet.
 
     Args:
         sheet: (H, W, 3) uint8 RGB.
-        title: Beside the colours.
-        occlusion: Keypoints are drawn by `draw_labels`, with discs and rings.
+        title: Text next to the colors.
+        occlusion: Explain discs and rings, too.
     """
     width = max(sheet.shape[1], 560)
     head = np.full((34, width, 3), PAPER, np.uint8)
@@ -162,13 +163,7 @@ def with_legend(sheet: Image, title: str, occlusion: bool = True) -> Image:
 
 
 def _write(canvas: Image, words: str, x: int) -> int:
-    """Write words and return where the next begin."""
-    shown = cut_words(words, canvas.shape[1] - x, 10)
-    write_words(canvas, shown, (x, 11), 10, INK)
-    return x + words_size(shown, 10)[1] + 16
-
-
-def shorten(text: str, length: int = 30) -> str:
-    """A name as OpenCV can write it, ASCII alone, and no longer than that."""
-    shown = text.encode("ascii", "replace").decode()
-    return shown if len(shown) <= length else f"{shown[: length - 2]}.."
+    """Write words and return the x at which the next begin."""
+    shown = shorten_text(words, canvas.shape[1] - x, 10)
+    draw_text(canvas, shown, (x, 11), 10)
+    return x + text_size(shown, 10)[1] + 16

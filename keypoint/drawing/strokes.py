@@ -1,8 +1,8 @@
-"""The strokes of one person: limbs and keypoints in the colours of their side, on a dark rim.
+"""The strokes of one person: limbs and keypoints in the colors of their side, on a dark rim.
 
-They are put together on a layer of their own, and that is laid over the image once: where faded
-strokes cross, nothing adds up, and no rim cuts a limb. OpenCV draws at 1/16 pixel (SHIFT), so that
-keypoints between pixels stay there.
+They are drawn on a layer of their own, which is blended over the image once: faded strokes that
+cross do not add up, and no rim cuts a limb. OpenCV draws at 1/16 pixel (SHIFT), so that keypoints
+between pixels stay there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.drawing.lettering import RIM, SHIFT, Color, Image
+from keypoint.drawing.canvas import RIM, SHIFT, Color, Image, fixed_point
 from keypoint.pose.skeleton import Skeleton
 
 LEFT, RIGHT, MIDDLE = (255, 150, 40), (60, 170, 255), (120, 235, 120)  # orange, blue, green
@@ -24,11 +24,11 @@ SMOOTHING = 1.4  # px by which OpenCV's anti-aliasing widens a polygon, as measu
 THIN = 1.7  # px; below, its line of thickness 1 is closer: 1.4 px wide
 HALF_TURN = np.exp(1j * np.linspace(-np.pi / 2, np.pi / 2, 9)).view(float).reshape(-1, 2)
 
-Stroke = tuple[float, int, Color, tuple[int, ...]]  # strength, ends, colour, keypoints
+Stroke = tuple[float, int, Color, tuple[int, ...]]  # strength, ends, color, keypoints
 
 
 def keypoint_colors(skeleton: Skeleton) -> list[Color]:
-    """One RGB colour per keypoint: by the side that the skeleton's pairs give it."""
+    """One RGB color per keypoint: by the side that the skeleton's pairs give it."""
     left = {pair[0] for pair in skeleton.pairs}
     right = {pair[1] for pair in skeleton.pairs}
     return [
@@ -42,17 +42,17 @@ def stroke_width(size: float) -> float:
 
 
 def disc_width(width: float) -> float:
-    """Diameter in px of a keypoint's disc, where limbs are `width` px wide."""
+    """Diameter in px of a keypoint's disc if limbs are `width` px wide."""
     return 1.4 + 1.8 * width
 
 
 def strokes_of(
     strength: NDArray[Any], shown: NDArray[np.bool_], skeleton: Skeleton, colors: Sequence[Color]
 ) -> list[Stroke]:
-    """Limbs and points from the lowest to the topmost: the surer over the less sure.
+    """Limbs and points in drawing order, those of a higher score last.
 
-    A limb is as sure as the less sure of its ends, and below the points; left, right and middle
-    have their order too, so that the order of the skeleton's edges makes no difference.
+    A limb has the lower score of its two ends and lies below the points; ties are sorted by color,
+    so that the order of the skeleton's edges makes no difference.
     """
     strokes: list[Stroke] = [
         (float(min(strength[a], strength[b])), 2, _mix(colors[a], colors[b]), (a, b))
@@ -64,7 +64,7 @@ def strokes_of(
 
 
 def _mix(a: Color, b: Color) -> Color:
-    """A limb between two sides is in the middle's colour."""
+    """A limb between two sides has the middle's color."""
     return a if a == b else MIDDLE if MIDDLE not in (a, b) else (a if b == MIDDLE else b)
 
 
@@ -75,7 +75,7 @@ def draw_strokes(
     width: float,
     rings: AbstractSet[int] = frozenset(),
 ) -> None:
-    """Lay a person's strokes over the image, in place; only his neighbourhood is touched."""
+    """Blend a person's strokes over the image, in place; only the pixels around them change."""
     if not strokes:
         return
     rim = 0.7 + 0.1 * width
@@ -104,12 +104,11 @@ def draw_strokes(
 
 
 def _stroke(canvas: Image, path: NDArray[Any], width: float, color: tuple[int, ...]) -> None:
-    """A line of `width` px with round ends between two points, or a disc about one.
+    """A line of `width` px with round ends between two points, or a disc around one.
 
     Drawn as a polygon: OpenCV's own lines come in every other width, its small discs have corners.
     """
-    fixed: NDArray[np.int32] = np.rint(path * 2**SHIFT).astype(np.int32)
-    start, end = fixed[0].tolist(), fixed[-1].tolist()
+    start, end = fixed_point(path[[0, -1]]).tolist()
     if width < THIN:
         cv2.line(canvas, start, end, color, 1, cv2.LINE_AA, SHIFT)
         return

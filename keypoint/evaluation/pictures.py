@@ -1,4 +1,4 @@
-"""Look at what was evaluated: ground truth beside prediction."""
+"""A sheet of evaluated images: ground truth next to prediction."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from keypoint.data.coco import Persons
 from keypoint.data.image import read_image
-from keypoint.drawing.lettering import Image
+from keypoint.drawing.canvas import Image
 from keypoint.drawing.persons import draw_keypoints, fit_picture, fit_points, picture_sheet
 from keypoint.drawing.sheets import with_legend
 from keypoint.evaluation.run import Predictions
@@ -22,12 +22,12 @@ def truth_beside_prediction(
     skeleton: Skeleton,
     number: int,
 ) -> Image:
-    """A sheet of images taken evenly from the set, ground truth to the left of each prediction.
+    """A sheet of images taken evenly from the set, ground truth left of each prediction.
 
     Args:
         persons: The evaluated records.
-        predictions: Of them.
-        truth: Ground-truth persons of the same images: `persons` themselves, if they are that.
+        predictions: The predictions for them.
+        truth: Ground-truth persons of the same images; may be `persons` itself.
         skeleton: Edges and sides.
         number: Images to show; all if there are fewer.
     """

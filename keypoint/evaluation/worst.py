@@ -1,4 +1,4 @@
-"""A sheet of the persons that were predicted worst, truth beside prediction, errors marked."""
+"""A sheet of the worst predictions, each next to its annotation, with the errors marked."""
 
 from __future__ import annotations
 
@@ -8,16 +8,22 @@ from numpy.typing import NDArray
 
 from keypoint.data.coco import Images
 from keypoint.data.image import read_image
-from keypoint.drawing.lettering import INK, PAPER, RIM, SHIFT, Image, write_words
-from keypoint.drawing.persons import draw_keypoints, fit_picture, fit_points, picture_sheet
-from keypoint.drawing.sheets import shorten
+from keypoint.drawing.canvas import FAR, PAPER, RIM, SHIFT, Color, Image, draw_line, fixed_point
+from keypoint.drawing.persons import (
+    TITLE,
+    draw_keypoints,
+    fit_picture,
+    fit_points,
+    picture_sheet,
+)
+from keypoint.drawing.text import draw_text, shorten_text
 from keypoint.evaluation.analysis.analyse import Comparison
 from keypoint.evaluation.analysis.errors import INVERSION, JITTER, KINDS, MISS, SWAP
 from keypoint.pose.skeleton import Skeleton
 
 CELL_SIZE = (300, 330)
 ORDER = (MISS, SWAP, INVERSION, JITTER)
-COLORS = {
+COLORS: dict[int, Color] = {
     MISS: (235, 40, 40),
     SWAP: (200, 60, 220),
     INVERSION: (250, 220, 30),
@@ -26,12 +32,12 @@ COLORS = {
 
 
 def worst_rows(compared: Comparison, number: int) -> NDArray[np.int64]:
-    """Rows of `compared.own` by rising OKS, at most `number`; equal ones keep their order."""
+    """Rows of `compared.own` by rising OKS, at most `number`; stable for equal OKS."""
     return np.argsort(compared.own_oks, kind="stable")[:number]
 
 
 def describe_errors(compared: Comparison, row: int) -> str:
-    """As `OKS 0.31: 4 miss, 1 jitter of 12 keypoints`."""
+    """The errors of one person, such as `OKS 0.31: 4 miss, 1 jitter of 12`."""
     kinds = compared.kinds[row]
     counts = [f"{(kinds == kind).sum()} {KINDS[kind]}" for kind in ORDER if (kinds == kind).any()]
     labelled = int((kinds >= 0).sum())
@@ -50,16 +56,15 @@ def missed_rows(compared: Comparison) -> NDArray[np.int64]:
 def worst_persons(compared: Comparison, images: Images, skeleton: Skeleton, number: int) -> Image:
     """The persons without a result, then those of lowest OKS, each cut out of its image.
 
-    Left the annotation, right the prediction; there a ring in the error's colour stands about each
-    wrong keypoint, and a line leads to where it belongs. Who has no result takes no more than half
-    of the sheet while there are others: they can be many, and are often the detector's.
+    The annotation is on the left, the prediction on the right; there each wrong keypoint has a ring
+    in the color of its error, and a line to the right place. Persons without a result take at most
+    half of the sheet while there are others: they can be many, and are often the detector's fault.
 
     Args:
-        compared: Results held against annotations.
-        images: Of the annotation file.
+        compared: Results compared with annotations.
+        images: The images of the annotation file.
         skeleton: Edges and sides.
-        number: Persons to show; all if there are fewer. There is one at least: `compare` refuses
-            annotations without.
+        number: Persons to show; all if there are fewer.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -69,16 +74,14 @@ def worst_persons(compared: Comparison, images: Images, skeleton: Skeleton, numb
     """
     missed = missed_rows(compared)
     shown = missed[: max(number // 2, number - len(compared.own_oks))]
-    pictures, titles = [], []
-    for person in shown:
-        pictures += _missed_person(compared, images, skeleton, int(person))
-        titles += [_title(compared, images, int(person)), "missed: no result"]
+    pairs: list[tuple[int, int | None]] = [(int(person), None) for person in shown]
     for row in worst_rows(compared, number - len(shown)):
-        pictures += _found_person(compared, images, skeleton, int(row))
-        titles += [
-            _title(compared, images, int(compared.own.truth[row])),
-            describe_errors(compared, int(row)),
-        ]
+        pairs.append((int(compared.own.truth[row]), int(row)))
+    pictures, titles = [], []
+    for person, row in pairs:
+        pictures += _truth_and_prediction(compared, images, skeleton, person, row)
+        error = "missed: no result" if row is None else describe_errors(compared, row)
+        titles += [_title(compared, images, person), error]
     sheet = picture_sheet(pictures, titles, columns=4, cell_size=CELL_SIZE)
     return np.concatenate([_legend(sheet.shape[1], len(shown), len(missed)), sheet])
 
@@ -89,41 +92,30 @@ def _image_row(compared: Comparison, images: Images, person: int) -> int:
 
 
 def _title(compared: Comparison, images: Images, person: int) -> str:
-    """File and annotation, as both are looked for."""
+    """The file's name and the annotation's id."""
     name = str(images.file_names[_image_row(compared, images, person)]).rpartition("/")[2]
-    return f"{shorten(name, 24)}, annotation {compared.truth.ids[person]}"
+    return f"{shorten_text(name, CELL_SIZE[1] / 2, TITLE)}, annotation {compared.truth.ids[person]}"
 
 
-def _missed_person(
-    compared: Comparison, images: Images, skeleton: Skeleton, person: int
+def _truth_and_prediction(
+    compared: Comparison, images: Images, skeleton: Skeleton, person: int, row: int | None
 ) -> list[Image]:
-    """With the truth, and without anything."""
-    truth = compared.truth
-    there, labelled = truth.keypoints[person], truth.labelled[person]
-    image = read_image(images.path(_image_row(compared, images, person)))
-    known = there[labelled]
-    region = _region(truth.bbox_xywh[person], known, known, image.shape[:2])
-    picture, scale = _cut_out(image, region)
-    points = fit_points(there - region[:2], scale)
-    return [draw_keypoints(picture, points[None], labelled[None].astype(float), skeleton), picture]
-
-
-def _found_person(
-    compared: Comparison, images: Images, skeleton: Skeleton, row: int
-) -> list[Image]:
-    """With the truth, and with the prediction and its errors."""
+    """A person with the annotation, and with the prediction and its errors if there is one."""
     truth, results = compared.truth, compared.results
-    person, result = int(compared.own.truth[row]), int(compared.own.result[row])
-    there, found = truth.keypoints[person], results.keypoints[result]
-    labelled = truth.labelled[person]
+    there, labelled = truth.keypoints[person], truth.labelled[person]
+    result = None if row is None else int(compared.own.result[row])
+    found = there[labelled] if result is None else results.keypoints[result]
     image = read_image(images.path(_image_row(compared, images, person)))
-    region = _region(truth.bbox_xywh[person], there[labelled], found, image.shape[:2])
-    picture, scale = _cut_out(image, region)
-    to_picture = fit_points(there - region[:2], scale), fit_points(found - region[:2], scale)
-    left = draw_keypoints(picture, to_picture[0][None], labelled[None].astype(float), skeleton)
+    x1, y1, x2, y2 = _region(truth.bbox_xywh[person], there[labelled], found, image.shape[:2])
+    picture, scale = fit_picture(image[y1:y2, x1:x2], CELL_SIZE)
+    there = fit_points(there - [x1, y1], scale)
+    left = draw_keypoints(picture, there[None], labelled[None].astype(float), skeleton)
+    if row is None:
+        return [left, picture]
+    found = fit_points(found - [x1, y1], scale)
     shown = np.where(labelled, 1.0, results.keypoint_scores[result])
-    right = draw_keypoints(picture, to_picture[1][None], shown[None], skeleton)
-    _mark(right, *to_picture, compared.kinds[row])
+    right = draw_keypoints(picture, found[None], shown[None], skeleton)
+    _mark(right, there, found, compared.kinds[row])
     return [left, right]
 
 
@@ -133,7 +125,7 @@ def _region(
     found: NDArray[np.float64],
     image_size: tuple[int, ...],
 ) -> NDArray[np.int64]:
-    """(4,) x1, y1, x2, y2 about person and prediction, as far as it is no more than thrice him."""
+    """(4,) x1 y1 x2 y2 around person and prediction, at most three times as large as the person."""
     low = np.minimum(bbox_xywh[:2], there.min(axis=0))
     high = np.maximum(bbox_xywh[:2] + bbox_xywh[2:], there.max(axis=0))
     side = np.maximum((high - low).max(), 32.0)
@@ -145,12 +137,6 @@ def _region(
     return np.concatenate([first, last]).astype(np.int64)
 
 
-def _cut_out(image: Image, region: NDArray[np.int64]) -> tuple[Image, float]:
-    """The region enlarged or shrunk to fit a cell, before anything is drawn, and the factor."""
-    part = image[region[1] : region[3], region[0] : region[2]]
-    return fit_picture(part, CELL_SIZE)
-
-
 def _mark(
     picture: Image,
     there: NDArray[np.float64],
@@ -158,27 +144,28 @@ def _mark(
     kinds: NDArray[np.int64],
 ) -> None:
     for k in np.flatnonzero(kinds > 0):
-        if np.abs(np.stack([there[k], found[k]])).max() > 2**24:  # beyond OpenCV's range
+        color = COLORS[int(kinds[k])]
+        if np.abs([there[k], found[k]]).max() > FAR:
             continue
-        start, end = ((p * 2**SHIFT).round().astype(int).tolist() for p in (found[k], there[k]))
-        for width, color in ((3, RIM), (1, COLORS[int(kinds[k])])):
-            cv2.line(picture, start, end, color, width, cv2.LINE_AA, SHIFT)
-            cv2.circle(picture, start, 8 * 2**SHIFT, color, width + 1, cv2.LINE_AA, SHIFT)
-            cv2.circle(picture, end, (1 + width) * 2**SHIFT, color, -1, cv2.LINE_AA, SHIFT)
+        draw_line(picture, found[k], there[k], color)
+        start, end = fixed_point(np.stack([found[k], there[k]])).tolist()
+        for width, shade in ((3, RIM), (1, color)):
+            cv2.circle(picture, start, 8 * 2**SHIFT, shade, width + 1, cv2.LINE_AA, SHIFT)
+            cv2.circle(picture, end, (1 + width) * 2**SHIFT, shade, -1, cv2.LINE_AA, SHIFT)
 
 
 def _legend(width: int, shown: int, missed: int) -> Image:
-    """What the colours mean and, where persons have no result, how many of them are shown."""
+    """A strip that explains the colors, and says how many persons without a result are shown."""
     strip = np.full((26 + 20 * bool(missed), width, 3), PAPER, np.uint8)
     x = 8
-    write_words(strip, "left truth, right prediction", (x, 7), 9, INK)
+    draw_text(strip, "left truth, right prediction", (x, 7), 9)
     x += 210
     for kind in ORDER:
         for thickness, color in ((4, RIM), (2, COLORS[kind])):
             cv2.circle(strip, (x + 8, 13), 7, color, thickness, cv2.LINE_AA)
-        write_words(strip, KINDS[kind], (x + 22, 7), 9, INK)
+        draw_text(strip, KINDS[kind], (x + 22, 7), 9)
         x += 100
     if missed:
         words = f"{missed} persons have no result; {shown} of them shown, the largest"
-        write_words(strip, words, (8, 29), 9, INK)
+        draw_text(strip, words, (8, 29), 9)
     return strip

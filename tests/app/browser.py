@@ -57,8 +57,8 @@ def take_picture(checkpoint, picture):
     with serve(finder, "127.0.0.1", free_port()) as address, chromium() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.goto(address)
-        page.locator("#samples .thumbnail-item").nth(3).click()
-        page.get_by_text("keypoints above").wait_for()
+        page.locator("#samples .gallery-item").nth(3).click()
+        page.locator("#result img").wait_for()
         page.mouse.move(0, 0)
         page.evaluate("scrollTo(0, 0)")
         page.wait_for_timeout(2000)  # everything has faded in

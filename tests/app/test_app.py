@@ -15,15 +15,16 @@ import pytest
 import torch
 from PIL import Image
 
+from keypoint.app import page as app_page
+from keypoint.app import picture
 from keypoint.app import server as app_server
-from keypoint.app.page import Finder, picture
-from keypoint.app.page import page as app
+from keypoint.app.page import Finder
 from keypoint.app.picture import (
     describe_found,
     draw_found,
     find_on_picture,
-    parse_boxes,
-    record_text,
+    read_boxes,
+    record_of_found,
 )
 from keypoint.data.synthetic.samples import IMAGE_SIZE, write_samples
 from keypoint.data.upright import read_upright
@@ -34,6 +35,7 @@ from tests.app.browser import WHOLE, chromium, free_port
 from tests.calling import tool, words
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:gradio.*")  # pandas 4 is near
+META = {"_type": "gradio.FileData"}  # of a file, as gradio marks it
 BOXES = np.array([[10.0, 5.0, 40.0, 60.0], [50.0, 20.0, 30.5, 50.0]])
 
 
@@ -100,7 +102,7 @@ def expected(file, boxes=None):
 def test_the_record_is_what_the_predictor_says_of_the_upright_photo(tmp_path, boxes):
     file = photo(tmp_path / "photo.jpg")
     found = find_on_picture(file, network(), whole_image, boxes)
-    assert json.loads(record_text(found, tiny_network.SKELETON)) == expected(file, boxes)
+    assert record_of_found(found, tiny_network.SKELETON) == expected(file, boxes)
     assert expected(file)["boxes"] == [[0, 0, 80, 120]]
     assert found.predicted.frame.image is None
     persons = "1 person," if boxes is None else "2 persons,"
@@ -126,44 +128,45 @@ def test_a_large_picture_is_drawn_small_at_the_right_places(tmp_path, monkeypatc
     assert describe_found(found, 0.5) == "1 person, 0 of 17 keypoints above 0.50; 400 x 200 pixels"
 
 
-def test_nobody_is_no_fault(tmp_path):
+def test_a_picture_without_persons_is_no_fault(tmp_path):
     file = photo(tmp_path / "photo.jpg")
     found = find_on_picture(
         file, network(), lambda frames: [(np.zeros((0, 4)), np.zeros(0)) for _ in frames]
     )
-    assert describe_found(found, 0.2) == "nobody was found; 80 x 120 pixels"
-    assert json.loads(record_text(found, tiny_network.SKELETON))["keypoints"] == []
+    assert describe_found(found, 0.2) == "no person was found; 80 x 120 pixels"
+    assert record_of_found(found, tiny_network.SKELETON)["keypoints"] == []
     drawn = draw_found(found, tiny_network.SKELETON, 0.2)
     np.testing.assert_array_equal(drawn, read_upright(file)[0])
 
 
-def test_typed_boxes():
-    assert parse_boxes("") is None
-    assert parse_boxes(" \n\n") is None
-    np.testing.assert_array_equal(parse_boxes("10 5 40 60\n\n 50, 20, 30.5, 50\n"), BOXES)
-    for text in ("1 2 3", "1 2 3 4 5", "1 2 3 x"):
-        with pytest.raises(DataError, match=r"line 2 .* is '.*'; give x y width height"):
-            parse_boxes(f"1 2 3 4\n{text}")
+def test_boxes_of_a_table():
+    assert read_boxes([]) is None
+    assert read_boxes([["", "", "", ""], [None] * 4]) is None
+    rows = [BOXES[0].tolist(), ["", None, "", ""], ["50", 20, 30.5, "50"]]
+    np.testing.assert_array_equal(read_boxes(rows), BOXES)
+    for row in ([1, 2, 3], [1, 2, 3, 4, 5], [1, 2, 3, "x"], [1, 2, 3, None], [1, 2, 3, [4]]):
+        with pytest.raises(DataError, match=r"box 1 is \[.*\]; give x y width height, four"):
+            read_boxes([[1, 2, 3, 4], row])
     with pytest.raises(DataError, match=r"101 person boxes; give 100 at most"):
-        parse_boxes("1 2 3 4\n" * 101)
+        read_boxes([[1, 2, 3, 4]] * 101)
 
 
 @pytest.mark.parametrize(
     ("box", "words"),
     [
-        ("80 0 9 9", "outside the picture of 80 x 120 pixels"),
-        ("0 -10 9 9", "outside the picture"),
-        ("0 0 0 9", "with positive sides"),
-        ("nan 0 9 9", "give finite"),
+        ([80, 0, 9, 9], "outside the picture of 80 x 120 pixels"),
+        ([0, -10, 9, 9], "outside the picture"),
+        ([0, 0, 0, 9], "with positive sides"),
+        (["nan", 0, 9, 9], "give finite"),
     ],
 )
 def test_boxes_that_no_person_can_have(tmp_path, box, words):
     file = photo(tmp_path / "photo.jpg")
     with pytest.raises(DataError, match=f"box 1 is .*{words}"):
-        find_on_picture(file, network(), whole_image, parse_boxes(f"1 2 30 40\n{box}"))
+        find_on_picture(file, network(), whole_image, read_boxes([[1, 2, 30, 40], box]))
 
 
-def test_messages_do_not_tell_where_uploads_lie(tmp_path):
+def test_messages_hide_the_folder_of_uploads(tmp_path):
     (tmp_path / "a.jpg").write_text("no picture")
     with pytest.raises(DataError, match=r"^a\.jpg: not a JPEG, PNG, BMP or WebP image"):
         find_on_picture(tmp_path / "a.jpg", network(), whole_image)
@@ -181,10 +184,11 @@ def test_samples_show_whole_persons_in_their_boxes(tmp_path):
         assert (high < IMAGE_SIZE[::-1]).all()
 
 
-def test_a_network_that_looks_for_something_else_gets_no_persons_to_try(tmp_path):
-    signs = SimpleNamespace(skeleton=SimpleNamespace(name="signs"))
-    assert app_server.make_samples(Finder(signs, whole_image, WHOLE), tmp_path) == []
-    assert len(app_server.make_samples(Finder(network(), whole_image, WHOLE), tmp_path)) == 5
+def test_a_network_that_looks_for_something_else_gets_no_persons_to_try(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    signs = SimpleNamespace(skeleton=SimpleNamespace(name="signs", num_keypoints=3))
+    with app_server.serve(Finder(signs, whole_image, WHOLE), "127.0.0.1", free_port()):
+        assert not list(tmp_path.glob("**/*.jpg"))
 
 
 def test_only_loopback_is_silent():
@@ -250,18 +254,24 @@ def client(address):
         return Client(address, verbose=False, analytics_enabled=False)
 
 
-def ask(client, upload, boxes="", threshold=0.2):
-    """The drawn picture as a file, the line, the record, and the file name for that."""
-    return client.predict(upload, boxes, threshold, api_name="/find")
+def table(rows):
+    """Boxes as the page sends them."""
+    return {"headers": ["x", "y", "width", "height"], "data": rows, "metadata": None}
+
+
+def ask(client, upload, boxes=(), threshold=0.2):
+    """The drawn picture as a file, the line, the record, and the download button."""
+    return client.predict(upload, table(list(boxes)), threshold, api_name="/find")
 
 
 def test_an_upload_is_answered_as_the_predictor_would(client, tmp_path):
     from gradio_client import handle_file
 
     file = photo(tmp_path / "photo.jpg")
-    drawn, line, record, name = ask(client, handle_file(str(file)), "10 5 40 60\n50 20 30.5 50")
-    assert json.loads(record) == expected(file, BOXES)
-    assert name == "photo.keypoints.json"
+    drawn, line, record, save = ask(client, handle_file(str(file)), BOXES.tolist())
+    assert record == expected(file, BOXES)
+    assert Path(save["value"]).name == "photo.keypoints.json"
+    assert json.loads(Path(save["value"]).read_text()) == record
     assert "2 persons" in line
     with Image.open(drawn) as image:
         assert image.size == (80, 120)
@@ -273,26 +283,27 @@ def test_visitors_at_one_time_get_their_own(client, tmp_path):
     files = [tmp_path / f"{number}.png" for number in range(6)]
     for number, file in enumerate(files):
         Image.fromarray(noise(80 + 8 * number, 120, number)).save(file)
-    jobs = [client.submit(handle_file(str(file)), "", 0.2, api_name="/find") for file in files]
+    jobs = [
+        client.submit(handle_file(str(file)), table([]), 0.2, api_name="/find") for file in files
+    ]
     for file, job in zip(files, jobs, strict=True):
-        assert json.loads(job.result(timeout=60)[2]) == expected(file)
+        assert job.result(timeout=60)[2] == expected(file)
 
 
-def test_a_broken_upload_is_told_and_the_server_goes_on(client, tmp_path):
+def test_a_broken_upload_is_reported_and_the_server_continues(client, tmp_path):
     from gradio_client import handle_file
 
     (tmp_path / "cut.jpg").write_bytes(photo(tmp_path / "photo.jpg").read_bytes()[:900])
     drawn, line, record, _ = ask(client, handle_file(str(tmp_path / "cut.jpg")))
-    assert 'class="fault"' in line
     assert "cut.jpg: truncated JPEG" in line
-    assert (drawn, record) == (None, "")
-    line = ask(client, handle_file(str(tmp_path / "photo.jpg")), "<b>1 2 3 4</b>")[1]
-    assert "line 1 of the person boxes is &#x27;&lt;b&gt;1 2 3" in line
+    assert (drawn, record) == (None, None)
+    line = ask(client, handle_file(str(tmp_path / "photo.jpg")), [["<b>1</b>", 2, 3, 4]])[1]
+    assert "box 0 is ['<b>1</b>', 2, 3, 4]; give x y width height" in line
     assert "1 person" in ask(client, handle_file(str(tmp_path / "photo.jpg")))[1]
 
 
 def test_pillow_decodes_no_upload(client, tmp_path, monkeypatch):
-    """Its limits are others, and it reads fifty forms that nobody here looks after."""
+    """It has other limits, and reads fifty formats that are not checked here."""
     from gradio_client import handle_file
 
     Image.fromarray(noise(80, 120)).save(tmp_path / "a.gif")
@@ -304,23 +315,23 @@ def test_pillow_decodes_no_upload(client, tmp_path, monkeypatch):
 
 
 def ask_raw(address, given):
-    """What the server says to a program that is not gradio's client, which uploads files itself."""
+    """The server's answer to a program that is not gradio's client, which uploads files itself."""
     import httpx
 
     where = f"{address}gradio_api/call/find"
-    asked = httpx.post(where, json={"data": [given, "", 0.2]})
+    asked = httpx.post(where, json={"data": [given, table([]), 0.2]})
     return httpx.get(f"{where}/{asked.json()['event_id']}", timeout=30).text
 
 
-@pytest.mark.parametrize("meta", [{"_type": "gradio.FileData"}, None])
+@pytest.mark.parametrize("meta", [META, None])
 def test_no_file_of_the_server_is_read(client, address, tmp_path, counting, meta):
-    """Whoever talks to the server may name any path in place of an upload."""
+    """A program may send any path instead of an upload."""
     from gradio_client import handle_file
 
     before = counting.calls
     secret = photo(tmp_path / "secret.jpg")
     told = ask_raw(address, {"path": str(secret)} | ({"meta": meta} if meta else {}))
-    assert told.startswith("event: error") or "secret.jpg: this is no upload" in told
+    assert told.startswith("event: error") or "secret.jpg: not an upload" in told
     assert counting.calls == before
     ask(client, handle_file(str(secret)))  # as an upload it is
     assert counting.calls == before + 1
@@ -332,14 +343,14 @@ def test_an_upload_that_is_deleted_by_now(address, tmp_path):
     with photo(tmp_path / "photo.jpg").open("rb") as content:
         where = f"{address}gradio_api/upload"
         [uploaded] = httpx.post(where, files={"files": ("photo.jpg", content)}).json()
-    given = {"path": uploaded, "meta": {"_type": "gradio.FileData"}}
+    given = {"path": uploaded, "meta": META}
     assert "1 person" in ask_raw(address, given)
     Path(uploaded).unlink()
     assert "photo.jpg: kept for 60 minutes only; upload it again" in ask_raw(address, given)
 
 
 def test_no_url_is_fetched(address, contacted):
-    given = {"path": "http://192.0.2.1/a.jpg", "meta": {"_type": "gradio.FileData"}}
+    given = {"path": "http://192.0.2.1/a.jpg", "meta": META}
     assert "this page fetches no URL" in ask_raw(address, given)
     assert "192.0.2.1" not in contacted
 
@@ -363,27 +374,35 @@ def test_a_taken_port_is_an_error_of_the_command_line(address, tmp_path):
         pass
 
 
-def test_uploads_are_deleted_in_time_and_samples_are_not(tmp_path, monkeypatch):
+def test_files_are_deleted_in_time_and_samples_are_not(tmp_path, monkeypatch):
+    """Uploads, drawn pictures and JSON files; also if a sample was looked at."""
     import httpx
 
-    monkeypatch.setattr(app, "SWEEP_S", 1)
-    monkeypatch.setattr(app, "KEPT_S", 1)
+    monkeypatch.setattr(app_page, "SWEEP_S", 1)
+    monkeypatch.setattr(app_page, "KEPT_S", 2)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     content = photo(tmp_path / "photo.jpg").read_bytes()
-    finder = Finder(network(), whole_image, WHOLE)
-    with app_server.serve(finder, "127.0.0.1", free_port()) as served:
-        before = set(tmp_path.glob("keypoint-app-*/**/*.jpg"))
-        assert len(before) == 5
-        [uploaded] = httpx.post(
-            f"{served}gradio_api/upload", files={"files": ("a.jpg", content)}
-        ).json()
+
+    def files():
+        return {file for file in tmp_path.glob("**/*") if file.is_file()}
+
+    with app_server.serve(
+        Finder(network(), whole_image, WHOLE), "127.0.0.1", free_port()
+    ) as served:
+        before = files()
+        sample = next(tmp_path.glob("keypoint-app-*/sample_1.jpg"))
+        where = f"{served}gradio_api/upload"
+        [uploaded] = httpx.post(where, files={"files": ("a.jpg", content)}).json()
         assert Path(uploaded).is_relative_to(tmp_path)
+        for path in (uploaded, str(sample)):
+            assert "1 person" in ask_raw(served, {"path": path, "meta": META})
+        made = files() - before
+        assert sorted(file.suffix for file in made) == [".jpg", ".json", ".json", ".webp", ".webp"]
         end = time.monotonic() + 30
-        while Path(uploaded).exists() and time.monotonic() < end:
+        while files() != before and time.monotonic() < end:
             time.sleep(0.1)
-        assert not Path(uploaded).exists()
-        assert set(tmp_path.glob("keypoint-app-*/**/*.jpg")) == before
-    assert not list(tmp_path.glob("keypoint-app-*"))
+        assert files() == before
+    assert list(tmp_path.iterdir()) == [tmp_path / "photo.jpg"]
 
 
 def test_the_command_serves_loopback_only_and_leaves_nothing(tmp_path):
@@ -425,7 +444,11 @@ def browser():
 
 
 def wait_for_line(page, words):
-    page.wait_for_function("words => document.querySelector('#told').innerText.includes(words)", arg=words)  # fmt: skip
+    page.wait_for_function("words => document.querySelector('#line textarea').value.includes(words)", arg=words)  # fmt: skip
+
+
+def box_cells(page):
+    return page.locator("#boxes [role=gridcell]")
 
 
 def test_the_page_in_a_browser(browser, address, counting, tmp_path):
@@ -459,29 +482,30 @@ def test_the_page_in_a_browser(browser, address, counting, tmp_path):
     assert download.value.suggested_filename == "photo.keypoints.json"
     assert json.loads(Path(download.value.path()).read_text()) == expected(file)
 
-    page.locator("#samples .thumbnail-item").nth(3).click()
+    page.locator("#samples .gallery-item").nth(3).click()
     wait_for_line(page, "3 persons")
     page.get_by_text("Person boxes").click()
-    boxes = page.locator("#boxes textarea")
-    assert len(boxes.input_value().splitlines()) == 3
-    boxes.fill("-900 0 10 10")
+    box_cells(page).nth(11).wait_for()
+    assert box_cells(page).count() == 12
+    box_cells(page).first.dblclick()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("-900")
+    page.keyboard.press("Enter")
     page.locator("#again").click()
-    page.locator("#told .fault").wait_for()
-    assert "box 0 is [-900.0, 0.0, 10.0, 10.0], outside the picture" in page.inner_text("#told")
-    boxes.fill("150 60 120 330")
-    page.locator("#again").click()
-    wait_for_line(page, "1 person")
+    wait_for_line(page, "box 0 is [-900.0, ")
+    assert "outside the picture" in page.locator("#line textarea").input_value()
+    page.get_by_test_id("toast-body").get_by_text("outside the picture").wait_for()
 
     page.locator("#picture button[aria-label='Remove Image']").click()
     wait_for_line(page, "No picture yet")
     upload.set_input_files(str(tmp_path / "broken.png"))
-    page.locator("#told .fault").wait_for()
-    assert "broken.png: truncated PNG" in page.inner_text("#told")
+    wait_for_line(page, "broken.png: truncated PNG")
     assert page.locator("#save").is_disabled()
     assert page.locator("#picture img, #result img").count() == 0
-    assert boxes.input_value() == ""
+    page.wait_for_function("document.querySelectorAll('#boxes [role=gridcell]').length == 4")
+    assert not any(character.isdigit() for character in page.inner_text("#boxes [role=grid]"))
 
-    page.locator("#samples .thumbnail-item").nth(3).click()
+    page.locator("#samples .gallery-item").nth(3).click()
     wait_for_line(page, "3 persons")
     seen = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("L"))
     assert len(np.unique(seen)) > 100  # not one colour and some text

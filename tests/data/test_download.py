@@ -1,4 +1,4 @@
-"""Downloads from a local server that misbehaves as servers do: cut lines, no ranges, other files, refusals."""
+"""Downloads from a local server that fails as servers do: cut connections, no ranges, other files, refusals."""
 
 import fcntl
 import hashlib
@@ -30,16 +30,13 @@ from keypoint.data.download.fetch import fetch
 from keypoint.errors import DataError
 from tests.calling import command
 
-REPOSITORY = Path(__file__).parents[2]
-
 
 class Server(http.server.ThreadingHTTPServer):
-    """Files by path, and what goes wrong with each request."""
+    """Files by path, and the faults of each request."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files: dict[str, bytes] = {}
-        self.tags: dict[str, str] = {}
         self.cuts: list[int | None] = []  # per request: close after so many bytes of the body
         self.statuses: list[int] = []  # per request: answer this and nothing else
         self.ranges = self.lengths = True
@@ -61,24 +58,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if path not in server.files:
             self.send_error(404)
             return
-        body, tag = server.files[path], server.tags.get(path, '"v1"')
+        body = server.files[path]
         start = 0
-        if asked and server.ranges and self.headers.get("If-Range") == tag:
+        if asked and server.ranges:
             start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1])
-            if start >= len(body):
-                self.send_response(416)
-                self.send_header("Content-Range", f"bytes */{len(body)}")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
             self.send_response(206)
             self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
         else:
             self.send_response(200)
         if server.lengths:
             self.send_header("Content-Length", str(len(body) - start))
-        if tag:
-            self.send_header("ETag", tag)
         self.end_headers()
         cut = server.cuts.pop(0) if server.cuts else None
         self.wfile.write(body[start:] if cut is None else body[start : start + cut])
@@ -89,7 +78,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server():
+def server(monkeypatch):
+    monkeypatch.setattr(download, "FIRST_WAIT", 0.01)
     made = Server()
     yield made
     made.shutdown()
@@ -97,138 +87,89 @@ def server():
 
 
 BODY = os.urandom(50_000)
-
-
-def test_a_whole_file_in_one_go(server, tmp_path):
-    server.files["a.zip"] = BODY
-    seen = []
-    fetch(server.url("a.zip"), tmp_path / "a.zip", size=50_000, progress=lambda *numbers: seen.append(numbers))  # fmt: skip
-    assert (tmp_path / "a.zip").read_bytes() == BODY
-    assert seen[-1] == (50_000, 50_000)
-    assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]  # no part, no note
+SIZE = len(BODY)
 
 
 @pytest.mark.parametrize("lengths", [True, False])
-def test_a_cut_connection_is_continued_where_it_broke(server, tmp_path, lengths):
+def test_a_cut_connection_is_resumed_where_it_broke(server, tmp_path, lengths):
     server.files["a.zip"], server.cuts, server.lengths = BODY, [20_000, 1, 0], lengths
-    fetch(server.url("a.zip"), tmp_path / "a.zip", size=50_000, wait=0.01)
+    fetch(server.url("a.zip"), tmp_path / "a.zip", SIZE)
     assert (tmp_path / "a.zip").read_bytes() == BODY
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]  # no part
     asked = [range_ for _, range_ in server.log]
     assert asked == [None, "bytes=20000-", "bytes=20001-", "bytes=20001-"]
 
 
-def test_a_second_run_goes_on_with_the_part_of_the_first(server, tmp_path):
+def test_a_second_run_resumes_the_part_of_the_first(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "ATTEMPTS", 2)
     server.files["a.zip"], server.cuts = BODY, [30_000, 0, 0]
-    with pytest.raises(
-        DataError, match=r"2 times in a row; 30000 bytes are kept .* again to go on"
-    ):
-        fetch(server.url("a.zip"), tmp_path / "a.zip", attempts=2, wait=0.01)
+    with pytest.raises(DataError, match=r"2 times in a row; 30000 bytes are kept .* to resume"):
+        fetch(server.url("a.zip"), tmp_path / "a.zip", SIZE)
     assert not (tmp_path / "a.zip").exists()
-    fetch(server.url("a.zip"), tmp_path / "a.zip")
+    fetch(server.url("a.zip"), tmp_path / "a.zip", SIZE)
     assert (tmp_path / "a.zip").read_bytes() == BODY
     assert server.log[-1] == ("a.zip", "bytes=30000-")
 
 
-def test_a_part_that_is_the_whole_file_is_taken(server, tmp_path):
-    server.files["a.zip"], server.cuts = BODY, [30_000, 0]
-    with pytest.raises(DataError, match="kept"):
-        fetch(server.url("a.zip"), tmp_path / "a.zip", attempts=1, wait=0)
-    (tmp_path / "a.zip.part").write_bytes(BODY)
-    fetch(server.url("a.zip"), tmp_path / "a.zip", size=50_000)
+@pytest.mark.parametrize(("more", "requests"), [(b"", 0), (b"more", 1)])
+def test_a_part_as_long_as_the_file_is_taken_and_a_longer_one_starts_over(
+    server, tmp_path, more, requests
+):
+    server.files["a.zip"] = BODY
+    (tmp_path / "a.zip.part").write_bytes(BODY + more)
+    fetch(server.url("a.zip"), tmp_path / "a.zip", SIZE)
     assert (tmp_path / "a.zip").read_bytes() == BODY
-    assert [range_ for _, range_ in server.log] == [
-        None,
-        "bytes=30000-",
-        "bytes=50000-",
-    ]  # none anew
+    assert server.log == [("a.zip", None)] * requests
 
 
-def test_a_part_longer_than_the_file_begins_anew(server, tmp_path):
-    server.files["a.zip"], server.cuts = BODY, [30_000, 0]
-    with pytest.raises(DataError, match="kept"):
-        fetch(server.url("a.zip"), tmp_path / "a.zip", attempts=1, wait=0)
-    (tmp_path / "a.zip.part").write_bytes(BODY + b"more")
-    fetch(server.url("a.zip"), tmp_path / "a.zip", wait=0.01)
-    assert (tmp_path / "a.zip").read_bytes() == BODY
-
-
-def test_a_line_that_breaks_often_but_brings_bytes_is_no_failure(server, tmp_path):
+def test_a_connection_that_breaks_often_but_brings_bytes_is_no_failure(
+    server, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(download, "ATTEMPTS", 2)
     server.files["a.zip"], server.cuts = BODY, [5_000] * 9
-    fetch(server.url("a.zip"), tmp_path / "a.zip", attempts=2, wait=0)
+    fetch(server.url("a.zip"), tmp_path / "a.zip", SIZE)
     assert (tmp_path / "a.zip").read_bytes() == BODY
     assert len(server.log) == 10
 
 
-def test_a_server_without_ranges_begins_anew(server, tmp_path):
+def test_a_server_without_ranges_starts_over(server, tmp_path):
     server.files["a.zip"], server.cuts, server.ranges = BODY, [20_000], False
-    fetch(server.url("a.zip"), tmp_path / "a.zip", wait=0.01)
+    fetch(server.url("a.zip"), tmp_path / "a.zip", SIZE)
     assert (tmp_path / "a.zip").read_bytes() == BODY
     assert server.log[1] == ("a.zip", "bytes=20000-")  # asked, and ignored
 
 
-def test_another_version_on_the_server_is_not_mixed_in(server, tmp_path):
-    server.files["a.zip"], server.cuts = BODY, [20_000, 0]
-    with pytest.raises(DataError, match="kept"):
-        fetch(server.url("a.zip"), tmp_path / "a.zip", attempts=1, wait=0)
-    server.files["a.zip"], server.tags["a.zip"] = BODY[::-1], '"v2"'
-    fetch(server.url("a.zip"), tmp_path / "a.zip")
-    assert (tmp_path / "a.zip").read_bytes() == BODY[::-1]
-
-
-@pytest.mark.parametrize("tag", ["", 'W/"weak"'])
-def test_without_a_version_no_part_is_continued(server, tmp_path, tag):
-    server.files["a.zip"], server.tags["a.zip"], server.cuts = BODY, tag, [20_000]
-    fetch(server.url("a.zip"), tmp_path / "a.zip", wait=0.01)
-    assert (tmp_path / "a.zip").read_bytes() == BODY
-    assert server.log[1] == ("a.zip", None)
-
-
-def test_a_part_of_unknown_origin_is_not_continued(server, tmp_path):
-    server.files["a.zip"] = BODY
-    (tmp_path / "a.zip.part").write_bytes(b"from another place")
-    fetch(server.url("a.zip"), tmp_path / "a.zip")
-    assert (tmp_path / "a.zip").read_bytes() == BODY
-
-
-def test_refusals_are_told_at_once_and_busy_servers_are_asked_again(server, tmp_path):
+def test_refusals_are_reported_at_once_and_busy_servers_are_asked_again(
+    server, tmp_path, monkeypatch
+):
     with pytest.raises(DataError, match=r"b\.zip: the server says 404 .*check the address"):
-        fetch(server.url("b.zip"), tmp_path / "b.zip")
+        fetch(server.url("b.zip"), tmp_path / "b.zip", SIZE)
     assert len(server.log) == 1
     server.files["a.zip"], server.statuses = BODY, [503, 429]
-    fetch(server.url("a.zip"), tmp_path / "a.zip", wait=0.01)
+    fetch(server.url("a.zip"), tmp_path / "a.zip", SIZE)
     assert (tmp_path / "a.zip").read_bytes() == BODY
     server.shutdown()
     server.server_close()
+    monkeypatch.setattr(download, "ATTEMPTS", 2)
     with pytest.raises(DataError, match=r"[Rr]efused, 2 times in a row; 0 bytes are kept"):
-        fetch(server.url("a.zip"), tmp_path / "c.zip", attempts=2, wait=0.01)
+        fetch(server.url("a.zip"), tmp_path / "c.zip", SIZE)
 
 
 def test_another_size_is_refused_before_a_byte(server, tmp_path):
     server.files["a.zip"] = BODY
     with pytest.raises(DataError, match="announces 50000 bytes, the file has 49999"):
-        fetch(server.url("a.zip"), tmp_path / "a.zip", size=49_999)
-    assert not (tmp_path / "a.zip").exists()
-    server.lengths = False  # nothing announced: too many bytes are seen at the end
-    with pytest.raises(DataError, match="sent more than the 49999 bytes"):
-        fetch(server.url("a.zip"), tmp_path / "a.zip", size=49_999)
+        fetch(server.url("a.zip"), tmp_path / "a.zip", SIZE - 1)
+    assert (tmp_path / "a.zip.part").stat().st_size == 0
 
 
-def test_a_folder_in_the_place_of_the_file_is_seen_before_a_byte(server, tmp_path):
-    server.files["a.zip"] = server.files["zips/val2017.zip"] = BODY
-    (tmp_path / "a.zip").mkdir()
+def test_places_that_cannot_be_written_are_seen_before_a_byte(server, tmp_path):
     (tmp_path / "val2017.zip").mkdir()
-    with pytest.raises(DataError, match=r"a\.zip: is a folder, no place for a file; move it"):
-        fetch(server.url("a.zip"), tmp_path / "a.zip")
-    with pytest.raises(DataError, match=r"val2017\.zip: is a folder, no archive; move it away"):
-        obtain(archive_of(BODY), tmp_path, base_url=server.url())
-    assert not server.log
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "val2017.zip"]
-    (tmp_path / "b.zip.part.json").mkdir()
-    server.files["b.zip"] = BODY
-    with pytest.raises(DataError, match=r"b\.zip\.part\.json: cannot be written .Is a directory"):
-        fetch(server.url("b.zip"), tmp_path / "b.zip")
+    with pytest.raises(DataError, match=r"val2017\.zip: is a folder; move it away"):
+        obtain(archive_of(CONTENT), tmp_path, server.url())
     with pytest.raises(DataError, match=r"cannot be written \(File name too long\)"):
-        fetch(server.url("a.zip"), tmp_path / ("a" * 300))
+        fetch(server.url("a.zip"), tmp_path / ("a" * 300), SIZE)
+    assert not server.log
+    assert [path.name for path in tmp_path.iterdir()] == ["val2017.zip"]
 
 
 def test_two_runs_do_not_write_one_part(server, tmp_path):
@@ -236,8 +177,8 @@ def test_two_runs_do_not_write_one_part(server, tmp_path):
     with (tmp_path / "a.zip.part").open("ab") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(DataError, match="another run is downloading it"):
-            fetch(server.url("a.zip"), tmp_path / "a.zip")
-    fetch(server.url("a.zip"), tmp_path / "a.zip")
+            fetch(server.url("a.zip"), tmp_path / "a.zip", SIZE)
+    fetch(server.url("a.zip"), tmp_path / "a.zip", SIZE)
 
 
 def test_a_full_disk_is_seen_beforehand(server, tmp_path, monkeypatch):
@@ -245,8 +186,25 @@ def test_a_full_disk_is_seen_beforehand(server, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(download.shutil, "disk_usage", lambda _: usage._replace(free=2**28 + 49_999))  # fmt: skip
     with pytest.raises(DataError, match=r"0.0 GB needed and 0.3 to spare, 0.3 GB free"):
-        fetch(server.url("a.zip"), tmp_path / "a.zip")
+        fetch(server.url("a.zip"), tmp_path / "a.zip", SIZE)
     assert (tmp_path / "a.zip.part").stat().st_size == 0
+
+
+def test_a_full_disk_is_seen_before_unpacking(tmp_path, monkeypatch):
+    (tmp_path / "a.zip").write_bytes(CONTENT)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: usage._replace(free=2**28))
+    with pytest.raises(DataError, match="GB needed"):
+        unpack(tmp_path / "a.zip", tmp_path)
+    assert not (tmp_path / "val2017").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_disk_that_fills_up_is_reported(server, tmp_path):
+    server.files["a.zip"] = BODY
+    (tmp_path / "a.zip.part").symlink_to("/dev/full")
+    with pytest.raises(DataError, match=r"cannot be written \((No space|Invalid)"):
+        fetch(server.url("a.zip"), tmp_path / "a.zip", SIZE)
 
 
 # -- archives ------------------------------------------------------------------------------------
@@ -275,25 +233,25 @@ def archive_of(content, files=5, **changes):
 def test_an_archive_is_fetched_checked_unpacked_and_left_in_peace_afterwards(server, tmp_path):
     server.files["zips/val2017.zip"], server.cuts = CONTENT, [700]
     archive = archive_of(CONTENT)
-    obtain(archive, tmp_path, base_url=server.url(), wait=0.01)
+    obtain(archive, tmp_path, server.url())
     for name, content in IMAGES.items():
         assert (tmp_path / name).read_bytes() == content
     requests = len(server.log)
     kept, gone = (tmp_path / name for name in list(IMAGES)[:2])
     before = kept.stat().st_mtime_ns
     gone.unlink()
-    obtain(archive, tmp_path, base_url=server.url())
+    obtain(archive, tmp_path, server.url())
     assert gone.exists()  # unpacked again, without a request
     assert kept.stat().st_mtime_ns == before
     (tmp_path / "val2017.zip").unlink()
-    obtain(archive, tmp_path, base_url=server.url())
+    obtain(archive, tmp_path, server.url())
     assert len(server.log) == requests  # all files are there: nothing to fetch
 
 
 def test_a_wrong_check_sum_moves_the_file_aside_and_unpacks_nothing(server, tmp_path):
     server.files["zips/val2017.zip"] = CONTENT
     with pytest.raises(DataError, match=r"its MD5 is [0-9a-f]{32}, it should be 0{32}; moved to val2017.zip.damaged1"):  # fmt: skip
-        obtain(archive_of(CONTENT, md5="0" * 32), tmp_path, base_url=server.url())
+        obtain(archive_of(CONTENT, md5="0" * 32), tmp_path, server.url())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["val2017.zip.damaged1"]
     assert (tmp_path / "val2017.zip.damaged1").read_bytes() == CONTENT
 
@@ -301,7 +259,7 @@ def test_a_wrong_check_sum_moves_the_file_aside_and_unpacks_nothing(server, tmp_
 def test_a_users_partial_file_under_the_final_name_is_moved_and_fetched(server, tmp_path):
     server.files["zips/val2017.zip"] = CONTENT
     (tmp_path / "val2017.zip").write_bytes(CONTENT[:1000])
-    obtain(archive_of(CONTENT), tmp_path, base_url=server.url())
+    obtain(archive_of(CONTENT), tmp_path, server.url())
     assert (tmp_path / "val2017.zip.damaged1").read_bytes() == CONTENT[:1000]
     assert len(list((tmp_path / "val2017").iterdir())) == 5
 
@@ -309,37 +267,37 @@ def test_a_users_partial_file_under_the_final_name_is_moved_and_fetched(server, 
 def test_too_few_and_too_many_files(server, tmp_path, monkeypatch):
     server.files["zips/val2017.zip"] = CONTENT
     with pytest.raises(DataError, match=r"val2017/\*\.jpg: 5 files, COCO has 6"):
-        obtain(archive_of(CONTENT, files=6), tmp_path, base_url=server.url())
+        obtain(archive_of(CONTENT, files=6), tmp_path, server.url())
     warnings = []
     monkeypatch.setattr(
         archives.logger, "warning", lambda text, *values: warnings.append(text % values)
     )
     (tmp_path / "val2017" / "own.jpg").write_bytes(b"mine")
-    obtain(archive_of(CONTENT), tmp_path, base_url=server.url())
+    obtain(archive_of(CONTENT), tmp_path, server.url())
     assert warnings == [f"{tmp_path}: 1 files more than COCO has"]
     assert (tmp_path / "val2017" / "own.jpg").read_bytes() == b"mine"
 
 
-def test_damaged_zips_are_told_and_leave_no_damaged_file(tmp_path):
+def test_damaged_zips_are_reported_and_leave_no_damaged_file(tmp_path):
     first = list(IMAGES)[0]
     damaged = bytearray(CONTENT)
     place = CONTENT.index(IMAGES[first])
     damaged[place] ^= 1  # one bit of an image
     (tmp_path / "a.zip").write_bytes(damaged)
-    with pytest.raises(DataError, match=r"a\.zip: damaged or no zip file \(Bad CRC-32"):
+    with pytest.raises(DataError, match=r"a\.zip: damaged or not a zip file \(Bad CRC-32"):
         unpack(tmp_path / "a.zip", tmp_path / "out")
     assert not (tmp_path / "out" / first).exists()
     assert not list((tmp_path / "out" / "val2017").glob(".*"))
     for content in (CONTENT[:-30], b"<html>not found</html>", b""):
         (tmp_path / "a.zip").write_bytes(content)
-        with pytest.raises(DataError, match="damaged or no zip file"):
+        with pytest.raises(DataError, match="damaged or not a zip file"):
             unpack(tmp_path / "a.zip", tmp_path / "out2")
 
 
 @pytest.mark.parametrize("name", ["../escaped.txt", "/escaped.txt", "a/../../escaped.txt", "..\\escaped.txt", "C:/escaped.txt"])  # fmt: skip
 def test_no_file_leaves_the_folder(tmp_path, name):
     (tmp_path / "a.zip").write_bytes(zipped({"val2017/good.jpg": b"good", name: b"bad"}))
-    with pytest.raises(DataError, match="leads outside the folder or is a link; nothing was"):
+    with pytest.raises(DataError, match="points outside the folder or is a link; nothing was"):
         unpack(tmp_path / "a.zip", tmp_path / "out" / "deep")
     assert [path.name for path in tmp_path.rglob("*")] == ["a.zip"]
 
@@ -353,12 +311,12 @@ def test_links_are_refused(tmp_path):
         unpack(tmp_path / "a.zip", tmp_path / "out")
 
 
-def test_files_of_another_size_stay_and_are_told(tmp_path):
+def test_files_of_another_size_stay_and_are_reported(tmp_path):
     (tmp_path / "a.zip").write_bytes(CONTENT)
     (tmp_path / "val2017").mkdir()
     mine = tmp_path / list(IMAGES)[2]
     mine.write_bytes(b"mine")
-    with pytest.raises(DataError, match=r"1 files are there with another size .*000000000002.jpg"):
+    with pytest.raises(DataError, match=r"1 files exist with another size .*000000000002.jpg"):
         unpack(tmp_path / "a.zip", tmp_path)
     assert mine.read_bytes() == b"mine"
     mine.unlink()
@@ -368,28 +326,20 @@ def test_files_of_another_size_stay_and_are_told(tmp_path):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("mine/image.jpg", r"out/mine/image\.jpg: cannot be written \((File exists|Not a dir)"),
-        ("mine/deep/image.jpg", r"out/mine/deep/image\.jpg: cannot be written \(Not a directory"),
-        ("b" * 300, r"bbb: cannot be read or made \(File name too long\); move away"),
-        ("a/" + "b" * 300, r"bbb: cannot be written \(File name too long\); free some space"),
+        ("mine/image.jpg", r"out/mine: cannot be read or written \(File exists"),
+        ("mine/deep/image.jpg", r"out/mine/deep: cannot be read or written \(Not a directory"),
+        ("a/" + "b" * 300, r"bbb.part: cannot be read or written \(File name too long\); free"),
     ],
 )
-def test_places_that_cannot_be_written_are_told(tmp_path, name, words):
+def test_places_that_cannot_be_written_are_reported(tmp_path, name, words):
     (tmp_path / "a.zip").write_bytes(zipped({name: b"image"}))
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").write_bytes(b"mine")
     with pytest.raises(DataError, match=words):
         unpack(tmp_path / "a.zip", tmp_path / "out")
-    assert (tmp_path / "out" / "mine").read_bytes() == b"mine"
-
-
-def test_a_folder_that_is_a_file_and_an_archive_that_is_not_there(tmp_path):
-    (tmp_path / "a.zip").write_bytes(CONTENT)
-    (tmp_path / "mine").write_bytes(b"mine")
-    with pytest.raises(DataError, match=r"mine: cannot be read or made \(File exists\); move"):
-        unpack(tmp_path / "a.zip", tmp_path / "mine")
-    with pytest.raises(DataError, match=r"b\.zip: cannot be read or made \(No such file"):
+    with pytest.raises(DataError, match=r"b\.zip: cannot be read or written \(No such file"):
         unpack(tmp_path / "b.zip", tmp_path)
+    assert (tmp_path / "out" / "mine").read_bytes() == b"mine"
 
 
 def test_what_is_known_of_coco():
@@ -421,16 +371,6 @@ def test_the_command(server, tmp_path, tool, monkeypatch, capsys):
     assert f"data.root={tmp_path / 'coco'}" in shown.out
     assert shown.err.count(" files unpacked, ") == 2  # the annotations of both splits once
     assert cli.run(tool.main, ["--base-url", "ftp://x", "val"]) == 2
-    (tmp_path / "afile").write_bytes(b"mine")
-    for root, words in (
-        ("afile", "File exists"),
-        ("afile/x", "Not a directory"),
-        ("x" * 300, "long"),
-    ):
-        assert cli.run(tool.main, ["--root", str(tmp_path / root), "--base-url", server.url(), "val"]) == 2  # fmt: skip
-        shown = capsys.readouterr().err
-        assert f"--root: the folder {tmp_path / root} cannot be made (" in shown
-        assert words in shown
     server.files.clear()
     assert cli.run(tool.main, ["--root", str(tmp_path / "b"), "--base-url", server.url(), "val"]) == 3  # fmt: skip
     usage = shutil.disk_usage(tmp_path)

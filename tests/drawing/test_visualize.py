@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from keypoint.drawing.lettering import cut_words, ink_on, place_words, words_size
+from keypoint.drawing.canvas import ink_on
+from keypoint.drawing.labels import place_words
 from keypoint.drawing.persons import (
     draw_keypoints,
     fit_picture,
@@ -19,6 +20,7 @@ from keypoint.drawing.persons import (
     training_sheet,
 )
 from keypoint.drawing.strokes import LEFT, MIDDLE, RIGHT, keypoint_colors
+from keypoint.drawing.text import text_size
 from keypoint.pose.codec import Codec
 from keypoint.pose.skeleton import Skeleton, load_skeleton
 
@@ -50,13 +52,6 @@ def contrast(one, other):
     """WCAG 2.1's contrast ratio, 1 to 21."""
     pair = [luminance(one) + 0.05, luminance(other) + 0.05]
     return np.maximum(*pair) / np.minimum(*pair)
-
-
-def test_colours_tell_the_side():
-    colors = dict(zip(SKELETON.keypoints, keypoint_colors(SKELETON), strict=True))
-    assert colors["left_wrist"] == LEFT
-    assert colors["right_wrist"] == RIGHT
-    assert colors["nose"] == MIDDLE
 
 
 @pytest.mark.parametrize("ground", [0, 255])
@@ -253,7 +248,7 @@ def test_labels_are_near_apart_and_inside():
     """Held against all rectangles by slow comparisons."""
     points = np.random.default_rng(3).uniform(5, 395, (40, 2))
     names = (SKELETON.keypoints * 3)[:40]
-    extents = np.array([words_size(name, 9) for name in names])
+    extents = np.array([text_size(name, 9) for name in names])
     corners = place_words(points, extents, (400, 400), np.full(40, 5.0), points - 200)
 
     def apart(x, y, wide, high, left, top, right, bottom):
@@ -268,15 +263,6 @@ def test_labels_are_near_apart_and_inside():
             assert np.linalg.norm(nearest - point) >= 5
         for m, (u, v) in enumerate(corners[:n]):
             assert apart(x, y, wide, high, u, v, u + extents[m, 1], v + extents[m, 0])
-
-
-def test_words_are_cut_to_a_width():
-    for width in (0, 8, 30, 60, 500):
-        shown = cut_words("left_shoulder of person 7", width, 9)
-        assert shown == "" or words_size(shown, 9)[1] <= width
-        assert shown.endswith("..") or shown == "" or width == 500
-    assert cut_words("left_shoulder of person 7", 60, 9).startswith("left")
-    assert cut_words("Müller", 500, 9) == "M?ller"
 
 
 def gaussian(x, y, height=16, width=12, peak=1.0):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from keypoint.commands import cli
 from keypoint.data.augment import warp
 from keypoint.data.synthetic.demo_set import synthesize_image
-from keypoint.drawing.lettering import PAPER, RIM, Image, write_words
+from keypoint.drawing.canvas import PAPER, RIM, Image
 from keypoint.drawing.persons import (
     draw_keypoints,
     fit_picture,
@@ -22,6 +22,7 @@ from keypoint.drawing.persons import (
     picture_sheet,
 )
 from keypoint.drawing.sheets import with_legend
+from keypoint.drawing.text import draw_text
 from keypoint.errors import ConfigError
 from keypoint.models.inference import predict_heatmaps
 from keypoint.prediction.predictor import Predictor
@@ -117,7 +118,7 @@ def heatmaps_picture(predictor: Predictor, image: Image, box: NDArray[np.float64
     for name in SINGLE:
         half = cv2.resize(large, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
         single = heatmap_overlay(half, maps[[names.index(name)]])
-        write_words(single, name, (5, 4), 9, (255, 255, 255), RIM)
+        draw_text(single, name, (5, 4), 9, (255, 255, 255), RIM)
         singles.append(single)
     four = np.vstack([np.hstack(singles[:2]), np.hstack(singles[2:])])
     four[height // 2 - 1 : height // 2 + 1] = four[:, width // 2 - 1 : width // 2 + 1] = PAPER

@@ -1,8 +1,8 @@
-"""COCO's archives: fetched, checked, unpacked and counted; what the user has stays.
+"""COCO's archives: downloaded, checked, unpacked and counted; files of the user stay.
 
 Source: cocodataset.org, "Download", for addresses and numbers of images. It publishes neither sizes
-nor check sums: the ones here are those that many independent projects pin alike (PaddleDetection
-and Avalanche among them). Besides, zipfile checks the CRC of every file that is unpacked.
+nor check sums: the ones here are pinned alike by independent projects (check sums: PaddleDetection,
+Avalanche; sizes: TensorFlow Datasets). zipfile also checks the CRC of every file that it unpacks.
 """
 
 from __future__ import annotations
@@ -13,18 +13,16 @@ import shutil
 import stat
 import zipfile
 import zlib
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from keypoint.data.download.fetch import Progress, check_space, fetch
+from keypoint.data.download.fetch import CHUNK, byte_progress, check_space, fetch
 from keypoint.errors import DataError
 
 logger = logging.getLogger(__name__)
 
 BASE_URL = "http://images.cocodataset.org"
-CHUNK = 1 << 20
+NOT_A_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -33,15 +31,15 @@ class Archive:
 
     Attributes:
         path: On the server, below the base address.
-        size: Bytes; None: as many as the server announces.
-        md5: Of the whole file; None: not known.
-        pattern: Of the files that it unpacks into, for counting.
-        files: Their number.
+        size: Bytes.
+        md5: Check sum of the whole file.
+        pattern: Glob pattern of the files to count after unpacking.
+        files: Number of these files.
     """
 
     path: str
-    size: int | None
-    md5: str | None
+    size: int
+    md5: str
     pattern: str
     files: int
 
@@ -49,6 +47,20 @@ class Archive:
     def name(self) -> str:
         """The file's name."""
         return PurePosixPath(self.path).name
+
+    def count(self, folder: Path) -> int:
+        """Number of the archive's files in a folder."""
+        return sum(1 for _ in folder.glob(self.pattern))
+
+    def space_needed(self, folder: Path) -> int:
+        """Bytes that `obtain` will write, about: JPEGs do not shrink in an archive.
+
+        0 if the zip file exists; `unpack` then knows exactly how much is left to write.
+        """
+        if (folder / self.name).exists() or self.count(folder) >= self.files:
+            return 0
+        part = folder / f"{self.name}.part"
+        return 2 * self.size - (part.stat().st_size if part.exists() else 0)
 
 
 TRAIN = Archive(
@@ -81,7 +93,7 @@ ANNOTATIONS = Archive(
 )
 TEST_INFO = Archive(
     path="annotations/image_info_test2017.zip",
-    size=None,
+    size=1_144_034,
     md5="85da7065e5e600ebfee8af1edb634eb5",
     pattern="annotations/image_info_test*2017.json",
     files=2,
@@ -91,62 +103,41 @@ SPLITS = {
     "val": (ANNOTATIONS, VAL),
     "test": (TEST_INFO, TEST),
 }
-Meter = Callable[[str], AbstractContextManager[Progress]]
 
 
-def obtain(
-    archive: Archive,
-    folder: Path,
-    *,
-    base_url: str = BASE_URL,
-    meter: Meter | None = None,
-    wait: float = 1.0,
-) -> None:
-    """Have an archive's files in a folder; does only what is not done yet.
+def obtain(archive: Archive, folder: Path, base_url: str = BASE_URL) -> None:
+    """Download and unpack an archive; what is done already is not done again.
 
     Args:
-        archive: Which.
-        folder: Gets the zip file and, beside it, what is in it.
-        base_url: Of the server or a mirror.
-        meter: From a text to a context that gives a progress callback (bytes so far, in all).
-        wait: See `fetch`.
+        archive: The archive.
+        folder: An existing folder for the zip file and the files in it.
+        base_url: Address of the server or a mirror.
 
     Raises:
-        DataError: It cannot be fetched, is not what it should be, or holds other files than it
+        DataError: The archive cannot be downloaded, is damaged, or contains other files than it
             should.
     """
-    meter = meter or _silent
     zip_file = folder / archive.name
-    if zip_file.is_dir():
-        raise DataError(f"{zip_file}: is a folder, no archive; move it away or choose another root")
-    if not zip_file.exists() and count(archive, folder) >= archive.files:
+    if not zip_file.exists() and archive.count(folder) >= archive.files:
         logger.info("%s: its files are in %s already", archive.name, folder)
         return
-    if zip_file.exists() and archive.size not in (None, zip_file.stat().st_size):
+    if zip_file.is_file() and zip_file.stat().st_size != archive.size:
         aside = _move_aside(zip_file)
         logger.warning(
-            "%s: %d bytes in place of %s; moved to %s, fetching it again",
+            "%s: %d bytes instead of %s; moved to %s, downloading it again",
             zip_file, aside.stat().st_size, archive.size, aside.name,
         )  # fmt: skip
-    if not zip_file.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with meter(f"download {archive.name}") as progress:
-            url = f"{base_url.rstrip('/')}/{archive.path}"
-            fetch(url, zip_file, size=archive.size, progress=progress, wait=wait)
-    if archive.md5 is None:
-        logger.info("%s: no check sum known; size and each file's CRC are checked", zip_file)
-    else:
-        with meter(f"check {archive.name}") as progress:
-            found = _md5(zip_file, progress)
-        if found != archive.md5:
-            aside = _move_aside(zip_file)
-            raise DataError(
-                f"{zip_file}: its MD5 is {found}, it should be {archive.md5}; moved to "
-                f"{aside.name}. Run the command again to fetch it anew"
-            )
-    with meter(f"unpack {archive.name}") as progress:
-        unpacked, there = unpack(zip_file, folder, progress)
-    number = count(archive, folder)
+    if not zip_file.is_file():
+        fetch(f"{base_url.rstrip('/')}/{archive.path}", zip_file, archive.size)
+    found = _md5(zip_file)
+    if found != archive.md5:
+        aside = _move_aside(zip_file)
+        raise DataError(
+            f"{zip_file}: its MD5 is {found}, it should be {archive.md5}; moved to {aside.name}. "
+            "Run the command again to download it again"
+        )
+    unpacked, there = unpack(zip_file, folder)
+    number = archive.count(folder)
     logger.info(
         "%s: %d files unpacked, %d were there; %s: %d files",
         archive.name, unpacked, there, archive.pattern, number,
@@ -160,109 +151,88 @@ def obtain(
         logger.warning("%s: %d files more than COCO has", folder, number - archive.files)
 
 
-def space_needed(archive: Archive, folder: Path) -> int:
-    """Bytes that `obtain` will still write, about: unpacked, JPEGs are as large as in the archive.
-
-    0 where the archive is there; what is left to unpack is then known exactly by `unpack`.
-    """
-    size = archive.size or 0
-    if (folder / archive.name).exists() or count(archive, folder) >= archive.files:
-        return 0
-    part = folder / f"{archive.name}.part"
-    return 2 * size - (part.stat().st_size if part.exists() else 0)
-
-
-def count(archive: Archive, folder: Path) -> int:
-    """How many of an archive's files are in a folder."""
-    return sum(1 for _ in folder.glob(archive.pattern))
-
-
-def unpack(zip_file: Path, folder: Path, progress: Progress | None = None) -> tuple[int, int]:
-    """Unpack what is not there yet; each file appears whole or not at all, with its CRC checked.
+def unpack(zip_file: Path, folder: Path) -> tuple[int, int]:
+    """Unpack the files that do not exist yet; each appears whole or not at all, its CRC checked.
 
     Args:
         zip_file: The archive.
-        folder: Where to; nothing is written outside.
-        progress: Called with the bytes so far and in all.
+        folder: The folder to unpack into; nothing is written outside.
 
     Returns:
-        How many files were unpacked, and how many were there before with the right size.
+        How many files were unpacked, and how many existed with the right size.
 
     Raises:
-        DataError: No zip file, a damaged one, one that leads outside the folder, a place that
-            cannot be written, or files of another size in the way; those are left as they are.
+        DataError: Not a zip file, a damaged one, a path that points outside the folder, a place
+            that cannot be written, or files of another size in the way; those are left as they are.
     """
     try:
         with zipfile.ZipFile(zip_file) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
-            targets = [_target(member, folder, zip_file) for member in members]
-            missing = [not target.exists() for target in targets]
-            needed = sum(m.file_size for m, new in zip(members, missing, strict=True) if new)
+            targets = {
+                _target(member, folder, zip_file): member
+                for member in archive.infolist()
+                if not member.is_dir()
+            }
+            missing = {t: member for t, member in targets.items() if not t.exists()}
+            wrong = [
+                str(target)
+                for target, member in targets.items()
+                if target not in missing
+                and not (target.is_file() and target.stat().st_size == member.file_size)
+            ]
+            total, done = sum(member.file_size for member in missing.values()), 0
             folder.mkdir(parents=True, exist_ok=True)
-            check_space(folder, needed)
-            total, done = sum(member.file_size for member in members), 0
-            in_the_way = []
-            for member, target, new in zip(members, targets, missing, strict=True):
-                if new:
+            check_space(folder, total)
+            with byte_progress(f"unpack {zip_file.name}", total) as show:
+                for target, member in missing.items():
                     _extract(archive, member, target)
-                elif not target.is_file() or target.stat().st_size != member.file_size:
-                    in_the_way.append(str(target))
-                done += member.file_size
-                if progress is not None:
-                    progress(done, total)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+                    show(done := done + member.file_size)
+    except NOT_A_ZIP as error:
         raise DataError(
-            f"{zip_file}: damaged or no zip file ({error}); move it away and run the command again"
+            f"{zip_file}: damaged or not a zip file ({error}); move it away and run the command "
+            "again"
         ) from None
-    except OSError as error:  # a name that is too long, a folder that is a file or closed
+    except OSError as error:
         raise DataError(
-            f"{error.filename or zip_file}: cannot be read or made ({error.strerror}); move away "
-            "what is there, or choose another folder"
+            f"{error.filename or zip_file}: cannot be read or written ({error.strerror}); free "
+            "some space, move away what is in its place, or choose another folder"
         ) from None
-    if in_the_way:
+    if wrong:
         raise DataError(
-            f"{len(in_the_way)} files are there with another size than in {zip_file.name} and were "
-            f"left as they are: {', '.join(in_the_way[:3])} ..; move them away and run it again"
+            f"{len(wrong)} files exist with another size than in {zip_file.name} and were left as "
+            f"they are: {', '.join(wrong[:3])} ..; move them away and run the command again"
         )
-    return sum(missing), len(missing) - sum(missing)
+    return len(missing), len(targets) - len(missing)
 
 
 def _target(member: zipfile.ZipInfo, folder: Path, zip_file: Path) -> Path:
-    """Where a member goes."""
+    """The path of a member's file."""
     path = PurePosixPath(member.filename.replace("\\", "/"))
     odd = path.is_absolute() or ".." in path.parts or ":" in member.filename
     if odd or stat.S_ISLNK(member.external_attr >> 16):
         raise DataError(
-            f"{zip_file}: {member.filename!r} leads outside the folder or is a link; nothing was "
-            "unpacked: this is no archive of COCO's"
+            f"{zip_file}: {member.filename!r} points outside the folder or is a link; nothing was "
+            "unpacked: this is not an archive of COCO's"
         )
     return folder / path
 
 
 def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f".{target.name}.part")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         with archive.open(member) as source, unfinished.open("wb") as file:
             shutil.copyfileobj(source, file, CHUNK)  # the CRC is checked at its end
         unfinished.replace(target)
-    except OSError as error:
-        raise DataError(
-            f"{target}: cannot be written ({error.strerror}); free some space, move away what "
-            "stands in its place, or choose another folder"
-        ) from None
     finally:
-        with suppress(OSError):  # it may not be there, nor its folder
-            unfinished.unlink()
+        unfinished.unlink(missing_ok=True)
 
 
-def _md5(path: Path, progress: Progress) -> str:
-    digest, done, total = hashlib.md5(usedforsecurity=False), 0, path.stat().st_size
-    with path.open("rb") as file:
+def _md5(path: Path) -> str:
+    digest, done = hashlib.md5(usedforsecurity=False), 0
+    with path.open("rb") as file, byte_progress(f"check {path.name}", path.stat().st_size) as show:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
-            done += len(chunk)
-            progress(done, total)
+            show(done := done + len(chunk))
     return digest.hexdigest()
 
 
@@ -271,7 +241,3 @@ def _move_aside(path: Path) -> Path:
     while (aside := path.with_name(f"{path.name}.damaged{number}")).exists():
         number += 1
     return path.rename(aside)
-
-
-def _silent(_: str) -> AbstractContextManager[Progress]:
-    return nullcontext(lambda done, total: None)
