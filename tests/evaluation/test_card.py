@@ -137,7 +137,7 @@ def test_where_the_numbers_come_from(tmp_path):
     bare = provenance.run_facts(file, "res50_256x192.yaml", torch.device("cpu"))
     assert bare["recipe"] == "unknown: weights tested with res50_256x192.yaml"
     torch.save({"a": 1}, tmp_path / "other.pt")
-    with pytest.raises(CheckpointError, match="no checkpoint of this toolkit"):
+    with pytest.raises(CheckpointError, match="not a checkpoint of this toolkit"):
         provenance.run_facts(tmp_path / "other.pt", None, torch.device("cpu"))
 
 
