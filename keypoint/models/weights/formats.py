@@ -40,7 +40,7 @@ ENCODER_PREFIXES = tuple(f"{stage}." for stage in STAGES)
 PREPROCESSOR = "data_preprocessor."
 ORDERS = ("rgb", "bgr")
 NOTE = "keypoint"  # where export writes what the names cannot say, in the state dict's _metadata
-# Of the config's model section, what export writes there besides the colours.
+# Of the config's model section, what export writes there as well as the colours.
 TRAINED = ("codec", "heatmap_sigma", "input_size", "encoder_stride", "dilated")
 
 Triple = tuple[float, float, float]
