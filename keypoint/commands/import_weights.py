@@ -60,7 +60,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="of torch.save, or safetensors")
     cli.add_output_file(parser, "the checkpoint to write")
     parser.add_argument(
-        "--cfg", help="a config, in place of the one derived from the file and --input-size"
+        "--cfg", help="a config, instead of the one derived from the file and --input-size"
     )
     parser.add_argument(
         "--input-size", nargs=2, type=int, metavar=("H", "W"), help="as the file was trained with"
