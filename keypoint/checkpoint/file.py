@@ -22,7 +22,6 @@ from __future__ import annotations
 import contextlib
 import os
 import reprlib
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,9 +32,9 @@ from keypoint.checkpoint.content import check_content
 from keypoint.config.load import Config, config_from_dict
 from keypoint.errors import CheckpointError
 from keypoint.models import SimpleBaseline
-from keypoint.models.weights.load import load_state, read_file
-from keypoint.models.weights.safetensors_reader import is_safetensors
-from keypoint.models.weights.tensor_reader import check_file
+from keypoint.models.weights.formats import recognise
+from keypoint.models.weights.load import load_state
+from keypoint.models.weights.read import file_form, read_tensors
 from keypoint.pose.skeleton import Skeleton, skeleton_from_dict
 
 FORMAT = 1
@@ -92,14 +91,19 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: Unreadable, damaged, or not written by this toolkit.
     """
-    _require_form(path)
-    content = read_file(path)
+    form = file_form(path)
+    if form != "zip":
+        found = "safetensors" if form == "safetensors" else "torch.save's form before 1.6"
+        raise CheckpointError(
+            f"{path}: not a checkpoint of this toolkit, but {found}\n{OTHER_WEIGHTS}"
+        )
+    content = read_tensors(path, objects=False)
     if isinstance(content, dict):
         content = {"card": None} | content  # the first checkpoints had no card
     missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
     if missing:
         raise CheckpointError(
-            f"{path}: no checkpoint of this toolkit, missing {missing[:4]}\n{OTHER_WEIGHTS}"
+            f"{path}: not a checkpoint of this toolkit, missing {missing[:4]}\n{OTHER_WEIGHTS}"
         )
     if content["format"] != FORMAT:
         raise CheckpointError(
@@ -108,45 +112,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         )
     check_content(path, content)
     return dict(content)
-
-
-def _require_form(path: Path) -> None:
-    """Refuse what `save_checkpoint` cannot have written, in place of torch's guesses at it.
-
-    Raises:
-        CheckpointError: No such file, cut off, or no zip file of torch.save.
-    """
-    check_file(path)
-    try:
-        with path.open("rb") as file:
-            head = file.read(4)
-        if head[:1] == b"\x80":  # a pickle: torch's form before 1.6, which others' weights may have
-            raise CheckpointError(
-                f"{path}: no checkpoint of this toolkit, but a bare pickle, which is unsafe and "
-                f"was not opened\n{OTHER_WEIGHTS}"
-            )
-        if is_safetensors(path):
-            raise CheckpointError(
-                f"{path}: no checkpoint of this toolkit, but safetensors\n{OTHER_WEIGHTS}"
-            )
-        if not b"PK\x03\x04".startswith(head):
-            raise CheckpointError(
-                f"{path}: is no checkpoint, nor another file of torch.save; give best.pt "
-                "or last.pt of a run (keypoint import-weights makes one of other weights)"
-            )
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except CheckpointError:
-        raise
-    except Exception as error:  # a damaged directory of the zip can fail in several ways
-        reason = getattr(error, "strerror", None) or "its zip end is missing or not at the end"
-        raise CheckpointError(
-            f"{path}: truncated or corrupt ({reason}); use another copy"
-        ) from None
-    if not any(name.endswith("/data.pkl") for name in names):
-        raise CheckpointError(
-            f"{path}: is no checkpoint but another zip file; give best.pt or last.pt of a run"
-        )
 
 
 @dataclass
@@ -182,7 +147,7 @@ def load_model(path: Path) -> Restored:
         codec=config.model.codec,
         heatmap_sigma=config.model.heatmap_sigma,
     )
-    load_state(model, content["ema"] or content["model"], source=str(path))
+    load_state(model, recognise(content, str(path)), str(path))
     model.eval()
     return Restored(model, config, skeleton, content["epoch"], content["best"])
 

@@ -1,4 +1,4 @@
-"""Write weights for another toolkit: keypoint export-weights CHECKPOINT --format mmpose [...]."""
+"""Write a checkpoint's weights for another toolkit: keypoint export-weights [...]."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from keypoint.errors import CheckpointError
 from keypoint.models.weights.export import COLOR_ORDERS, export_weights
 
 EPILOG = """examples:
-  keypoint export-weights output/res50_256x192/best.pt --format simple_baseline \\
-      --output pose_resnet_50_256x192.pth
+  keypoint export-weights --checkpoint output/res50_256x192/best.pt \\
+      --format simple_baseline --output pose_resnet_50_256x192.pth
       for SimpleBaseline, and for pose_resnet in HRNet's repository
-  keypoint export-weights output/res50_256x192/best.pt --format mmpose --output res50.pth
+  keypoint export-weights --checkpoint output/res50_256x192/best.pt --format mmpose \\
+      --output res50.pth
       for mmpose 1.x: TopdownPoseEstimator with ResNet and HeatmapHead
 
 The colour order is turned to the other toolkit's by permuting the first convolution's channels,
-which is exact. What has to be set there beside that is printed: read it, or AP will be lower.
+which is exact. Other settings that are needed there are printed: read them, or AP will be lower.
 A network with blocks cannot run there and is refused. keypoint import-weights reads the file back
-to equal weights, colours, codec, sigma and input size, which stand in the state dict's metadata.
+to equal weights, colours, codec, sigma and input size, which are in the state dict's metadata.
 """
 
 
@@ -33,7 +34,9 @@ def main(argv: Sequence[str]) -> None:
         "Write a checkpoint's weights under another toolkit's names.",
         EPILOG,
     )
-    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="best.pt or last.pt")
+    parser.add_argument(
+        "--checkpoint", required=True, type=Path, metavar="FILE", help="best.pt or last.pt of a run"
+    )
     parser.add_argument("--format", required=True, choices=sorted(COLOR_ORDERS))
     cli.add_output_file(parser, "the file to write")
     args = parser.parse_args(argv)

@@ -1,4 +1,4 @@
-"""Make a checkpoint of others' weights: keypoint import-weights FILE --output best.pt [...]."""
+"""Make a checkpoint of other weights: keypoint import-weights FILE --output best.pt [...]."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ EPILOG = """examples:
   keypoint import-weights sb50.pt --partial --output sb50_srl3.pt model.blocks=srl_fft
       blocks added to trained weights; the output stays the same to the bit until it is trained
 
-What is told by the file: whose it is, encoder, number of keypoints, with mmpose's often the
-colours; by an export from here or a checkpoint also all below (of an export's skeleton the names).
-To contradict that is an error, and another input size a warning.
-What is not, and is asked for or assumed:
+The file itself says its toolkit, encoder and number of keypoints, mmpose's often the colours; an
+export from here or a checkpoint says everything below as well (an export the skeleton's names
+only). A contradiction is an error, another input size a warning.
+Everything else is asked for or assumed:
   input size    --input-size, as the file's name usually says; a wrong one costs AP silently
   skeleton      coco17; another by data.skeleton=
   colour order  SimpleBaseline's names: BGR, each channel normalised with the mean of its place
                 (blue with 0.485), as it and the HRNet repository's pose_resnet do. All others: RGB.
-                --color-order where you know it better (HRNet's repository with COLOR_RGB: true)
+                --color-order if you know it better (HRNet's repository with COLOR_RGB: true)
   codec         heatmap; model.codec=udp if it was trained so (mmpose's UDPHeatmap, UDP-Pose)
   heatmap sigma 2 at width 192, in proportion; model.heatmap_sigma= otherwise
   caffe style   SimpleBaseline's two files of that name have the stride elsewhere: they load and
                 give a low AP; they are not supported
 
-No code in the file is run. Everything must fit, but for the blocks with --partial. Beside OUTPUT
-a report of all tensors is written: OUTPUT with the ending .json.
+No code in the file is run. Everything must fit, except the blocks with --partial. A report of all
+tensors is written next to OUTPUT, with the ending .json.
 """
 
 
@@ -60,12 +60,12 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="of torch.save, or safetensors")
     cli.add_output_file(parser, "the checkpoint to write")
     parser.add_argument(
-        "--cfg", help="a config, in place of the one derived from the file and --input-size"
+        "--cfg", help="a config, instead of the one derived from the file and --input-size"
     )
     parser.add_argument(
         "--input-size", nargs=2, type=int, metavar=("H", "W"), help="as the file was trained with"
     )
-    parser.add_argument("--color-order", choices=("bgr", "rgb"), help="in place of the usual one")
+    parser.add_argument("--color-order", choices=("bgr", "rgb"), help="instead of the usual one")
     parser.add_argument(
         "--partial", action="store_true", help="blocks may be missing, and start as the identity"
     )
@@ -75,34 +75,19 @@ def main(argv: Sequence[str]) -> None:
     args = parser.parse_intermixed_args(argv)
 
     cli.log_to()
-    check_overrides(args.overrides)
-    is_folder = args.output.is_dir()  # a folder may have a name that takes no suffix
-    report_file = args.output if is_folder else args.output.with_suffix(".json")
-    if args.output.suffix.lower() == ".json" or report_file.is_dir():
-        raise ConfigError(
-            f"--output {args.output}: the checkpoint's name cannot be a folder's nor end in .json, "
-            "where the report goes; give a name such as best.pt"
-        )
-    if args.file.exists() and report_file.exists() and report_file.samefile(args.file):
-        raise ConfigError(
-            f"--output {args.output}: its report would overwrite {args.file}; rename it"
-        )
     overrides = list(args.overrides)
+    check_overrides(overrides)
+    report_file = check_places(args.file, args.output)
+    cli.refuse_existing(args)
     if args.input_size:
         overrides.append(f"model.input_size={args.input_size}")
-    if args.output.exists() and args.file.exists() and args.output.samefile(args.file):
-        raise ConfigError(f"--output {args.output} is the file itself; give another name")
-    cli.refuse_existing(args)
     weights = read_weights(args.file, args.color_order)
     if args.cfg:
         config = load_config(find_config(args.cfg), overrides)
     else:
         config = override_config(derived_config(weights, args.file, overrides), overrides)
-    if (
-        args.cfg
-        or weights.content is None
-        or any(t.startswith("data.skeleton=") for t in overrides)
-    ):
+    is_given = args.cfg or any(text.startswith("data.skeleton=") for text in overrides)
+    if weights.content is None or is_given:
         skeleton = load_skeleton(config.data.skeleton)
     else:
         skeleton = skeleton_from_dict(weights.content["skeleton"], source=str(args.file))
@@ -124,22 +109,43 @@ def main(argv: Sequence[str]) -> None:
         whole=True,
         keypoints=skeleton.keypoints,
     )
-    versions = {"keypoint": keypoint.__version__, "imported": f"{args.file} ({weights.format})"}
     cli.make_folder(args.output.parent, "--output")
-    assumed = report.notes
+    assumed = list(report.weights.notes)
     if "input_size" not in weights.trained:
         height, width = config.model.input_size
-        assumed += (f"input size {height} x {width} as given, the file does not say",)
+        assumed.append(f"input size {height} x {width} as given, the file does not say")
     origin = {
         "file": args.file.name,
         "sha256": file_sha256(args.file),
         "format": weights.format,
-        "assumed": list(assumed),
+        "assumed": assumed,
     }
+    versions = {"keypoint": keypoint.__version__, "imported": f"{args.file} ({weights.format})"}
     content = checkpoint_of(model, config, skeleton, versions, {"imported": origin})
     save_checkpoint(args.output, content)
     write_json(report_file, report.to_dict())
     print(f"written: {args.output}, and {report_file} with all names")
+
+
+def check_places(file: Path, output: Path) -> Path:
+    """Return where the report goes, and see that it and the checkpoint overwrite nothing else.
+
+    Raises:
+        ConfigError: The output or the report is a folder or the file itself.
+    """
+    report_file = output if output.is_dir() else output.with_suffix(".json")
+    if output.suffix.lower() == ".json" or report_file.is_dir():
+        raise ConfigError(
+            f"--output {output}: the checkpoint's name cannot be a folder's nor end in .json, "
+            "where the report goes; give a name such as best.pt"
+        )
+    for place, fault in (
+        (report_file, f"--output {output}: its report would overwrite {file}; rename it"),
+        (output, f"--output {output} is the file itself; give another name"),
+    ):
+        if file.exists() and place.exists() and place.samefile(file):
+            raise ConfigError(fault)
+    return report_file
 
 
 def check_overrides(overrides: Sequence[str]) -> None:
@@ -159,11 +165,11 @@ def check_overrides(overrides: Sequence[str]) -> None:
 
 
 def derived_config(weights: Weights, file: Path, overrides: Sequence[str]) -> Config:
-    """The config that a file implies: its own, or one for its encoder.
+    """Return the config that a file implies: its own, or one for its encoder.
 
     Raises:
         ConfigError: The input size is given nowhere.
-        CheckpointError: The file's encoder is none of ours.
+        CheckpointError: The file's encoder is not one of ours.
     """
     if weights.content is not None:
         return config_from_dict(weights.content["config"], source=str(file))

@@ -28,7 +28,7 @@ from keypoint.data.image import read_image
 from keypoint.errors import CheckpointError, ConfigError, DataError, NumericsError
 from keypoint.files import read_json
 from keypoint.models.weights.formats import unwrap
-from keypoint.models.weights.tensor_reader import read_tensors
+from keypoint.models.weights.read import read_tensors
 from keypoint.prediction.inputs import IMAGE_SUFFIXES
 
 logger = logging.getLogger(__name__)

@@ -64,7 +64,7 @@ def test_other_files_are_refused(tmp_path, content):
     torch.save(content["model"], tmp_path / "weights.pt")
     with pytest.raises(
         CheckpointError,
-        match=r"weights\.pt: no checkpoint of this toolkit, missing \['format'.*\n.*--cfg too, or .*"
+        match=r"weights\.pt: not a checkpoint of this toolkit, missing \['format'.*\n.*--cfg too, or .*"
         "keypoint import-weights$",
     ):
         read_checkpoint(tmp_path / "weights.pt")
@@ -111,23 +111,26 @@ def write_zip(path):
 @pytest.mark.parametrize(
     ("write", "words"),
     [
-        (lambda path: path.write_text('{"metrics": {"AP": 0.5}}'), "is no checkpoint, nor another"),
+        (
+            lambda path: path.write_text('{"metrics": {"AP": 0.5}}'),
+            "is not a checkpoint, nor another",
+        ),
         (lambda path: path.write_text("seed: 0\noutput: output/demo\n"), "best.pt or last.pt of"),
         (
             lambda path: path.write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF"),
-            "import-weights makes one",
+            "weights that keypoint import-weights reads",
         ),
         (lambda path: path.write_bytes(b"PK"), "truncated or corrupt .its zip end is missing"),
         (lambda path: torch.save({"a": Unknown()}, path), "keypoint import-weights"),
         (
             lambda path: torch.save({"w": Unknown()}, path, _use_new_zipfile_serialization=False),
-            "a bare pickle, which is unsafe and was not opened\n.* --cfg too",
+            "but torch.save's form before 1.6\n.* --cfg too",
         ),
         (
             lambda path: path.write_text("../run/epoch_7.pth\n"),
             r"a text that names '\.\./run/epoch_7\.pth', which was not looked for",
         ),
-        (write_zip, "is no checkpoint but another zip file"),
+        (write_zip, "a zip file, but not of torch.save"),
         (write_compressed, "record .* is compressed"),
         (lambda path: write_damaged_name(path, 0x80), "truncated or corrupt"),
         (lambda path: write_damaged_name(path, 0x1B), "corrupt, wrong checksum .CRC. of '.*x1b"),

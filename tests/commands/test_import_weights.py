@@ -95,9 +95,12 @@ def test_places_that_cannot_be_written(official, tmp_path, capsys):
     assert run("import_weights", official, *size, "--output", "a.pt") == 2
     assert "--output a.pt is there already; give another" in capsys.readouterr().err
     assert Path("a.pt").read_bytes() == before
-    assert run("export_weights", "a.pt", "--format", "mmpose", "--output", "afile/z") == 2
+    assert (
+        run("export_weights", "--checkpoint", "a.pt", "--format", "mmpose", "--output", "afile/z")
+        == 2
+    )
     assert "--output: the folder afile cannot be made (File exists)" in capsys.readouterr().err
-    export = ["export_weights", "a.pt", "--format", "mmpose", "--output", tmp_path]
+    export = ["export_weights", "--checkpoint", "a.pt", "--format", "mmpose", "--output", tmp_path]
     assert run(*export) == 2
     assert "is there already; give another name, or --overwrite" in capsys.readouterr().err
     assert run(*export, "--overwrite") == 4
@@ -156,7 +159,10 @@ def test_other_networks_are_named(tmp_path, monkeypatch, capsys):
 def test_out_and_in_again(official, tmp_path, capsys, target):
     size = ["--input-size", 96, 64]
     assert run("import_weights", official, *size, "--output", "a.pt", "--color-order", "rgb") == 0
-    assert run("export_weights", "a.pt", "--format", target, "--output", "out.pth") == 0
+    assert (
+        run("export_weights", "--checkpoint", "a.pt", "--format", target, "--output", "out.pth")
+        == 0
+    )
     printed = capsys.readouterr().out
     assert {"simple_baseline": "Normalize(mean=[0.406, 0.456, 0.485]"}.get(
         target, "123.675"
@@ -167,7 +173,9 @@ def test_out_and_in_again(official, tmp_path, capsys, target):
     for key in ("color_order", "mean", "std", "skeleton"):
         assert a[key] == b[key]
     assert run("import_weights", "a.pt", "--partial", "--output", "c.pt", "model.blocks=nl") == 0
-    assert run("export_weights", "c.pt", "--format", target, "--output", "no.pth") == 4
+    assert (
+        run("export_weights", "--checkpoint", "c.pt", "--format", target, "--output", "no.pth") == 4
+    )
     assert "nl at deconv1" in capsys.readouterr().err
     assert not Path("no.pth").exists()
 
@@ -177,7 +185,10 @@ def test_udp_comes_back_as_udp_and_cannot_be_taken_for_another(official, tmp_pat
         "model: {encoder: resnet18, input_size: [96, 64], codec: udp, heatmap_sigma: 1.5}"
     )
     assert run("import_weights", official, "--cfg", "udp.yaml", "--output", "a.pt") == 0
-    assert run("export_weights", "a.pt", "--format", "mmpose", "--output", "out.pth") == 0
+    assert (
+        run("export_weights", "--checkpoint", "a.pt", "--format", "mmpose", "--output", "out.pth")
+        == 0
+    )
     assert run("import_weights", "out.pth", "--output", "b.pt") == 0  # nor is the size asked for
     a, b = (load_model(tmp_path / name) for name in ("a.pt", "b.pt"))
     assert a.config.model == b.config.model
@@ -199,7 +210,12 @@ def test_one_skeletons_keypoints_are_not_anothers(tmp_path, monkeypatch, capsys)
     torch.save(pose_resnet.simple_baseline(18, 14), "w.pth")
     made = ["w.pth", "--input-size", 96, 64, "--output", "cp14.pt", "data.skeleton=crowdpose14"]
     assert run("import_weights", *made) == 0
-    assert run("export_weights", "cp14.pt", "--format", "mmpose", "--output", "out.pth") == 0
+    assert (
+        run(
+            "export_weights", "--checkpoint", "cp14.pt", "--format", "mmpose", "--output", "out.pth"
+        )
+        == 0
+    )
     capsys.readouterr()
     Path("aic.yaml").write_text(
         "model: {encoder: resnet18, input_size: [96, 64]}\ndata: {skeleton: aic14}"

@@ -171,7 +171,15 @@ class Desk:
                 "OUT",
             ),
             self.job(
-                case, "export", "export_weights", file, "--format", "mmpose", "--output", "OUT"
+                case,
+                "export",
+                "export_weights",
+                "--checkpoint",
+                file,
+                "--format",
+                "mmpose",
+                "--output",
+                "OUT",
             ),
             self.job(
                 case, "begin", "train", "--cfg", self.config, f"model.weights={file}", "output="

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from keypoint import models
 from keypoint.blocks.build import BLOCKS
 from keypoint.checkpoint.file import checkpoint_of, load_model, save_checkpoint
 from keypoint.config.load import config_from_dict
 from keypoint.errors import CheckpointError, ConfigError
 from keypoint.models import create_model
+from keypoint.models.weights import load
 from keypoint.models.weights.formats import recognise
 from keypoint.models.weights.load import fill, load_weights_file
 from keypoint.pose.skeleton import load_skeleton
@@ -198,9 +198,7 @@ def test_heatmaps_of_another_width_are_refused_in_testing(tmp_path, trained, giv
 def test_another_input_size_is_told_and_keeps_the_proportion(tmp_path, monkeypatch):
     path = own_checkpoint(tmp_path / "a.pt", create_model("resnet18", input_size=SIZE))
     told = []
-    monkeypatch.setattr(
-        models.weights.logger, "warning", lambda text, *values: told.append(text % values)
-    )
+    monkeypatch.setattr(load.logger, "warning", lambda text, *values: told.append(text % values))
     load_weights_file(create_model("resnet18", input_size=SIZE), path, whole=True)
     assert not told
     load_weights_file(create_model("resnet18", input_size=(96, 192)), path, whole=True)

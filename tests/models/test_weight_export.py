@@ -102,7 +102,7 @@ def test_there_and_back_is_equal_to_the_bit(tmp_path, target, colors):
     torch.save(export_weights(model, target).content, tmp_path / "w.pth")
     back = create_model("resnet18", input_size=SIZE).eval()
     report = load_weights_file(back, tmp_path / "w.pth", whole=True)
-    assert report.format == {"simple_baseline": target, "mmpose": "mmpose 1.x"}[target]
+    assert report.weights.format == {"simple_baseline": target, "mmpose": "mmpose 1.x"}[target]
     assert back.color_order == model.color_order
     for name in ("pixel_mean", "pixel_std"):
         assert torch.equal(getattr(back, name), getattr(model, name))
@@ -151,7 +151,7 @@ def test_what_names_do_not_tell_comes_back(tmp_path):
     same = {"num_keypoints": 2, "encoder": "resnet50"} | weights.trained
     back = create_model(**same)
     report = load_weights_file(back, tmp_path / "w.pth", whole=True, keypoints=("head", "tail"))
-    assert not any("codec" in note for note in report.notes)
+    assert not any("codec" in note for note in report.weights.notes)
     for change, words in (
         ({"codec": "heatmap"}, "trained to the codec udp.* set model.codec=udp"),
         ({"heatmap_sigma": None}, "trained to a heatmap_sigma of 1.5"),
@@ -168,7 +168,7 @@ def test_the_codec_of_a_file_from_elsewhere_is_an_assumption(tmp_path, codec):
     path = tmp_path / "w.pth"
     torch.save({"state_dict": pose_resnet.mmpose(STATE(), "head")}, path)
     model = create_model("resnet18", input_size=SIZE, codec=codec)
-    notes = load_weights_file(model, path, whole=True).notes
+    notes = load_weights_file(model, path, whole=True).weights.notes
     told = "codec heatmap assumed; model.codec=udp if it was trained so" in notes
     assert told == (codec == "heatmap")
 

@@ -10,7 +10,7 @@ import torch
 from keypoint.errors import CheckpointError
 from keypoint.models import create_model
 from keypoint.models.weights.formats import read_weights, recognise
-from keypoint.models.weights.load import fill, load_weights_file
+from keypoint.models.weights.load import fill, load_state, load_weights_file
 from keypoint.models.weights.report import encoder_of
 from tests.reference import pose_resnet
 
@@ -153,6 +153,17 @@ def test_mmposes_stored_mean_tells_the_colours(tmp_path, sb18, order):
     torch.testing.assert_close(heatmaps_here(model), expected, rtol=0, atol=2e-5)
 
 
+@pytest.mark.parametrize(
+    ("mean", "std"),
+    [([1.0], [1.0, 1.0, 1.0]), ([1.0, 2.0, np.nan], [1.0] * 3), ([1.0] * 3, [1.0, 0.0, 1.0])],
+)
+def test_a_damaged_mean_is_named(sb18, mean, std):
+    state = pose_resnet.mmpose(sb18, "head")
+    state["data_preprocessor.mean"], state["data_preprocessor.std"] = map(torch.tensor, (mean, std))
+    with pytest.raises(CheckpointError, match=r"w\.pth: its data_preprocessor is damaged"):
+        recognise({"state_dict": state}, "w.pth")
+
+
 def test_a_strange_mean_asks(tmp_path, sb18):
     state = pose_resnet.mmpose(sb18, "head")
     state["data_preprocessor.mean"] = torch.tensor([1.0, 2.0, 3.0])
@@ -259,6 +270,7 @@ def resnet50():
             r"deconvolutions \[\(512, 256, 4\), \(256, 256, 2\), \(256, 256, 4\)\]",
         ),
         ({"final_layer.weight": torch.zeros(17, 256, 3, 3)}, {}, r"kernels \(3, 3\)"),
+        ({"final_layer.weight": torch.zeros(())}, {}, r"final_layer.weight \(\) for \(17, 256"),
     ],
 )
 def test_the_remedy_is_named(sb18, change, options, text):
@@ -284,11 +296,9 @@ def test_the_report_conserves_every_tensor(tmp_path, sb18):
     state["conv1.weight"] = torch.full((64, 3, 7, 7), torch.nan)
     del state["bn1.weight"]
     model = create_model("resnet18", input_size=SIZE)
-    from keypoint.models.weights.load import load_state
-
     weights = read_weights(saved(tmp_path, state))
     with pytest.raises(CheckpointError) as caught:
-        load_state(model, weights.state, "a.pth", weights=weights)
+        load_state(model, weights, "a.pth")
     for text in ("1 missing: bn1.weight", "1 unexpected: odd", "1 of another shape: final_layer.b"):
         assert text in str(caught.value)
     assert "1 with nan or inf (not finite): conv1.weight" in str(caught.value)
@@ -316,6 +326,6 @@ def test_the_report_conserves_every_tensor(tmp_path, sb18):
 )
 def test_entries_that_are_no_tensors_are_named(tmp_path, content):
     with pytest.raises(
-        CheckpointError, match="1 entries of its state dict are no tensors: '(meta|best)'"
+        CheckpointError, match="1 entries of its state dict are not tensors: '(meta|best)'"
     ):
         read_weights(saved(tmp_path, content))

@@ -1,5 +1,5 @@
+import hashlib
 import http.server
-import pickle
 import threading
 from functools import partial
 
@@ -10,7 +10,6 @@ import torchvision
 from keypoint.errors import CheckpointError
 from keypoint.models import create_model
 from keypoint.models.weights.formats import read_weights
-from keypoint.models.weights.load import read_file
 
 SMALL = {"encoder": "resnet18", "input_size": (64, 64)}
 
@@ -22,30 +21,13 @@ def randomised(model):
     return model
 
 
-@pytest.mark.parametrize("form", ["bare", "module.", "state_dict", "no counters"])
-def test_official_files_load(tmp_path, form):
-    """SimpleBaseline publishes bare files, DataParallel ones and training checkpoints."""
+def test_files_without_counters_load(tmp_path):
+    """torch before 0.4.1 had no num_batches_tracked."""
     source = randomised(create_model(**SMALL))
-    state = dict(source.state_dict())
-    if form == "no counters":
-        state = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
-    if form == "module.":
-        state = {f"module.{k}": v for k, v in state.items()}
-    content = {"epoch": 3, "state_dict": state} if form == "state_dict" else state
-    torch.save(content, tmp_path / "w.pth")
-    loaded = create_model(**SMALL, weights=tmp_path / "w.pth")
-    for name, tensor in loaded.state_dict().items():
-        if not name.endswith("num_batches_tracked"):
-            assert torch.equal(tensor, source.state_dict()[name]), name
-
-
-def test_torchvisions_encoder_file_fills_the_encoder_alone(tmp_path):
-    source = randomised(torchvision.models.resnet18(weights=None))
-    torch.save(source.state_dict(), tmp_path / "resnet18.pth")
-    torch.manual_seed(0)
-    model = create_model(**SMALL, weights=tmp_path / "resnet18.pth")
-    assert torch.equal(model.layer4[1].conv2.weight, source.layer4[1].conv2.weight)
-    assert model.deconv_layers[0].weight.std() < 0.002
+    state = {k: v for k, v in source.state_dict().items() if not k.endswith("num_batches_tracked")}
+    torch.save(state, tmp_path / "w.pth")
+    loaded = create_model(**SMALL, weights=tmp_path / "w.pth").state_dict()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in state.items())
 
 
 @pytest.mark.parametrize(
@@ -69,41 +51,6 @@ def test_what_does_not_fit_is_named_and_nothing_is_loaded(tmp_path, change, text
     torch.save(state, tmp_path / "w.pth")
     with pytest.raises(CheckpointError, match=rf"w\.pth: does not match this network; .*{text}"):
         create_model(**SMALL, weights=tmp_path / "w.pth")
-
-
-class Evil:
-    def __reduce__(self):
-        return print, ("code ran",)
-
-
-def test_code_in_a_file_is_never_run(tmp_path, capsys):
-    torch.save({"state_dict": Evil()}, tmp_path / "zip.pth")
-    (tmp_path / "bare.pth").write_bytes(pickle.dumps(Evil()))
-    for name in ("zip.pth", "bare.pth"):
-        with pytest.raises(CheckpointError, match=rf"{name}: .*unsafe"):
-            read_file(tmp_path / name)
-    assert "code ran" not in capsys.readouterr().out
-
-
-def test_damaged_files(tmp_path):
-    torch.save({"w": torch.arange(10000.0)}, tmp_path / "w.pth")
-    whole = (tmp_path / "w.pth").read_bytes()
-    middle = len(whole) // 2
-    flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
-    cases = {
-        b"": "empty",
-        whole[:middle]: "truncated",
-        b"<html>": "w.pth",
-        flipped: "corrupt, wrong checksum",
-    }
-    for content, text in cases.items():
-        (tmp_path / "w.pth").write_bytes(content)
-        with pytest.raises(CheckpointError, match=text):
-            read_file(tmp_path / "w.pth")
-    with pytest.raises(CheckpointError, match="no such file"):
-        read_file(tmp_path / "absent.pth")
-    with pytest.raises(CheckpointError, match="it is a folder"):
-        read_file(tmp_path)
 
 
 def test_a_file_without_a_state_dict(tmp_path):
@@ -139,8 +86,6 @@ def imagenet_at(monkeypatch, tmp_path, url):
 
 def test_imagenet_weights_are_downloaded_once(server, tmp_path, monkeypatch):
     folder, url = server
-    import hashlib
-
     source = randomised(torchvision.models.resnet18(weights=None))
     torch.save(source.state_dict(), folder / "x.pth")
     digest = hashlib.sha256((folder / "x.pth").read_bytes()).hexdigest()[:8]

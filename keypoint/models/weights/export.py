@@ -1,10 +1,10 @@
-"""A trained network under the names of SimpleBaseline or mmpose 1.x, so that it runs there.
+"""Give a trained network the names of SimpleBaseline or mmpose 1.x, so that it runs there.
 
-Both cut crops and read heatmaps as we do. What differs is the colour order: SimpleBaseline decodes
-BGR, mmpose converts to RGB. Where the network eats the other order, the input channels of conv1
-are permuted, which is exact. Another mean or std is not folded into the weights: the shift would
-have to be undone after conv1, whose padding adds zeros that the shift does not reach, so the border
-of every crop would differ. Instead `Export.settings` says what to set there.
+Both cut crops and read heatmaps as we do. The colour order differs: SimpleBaseline decodes BGR,
+mmpose converts to RGB. If the network expects the other order, the input channels of conv1 are
+permuted, which is exact. Another mean or std is not folded into the weights: the shift would have
+to be undone after conv1, whose padding adds zeros that the shift does not reach, so the border of
+every crop would differ. Instead `Export.settings` says what to set there.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ COLOR_ORDERS = {"simple_baseline": "bgr", "mmpose": "rgb"}
 
 @dataclass(frozen=True)
 class Export:
-    """What goes into the file, and what its user has to know.
+    """Content of the file, and what its user has to know.
 
     Attributes:
         content: For torch.save.
@@ -40,15 +40,15 @@ class Export:
 def export_weights(
     model: SimpleBaseline, target: str, *, keypoints: Sequence[str] = (), epoch: int = 0
 ) -> Export:
-    """The network under another toolkit's names.
+    """Rename a network's tensors to another toolkit's names.
 
     Args:
         model: Without blocks.
         target: "simple_baseline" (also for pose_resnet in HRNet's repository): a bare state dict.
             "mmpose": a checkpoint with `meta` and `state_dict`, for TopdownPoseEstimator with a
             ResNet and a HeatmapHead.
-        keypoints: Their names, noted so that coming back they cannot be taken for others.
-        epoch: Noted in mmpose's meta.
+        keypoints: Their names; an import of the file checks them against its skeleton.
+        epoch: Written to mmpose's meta.
 
     Raises:
         CheckpointError: The network has blocks, which neither toolkit knows, or is of the codec
@@ -104,11 +104,11 @@ def _simple_baseline_settings(mean: list[float], std: list[float]) -> str:
     usual = torch.allclose(torch.tensor([mean, std]), torch.tensor([CHANNEL_MEAN, CHANNEL_STD]))
     if usual:
         return (
-            "eats BGR normalised as SimpleBaseline does: nothing to set "
+            "expects BGR normalised as SimpleBaseline does: nothing to set "
             "(HRNet's repository: DATASET.COLOR_RGB: false)"
         )
     return (
-        "eats BGR; in pose_estimation/train.py and valid.py (keypoint train and test.py of HRNet's "
+        "expects BGR; in pose_estimation/train.py and valid.py (train.py and test.py of HRNet's "
         "repository, with DATASET.COLOR_RGB: false) set\n"
         f"    normalize = transforms.Normalize(mean={_row(mean)}, std={_row(std)})\n"
         "Without that line its channels are normalised with each other's mean, and AP is lower"
@@ -120,7 +120,7 @@ def _mmpose_settings(model: SimpleBaseline, mean: list[float], std: list[float])
     udp = model.codec.udp
     codec = "UDPHeatmap" if udp else "MSRAHeatmap"
     return (
-        "eats RGB; in the config set\n"
+        "expects RGB; in the config set\n"
         "    data_preprocessor=dict(type='PoseDataPreprocessor', bgr_to_rgb=True,\n"
         f"        mean={_row(mean, 255)}, std={_row(std, 255)})\n"
         f"    codec = dict(type={codec!r}, input_size=({width}, {height}), "

@@ -1,4 +1,4 @@
-"""Whose weights a file holds, told by the names in it, and what they are called here.
+"""Recognise whose weights a file holds, by the names in it, and rename the tensors to ours.
 
     format              names                                                    colours
     keypoint            our checkpoint: `model`, `ema`, `config` ..              stored
@@ -10,8 +10,8 @@
 A state dict may be bare, lie in a training checkpoint, and carry the prefixes of wrappers. HRNet's
 repository has SimpleBaseline's names for its pose_resnet, and BGR too (COLOR_RGB: false in its
 configs). Both normalise the channels as they come with (0.485, 0.456, 0.406), so in BGR the blue
-channel gets red's mean. Names do not tell the input size, nor where the stride is (in
-SimpleBaseline's caffe-style files in a bottleneck's first convolution, else in the second).
+channel gets red's mean. Names do not say the input size, nor which convolution has the stride (in
+SimpleBaseline's caffe-style files a bottleneck's first one, else the second).
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ from torch import Tensor
 
 from keypoint.errors import CheckpointError
 from keypoint.models.encoder import STAGES
-from keypoint.models.weights.safetensors_reader import is_safetensors, read_safetensors
-from keypoint.models.weights.tensor_reader import check_file, read_tensors
+from keypoint.models.weights.read import read_tensors
 
 # By place, as SimpleBaseline, mmpose, torchvision and timm apply them, whatever the colours are.
 CHANNEL_MEAN = (0.485, 0.456, 0.406)
@@ -39,8 +38,9 @@ PREFIXES = ("module.", "_orig_mod.", "model.")  # of DataParallel, torch.compile
 CLASSIFIER = ("fc.weight", "fc.bias")  # of an ImageNet file; a pose network has none
 ENCODER_PREFIXES = tuple(f"{stage}." for stage in STAGES)
 PREPROCESSOR = "data_preprocessor."
+ORDERS = ("rgb", "bgr")
 NOTE = "keypoint"  # where export writes what the names cannot say, in the state dict's _metadata
-# Of the config's model section, what export writes there besides the colours.
+# Of the config's model section, what export writes there as well as the colours.
 TRAINED = ("codec", "heatmap_sigma", "input_size", "encoder_stride", "dilated")
 
 Triple = tuple[float, float, float]
@@ -48,15 +48,16 @@ Triple = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Weights:
-    """A file's weights by our names.
+    """Weights of a file, by our names.
 
     Attributes:
-        format: As in this file's head.
-        state: Tensors by our names; what has no name here keeps its own.
+        format: One of the first column above.
+        state: Tensors by our names; a tensor without one keeps its own.
         color_order: "rgb" or "bgr", of conv1's input channels.
         mean, std: Of pixel values in [0, 1], in RGB order.
         left_out: Names of the file that no pose network has: classifier, preprocessing.
-        trained: What the file says of its network, by the keys of a config's model section.
+        trained: Settings of its network that the file holds, by the keys of a config's model
+            section.
         keypoints: Their names, if the file has them.
         notes: What was assumed, in sentences.
         content: The whole checkpoint, if it is ours.
@@ -75,27 +76,24 @@ class Weights:
 
 
 def read_weights(path: Path, color_order: str | None = None) -> Weights:
-    """Read a weights file of any format in this file's head; no code in it is run.
+    """Read a weights file of any format above; no code in it is run.
 
     Args:
         path: A file of torch.save or safetensors; its name does not matter.
-        color_order: What conv1 eats, if it is not the format's usual; the channels are then
-            normalised by place, as everybody does.
+        color_order: The order that conv1 expects, if it is not the format's usual one; the
+            channels are then normalised by place, as all these toolkits do.
 
     Raises:
         CheckpointError: Unreadable, or nothing in it is a state dict.
     """
-    check_file(path)
-    content = read_safetensors(path) if is_safetensors(path) else read_tensors(path)
-    return recognise(content, str(path), color_order)
+    return recognise(read_tensors(path), str(path), color_order)
 
 
 def recognise(content: Any, source: str, color_order: str | None = None) -> Weights:
-    """`read_weights` of what was read; `source` is named in errors."""
+    """Recognise the content of a file, which `source` names in errors; see `read_weights`."""
     if isinstance(content, Mapping) and all(key in content for key in OWN_KEYS):
         return _own(content, source, color_order)
     state, notes = unwrap(content, source)
-    metadata = getattr(state, "metadata", None)
     named = {str(name): tensor for name, tensor in state.items()}
     while prefix := _shared_prefix(named):  # torch.compile of DistributedDataParallel, and so on
         named = {name.removeprefix(prefix): tensor for name, tensor in named.items()}
@@ -105,35 +103,19 @@ def recognise(content: Any, source: str, color_order: str | None = None) -> Weig
     left_out = [*preprocessor, *(name for name in CLASSIFIER if name in named)]
     named = {_our_name(name, kind): t for name, t in named.items() if name not in CLASSIFIER}
 
-    note = metadata.get(NOTE) if isinstance(metadata, dict) else None
-    trained, keypoints = _noted(note, source)
-    if note is not None and color_order is None:  # written by our export
-        color_order, mean, std = _colors(note, source)
-        if note.get("file_color_order") != color_order and "conv1.weight" in named:
+    note, trained, keypoints = _note_of_export(state, source)
+    if note is not None and color_order is None:
+        colors = _colors(note, source)
+        if note.get("file_color_order") != colors[0] and "conv1.weight" in named:
             named["conv1.weight"] = named["conv1.weight"].flip(1)
         notes.append("colour order and mean/std as the export from this toolkit noted them")
     else:
-        given = color_order is not None
-        usual = "bgr" if kind == "simple_baseline" else "rgb"
-        color_order = color_order or _order_of(preprocessor, source) or usual
-        mean, std = (_triple(values) for values in _normalisation(preprocessor))
-        if color_order == "bgr":
-            mean, std = mean[::-1], std[::-1]
-        why = "as given" if given else f"usual for {kind}; keypoint import-weights --color-order"
-        notes.append(f"colour order {color_order.upper()} ({why})")
+        colors = _colors_of_others(kind, preprocessor, source, color_order)
+        usual = f"usual for {kind}; keypoint import-weights --color-order"
+        notes.append(f"colour order {colors[0].upper()} ({'as given' if color_order else usual})")
     if kind == "simple_baseline":
         notes.append("if this is a caffe-style file (stride in the first 1x1), it does not fit")
-    return Weights(
-        format=kind,
-        state=named,
-        color_order=color_order,
-        mean=mean,
-        std=std,
-        left_out=tuple(left_out),
-        trained=trained,
-        keypoints=keypoints,
-        notes=tuple(notes),
-    )
+    return Weights(kind, named, *colors, tuple(left_out), trained, keypoints, tuple(notes))
 
 
 def _own(content: Mapping[str, Any], source: str, color_order: str | None) -> Weights:
@@ -142,7 +124,7 @@ def _own(content: Mapping[str, Any], source: str, color_order: str | None) -> We
             f"{source}: a checkpoint of this toolkit, which stores its colour order "
             f"({content['color_order']}); leave --color-order out"
         )
-    config = content["config"]
+    config, skeleton = content["config"], content["skeleton"]
     network = config.get("model") if isinstance(config, Mapping) else None
     if not (
         isinstance(network, Mapping)
@@ -150,19 +132,15 @@ def _own(content: Mapping[str, Any], source: str, color_order: str | None) -> We
         and isinstance(network.get("blocks"), str | Mapping | None)
     ):
         raise CheckpointError(f"{source}: its config is damaged; use another copy")
-    skeleton = content["skeleton"]
     names = skeleton.get("keypoints") if isinstance(skeleton, Mapping) else None
     if not isinstance(names, list | tuple):
         raise CheckpointError(f"{source}: its skeleton is damaged; use another copy")
     averaged = content.get("ema") is not None
     state, _ = unwrap(content["ema"] if averaged else content["model"], source)
-    order, mean, std = _colors(content, source)
     return Weights(
-        format="keypoint",
-        state={str(name): tensor for name, tensor in state.items()},
-        color_order=order,
-        mean=mean,
-        std=std,
+        "keypoint",
+        {str(name): tensor for name, tensor in state.items()},
+        *_colors(content, source),
         # Checkpoints from before these keys were of what became the defaults.
         trained={"codec": "heatmap", "heatmap_sigma": None, "dilated": False} | dict(network),
         keypoints=tuple(names),
@@ -171,30 +149,12 @@ def _own(content: Mapping[str, Any], source: str, color_order: str | None) -> We
     )
 
 
-def _noted(note: Any, source: str) -> tuple[dict[str, Any], tuple[str, ...] | None]:
-    """What an export from here wrote besides the colours; earlier ones wrote those alone."""
-    if not isinstance(note, Mapping):
-        return {}, None
-    names, size = note.get("keypoints"), note.get("input_size", [])
-    if not isinstance(names, list | None) or not isinstance(size, list):
-        raise CheckpointError(f"{source}: the note of its export is damaged; use another copy")
-    trained = {key: note[key] for key in TRAINED if key in note}
-    return trained, None if names is None else tuple(names)
-
-
-def _colors(stored: Any, source: str) -> tuple[str, Triple, Triple]:
-    """Colour order, mean and std as this toolkit stores them."""
-    try:
-        order, mean, std = stored["color_order"], _triple(stored["mean"]), _triple(stored["std"])
-        if order in ("rgb", "bgr") and all(map(math.isfinite, mean)) and min(std) > 0:
-            return order, mean, std
-    except (KeyError, TypeError, ValueError):
-        pass
-    raise CheckpointError(f"{source}: its color_order, mean or std is damaged; use another copy")
-
-
 def unwrap(content: Any, source: str) -> tuple[Mapping[Any, Tensor], list[str]]:
-    """The state dict itself, and where it lay."""
+    """Return the state dict in the content of a file, and a note of the key it was under.
+
+    Raises:
+        CheckpointError: There is none, or it holds other things than tensors.
+    """
     notes = []
     for key in WRAPPED_IN:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
@@ -206,7 +166,7 @@ def unwrap(content: Any, source: str) -> tuple[Mapping[Any, Tensor], list[str]]:
         if not others:
             return content, notes
         raise CheckpointError(
-            f"{source}: {len(others)} entries of its state dict are no tensors: "
+            f"{source}: {len(others)} entries of its state dict are not tensors: "
             f"{', '.join(others[:4])}; save the state dict alone, of plain tensors (not quantised, "
             "sparse or of 8 bits), and give that"
         )
@@ -219,8 +179,73 @@ def unwrap(content: Any, source: str) -> tuple[Mapping[Any, Tensor], list[str]]:
     )
 
 
+def _note_of_export(
+    state: Mapping[Any, Tensor], source: str
+) -> tuple[Mapping[str, Any] | None, dict[str, Any], tuple[str, ...] | None]:
+    """Return what our export wrote in the metadata, the network's settings and keypoints in it."""
+    metadata = getattr(state, "_metadata", None)
+    note = metadata.get(NOTE) if isinstance(metadata, Mapping) else None
+    if not isinstance(note, Mapping):
+        return None, {}, None
+    names, size = note.get("keypoints"), note.get("input_size", [])  # early exports have neither
+    if not isinstance(names, list | None) or not isinstance(size, list):
+        raise CheckpointError(f"{source}: the note of its export is damaged; use another copy")
+    trained = {key: note[key] for key in TRAINED if key in note}
+    return note, trained, None if names is None else tuple(names)
+
+
+def _colors(stored: Mapping[str, Any], source: str) -> tuple[str, Triple, Triple]:
+    """Return colour order, mean and std as this toolkit stores them."""
+    try:
+        order, mean, std = stored["color_order"], _triple(stored["mean"]), _triple(stored["std"])
+        if order in ORDERS and min(std) > 0:
+            return order, mean, std
+    except (KeyError, TypeError, ValueError):
+        pass
+    raise CheckpointError(f"{source}: its color_order, mean or std is damaged; use another copy")
+
+
+def _colors_of_others(
+    kind: str, preprocessor: Mapping[str, Tensor], source: str, given: str | None
+) -> tuple[str, Triple, Triple]:
+    """Return colour order, mean and std: as given, as mmpose stored them, or the usual ones.
+
+    mmpose stores them in 0..255, by place; ImageNet's red mean is the largest.
+    """
+    keys = [f"{PREPROCESSOR}mean", f"{PREPROCESSOR}std"]
+    mean, std, order = CHANNEL_MEAN, CHANNEL_STD, given
+    if all(key in preprocessor for key in keys):
+        try:
+            mean, std = (_triple(preprocessor[key].flatten() / 255) for key in keys)
+            if min(std) <= 0:
+                raise ValueError
+        except (TypeError, ValueError):
+            raise CheckpointError(
+                f"{source}: its data_preprocessor is damaged; use another copy"
+            ) from None
+        if order is None:
+            order = next((o for o in ORDERS if _is_close(mean, _by(o, CHANNEL_MEAN))), None)
+        if order is None:
+            stored = preprocessor[keys[0]].flatten().tolist()
+            raise CheckpointError(
+                f"{source}: its data_preprocessor.mean is {stored}, neither ImageNet's in RGB "
+                "nor in BGR; say which with --color-order"
+            )
+    order = order or ("bgr" if kind == "simple_baseline" else "rgb")
+    return order, _by(order, mean), _by(order, std)
+
+
+def _by(order: str, values: Triple) -> Triple:
+    """Turn values in RGB order to a colour order, or back."""
+    return values if order == "rgb" else (values[2], values[1], values[0])
+
+
+def _is_close(mean: Triple, other: Triple) -> bool:
+    return all(abs(one - two) < 0.01 / 255 for one, two in zip(mean, other, strict=True))
+
+
 def _shared_prefix(named: Mapping[str, Tensor]) -> str | None:
-    """A wrapper's prefix that all names have."""
+    """Return a wrapper's prefix that all names have."""
     return next((p for p in PREFIXES if all(name.startswith(p) for name in named)), None)
 
 
@@ -243,31 +268,8 @@ def _our_name(name: str, kind: str) -> str:
     return name.removeprefix("backbone.")
 
 
-def _order_of(preprocessor: Mapping[str, Tensor], source: str) -> str | None:
-    """The colour order that mmpose's stored mean implies; ImageNet's red mean is the largest."""
-    mean = preprocessor.get(f"{PREPROCESSOR}mean")
-    if mean is None:
-        return None
-    red_first = [255 * value for value in CHANNEL_MEAN]
-    for order, expected in (("rgb", red_first), ("bgr", red_first[::-1])):
-        if torch.allclose(mean.flatten().double(), torch.tensor(expected).double(), atol=0.01):
-            return order
-    raise CheckpointError(
-        f"{source}: its data_preprocessor.mean is {mean.flatten().tolist()}, neither ImageNet's in "
-        "RGB nor in BGR; say which with --color-order"
-    )
-
-
-def _normalisation(preprocessor: Mapping[str, Tensor]) -> tuple[tuple[float, ...], ...]:
-    """Mean and std by channel, as stored in 0..255 or else the usual ones."""
-    mean, std = (preprocessor.get(f"{PREPROCESSOR}{key}") for key in ("mean", "std"))
-    if mean is None or std is None:
-        return CHANNEL_MEAN, CHANNEL_STD
-    return tuple(
-        tuple(value / 255 for value in tensor.flatten().tolist()) for tensor in (mean, std)
-    )
-
-
 def _triple(values: Any) -> Triple:
     red, green, blue = (float(value) for value in values)
+    if not all(map(math.isfinite, (red, green, blue))):
+        raise ValueError("not finite")
     return red, green, blue

@@ -1,14 +1,16 @@
-"""What of a weights file fits a network, tensor by tensor, and what to do about the rest."""
+"""Compare weights with a network, tensor by tensor, and say what to do if they do not fit."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from keypoint.errors import CheckpointError
+from keypoint.models.weights.formats import ENCODER_PREFIXES, Weights
 
 # Blocks per stage, and whether they are bottlenecks: He et al. 2016, table 1.
 DEPTHS = {
@@ -18,107 +20,130 @@ DEPTHS = {
     "resnet101": (3, 4, 23, 3, True),
     "resnet152": (3, 8, 36, 3, True),
 }
+HEAD = "final_layer.weight"
 SHOWN = 4  # names of a list in a message
 
 
 @dataclass(frozen=True)
 class Report:
-    """Tensors by name; `misshapen` has the file's and the network's shape as well.
+    """Tensors by name, in lists.
 
     Attributes:
-        source, format, color_order, mean, std, notes: Of the file.
+        source: The file.
+        weights: Format, colours and notes of the file.
         matched: Loaded.
-        missing: Of the network, not in the file.
+        missing: In the network, not in the file.
         allowed: Those of the missing that a flag allows: whole blocks.
-        unexpected: Of the file, not in the network.
-        misshapen: In both, with another shape.
+        unexpected: In the file, not in the network.
+        misshapen: In both, with another shape: name, the file's shape, the network's.
         not_finite: With nan or inf.
-        left_out: Of the file, without a use in a pose network: classifier, preprocessing.
         encoder_only: The file holds an encoder and nothing else.
-        remedy: One sentence, where something does not fit.
+        remedy: One sentence of what to do if something does not fit.
     """
 
     source: str
-    format: str = "keypoint"
-    color_order: str | None = None
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-    notes: tuple[str, ...] = ()
-    matched: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
-    allowed: tuple[str, ...] = ()
-    unexpected: tuple[str, ...] = ()
-    misshapen: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = ()
-    not_finite: tuple[str, ...] = ()
-    left_out: tuple[str, ...] = ()
-    encoder_only: bool = False
-    remedy: str = field(default="", repr=False)
+    weights: Weights
+    matched: list[str]
+    missing: list[str]
+    allowed: list[str]
+    unexpected: list[str]
+    misshapen: list[tuple[str, tuple[int, ...], tuple[int, ...]]]
+    not_finite: list[str]
+    encoder_only: bool
+    remedy: str
 
     def faults(self) -> str:
-        """Everything that does not fit, counted, with a few names; empty if all fits."""
-        missing = [name for name in self.missing if name not in self.allowed]
-        misshapen = [f"{name} {given} for {wanted}" for name, given, wanted in self.misshapen]
-        lists: tuple[tuple[Sequence[str], str], ...] = (
-            (missing, "missing"),
-            (self.unexpected, "unexpected"),
-            (misshapen, "of another shape"),
-            (self.not_finite, "with nan or inf (not finite)"),
-        )
-        return "; ".join(_counted(names, what) for names, what in lists if names)
+        """List everything that does not fit, counted, with a few names; empty if all fits."""
+        lists = {
+            "missing": [name for name in self.missing if name not in self.allowed],
+            "unexpected": self.unexpected,
+            "of another shape": [
+                f"{name} {given} for {ours}" for name, given, ours in self.misshapen
+            ],
+            "with nan or inf (not finite)": self.not_finite,
+        }
+        return "; ".join(_counted(names, what) for what, names in lists.items() if names)
 
     def check(self) -> None:
         """Raise CheckpointError with what does not fit and what to do, if anything."""
         if not self.faults():
             return
         remedy = self.remedy
-        if set(self.missing) <= set(self.allowed) and not self.unexpected and not self.misshapen:
+        if self.missing == self.allowed and not self.unexpected and not self.misshapen:
             remedy = "Its training diverged or the file is damaged: use another copy"
         raise CheckpointError(
             f"{self.source}: does not match this network; {self.faults()}. {remedy}"
         )
 
     def text(self) -> str:
-        """Some lines to read."""
-        part = " into the encoder" if self.encoder_only else ""
+        """Say in some lines what was loaded."""
+        weights, part = self.weights, " into the encoder" if self.encoder_only else ""
+        mean, std = (" ".join(f"{v:.4g}" for v in row) for row in (weights.mean, weights.std))
         lines = [
-            f"{self.source}: {self.format}, {len(self.matched)} tensors loaded{part}, "
-            f"{len(self.missing)} missing, {len(self.unexpected)} unexpected, "
-            f"{len(self.misshapen)} of another shape"
+            f"{self.source}: {weights.format}, {len(self.matched)} tensors loaded{part}",
+            f"expects {weights.color_order.upper()}; in RGB order mean {mean}, std {std}",
+            *(f"note: {note}" for note in weights.notes),
         ]
-        if self.color_order:
-            mean, std = (" ".join(f"{v:.4g}" for v in row) for row in (self.mean, self.std))
-            lines.append(f"eats {self.color_order.upper()}; in RGB order mean {mean}, std {std}")
-        lines += [f"note: {note}" for note in self.notes]
         if self.allowed:
             lines.append(_counted(self.allowed, "start as the identity's"))
-        if self.left_out:
-            lines.append(_counted(self.left_out, "not used"))
+        if weights.left_out:
+            lines.append(_counted(weights.left_out, "not used"))
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: each list with its count, and all names."""
-        names: dict[str, list[Any]] = {
-            "matched": list(self.matched),
-            "missing": list(self.missing),
-            "missing_allowed": list(self.allowed),
-            "unexpected": list(self.unexpected),
-            "misshapen": [
-                {"name": name, "file": list(given), "network": list(wanted)}
-                for name, given, wanted in self.misshapen
-            ],
-            "not_finite": list(self.not_finite),
-            "left_out": list(self.left_out),
+        """Return all names for JSON, each list with its count, and what the file was taken for."""
+        about = {
+            key: getattr(self.weights, key)
+            for key in ("format", "color_order", "mean", "std", "notes")
         }
-        return {
-            "source": self.source,
-            "format": self.format,
-            "color_order": self.color_order,
-            "mean": list(self.mean),
-            "std": list(self.std),
-            "notes": list(self.notes),
-            "counts": {key: len(value) for key, value in names.items()},
-            **names,
+        names: dict[str, Sequence[Any]] = {
+            "matched": self.matched,
+            "missing": self.missing,
+            "missing_allowed": self.allowed,
+            "unexpected": self.unexpected,
+            "misshapen": [{"name": n, "file": f, "network": w} for n, f, w in self.misshapen],
+            "not_finite": self.not_finite,
+            "left_out": self.weights.left_out,
         }
+        counts = {key: len(value) for key, value in names.items()}
+        return {"source": self.source, **about, "counts": counts, **names}
+
+
+def compare(
+    wanted: Mapping[str, Tensor], weights: Weights, source: str, *, partial: bool, whole: bool
+) -> Report:
+    """Compare weights with a network's state dict.
+
+    Args:
+        wanted: The network's.
+        weights: The file's.
+        source: The file's name.
+        partial: Allow whole blocks to be missing.
+        whole: Compare with the whole network even if the file holds an encoder alone.
+    """
+    state = weights.state
+    encoder_only = not whole and all(name.startswith(ENCODER_PREFIXES) for name in state)
+    if encoder_only:
+        wanted = {k: v for k, v in wanted.items() if k.startswith(ENCODER_PREFIXES)}
+    # Files from before torch 0.4.1 lack this counter, and nothing reads it while momentum is set.
+    missing = [
+        name for name in wanted if name not in state and not name.endswith("num_batches_tracked")
+    ]
+    theirs = sites_of(state)
+    new = tuple(f"blocks.{site}." for site in sites_of(wanted) if partial and site not in theirs)
+    shapes = [(n, tuple(state[n].shape), tuple(wanted[n].shape)) for n in wanted if n in state]
+    return Report(
+        source,
+        weights,
+        matched=[name for name, given, ours in shapes if given == ours],
+        missing=missing,
+        allowed=[name for name in missing if name.startswith(new)],
+        unexpected=[name for name in state if name not in wanted],
+        misshapen=[shape for shape in shapes if shape[1] != shape[2]],
+        not_finite=[name for name, tensor in state.items() if not torch.isfinite(tensor).all()],
+        encoder_only=encoder_only,
+        remedy=remedy(state, wanted),
+    )
 
 
 def _counted(names: Sequence[str], what: str) -> str:
@@ -129,7 +154,7 @@ def _counted(names: Sequence[str], what: str) -> str:
 
 
 def encoder_of(state: Mapping[str, Tensor]) -> str | None:
-    """The ResNet of a state dict by its blocks per stage; None if it is none of ours."""
+    """Name the ResNet of a state dict by its blocks per stage; None if it is not one of ours."""
     counts = []
     for stage in ("layer1.", "layer2.", "layer3.", "layer4."):
         blocks = {name.split(".")[1] for name in state if name.startswith(stage)}
@@ -138,16 +163,16 @@ def encoder_of(state: Mapping[str, Tensor]) -> str | None:
     return next((name for name, depth in DEPTHS.items() if depth == found), None)
 
 
-def sites_of(state: Mapping[str, Any]) -> list[str]:
-    """Where a state dict has blocks, in its order."""
+def sites_of(state: Iterable[str]) -> list[str]:
+    """Name the sites at which a state dict has blocks, in its order."""
     return list(dict.fromkeys(n.split(".")[1] for n in state if n.startswith("blocks.")))
 
 
 def remedy(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
-    """What to do about a file that does not fit, by the likeliest reason.
+    """Say what to do about a file that does not fit, by the likeliest reason.
 
     Args:
-        state: The file's, by our names.
+        state: The file's tensors, by our names.
         wanted: The network's.
     """
     stranger = other_architecture(state)
@@ -164,14 +189,14 @@ def remedy(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
             "The file holds an encoder alone, which finds no keypoints: train with "
             "model.weights=FILE and use the run's best.pt"
         )
-    head = [s["final_layer.weight"].shape for s in (state, wanted) if "final_layer.weight" in s]
-    if len(head) == 2 and head[0][0] != head[1][0]:
+    head, our_head = (tuple(s[HEAD].shape) if HEAD in s else () for s in (state, wanted))
+    if len(head) == len(our_head) == 4 and head != our_head:
+        if head[0] == our_head[0]:
+            return f"The file's final layer has kernels {head[2:]}; this network's has (1, 1)"
         return (
-            f"The file has {head[0][0]} keypoints, the skeleton {head[1][0]}: "
+            f"The file has {head[0]} keypoints, the skeleton {our_head[0]}: "
             "set data.skeleton to the one the file was trained with"
         )
-    if len(head) == 2 and head[0] != head[1]:
-        return f"The file's final layer has kernels {tuple(head[0][2:])}; this network's has (1, 1)"
     extra = [site for site in sites_of(state) if site not in sites_of(wanted)]
     if extra:
         return f"The file has blocks at {extra}: set model.blocks to what it was trained with"
@@ -191,7 +216,7 @@ def remedy(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
 
 
 def deconvs_of(state: Mapping[str, Tensor]) -> list[tuple[int, int, int]]:
-    """(in, out, kernel) of each deconvolution, in order."""
+    """Return (in, out, kernel) of each deconvolution, in order."""
     found = {
         int(name.split(".")[1]): tensor.shape
         for name, tensor in state.items()
@@ -201,33 +226,32 @@ def deconvs_of(state: Mapping[str, Tensor]) -> list[tuple[int, int, int]]:
 
 
 def other_architecture(state: Mapping[str, Tensor]) -> str | None:
-    """What a file holds that is no plain ResNet, told by its names and shapes; None if it may be.
+    """Name the other network that a file holds, by names and shapes; None if it may be a ResNet.
 
-    timm's resnet50 and its like have torchvision's names, and its variants others, but for
+    timm's resnet50 and its like have torchvision's names, and its variants others, except
     resnetblur50 and resnetaa50: those differ in nothing that is stored.
     """
 
-    def any_name(*parts: str) -> bool:
+    def has(*parts: str) -> bool:
         return any(part in f".{name}" for name in state for part in parts)
 
     second = state.get("layer1.0.conv2.weight")
-    bottleneck = "layer1.0.conv3.weight" in state
-    if any_name(".layer1.") and any_name(".conv1.0.", ".stem.0.", ".stem.conv1."):
-        return "a ResNet with a deep stem (resnet50d and the like); ours has one 7x7 convolution"
-    if any_name(".stage2.", ".transition1."):
-        return "an HRNet"
-    if any_name(".stages.0.", ".stem.conv.", ".s1."):
-        return "a network in stages (pre-activation ResNet, RegNet, ConvNeXt)"
-    if any_name(".patch_embed.", ".cls_token", ".blocks.0.attn."):
-        return "a transformer"
-    if any_name(".se.", ".se_module.", ".attn."):
-        return "a ResNet with attention (SE, ECA, SK ..)"
-    if any_name(".head.", ".keypoint_head."):
-        return "another head than one 1x1 convolution after the deconvolutions"
-    if any_name(".bn1.weight") and not any_name(".bn1.running_mean"):
-        return "group norm in place of batch norm"
-    if bottleneck and second is not None and second.shape[0] != second.shape[1]:
-        return "a ResNeXt (grouped convolutions)"
-    if bottleneck and second is not None and second.shape[0] > 64:
-        return "a wide ResNet"
-    return None
+    out, into = 64, 64
+    if "layer1.0.conv3.weight" in state and second is not None and second.ndim == 4:
+        out, into = second.shape[:2]
+    found = {
+        "a ResNet with a deep stem (resnet50d and the like); ours has one 7x7 convolution": (
+            has(".layer1.") and has(".conv1.0.", ".stem.0.", ".stem.conv1.")
+        ),
+        "an HRNet": has(".stage2.", ".transition1."),
+        "a network in stages (pre-activation ResNet, RegNet, ConvNeXt)": has(
+            ".stages.0.", ".stem.conv.", ".s1."
+        ),
+        "a transformer": has(".patch_embed.", ".cls_token", ".blocks.0.attn."),
+        "a ResNet with attention (SE, ECA, SK ..)": has(".se.", ".se_module.", ".attn."),
+        "another head than one 1x1 convolution after deconvolutions": has(".head.", "_head."),
+        "group norm instead of batch norm": has(".bn1.weight") and not has(".bn1.running_mean"),
+        "a ResNeXt (grouped convolutions)": out != into,
+        "a wide ResNet": out > 64,
+    }
+    return next((name for name, is_it in found.items() if is_it), None)

@@ -1,0 +1,263 @@
+"""Read a weights file of any toolkit, without running or importing anything that it names.
+
+torch's safe loading and the safetensors library do the reading. Training checkpoints of other
+toolkits hold objects as well as tensors (configs, histories, numpy scalars), which torch refuses:
+it is given a `StandIn` for each of their classes. Checked here is what torch does not look at:
+checksums, records that are compressed or stored twice, the byte order of the older form, tensors
+that take more memory than the file, values nested without end.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import pickletools
+import re
+import warnings
+import zipfile
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
+from collections import OrderedDict
+from pathlib import Path
+from typing import IO, Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from keypoint.errors import CheckpointError
+
+DTYPES = (
+    torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32,
+    torch.int16, torch.int8, torch.uint8, torch.bool,
+)  # fmt: skip
+# Numbers of a tensor that repeats some of its storage (`expand`): what is computed of it takes
+# memory that the file does not. The largest layer of our networks has half as many.
+LARGEST_REPEATED = 1 << 24
+MOST_VALUES, DEEPEST = 1_000_000, 64  # far beyond honest files; lists that share parts can be 10^10
+# Weights need none of these, so the file is refused although a stand-in would do no harm. The last
+# is no code, but torch would call it, and it makes gigabytes of zeros out of a number.
+UNSAFE = re.compile(
+    r"(os|posix|nt|subprocess|commands|sys|runpy|pty|socket|shutil|importlib|ctypes|webbrowser"
+    r"|pickle)\b.*|builtins\.(eval|exec|compile|__import__|open|breakpoint"
+    r"|input|globals|bytearray)"
+)
+OLDER_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.serialization.MAGIC_NUMBER as a pickle
+# The whole of a file such as mmengine's last_checkpoint.
+POINTER = re.compile(rb"[\w./\\ -]{1,255}\.(pt|pth|tar|ckpt|safetensors)")
+
+
+class _EqualsDict(type):
+    """torch sets items of dict, OrderedDict and Counter only, and compares classes with `==`."""
+
+    def __eq__(cls, other: object) -> bool:
+        return cls is other or other is dict
+
+    __hash__ = type.__hash__
+
+
+class StandIn(list[Any], metaclass=_EqualsDict):
+    """An object of a class that is not looked for. Holds nothing, and does nothing.
+
+    It is a list, as torch (2.14 and newer) appends to subclasses of list as well.
+    """
+
+    def _ignore(self, *_args: object, **_options: object) -> None:
+        pass
+
+    __init__ = __setstate__ = __setitem__ = append = extend = _ignore
+    __hash__ = object.__hash__  # type: ignore[assignment]
+    __eq__ = object.__eq__
+
+
+def file_form(path: Path) -> str:
+    """Return "zip" or "older" (the two of torch.save) or "safetensors", by a file's first bytes.
+
+    Raises:
+        CheckpointError: None of these; says what is there instead.
+    """
+    try:
+        if not path.is_file():
+            hint = "it is a folder, give a file in it" if path.is_dir() else "check the path"
+            raise CheckpointError(f"{path}: no such file; {hint}")
+        with path.open("rb") as file:
+            head = file.read(300)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); give another") from None
+    if head[8:9] == b"{":
+        return "safetensors"
+    if head and b"PK\x03\x04".startswith(head[:4]):
+        return "zip"
+    if OLDER_MAGIC in head[:64]:
+        return "older"
+    text = head.strip()
+    if not head:
+        what = "the file is empty; it was not saved completely, use another copy"
+    elif text[:1] == b"<":
+        what = "a web page (a saved error page?) and no weights; download the file again"
+    elif text.startswith(b"version https://git-lfs"):
+        what = "a Git LFS pointer and no weights; download the file again"
+    elif POINTER.fullmatch(text):
+        what = f"no weights, but a text that names {text.decode()!r}, which was not looked for; "
+        what += "give the file itself"
+    elif head[:1] == b"\x80":
+        what = "a bare pickle, which is unsafe and was not opened; get a file of torch.save"
+    else:
+        what = "is not a checkpoint, nor another file of torch.save or safetensors; "
+        what += "give best.pt or last.pt of a run, or weights that keypoint import-weights reads"
+    raise CheckpointError(f"{path}: {what}")
+
+
+def read_tensors(path: Path, *, objects: bool = True) -> Any:
+    """Read a file of torch.save, in the zip form or the older one, or of safetensors.
+
+    Args:
+        path: Its content decides on the form, not its name.
+        objects: Read a file that holds other objects as well. Each becomes a `StandIn`, and so
+            does a tensor that is not plain numbers: quantised, sparse, complex, of 8-bit floats.
+
+    Returns:
+        The content: dicts, lists, plain types, tensors on the CPU. A state dict with torch's
+        `_metadata` is an OrderedDict with that attribute.
+
+    Raises:
+        CheckpointError: Missing, not a weights file, damaged, or made to run code or to fill the
+            memory.
+    """
+    form = file_form(path)
+    try:
+        if form == "safetensors":
+            return safetensors.torch.load_file(path)
+        with path.open("rb") as file:
+            names = _names_in_zip(path, file) if form == "zip" else _names_in_older(path, file)
+            unsafe = sorted(name for name in names if UNSAFE.fullmatch(name))
+            if unsafe:
+                raise CheckpointError(
+                    f"{path}: unsafe, it was made to run code ({printable(unsafe[0])}); nothing of "
+                    "it was run. Get the weights from their publisher"
+                )
+            file.seek(0)
+            stand_ins: list[Any] = [(StandIn, name) for name in names] if objects else []
+            with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins):
+                warnings.simplefilter("ignore")  # "the encoding has no effect": it has
+                # Python 2's numpy scalars are not UTF-8. Not mmap: it checks no record's size.
+                content = torch.load(file, map_location="cpu", weights_only=True, encoding="latin1")
+            if form == "older" and file.read(1):
+                raise ValueError("there are numbers that belong to no tensor")
+        return _plain(content, path.stat().st_size)
+    except CheckpointError:
+        raise
+    except pickle.UnpicklingError:  # its text advises to run the file's code
+        what = "it holds objects that only running its code could build"
+        remedy = "keypoint import-weights takes the tensors out of it"
+        if objects:
+            what = "its pickle does more than weights need, or is of protocol 3 or newer"
+            remedy = "save the state dict alone with torch.save and give that"
+        raise CheckpointError(
+            f"{path}: not a file of tensors, or unsafe: {what}; nothing of it was run; {remedy}"
+        ) from None
+    except Exception as error:  # a damaged file can fail in any way
+        line = str(error).partition("\n")[0].partition(". ")[0][:200]
+        raise CheckpointError(
+            f"{path}: truncated or corrupt ({printable(line) or type(error).__name__}); "
+            "use another copy"
+        ) from None
+
+
+def printable(text: str) -> str:
+    """Return a file's own text without what would move a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def _names_in_zip(path: Path, file: IO[bytes]) -> set[str]:
+    """Check the records; return the classes and functions that the pickle names."""
+    try:
+        archive = zipfile.ZipFile(file)
+    except zipfile.BadZipFile:
+        raise ValueError("its zip end is missing or not at the end") from None
+    pickles = [name for name in archive.namelist() if re.fullmatch(r"[^/]+/data\.pkl", name)]
+    if len(pickles) != 1 or any(name.endswith("/constants.pkl") for name in archive.namelist()):
+        raise CheckpointError(
+            f"{path}: a zip file, but not of torch.save (a TorchScript module?); save the state "
+            "dict with torch.save and give that"
+        )
+    names: set[str] = set()
+    for entry in archive.infolist():
+        name = entry.filename.lower()  # torch ignores the case
+        if name in names:
+            raise ValueError(f"record {name} is there twice, and readers differ in which they take")
+        if entry.compress_type != zipfile.ZIP_STORED:
+            raise ValueError(f"record {name} is compressed, which torch does not do")
+        names.add(name)
+    if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
+        raise ValueError("its records are larger than the file")
+    damaged = archive.testzip()
+    if damaged:  # torch itself reads past a flipped bit
+        raise CheckpointError(
+            f"{path}: corrupt, wrong checksum (CRC) of {damaged!r}; use another copy"
+        )
+    return _scan(io.BytesIO(archive.read(pickles[0])))[0]
+
+
+def _names_in_older(path: Path, file: IO[bytes]) -> set[str]:
+    """Return the names in the fourth of its pickles: magic, protocol, machine, content, keys."""
+    parts = [_scan(file) for _ in range(4)]
+    if "NEWFALSE" in parts[2][1]:  # {"little_endian": False}, which torch does not look at
+        raise CheckpointError(
+            f"{path}: numbers in another byte order than this machine's; load and save it on a "
+            "machine of its kind, as safetensors"
+        )
+    return parts[3][0]
+
+
+def _scan(file: IO[bytes]) -> tuple[set[str], set[str]]:
+    """Return the names and the opcodes of a pickle, and leave the file behind it."""
+    names, opcodes = set(), set()
+    for opcode, value, _ in pickletools.genops(file):
+        opcodes.add(opcode.name)
+        if opcode.name == "GLOBAL":  # by its name in Python 2, as in all pickles of protocol 2
+            module, _, name = str(value).partition(" ")
+            module, name = NAME_MAPPING.get((module, name), (module, name))
+            names.add(f"{IMPORT_MAPPING.get(module, module)}.{name}")
+    return names, opcodes
+
+
+def _plain(content: Any, file_size: int) -> Any:
+    """Copy the dicts, lists and tensors, whose attributes a file can set (`items` to None).
+
+    Raises:
+        ValueError: More values or memory than an honest file asks for.
+    """
+    count = 0
+
+    def copy(value: Any, depth: int = 0) -> Any:
+        nonlocal count
+        count += 1
+        if count > MOST_VALUES or depth > DEEPEST:
+            raise ValueError(f"more than {MOST_VALUES} values, or nested deeper than {DEEPEST}")
+        if isinstance(value, Tensor):
+            return _plain_tensor(value, file_size)
+        if type(value) in (list, tuple, set, frozenset):
+            return type(value)(copy(item, depth + 1) for item in value)
+        if not isinstance(value, dict):
+            return value
+        pairs = [(copy(k, depth + 1), copy(v, depth + 1)) for k, v in dict.items(value)]
+        if type(value) is not OrderedDict or "_metadata" not in vars(value):
+            return dict(pairs)
+        state = OrderedDict(pairs)
+        state._metadata = copy(vars(value)["_metadata"], depth + 1)  # type: ignore[attr-defined]
+        return state
+
+    return copy(content)
+
+
+def _plain_tensor(value: Tensor, file_size: int) -> Any:
+    tensor = Tensor.detach(value)
+    is_dense = tensor.layout is torch.strided and not tensor.is_nested
+    if not is_dense or tensor.device.type != "cpu" or tensor.dtype not in DTYPES:
+        return StandIn()
+    stored = tensor.untyped_storage().nbytes()
+    if stored > file_size:
+        raise ValueError(f"a tensor of {tuple(tensor.shape)} is larger than the file")
+    if tensor.numel() > max(stored // tensor.itemsize, LARGEST_REPEATED):
+        raise ValueError(f"a tensor of {tuple(tensor.shape)} repeats {stored} bytes")
+    return tensor
