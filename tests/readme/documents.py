@@ -17,7 +17,7 @@ NOT_RUN = {
 }
 PAGES = [README] + sorted(p for p in (REPOSITORY / "docs").glob("*.md") if p.name not in NOT_RUN)
 ALL_PAGES = [README, REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
-PROGRAMS = r"(?:tools/[\w/]+\.py|keypoint|make|torchrun|pip|tensorboard|python|jupyter)"
+PROGRAMS = r"(?:tools/[\w/]+\.py|keypoint [a-z-]+|make|torchrun|pip|tensorboard|python|jupyter)"
 
 
 class Block(NamedTuple):
