@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 
 from keypoint.app.page import Finder
 from keypoint.app.server import is_loopback, require_gradio, serve
@@ -56,16 +55,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = cli.parser(
         "keypoint app", "Serve a web page that finds keypoints on pictures.", EPILOG
     )
-    parser.add_argument("--checkpoint", required=True, type=Path, help="best.pt or last.pt")
-    parser.add_argument(
-        "--detector",
-        metavar="NAME|FILE",
-        help=f"one of {', '.join(DETECTORS)}, or weights; default: one person fills each picture",
-    )
+    cli.add_checkpoint(parser)
+    cli.add_detector(parser, "one person fills each picture")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
     parser.add_argument(
         "--port", type=cli.whole_number(1), default=7860, help="to listen at (%(default)s)"
     )
-    parser.add_argument("--flip", action="store_true", help="average with the mirrored crop")
-    parser.add_argument("--device", help="cpu, cuda or cuda:1; default: CUDA where there is one")
+    cli.add_flip(parser)
+    cli.add_device(parser)
     return parser.parse_args(argv)

@@ -84,7 +84,111 @@ def whole_number(least: int) -> Callable[[str], int]:
     return read
 
 
-def add_process_timeout(made: argparse.ArgumentParser) -> None:
+def share(text: str) -> float:
+    """A type of argument: a number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"given {text!r}; give a number from 0 to 1")
+    return value
+
+
+# Options that several commands have. `made` is a parser, or a group of one.
+_Options = argparse._ActionsContainer
+
+
+def add_config(
+    made: _Options,
+    text: str = "a YAML file, or the bare name of one under configs/",
+    required: bool = False,
+) -> None:
+    """Add --cfg and key=value; parse with `parse_intermixed_args`."""
+    made.add_argument("--cfg", required=required, metavar="FILE", help=text)
+    made.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="change a key of the config"
+    )
+
+
+def add_checkpoint(
+    made: _Options, text: str = "best.pt or last.pt of a run", required: bool = True
+) -> None:
+    """Add --checkpoint."""
+    made.add_argument("--checkpoint", required=required, type=Path, metavar="FILE", help=text)
+
+
+def add_device(made: _Options) -> None:
+    """Add --device, for `distributed.choose_device`."""
+    made.add_argument(
+        "--device", metavar="NAME", help="cpu, cuda or cuda:1; default: CUDA if there is one"
+    )
+
+
+def add_flip(made: _Options) -> None:
+    """Add --flip."""
+    made.add_argument("--flip", action="store_true", help="average with the mirrored crop")
+
+
+def add_detector(made: _Options, default: str) -> None:
+    """Add --detector, for `prediction.detector.named_detector`."""
+    from keypoint.prediction.detector import DETECTORS
+
+    made.add_argument(
+        "--detector",
+        metavar="NAME|FILE",
+        help=f"one of {', '.join(DETECTORS)}, or weights (NAME:FILE if not of the first); "
+        f"default: {default}",
+    )
+
+
+def add_box_threshold(made: _Options, text: str, default: float | None = None) -> None:
+    """Add --box-threshold."""
+    made.add_argument(
+        "--box-threshold",
+        type=share,
+        default=default,
+        metavar="SCORE",
+        help=f"leave out boxes of a lower score; default: {text}",
+    )
+
+
+def add_skeleton(made: _Options, text: str, required: bool = False) -> None:
+    """Add --skeleton, for `load_skeleton`."""
+    made.add_argument(
+        "--skeleton",
+        required=required,
+        metavar="NAME|FILE",
+        help=f"a built-in name or a YAML file; {text}",
+    )
+
+
+def add_batch_size(made: _Options, default: int, things: str, is_set: bool = True) -> None:
+    """Add --batch-size.
+
+    Args:
+        made: A parser.
+        default: How many at a time.
+        things: Persons or images.
+        is_set: False for None if it is not given.
+    """
+    made.add_argument(
+        "--batch-size",
+        type=whole_number(1),
+        default=default if is_set else None,
+        metavar="N",
+        help=f"{things} at a time; default: {default}",
+    )
+
+
+def add_pictures(made: _Options, default: int, text: str, least: int = 0) -> None:
+    """Add --pictures for a number of them."""
+    made.add_argument(
+        "--pictures", type=whole_number(least), default=default, metavar="N", help=text
+    )
+
+
+def add_process_timeout(made: _Options) -> None:
     """Add --process-timeout, for `distributed.initialise`."""
     from keypoint import distributed
 
@@ -97,10 +201,20 @@ def add_process_timeout(made: argparse.ArgumentParser) -> None:
     )
 
 
-def add_output_file(made: argparse.ArgumentParser, text: str) -> None:
+def add_output_file(made: _Options, text: str) -> None:
     """Add --output for one file, and --overwrite; `refuse_existing` looks at them."""
     made.add_argument("--output", required=True, type=Path, metavar="FILE", help=text)
-    made.add_argument("--overwrite", action="store_true", help="replace it if it is there")
+    add_overwrite(made, "replace the file")
+
+
+def add_output_folder(made: _Options, text: str) -> None:
+    """Add --output for a folder."""
+    made.add_argument("--output", required=True, type=Path, metavar="DIR", help=text)
+
+
+def add_overwrite(made: _Options, text: str) -> None:
+    """Add --overwrite."""
+    made.add_argument("--overwrite", action="store_true", help=text)
 
 
 def refuse_existing(arguments: argparse.Namespace, checkpoint: Path | None = None) -> None:

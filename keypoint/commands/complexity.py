@@ -37,12 +37,9 @@ def main(argv: Sequence[str]) -> None:
     parser = cli.parser(
         "keypoint complexity", "Count the parameters and multiply-adds of a network.", EPILOG
     )
-    parser.add_argument("--cfg", help="a YAML file, or the bare name of one under configs/")
+    cli.add_config(parser)
     parser.add_argument(
         "--paper-tables", action="store_true", help="the papers' printed numbers, and ours"
-    )
-    parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="change a key of the config"
     )
     args = parser.parse_intermixed_args(argv)
 

@@ -137,20 +137,15 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "inputs", nargs="+", metavar="INPUT", help="image, video, folder, pattern, or camera"
     )
     network = parser.add_mutually_exclusive_group(required=True)
-    network.add_argument("--checkpoint", type=Path, metavar="FILE", help="best.pt or last.pt")
+    cli.add_checkpoint(network, required=False)
     network.add_argument("--onnx", type=Path, metavar="FILE", help="of keypoint export")
-    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="made if need be")
+    cli.add_output_folder(parser, "made if need be")
     persons = parser.add_mutually_exclusive_group()
     persons.add_argument("--whole-image", action="store_true", help="one person fills each image")
     persons.add_argument(
         "--boxes", type=Path, metavar="FILE", help="COCO detections; needs --annotations"
     )
-    persons.add_argument(
-        "--detector",
-        metavar="NAME|FILE",
-        help=f"one of {', '.join(DETECTORS)}, or weights; the default is the first, also called "
-        "torchvision",
-    )
+    cli.add_detector(persons, "the first, also called torchvision")
     parser.add_argument(
         "--annotations",
         type=Path,
@@ -158,12 +153,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help="COCO annotations or image_info: ids of the images, and if nothing else is named the "
         "boxes of the persons",
     )
-    parser.add_argument(
-        "--box-threshold",
-        type=share,
-        help=f"leave out boxes of a lower score; default: {DETECTOR_SCORE} of a detector, 0 of a "
-        "file",
-    )
+    cli.add_box_threshold(parser, f"{DETECTOR_SCORE} of a detector, 0 of a file")
     parser.add_argument("--pictures", action="store_true", help="draw every image and video")
     parser.add_argument(
         "--labels", action="store_true", help="with the keypoints' names, and persons' rows"
@@ -173,26 +163,22 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--smooth", action="store_true", help="number them, and smooth their keypoints over time"
     )
-    parser.add_argument("--flip", action="store_true", help="average with the mirrored crop")
-    parser.add_argument("--device", help="cpu, cuda or cuda:1; default: CUDA where there is one")
+    cli.add_flip(parser)
+    cli.add_device(parser)
     parser.add_argument("--amp", choices=("bf16", "fp16"), help="compute in half precision")
     parser.add_argument(
         "--compile",
         action="store_true",
         help="compile the network: takes half a minute at first, and gains little on a CPU",
     )
-    parser.add_argument(
-        "--batch-size",
-        type=cli.whole_number(1),
-        help=f"persons at a time; default: {BATCH_SIZE}",
-    )
+    cli.add_batch_size(parser, BATCH_SIZE, "persons", is_set=False)  # see --compile
     parser.add_argument(
         "--threads",
         type=cli.whole_number(1),
         default=min(8, os.cpu_count() or 1),
         help="that decode images; default: one a core, up to 8",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace results in DIR")
+    cli.add_overwrite(parser, "replace results in DIR")
     args = parser.parse_args(argv)
     if args.boxes and not args.annotations:
         raise ConfigError(
@@ -225,17 +211,6 @@ def require_of_onnx(args: argparse.Namespace) -> None:
                 f"--{option} has no effect with --onnx {args.onnx}, which holds what it does: "
                 f"leave it out here; {instead}"
             )
-
-
-def share(text: str) -> float:
-    """A type of argument: 0 to 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"given {text!r}; give a number from 0 to 1")
-    return value
 
 
 def make_predictor(args: argparse.Namespace) -> Predictor | OnnxPredictor:

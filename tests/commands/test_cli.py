@@ -74,10 +74,10 @@ NUMBERS = [
     ("test", ["--checkpoint", "absent.pt", "--pictures", "-1"]),
     ("test", ["--checkpoint", "absent.pt", "--worst", "-1"]),
     ("check_data", ["--cfg", "demo.yaml", "--pictures", "-1"]),
-    ("browse_data", ["--cfg", "demo.yaml", "--number", "0"]),
-    ("make_sign_data", ["absent", "--train", "0"]),
-    ("make_sign_data", ["absent", "--val", "0"]),
-    ("make_sign_data", ["absent", "--seed", "-1"]),
+    ("browse_data", ["--cfg", "demo.yaml", "--pictures", "0"]),
+    ("make_sign_data", ["--output", "absent", "--train", "0"]),
+    ("make_sign_data", ["--output", "absent", "--val", "0"]),
+    ("make_sign_data", ["--output", "absent", "--seed", "-1"]),
     ("detect_boxes", ["--images", "absent", "--output", "x.json", "--batch-size", "0"]),
 ]
 

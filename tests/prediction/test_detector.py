@@ -53,8 +53,8 @@ def test_the_command_gives_torchvisions_boxes_in_the_form_that_test_takes(
 ):
     annotations, images = data
     output = tmp_path / "boxes.json"
-    arguments = ["--annotations", annotations, "--images", images, "--output", output, "--model", NAME]  # fmt: skip
-    arguments += ["--weights", weights, "--score-threshold", "0.3", "--device", "cpu", "--batch-size", "3"]  # fmt: skip
+    arguments = ["--annotations", annotations, "--images", images, "--output", output]
+    arguments += ["--detector", f"{NAME}:{weights}", "--box-threshold", "0.3", "--device", "cpu", "--batch-size", "3"]  # fmt: skip
     assert cli.run(tool.main, list(map(str, arguments))) == 0
     boxes = json.loads(output.read_text())
 
@@ -96,7 +96,7 @@ def test_a_folder_and_an_image_info_without_annotations(weights, data, tool, tmp
     nested = images / "sub" / "more.PNG"
     nested.parent.mkdir()
     nested.write_bytes(next(images.glob("*.png")).read_bytes())
-    arguments = ["--images", images, "--output", output, "--model", NAME, "--weights", weights]
+    arguments = ["--images", images, "--output", output, "--detector", f"{NAME}:{weights}"]
     assert cli.run(tool.main, list(map(str, [*arguments, "--device", "cpu"]))) == 0
     listed = json.loads((tmp_path / "boxes_images.json").read_text())
     names = {entry["id"]: entry["file_name"] for entry in listed["images"]}
@@ -210,9 +210,9 @@ def test_weights_by_torchvisions_own_api_and_files_that_do_not_fit(
         load_detector(NAME, tmp_path / "cut.pth")
     broken = state | {"rpn.head.cls_logits.bias": torch.tensor([1.0] * 14 + [float("nan")])}
     torch.save(broken, tmp_path / "nan.pth")
-    given = ["--images", tmp_path, "--output", tmp_path / "b.json", "--model", NAME]
+    given = ["--images", tmp_path, "--output", tmp_path / "b.json"]
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((8, 8, 3), np.uint8))
-    arguments = [*given, "--weights", tmp_path / "nan.pth", "--device", "cpu"]
+    arguments = [*given, "--detector", f"{NAME}:{tmp_path / 'nan.pth'}", "--device", "cpu"]
     assert cli.run(tool.main, list(map(str, arguments))) == 4
     shown = capsys.readouterr().err
     assert f"nan.pth: rpn.head.cls_logits.bias has nan or inf (1 of {len(state)} tensors" in shown
