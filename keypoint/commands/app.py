@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from keypoint.app.page import Finder
 from keypoint.app.server import is_loopback, require_gradio, serve
 from keypoint.commands import cli
-from keypoint.prediction.detector import DETECTORS
-from keypoint.prediction.detectors import named_detector
+from keypoint.prediction.detector import DETECTORS, load_detector
 from keypoint.prediction.predictor import Predictor
 from keypoint.prediction.stream import detected_persons, whole_image
 
@@ -37,7 +36,7 @@ def main(argv: Sequence[str]) -> None:
     predictor = Predictor.from_checkpoint(args.checkpoint, args.device, args.flip)
     finder = Finder(predictor, whole_image, "Without boxes, the picture is taken for one person")
     if args.detector:
-        detector = named_detector(args.detector).to(predictor.device)
+        detector = load_detector(args.detector).to(predictor.device)
         finder = Finder(predictor, detected_persons(detector), "A detector finds the persons")
     if not is_loopback(args.host):
         cli.logger.warning(

@@ -131,7 +131,7 @@ def add_flip(made: _Options) -> None:
 
 
 def add_detector(made: _Options, default: str) -> None:
-    """Add --detector, for `prediction.detector.named_detector`."""
+    """Add --detector, for `prediction.detector.load_detector`."""
     from keypoint.prediction.detector import DETECTORS
 
     made.add_argument(

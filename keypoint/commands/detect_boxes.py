@@ -9,13 +9,8 @@ from keypoint import distributed
 from keypoint.commands import cli
 from keypoint.errors import ConfigError
 from keypoint.files import write_json
-from keypoint.prediction.detector import (
-    DETECTORS,
-    detect_boxes,
-    list_folder,
-    read_image_list,
-)
-from keypoint.prediction.detectors import named_detector
+from keypoint.prediction.detector import DETECTORS, load_detector
+from keypoint.prediction.image_list import detect_boxes, list_folder, read_image_list
 from keypoint.progress import progress
 
 BATCH_SIZE = 4  # images
@@ -30,7 +25,7 @@ EPILOG = """examples:
   keypoint detect-boxes --images holiday --output boxes.json
       any folder; boxes_images.json says which image has which id
 
-Published numbers stand on other boxes (person AP 56.4 on val2017): an AP with these is not theirs.
+Published numbers use other boxes (person AP 56.4 on val2017): an AP with these is not comparable.
 """
 
 
@@ -56,7 +51,7 @@ def main(argv: Sequence[str]) -> None:
     args = parser.parse_args(argv)
     cli.refuse_existing(args)
     if not args.output.absolute().parent.is_dir():
-        raise ConfigError(f"--output {args.output}: its folder is not there; make it first")
+        raise ConfigError(f"--output {args.output}: its folder does not exist; make it first")
 
     cli.log_to()
     images = (
@@ -64,7 +59,7 @@ def main(argv: Sequence[str]) -> None:
         if args.annotations is None
         else read_image_list(args.annotations, args.images)
     )
-    model = named_detector(args.detector or DETECTORS[0], args.box_threshold)
+    model = load_detector(args.detector or DETECTORS[0], args.box_threshold)
     model.to(distributed.choose_device(args.device))
     with progress(len(images.entries), "detect", "image") as bar:
         boxes, report = detect_boxes(model, images, batch_size=args.batch_size, progress=bar.update)

@@ -28,7 +28,7 @@ from keypoint.models.fold_norms import fold_norms
 from keypoint.pose.codec import Codec
 from keypoint.pose.geometry import bbox_to_crop
 from keypoint.pose.skeleton import Skeleton
-from keypoint.prediction.frames import Task, read_tasks
+from keypoint.prediction.frames import read_inputs
 from keypoint.prediction.predictor import Predictor
 from keypoint.prediction.stream import Predicted, known_persons, predict_stream
 from keypoint.progress import progress
@@ -148,7 +148,7 @@ def as_predict(setting: PredictSetting, predictor: Predictor) -> dict[int, Any]:
         for row, (height, width) in enumerate(images.image_size)
     ]
     found = {}
-    with closing(read_tasks(tasks, setting.threads)) as events:
+    with closing(read_inputs(tasks, setting.threads)) as events:
         for event in predict_stream(
             events, known_persons(setting.persons), predictor, batch_size=setting.batch_size
         ):
