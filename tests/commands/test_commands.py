@@ -36,7 +36,12 @@ def test_scripts_can_be_called_and_nothing_else_looks_like_one(path):
 
 
 def test_every_command_has_a_file_and_every_file_a_command():
-    files = {p.stem.replace("_", "-") for p in FOLDER.glob("*.py")} - {"--init--", "cli", "main"}
+    files = {p.stem.replace("_", "-") for p in FOLDER.glob("*.py")} - {
+        "--init--",
+        "cli",
+        "main",
+        "process",
+    }
     assert files == set(COMMANDS)
 
 
@@ -84,11 +89,36 @@ def test_examples_can_be_pasted(name, capsys):
         assert not re.match(r"  [a-z]+\.[a-z_]+=", line), line
 
 
-def test_the_demo_tells_a_typo_before_it_works(tmp_path, monkeypatch, capsys):
+def test_the_demo_reports_a_typo_before_it_works(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        "keypoint.data.synthetic.demo_set.write_demo_set", None
-    )  # would fail at once
+    monkeypatch.setattr("keypoint.commands.demo.write_demo_set", None)  # would fail at once
     assert tool("demo", "train.epoch=1") == 2
     assert "train.epoch: no such key; did you mean epochs?" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_an_interrupted_demo_is_resumed(tmp_path, monkeypatch, complete):
+    """Complete images are kept, others are made anew; training decides itself where it resumes."""
+    called = []
+
+    def call(command, *arguments):
+        called.append([command, *arguments[:3]])
+        if len(called) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("keypoint.commands.demo.IMAGES", {"train_images": 2, "val_images": 1})
+    monkeypatch.setattr("keypoint.commands.demo.call", call)
+    assert tool("demo") == 130
+    image = tmp_path / f"output/demo/data/train2017/{2:012d}.jpg"
+    if not complete:  # interrupted before the annotations were written
+        (tmp_path / "output/demo/data/annotations/person_keypoints_val2017.json").unlink()
+    image.write_bytes(b"mine")
+    assert tool("demo", "--resume", "output=other") == 0
+    assert (image.read_bytes() == b"mine") == complete
+    assert called == [
+        ["train", "--cfg", "demo.yaml", "--overwrite"],
+        ["train", "--cfg", "demo.yaml", "--resume"],
+        ["test", "--checkpoint", "other/best.pt", "--pictures"],
+    ]

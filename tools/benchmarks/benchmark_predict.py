@@ -29,6 +29,7 @@ from keypoint.pose.codec import Codec
 from keypoint.pose.geometry import bbox_to_crop
 from keypoint.pose.skeleton import Skeleton
 from keypoint.prediction.frames import read_inputs
+from keypoint.prediction.inputs import Input
 from keypoint.prediction.predictor import Predictor
 from keypoint.prediction.stream import Predicted, known_persons, predict_stream
 from keypoint.progress import progress
@@ -143,12 +144,12 @@ def image_by_image(setting: PredictSetting, predictor: Predictor) -> dict[int, A
 def as_predict(setting: PredictSetting, predictor: Predictor) -> dict[int, Any]:
     """Keypoints by image id, as keypoint predict finds them."""
     images = setting.persons.images
-    tasks = [
-        Task(images.path(row), False, int(images.ids[row]), (int(height), int(width)))
+    inputs = [
+        Input(images.path(row), "", False, None, int(images.ids[row]), (int(height), int(width)))
         for row, (height, width) in enumerate(images.image_size)
     ]
     found = {}
-    with closing(read_inputs(tasks, setting.threads)) as events:
+    with closing(read_inputs(inputs, setting.threads)) as events:
         for event in predict_stream(
             events, known_persons(setting.persons), predictor, batch_size=setting.batch_size
         ):

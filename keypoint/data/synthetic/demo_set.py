@@ -28,7 +28,8 @@ from keypoint.errors import DataError
 from keypoint.pose.skeleton import load_skeleton
 
 SPLITS = ("train2017", "val2017")
-MARKER = "demo_set.json"  # its presence says that the folder's content is ours to overwrite
+MARKER = "demo_set.json"  # a folder with this file may be overwritten
+IMAGE_SIZE = (288, 384)  # height, width
 JPEG_QUALITY = 92
 MAX_PERSONS = 100  # an image; its annotation ids are image id * 100 + person
 MIN_SIDE = 64
@@ -60,12 +61,31 @@ def synthesize_image(
     return scene.image, [_describe_person(scene, person) for person in range(len(scene.keypoints))]
 
 
+def is_demo_set(
+    folder: str | Path,
+    *,
+    train_images: int,
+    val_images: int,
+    image_size: tuple[int, int] = IMAGE_SIZE,
+    seed: int = 0,
+) -> bool:
+    """Whether `write_demo_set` has written this set completely."""
+    folder = Path(folder)
+    settings = _settings(train_images, val_images, image_size, seed)
+    try:
+        written = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    # The annotations are written last.
+    return written == settings and all(_annotations(folder, s).is_file() for s in SPLITS)
+
+
 def write_demo_set(
     folder: str | Path,
     *,
     train_images: int = 600,
     val_images: int = 150,
-    image_size: tuple[int, int] = (288, 384),
+    image_size: tuple[int, int] = IMAGE_SIZE,
     seed: int = 0,
     progress: Callable[[int], object] | None = None,
 ) -> None:
@@ -86,7 +106,7 @@ def write_demo_set(
         DataError: The folder holds something else.
         ValueError: A number is out of range.
     """
-    counts = {"train2017": train_images, "val2017": val_images}
+    counts = dict(zip(SPLITS, (train_images, val_images), strict=True))
     if min(counts.values()) < 0 or seed < 0:
         raise ValueError(
             f"train_images={train_images}, val_images={val_images}, seed={seed}: 0 or more"
@@ -95,7 +115,7 @@ def write_demo_set(
     _clear(folder)
     for name in (*SPLITS, "annotations"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    settings = {**counts, "image_size": list(image_size), "seed": seed}
+    settings = _settings(train_images, val_images, image_size, seed)
     (folder / MARKER).write_text(json.dumps(settings) + "\n", encoding="utf-8")
 
     contents = {}
@@ -119,10 +139,22 @@ def write_demo_set(
                 progress(1)
         contents[split] = {**_header(seed), "images": images, "annotations": annotations}
     for split, content in contents.items():
-        path = folder / "annotations" / f"person_keypoints_{split}.json"
+        path = _annotations(folder, split)
         unfinished = path.with_suffix(".json.part")
         unfinished.write_text(json.dumps(content), encoding="utf-8")
         unfinished.replace(path)
+
+
+def _settings(
+    train_images: int, val_images: int, image_size: tuple[int, int], seed: int
+) -> dict[str, Any]:
+    """Content of the marker: all that the set depends on."""
+    counts = {"train2017": train_images, "val2017": val_images}
+    return {**counts, "image_size": list(image_size), "seed": seed}
+
+
+def _annotations(folder: Path, split: str) -> Path:
+    return folder / "annotations" / f"person_keypoints_{split}.json"
 
 
 def _clear(folder: Path) -> None:
@@ -138,7 +170,7 @@ def _clear(folder: Path) -> None:
             "choose a new or empty folder"
         )
     for split in SPLITS:
-        (folder / "annotations" / f"person_keypoints_{split}.json").unlink(missing_ok=True)
+        _annotations(folder, split).unlink(missing_ok=True)
     for split in SPLITS:
         for path in (folder / split).glob("*.jpg"):
             if re.fullmatch(r"\d{12}\.jpg", path.name):
