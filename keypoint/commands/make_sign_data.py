@@ -14,7 +14,7 @@ EPILOG = """examples:
   keypoint test --checkpoint output/signs/best.pt --pictures 12
 
 Writes sign.yaml (the skeleton), annotations/signs_{train,val}.json and images/: an example of a
-data set of one's own object, in the form that keypoint train reads.
+data set for an object of one's own.
 """
 
 
@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument("--val", type=number, default=100, help="images to test on; default: 100")
     parser.add_argument(
-        "--seed", type=cli.whole_number(0), default=0, help="of all chance; default: 0"
+        "--seed", type=cli.whole_number(0), default=0, help="of the random numbers; default: 0"
     )
     args = parser.parse_args(argv)
     cli.log_to()

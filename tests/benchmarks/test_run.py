@@ -196,7 +196,7 @@ def test_predict_fills_its_table_and_its_section(tmp_path, run):
     document.write_text("<!-- begin predict cpu -->\nold\n<!-- end predict cpu -->\n")
     options = ["--generate", 2, "--input-size", "32x32", "--rounds", 1, "--write", document]
     rows = [row for row in cells(run("predict", *options).out) if "persons/s" not in row]
-    ways = [row[0] for row in rows if row[0].startswith(("one", "Predictor", "tools"))]
+    ways = [row[0] for row in rows if row[0].startswith(("one", "Predictor", "keypoint"))]
     assert ways == [
         "one person after the other",
         "Predictor, image by image",

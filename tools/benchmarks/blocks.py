@@ -52,9 +52,8 @@ def measure(args: argparse.Namespace) -> str:
     rows, sums = [], []
     ways = len(MODES) * (len(args.blocks) + 1)
     one_size = (WARM_UP + args.rounds) * (len(DECONV_SITES) * ways + len(MODES))
-    with progress(
-        one_size * len(args.input_size) * len(args.dtype) * len(args.how), "blocks", "step"
-    ) as bar:
+    sizes = len(args.input_size) * len(args.dtype) * len(args.how)
+    with progress(one_size * sizes, "blocks", "step") as bar:
         for input_size in args.input_size:
             for dtype in args.dtype:
                 for how in args.how:

@@ -78,9 +78,8 @@ def measure(args: argparse.Namespace) -> str:
             runs |= {way: by_onnx(file, device, args.threads) for way, file in files.items()}
         for batch in args.batch:
             crops = random_crops(args.input_size, batch)
-            with progress(
-                len(runs) * (WARM_UP + args.rounds), f"{name}, batch {batch}", "run"
-            ) as bar:
+            total = len(runs) * (WARM_UP + args.rounds)
+            with progress(total, f"{name}, batch {batch}", "run") as bar:
                 ways = {way: timed(run, crops, device, args.threads) for way, run in runs.items()}
                 seconds = interleave(ways, rounds=args.rounds, warm_up=WARM_UP, bar=bar)
             rows += [

@@ -1,14 +1,14 @@
-"""The demo set: generated persons in COCO's own layout, for the same code that reads COCO.
+"""The demo set: generated persons in COCO's own layout, read by the same code as COCO.
 
 Own work, no source. Image ``i`` of a split depends on (seed, split, i) alone: a smaller set is the
-beginning of a larger one, annotations included. What the annotations mean, where COCO leaves room:
+beginning of a larger one, annotations included. Where COCO leaves room, the annotations mean:
 
 * visibility 2: the pixel at the keypoint shows the limb that carries it, or clothes on it;
   1: hidden by the own body, another person or an object; 0 (x = y = 0): outside the image, or on
   the far side of the head, where annotators do not guess (nose and eyes of a back view, not its
   ears).
-* area, bbox and segmentation describe the pixels that are seen, as COCO's do. A hidden keypoint may
-  lie outside the box. The segmentation is a run-length code and no polygon, so that it is exact.
+* area, bbox and segmentation describe the visible pixels, as COCO's do. A hidden keypoint may lie
+  outside the box. The segmentation is a run-length code instead of a polygon, so it is exact.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def synthesize_image(
     """Draw one image and describe its persons.
 
     Args:
-        rng: The only source of chance.
+        rng: The only source of randomness.
         image_size: (height, width), each at least 64.
 
     Returns:
@@ -91,8 +91,8 @@ def write_demo_set(
 ) -> None:
     """Write ``annotations/person_keypoints_{train,val}2017.json`` and the JPEG files they list.
 
-    The annotations come last, each by a rename, so that an interrupted run leaves none. A demo set
-    that is there already is replaced.
+    The annotations are written last, each by a rename, so an interrupted run leaves none. An
+    earlier demo set is replaced.
 
     Args:
         folder: New, empty, or an earlier demo set.
@@ -100,7 +100,7 @@ def write_demo_set(
         val_images: Number of images in ``val2017/``; none of them is in ``train2017/``.
         image_size: (height, width), each at least 64.
         seed: 0 or more.
-        progress: Called as ``progress(1)`` after each image, as a progress bar's ``update`` is.
+        progress: Called as ``progress(1)`` after each image, like a progress bar's ``update``.
 
     Raises:
         DataError: The folder holds something else.
@@ -166,8 +166,8 @@ def _clear(folder: Path) -> None:
     held = sorted(path.name for path in folder.iterdir())
     if held and MARKER not in held:
         raise DataError(
-            f"{folder}: holds {held[:5]} and no {MARKER}, so it is no demo set and was left alone; "
-            "choose a new or empty folder"
+            f"{folder}: holds {held[:5]} and no {MARKER}, so it is not a demo set and was left "
+            "alone; choose a new or empty folder"
         )
     for split in SPLITS:
         _annotations(folder, split).unlink(missing_ok=True)
@@ -224,6 +224,6 @@ def _header(seed: int) -> dict[str, Any]:
 
 
 def _write_jpeg(path: Path, image: npt.NDArray[np.uint8]) -> None:
-    # Not imwrite: it only returns False where it cannot write.
+    # imwrite only returns False if it cannot write.
     encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
     path.write_bytes(encoded.tobytes())
