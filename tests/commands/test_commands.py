@@ -74,6 +74,36 @@ def test_a_command_is_called_with_its_own_words(capsys):
     assert capsys.readouterr().out.startswith("usage: keypoint make-sign-data")
 
 
+# Options that mean another thing in one command: a switch of predict, a folder, boxes of several files.
+OTHERS = {("predict", "--pictures"), ("predict", "--output"), ("make-sign-data", "--output"), ("test", "--boxes")}  # fmt: skip
+
+
+def parser_of(name, monkeypatch):
+    """The parser that a command makes."""
+    made = []
+
+    def keep(self, *_):
+        made.append(self)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("argparse.ArgumentParser.parse_args", keep)
+    monkeypatch.setattr("argparse.ArgumentParser.parse_intermixed_args", keep)
+    assert tool(name) == 130
+    return made[0]
+
+
+def test_an_option_is_the_same_in_all_commands(monkeypatch):
+    forms = {}
+    for name in COMMANDS:
+        for action in parser_of(name, monkeypatch)._actions:
+            for option in action.option_strings:
+                if (name, option) not in OTHERS:
+                    form = type(action).__name__, action.metavar, action.nargs
+                    forms.setdefault(option, {}).setdefault(form, []).append(name)
+    assert len(forms["--checkpoint"]) == 1
+    assert {option: form for option, form in forms.items() if len(form) > 1} == {}
+
+
 def test_there_are_examples():
     assert {"train", "test", "check_data", "import_weights"} <= set(WITH_EXAMPLES)
 
