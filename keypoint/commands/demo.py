@@ -17,7 +17,7 @@ from keypoint.progress import progress
 
 CONFIG = "demo.yaml"
 OUTPUT = Path("output/demo")
-IMAGES = {"train_images": 850, "val_images": 100}
+TRAIN_IMAGES, VAL_IMAGES = 850, 100
 
 NEXT_STEPS = """
 Done in {minutes:.1f} minutes. Look at
@@ -52,11 +52,13 @@ def main(argv: Sequence[str]) -> None:
     output = Path(config.output or OUTPUT)
 
     data = OUTPUT / "data"
-    if args.resume and is_demo_set(data, **IMAGES):
+    if args.resume and is_demo_set(data, train_images=TRAIN_IMAGES, val_images=VAL_IMAGES):
         print(f"the images in {data} are complete")
     else:
-        with progress(sum(IMAGES.values()), "generate images", "image") as bar:
-            write_demo_set(data, **IMAGES, progress=bar.update)
+        with progress(TRAIN_IMAGES + VAL_IMAGES, "generate images", "image") as bar:
+            write_demo_set(
+                data, train_images=TRAIN_IMAGES, val_images=VAL_IMAGES, progress=bar.update
+            )
     overrides = list(args.overrides)
     if multiplies_bf16() and not any(o.startswith("train.amp=") for o in overrides):
         overrides.append("train.amp=bf16")

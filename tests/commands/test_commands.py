@@ -138,7 +138,8 @@ def test_an_interrupted_demo_is_resumed(tmp_path, monkeypatch, complete):
             raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("keypoint.commands.demo.IMAGES", {"train_images": 2, "val_images": 1})
+    monkeypatch.setattr("keypoint.commands.demo.TRAIN_IMAGES", 2)
+    monkeypatch.setattr("keypoint.commands.demo.VAL_IMAGES", 1)
     monkeypatch.setattr("keypoint.commands.demo.call", call)
     assert tool("demo") == 130
     image = tmp_path / f"output/demo/data/train2017/{2:012d}.jpg"

@@ -103,7 +103,8 @@ class Runner:
             server = small_coco(module, self.monkeypatch)
             whole += ["--base-url", server.url()]
         if name == "demo":
-            self.monkeypatch.setattr(module, "IMAGES", {"train_images": 2, "val_images": 1})
+            self.monkeypatch.setattr(module, "TRAIN_IMAGES", 2)
+            self.monkeypatch.setattr(module, "VAL_IMAGES", 1)
             self.monkeypatch.setattr(
                 module, "call", lambda name, *more: self.run_keypoint(["keypoint", name, *more])
             )
