@@ -126,7 +126,7 @@ def write_demo_set(
             pixels, persons = synthesize_image(rng, image_size)
             image_id = index + 1
             name = f"{image_id:012d}.jpg"
-            _write_jpeg(folder / split / name, pixels)
+            write_jpeg(folder / split / name, pixels)
             height, width = image_size
             images.append(
                 {"id": image_id, "file_name": name, "height": height, "width": width, "license": 1}
@@ -223,7 +223,7 @@ def _header(seed: int) -> dict[str, Any]:
     }
 
 
-def _write_jpeg(path: Path, image: npt.NDArray[np.uint8]) -> None:
-    # imwrite only returns False if it cannot write.
-    encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
+def write_jpeg(path: Path, image: npt.NDArray[np.uint8], quality: int = JPEG_QUALITY) -> None:
+    """Write an (H, W, 3) uint8 RGB image; imwrite would only return False if it cannot write."""
+    encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     path.write_bytes(encoded.tobytes())

@@ -8,11 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from keypoint.data.synthetic.demo_set import SPLITS, synthesize_image
+from keypoint.data.synthetic.demo_set import SPLITS, synthesize_image, write_jpeg
 
 SEED = (0, len(SPLITS))  # the demo set's first two numbers are its seed and the split, 0 or 1
 IMAGE_SIZE = (432, 576)
@@ -43,8 +42,7 @@ def write_samples(folder: Path) -> list[Sample]:
         if index == ALONE:
             image, boxes = _cut(image, boxes[0]), boxes[:0]
         path = folder / f"sample_{number}.jpg"
-        content = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
-        path.write_bytes(content.tobytes())
+        write_jpeg(path, image, 95)
         samples.append(Sample(path, boxes))
     return samples
 

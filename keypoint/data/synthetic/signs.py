@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from keypoint.data.synthetic.demo_set import write_jpeg
 from keypoint.data.synthetic.surroundings import sample_background
 from keypoint.errors import DataError
 from keypoint.files import write_json
@@ -28,7 +29,6 @@ from keypoint.files import write_json
 SIGN, POLE = 42, 7  # category ids
 CORNERS = ("top_left", "top_right", "bottom_right", "bottom_left")
 FACE_SIZE = 96  # pixels of the sign's own picture
-JPEG_QUALITY = 92
 
 SKELETON_YAML = """# Four corners of a sign, named as they stand on the upright sign. How well
 # annotators agree is not measured: oks_sigmas is left out, uniform ones are used with a warning.
@@ -135,8 +135,7 @@ def write_sign_set(
             name = f"{split}/camera_{'ab'[index % 2]}/{index:05d}.jpg"
             path = folder / "images" / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-            path.write_bytes(cv2.imencode(".jpg", pixels[..., ::-1], quality)[1].tobytes())
+            write_jpeg(path, pixels)
             height, width = image_size
             images.append({"id": image_id, "file_name": name, "height": height, "width": width})
             for sign in signs:
