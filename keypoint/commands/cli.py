@@ -157,21 +157,14 @@ def add_skeleton(made: _Options, text: str, required: bool = False) -> None:
     )
 
 
-def add_batch_size(made: _Options, default: int, things: str, is_set: bool = True) -> None:
-    """Add --batch-size.
-
-    Args:
-        made: A parser.
-        default: How many at a time.
-        things: Persons or images.
-        is_set: False for None if it is not given.
-    """
+def add_batch_size(made: _Options, text: str, default: int | None = None) -> None:
+    """Add --batch-size."""
     made.add_argument(
         "--batch-size",
         type=whole_number(1),
-        default=default if is_set else None,
+        default=default,
         metavar="N",
-        help=f"{things} at a time; default: {default}",
+        help=f"{text} at a time",
     )
 
 

@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> None:
     cli.add_output_file(parser, "JSON file to write")
     cli.add_detector(parser, "the first, whose weights torchvision downloads once")
     cli.add_box_threshold(parser, f"{BOX_THRESHOLD}", BOX_THRESHOLD)
-    cli.add_batch_size(parser, BATCH_SIZE, "images")
+    cli.add_batch_size(parser, f"images (default: {BATCH_SIZE})", BATCH_SIZE)
     cli.add_device(parser)
     args = parser.parse_args(argv)
     cli.refuse_existing(args)

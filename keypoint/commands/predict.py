@@ -150,7 +150,7 @@ def make_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="compile the network: takes half a minute at first, and gains little on a CPU",
     )
-    cli.add_batch_size(parser, BATCH_SIZE, "persons", is_set=False)  # --compile asks for it
+    cli.add_batch_size(parser, f"persons (default: {BATCH_SIZE})")
     add(
         "--threads",
         type=cli.whole_number(1),

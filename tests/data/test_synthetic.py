@@ -432,12 +432,6 @@ def test_an_interrupted_run_leaves_no_annotations_and_can_be_repeated(tmp_path):
     assert not is_demo_set(tmp_path / "b", train_images=2, val_images=2, image_size=SIZE)
 
 
-def test_progress_hears_of_every_image(tmp_path):
-    calls = []
-    write_demo_set(tmp_path, train_images=2, val_images=1, image_size=SIZE, progress=calls.append)
-    assert calls == [1, 1, 1]
-
-
 def test_numbers_out_of_range_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"image_size=\(160, 63\) must be .* at least 64"):
         synthesize_image(np.random.default_rng(0), (160, 63))

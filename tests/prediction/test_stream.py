@@ -55,17 +55,6 @@ def test_as_one_image_after_the_other(predictor, batch_size, group_size):
         assert one.frame.image is None
 
 
-def test_the_order_of_the_images_does_not_matter(predictor):
-    order = RNG.permutation(17)
-    found = list(predict_stream(events_of(order), boxes_of, predictor, batch_size=5))
-    ahead = {one.frame.image_id: one for one in found if not isinstance(one, Unread)}
-    for one in predict_stream(events_of(), boxes_of, predictor, batch_size=7):
-        if not isinstance(one, Unread):
-            np.testing.assert_allclose(
-                one.keypoints, ahead[one.frame.image_id].keypoints, atol=1e-5
-            )
-
-
 def test_images_are_kept_for_drawing_and_no_longer(predictor, monkeypatch):
     monkeypatch.setattr(stream, "BYTES_AHEAD", 5 * IMAGES[0].nbytes)
     there = weakref.WeakSet()
