@@ -1,5 +1,6 @@
 # The two commands of the README are `make demo` and `make test`; both make .venv if it is not there.
 # make demo ARGS="model.blocks=none"   passes overrides on to training.
+# make demo ARGS=--resume              continues an interrupted demo.
 
 PYTHON ?= python3
 VENV ?= .venv

@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 
 from keypoint.app.page import Finder
 from keypoint.app.server import is_loopback, require_gradio, serve
 from keypoint.commands import cli
-from keypoint.prediction.detector import DETECTORS
-from keypoint.prediction.detectors import named_detector
+from keypoint.prediction.detector import DETECTORS, load_detector
 from keypoint.prediction.predictor import Predictor
 from keypoint.prediction.stream import detected_persons, whole_image
 
@@ -38,7 +36,7 @@ def main(argv: Sequence[str]) -> None:
     predictor = Predictor.from_checkpoint(args.checkpoint, args.device, args.flip)
     finder = Finder(predictor, whole_image, "Without boxes, the picture is taken for one person")
     if args.detector:
-        detector = named_detector(args.detector).to(predictor.device)
+        detector = load_detector(args.detector).to(predictor.device)
         finder = Finder(predictor, detected_persons(detector), "A detector finds the persons")
     if not is_loopback(args.host):
         cli.logger.warning(
@@ -56,16 +54,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = cli.parser(
         "keypoint app", "Serve a web page that finds keypoints on pictures.", EPILOG
     )
-    parser.add_argument("--checkpoint", required=True, type=Path, help="best.pt or last.pt")
-    parser.add_argument(
-        "--detector",
-        metavar="NAME|FILE",
-        help=f"one of {', '.join(DETECTORS)}, or weights; default: one person fills each picture",
-    )
+    cli.add_checkpoint(parser)
+    cli.add_detector(parser, "one person fills each picture")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
     parser.add_argument(
         "--port", type=cli.whole_number(1), default=7860, help="to listen at (%(default)s)"
     )
-    parser.add_argument("--flip", action="store_true", help="average with the mirrored crop")
-    parser.add_argument("--device", help="cpu, cuda or cuda:1; default: CUDA if there is one")
+    cli.add_flip(parser)
+    cli.add_device(parser)
     return parser.parse_args(argv)

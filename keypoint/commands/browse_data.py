@@ -19,7 +19,7 @@ from keypoint.pose.skeleton import load_skeleton
 EPILOG = """examples:
   keypoint browse-data --cfg res50_256x192.yaml data.root=/data/coco
       8 persons, each augmented three times
-  keypoint browse-data --cfg my.yaml --number 20 seed=7 augment.flip_probability=1
+  keypoint browse-data --cfg my.yaml --pictures 20 seed=7 augment.flip_probability=1
       others, and all mirrored
 
 A row is one person in epochs 0, 1 and 2, exactly as training with this config and seed draws it:
@@ -34,15 +34,8 @@ def main(argv: Sequence[str]) -> None:
     parser = cli.parser(
         "keypoint browse-data", "Draw augmented training crops with their targets.", EPILOG
     )
-    parser.add_argument(
-        "--cfg", required=True, help="a YAML file, or the bare name of one under configs/"
-    )
-    parser.add_argument(
-        "--number", type=cli.whole_number(1), default=8, metavar="N", help="persons; default 8"
-    )
-    parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="change a key of the config"
-    )
+    cli.add_config(parser, required=True)
+    cli.add_pictures(parser, 8, "persons to draw; default: 8", least=1)
     args = parser.parse_intermixed_args(argv)
 
     config = load_config(find_config(args.cfg), args.overrides)
@@ -69,7 +62,7 @@ def main(argv: Sequence[str]) -> None:
         config.augment.transforms,
     )
     dataset = TrainDataset(persons, augmentation, config.seed)
-    sheet = augmented_sheet(dataset, skeleton, codec, args.number)
+    sheet = augmented_sheet(dataset, skeleton, codec, args.pictures)
     picture = output / "browse_data.jpg"
     cv2.imwrite(str(picture), sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
-    print(f"look at {picture}: {min(args.number, len(persons))} of {len(persons)} persons")
+    print(f"look at {picture}: {min(args.pictures, len(persons))} of {len(persons)} persons")

@@ -55,21 +55,18 @@ def main(argv: Sequence[str]) -> None:
     parser = cli.parser(
         "keypoint check-data", "Tell everything that is wrong with a data set.", EPILOG
     )
-    parser.add_argument("--cfg", help="a YAML file, or the bare name of one under configs/")
-    parser.add_argument("--annotations", type=Path, help="without --cfg: COCO keypoints JSON")
-    parser.add_argument("--images", type=Path, help="without --cfg: the folder of its images")
-    parser.add_argument("--skeleton", help="without --cfg: built-in name or YAML file; coco17")
-    parser.add_argument("--boxes", type=Path, help="without --cfg: a detector's JSON, if any")
+    cli.add_config(parser)
     parser.add_argument(
-        "--pictures",
-        type=cli.whole_number(0),
-        default=24,
-        metavar="N",
-        help="persons; default 24",
+        "--annotations", type=Path, metavar="FILE", help="without --cfg: COCO keypoints JSON"
     )
     parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="change a key of the config"
+        "--images", type=Path, metavar="DIR", help="without --cfg: the folder of its images"
     )
+    cli.add_skeleton(parser, "without --cfg; default: coco17")
+    parser.add_argument(
+        "--boxes", type=Path, metavar="FILE", help="without --cfg: a detector's JSON, if any"
+    )
+    cli.add_pictures(parser, 24, "persons to draw; default: 24")
     args = parser.parse_intermixed_args(argv)
 
     config, splits = read_config(args)

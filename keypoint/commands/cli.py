@@ -1,40 +1,34 @@
-"""What all commands share: the log on terminal and file; an error as one message and a status."""
+"""Shared by all commands: options, the log, and errors as one message and an exit status."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import ctypes
 import logging
 import os
 import re
 import reprlib
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
 
 from tqdm import tqdm
 
+from keypoint.commands.process import ended_by_sigterm, keep_freed_memory
 from keypoint.errors import ConfigError, lost_worker
 
 logger = logging.getLogger("keypoint")
 
-AGAIN_S = 5.0  # after SIGTERM; to end takes less
-
 
 class _AroundProgressBars(logging.Handler):
-    """Prints above a running progress bar in place of through it."""
+    """Prints above a running progress bar instead of through it."""
 
     def emit(self, record: logging.LogRecord) -> None:
         tqdm.write(self.format(record), file=sys.stderr)
 
 
 class _LogFile(logging.FileHandler):
-    """A log file that may come to an end before the run does: a full disk is told once."""
+    """A log file that may end before the run does: a full disk is reported once."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
         error = sys.exc_info()[1]
@@ -43,20 +37,20 @@ class _LogFile(logging.FileHandler):
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong and no more: the usage of some commands is six lines."""
+    """Prints the error without the usage, which is six lines for some commands."""
 
     def error(self, message: str) -> NoReturn:
         line = " ".join(message.splitlines())
-        self.exit(2, f"error: {line} ({self.prog} --help tells what there is)\n")
+        self.exit(2, f"error: {line} ({self.prog} --help explains all options)\n")
 
 
 def parser(prog: str, description: str, epilog: str | None = None) -> argparse.ArgumentParser:
-    """An argument parser with --debug, which `run` understands.
+    """Make an argument parser with --debug, which `run` reads.
 
     Args:
         prog: The command as a user types it: "keypoint train".
         description: One sentence, the first lines of --help.
-        epilog: Examples and whatever else the help explains.
+        epilog: Examples and further explanation.
     """
     made = _Parser(
         prog=prog,
@@ -71,10 +65,10 @@ def parser(prog: str, description: str, epilog: str | None = None) -> argparse.A
 
 
 def whole_number(least: int) -> Callable[[str], int]:
-    """A type of argument, refused while the command line is read: whole numbers from `least` on."""
+    """A type of argument: whole numbers from `least` on."""
 
     def read(text: str) -> int:
-        # Nine digits are enough for anything that is counted here; int() takes "1_000" and "-1".
+        # Nine digits are enough for every count here; int() accepts "1_000" and "-1".
         if not re.fullmatch("[0-9]{1,9}", text) or int(text) < least:
             raise argparse.ArgumentTypeError(
                 f"given {reprlib.repr(text)}; give a whole number from {least} to 999999999"
@@ -84,7 +78,104 @@ def whole_number(least: int) -> Callable[[str], int]:
     return read
 
 
-def add_process_timeout(made: argparse.ArgumentParser) -> None:
+def share(text: str) -> float:
+    """A type of argument: a number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"given {text!r}; give a number from 0 to 1")
+    return value
+
+
+# Options that several commands have. `made` is a parser, or a group of one.
+_Options = argparse._ActionsContainer
+
+
+def add_config(
+    made: _Options,
+    text: str = "a YAML file, or the bare name of one under configs/",
+    required: bool = False,
+) -> None:
+    """Add --cfg and key=value; parse with `parse_intermixed_args`."""
+    made.add_argument("--cfg", required=required, metavar="FILE", help=text)
+    made.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="change a key of the config"
+    )
+
+
+def add_checkpoint(
+    made: _Options, text: str = "best.pt or last.pt of a run", required: bool = True
+) -> None:
+    """Add --checkpoint."""
+    made.add_argument("--checkpoint", required=required, type=Path, metavar="FILE", help=text)
+
+
+def add_device(made: _Options) -> None:
+    """Add --device, for `distributed.choose_device`."""
+    made.add_argument(
+        "--device", metavar="NAME", help="cpu, cuda or cuda:1; default: CUDA if there is one"
+    )
+
+
+def add_flip(made: _Options) -> None:
+    """Add --flip."""
+    made.add_argument("--flip", action="store_true", help="average with the mirrored crop")
+
+
+def add_detector(made: _Options, default: str) -> None:
+    """Add --detector, for `prediction.detector.load_detector`."""
+    from keypoint.prediction.detector import DETECTORS
+
+    made.add_argument(
+        "--detector",
+        metavar="NAME|FILE",
+        help=f"one of {', '.join(DETECTORS)}, or weights (NAME:FILE if not of the first); "
+        f"default: {default}",
+    )
+
+
+def add_box_threshold(made: _Options, text: str, default: float | None = None) -> None:
+    """Add --box-threshold."""
+    made.add_argument(
+        "--box-threshold",
+        type=share,
+        default=default,
+        metavar="SCORE",
+        help=f"leave out boxes of a lower score; default: {text}",
+    )
+
+
+def add_skeleton(made: _Options, text: str, required: bool = False) -> None:
+    """Add --skeleton, for `load_skeleton`."""
+    made.add_argument(
+        "--skeleton",
+        required=required,
+        metavar="NAME|FILE",
+        help=f"a built-in name or a YAML file; {text}",
+    )
+
+
+def add_batch_size(made: _Options, text: str, default: int | None = None) -> None:
+    """Add --batch-size."""
+    made.add_argument(
+        "--batch-size",
+        type=whole_number(1),
+        default=default,
+        metavar="N",
+        help=f"{text} at a time",
+    )
+
+
+def add_pictures(made: _Options, default: int, text: str, least: int = 0) -> None:
+    """Add --pictures for a number of them."""
+    made.add_argument(
+        "--pictures", type=whole_number(least), default=default, metavar="N", help=text
+    )
+
+
+def add_process_timeout(made: _Options) -> None:
     """Add --process-timeout, for `distributed.initialise`."""
     from keypoint import distributed
 
@@ -97,21 +188,31 @@ def add_process_timeout(made: argparse.ArgumentParser) -> None:
     )
 
 
-def add_output_file(made: argparse.ArgumentParser, text: str) -> None:
+def add_output_file(made: _Options, text: str) -> None:
     """Add --output for one file, and --overwrite; `refuse_existing` looks at them."""
     made.add_argument("--output", required=True, type=Path, metavar="FILE", help=text)
-    made.add_argument("--overwrite", action="store_true", help="replace it if it is there")
+    add_overwrite(made, "replace the file")
+
+
+def add_output_folder(made: _Options, text: str) -> None:
+    """Add --output for a folder."""
+    made.add_argument("--output", required=True, type=Path, metavar="DIR", help=text)
+
+
+def add_overwrite(made: _Options, text: str) -> None:
+    """Add --overwrite."""
+    made.add_argument("--overwrite", action="store_true", help=text)
 
 
 def refuse_existing(arguments: argparse.Namespace, checkpoint: Path | None = None) -> None:
-    """See that the output file is new, or may be replaced.
+    """Check that the output file is new or may be replaced.
 
     Args:
         arguments: With `output` and `overwrite`.
-        checkpoint: Which is read, and so is not replaced.
+        checkpoint: A file that the command reads, which is never replaced.
 
     Raises:
-        ConfigError: It is there already, and --overwrite was not given; or it is the checkpoint.
+        ConfigError: The file exists and --overwrite was not given, or it is the checkpoint.
     """
     both = checkpoint and checkpoint.exists() and arguments.output.exists()
     if both and arguments.output.samefile(checkpoint):
@@ -120,7 +221,7 @@ def refuse_existing(arguments: argparse.Namespace, checkpoint: Path | None = Non
         )
     if arguments.output.exists() and not arguments.overwrite:
         raise ConfigError(
-            f"--output {arguments.output} is there already; give another name, or --overwrite"
+            f"--output {arguments.output} exists already; give another name, or --overwrite"
         )
 
 
@@ -128,8 +229,8 @@ def log_to(folder: Path | None = None, quiet: bool = False) -> None:
     """Send the toolkit's messages to the terminal and, with a folder, to its log.txt.
 
     Args:
-        folder: Made if it is not there.
-        quiet: Warnings and errors only, on the terminal: for all ranks but the first.
+        folder: Folder of the log file, made if it does not exist.
+        quiet: Only warnings and errors, on the terminal: for all ranks but the first.
     """
     logger.setLevel(logging.INFO)
     logger.propagate = False
@@ -152,14 +253,14 @@ def log_to(folder: Path | None = None, quiet: bool = False) -> None:
 
 
 def make_folder(folder: Path, option: str) -> None:
-    """Make a folder that a command writes to, if it is not there.
+    """Make a folder that a command writes to, and those above it, if they do not exist.
 
     Args:
-        folder: With those above it.
-        option: That it was given by, named in the error.
+        folder: The folder.
+        option: The option that names it, for the error.
 
     Raises:
-        ConfigError: It cannot be made, or a file is there.
+        ConfigError: The folder cannot be made, or a file has its name.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -170,11 +271,11 @@ def make_folder(folder: Path, option: str) -> None:
 
 
 def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None) -> int:
-    """Call a command and turn what it raises into a message and an exit status.
+    """Call a command, and turn an exception into a message and an exit status.
 
     Args:
         main: Takes the arguments after the command's name.
-        argv: Those arguments; None for this process's.
+        argv: Those arguments; None for the arguments of this process.
 
     Returns:
         0; 2 usage or config, 3 data, 4 checkpoint, 5 numerics, 130 and 143 after a signal, 1
@@ -183,7 +284,7 @@ def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None
     arguments = list(sys.argv[1:] if argv is None else argv)
     keep_freed_memory()
     try:
-        with _ended_by_sigterm():
+        with ended_by_sigterm(_say):
             main(arguments)
     except KeyboardInterrupt:
         _say("interrupted")
@@ -204,7 +305,7 @@ def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None
         elif distributed.says_lost(error):
             _say(
                 "error: another process has ended or does not answer "
-                f"({str(error).splitlines()[0]}); its own message tells why"
+                f"({str(error).splitlines()[0]}); its own message says why"
             )
         else:
             _say(f"error: {_unexpected(error)}")
@@ -213,64 +314,14 @@ def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None
 
 
 def _say(text: str) -> None:
-    """On the terminal, with the rank where there are several."""
+    """Print a line on the terminal, with the rank if there are several."""
     rank = os.environ.get("RANK") if os.environ.get("WORLD_SIZE", "1") != "1" else None
     text = text if rank is None else f"[rank {rank}] {text}"
     sys.stderr.write(f"{text}\n")
 
 
-@contextlib.contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """End by SIGTERM as by an error, with status 143, if the command does not look at it itself."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    armed = False
-
-    def end(number: int, frame: FrameType | None) -> None:
-        nonlocal armed
-        if number == signal.SIGTERM:
-            _say("stopped by SIGTERM")
-        # Inside a destructor or a fork Python prints an exception and goes on: then once more.
-        armed = True
-        signal.signal(signal.SIGALRM, end)
-        signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
-        raise SystemExit(128 + signal.SIGTERM)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        if armed:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGTERM, before)
-
-
-def keep_freed_memory() -> bool:
-    """Have glibc keep large freed blocks for the next tensors of their size.
-
-    By default it gives them back to the system, which then fills every page of the next one with
-    zeros: on two cores that was 45 % of a ResNet-50's training step at batch 8, and 15 % of its
-    evaluation at batch 1 (docs/benchmarks.md). The process keeps the memory of its largest step.
-
-    Returns:
-        Whether it did; another C library has no such setting, and MALLOC_* of the environment is
-        left as the user set it.
-    """
-    if any(name.startswith("MALLOC_") for name in os.environ):
-        return False
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return False
-    trim_threshold, mmap_threshold = -1, -3  # malloc.h
-    # Older ones take no more than 32 MiB for the second, and the first alone would do harm.
-    large = any(mallopt(mmap_threshold, size) for size in (2**31 - 1, 2**25))
-    return large and bool(mallopt(trim_threshold, 2**31 - 1))
-
-
 def _unexpected(error: Exception) -> str:
-    """Two lines on what nobody thought of: a bug, or the machine."""
+    """Describe an unexpected error, a bug or a fault of the machine, in two lines."""
     first = next(iter(str(error).splitlines()), "")[:300]
     files = [handler.baseFilename for handler in _log_files()]
     where = f"in {files[0]}" if files else "that --debug shows"

@@ -24,11 +24,12 @@ EPILOG = f"""examples:
   keypoint complexity --cfg res50_256x192.yaml model.input_size=[384,288] model.blocks=nl
       at another size, with another block: any key of the config can be changed here
   keypoint complexity --paper-tables
-      tables 2, 3 and 8 of the SRL paper and 3, 5 and 6 of PNL's, each number beside the counted one
+      tables 2, 3 and 8 of the SRL paper and 3, 5 and 6 of PNL's, each number with the counted one
 
 Costs are those of one image. There are two columns:
 {LEGEND}
-keypoint/complexity/__init__.py has the rules in full. Nothing is computed for it, nothing written.
+keypoint/models/complexity/__init__.py has the rules in full. Nothing is
+computed or written.
 """
 
 
@@ -37,12 +38,9 @@ def main(argv: Sequence[str]) -> None:
     parser = cli.parser(
         "keypoint complexity", "Count the parameters and multiply-adds of a network.", EPILOG
     )
-    parser.add_argument("--cfg", help="a YAML file, or the bare name of one under configs/")
+    cli.add_config(parser)
     parser.add_argument(
         "--paper-tables", action="store_true", help="the papers' printed numbers, and ours"
-    )
-    parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="change a key of the config"
     )
     args = parser.parse_intermixed_args(argv)
 
@@ -90,7 +88,7 @@ def model_text(config: Config, parts: Mapping[str, Count]) -> str:
 
 
 def paper_table_text(table: Table) -> str:
-    """Printed, counted and true numbers; "=" where the first two agree in every digit."""
+    """Printed, counted and true numbers; "=" if the first two agree in every digit."""
     label = max(len(row) for row in table.rows)
     lines = [
         table.title,

@@ -1,4 +1,4 @@
-"""The whole way once on generated images: make a data set, train, test, look. Needs no download."""
+"""All steps once on generated images, without a download: make a data set, train, test, draw."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from keypoint.commands import cli
 from keypoint.config.load import find_config, load_config
-from keypoint.data.synthetic.demo_set import write_demo_set
+from keypoint.data.synthetic.demo_set import is_demo_set, write_demo_set
 from keypoint.errors import KeypointError
 from keypoint.progress import progress
 
@@ -21,7 +21,7 @@ TRAIN_IMAGES, VAL_IMAGES = 850, 100
 
 NEXT_STEPS = """
 Done in {minutes:.1f} minutes. Look at
-  {output}/predictions.jpg    ground truth beside prediction, on images the network has not seen
+  {output}/predictions.jpg    ground truth next to prediction, on images the network has not seen
   {output}/curves.png         loss and AP
   tensorboard --logdir {output}
 
@@ -38,35 +38,44 @@ What next?
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
     parser = cli.parser(
-        "keypoint demo", "Generate a small data set, train on it, test, and draw what was found."
+        "keypoint demo", "Generate a small data set, train on it, test, and draw predictions."
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue an interrupted demo",
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="for keypoint train")
     args = parser.parse_intermixed_args(argv)
     begin = time.perf_counter()
-    config = load_config(find_config(CONFIG), args.overrides)  # a typo is told at once
+    config = load_config(find_config(CONFIG), args.overrides)  # a typo is reported at once
     output = Path(config.output or OUTPUT)
 
-    total = TRAIN_IMAGES + VAL_IMAGES
-    with progress(total, "generate images", "image") as bar:
-        write_demo_set(
-            OUTPUT / "data", train_images=TRAIN_IMAGES, val_images=VAL_IMAGES, progress=bar.update
-        )
+    data = OUTPUT / "data"
+    if args.resume and is_demo_set(data, train_images=TRAIN_IMAGES, val_images=VAL_IMAGES):
+        print(f"the images in {data} are complete")
+    else:
+        with progress(TRAIN_IMAGES + VAL_IMAGES, "generate images", "image") as bar:
+            write_demo_set(
+                data, train_images=TRAIN_IMAGES, val_images=VAL_IMAGES, progress=bar.update
+            )
     overrides = list(args.overrides)
     if multiplies_bf16() and not any(o.startswith("train.amp=") for o in overrides):
         overrides.append("train.amp=bf16")
-    call("train", "--cfg", CONFIG, "--overwrite", *overrides)
+    how = "--resume" if args.resume else "--overwrite"
+    call("train", "--cfg", CONFIG, how, *overrides)
     call("test", "--checkpoint", str(output / "best.pt"), "--pictures", "12")
     print(NEXT_STEPS.format(minutes=(time.perf_counter() - begin) / 60, output=output))
 
 
 def multiplies_bf16() -> bool:
-    """Whether this CPU multiplies bf16 in hardware: twice as fast. Others only emulate it."""
+    """Whether this CPU multiplies bf16 in hardware, twice as fast; others only emulate it."""
     cpu = Path("/proc/cpuinfo")
     return cpu.is_file() and any(flag in cpu.read_text() for flag in ("amx_bf16", "avx512_bf16"))
 
 
 def call(command: str, *arguments: str) -> None:
-    """Run one of the other commands as a user would, and show how."""
+    """Print and run another command."""
     print(f"\n$ keypoint {command} {' '.join(arguments)}", flush=True)
     status = subprocess.run(
         [sys.executable, "-m", "keypoint.commands.main", command, *arguments],

@@ -9,14 +9,12 @@ from keypoint import distributed
 from keypoint.commands import cli
 from keypoint.errors import ConfigError
 from keypoint.files import write_json
-from keypoint.prediction.detector import (
-    DETECTORS,
-    detect_boxes,
-    list_folder,
-    load_detector,
-    read_image_list,
-)
+from keypoint.prediction.detector import DETECTORS, load_detector
+from keypoint.prediction.image_list import detect_boxes, list_folder, read_image_list
 from keypoint.progress import progress
+
+BATCH_SIZE = 4  # images
+BOX_THRESHOLD = 0.05
 
 EPILOG = """examples:
   keypoint detect-boxes --annotations data/coco/annotations/person_keypoints_val2017.json \\
@@ -27,7 +25,7 @@ EPILOG = """examples:
   keypoint detect-boxes --images holiday --output boxes.json
       any folder; boxes_images.json says which image has which id
 
-Published numbers stand on other boxes (person AP 56.4 on val2017): an AP with these is not theirs.
+Published numbers use other boxes (person AP 56.4 on val2017): an AP with these is not comparable.
 """
 
 
@@ -36,22 +34,24 @@ def main(argv: Sequence[str]) -> None:
     parser = cli.parser(
         "keypoint detect-boxes", "Detect persons and write their boxes as COCO results.", EPILOG
     )
-    parser.add_argument("--images", required=True, type=Path, help="folder of the images")
-    parser.add_argument("--annotations", type=Path, help="COCO file with the images; default: all")
+    parser.add_argument(
+        "--images", required=True, type=Path, metavar="DIR", help="the folder of the images"
+    )
+    parser.add_argument(
+        "--annotations",
+        type=Path,
+        metavar="FILE",
+        help="COCO annotations or image_info: which images; default: all in the folder",
+    )
     cli.add_output_file(parser, "JSON file to write")
-    parser.add_argument("--model", default=DETECTORS[0], help=f"one of {', '.join(DETECTORS)}")
-    parser.add_argument(
-        "--weights", type=Path, help="state dict; default: torchvision's, downloaded at first use"
-    )
-    parser.add_argument("--score-threshold", type=float, default=0.05, help="default: 0.05")
-    parser.add_argument(
-        "--batch-size", type=cli.whole_number(1), default=4, help="images at a time; default: 4"
-    )
-    parser.add_argument("--device", help="cpu, cuda or cuda:1; default: CUDA where there is one")
+    cli.add_detector(parser, "the first, whose weights torchvision downloads once")
+    cli.add_box_threshold(parser, f"{BOX_THRESHOLD}", BOX_THRESHOLD)
+    cli.add_batch_size(parser, f"images (default: {BATCH_SIZE})", BATCH_SIZE)
+    cli.add_device(parser)
     args = parser.parse_args(argv)
     cli.refuse_existing(args)
     if not args.output.absolute().parent.is_dir():
-        raise ConfigError(f"--output {args.output}: its folder is not there; make it first")
+        raise ConfigError(f"--output {args.output}: its folder does not exist; make it first")
 
     cli.log_to()
     images = (
@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> None:
         if args.annotations is None
         else read_image_list(args.annotations, args.images)
     )
-    model = load_detector(args.model, args.weights, score_threshold=args.score_threshold)
+    model = load_detector(args.detector or DETECTORS[0], args.box_threshold)
     model.to(distributed.choose_device(args.device))
     with progress(len(images.entries), "detect", "image") as bar:
         boxes, report = detect_boxes(model, images, batch_size=args.batch_size, progress=bar.update)

@@ -28,9 +28,7 @@ def main(argv: Sequence[str]) -> None:
         "Estimate OKS sigmas from objects annotated several times.",
         EPILOG,
     )
-    parser.add_argument(
-        "--skeleton", required=True, help="a built-in name, or a YAML file (oks_sigmas left out)"
-    )
+    cli.add_skeleton(parser, "oks_sigmas may be left out", required=True)
     parser.add_argument(
         "--key", default="id", help="the annotations' key that says which object it is; default: id"
     )

@@ -50,13 +50,13 @@ def main(argv: Sequence[str]) -> None:
         EPILOG,
     )
     add = parser.add_argument
-    add("--checkpoint", required=True, type=Path, metavar="FILE", help="best.pt or last.pt")
+    cli.add_checkpoint(parser)
     cli.add_output_file(parser, "its suffix chooses the form: .onnx, .pt2 or .ts")
     add("--input", choices=INPUTS, default="uint8", help="type of the crops; default: uint8")
     add(
         "--outputs", choices=list(OUTPUTS), default="keypoints", help="with heatmaps, or them alone"
     )
-    add("--flip", action="store_true", help="average with the mirrored crop")
+    cli.add_flip(parser)
     add("--precision", choices=PRECISIONS, default="float32", help="default: float32")
     add(
         "--persons",

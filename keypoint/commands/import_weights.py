@@ -59,18 +59,13 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="of torch.save, or safetensors")
     cli.add_output_file(parser, "the checkpoint to write")
-    parser.add_argument(
-        "--cfg", help="a config, instead of the one derived from the file and --input-size"
-    )
+    cli.add_config(parser, "a config, instead of the one derived from the file and --input-size")
     parser.add_argument(
         "--input-size", nargs=2, type=int, metavar=("H", "W"), help="as the file was trained with"
     )
     parser.add_argument("--color-order", choices=("bgr", "rgb"), help="instead of the usual one")
     parser.add_argument(
         "--partial", action="store_true", help="blocks may be missing, and start as the identity"
-    )
-    parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="change a key of the config"
     )
     args = parser.parse_intermixed_args(argv)
 

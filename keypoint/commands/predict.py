@@ -17,34 +17,32 @@ from keypoint.data.report import write_reports
 from keypoint.distributed import choose_device
 from keypoint.errors import ConfigError, DataError, KeypointError
 from keypoint.export.onnx_predictor import OnnxPredictor
-from keypoint.prediction.counts import PredictCounts
-from keypoint.prediction.detector import DETECTORS
-from keypoint.prediction.detectors import DETECTOR_SCORE, named_detector
+from keypoint.prediction.detector import DETECTOR_SCORE, DETECTORS, load_detector
 from keypoint.prediction.drawing import CROPS, PICTURES
-from keypoint.prediction.follow import follow
-from keypoint.prediction.frames import VideoEnd, count_frames, read_tasks
-from keypoint.prediction.inputs import Inputs, find_inputs
-from keypoint.prediction.job import Job, job_of_images, job_of_records
+from keypoint.prediction.frames import VideoEnd, count_frames, read_inputs
+from keypoint.prediction.inputs import Input, Inputs, find_inputs
+from keypoint.prediction.job import Job, PredictCounts, job_of_images, job_of_records
 from keypoint.prediction.output import PredictOutput, require_free
 from keypoint.prediction.predictor import Predictor
 from keypoint.prediction.stream import Predicted, detected_persons, predict_stream, whole_image
+from keypoint.prediction.tracking import follow
 from keypoint.progress import progress
 from keypoint.training.step import AMP_DTYPES
 from keypoint.training.stop_signal import StopSignal
 
 BATCH_SIZE = 32  # persons
 DETECTOR_IMAGES = 4  # at a time, if they are of one size
-SHOWN = 3  # faults repeated in the last message; each was told when it was met
+SHOWN = 3  # faults repeated in the last message; each was logged as it came
 
 EPILOG = f"""examples:
   keypoint predict --checkpoint best.pt --output out photo.jpg another.png
       persons by a detector, whose weights torchvision downloads once
   keypoint predict --checkpoint best.pt --output out --pictures holiday
-      a folder with those below it, images and videos; with everybody drawn in out/pictures
+      a folder with those below it, images and videos; with all persons drawn in out/pictures
   keypoint predict --checkpoint best.pt --output out --pictures --flip 'clips/*.mp4'
       videos that match a pattern, each drawn as a video; --flip takes twice the time and is better
   keypoint predict --checkpoint best.pt --output out --pictures --smooth clip.mp4
-      persons keep their numbers from frame to frame, and still keypoints do not tremble
+      persons keep their numbers from frame to frame, and keypoints are smoothed over time
   keypoint predict --checkpoint best.pt --output out --pictures --track camera
       the first camera (camera:1 is the second) until Ctrl-C
   keypoint predict --checkpoint best.pt --output out --whole-image --crops crops
@@ -62,47 +60,33 @@ EPILOG = f"""examples:
       a name that begins with a dash
 
 Writes to DIR: records.jsonl, a JSON object per line for each image or frame, in their order: file,
-size, boxes, keypoints and scores, empty lists where nobody is; results.json, the same in the form
-of COCO's results; data_report.json, what became of every file; log.txt.
+size, boxes, keypoints and scores, empty lists if no person is found; results.json, the same in the
+form of COCO's results; data_report.json, the fate of every file; log.txt.
 
-A keypoint's score is the peak of its heatmap: about 0 (not there) to 1 (sure), no probability.
-Those up to 0.2 are neither drawn nor followed, but written.
+A keypoint's score is the peak of its heatmap: about 0 (not there) to 1 (sure), not a probability.
+Keypoints up to 0.2 are written, but neither drawn nor tracked.
 
 Images and frames are numbered from 1 in the order of the inputs (a broken image keeps its number).
 With --annotations they have its ids, are taken as stored, and must have the sizes it says. Without,
-photos are turned upright by their EXIF orientation, and keypoints are those of the upright photo.
+photos are turned upright by their EXIF orientation, and keypoints refer to the upright photo.
 
-Of a camera the newest frame is taken, and those that came meanwhile are counted as passed over. A
-video of it keeps its time. Ctrl-C ends it, with everything written.
+A camera gives its newest frame; those that came in the meantime are counted as passed over. A video
+of it keeps its time. Ctrl-C ends it, with everything written.
 
-A file that cannot be read is named and counted, all others are done, and the exit status is 3.
+A file that cannot be read is named and counted, all others are processed, and the exit status is 3.
 Existing results are not overwritten without --overwrite. Nothing is fetched: URLs are refused.
 """
 
 
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
-    args = parse(argv)
+    args = make_parser().parse_args(argv)
+    require_effect(args)
     output: Path = args.output
     inputs = find_inputs(args.inputs, output, (PICTURES, CROPS))
-    if (args.track or args.smooth) and not any(one.is_video for one in inputs.found):
-        raise ConfigError(
-            f"--{'smooth' if args.smooth else 'track'} has no effect here, no input is a video or "
-            "a camera; leave it out"
-        )
-    if (
-        args.compile
-        and args.batch_size is None
-        and any(one.camera is not None for one in inputs.found)
-    ):
-        raise ConfigError(
-            "--compile with a camera: each frame is filled up to the number of persons that the "
-            "network is compiled for; give --batch-size, about as many as are seen"
-        )
-    args.batch_size = args.batch_size or BATCH_SIZE
+    require_effect_on(args, inputs)
     given = (args.checkpoint, args.onnx, args.boxes, args.annotations)
-    read = [Path(name) for name in given if name]
-    require_free(output, args.overwrite, read)
+    require_free(output, args.overwrite, [Path(name) for name in given if name])
     cli.log_to(output)
     predictor = make_predictor(args)
     job = plan(args, inputs, predictor)
@@ -128,72 +112,62 @@ def main(argv: Sequence[str]) -> None:
         raise stopped(ended_by)
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The command line, checked as far as that needs no file."""
+def make_parser() -> argparse.ArgumentParser:
+    """All options."""
     parser = cli.parser(
         "keypoint predict", "Find the keypoints of persons on images and videos.", EPILOG
     )
-    parser.add_argument(
-        "inputs", nargs="+", metavar="INPUT", help="image, video, folder, pattern, or camera"
-    )
+    add = parser.add_argument
+    add("inputs", nargs="+", metavar="INPUT", help="image, video, folder, pattern, or camera")
     network = parser.add_mutually_exclusive_group(required=True)
-    network.add_argument("--checkpoint", type=Path, metavar="FILE", help="best.pt or last.pt")
-    network.add_argument("--onnx", type=Path, metavar="FILE", help="of keypoint export")
-    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="made if need be")
+    cli.add_checkpoint(network, required=False)
+    network.add_argument("--onnx", type=Path, metavar="FILE", help="a file of keypoint export")
+    cli.add_output_folder(parser, "made if it does not exist")
     persons = parser.add_mutually_exclusive_group()
     persons.add_argument("--whole-image", action="store_true", help="one person fills each image")
     persons.add_argument(
         "--boxes", type=Path, metavar="FILE", help="COCO detections; needs --annotations"
     )
-    persons.add_argument(
-        "--detector",
-        metavar="NAME|FILE",
-        help=f"one of {', '.join(DETECTORS)}, or weights; the default is the first, also called "
-        "torchvision",
-    )
-    parser.add_argument(
+    cli.add_detector(persons, "the first, also called torchvision")
+    add(
         "--annotations",
         type=Path,
         metavar="FILE",
-        help="COCO annotations or image_info: ids of the images, and if nothing else is named the "
+        help="COCO annotations or image_info: ids of the images, and without another source the "
         "boxes of the persons",
     )
-    parser.add_argument(
-        "--box-threshold",
-        type=share,
-        help=f"leave out boxes of a lower score; default: {DETECTOR_SCORE} of a detector, 0 of a "
-        "file",
-    )
-    parser.add_argument("--pictures", action="store_true", help="draw every image and video")
-    parser.add_argument(
-        "--labels", action="store_true", help="with the keypoints' names, and persons' rows"
-    )
-    parser.add_argument("--crops", action="store_true", help="draw each person's heatmaps")
-    parser.add_argument("--track", action="store_true", help="number persons through a video")
-    parser.add_argument(
-        "--smooth", action="store_true", help="number them, and smooth their keypoints over time"
-    )
-    parser.add_argument("--flip", action="store_true", help="average with the mirrored crop")
-    parser.add_argument("--device", help="cpu, cuda or cuda:1; default: CUDA where there is one")
-    parser.add_argument("--amp", choices=("bf16", "fp16"), help="compute in half precision")
-    parser.add_argument(
+    cli.add_box_threshold(parser, f"{DETECTOR_SCORE} for a detector, 0 for a file")
+    add("--pictures", action="store_true", help="draw every image and video")
+    add("--labels", action="store_true", help="with the keypoints' names and the persons' indices")
+    add("--crops", action="store_true", help="draw each person's heatmaps")
+    add("--track", action="store_true", help="number persons through a video")
+    add("--smooth", action="store_true", help="number them, and smooth their keypoints over time")
+    cli.add_flip(parser)
+    cli.add_device(parser)
+    add("--amp", choices=("bf16", "fp16"), help="compute in half precision")
+    add(
         "--compile",
         action="store_true",
         help="compile the network: takes half a minute at first, and gains little on a CPU",
     )
-    parser.add_argument(
-        "--batch-size",
-        type=cli.whole_number(1),
-        help=f"persons at a time; default: {BATCH_SIZE}",
-    )
-    parser.add_argument(
+    cli.add_batch_size(parser, f"persons (default: {BATCH_SIZE})")
+    add(
         "--threads",
         type=cli.whole_number(1),
         default=min(8, os.cpu_count() or 1),
-        help="that decode images; default: one a core, up to 8",
+        metavar="N",
+        help="threads that decode images; default: one per core, up to 8",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace results in DIR")
-    args = parser.parse_args(argv)
+    cli.add_overwrite(parser, "replace results in DIR")
+    return parser
+
+
+def require_effect(args: argparse.Namespace) -> None:
+    """Refuse options without effect, as far as that needs no file.
+
+    Raises:
+        ConfigError: Names the option.
+    """
     if args.boxes and not args.annotations:
         raise ConfigError(
             f"--boxes {args.boxes}: its boxes name images by id; give --annotations too, a file "
@@ -201,41 +175,42 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         )
     if args.labels and not args.pictures:
         raise ConfigError("--labels has no effect without --pictures; give both or neither")
-    if args.onnx:
-        require_of_onnx(args)
     from_file = args.whole_image or (args.annotations and not args.boxes and not args.detector)
     if args.box_threshold is not None and from_file:
         raise ConfigError("--box-threshold has no effect here, no box has a score; leave it out")
-    return args
-
-
-def require_of_onnx(args: argparse.Namespace) -> None:
-    """Refuse the options that an exported network cannot follow.
-
-    Raises:
-        ConfigError: Names the option, and what does instead.
-    """
     for option, instead in (
         ("flip", "give it to keypoint export"),
         ("amp", "give --precision to keypoint export"),
         ("compile", "onnxruntime does that by itself"),
     ):
-        if getattr(args, option):
+        if args.onnx and getattr(args, option):
             raise ConfigError(
                 f"--{option} has no effect with --onnx {args.onnx}, which holds what it does: "
                 f"leave it out here; {instead}"
             )
 
 
-def share(text: str) -> float:
-    """A type of argument: 0 to 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"given {text!r}; give a number from 0 to 1")
-    return value
+def require_effect_on(args: argparse.Namespace, inputs: Inputs) -> None:
+    """Refuse options that have no effect, or a bad one, on these inputs.
+
+    Raises:
+        ConfigError: Names the option.
+    """
+    if (args.track or args.smooth) and not any(one.is_video for one in inputs.found):
+        raise ConfigError(
+            f"--{'smooth' if args.smooth else 'track'} has no effect here, no input is a video or "
+            "a camera; leave it out"
+        )
+    if args.compile and args.batch_size is None and is_live(inputs.found):
+        raise ConfigError(
+            "--compile with a camera: each frame is filled up to the number of persons that the "
+            "network is compiled for; give --batch-size, about as many as are seen"
+        )
+
+
+def is_live(inputs: Sequence[Input]) -> bool:
+    """Whether a camera is read."""
+    return any(one.camera is not None for one in inputs)
 
 
 def make_predictor(args: argparse.Namespace) -> Predictor | OnnxPredictor:
@@ -249,12 +224,12 @@ def make_predictor(args: argparse.Namespace) -> Predictor | OnnxPredictor:
         args.device,
         args.flip,
         AMP_DTYPES[args.amp],
-        args.batch_size if args.compile else None,
+        (args.batch_size or BATCH_SIZE) if args.compile else None,
     )
 
 
 def plan(args: argparse.Namespace, inputs: Inputs, predictor: CropPredictor) -> Job:
-    """Which files to read, under which ids, and who is on them.
+    """Choose the files to read, their ids, and the source of the persons' boxes.
 
     Raises:
         DataError: The annotation or boxes file cannot be used with these inputs.
@@ -269,7 +244,7 @@ def plan(args: argparse.Namespace, inputs: Inputs, predictor: CropPredictor) -> 
     if file and not args.detector:
         return job_of_records(inputs, load_persons(file, Path(), skeleton), file)
     threshold = DETECTOR_SCORE if args.box_threshold is None else args.box_threshold
-    detector = named_detector(args.detector or DETECTORS[0], threshold)
+    detector = load_detector(args.detector or DETECTORS[0], threshold)
     detector = detector.to(choose_device(args.device))
     return job_of_images(inputs, detected_persons(detector), "detected", file)
 
@@ -277,29 +252,29 @@ def plan(args: argparse.Namespace, inputs: Inputs, predictor: CropPredictor) -> 
 def predict(
     args: argparse.Namespace, job: Job, predictor: CropPredictor, results: PredictOutput
 ) -> int | None:
-    """Read, predict and write everything, and count it; the signal that ended a camera."""
+    """Read, predict, write and count everything; returns the signal that ended a camera."""
     begin = time.perf_counter()
-    is_live = any(task.camera is not None for task in job.tasks)
+    live = is_live(job.inputs)
     with (
         StopSignal("ending after this image") as stop,
-        closing(read_tasks(job.tasks, args.threads, lambda: stop.number is not None)) as events,
-        progress(count_frames(job.tasks), "predict", "image") as bar,
+        closing(read_inputs(job.inputs, args.threads, lambda: stop.number is not None)) as events,
+        progress(count_frames(job.inputs), "predict", "image") as bar,
     ):
         found = predict_stream(
             events,
             job.find_persons,
             predictor,
-            batch_size=args.batch_size,
+            batch_size=args.batch_size or BATCH_SIZE,
             group_size=DETECTOR_IMAGES,
             keep_images=args.pictures,
             keep_crops=args.crops,
-            live=is_live,
+            live=live,
         )
         if args.track or args.smooth:
             found = follow(found, predictor.skeleton, smooth=args.smooth)
         for event in found:
-            if stop.number is not None and not is_live:
-                results.end_video()  # records.jsonl names it, as far as it goes
+            if stop.number is not None and not live:
+                results.end_video()  # records.jsonl names it
                 raise stopped(stop.number)
             fault = job.counts.add(event)
             if fault:
@@ -317,7 +292,7 @@ def predict(
 
 
 def stopped(number: int) -> KeypointError:
-    """What ends a run that got a signal; files are closed, and no half of one is left."""
+    """Make the error that ends a run after a signal; its exit status is that of the signal."""
     name = signal.Signals(number).name
     error = KeypointError(f"stopped by {name}; records.jsonl holds what was done until then")
     error.exit_status = 128 + number
@@ -325,10 +300,10 @@ def stopped(number: int) -> KeypointError:
 
 
 def require_no_faults(counts: PredictCounts, output: Path) -> None:
-    """The exit status of a run that could not use everything, once all else is written.
+    """Report the files that could not be used, or not completely.
 
     Raises:
-        DataError: Names the first of the files that could not be used, or not wholly.
+        DataError: Names the first of them.
     """
     if not counts.faults:
         return
@@ -336,6 +311,6 @@ def require_no_faults(counts: PredictCounts, output: Path) -> None:
     more = f"; and {len(counts.faults) - SHOWN} more" if len(counts.faults) > SHOWN else ""
     done = f"the others are done, see {output}" if counts.files_used else "nothing could be used"
     raise DataError(
-        f"{len(counts.faults)} of {counts.files} files could not be used, or not wholly: "
+        f"{len(counts.faults)} of {counts.files} files could not be used, or not completely: "
         f"{shown}{more}\n  {done}; data_report.json lists all"
     )

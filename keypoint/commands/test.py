@@ -67,26 +67,15 @@ folder.
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
     parser = cli.parser("keypoint test", "Report the ten COCO numbers of a checkpoint.", EPILOG)
-    parser.add_argument(
-        "--checkpoint",
-        required=True,
-        type=Path,
-        help="best.pt or last.pt of a run, or with --cfg any weights",
-    )
-    parser.add_argument("--cfg", help="a config in place of the one in the checkpoint")
+    cli.add_checkpoint(parser, "best.pt or last.pt of a run, or with --cfg any weights")
+    cli.add_config(parser, "a config instead of the one in the checkpoint")
     parser.add_argument(
         "--boxes",
         action="append",
         metavar="truth|FILE",
         help="ground-truth boxes or a detections JSON in place of test.boxes; may be given again",
     )
-    parser.add_argument(
-        "--pictures",
-        type=cli.whole_number(0),
-        default=0,
-        metavar="N",
-        help="also draw N images, truth beside prediction",
-    )
+    cli.add_pictures(parser, 0, "also draw N images, truth next to prediction")
     parser.add_argument(
         "--analyse",
         action="store_true",
@@ -99,11 +88,8 @@ def main(argv: Sequence[str]) -> None:
         metavar="N",
         help="also draw the N persons of lowest OKS, errors marked",
     )
-    parser.add_argument("--device", help="cpu, cuda or cuda:1; default: CUDA where there is one")
+    cli.add_device(parser)
     cli.add_process_timeout(parser)
-    parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="change a key of the config"
-    )
     args = parser.parse_intermixed_args(argv)
 
     names = folder_names(args.boxes or [])  # refused now, not after the first evaluation

@@ -67,9 +67,7 @@ def main(argv: Sequence[str]) -> None:
     parser = cli.parser(
         "keypoint train", "Train a keypoint network from a config.", EPILOG + describe_keys()
     )
-    parser.add_argument(
-        "--cfg", required=True, help="a YAML file, or the bare name of one under configs/"
-    )
+    cli.add_config(parser, required=True)
     parser.add_argument(
         "--resume", action="store_true", help="go on from output/last.pt if it is there"
     )
@@ -78,14 +76,9 @@ def main(argv: Sequence[str]) -> None:
         action="store_true",
         help="with --resume: although the config, the persons or the number of processes changed",
     )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="begin anew in a folder that holds another run"
-    )
-    parser.add_argument("--device", help="cpu, cuda or cuda:1; default: CUDA where there is one")
+    cli.add_overwrite(parser, "start over in a folder that holds another run")
+    cli.add_device(parser)
     cli.add_process_timeout(parser)
-    parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="change a key of the config"
-    )
     args = parser.parse_intermixed_args(argv)
 
     if args.resume and args.overwrite:

@@ -171,7 +171,7 @@ def find_split(root: Path, annotations: str, images: str | None, split: str) -> 
         raise DataError(
             f"{file}: no such annotation file; set data.root to the folder that holds it\n"
             "  or make it: keypoint download-coco for COCO, make demo for configs/demo.yaml, "
-            "keypoint make-sign-data FOLDER for signs.yaml"
+            "keypoint make-sign-data --output DIR for signs.yaml"
         )
     places = [root / images] if images else [root / split, root / "images" / split]
     for place in places:

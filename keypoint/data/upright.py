@@ -1,6 +1,7 @@
-"""A photo as people see it: turned by its EXIF orientation, and never too large to hold.
+"""Photos turned upright by their EXIF orientation, and limited in size.
 
-Only for images without annotations: those are in stored pixel order, which `read_image` keeps.
+Only for images without annotations: annotations refer to the stored pixel order, which
+`read_image` keeps.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ FLIPS = {2: 1, 3: -1, 4: 0, 6: 0, 7: -1, 8: 1}
 
 
 def moderate_header(path: Path) -> ImageHeader:
-    """The header of an image that fits in memory; nothing is decoded.
+    """Read the header of an image that fits in memory; nothing is decoded.
 
     Raises:
-        DataError: As `check_header`; more than 268 megapixels, or a file over a gigabyte.
+        DataError: `check_header` refuses it, or it has more than 268 megapixels or 1 GiB.
     """
     header = check_header(path)
     height, width = header.image_size or (0, 0)
@@ -54,13 +55,13 @@ def read_upright(path: Path) -> tuple[NDArray[np.uint8], int]:
         JPEG; other forms are taken as stored).
 
     Raises:
-        DataError: As `read_image` and `moderate_header`.
+        DataError: `read_image` or `moderate_header` refuses it.
     """
     orientation = moderate_header(path).orientation
     return turn_upright(read_image(path), orientation), orientation
 
 
 def turn_upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """An image of this EXIF orientation as it was meant: (H, W, C), or (W, H, C) from 5 on."""
+    """Turn an image of this EXIF orientation upright: (H, W, C), or (W, H, C) from 5 on."""
     turned = cv2.flip(image, FLIPS[orientation]) if orientation in FLIPS else image
     return np.asarray(cv2.transpose(turned) if orientation >= 5 else turned, np.uint8)

@@ -1,10 +1,10 @@
-"""Frames of a video file, read and written by OpenCV's FFmpeg, and counted on both sides.
+"""Frames of a video file, read and written by OpenCV's FFmpeg and counted both ways.
 
 OpenCV says little: a damaged video ends early without an error, and a writer drops frames of
 another size, or cuts an odd side by a pixel, without a word (measured, OpenCV 5.0). So the frames
 read are compared with those the file claims, and what was written is opened again.
 
-Sound is not kept, and frames come and go at one constant rate. A turned video (by its rotation
+Sound is not kept, and the frame rate is constant. A turned video (by its rotation
 metadata) is turned upright by OpenCV.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -32,32 +33,32 @@ SIGNATURES = (
     (0, b"\x47"),
     (0, b"\x30\x26\xb2\x75"),
 )
-# AVI and MP4 list their frames, so each one that is missing is lost; others tell a duration.
+# AVI and MP4 list their frames, so each missing one is lost; others only state a duration.
 EXACT = (".avi", ".mp4", ".m4v", ".mov")
-ESTIMATE_ERROR = 0.05  # of the number of frames, where it is made of duration and rate
-USUAL_RATE = 25.0  # frames a second, where the file does not say
+ESTIMATE_ERROR = 0.05  # of the number of frames, if it is computed from duration and rate
+USUAL_RATE = 25.0  # frames a second, if the file does not say
 # In order of preference; FFmpeg's cut odd sides by a pixel, OpenCV's own motion JPEG does not.
 WRITERS = ((".mp4", "mp4v", cv2.CAP_FFMPEG), (".avi", "MJPG", cv2.CAP_OPENCV_MJPEG))
 
 
 class VideoReader:
-    """The frames of one video, one after the other.
+    """The frames of one video; a context, and an iterable that is consumed once.
 
     Args:
-        path: The file.
+        path: The video file.
 
     Attributes:
-        claimed: Frames that the file says it has; 0 where it does not say.
-        read: Frames that were read.
+        claimed: Number of frames according to the file; 0 if it does not say.
+        read: Number of frames read so far.
         rate: Frames a second.
-        frame_bytes: That one takes when decoded, about.
+        frame_bytes: Approximate size of a decoded frame.
 
     Raises:
-        DataError: It cannot be opened.
+        DataError: The file cannot be opened.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: str | Path) -> None:
+        self.path = path = Path(path)
         try:
             with path.open("rb") as file:
                 head = file.read(12)
@@ -89,29 +90,32 @@ class VideoReader:
     def __exit__(self, *_: object) -> None:
         self._capture.release()
 
-    def next_frame(self) -> NDArray[np.uint8] | None:
-        """(H, W, 3) uint8 RGB; None at the end, also if more frames were claimed.
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        """Yield each frame, (H, W, 3) uint8 RGB, up to the last one that can be read.
 
         Raises:
-            DataError: A frame of another size than those before, or that OpenCV refuses.
+            DataError: A frame differs in size from those before, or OpenCV refuses it.
         """
-        try:
-            there, frame = self._capture.read()
-        except cv2.error as error:
-            raise DataError(f"{self.path}: OpenCV cannot read frame {self.read}: {error}") from None
-        if not there:
-            return None
-        if self._shape is not None and frame.shape != self._shape:
-            raise DataError(
-                f"{self.path}: frame {self.read} is {frame.shape[1]} x {frame.shape[0]}, those "
-                f"before {self._shape[1]} x {self._shape[0]}; cut the video where it changes"
-            )
-        self._shape = frame.shape
-        self.read += 1
-        return np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
+        while True:
+            try:
+                there, frame = self._capture.read()
+            except cv2.error as error:
+                raise DataError(
+                    f"{self.path}: OpenCV cannot read frame {self.read}: {error}"
+                ) from None
+            if not there:
+                return
+            if self._shape is not None and frame.shape != self._shape:
+                raise DataError(
+                    f"{self.path}: frame {self.read} is {frame.shape[1]} x {frame.shape[0]}, those "
+                    f"before {self._shape[1]} x {self._shape[0]}; cut the video where it changes"
+                )
+            self._shape = frame.shape
+            self.read += 1
+            yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
 
     def shortfall(self) -> str | None:
-        """What is wrong with the number of frames at the end of the video, or None."""
+        """Describe missing frames once all were read; None if none is missing."""
         if self.read == 0:
             return f"{self.path}: has no frame that can be read (it says {self.claimed})"
         missing = self.claimed - self.read
@@ -129,21 +133,21 @@ class VideoReader:
 
 
 class VideoWriter:
-    """Writes frames of one size to a file, which appears when it is whole and checked.
+    """Writes frames of one size to a file, which appears once it is complete and checked.
 
     Args:
-        path: The file without its suffix: .mp4 (MPEG-4) is added or, where that cannot be (sides
-            of odd length), .avi (motion JPEG, whose rate is a whole number).
+        path: The file without its suffix: .mp4 (MPEG-4) is added or, for sides of odd length,
+            .avi (motion JPEG, whose rate is a whole number).
         rate: Frames a second.
         image_size: (height, width) of the frames.
 
     Attributes:
         path: The file with its suffix.
         rate: Frames a second, as written.
-        written: Frames so far.
+        written: Number of frames so far.
 
     Raises:
-        ConfigError: It cannot be written.
+        ConfigError: The file cannot be written.
     """
 
     def __init__(self, path: Path, rate: float, image_size: tuple[int, int]) -> None:
@@ -175,7 +179,7 @@ class VideoWriter:
         self.written += 1
 
     def finish(self) -> None:
-        """Close the file, look whether everything is in it, and give it its name.
+        """Close the file, check that all frames are in it, and give it its name.
 
         Raises:
             ConfigError: Frames are missing or of another size: a full disk.
@@ -183,7 +187,7 @@ class VideoWriter:
         self._writer.release()
         try:
             with VideoReader(self._temporary) as reader:
-                frame = reader.next_frame()
+                frame = next(iter(reader), None)
                 size = None if frame is None else frame.shape[:2]
             problem = (
                 None
@@ -198,7 +202,7 @@ class VideoWriter:
         self._temporary.replace(self.path)
 
     def discard(self) -> None:
-        """Close the file and remove what is there."""
+        """Close the file and remove it."""
         self._writer.release()
         with contextlib.suppress(OSError):
             self._temporary.unlink()

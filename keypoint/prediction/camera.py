@@ -1,7 +1,7 @@
-"""Frames of a camera as they come: who is slow gets the newest frame, not those that queued up.
+"""The newest frame of a camera: a slow reader skips frames instead of falling behind.
 
-A thread takes every frame the camera delivers and keeps the last one. So what is seen is never
-older than one frame, and how many were passed over is counted.
+A thread reads every frame the camera delivers and keeps the last one, so a frame is never old, and
+the skipped ones are counted.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from numpy.typing import NDArray
 
 from keypoint.errors import DataError
 
-USUAL_RATE = 30.0  # frames a second, where the camera does not say
+USUAL_RATE = 30.0  # frames a second, if the camera does not say
 WAIT_S = 10.0  # for a frame; cameras need a second or two at the start
-LOOK_S = 0.1  # between looks whether it is over
+LOOK_S = 0.1  # between calls of `is_over`
 LEAVE_S = 1.0  # for the thread to end
 FAILURES = 5  # in a row, after which a camera is gone; one alone is a damaged frame
 
 
 class CameraReader:
-    """The newest frame of a camera, whenever one is asked for.
+    """The newest frame of a camera at any time.
 
     Args:
-        number: Of the camera, from 0 (on Linux: /dev/video0).
+        number: Number of the camera, from 0 (on Linux: /dev/video0).
 
     Attributes:
-        rate: Frames a second that the camera says it delivers.
-        delivered: Frames that came so far.
+        rate: Frames a second, according to the camera.
+        delivered: Number of frames delivered so far.
 
     Raises:
-        DataError: There is no such camera, or another program holds it.
+        DataError: There is no such camera, or another program uses it.
     """
 
     def __init__(self, number: int) -> None:
@@ -60,16 +60,16 @@ class CameraReader:
     def next_frame(
         self, is_over: Callable[[], bool] = lambda: False
     ) -> tuple[float, NDArray[np.uint8]] | None:
-        """A frame newer than the last one given; waits for it.
+        """Wait for a frame newer than the last one returned.
 
         Args:
-            is_over: Whether nobody wants one any more; asked while it waits.
+            is_over: Whether to stop waiting.
 
         Returns:
-            Seconds of a steady clock, and (H, W, 3) uint8 RGB; None when it is over.
+            Time in seconds of a steady clock, and (H, W, 3) uint8 RGB; None if `is_over`.
 
         Raises:
-            DataError: The camera is gone, delivers nothing for 10 seconds, or another size.
+            DataError: The camera is gone, delivers nothing for 10 seconds, or changes its size.
         """
         begin = time.monotonic()
         if is_over():
@@ -91,7 +91,7 @@ class CameraReader:
         if image.shape != self._shape:
             raise DataError(
                 f"camera:{self.number}: delivers {image.shape[1]} x {image.shape[0]} now, "
-                f"{self._shape[1]} x {self._shape[0]} before; begin anew"
+                f"{self._shape[1]} x {self._shape[0]} before; start over"
             )
         return seconds, np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
@@ -103,7 +103,7 @@ class CameraReader:
     ) -> None:
         self._is_closed = True
         self._thread.join(LEAVE_S)
-        if not self._thread.is_alive():  # else it hangs in the driver, and ends with the process
+        if not self._thread.is_alive():  # else it hangs in the driver until the end
             self._capture.release()
 
     def _take(self) -> None:

@@ -1,4 +1,4 @@
-"""What a prediction looks like: everybody drawn on images and videos, crops with their heatmaps."""
+"""Pictures of a prediction: persons drawn on images and videos, and crops with their heatmaps."""
 
 from __future__ import annotations
 
@@ -25,12 +25,11 @@ class PredictPictures:
     """Draws frames and crops into folders of their own.
 
     Args:
-        folder: Exists; pictures are named relative to it.
+        folder: An existing folder; pictures are named relative to it.
         skeleton: Edges and sides.
-        pictures: Draw every image, and every video as one; frames have their images then.
-        crops: Draw every person's crop with its heatmaps; persons have these then.
-        labels: Write on the pictures the keypoints' names, and above each person the place in the
-            record, from 0, or the id if there is one.
+        pictures: Draw every image, and every video as a video; frames must have their images.
+        crops: Draw every person's crop with its heatmaps; results must have these.
+        labels: Write the keypoints' names, and above each person its index in the record or its id.
         udp: The heatmaps are of the codec `udp`.
 
     Raises:
@@ -57,11 +56,11 @@ class PredictPictures:
         self._shown: NDArray[np.uint8] | None = None  # the last frame drawn into it
         for name, is_asked in ((PICTURES, pictures), (CROPS, crops)):
             if is_asked:
-                with told(folder / name):
+                with writing(folder / name):
                     (folder / name).mkdir(exist_ok=True)
 
     def add(self, predicted: Predicted) -> tuple[str | None, list[str]]:
-        """Draw what was asked for.
+        """Draw a frame and its crops, if they are to be drawn.
 
         Returns:
             Names relative to the folder: of the image or video, None if it is not drawn; and of
@@ -74,7 +73,7 @@ class PredictPictures:
         return picture, self._draw_crops(predicted) if self.crops else []
 
     def end_video(self) -> None:
-        """Close the drawn video, if there is one, and look whether it is whole.
+        """Close the drawn video, if there is one, and check that it is complete.
 
         Raises:
             ConfigError: It is not.
@@ -84,7 +83,7 @@ class PredictPictures:
             video.finish()
 
     def discard(self) -> None:
-        """Remove what is there of a video that did not come to its end."""
+        """Remove an unfinished video."""
         if self._video is not None:
             self._video.discard()
 
@@ -113,10 +112,10 @@ class PredictPictures:
         return f"{PICTURES}/{self._video.path.name}"
 
     def _write_in_time(self, image: NDArray[np.uint8], seconds: float) -> None:
-        """Write a frame at its moment, the one before it for as long as it was the last.
+        """Write a frame at its time, and the one before it until then.
 
-        A camera's frames come when they come; those of a file come one for one, unless the drawn
-        video needs another rate.
+        Frames of a camera come at irregular times; those of a file are written one for one, unless
+        the drawn video needs another rate.
         """
         assert self._video is not None
         due = round(seconds * self._video.rate)
@@ -136,10 +135,10 @@ class PredictPictures:
 
 
 def remove_pictures(records: Path) -> None:
-    """Remove the pictures that an earlier run wrote, by its records; nothing else goes.
+    """Remove the pictures that an earlier run wrote, and nothing else.
 
     Args:
-        records: records.jsonl of that run; of a broken one as much as can be read counts.
+        records: records.jsonl of that run; lines that cannot be read are ignored.
     """
     folder = records.parent
     with contextlib.suppress(OSError), records.open(encoding="utf-8", errors="replace") as lines:
@@ -150,7 +149,7 @@ def remove_pictures(records: Path) -> None:
 
 
 def _pictures_of(line: str) -> list[str]:
-    """Names in a line of records.jsonl; none if it is another or was cut."""
+    """Names of pictures in a line of records.jsonl; none if the line is broken."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
@@ -163,14 +162,14 @@ def _pictures_of(line: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def told(path: Path) -> Iterator[None]:
-    """What the system says against writing a file, as an error of ours."""
+def writing(path: Path) -> Iterator[None]:
+    """Turn errors of writing a file into ConfigErrors."""
     try:
         yield
     except FileExistsError:
         raise ConfigError(
-            f"{path}: is there already, perhaps of another run that goes on; give another "
-            "--output, or --overwrite"
+            f"{path}: exists already, perhaps of another run that is not finished; give "
+            "another --output, or --overwrite"
         ) from None
     except OSError as error:
         raise ConfigError(
@@ -180,10 +179,10 @@ def told(path: Path) -> Iterator[None]:
 
 
 def picture_name(path: Path, number: int) -> str:
-    """Of the picture of an image or of a video's first frame, without suffix.
+    """Name, without suffix, of the picture of an image, or of a video by its first frame.
 
-    The number tells a.jpg from a.png and from another folder's. What could not be printed or is
-    too long for a file system is left out.
+    The number makes it unique. Characters that cannot be printed, and those too many for a file
+    system, are left out.
     """
     stem = "".join(c if c.isprintable() else "_" for c in path.stem)
     short = stem.encode("utf-8", "replace")[:150].decode("utf-8", "ignore")
@@ -191,12 +190,12 @@ def picture_name(path: Path, number: int) -> str:
 
 
 def _write(path: Path, image: NDArray[np.uint8], option: str) -> str:
-    """Write a picture by imencode, as imwrite does not say why it failed; its name."""
+    """Write a picture and return its name; by imencode, as imwrite does not say why it failed."""
     suffix = ".jpg" if max(image.shape[:2]) <= JPEG_SIDE else ".png"
     done, content = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     if not done:
         raise ConfigError(f"{path}{suffix}: OpenCV cannot write it; leave out {option}")
     target = path.with_name(path.name + suffix)
-    with told(target):
+    with writing(target):
         target.write_bytes(content.tobytes())
     return target.name

@@ -1,53 +1,37 @@
-"""Images and videos as one stream of frames, decoded ahead on threads; what cannot be read is in
-the stream too, at its place.
+"""Images, videos and cameras as one stream of frames, decoded ahead on threads.
 
-An image stands in the frame of its annotations where those are given: as stored, and of the size
-that they say. Otherwise it is turned upright by its EXIF orientation, as people see it.
+Files that cannot be read are in the stream too, at their place. An image with an entry in an
+annotation file is taken as stored, and must have the size of that entry. Other images are turned
+upright by their EXIF orientation.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.faults import Fault, raise_faults
+from keypoint.data.faults import Fault
 from keypoint.data.image import read_image
 from keypoint.data.upright import moderate_header, read_upright
 from keypoint.data.video import VideoReader
 from keypoint.errors import DataError
-from keypoint.prediction.ahead import BYTES_AHEAD, ahead
 from keypoint.prediction.camera import CameraReader
 from keypoint.prediction.inputs import Input, printable
 
+T = TypeVar("T")
 FRAMES_AHEAD = 16
+BYTES_AHEAD = 2**28  # of decoded pixels that wait: 0.27 GB, or one larger image
 UNREADABLE = "that cannot be read"
-
-
-@dataclass(frozen=True)
-class Task:
-    """A file to read.
-
-    Attributes:
-        path: The file.
-        is_video: Or an image; a camera is a video.
-        image_id: From the annotations; None to number it by its order.
-        image_size: (height, width) that the annotations say; None to take it as people see it.
-        camera: Its number; None if this is a file.
-    """
-
-    path: Path
-    is_video: bool
-    image_id: int | None = None
-    image_size: tuple[int, int] | None = None
-    camera: int | None = None
 
 
 @dataclass
@@ -56,13 +40,13 @@ class Frame:
 
     Attributes:
         path: The file.
-        number: In its video, from 0; None for an image.
+        number: Index in its video, from 0; None for an image.
         rate: Frames a second of its video; 0 for an image.
-        seconds: Since the video's first frame; 0 for an image.
+        seconds: Time since the video's first frame; 0 for an image.
         image_id: From the annotations, or counted from 1 over all images and frames.
         image_size: (height, width).
         orientation: EXIF orientation by which it was turned; 1 if it was not.
-        image: (H, W, 3) uint8 RGB; None once nobody needs it any more.
+        image: (H, W, 3) uint8 RGB; None once it is not needed any more.
     """
 
     path: Path
@@ -76,7 +60,7 @@ class Frame:
 
     @property
     def name(self) -> str:
-        """What to call it in a message."""
+        """Name in messages."""
         of_video = "" if self.number is None else f", frame {self.number}"
         return f"{printable(self.path)}{of_video}"
 
@@ -91,14 +75,14 @@ class Unread:
 
 @dataclass(frozen=True)
 class VideoEnd:
-    """Comes behind the last frame of each video or camera.
+    """Follows the last frame of each video or camera.
 
     Attributes:
         path: The file.
-        claimed: Frames that it says it has, or that the camera delivered; 0 where it does not say.
-        read: Frames that could be read.
-        fault: Why these are fewer, or none.
-        reason: Of the frames that were not read.
+        claimed: Frames according to the file, or delivered by the camera; 0 if unknown.
+        read: Frames that were read.
+        fault: Why these are fewer, or None.
+        reason: Why frames were not read, for the counts.
     """
 
     path: Path
@@ -111,129 +95,107 @@ class VideoEnd:
 Event = Frame | Unread | VideoEnd
 
 
-def in_order(inputs: Sequence[Input]) -> list[Task]:
-    """Tasks for inputs without annotations."""
-    return [Task(one.path, one.is_video, camera=one.camera) for one in inputs]
-
-
-def match_entries(
-    inputs: Sequence[Input],
-    ids: Sequence[int],
-    file_names: Sequence[str],
-    image_sizes: Sequence[tuple[int, int]],
-    source: str,
-) -> tuple[list[Task], list[Input]]:
-    """Find each input among the images of an annotation file, by its name in the folder given.
-
-    Where no entry has that name, the one that alone has the same last part is taken.
-
-    Args:
-        inputs: Images.
-        ids: Of the entries.
-        file_names: Of the entries.
-        image_sizes: Of the entries, (height, width).
-        source: The annotation file, for errors.
-
-    Returns:
-        Tasks in the order of the inputs, and the inputs that are not in the file.
-
-    Raises:
-        DataError: A video; two inputs of one entry; none is in the file.
-    """
-    rows = {name: row for row, name in enumerate(file_names)}
-    bases = Counter(name.rpartition("/")[2] for name in file_names)
-    by_base = {
-        base: row
-        for row, name in enumerate(file_names)
-        if bases[base := name.rpartition("/")[2]] == 1
-    }
-    tasks, others, faults = [], [], []
-    taken: dict[int, Path] = {}
-    for found in inputs:
-        row = rows.get(found.name, by_base.get(found.name.rpartition("/")[2]))
-        if found.is_video:
-            faults.append(f"{printable(found.path)}: a video has no entry; leave out one of both")
-        elif row is None:
-            others.append(found)
-        elif row in taken:
-            both = f"{printable(taken[row])} and {printable(found.path)}"
-            faults.append(f"image id {ids[row]}: {both} are both {file_names[row]}; give one")
-        else:
-            taken[row] = found.path
-            tasks.append(Task(found.path, False, ids[row], image_sizes[row]))
-    raise_faults(source, faults)
-    if not tasks:
-        shown = ", ".join(printable(found.name) for found in others[:3])
-        raise DataError(
-            f"{source}: none of the {len(others)} inputs ({shown}) is among its "
-            f"{len(file_names)} images; give the folder that its file_names are in"
-        )
-    return tasks, others
-
-
-def count_frames(tasks: Iterable[Task]) -> int | None:
-    """How many frames there will be: one an image, and what videos claim; for a progress bar.
-
-    None with a camera, which ends when it is told to.
-    """
+def count_frames(inputs: Iterable[Input]) -> int | None:
+    """Expected number of frames, for a progress bar; None with a camera, which has no end."""
     total = 0
-    for task in tasks:
-        if task.camera is not None:
+    for one in inputs:
+        if one.camera is not None:
             return None
-        if not task.is_video:
+        if not one.is_video:
             total += 1
             continue
-        with suppress(DataError, OSError), VideoReader(task.path) as reader:
+        with suppress(DataError, OSError), VideoReader(one.path) as reader:
             total += reader.claimed
     return total
 
 
-def read_tasks(
-    tasks: Iterable[Task], threads: int, is_over: Callable[[], bool] = lambda: False
+def read_inputs(
+    inputs: Iterable[Input], threads: int, is_over: Callable[[], bool] = lambda: False
 ) -> Generator[Event, None, None]:
-    """Frames of all tasks in their order, images decoded ahead on threads.
+    """Yield the frames of all inputs in their order.
 
     Args:
-        tasks: Images and videos in any order, and cameras.
-        threads: That decode images; a video is decoded by one.
-        is_over: Whether a camera's last frame was taken; asked before each, and while it waits.
+        inputs: Images, videos and cameras in any order.
+        threads: Number of threads that decode images; a video is decoded by one.
+        is_over: Whether to stop a camera; asked before each frame and while waiting for it.
     """
     numbers = itertools.count(1)
-    for is_video, some in itertools.groupby(tasks, key=lambda task: task.is_video):
+    for is_video, some in itertools.groupby(inputs, key=lambda one: one.is_video):
         if is_video:
-            for task in some:
-                if task.camera is None:
-                    yield from _read_video(task.path, numbers)
+            for one in some:
+                if one.camera is None:
+                    yield from _read_video(one.path, numbers)
                 else:
-                    yield from _read_camera(task.path, task.camera, numbers, is_over)
+                    yield from _read_camera(one.path, one.camera, numbers, is_over)
         else:
-            calls = ((_size(task), partial(_read_image, task, next(numbers))) for task in some)
+            calls = ((_size(one), partial(_read_image, one, next(numbers))) for one in some)
             with closing(ahead(calls, threads, FRAMES_AHEAD, BYTES_AHEAD)) as frames:
                 yield from frames
 
 
-def _size(task: Task) -> int:
+def ahead(
+    calls: Iterable[tuple[int, Callable[[], T]]], threads: int, most: int, most_bytes: int
+) -> Generator[T, None, None]:
+    """Yield the results of calls in their order while threads work on later ones.
+
+    Decoding releases Python's lock, so threads decode while the network runs.
+
+    Args:
+        calls: Pairs of the approximate size of a result in bytes and the function that makes it;
+            taken from the iterable when there is room.
+        threads: Number of threads; with 1 the calls are made one after the other.
+        most: Largest number of results that wait or are being made.
+        most_bytes: Largest size of these together; a larger result is made alone.
+
+    Raises:
+        Exception: From the first call that raises; calls behind it may have been made.
+    """
+    waiting: deque[tuple[int, Future[T]]] = deque()
+    held = 0
+    rest = iter(calls)
+    following = next(rest, None)
+    pool = ThreadPoolExecutor(threads)
+    try:
+        while waiting or following:
+            while following and (
+                not waiting or (len(waiting) < most and held + following[0] <= most_bytes)
+            ):
+                size, call = following
+                waiting.append((size, pool.submit(call)))
+                held += size
+                following = next(rest, None)
+            size, first = waiting.popleft()
+            result = first.result()
+            del first  # it holds the result, whose memory the caller may want to free
+            held -= size
+            yield result
+            del result
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _size(one: Input) -> int:
     """Bytes of the decoded image, by its header; 0 if there is none to decode."""
     try:
-        height, width = moderate_header(task.path).image_size or (0, 0)
+        height, width = moderate_header(one.path).image_size or (0, 0)
     except (DataError, OSError):
         return 0
     return 3 * height * width
 
 
-def _read_image(task: Task, number: int) -> Frame | Unread:
+def _read_image(one: Input, number: int) -> Frame | Unread:
     orientation = 1
     try:
-        if task.image_size is None:
-            image, orientation = read_upright(task.path)
+        if one.image_size is None:
+            image, orientation = read_upright(one.path)
         else:
-            moderate_header(task.path)
-            image = read_image(task.path, task.image_size)
+            moderate_header(one.path)
+            image = read_image(one.path, one.image_size)
     except (DataError, OSError) as error:
-        return Unread(task.path, _fault(task.path, error, task.image_id))
-    image_id = number if task.image_id is None else task.image_id
+        return Unread(one.path, _fault(one.path, error, one.image_id))
+    image_id = number if one.image_id is None else one.image_id
     size = image.shape[0], image.shape[1]
-    return Frame(task.path, None, 0.0, 0.0, image_id, size, orientation, image)
+    return Frame(one.path, None, 0.0, 0.0, image_id, size, orientation, image)
 
 
 def _read_video(path: Path, numbers: Iterator[int]) -> Iterator[Event]:
@@ -241,7 +203,7 @@ def _read_video(path: Path, numbers: Iterator[int]) -> Iterator[Event]:
     try:
         with VideoReader(path) as reader:
             claimed = reader.claimed
-            calls = itertools.repeat((reader.frame_bytes, reader.next_frame))
+            calls = itertools.repeat((reader.frame_bytes, partial(next, iter(reader), None)))
             with closing(ahead(calls, 1, FRAMES_AHEAD, BYTES_AHEAD)) as images:
                 for image in images:
                     if image is None:

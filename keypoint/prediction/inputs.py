@@ -1,7 +1,7 @@
-"""The images and videos that a command line means: files, folders, patterns; every file accounted.
+"""Images and videos named on a command line: files, folders, patterns, cameras.
 
-What stands in a folder and is neither is counted. What should be an image and cannot be one (a
-link to nowhere, a folder named a.jpg) is a fault. Nothing is opened here.
+Every file is accounted for: other files in a folder are counted, and files that should be images
+and cannot be (a broken link, a folder named a.jpg) are faults. Nothing is opened here.
 """
 
 from __future__ import annotations
@@ -19,37 +19,41 @@ from keypoint.data.faults import Fault, raise_faults
 from keypoint.errors import ConfigError, DataError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-# Pictures too, but of forms that are not read here. In a folder they are faults, and not passed
-# over as a text file is: whoever has photos as .heic wants to know.
+# Images in formats that are not read here. In a folder they are faults, not left out like a text
+# file: a user with .heic photos needs to know.
 OTHER_SUFFIXES = (".gif", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".jfif", ".jpe")
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv")
 
 
 @dataclass(frozen=True)
 class Input:
-    """One file to read.
+    """A file to read, or a camera.
 
     Attributes:
-        path: Of the file, as the command line leads to it.
-        name: Relative to the folder that was given, with "/"; the base name of a file given.
-        is_video: By its suffix; or a camera.
-        camera: Its number; None if this is a file.
+        path: Path of the file, from the command line.
+        name: Path relative to the given folder, with "/"; the base name of a file given itself.
+        is_video: True for a video, by its suffix, and for a camera.
+        camera: Number of the camera; None for a file.
+        image_id: From the annotations; None to number images and frames in their order.
+        image_size: (height, width) from the annotations; None to turn the image upright.
     """
 
     path: Path
     name: str
     is_video: bool
     camera: int | None = None
+    image_id: int | None = None
+    image_size: tuple[int, int] | None = None
 
 
 @dataclass
 class Inputs:
-    """What was found: files = found + left out + faults.
+    """All files: files = found + left out + faults.
 
     Attributes:
-        found: In the order of the arguments, each folder by name.
-        left_out: Files in folders that are no inputs, counted by reason.
-        faults: What should be an input and cannot be one.
+        found: Inputs in the order of the arguments, each folder by name.
+        left_out: Files in folders that are not inputs, counted by reason.
+        faults: Files that should be inputs and cannot be.
     """
 
     found: list[Input] = field(default_factory=list)
@@ -58,14 +62,14 @@ class Inputs:
 
 
 def find_inputs(arguments: Sequence[str], output: Path, made: Sequence[str] = ()) -> Inputs:
-    """Look for images and videos.
+    """Find images and videos.
 
     Args:
-        arguments: A file each (whatever its name, but for videos, is taken for an image), a folder
-            (with those below it; hidden ones are left out), or a pattern of files and folders
-            with * ? [ ]; alone, `camera` or `camera:1` for the first or second camera.
+        arguments: Each a file (an image unless it has the suffix of a video), a folder (with those
+            below it; hidden ones are left out), or a pattern of files and folders with * ? [ ];
+            alone, `camera` or `camera:1` for the first or second camera.
         output: Folder of the results; never searched.
-        made: Names of the folders in it that pictures go to; nothing is taken from there.
+        made: Names of the folders in it for pictures; nothing is taken from there.
 
     Raises:
         ConfigError: A URL; the output folder itself.
@@ -120,7 +124,7 @@ def find_inputs(arguments: Sequence[str], output: Path, made: Sequence[str] = ()
 
 
 def _camera(argument: str) -> int | None:
-    """The number of the camera that an argument means; None if it means files."""
+    """Number of the camera that an argument names; None if it names files."""
     match = re.fullmatch(r"camera(?::([0-9]{1,3}))?", argument)
     if match is None or os.path.lexists(argument):
         return None
@@ -128,16 +132,16 @@ def _camera(argument: str) -> int | None:
 
 
 def printable(text: str | Path) -> str:
-    """A file's name on one line, whatever its bytes: newlines, escape codes, no valid UTF-8."""
+    """A file's name on one line: newlines, escape codes and invalid UTF-8 are escaped."""
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text)
     )
 
 
 def _expand(argument: str) -> tuple[list[Path], bool]:
-    """The paths that an argument means, and whether it is a pattern.
+    """Paths that an argument names, and whether it is a pattern.
 
-    A file that is there is meant literally, whatever is in its name.
+    The name of an existing file is never a pattern.
     """
     if os.path.lexists(argument):
         return [Path(argument)], False
@@ -164,7 +168,7 @@ def _walk(folder: Path, name: str, output: Path, inputs: Inputs) -> Iterator[tup
         elif entry.is_dir() and not is_named_so:
             if _same(path, output):
                 inputs.left_out["in the output folder"] += 1
-            elif entry.is_symlink():  # which may lead back up
+            elif entry.is_symlink():  # may point back up
                 inputs.left_out["links to folders"] += 1
             else:
                 yield from _walk(path, below + "/", output, inputs)
@@ -175,7 +179,7 @@ def _walk(folder: Path, name: str, output: Path, inputs: Inputs) -> Iterator[tup
 
 
 def _add(inputs: Inputs, seen: set[str], path: Path, name: str) -> None:
-    """Take a path for an input, or say why it is none."""
+    """Add a path as an input, or say why it cannot be one."""
     # Not resolved: a link is a name of its own, as people sort photos with links.
     key = os.path.abspath(path)  # noqa: PTH100 (Path.absolute keeps "..")
     if key in seen:
@@ -191,7 +195,7 @@ def _add(inputs: Inputs, seen: set[str], path: Path, name: str) -> None:
 
 
 def _kind_fault(path: Path) -> str | None:
-    """Opening a pipe would wait for ever, so files are asked for what they are."""
+    """Why a path is not a regular file, or None; opening a pipe would wait forever."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:

@@ -1,35 +1,45 @@
-"""What a prediction is of: the files to read, under which ids, and who says who is on them."""
+"""A prediction from its inputs to its counts: which files, under which ids, and what came of them.
+
+Every file, frame and person is counted: used, or skipped for a reason.
+"""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
+from keypoint.data.faults import Fault, raise_faults
 from keypoint.data.persons import Persons
-from keypoint.prediction.counts import PredictCounts
-from keypoint.prediction.detector import read_image_list
-from keypoint.prediction.frames import Task, in_order, match_entries
-from keypoint.prediction.inputs import Inputs, printable
-from keypoint.prediction.stream import FindPersons, known_persons, outside
+from keypoint.data.report import DataReport, ImageCounts, in_words
+from keypoint.errors import DataError
+from keypoint.prediction.frames import Unread, VideoEnd
+from keypoint.prediction.image_list import read_image_list
+from keypoint.prediction.inputs import Input, Inputs, printable
+from keypoint.prediction.stream import FindPersons, Predicted, known_persons, outside
 
 logger = logging.getLogger(__name__)
 
 SHOWN = 3
+NOT_LISTED = "not in the annotation file"
 
 
 @dataclass
 class Job:
-    """All that `read_tasks` and `predict_stream` ask for.
+    """Arguments of `read_inputs` and `predict_stream`, and the counts of what they yield.
 
     Attributes:
-        tasks: Files to read, in order.
-        find_persons: Who is on some frames.
-        counts: To be given what comes out.
-        category_id: Of the persons in results.json.
+        inputs: Files to read, in order.
+        find_persons: Gives the boxes of some frames.
+        counts: Counts the events.
+        category_id: Category of the persons in results.json.
     """
 
-    tasks: list[Task]
+    inputs: Sequence[Input]
     find_persons: FindPersons
     counts: PredictCounts
     category_id: int
@@ -38,38 +48,37 @@ class Job:
 def job_of_images(
     inputs: Inputs, find_persons: FindPersons, source: str, annotations: Path | None = None
 ) -> Job:
-    """A job whose persons are found by looking at the images.
+    """Make a job whose persons are found by looking at the images.
 
     Args:
         inputs: Images and videos.
         find_persons: A detector, or `whole_image`.
-        source: What to call it in the report.
-        annotations: For the ids of the images; None to number them.
+        source: Name of the boxes' source in the report.
+        annotations: A file with the ids of the images; None to number them.
 
     Raises:
         DataError: The annotation file cannot be used, or lacks all inputs.
     """
     if annotations is None:
-        tasks = in_order(inputs.found)
-        return Job(tasks, find_persons, PredictCounts(source, inputs), category_id=1)
+        return Job(inputs.found, find_persons, PredictCounts(source, inputs), category_id=1)
     images = read_image_list(annotations, Path())
     entries = images.entries
-    tasks, others = match_entries(
+    matched, others = match_entries(
         inputs.found,
         [entry["id"] for entry in entries],
         [entry["file_name"] for entry in entries],
         [(entry["height"], entry["width"]) for entry in entries],
         str(annotations),
     )
-    return Job(tasks, find_persons, PredictCounts(source, inputs, others), images.category_id)
+    return Job(matched, find_persons, PredictCounts(source, inputs, others), images.category_id)
 
 
 def job_of_records(inputs: Inputs, persons: Persons, annotations: Path) -> Job:
-    """A job whose persons have boxes in a file.
+    """Make a job whose persons have boxes in a file.
 
     Args:
         inputs: Images.
-        persons: Of `load_persons` or `load_boxes`.
+        persons: From `load_persons` or `load_boxes`.
         annotations: The file with the images, for messages.
 
     Raises:
@@ -78,19 +87,186 @@ def job_of_records(inputs: Inputs, persons: Persons, annotations: Path) -> Job:
     images = persons.images
     names, ids = images.file_names.tolist(), images.ids.tolist()
     sizes = [(int(height), int(width)) for height, width in images.image_size]
-    tasks, others = match_entries(inputs.found, ids, names, sizes, str(annotations))
-    there = {task.image_id for task in tasks}
+    matched, others = match_entries(inputs.found, ids, names, sizes, str(annotations))
+    there = {one.image_id for one in matched}
     missing = [name for name, key in zip(names, ids, strict=True) if key not in there]
     if missing:
         _warn(annotations, "%d of its images are not found among the inputs", missing)
     with_box = set(persons.image_ids[~outside(persons)].tolist())
-    empty = [printable(task.path) for task in tasks if task.image_id not in with_box]
+    empty = [printable(one.path) for one in matched if one.image_id not in with_box]
     if empty:
         _warn(persons.report.source, "no usable box on %d of the inputs", empty)
-    counts = PredictCounts(persons.report.source, inputs, others, persons, tasks)
-    return Job(tasks, known_persons(persons), counts, persons.category_id)
+    counts = PredictCounts(persons.report.source, inputs, others, persons, matched)
+    return Job(matched, known_persons(persons), counts, persons.category_id)
+
+
+def match_entries(
+    inputs: Sequence[Input],
+    ids: Sequence[int],
+    file_names: Sequence[str],
+    image_sizes: Sequence[tuple[int, int]],
+    source: str,
+) -> tuple[list[Input], list[Input]]:
+    """Find each input among the images of an annotation file, by its name in the given folder.
+
+    If no entry has that name, the only entry with the same last part is taken.
+
+    Args:
+        inputs: Images.
+        ids: Of the entries.
+        file_names: Of the entries.
+        image_sizes: Of the entries, (height, width).
+        source: The annotation file, for errors.
+
+    Returns:
+        Inputs with id and size, in their order, and the inputs that are not in the file.
+
+    Raises:
+        DataError: A video; two inputs of one entry; no input is in the file.
+    """
+    rows = {name: row for row, name in enumerate(file_names)}
+    bases = Counter(name.rpartition("/")[2] for name in file_names)
+    by_base = {
+        base: row
+        for row, name in enumerate(file_names)
+        if bases[base := name.rpartition("/")[2]] == 1
+    }
+    matched, others, faults = [], [], []
+    taken: dict[int, Path] = {}
+    for found in inputs:
+        row = rows.get(found.name, by_base.get(found.name.rpartition("/")[2]))
+        if found.is_video:
+            faults.append(f"{printable(found.path)}: a video has no entry; leave out one of both")
+        elif row is None:
+            others.append(found)
+        elif row in taken:
+            both = f"{printable(taken[row])} and {printable(found.path)}"
+            faults.append(f"image id {ids[row]}: {both} are both {file_names[row]}; give one")
+        else:
+            taken[row] = found.path
+            matched.append(replace(found, image_id=ids[row], image_size=image_sizes[row]))
+    raise_faults(source, faults)
+    if not matched:
+        shown = ", ".join(printable(found.name) for found in others[:SHOWN])
+        raise DataError(
+            f"{source}: none of the {len(others)} inputs ({shown}) is among its "
+            f"{len(file_names)} images; give the folder that its file_names are in"
+        )
+    return matched, others
 
 
 def _warn(source: Path | str, text: str, names: list[str]) -> None:
     more = " .." if len(names) > SHOWN else ""
     logger.warning(f"%s: {text}: %s%s", source, len(names), ", ".join(names[:SHOWN]), more)
+
+
+class PredictCounts:
+    """Counts what comes out of `predict_stream`.
+
+    Args:
+        source: Source of the boxes, for the reports.
+        inputs: All files, including those left out or faulty before anything is read.
+        not_listed: Inputs that the annotation file lacks.
+        persons: The records that the boxes belong to; None if persons are found on the images.
+        matched: Inputs on which these records can be.
+
+    Attributes:
+        faults: Of files that could not be used, or not completely.
+        files: Number of all files.
+        files_used: Number of images, and of videos with a frame.
+        persons: Number of persons predicted so far.
+        turned: Number of images turned upright by their EXIF orientation.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        inputs: Inputs,
+        not_listed: Sequence[Input] = (),
+        persons: Persons | None = None,
+        matched: Sequence[Input] = (),
+    ) -> None:
+        self.source = source
+        self.faults = list(inputs.faults)
+        self.persons = self.turned = 0
+        self.files = len(inputs.found) + len(inputs.faults) + inputs.left_out.total()
+        self.files_used = 0
+        self._files_skipped = Counter(inputs.left_out)
+        self._files_skipped[NOT_LISTED] = len(not_listed)
+        self._files_skipped.update(fault.reason for fault in inputs.faults)
+        self._frames = self._frames_used = 0
+        self._frames_skipped = Counter[str]()
+        self._records = persons
+        self._not_listed = [printable(found.path) for found in not_listed]
+        self._unread: set[int] = set()
+        self._asked = [one.image_id for one in matched if one.image_id is not None]
+
+    def add(self, event: Predicted | Unread | VideoEnd) -> Fault | None:
+        """Count one event; returns its fault, if it has one."""
+        if isinstance(event, Predicted):
+            self.persons += len(event.boxes)
+            self.turned += event.frame.orientation != 1
+            self.files_used += event.frame.number is None
+            return None
+        if isinstance(event, Unread):
+            self._files_skipped[event.fault.reason] += 1
+            if event.fault.id is not None:
+                self._unread.add(event.fault.id)
+        else:
+            self._frames += max(event.claimed, event.read)
+            self._frames_used += event.read
+            self._frames_skipped[event.reason] += max(0, event.claimed - event.read)
+            if event.read:
+                self.files_used += 1
+            else:
+                why = event.fault.reason if event.fault else "stopped before the first frame"
+                self._files_skipped[why] += 1
+        if event.fault:
+            self.faults.append(event.fault)
+        return event.fault
+
+    def reports(self) -> dict[str, DataReport]:
+        """Entries of `data_report.json`: of persons and files, and of the videos' frames."""
+        files = ImageCounts(self.files, self.files_used, dict(+self._files_skipped))
+        listed = [fault.to_dict() for fault in self.faults]
+        listed += [
+            {"name": name, "reason": NOT_LISTED, "text": "was left out"}
+            for name in self._not_listed
+        ]
+        total, skipped = self.persons, Counter[str]()
+        if self._records is not None:
+            total, skipped = self._records.report.total, self._skipped_records(self._records)
+        reports = {
+            "predict": DataReport(self.source, total, self.persons, dict(skipped), files, listed)
+        }
+        if self._frames:
+            lost = dict(+self._frames_skipped)
+            reports["frames"] = DataReport("videos", self._frames, self._frames_used, lost)
+        return reports
+
+    def summary(self) -> str:
+        """All counts as text."""
+        reports = self.reports()
+        report, files = reports["predict"], reports["predict"].images
+        assert files is not None
+        of_persons = in_words("persons", report.total, report.used, report.skipped)
+        lines = [
+            f"{printable(report.source)}: {of_persons}",
+            in_words("files", files.total, files.used, files.skipped),
+        ]
+        if "frames" in reports:
+            frames = reports["frames"]
+            lines.append(in_words("frames", frames.total, frames.used, frames.skipped))
+        if self.turned:
+            lines.append(f"{self.turned} images turned upright by their EXIF orientation")
+        return "\n".join(lines)
+
+    def _skipped_records(self, persons: Persons) -> Counter[str]:
+        skipped = Counter(persons.report.skipped)
+        is_outside = outside(persons)
+        is_asked = np.isin(persons.image_ids, self._asked)
+        is_unread = np.isin(persons.image_ids, list(self._unread))
+        skipped["on an image that is no input"] += int((~is_asked).sum())
+        skipped["on an image that could not be read"] += int((is_asked & is_unread).sum())
+        skipped["wholly outside their image"] += int((is_asked & ~is_unread & is_outside).sum())
+        return +skipped

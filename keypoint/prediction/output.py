@@ -1,8 +1,8 @@
-"""What a prediction leaves behind: results.json, records.jsonl, and its pictures.
+"""Files of a prediction: results.json, records.jsonl and pictures.
 
-records.jsonl grows while the run goes on, one line per image or frame, so that a run that is
-stopped loses nothing; results.json appears at the end. Nothing that is there is overwritten
-unasked, which also keeps two runs out of one folder.
+records.jsonl grows during the run, one line per image or frame, so a run that is stopped loses
+nothing; results.json appears at the end. Existing results are only overwritten on request, which
+also keeps two runs out of one folder.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ import numpy as np
 from keypoint.errors import ConfigError
 from keypoint.evaluation.results import make_results
 from keypoint.pose.skeleton import Skeleton
-from keypoint.prediction.drawing import PredictPictures, remove_pictures, told
+from keypoint.prediction.drawing import PredictPictures, remove_pictures, writing
 from keypoint.prediction.stream import Predicted
 
 RESULTS, RECORDS = "results.json", "records.jsonl"
 
 
 def require_free(folder: Path, overwrite: bool, used: Sequence[Path]) -> None:
-    """Look at the output folder before anything is done; it is not changed.
+    """Check the output folder before the run; it is not changed.
 
     Args:
-        folder: Need not be there.
-        overwrite: Results that stand in it may be replaced.
-        used: Files that are read, which may not be among those replaced.
+        folder: May not exist yet.
+        overwrite: Existing results may be replaced.
+        used: Files that the run reads, which must not be replaced.
 
     Raises:
-        ConfigError: Results are there; or a file that is read would be overwritten.
+        ConfigError: There are results in it, or a file that the run reads would be overwritten.
     """
     there = [name for name in (RESULTS, RECORDS) if os.path.lexists(folder / name)]
     if there and not overwrite:
         raise ConfigError(
             f"--output {folder}: holds {' and '.join(there)} already; give another folder, or "
-            "--overwrite to replace what is there"
+            "--overwrite to replace them"
         )
     for file in used:
         for name in there:
@@ -49,20 +49,20 @@ def require_free(folder: Path, overwrite: bool, used: Sequence[Path]) -> None:
 
 
 class PredictOutput:
-    """Writes results as they come; `finish` makes them whole.
+    """Writes results as they come; `finish` completes them.
 
     Args:
-        folder: Exists.
-        skeleton: For drawing and scoring.
-        category_id: Of the persons in results.json.
-        pictures: Draw every image, and every video as one.
+        folder: An existing folder.
+        skeleton: Skeleton for drawing and scoring.
+        category_id: Category of the persons in results.json.
+        pictures: Draw every image, and every video as a video.
         crops: Draw every person's crop with its heatmaps.
         labels: Write the keypoints' names on the pictures.
         udp: The heatmaps are of the codec `udp`.
-        overwrite: Replace results that are there, and their pictures.
+        overwrite: Replace existing results and their pictures.
 
     Raises:
-        ConfigError: The folder cannot be written to, or results are there.
+        ConfigError: The folder cannot be written to, or there are results in it.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class PredictOutput:
         self._separator = "[\n"
         self._is_empty = True
         self._temporary = folder / f".{RESULTS}.part"
-        with told(folder / RECORDS), contextlib.ExitStack() as opened:
+        with writing(folder / RECORDS), contextlib.ExitStack() as opened:
             if overwrite:
                 remove_pictures(folder / RECORDS)
                 for name in (RESULTS, RECORDS):
@@ -100,19 +100,19 @@ class PredictOutput:
 
     def __exit__(self, *_: object) -> None:
         self._pictures.discard()
-        with contextlib.suppress(OSError):  # a full disk, which was told
+        with contextlib.suppress(OSError):  # a full disk, already reported
             self._files.close()
         with contextlib.suppress(OSError):
             self._temporary.unlink()
-        if self._is_empty:  # nothing that a second run would have to keep
+        if self._is_empty:  # nothing to protect from a second run
             with contextlib.suppress(OSError):
                 (self.folder / RECORDS).unlink()
 
     def add(self, predicted: Predicted) -> None:
-        """Write the persons of one frame, which has its image if pictures are made.
+        """Write the persons of one frame; it must have its image if pictures are drawn.
 
         Raises:
-            ConfigError: Something cannot be written.
+            ConfigError: A file cannot be written.
             NumericsError: A number is not finite.
         """
         picture, crops = self._pictures.add(predicted)
@@ -126,17 +126,17 @@ class PredictOutput:
             category_id=self.category_id,
         )
         line = json.dumps(record_of(predicted, picture, crops), allow_nan=False)
-        with told(self.folder / RECORDS):
+        with writing(self.folder / RECORDS):
             self._records.write(line + "\n")
             self._is_empty = False
             self._records.flush()
-        with told(self._temporary):
+        with writing(self._temporary):
             for entry in results.to_coco():
                 self._results.write(self._separator + json.dumps(entry, allow_nan=False))
                 self._separator = ",\n"
 
     def end_video(self) -> None:
-        """Close the drawn video, if there is one, and look whether it is whole.
+        """Close the drawn video, if there is one, and check that it is complete.
 
         Raises:
             ConfigError: It is not.
@@ -144,12 +144,12 @@ class PredictOutput:
         self._pictures.end_video()
 
     def finish(self) -> None:
-        """Give results.json its name, written and synced.
+        """Complete results.json and give it its name.
 
         Raises:
             ConfigError: It cannot be written.
         """
-        with told(self.folder / RESULTS):
+        with writing(self.folder / RESULTS):
             self._results.write("[]\n" if self._separator == "[\n" else "\n]\n")
             for file in (self._records, self._results):
                 file.flush()
@@ -163,9 +163,9 @@ def record_of(
     """One line of records.jsonl as plain values; P persons, K keypoints, pixels of the image.
 
     Args:
-        predicted: Of one image or frame.
-        picture: Where it was drawn, relative to the output folder.
-        crops: Where each person's crop was drawn, too.
+        predicted: Persons of one image or frame.
+        picture: File in which it was drawn, relative to the output folder.
+        crops: Files in which each person's crop was drawn, also relative to it.
     """
     frame = predicted.frame
     height, width = frame.image_size
@@ -184,7 +184,7 @@ def record_of(
         "picture": picture,
     }
     if predicted.ids is not None:
-        record["ids"] = predicted.ids.tolist()  # P, the same person's in all frames of a video
+        record["ids"] = predicted.ids.tolist()  # P, the same for a person in all frames of a video
     if crops:
         record["crops"] = list(crops)  # P
     return record

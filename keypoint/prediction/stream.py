@@ -1,7 +1,7 @@
-"""Keypoints of everybody in a stream of frames: crops gathered across images into full batches.
+"""Keypoints of all persons in a stream of frames, with crops gathered into full batches.
 
-A result does not depend on what else is in its batch (to rounding), and comes out at the place
-that its frame had in the stream. What knows of time comes behind it (follow.py).
+A result does not depend on the rest of its batch (to rounding), and keeps the place of its frame in
+the stream. Tracking and smoothing come after it (tracking.py).
 
 Letters: B crops in a batch, P persons on an image, K keypoints.
 """
@@ -20,13 +20,12 @@ from keypoint.data.person_crops import CropPredictor, crops_to_image
 from keypoint.data.persons import Persons
 from keypoint.data.warp import warp
 from keypoint.pose.geometry import CropFrame
-from keypoint.prediction.ahead import BYTES_AHEAD
-from keypoint.prediction.frames import Event, Frame, Unread, VideoEnd
+from keypoint.prediction.frames import BYTES_AHEAD, Event, Frame, Unread, VideoEnd
 
 if TYPE_CHECKING:
     from torch import nn
 
-EVENTS_WAITING = 256  # behind a frame whose batch is not full; empty images would fill memory
+EVENTS_WAITING = 256  # behind a frame whose batch is not full, or images without persons add up
 
 Floats = NDArray[np.float64]
 Boxes = tuple[Floats, Floats]  # (P, 4) xywh in the image's frame, all with area, and (P,) scores
@@ -38,15 +37,15 @@ class Predicted:
     """Persons on one frame, in the order of their boxes.
 
     Attributes:
-        frame: With its image only if that was asked for.
+        frame: The frame, with its image only if `keep_images`.
         boxes: (P, 4) xywh, image frame.
-        box_scores: (P,); 1 where no detector scored.
+        box_scores: (P,); 1 if the boxes are not a detector's.
         keypoints: (P, K, 2), image frame.
         scores: (P, K), peaks of the heatmaps.
-        missing: Persons that wait in a batch; 0 for whoever gets this.
-        ids: (P,) of a video's persons from frame to frame; None if nobody follows them.
+        missing: Number of persons that wait in a batch; 0 once the result is yielded.
+        ids: (P,) of a video's persons from frame to frame; None without `tracking.follow`.
         crops: Each person's crop, (H, W, 3) uint8 RGB, and heatmaps (K, H/4, W/4) float32, if
-            that was asked for.
+            `keep_crops`.
     """
 
     frame: Frame
@@ -60,7 +59,7 @@ class Predicted:
 
 
 def whole_image(frames: Sequence[Frame]) -> list[Boxes]:
-    """One person who fills the image."""
+    """Give each image one person who fills it."""
     return [
         (np.array([[0.0, 0.0, frame.image_size[1], frame.image_size[0]]]), np.ones(1))
         for frame in frames
@@ -68,25 +67,22 @@ def whole_image(frames: Sequence[Frame]) -> list[Boxes]:
 
 
 def known_persons(persons: Persons) -> FindPersons:
-    """The boxes of records, by image id; an image that they lack has none.
-
-    Those wholly outside their image are left out.
-    """
+    """Find the boxes of records by image id; those outside their image are left out."""
     inside = np.flatnonzero(~outside(persons))
     order = inside[np.argsort(persons.image_ids[inside], kind="stable")]
     ids, first = np.unique(persons.image_ids[order], return_index=True)
     rows = dict(zip(ids.tolist(), np.split(order, first[1:]), strict=True)) if len(ids) else {}
-    nobody = np.zeros(0, np.int64)
+    empty = np.zeros(0, np.int64)
 
     def find(frames: Sequence[Frame]) -> list[Boxes]:
-        chosen = [rows.get(frame.image_id, nobody) for frame in frames]
+        chosen = [rows.get(frame.image_id, empty) for frame in frames]
         return [(persons.bbox_xywh[some], persons.bbox_scores[some]) for some in chosen]
 
     return find
 
 
 def detected_persons(detector: nn.Module) -> FindPersons:
-    """The boxes that a detector finds."""
+    """Find boxes by a detector."""
     from keypoint.prediction.detector import detect  # torch, which nothing else here needs
 
     def find(frames: Sequence[Frame]) -> list[Boxes]:
@@ -98,7 +94,7 @@ def detected_persons(detector: nn.Module) -> FindPersons:
 
 
 def outside(persons: Persons) -> NDArray[np.bool_]:
-    """(P,) whether a box lies wholly outside its image: there is nothing to look at."""
+    """(P,) whether a box lies completely outside its image."""
     size = persons.images.image_size[persons.image_index][:, ::-1]  # P 2, width and height
     first, last = persons.bbox_xywh[:, :2], persons.bbox_xywh[:, :2] + persons.bbox_xywh[:, 2:]
     return np.asarray(((last < 0) | (first >= size)).any(axis=1))
@@ -118,14 +114,14 @@ def predict_stream(
     """Predict every person of every frame; events without persons keep their places.
 
     Args:
-        events: Frames with their images, and what could not be read.
+        events: From `read_inputs`.
         find_persons: Gives the boxes of some frames of one size.
         predictor: Finds the keypoints.
-        batch_size: Persons at a time, of however many frames.
-        group_size: Frames at a time for `find_persons`.
-        keep_images: Leave each frame's image with its result, to draw on.
-        keep_crops: Leave each person's crop and heatmaps with the result.
-        live: Finish each frame before the next one is taken, however few persons are on it.
+        batch_size: Number of persons at a time, from any number of frames.
+        group_size: Number of frames at a time for `find_persons`.
+        keep_images: Keep each frame's image with its result, to draw on.
+        keep_crops: Keep each person's crop and heatmaps with the result.
+        live: Finish each frame before the next one is read, even if the batch is not full.
 
     Raises:
         NumericsError: The network's or the detector's numbers are not finite; names the images.
@@ -162,10 +158,10 @@ Owners = list[tuple[Predicted, int, CropFrame]]
 
 
 class _Batch:
-    """Crops that wait for the network, and whose they are.
+    """Crops that wait for the network, and their owners.
 
-    The newest full batch is left on the device until the next one is full: cutting crops goes on
-    beside the network's work.
+    The newest full batch is left on the device until the next one is full, so that the CPU cuts
+    crops while the network runs.
     """
 
     def __init__(self, predictor: CropPredictor, size: int, keep_crops: bool) -> None:
@@ -187,7 +183,7 @@ class _Batch:
                 self.start()
 
     def start(self) -> None:
-        """Give what was gathered to the network."""
+        """Run the network on the gathered crops."""
         if self.crops:
             found = self._predict(np.stack(self.crops))  # B H W 3
             before, self.running = self.running, (*found, self.owners)
@@ -203,7 +199,7 @@ class _Batch:
         return found[0], found[1]
 
     def finish(self) -> None:
-        """Run what was gathered, and wait for it."""
+        """Run the network on the gathered crops and wait for all results."""
         self.start()
         before, self.running = self.running, None
         self._collect(before)
@@ -227,10 +223,10 @@ def _empty(frame: Frame, boxes: Floats, box_scores: Floats, num_keypoints: int) 
 
 
 def _groups(events: Iterable[Event], most: int) -> Iterator[list[Frame] | Unread | VideoEnd]:
-    """Frames that follow each other and are of one size, a few at a time; the rest one by one.
+    """Yield consecutive frames of one size, up to `most` at a time, and other events one by one.
 
-    Of one size only: a detector pads the images of a batch to the largest one, and answers
-    differently then.
+    Only of one size, as a detector pads the images of a batch to the largest one, which changes
+    its answers.
     """
     group: list[Frame] = []
     held = 0

@@ -50,7 +50,10 @@ def test_what_is_committed_is_small_and_shows_persons(name):
 
 def test_the_command_makes_them(tool, tmp_path, capsys):
     checkpoint = tiny_network.checkpoint(tmp_path / "best.pt", sure_of_everything)
-    assert cli.run(tool.main, [str(checkpoint), "--output", str(tmp_path / "new")]) == 0
+    assert (
+        cli.run(tool.main, ["--checkpoint", str(checkpoint), "--output", str(tmp_path / "new")])
+        == 0
+    )
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == [
         "heatmaps.jpg",
         "predictions.jpg",
@@ -75,6 +78,9 @@ def test_another_skeleton_is_refused(tool, tmp_path, capsys, monkeypatch):
     others = replace(tiny_network.SKELETON, name="dog17")
     monkeypatch.setattr(tiny_network, "SKELETON", others)
     checkpoint = tiny_network.checkpoint(tmp_path / "best.pt")
-    assert cli.run(tool.main, [str(checkpoint), "--output", str(tmp_path / "new")]) == 2
+    assert (
+        cli.run(tool.main, ["--checkpoint", str(checkpoint), "--output", str(tmp_path / "new")])
+        == 2
+    )
     assert "is for dog17" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()

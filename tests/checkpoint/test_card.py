@@ -247,7 +247,9 @@ def test_a_note_of_other_weights_is_bounded_too(tmp_path):
     colors = {"color_order": "rgb", "mean": [0.5] * 3, "std": [0.5] * 3}
     state._metadata["keypoint"] = colors | {"codec": laugh()}
     torch.save(state, tmp_path / "a.pth")
-    with pytest.raises(CheckpointError, match=r"a\.pth: truncated or corrupt .more than 1000000 values"):
+    with pytest.raises(
+        CheckpointError, match=r"a\.pth: truncated or corrupt .more than 1000000 values"
+    ):
         read_card(tmp_path / "a.pth")
 
 

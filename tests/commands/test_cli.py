@@ -16,11 +16,9 @@ from tests.calling import command
 FAULTS_OF_TWENTY_TENSORS = """
 import resource, sys
 import torch
-from keypoint import distributed
-from keypoint.commands import cli
-from keypoint.errors import ConfigError, DataError
+from keypoint.commands.process import keep_freed_memory
 
-print(cli.keep_freed_memory() if sys.argv[1] == "keep" else None)
+print(keep_freed_memory() if sys.argv[1] == "keep" else None)
 for _ in range(10):
     torch.empty(40 * 2**20, dtype=torch.uint8).fill_(1)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -74,10 +72,10 @@ NUMBERS = [
     ("test", ["--checkpoint", "absent.pt", "--pictures", "-1"]),
     ("test", ["--checkpoint", "absent.pt", "--worst", "-1"]),
     ("check_data", ["--cfg", "demo.yaml", "--pictures", "-1"]),
-    ("browse_data", ["--cfg", "demo.yaml", "--number", "0"]),
-    ("make_sign_data", ["absent", "--train", "0"]),
-    ("make_sign_data", ["absent", "--val", "0"]),
-    ("make_sign_data", ["absent", "--seed", "-1"]),
+    ("browse_data", ["--cfg", "demo.yaml", "--pictures", "0"]),
+    ("make_sign_data", ["--output", "absent", "--train", "0"]),
+    ("make_sign_data", ["--output", "absent", "--val", "0"]),
+    ("make_sign_data", ["--output", "absent", "--seed", "-1"]),
     ("detect_boxes", ["--images", "absent", "--output", "x.json", "--batch-size", "0"]),
 ]
 
@@ -94,7 +92,7 @@ def test_numbers_out_of_range_end_a_command_before_any_work(tool, arguments, cap
 
 SIGTERM_IN_A_DESTRUCTOR = """
 import os, signal, sys, time
-from keypoint.commands import cli
+from keypoint.commands import cli, process
 
 class Held:
     def __del__(self):
@@ -107,7 +105,7 @@ def main(argv):
         os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(30)
 
-cli.AGAIN_S = 0.2
+process.AGAIN_S = 0.2
 sys.exit(cli.run(main))
 """
 

@@ -36,7 +36,12 @@ def test_scripts_can_be_called_and_nothing_else_looks_like_one(path):
 
 
 def test_every_command_has_a_file_and_every_file_a_command():
-    files = {p.stem.replace("_", "-") for p in FOLDER.glob("*.py")} - {"--init--", "cli", "main"}
+    files = {p.stem.replace("_", "-") for p in FOLDER.glob("*.py")} - {
+        "--init--",
+        "cli",
+        "main",
+        "process",
+    }
     assert files == set(COMMANDS)
 
 
@@ -69,6 +74,36 @@ def test_a_command_is_called_with_its_own_words(capsys):
     assert capsys.readouterr().out.startswith("usage: keypoint make-sign-data")
 
 
+# Options that mean another thing in one command: a switch of predict, a folder, boxes of several files.
+OTHERS = {("predict", "--pictures"), ("predict", "--output"), ("make-sign-data", "--output"), ("test", "--boxes")}  # fmt: skip
+
+
+def parser_of(name, monkeypatch):
+    """The parser that a command makes."""
+    made = []
+
+    def keep(self, *_):
+        made.append(self)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("argparse.ArgumentParser.parse_args", keep)
+    monkeypatch.setattr("argparse.ArgumentParser.parse_intermixed_args", keep)
+    assert tool(name) == 130
+    return made[0]
+
+
+def test_an_option_is_the_same_in_all_commands(monkeypatch):
+    forms = {}
+    for name in COMMANDS:
+        for action in parser_of(name, monkeypatch)._actions:
+            for option in action.option_strings:
+                if (name, option) not in OTHERS:
+                    form = type(action).__name__, action.metavar, action.nargs
+                    forms.setdefault(option, {}).setdefault(form, []).append(name)
+    assert len(forms["--checkpoint"]) == 1
+    assert {option: form for option, form in forms.items() if len(form) > 1} == {}
+
+
 def test_there_are_examples():
     assert {"train", "test", "check_data", "import_weights"} <= set(WITH_EXAMPLES)
 
@@ -84,11 +119,37 @@ def test_examples_can_be_pasted(name, capsys):
         assert not re.match(r"  [a-z]+\.[a-z_]+=", line), line
 
 
-def test_the_demo_tells_a_typo_before_it_works(tmp_path, monkeypatch, capsys):
+def test_the_demo_reports_a_typo_before_it_works(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        "keypoint.data.synthetic.demo_set.write_demo_set", None
-    )  # would fail at once
+    monkeypatch.setattr("keypoint.commands.demo.write_demo_set", None)  # would fail at once
     assert tool("demo", "train.epoch=1") == 2
     assert "train.epoch: no such key; did you mean epochs?" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_an_interrupted_demo_is_resumed(tmp_path, monkeypatch, complete):
+    """Complete images are kept, others are made anew; training decides itself where it resumes."""
+    called = []
+
+    def call(command, *arguments):
+        called.append([command, *arguments[:3]])
+        if len(called) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("keypoint.commands.demo.TRAIN_IMAGES", 2)
+    monkeypatch.setattr("keypoint.commands.demo.VAL_IMAGES", 1)
+    monkeypatch.setattr("keypoint.commands.demo.call", call)
+    assert tool("demo") == 130
+    image = tmp_path / f"output/demo/data/train2017/{2:012d}.jpg"
+    if not complete:  # interrupted before the annotations were written
+        (tmp_path / "output/demo/data/annotations/person_keypoints_val2017.json").unlink()
+    image.write_bytes(b"mine")
+    assert tool("demo", "--resume", "output=other") == 0
+    assert (image.read_bytes() == b"mine") == complete
+    assert called == [
+        ["train", "--cfg", "demo.yaml", "--overwrite"],
+        ["train", "--cfg", "demo.yaml", "--resume"],
+        ["test", "--checkpoint", "other/best.pt", "--pictures"],
+    ]

@@ -93,7 +93,7 @@ def test_places_that_cannot_be_written(official, tmp_path, capsys):
     assert run("import_weights", official, *size, "--output", "a.pt") == 0
     before = Path("a.pt").read_bytes()
     assert run("import_weights", official, *size, "--output", "a.pt") == 2
-    assert "--output a.pt is there already; give another" in capsys.readouterr().err
+    assert "--output a.pt exists already; give another" in capsys.readouterr().err
     assert Path("a.pt").read_bytes() == before
     assert (
         run("export_weights", "--checkpoint", "a.pt", "--format", "mmpose", "--output", "afile/z")
@@ -102,7 +102,7 @@ def test_places_that_cannot_be_written(official, tmp_path, capsys):
     assert "--output: the folder afile cannot be made (File exists)" in capsys.readouterr().err
     export = ["export_weights", "--checkpoint", "a.pt", "--format", "mmpose", "--output", tmp_path]
     assert run(*export) == 2
-    assert "is there already; give another name, or --overwrite" in capsys.readouterr().err
+    assert "exists already; give another name, or --overwrite" in capsys.readouterr().err
     assert run(*export, "--overwrite") == 4
     assert f"{tmp_path}: cannot be written" in capsys.readouterr().err
     assert Path("afile").read_bytes() == b"mine"

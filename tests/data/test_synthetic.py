@@ -13,7 +13,7 @@ from pycocotools.cocoeval import COCOeval
 
 from keypoint.data.synthetic import figure as synthetic_figure
 from keypoint.data.synthetic import scene as synthetic_scene
-from keypoint.data.synthetic.demo_set import synthesize_image, write_demo_set
+from keypoint.data.synthetic.demo_set import is_demo_set, synthesize_image, write_demo_set
 from keypoint.data.synthetic.figure import KEYPOINTS, OBJECT, PARTS, TORSO, sample_figure
 from keypoint.data.synthetic.pose import sample_pose
 from keypoint.data.synthetic.scene import compose_scene
@@ -424,14 +424,12 @@ def test_an_interrupted_run_leaves_no_annotations_and_can_be_repeated(tmp_path):
             tmp_path / "a", train_images=2, val_images=2, image_size=SIZE, progress=interrupt
         )
     assert not any(name.startswith("annotations") for name in content(tmp_path / "a"))
+    assert not is_demo_set(tmp_path / "a", train_images=2, val_images=2, image_size=SIZE)
     write_demo_set(tmp_path / "a", train_images=2, val_images=2, image_size=SIZE)
     assert content(tmp_path / "a") == complete
-
-
-def test_progress_hears_of_every_image(tmp_path):
-    calls = []
-    write_demo_set(tmp_path, train_images=2, val_images=1, image_size=SIZE, progress=calls.append)
-    assert calls == [1, 1, 1]
+    assert is_demo_set(tmp_path / "a", train_images=2, val_images=2, image_size=SIZE)
+    assert not is_demo_set(tmp_path / "a", train_images=2, val_images=3, image_size=SIZE)
+    assert not is_demo_set(tmp_path / "b", train_images=2, val_images=2, image_size=SIZE)
 
 
 def test_numbers_out_of_range_are_refused(tmp_path):

@@ -26,10 +26,7 @@ def write(path, number=10, size=(48, 64), rate=25.0):
 
 def read(path):
     with VideoReader(path) as reader:
-        found = []
-        while (frame := reader.next_frame()) is not None:
-            found.append(frame)
-        return found, reader
+        return list(reader), reader
 
 
 @pytest.mark.parametrize(
@@ -104,9 +101,10 @@ def test_a_frame_of_another_size_is_refused(tmp_path):
     with VideoReader(write(tmp_path / "a")) as reader:
         pass
     reader._capture = Capture()
-    assert reader.next_frame().shape == (4, 6, 3)
+    frames = iter(reader)
+    assert next(frames).shape == (4, 6, 3)
     with pytest.raises(DataError, match="frame 1 is 4 x 6, those before 6 x 4"):
-        reader.next_frame()
+        next(frames)
 
 
 def test_a_writer_that_cannot_open_or_loses_frames_is_an_error(tmp_path, monkeypatch):

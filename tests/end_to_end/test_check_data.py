@@ -117,6 +117,6 @@ def test_what_a_flag_names_is_looked_for_by_the_flags_name(tmp_path, capsys):
 @pytest.mark.parametrize("codec", ["heatmap", "udp"])
 def test_browse(demo, tmp_path, capsys, codec):
     arguments = ["--cfg", demo / "my.yaml", f"output={tmp_path}", f"model.codec={codec}"]
-    assert tool("browse_data", *arguments, "--number", "2") == 0
+    assert tool("browse_data", *arguments, "--pictures", "2") == 0
     assert "2 of" in capsys.readouterr().out
     assert cv2.imread(str(tmp_path / "browse_data.jpg")).shape[0] > 2 * 288

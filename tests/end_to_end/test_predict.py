@@ -21,10 +21,9 @@ from keypoint.data.warp import warp
 from keypoint.drawing.persons import heatmap_sheet
 from keypoint.evaluation.coco import evaluate_coco
 from keypoint.models import SimpleBaseline
-from keypoint.prediction.one_euro import OneEuro
 from keypoint.prediction.output import PredictOutput
 from keypoint.prediction.predictor import Predictor
-from keypoint.prediction.tracking import Tracker
+from keypoint.prediction.tracking import OneEuro, Tracker
 from tests import tiny_coco, tiny_network
 from tests.calling import tool, words
 from tests.data.test_video import write as write_video
@@ -442,7 +441,11 @@ def test_broken_weights_are_refused_and_the_image_is_named(tmp_path, capsys):
     [
         (["--whole-image", "http://127.0.0.1:9/a.jpg"], 2, "is a URL; nothing is fetched"),
         (["--boxes", "b.json", "a.png"], 2, "give --annotations too"),
-        (["--detector", "yolo", "a.png"], 2, "no such file, and no name of a detector; there are"),
+        (
+            ["--detector", "yolo", "a.png"],
+            2,
+            "neither a file nor the name of a detector; detectors",
+        ),
         (["--whole-image", "--box-threshold", "0.5", "a.png"], 2, "--box-threshold has no effect"),
         (["--whole-image", "--device", "tpu", "a.png"], 2, "device='tpu' is unknown"),
         (["--whole-image", "--smooth", "a.png"], 2, "--smooth has no effect here, no input is a"),

@@ -60,7 +60,7 @@ def constant_prediction_ap(folder):
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
     folder = tmp_path_factory.mktemp("signs")
-    run("make_sign_data", folder / "data", "--train", 120, "--val", 40)
+    run("make_sign_data", "--output", folder / "data", "--train", 120, "--val", 40)
     paths = [f"data.root={folder / 'data'}", f"output={folder / 'run'}"]
     run("check_data", "--cfg", "signs.yaml", *paths)
     trained = run("train", "--cfg", "signs.yaml", *paths, *SMALL.split())

@@ -266,7 +266,7 @@ def test_the_command_says_what_it_wrote(checkpoint, tmp_path, capsys):
     assert "  crops: (B, 64, 64, 3) uint8, RGB\n  heatmaps: (B, 17, 16, 16) float32" in said
     path.write_text("what was there")
     assert tool("export", *arguments) == 2
-    assert "is there already; give another name, or --overwrite" in capsys.readouterr().err
+    assert "exists already; give another name, or --overwrite" in capsys.readouterr().err
     assert tool("export", *arguments, "--overwrite") == 0
     assert path.stat().st_size > 60e6
 

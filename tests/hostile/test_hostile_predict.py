@@ -16,9 +16,9 @@ import pytest
 from keypoint.checkpoint.file import load_model
 from keypoint.commands import cli
 from tests import tiny_network
-from tests.calling import words
+from tests.calling import command, words
 from tests.hostile.cases import GENERATOR, Outcome, changed_inputs, generate, judge, run, run_alone
-from tests.hostile.test_hostile import allows, first_line, tool
+from tests.hostile.test_hostile import allows, first_line
 
 pytestmark = pytest.mark.skipif(not GENERATOR.is_file(), reason=f"no generator at {GENERATOR}")
 
@@ -57,7 +57,7 @@ def arguments_of(case, checkpoint, output):
 
 def predict_door(checkpoint, output, capsys):
     """keypoint predict, in this process."""
-    predict = tool("predict")
+    predict = command("predict")
 
     def door(case):
         folder = output / case.id

@@ -74,22 +74,15 @@ def test_true_cost_of_resnet50():
         ("a2", 196_608, 196_608, {256: 0.277, 384: 0.623}),
         ("cgnl", 307_200, 308_736, {256: 0.388, 384: 0.874}),
         ("rcca", 917_856, 902_259, {256: 1.199, 384: 2.756}),
-        ("pnl", 4 * 25_440 + 3 * 4_160, 37_920, {}),  # the operation is called for four scales
     ],
 )
 def test_three_blocks(name, parameters, true_parameters, gigas):
-    for height in gigas or [256]:
+    for height in gigas:
         counted = three_blocks(name, height)
         assert counted.paper.parameters == parameters
         if height == 256:  # w and b of SRL grow with the map
             assert counted.true.parameters == true_parameters
-        if gigas:
-            assert giga(counted.paper) == gigas[height]
-
-
-def test_srl_fft_to_four_digits():
-    found = [three_blocks("srl_fft", height).paper.multiply_adds / 2**30 for height in DECODER]
-    assert [round(value, 4) for value in found] == [0.0861, 0.1963, 0.3530]
+        assert giga(counted.paper) == gigas[height]
 
 
 def test_single_variant_counts_the_same():
@@ -135,12 +128,6 @@ def test_tables_are_equal_but_for_these_cells(tables):
         ("PNL paper", "table 6: C2D ResNet-50 + NL", "M parameters"): ("26.38", "26.02"),
     }
     assert [len(table.rows) for table in tables] == [18, 10, 3, 7]
-
-
-def test_all_totals_of_table_2_with_blocks_are_exact(tables):
-    with_blocks = [cells for row, cells in tables[0].rows.items() if "srl" in row]
-    assert len(with_blocks) == 9
-    assert all(cell.equal for cells in with_blocks for cell in cells)
 
 
 def test_integers_of_the_video_blocks_and_of_pnl(tables):

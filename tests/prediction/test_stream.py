@@ -9,18 +9,9 @@ import pytest
 import torch
 
 from keypoint.data.faults import Fault
-from keypoint.errors import DataError, NumericsError
+from keypoint.errors import NumericsError
 from keypoint.prediction import stream
-from keypoint.prediction.frames import (
-    Frame,
-    Task,
-    Unread,
-    VideoEnd,
-    in_order,
-    match_entries,
-    read_tasks,
-)
-from keypoint.prediction.inputs import find_inputs
+from keypoint.prediction.frames import Frame, Unread
 from keypoint.prediction.stream import detected_persons, predict_stream, whole_image
 from tests import tiny_network
 
@@ -62,17 +53,6 @@ def test_as_one_image_after_the_other(predictor, batch_size, group_size):
         np.testing.assert_array_equal(one.boxes, BOXES[i])
         assert one.missing == 0
         assert one.frame.image is None
-
-
-def test_the_order_of_the_images_does_not_matter(predictor):
-    order = RNG.permutation(17)
-    found = list(predict_stream(events_of(order), boxes_of, predictor, batch_size=5))
-    ahead = {one.frame.image_id: one for one in found if not isinstance(one, Unread)}
-    for one in predict_stream(events_of(), boxes_of, predictor, batch_size=7):
-        if not isinstance(one, Unread):
-            np.testing.assert_allclose(
-                one.keypoints, ahead[one.frame.image_id].keypoints, atol=1e-5
-            )
 
 
 def test_images_are_kept_for_drawing_and_no_longer(predictor, monkeypatch):
@@ -169,72 +149,3 @@ def test_a_detector_sees_images_of_one_size_at_a_time(predictor):
             np.testing.assert_allclose(one.boxes, [[0, 0, 1 + mean, 5]], rtol=1e-5)
             np.testing.assert_allclose(one.box_scores, [0.9])
     assert all(len(set(sizes)) == 1 for sizes in detector.sizes)
-
-
-def test_frames_of_images_and_videos_are_numbered_through(tmp_path):
-    from tests.data.test_video import write
-
-    for name in ("a.png", "c.png"):
-        cv2.imwrite(str(tmp_path / name), IMAGES[0])
-    (tmp_path / "b.jpg").write_bytes(b"broken")
-    write(tmp_path / "clip", number=3)
-    (tmp_path / "d.png").write_bytes((tmp_path / "a.png").read_bytes())
-    inputs = find_inputs([str(tmp_path)], tmp_path / "out")
-    events = list(read_tasks(in_order(inputs.found), threads=2))
-    told = [(e.path.name, e.number, e.image_id) for e in events if isinstance(e, Frame)]
-    assert told == [
-        ("a.png", None, 1), ("c.png", None, 3), ("clip.mp4", 0, 4), ("clip.mp4", 1, 5),
-        ("clip.mp4", 2, 6), ("d.png", None, 7),
-    ]  # fmt: skip
-    (broken,) = (e for e in events if isinstance(e, Unread))
-    assert "b.jpg: not a JPEG, PNG, BMP or WebP image" in broken.fault.text
-    (end,) = (e for e in events if isinstance(e, VideoEnd))
-    assert (end.claimed, end.read, end.fault) == (3, 3, None)
-    assert events.index(end) == 6
-
-
-def test_a_file_that_goes_while_others_are_read(tmp_path):
-    for i in range(40):
-        cv2.imwrite(str(tmp_path / f"{i:02d}.png"), IMAGES[0])
-    inputs = find_inputs([str(tmp_path)], tmp_path / "out")
-    names = []
-    for event in read_tasks(in_order(inputs.found), threads=2):
-        if not names:
-            (tmp_path / "39.png").unlink()
-        names.append(event.path.name)
-    assert names == [f"{i:02d}.png" for i in range(40)]
-    assert isinstance(event, Unread)
-    assert "39.png: cannot be read (no such file)" in event.fault.text
-
-
-def test_entries_are_matched_by_name_below_the_folder(tmp_path):
-    for name in ("x/a.jpg", "y/a.jpg", "y/b.jpg", "c.jpg"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(b"x")
-
-    def found(*arguments):
-        paths = [str(tmp_path / argument) for argument in arguments]
-        return find_inputs(paths, tmp_path / "out").found
-
-    entries = [7, 8, 9], ["x/a.jpg", "y/a.jpg", "train/b.jpg"], [(1, 2), (3, 4), (5, 6)], "f.json"
-    tasks, others = match_entries(found("."), *entries)
-    assert [(t.image_id, t.image_size) for t in tasks] == [(7, (1, 2)), (8, (3, 4)), (9, (5, 6))]
-    assert [other.name for other in others] == ["c.jpg"]
-    with pytest.raises(DataError, match=r"f\.json: none of the 1 inputs \(a\.jpg\) is among its 3"):
-        match_entries(found("x/a.jpg"), *entries)  # which of the two is not said
-    both = [1, 2], ["b.jpg", "q.jpg"], [(1, 2)] * 2, "f.json"
-    (tmp_path / "b.jpg").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"image id 1: .*b\.jpg and .*b\.jpg are both b\.jpg"):
-        match_entries(found("y/b.jpg", "b.jpg"), *both)
-    (tmp_path / "v.mp4").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"v\.mp4: a video has no entry"):
-        match_entries(found("v.mp4", "c.jpg"), *entries)
-
-
-def test_an_annotation_does_not_make_a_huge_image_smaller(tmp_path, monkeypatch):
-    monkeypatch.setattr("keypoint.data.upright.MAX_PIXELS", 100)
-    cv2.imwrite(str(tmp_path / "a.png"), IMAGES[0])
-    task = Task(tmp_path / "a.png", False, 7, IMAGES[0].shape[:2])
-    (event,) = read_tasks([task], threads=1)
-    assert "a.png: too large" in event.fault.text
-    assert event.fault.id == 7

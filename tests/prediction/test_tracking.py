@@ -1,13 +1,20 @@
-"""Ids against persons whose identity is known."""
+"""Ids against persons whose identity is known; the filter against the paper's algorithm."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from keypoint.data.faults import Fault
 from keypoint.evaluation.oks import oks
 from keypoint.pose.skeleton import load_skeleton
-from keypoint.prediction.tracking import Tracker
+from keypoint.prediction.frames import Frame, Unread, VideoEnd
+from keypoint.prediction.stream import Predicted
+from keypoint.prediction.tracking import BETA, MIN_CUTOFF, OneEuro, Tracker, follow
+from tests.reference.one_euro import one_euro
 
-SIGMAS = load_skeleton("coco17").oks_sigmas
+SKELETON = load_skeleton("coco17")
+SIGMAS = SKELETON.oks_sigmas
 RNG = np.random.default_rng(0)
 POSES = RNG.uniform([0, 0], [50, 150], (6, 17, 2))  # of persons about 50 by 150 px
 SURE = np.ones((6, 17))
@@ -105,3 +112,118 @@ def test_the_more_similar_pair_comes_first():
     tracker.update(0, two, SURE[:2], boxes(two))
     shifted = two + [5, 0]
     assert tracker.update(0.03, shifted[::-1], SURE[:2], boxes(shifted)).tolist() == [2, 1]
+
+
+ALL_SEEN = np.ones(3, bool)
+PERIOD = 1 / 30
+
+
+def run(points, size=100.0, period=PERIOD, seen=None):
+    """(T, K, 2) through one filter."""
+    smooth = OneEuro()
+    shown = np.ones(points.shape[:2], bool) if seen is None else seen
+    return np.stack(
+        [smooth(i * period, p, s, size) for i, (p, s) in enumerate(zip(points, shown, strict=True))]
+    )
+
+
+@pytest.mark.parametrize(("period", "size"), [(1 / 30, 100.0), (1 / 12.5, 37.0)])
+def test_as_the_paper_writes_it(period, size):
+    points = RNG.normal(0, 20, (50, 3, 2)).cumsum(axis=0)
+    expected = [one_euro(points[:, k].tolist(), period, size, MIN_CUTOFF, BETA) for k in range(3)]
+    np.testing.assert_allclose(run(points, size, period), np.swapaxes(expected, 0, 1), rtol=1e-9)
+
+
+def test_still_keypoints_tremble_less():
+    points = 50 + RNG.normal(0, 1, (300, 3, 2))
+    assert run(points)[30:].std() < 0.4 * points[30:].std()
+
+
+def test_a_moving_keypoint_is_followed():
+    """At two sizes a second, which is fast, it lags less than a frame and a half."""
+    points = np.repeat(np.arange(90)[:, None, None] * [2 * 100 * PERIOD, 0], 3, axis=1)
+    lag = (points - run(points))[60:, :, 0] / (2 * 100 * PERIOD)
+    assert (lag > 0).all()
+    assert lag.max() < 1.5
+
+
+def test_the_same_at_any_resolution():
+    points = RNG.normal(0, 5, (40, 3, 2)).cumsum(axis=0)
+    np.testing.assert_allclose(run(10 * points, 1000.0), 10 * run(points, 100.0), rtol=1e-9)
+
+
+def test_an_unseen_keypoint_passes_and_begins_anew():
+    points = RNG.normal(0, 5, (20, 3, 2))
+    seen = np.ones((20, 3), bool)
+    seen[8:11, 1] = False
+    found = run(points, seen=seen)
+    np.testing.assert_array_equal(found[8:12, 1], points[8:12, 1])
+    np.testing.assert_allclose(found[11:, 1], run(points[11:])[:, 1], rtol=1e-9)
+    np.testing.assert_allclose(found[:, 0], run(points)[:, 0], rtol=1e-9)
+
+
+def test_the_callers_arrays_stay():
+    smooth = OneEuro()
+    points = RNG.normal(0, 5, (2, 3, 2))
+    before = points.copy()
+    first = smooth(0.0, points[0], ALL_SEEN, 10.0)
+    first += 100
+    second = smooth(0.1, points[1], ALL_SEEN, 10.0)
+    np.testing.assert_array_equal(points, before)
+    np.testing.assert_allclose(second, run(before, 10.0, 0.1)[1])
+
+
+POSE = RNG.uniform(0, 100, (1, 17, 2))
+BOX = np.array([[0.0, 0.0, 100.0, 100.0]])
+
+
+def predicted(number, keypoints, rate=25.0):
+    seconds = 0.0 if number is None else number / rate
+    frame = Frame(Path("a.mp4"), number, rate, seconds, 1, (200, 200), 1, None)
+    persons = len(keypoints)
+    scores = np.ones((persons, 17))
+    return Predicted(frame, BOX.repeat(persons, 0), np.ones(persons), keypoints.copy(), scores, 0)
+
+
+def end():
+    return VideoEnd(Path("a.mp4"), 3, 3, None)
+
+
+def test_videos_are_numbered_each_from_one_and_images_are_not():
+    broken = Unread(Path("b.jpg"), Fault("b.jpg", "is broken", "unreadable"))
+    events = [
+        predicted(None, POSE),
+        predicted(0, POSE),
+        broken,
+        predicted(1, np.concatenate([POSE + 500, POSE])),
+        end(),
+        predicted(0, POSE + 500),
+        end(),
+        predicted(None, POSE),
+    ]
+    found = list(follow(events, SKELETON, smooth=False))
+    assert found == events
+    ids = [e.ids if e.ids is None else e.ids.tolist() for e in found if isinstance(e, Predicted)]
+    assert ids == [None, [1], [2, 1], [1], None]
+    np.testing.assert_array_equal(found[3].keypoints[1:], POSE)  # nothing is smoothed
+
+
+def test_each_person_has_a_filter_and_images_have_none():
+    noisy = POSE + RNG.normal(0, 2, (5, 1, 17, 2))
+    other = POSE + 500
+    events = [predicted(0, noisy[0]), predicted(1, np.concatenate([other, noisy[1]]))]
+    events += [predicted(i, np.concatenate([noisy[i], other + i])) for i in (2, 3, 4)]
+    events += [end(), predicted(None, noisy[3])]
+    found = list(follow(events, SKELETON, smooth=True))
+    alone, seen = OneEuro(), np.ones(17, bool)
+    for i, place in enumerate((0, 1, 0, 0, 0)):
+        expected = alone(i / 25, noisy[i, 0], seen, 100.0)
+        np.testing.assert_allclose(found[i].keypoints[place], expected, rtol=1e-12)
+    assert np.abs(found[4].keypoints[0] - noisy[4, 0]).max() > 0.1
+    np.testing.assert_array_equal(found[-1].keypoints, noisy[3])
+
+
+def test_a_new_video_begins_anew():
+    events = [predicted(0, POSE), end(), predicted(0, POSE + 3)]
+    found = list(follow(events, SKELETON, smooth=True))
+    np.testing.assert_array_equal(found[2].keypoints, POSE + 3)

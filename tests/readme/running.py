@@ -37,9 +37,9 @@ TRAIN = ["model.encoder=resnet18", f"model.input_size={SIZE}", "train.epochs=1",
 SMALL = {
     "train": TRAIN,
     "test": ["data.workers=0"],
-    "browse_data": ["--number", "2"],
+    "browse_data": ["--pictures", "2"],
     "make_sign_data": ["--train", "4", "--val", "2"],
-    "detect_boxes": ["--model", DETECTOR],
+    "detect_boxes": ["--detector", DETECTOR],
     "demo": TRAIN,
 }
 BENCHMARK = {

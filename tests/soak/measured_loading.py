@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from keypoint.commands import cli
+from keypoint.commands.process import keep_freed_memory
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import TrainDataset, TrainSampler, train_loader
 from keypoint.data.coco import load_persons
@@ -21,7 +21,7 @@ IMAGES = 20
 
 
 def main(memory, folder, persons, epochs):
-    cli.keep_freed_memory()
+    keep_freed_memory()
     data = tiny_coco.content(IMAGES, int(persons) // IMAGES, (96, 96))
     skeleton = load_skeleton("coco17")
     records = load_persons(*tiny_coco.write(Path(folder), data), skeleton)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Draw the README's pictures: tools/benchmarks/readme_pictures.py CHECKPOINT."""
+"""Draw the README's pictures: tools/benchmarks/readme_pictures.py --checkpoint FILE."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ IMAGE_SIZE = (1152, 1536)  # (height, width) generated
 CELL_SIZE = (288, 384)  # (height, width) shown and predicted on: of the demo's images
 SCENES, COLUMNS = 6, 3
 SEED = 5  # of the pictures, none of which the demo is trained on
-PORTRAIT = 3  # of the images, whose largest person is shown with his heatmaps
-TIMES = 3  # his crop is shown as many times as large as the network gets it
+PORTRAIT = 3  # image whose largest person is shown with the heatmaps
+TIMES = 3  # scale of that person's crop compared with the network's input
 SINGLE = ("left_wrist", "right_wrist", "left_ankle", "right_ankle")
 JPEG_QUALITY = 88
 
 EPILOG = """examples:
   make demo
-  tools/benchmarks/readme_pictures.py output/demo/best.pt
+  tools/benchmarks/readme_pictures.py --checkpoint output/demo/best.pt
 
-Writes predictions.jpg and heatmaps.jpg: what the demo's network finds on generated images that it
-has not seen, given the persons' true boxes: the first ones of a seed that show two to four persons,
+Writes predictions.jpg and heatmaps.jpg: keypoints of the demo's network on generated images that it
+has not seen, given the persons' true boxes: the first images of a seed with two to four persons,
 and the largest person of one of them.
 """
 
@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> None:
         "Draw the README's two pictures from generated images.",
         EPILOG,
     )
-    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="the demo's best.pt")
+    cli.add_checkpoint(parser, "the demo's best.pt")
     parser.add_argument(
         "--output", type=Path, default=Path("docs/images"), metavar="DIR", help="docs/images"
     )
@@ -88,7 +88,7 @@ def make_scenes(seed: int) -> list[tuple[Image, NDArray[np.float64]]]:
 def predictions_picture(
     predictor: Predictor, scenes: Sequence[tuple[Image, NDArray[np.float64]]]
 ) -> Image:
-    """Persons as the network sees them, drawn at the size they are shown in."""
+    """Predictions, drawn at the size of the pictures."""
     pictures = []
     for image, boxes in scenes:
         picture, factor = fit_picture(image, CELL_SIZE)
@@ -109,8 +109,8 @@ def heatmaps_picture(predictor: Predictor, image: Image, box: NDArray[np.float64
     codec, names = predictor.model.codec, predictor.skeleton.keypoints
     found, scores = codec.decode(heatmaps)
     maps = heatmaps[0].numpy()
-    # Shown sharper than the network gets it, from the image as it was generated.
-    height, width = (TIMES * side for side in input_size)
+    # Sharper than the network gets it, from the image as it was generated.
+    height, width = (TIMES * side for side in predictor.model.input_size)
     matrix = predictor.crop_frame(box[None]).matrices()[0]
     large = warp(image, TIMES * matrix, (height, width))
     points = found.numpy() * (width / maps.shape[2])
@@ -129,7 +129,7 @@ def heatmaps_picture(predictor: Predictor, image: Image, box: NDArray[np.float64
 
 
 def write_jpeg(path: Path, picture: Image) -> None:
-    """Not by imwrite, which does not say why it failed."""
+    """Write a picture; by imencode, as imwrite does not say why it failed."""
     content = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[
         1
     ].tobytes()

@@ -1,9 +1,9 @@
-"""The data path as it is usually written, for tools/benchmarks/run.py to compare ours with.
+"""The data path as it is usually written, to compare ours with.
 
 Source: the order of work in SimpleBaseline's and HRNet's `JointsDataset`, in our words: decode the
 image for every box, mirror the whole image, warp, make the crop float, paste one Gaussian after
 another, stack. Only the order of work differs from ours; distributions and conventions are the
-same, and for a box without augmentation so are the numbers (tests/benchmarks/test_benchmark.py).
+same, and for a box without augmentation so are the numbers (tests/benchmarks/test_run.py).
 Letters: B batch, K keypoints, H W height and width.
 """
 
@@ -32,7 +32,7 @@ Lap = Callable[[str], None]  # called with a stage's name when it is over
 
 
 def no_lap(stage: str) -> None:
-    """Measure nothing in between."""
+    """Measure nothing."""
 
 
 def train_batch(

@@ -1,8 +1,6 @@
-"""Everything after the network the straightforward way, as this field's code has it: one person,
-one keypoint, one pair after another.
+"""Everything after the network as it is usually written: one person, keypoint or pair at a time.
 
-The same mathematics as the package; tests/benchmarks/test_benchmark.py compares the numbers. Only
-tools/benchmarks/run.py uses it.
+The same mathematics as the package; tests/benchmarks/test_run.py compares the numbers.
 """
 
 from __future__ import annotations
@@ -137,7 +135,7 @@ def make_results(
 
 
 def score(annotations: dict[str, Any], results: list[dict[str, Any]]) -> list[float]:
-    """Pycocotools as it is."""
+    """Score by plain pycocotools."""
     assert not any(math.isnan(result["score"]) for result in results)
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()

@@ -1,14 +1,14 @@
-"""The demo set: generated persons in COCO's own layout, for the same code that reads COCO.
+"""The demo set: generated persons in COCO's own layout, read by the same code as COCO.
 
 Own work, no source. Image ``i`` of a split depends on (seed, split, i) alone: a smaller set is the
-beginning of a larger one, annotations included. What the annotations mean, where COCO leaves room:
+beginning of a larger one, annotations included. Where COCO leaves room, the annotations mean:
 
 * visibility 2: the pixel at the keypoint shows the limb that carries it, or clothes on it;
   1: hidden by the own body, another person or an object; 0 (x = y = 0): outside the image, or on
   the far side of the head, where annotators do not guess (nose and eyes of a back view, not its
   ears).
-* area, bbox and segmentation describe the pixels that are seen, as COCO's do. A hidden keypoint may
-  lie outside the box. The segmentation is a run-length code and no polygon, so that it is exact.
+* area, bbox and segmentation describe the visible pixels, as COCO's do. A hidden keypoint may lie
+  outside the box. The segmentation is a run-length code instead of a polygon, so it is exact.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from keypoint.errors import DataError
 from keypoint.pose.skeleton import load_skeleton
 
 SPLITS = ("train2017", "val2017")
-MARKER = "demo_set.json"  # its presence says that the folder's content is ours to overwrite
+MARKER = "demo_set.json"  # a folder with this file may be overwritten
+IMAGE_SIZE = (288, 384)  # height, width
 JPEG_QUALITY = 92
 MAX_PERSONS = 100  # an image; its annotation ids are image id * 100 + person
 MIN_SIDE = 64
@@ -40,7 +41,7 @@ def synthesize_image(
     """Draw one image and describe its persons.
 
     Args:
-        rng: The only source of chance.
+        rng: The only source of randomness.
         image_size: (height, width), each at least 64.
 
     Returns:
@@ -60,19 +61,38 @@ def synthesize_image(
     return scene.image, [_describe_person(scene, person) for person in range(len(scene.keypoints))]
 
 
+def is_demo_set(
+    folder: str | Path,
+    *,
+    train_images: int,
+    val_images: int,
+    image_size: tuple[int, int] = IMAGE_SIZE,
+    seed: int = 0,
+) -> bool:
+    """Whether `write_demo_set` has written this set completely."""
+    folder = Path(folder)
+    settings = _settings(train_images, val_images, image_size, seed)
+    try:
+        written = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    # The annotations are written last.
+    return written == settings and all(_annotations(folder, s).is_file() for s in SPLITS)
+
+
 def write_demo_set(
     folder: str | Path,
     *,
     train_images: int = 600,
     val_images: int = 150,
-    image_size: tuple[int, int] = (288, 384),
+    image_size: tuple[int, int] = IMAGE_SIZE,
     seed: int = 0,
     progress: Callable[[int], object] | None = None,
 ) -> None:
     """Write ``annotations/person_keypoints_{train,val}2017.json`` and the JPEG files they list.
 
-    The annotations come last, each by a rename, so that an interrupted run leaves none. A demo set
-    that is there already is replaced.
+    The annotations are written last, each by a rename, so an interrupted run leaves none. An
+    earlier demo set is replaced.
 
     Args:
         folder: New, empty, or an earlier demo set.
@@ -80,13 +100,13 @@ def write_demo_set(
         val_images: Number of images in ``val2017/``; none of them is in ``train2017/``.
         image_size: (height, width), each at least 64.
         seed: 0 or more.
-        progress: Called as ``progress(1)`` after each image, as a progress bar's ``update`` is.
+        progress: Called as ``progress(1)`` after each image, like a progress bar's ``update``.
 
     Raises:
         DataError: The folder holds something else.
         ValueError: A number is out of range.
     """
-    counts = {"train2017": train_images, "val2017": val_images}
+    counts = dict(zip(SPLITS, (train_images, val_images), strict=True))
     if min(counts.values()) < 0 or seed < 0:
         raise ValueError(
             f"train_images={train_images}, val_images={val_images}, seed={seed}: 0 or more"
@@ -95,7 +115,7 @@ def write_demo_set(
     _clear(folder)
     for name in (*SPLITS, "annotations"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    settings = {**counts, "image_size": list(image_size), "seed": seed}
+    settings = _settings(train_images, val_images, image_size, seed)
     (folder / MARKER).write_text(json.dumps(settings) + "\n", encoding="utf-8")
 
     contents = {}
@@ -106,7 +126,7 @@ def write_demo_set(
             pixels, persons = synthesize_image(rng, image_size)
             image_id = index + 1
             name = f"{image_id:012d}.jpg"
-            _write_jpeg(folder / split / name, pixels)
+            write_jpeg(folder / split / name, pixels)
             height, width = image_size
             images.append(
                 {"id": image_id, "file_name": name, "height": height, "width": width, "license": 1}
@@ -119,10 +139,22 @@ def write_demo_set(
                 progress(1)
         contents[split] = {**_header(seed), "images": images, "annotations": annotations}
     for split, content in contents.items():
-        path = folder / "annotations" / f"person_keypoints_{split}.json"
+        path = _annotations(folder, split)
         unfinished = path.with_suffix(".json.part")
         unfinished.write_text(json.dumps(content), encoding="utf-8")
         unfinished.replace(path)
+
+
+def _settings(
+    train_images: int, val_images: int, image_size: tuple[int, int], seed: int
+) -> dict[str, Any]:
+    """Content of the marker: all that the set depends on."""
+    counts = {"train2017": train_images, "val2017": val_images}
+    return {**counts, "image_size": list(image_size), "seed": seed}
+
+
+def _annotations(folder: Path, split: str) -> Path:
+    return folder / "annotations" / f"person_keypoints_{split}.json"
 
 
 def _clear(folder: Path) -> None:
@@ -134,11 +166,11 @@ def _clear(folder: Path) -> None:
     held = sorted(path.name for path in folder.iterdir())
     if held and MARKER not in held:
         raise DataError(
-            f"{folder}: holds {held[:5]} and no {MARKER}, so it is no demo set and was left alone; "
-            "choose a new or empty folder"
+            f"{folder}: holds {held[:5]} and no {MARKER}, so it is not a demo set and was left "
+            "alone; choose a new or empty folder"
         )
     for split in SPLITS:
-        (folder / "annotations" / f"person_keypoints_{split}.json").unlink(missing_ok=True)
+        _annotations(folder, split).unlink(missing_ok=True)
     for split in SPLITS:
         for path in (folder / split).glob("*.jpg"):
             if re.fullmatch(r"\d{12}\.jpg", path.name):
@@ -191,7 +223,7 @@ def _header(seed: int) -> dict[str, Any]:
     }
 
 
-def _write_jpeg(path: Path, image: npt.NDArray[np.uint8]) -> None:
-    # Not imwrite: it only returns False where it cannot write.
-    encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
+def write_jpeg(path: Path, image: npt.NDArray[np.uint8], quality: int = JPEG_QUALITY) -> None:
+    """Write an (H, W, 3) uint8 RGB image; imwrite would only return False if it cannot write."""
+    encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     path.write_bytes(encoded.tobytes())

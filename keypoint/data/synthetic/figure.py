@@ -1,11 +1,11 @@
-"""A clothed person as flat shapes, back to front, with the 17 keypoints: what the demo set draws.
+"""A clothed person of the demo set: flat shapes, back to front, and the 17 keypoints.
 
 Own work, no source. The body's hulls of spheres are seen from the camera and sorted by their mean
 distance to it (painter's algorithm).
 
 Left and right: only the head, face or hair, tells a front view from a back view. Torso, sleeves,
-trousers and shoes look the same from both sides. What else remains are hints of the pose itself
-(elbows and hips bend forward).
+trousers and shoes look the same from both sides. The pose itself gives further hints (elbows and
+hips bend forward).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from keypoint.pose.skeleton import load_skeleton
 
 KEYPOINTS = load_skeleton("coco17").keypoints
 
-# What a pixel can belong to; its label is the index. From TORSO on it is a person's.
+# Parts that a pixel can belong to; its label is the index. From TORSO on it belongs to a person.
 PARTS = (
     *("nothing", "object", "torso", "skirt", "neck", "face", "hair"),
     *(f"{side}_{part}" for side, _ in SIDES for part in ("ear", "upper_arm", "forearm", "hand")),
@@ -65,7 +65,7 @@ class Figure:
 
     Attributes:
         hulls: Back to front; a chair may be among them (label OBJECT).
-        keypoints: (17, 2), order of KEYPOINTS.
+        keypoints: (17, 2), in the order of KEYPOINTS.
         faces_away: (17,), keypoints on the side of the head that the camera does not see.
         is_back_view: The person looks away from the camera.
     """
@@ -260,7 +260,7 @@ def _leg(pose: Pose, clothes: _Clothes, side: str) -> list[Hull]:
 
 
 def _shoe(pose: Pose, clothes: _Clothes, side: str, toe_seen: Array, view: Array) -> Hull:
-    """A shoe that does not tell front from back.
+    """A shoe that looks the same from front and back.
 
     The toe (``toe_seen`` from the heel, in the camera's frame) is put at the heel's height in the
     image, and the shank is painted over the shoe, in both views.

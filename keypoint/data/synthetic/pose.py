@@ -42,7 +42,7 @@ class BodyAngles:
     knee: Range
 
 
-# "behind" is there so that hands before the body do not give the front view away.
+# "behind" is there so that hands in front of the body do not always mean a front view.
 ARMS = {
     "hanging": ArmAngles(0.35, (4, 18), (-12, 16), (5, 35), (0, 40)),
     "sideways": ArmAngles(0.16, (55, 105), (-10, 20), (0, 60), (-90, 90)),
@@ -60,7 +60,7 @@ POSTURES = {
     "bending": BodyAngles(0.10, (30, 75), (-8, 15), (-8, 15), (2, 14), (0, 25)),
 }
 
-# On the head, in its own frame and size: where a keypoint is, and which way its skin looks.
+# On the head, in its own frame and size: position of a keypoint, and normal of the skin there.
 FACE = {
     "nose": ((0.0, -0.012, 0.056), (0.0, 0.0, 1.0)),
     "left_eye": ((0.021, 0.004, 0.045), (0.4, 0.0, 0.92)),
@@ -116,7 +116,7 @@ def sample_pose(rng: np.random.Generator) -> Pose:
             rng, side, sign, points[f"{side}_shoulder"], arm, spine @ about_x(-0.8 * bend)
         )
 
-    upright = spine @ about_x(-0.5 * bend)  # who bends still looks ahead
+    upright = spine @ about_x(-0.5 * bend)  # a bending person still looks ahead
     head_frame = upright @ about_y(rng.normal(0, 9)) @ about_x(rng.uniform(-6, 12))
     head_size = rng.uniform(1.12, 1.4)  # large: children, and faces that can be read when small
     head_centre = points["neck"] + upright @ point(0, 0.062 + 0.042 * head_size, 0.008)

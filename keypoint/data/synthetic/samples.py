@@ -1,6 +1,6 @@
-"""A few generated pictures to try a network on, with the boxes of the persons on them.
+"""A few generated pictures to try a network on, with the boxes of their persons.
 
-Of another stream of chance than the demo set's, so that no demo network was trained on them.
+Their random numbers differ from the demo set's, so no demo network was trained on them.
 """
 
 from __future__ import annotations
@@ -8,17 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from keypoint.data.synthetic.demo_set import SPLITS, synthesize_image
+from keypoint.data.synthetic.demo_set import SPLITS, synthesize_image, write_jpeg
 
 SEED = (0, len(SPLITS))  # the demo set's first two numbers are its seed and the split, 0 or 1
 IMAGE_SIZE = (432, 576)
 ALONE = 1108  # its first person is cut out and fills the picture
 SEVERAL = (290, 382, 1234, 1201)  # chosen by eye: two, two, three and three persons, all large
-MARGIN = 0.08  # of the person's height, around the one who is cut out
+MARGIN = 0.08  # of the person's height, around the person who is cut out
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Sample:
 
     Attributes:
         path: A JPEG file.
-        boxes_xywh: (P, 4), one box a person; none where one person fills the picture.
+        boxes_xywh: (P, 4), one box a person; no box if one person fills the picture.
     """
 
     path: Path
@@ -43,8 +42,7 @@ def write_samples(folder: Path) -> list[Sample]:
         if index == ALONE:
             image, boxes = _cut(image, boxes[0]), boxes[:0]
         path = folder / f"sample_{number}.jpg"
-        content = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
-        path.write_bytes(content.tobytes())  # not imwrite, which does not say why it failed
+        write_jpeg(path, image, 95)
         samples.append(Sample(path, boxes))
     return samples
 

@@ -1,4 +1,4 @@
-"""A picture of several persons who hide parts of each other, and who owns each pixel of it.
+"""A picture of several persons who hide parts of each other, and the owner of each pixel.
 
 Own work, no source. Figures and objects are painted as layers and laid over each other from far to
 near. The labels of the pixels are the truth: a keypoint is visible when the topmost thing at its
@@ -34,14 +34,14 @@ OBSTACLES = 0.18  # part of the persons with something in front of them
 MIN_SCALE = 80.0  # standing height in pixels of the smallest person
 MAX_OVERLAP = 0.3  # of the smaller of two boxes
 
-# A person of whom less is seen is left out.
+# A person of whom less is visible is left out.
 MIN_VISIBLE_AREA = 500  # pixels
 MIN_VISIBLE_PART = 0.4  # of the pixels inside the image
 MIN_VISIBLE_KEYPOINTS = 5
 
 
 def _seen_labels() -> npt.NDArray[np.bool_]:
-    """(17, number of labels): under which labels a keypoint is seen."""
+    """(17, number of labels), whether a keypoint is visible under a label."""
     seen = np.zeros((len(KEYPOINTS), len(PARTS)), dtype=bool)
     for k, name in enumerate(KEYPOINTS):
         side, _, kind = name.rpartition("_")
@@ -59,7 +59,7 @@ class Scene:
 
     Attributes:
         image: (H, W, 3) uint8 RGB.
-        owner: (H, W) index of the person whose pixel it is, -1 for background and objects.
+        owner: (H, W) index of the person that the pixel belongs to, -1 for background and objects.
         labels: (H, W) index into PARTS of the topmost thing; 0 is background.
         keypoints: (P, 17, 3) x, y, visibility; image frame, pixels.
         figures: P of them, far to near, placed in the image.
@@ -74,7 +74,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class _Thing:
-    """Something painted; an object if it has no figure."""
+    """A painted person, or an object if it has no figure."""
 
     layer: Layer
     figure: Figure | None
@@ -83,8 +83,8 @@ class _Thing:
 def compose_scene(rng: np.random.Generator, image_size: tuple[int, int]) -> Scene:
     """Draw up to 5 persons of different sizes, with objects in front of some of them.
 
-    A person of whom too little would be seen is not drawn at all, so that every person in the
-    picture is in the truth. A picture may end up with nobody in it, as COCO's may.
+    A person of whom too little would be visible is not drawn at all, so every person in the picture
+    is in the truth. A picture may have no person, like some of COCO's.
     """
     figures = _place_figures(rng, image_size)
     limbs = [sample_stray_limb(rng, image_size, OBJECT) for _ in range(rng.integers(0, 3))]
@@ -124,7 +124,7 @@ def compose_scene(rng: np.random.Generator, image_size: tuple[int, int]) -> Scen
 
 
 def _place_figures(rng: np.random.Generator, image_size: tuple[int, int]) -> list[Figure]:
-    """Persons from far to near; who would share too much of a box with another is left out."""
+    """Persons from far to near, without those whose boxes overlap another one too much."""
     height, width = image_size
     placed: list[tuple[float, Array, Figure]] = []
     for _ in range(rng.choice([1, 2, 3, 4, 5], p=[0.2, 0.25, 0.25, 0.2, 0.1])):

@@ -1,4 +1,4 @@
-"""The one shape of the demo set, a hull of discs, and how it becomes pixels.
+"""The only shape of the demo set, a hull of discs, and its rasterisation.
 
 Own work, no source. Seen from far away (orthographic projection) a sphere is a disc, and the convex
 hull of spheres is the hull of discs: limbs, torso, head, clothes, chairs and plants are all that.
@@ -30,7 +30,7 @@ class Hull:
     """The convex hull of discs (before projection: of spheres), in one colour.
 
     Attributes:
-        label: What it is, 1 to 63.
+        label: Part or object, 1 to 63.
         colour: RGB, 0 to 255.
         centres: (n, 2), x right and y down; (n, 3) in the body frame before projection.
         radii: (n,), in the unit of the centres.
@@ -59,7 +59,7 @@ class Layer:
 
     Attributes:
         window: Rows and columns of the image.
-        labels: (h, w), 0 where nothing was painted.
+        labels: (h, w), 0 if nothing was painted.
         alpha: (h, w, 1), 0 to 1.
         colour: (h, w, 3) RGB 0 to 255, times alpha.
     """
@@ -120,7 +120,7 @@ def _halve(canvas: Image | FloatImage) -> FloatImage:
 
 
 def _outline(centres: Array, radii: Array) -> npt.NDArray[np.int32]:
-    """Polygon around discs, in 1/16 pixel as OpenCV's ``shift=4`` wants it."""
+    """Polygon around discs, in 1/16 pixel as for OpenCV's ``shift=4``."""
     points = centres[:, None] + radii[:, None, None] * CIRCLE  # n 20 2
     return np.asarray(cv2.convexHull(np.rint(points.reshape(-1, 2) * 16).astype(np.int32)))
 
@@ -128,7 +128,7 @@ def _outline(centres: Array, radii: Array) -> npt.NDArray[np.int32]:
 def _print_fabric(
     rng: np.random.Generator, colour: FloatImage, mask: npt.NDArray[np.bool_]
 ) -> None:
-    """Stripes or checks where the mask is, in place; half of all shirts stay plain."""
+    """Print stripes or checks under the mask, in place; half of all shirts stay plain."""
     kind = rng.choice(["plain", "stripes", "checks"], p=[0.5, 0.35, 0.15])
     if kind == "plain" or not mask.any():
         return

@@ -1,12 +1,12 @@
-"""Road signs with four corners as keypoints: a data set of one's own object, from nothing.
+"""Road signs with four corners as keypoints: a generated data set of an object of one's own.
 
-Own work, no source. It is as awkward as one's own data are: category "sign" beside one without
-keypoints, ids that neither start at 1 nor follow each other, images in sub-folders. Image ``i`` of
+Own work, no source. It is as irregular as real data: a category "sign" and one without keypoints,
+ids that neither start at 1 nor follow each other, images in sub-folders. Image ``i`` of
 a split depends on (seed, split, i) alone.
 
-A corner's name is its place on the upright sign, whatever way the sign is turned in the image: a
-band along the top edge tells. The sign is its own mirror image, so a mirrored picture shows a
-possible sign whose left and right corners have changed names: that is what the pairs say. Corners
+A corner's name is its place on the upright sign, however the sign is turned in the image: a band
+marks the top edge. The sign is its own mirror image, so a mirrored picture shows a
+possible sign whose left and right corners have changed names, as the pairs say. Corners
 are given to a fraction of a pixel, pixel centres being whole numbers.
 """
 
@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from keypoint.data.synthetic.demo_set import write_jpeg
 from keypoint.data.synthetic.surroundings import sample_background
 from keypoint.errors import DataError
 from keypoint.files import write_json
@@ -28,7 +29,6 @@ from keypoint.files import write_json
 SIGN, POLE = 42, 7  # category ids
 CORNERS = ("top_left", "top_right", "bottom_right", "bottom_left")
 FACE_SIZE = 96  # pixels of the sign's own picture
-JPEG_QUALITY = 92
 
 SKELETON_YAML = """# Four corners of a sign, named as they stand on the upright sign. How well
 # annotators agree is not measured: oks_sigmas is left out, uniform ones are used with a warning.
@@ -51,7 +51,7 @@ def synthesize_signs(
     """Draw one image with one to three signs on poles.
 
     Args:
-        rng: The only source of chance.
+        rng: The only source of randomness.
         image_size: (height, width), each at least 96.
 
     Returns:
@@ -104,8 +104,8 @@ def write_sign_set(
 
     Args:
         folder: New or empty.
-        train_images: For training.
-        val_images: Other images, for testing.
+        train_images: Number of images for training.
+        val_images: Number of other images, for testing.
         image_size: (height, width), each at least 96.
         seed: 0 or more.
         progress: Called as ``progress(1)`` after each image.
@@ -135,8 +135,7 @@ def write_sign_set(
             name = f"{split}/camera_{'ab'[index % 2]}/{index:05d}.jpg"
             path = folder / "images" / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-            path.write_bytes(cv2.imencode(".jpg", pixels[..., ::-1], quality)[1].tobytes())
+            write_jpeg(path, pixels)
             height, width = image_size
             images.append({"id": image_id, "file_name": name, "height": height, "width": width})
             for sign in signs:

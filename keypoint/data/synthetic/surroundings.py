@@ -1,7 +1,7 @@
-"""What stands around the persons of the demo set: wall and floor, stray limbs, things in front.
+"""Surroundings of the persons in the demo set: wall and floor, stray limbs, objects in front.
 
 Own work, no source. Backgrounds are paler than clothes, so that persons stand out; the stray limbs
-have the colours of real ones, so that a coloured stick alone is no arm.
+have the colours of real ones, so a coloured stick alone is not a sign of an arm.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def cast_shadows(canvas: FloatImage, bounds_of_persons: Sequence[tuple[Array, Ar
 def sample_stray_limb(
     rng: np.random.Generator, image_size: tuple[int, int], label: int
 ) -> list[Hull]:
-    """Two segments that look like an arm or a leg of nobody."""
+    """Two segments that look like an arm or a leg without a person."""
     height, width = image_size
     length = rng.uniform(0.08, 0.22) * height
     angles = rng.uniform(0, 2 * np.pi) + np.array([0, rng.uniform(-1.6, 1.6)])
@@ -81,7 +81,7 @@ def sample_chair(rng: np.random.Generator, floor: float, label: int) -> list[Hul
     half, seat = rng.uniform(0.09, 0.14), -0.05
     sides = (-half, half)
     block = np.array([[x, y, z] for x in sides for y in (floor, seat) for z in (-0.09, 0.07)])
-    shapes = [Hull(label, colour, block, np.full(8, 0.004), nearer=-0.04)]  # under who sits on it
+    shapes = [Hull(label, colour, block, np.full(8, 0.004), nearer=-0.04)]  # under the person
     if rng.random() < 0.35:
         back = np.array([[x, y, -0.1] for x in sides for y in (seat, rng.uniform(0.08, 0.2))])
         shapes.append(Hull(label, colour * 1.15, back, np.full(4, 0.012)))

@@ -1,4 +1,4 @@
-"""What a network costs: parameters and multiply-adds, as the SRL paper counts them and as they are.
+"""Cost of a network: parameters and multiply-adds, by the SRL paper's rule and the true ones.
 
 Source of the `paper` rule: Chi et al., "Fast Non-Local Neural Networks with Spectral Residual
 Learning", ACM MM 2019, section 4, found by trying readings against tables 2, 3 and 8. It knows
@@ -27,7 +27,7 @@ The pass that is counted is that of training on a CPU in float32. At evaluation 
 norms and choose another form of its transform; the result is the same, the count is not.
 """
 
-from keypoint.models.complexity.cost import Cost
 from keypoint.models.complexity.count import Count, count, count_model
+from keypoint.models.complexity.paper import Cost
 
 __all__ = ["Cost", "Count", "count", "count_model"]

@@ -12,9 +12,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from keypoint.models import SimpleBaseline, create_model
-from keypoint.models.complexity.cost import Cost
 from keypoint.models.complexity.formulas import FORMULAS
-from keypoint.models.complexity.paper import counted_modules, paper_cost
+from keypoint.models.complexity.paper import Cost, counted_modules, paper_cost
 
 
 @dataclass(frozen=True)
@@ -29,20 +28,20 @@ class Count:
 
     @classmethod
     def zero(cls) -> Count:
-        """Where a sum starts."""
+        """The empty sum."""
         return cls(Cost(0, 0), Cost(0, 0))
 
 
 def count(module: nn.Module, x: Tensor) -> Count:
-    """Count what `module(x)` costs. It is run for that, in the mode it is in.
+    """Count the cost of `module(x)` by running it, in its present mode.
 
     Args:
-        module: anything; the `paper` column takes our blocks by what they are built of and in other
-            modules the layers that are called.
-        x: a batch of one; on the "meta" device or in a FakeTensorMode nothing is computed.
+        module: Any module; the `paper` column counts our blocks by their modules, and other
+            modules by the layers that are called.
+        x: A batch of one; on the "meta" device or in a FakeTensorMode nothing is computed.
 
     Raises:
-        ValueError: another batch than one.
+        ValueError: The batch is not of one image.
     """
     if x.shape[0] != 1:
         raise ValueError(f"x is a batch of {x.shape[0]}; give a batch of 1: costs are per image")
@@ -78,14 +77,14 @@ def count_model(
 ) -> dict[str, Count]:
     """Count the network that `create_model` builds from the same arguments, part by part.
 
-    Nothing is computed: fake tensors know their shape only.
+    Nothing is computed: fake tensors only have a shape.
 
     Returns:
         By name in the order of the forward pass: stem, layer1 .. 4, deconv1 .. 3 or fewer,
         head, and each block as `block at <site>`.
 
     Raises:
-        ConfigError: a part that does not exist or does not fit.
+        ConfigError: A part does not exist or does not fit.
     """
     counts = {}
     with FakeTensorMode():
@@ -105,7 +104,7 @@ def count_model(
 
 
 def parts_of(model: SimpleBaseline) -> Iterator[tuple[str, nn.Module]]:
-    """Names and modules; applied one after the other they are the network."""
+    """Yield names and modules that make the network when applied one after the other."""
     yield "stem", nn.Sequential(model.conv1, model.bn1, model.relu, model.maxpool)
     for site in ("layer1", "layer2", "layer3", "layer4", *model.deconv_sites):
         if site in model.deconv_sites:

@@ -1,7 +1,7 @@
-"""What PyTorch's FlopCounterMode leaves out, or left out in earlier versions.
+"""Formulas for operations that PyTorch's FlopCounterMode, or an earlier one, leaves out.
 
-The counter counts operations, two in a multiply-add, and so do these formulas. What is counted how
-is in the package's text.
+The counter counts operations, two in a multiply-add, and so do these formulas. `__init__.py` has
+the rules.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 def element_wise(*_: object, out_val: Tensor, **__: object) -> int:
-    """A product without a sum is taken for a multiply-add; indices are not arithmetic of ours."""
+    """A product without a sum counts as a multiply-add; index arithmetic does not count."""
     if not (out_val.is_floating_point() or out_val.is_complex()):
         return 0
     return 2 * out_val.numel() * (4 if out_val.is_complex() else 1)
@@ -37,7 +37,7 @@ def complex_fft(x: Tensor, dims: Sequence[int], *_: object, out_val: Tensor, **_
 
 
 def real_fft(x: Tensor, dims: Sequence[int], *_: object, out_val: Tensor, **__: object) -> int:
-    """Half of a complex one of as many points; of the two tensors the real one has them all."""
+    """Half of a complex one of as many points, the number in the real tensor."""
     points = out_val if x.is_complex() else x
     return round(2.5 * points.numel() * math.log2(math.prod(points.shape[dim] for dim in dims)))
 

@@ -1,6 +1,6 @@
-"""How the SRL paper counts, layer by layer and block by block; the rule is in the package's text.
+"""The SRL paper's count, layer by layer and block by block; `__init__.py` has the rule.
 
-A block is counted by what it is built of, not by what its forward happens to run: it may join
+A block is counted by its modules, not by the operations of its forward pass, which may join
 convolutions, fold norms or choose another form of a transform.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
@@ -21,13 +22,23 @@ from keypoint.blocks.pnl import PNL
 from keypoint.blocks.rcca import RCCA
 from keypoint.blocks.spectral.srl import SRL
 from keypoint.blocks.spectral.srl_video import SRLVideo
-from keypoint.models.complexity.cost import Cost
 
-LAYERS = (_ConvNd, _BatchNorm, nn.Linear)  # what the paper's counter knows
+LAYERS = (_ConvNd, _BatchNorm, nn.Linear)  # all that the paper's counter knows
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Cost of one forward pass of one image or clip."""
+
+    parameters: int
+    multiply_adds: int
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.parameters + other.parameters, self.multiply_adds + other.multiply_adds)
 
 
 def counted_modules(module: nn.Module) -> list[nn.Module]:
-    """What `paper_cost` takes: blocks, and layers outside of them; each once."""
+    """Modules for `paper_cost`: blocks, and layers outside of them; each once."""
     if type(module) in BLOCKS or isinstance(module, LAYERS):
         return [module]
     found = [part for child in module.children() for part in counted_modules(child)]
@@ -35,7 +46,7 @@ def counted_modules(module: nn.Module) -> list[nn.Module]:
 
 
 def paper_cost(module: nn.Module, x: Tensor, output: Tensor) -> Cost:
-    """A block or layer that made `output` of `x`."""
+    """Cost of a block or layer that computed `output` from `x`."""
     if type(module) in BLOCKS:
         return BLOCKS[type(module)](module, x.shape[2:])
     multiply_adds = 0
@@ -59,7 +70,7 @@ def convolutions(module: nn.Module, positions: int) -> int:
 
 
 def transforms(block: SRL | SRLVideo) -> float:
-    """Two of one frame, f and its inverse, at the size that the block is built for."""
+    """Multiply-adds of f and its inverse on one frame, at the block's size."""
     height, width = block.transform.size
     positions = block.channels * height * width
     if block.transform.parts == 2:
@@ -113,7 +124,7 @@ def _subsampled(block: NonLocal, size: Sequence[int]) -> list[int]:
 
 
 def pnl(block: PNL, size: Sequence[int]) -> Cost:
-    """The operation of each scale (again where it is shared), and the attention over scales."""
+    """The operation of each scale, also if it is shared, and the attention over scales."""
     *time, height, width = size
     total = Cost(0, 0)
     for k in range(block.scales):

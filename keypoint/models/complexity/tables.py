@@ -1,4 +1,4 @@
-"""The printed costs of the SRL and PNL papers, each beside what is counted here.
+"""The printed costs of the SRL and PNL papers, each with the cost counted here.
 
 Sources: SRL (Chi et al., 2019), tables 2, 3 and 8; PNL (Xu et al., 2020), tables 3, 5 and 6. Of the
 two papers' video networks the blocks alone are built here.
@@ -58,7 +58,7 @@ class Cell:
 
     @property
     def miss(self) -> float:
-        """How far the counted number is from the printed one, in percent of it."""
+        """Difference of the counted from the printed number, in percent of the printed one."""
         return 100 * (self.counted / float(self.printed) - 1)
 
     @property
@@ -73,7 +73,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows by their label, each with a cell per quantity, and what is to be said about them."""
+    """Rows by their label, each with a cell per quantity, and a note."""
 
     title: str
     quantities: tuple[str, ...]
@@ -82,7 +82,7 @@ class Table:
 
 
 def paper_tables() -> list[Table]:
-    """All of them, counted now."""
+    """All tables, counted now."""
     return [srl_table_2(), srl_table_3(), srl_table_8(), pnl_tables()]
 
 
@@ -108,7 +108,7 @@ def srl_table_2() -> Table:
 
 
 def srl_table_3() -> Table:
-    """What three blocks add to the ResNet-50."""
+    """Cost that three blocks add to the ResNet-50."""
     rows = {}
     for index, (height, width) in enumerate(SIZES[:2]):
         for name, printed in TABLE_3.items():
@@ -195,13 +195,13 @@ def pnl_tables() -> Table:
 
 
 def count_blocks(blocks: Iterable[nn.Module], shapes: Iterable[tuple[int, ...]]) -> Count:
-    """Blocks on maps of these shapes (without the batch)."""
+    """Cost of blocks on maps of these shapes, without the batch."""
     pairs = zip(blocks, shapes, strict=True)
     return add(count(block, torch.zeros(1, *shape)) for block, shape in pairs)
 
 
 def add(counts: Iterable[Count]) -> Count:
-    """Their sum."""
+    """Sum of counts."""
     return sum(counts, Count.zero())
 
 

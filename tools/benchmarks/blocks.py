@@ -1,106 +1,100 @@
-"""What `tools/benchmarks/run.py blocks` measures: each block alone on the maps of the three
-deconvolutions, and three of them beside the base network.
+"""`run.py blocks`: each block alone on the maps of the three deconvolutions, and three of them
+compared with the base network.
 
 The floor of any block is copying its map: it must read and write it once. Weights and maps are
-random, gates are opened; nothing here depends on the values.
+random and gates are opened; no time depends on the values.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from benchmark_model import DTYPES, PLAIN, build, seconds
-from benchmark_timing import interleave, median_ratio, table
+from model import PLAIN, Setting, build
+from timing import DTYPES, add_network, add_number, interleave, median_ratio, seconds, table
 from torch import Tensor, nn
 
 from keypoint.blocks import build_block
+from keypoint.blocks.build import BLOCKS
+from keypoint.distributed import choose_device
 from keypoint.models.simple_baseline import DECONV_CHANNELS, DECONV_SITES, STRIDE_OF_SITE
 from keypoint.progress import progress
 
+HELP, DESCRIPTION = "ms a map", "Time each block alone."
+WARM_UP = 2  # rounds in which kernels are chosen and graphs compiled
 HOWS = ("eager", "compiled")
 COPY = "copy the map"
 BASE = "base network"
-MATMUL = "srl_fft_matmul"  # the same function by matrix products: which one is quicker, and where?
+MATMUL = "srl_fft_matmul"  # the same function by matrix products
 MODES = ("forward", "forward+backward")
 
 
-@dataclass(frozen=True)
-class BlockSetting:
-    """How the blocks are run.
-
-    Attributes:
-        device: Where.
-        batch_size: Maps in a step.
-        channels_last: Memory format of maps, and of the base network.
-        rounds: Measured rounds.
-        warm_up: Rounds that do not count: kernels are chosen, graphs compiled in them.
-    """
-
-    device: torch.device
-    batch_size: int
-    channels_last: bool
-    rounds: int
-    warm_up: int = 2
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `blocks`."""
+    add_network(parser)
+    names = [*BLOCKS, MATMUL]
+    add = parser.add_argument
+    add("--blocks", nargs="+", choices=names, default=names, metavar="NAME", help="default: all")
+    add("--how", nargs="+", choices=HOWS, default=["eager"], help="eager (default), compiled")
+    add_number(parser, "--batch", 1, "maps in a step")
+    add_number(parser, "--rounds", 5, "measured rounds")
 
 
-def measure_blocks(
-    setting: BlockSetting,
-    *,
-    input_sizes: Sequence[tuple[int, int]],
-    dtypes: Sequence[str],
-    hows: Sequence[str],
-    blocks: Sequence[str],
-) -> str:
-    """The two tables of the section as text.
-
-    Args:
-        setting: Device, batch, rounds.
-        input_sizes: (height, width) of the images that the base network would see.
-        dtypes: Keys of DTYPES; bf16 is autocast, with maps in bf16.
-        hows: Of HOWS; "compiled" is torch.compile.
-        blocks: Names of blocks.
-    """
+def measure(args: argparse.Namespace) -> str:
+    """Measure the blocks."""
+    torch.set_num_threads(args.threads)
+    setting = Setting(choose_device(args.device), args.batch, args.channels_last)
     rows, sums = [], []
-    ways = len(MODES) * (len(blocks) + 1)
-    one_size = (setting.warm_up + setting.rounds) * (len(DECONV_SITES) * ways + len(MODES))
-    with progress(one_size * len(input_sizes) * len(dtypes) * len(hows), "blocks", "step") as bar:
-        for input_size in input_sizes:
-            for dtype in dtypes:
-                for how in hows:
+    ways = len(MODES) * (len(args.blocks) + 1)
+    one_size = (WARM_UP + args.rounds) * (len(DECONV_SITES) * ways + len(MODES))
+    sizes = len(args.input_size) * len(args.dtype) * len(args.how)
+    with progress(one_size * sizes, "blocks", "step") as bar:
+        for input_size in args.input_size:
+            for dtype in args.dtype:
+                for how in args.how:
                     head = [f"{input_size[0]}x{input_size[1]}", dtype, how]
-                    sites, total = measure_sites(setting, input_size, dtype, how, blocks, bar)
+                    sites, total = measure_sites(
+                        setting, args.rounds, input_size, dtype, how, args.blocks, bar
+                    )
                     rows += [head + row for row in sites]
                     sums += [head + row for row in total]
     alone = ["input", "dtype", "how", "map", "block", "forward, ms", "times copy"]
     alone += ["forward+backward, ms", "times copy", "peak MB"]
     three = ["input", "dtype", "how", "three blocks", "forward, ms", "% of base"]
     three += ["forward+backward, ms", "% of base"]
-    return f"{table(three, sums)}\n\n{table(alone, rows)}"
+    result = f"{table(three, sums)}\n\n{table(alone, rows)}"
+    return (
+        f"* ResNet-50 and maps of {DECONV_CHANNELS} channels, {setting.words(args.threads)}; "
+        f"{args.rounds} rounds; figures an image\n{floors(args.input_size)}\n\n{result}\n"
+    )
 
 
 def measure_sites(
-    setting: BlockSetting,
+    setting: Setting,
+    rounds: int,
     input_size: tuple[int, int],
     dtype: str,
     how: str,
     blocks: Sequence[str],
     bar: Any,
 ) -> tuple[list[list[str]], list[list[str]]]:
-    """Rows of each block at each site, and rows of three blocks beside the base network."""
-    timing = {"rounds": setting.rounds, "warm_up": setting.warm_up, "bar": bar}
+    """Rows of each block at each site, and rows of three blocks next to the base network."""
+    timing = {"rounds": rounds, "warm_up": WARM_UP, "bar": bar}
     each = 1000 / setting.batch_size
     network = build(PLAIN, input_size, setting)
     images = torch.randn(setting.batch_size, 3, *input_size, device=setting.device)
+    images = images.contiguous(memory_format=setting.layout)
     base = {}
     for mode in MODES:
         torch.compiler.reset()
-        run = step(network, in_order(images, setting), mode, dtype, how, setting)
+        run = step(
+            network, images.contiguous(memory_format=setting.layout), mode, dtype, how, setting
+        )
         base[mode] = interleave({BASE: run}, **timing)[BASE]
     del network, run
     rows = []
@@ -108,7 +102,7 @@ def measure_sites(
     for site in DECONV_SITES:
         size = (input_size[0] // STRIDE_OF_SITE[site], input_size[1] // STRIDE_OF_SITE[site])
         x = torch.randn(setting.batch_size, DECONV_CHANNELS, *size, device=setting.device)
-        x = in_order(x, setting).to(DTYPES[dtype])
+        x = x.contiguous(memory_format=setting.layout).to(DTYPES[dtype])
         modules = {name: opened(name, size).to(setting.device) for name in blocks}
         times = {}
         for mode in MODES:
@@ -140,12 +134,6 @@ def measure_sites(
     return rows, totals
 
 
-def in_order(x: Tensor, setting: BlockSetting) -> Tensor:
-    """The tensor in the setting's memory format."""
-    last = torch.channels_last if setting.channels_last else torch.contiguous_format
-    return x.contiguous(memory_format=last)
-
-
 def opened(name: str, size: tuple[int, int]) -> nn.Module:
     """The block with its zero gates at random values, so that nothing is skipped as zero."""
     if name == MATMUL:
@@ -166,7 +154,7 @@ def precision(dtype: str, device: torch.device) -> Iterator[None]:
 
 
 def step(
-    module: nn.Module, x: Tensor, mode: str, dtype: str, how: str, setting: BlockSetting
+    module: nn.Module, x: Tensor, mode: str, dtype: str, how: str, setting: Setting
 ) -> Callable[[int], float]:
     """One step in seconds: "forward" in eval mode without gradients, or a training step's part."""
     call: Callable[[Tensor], Tensor] = module
@@ -194,7 +182,7 @@ def step(
     return timed
 
 
-def copying(x: Tensor, mode: str, setting: BlockSetting) -> Callable[[int], float]:
+def copying(x: Tensor, mode: str, setting: Setting) -> Callable[[int], float]:
     """The floor: one copy forward, one more backward."""
     target = torch.empty_like(x)
 
@@ -205,8 +193,8 @@ def copying(x: Tensor, mode: str, setting: BlockSetting) -> Callable[[int], floa
     return lambda _: seconds(copy, setting.device)
 
 
-def peak_megabytes(module: nn.Module, x: Tensor, dtype: str, setting: BlockSetting) -> float:
-    """What forward+backward allocates at once beside input and weights, per map, in 10^6 bytes."""
+def peak_megabytes(module: nn.Module, x: Tensor, dtype: str, setting: Setting) -> float:
+    """Peak memory of forward+backward without input and weights, per map, in 10^6 bytes."""
     run = step(module, x, "forward+backward", dtype, "eager", setting)
     run(0)
     if setting.device.type == "cuda":
@@ -231,7 +219,7 @@ def peak_megabytes(module: nn.Module, x: Tensor, dtype: str, setting: BlockSetti
 
 
 def floors(input_sizes: Sequence[tuple[int, int]]) -> str:
-    """What a step of three blocks must move at least, in words."""
+    """The least that a step of three blocks must move, in words."""
     lines = []
     for height, width in input_sizes:
         maps = [

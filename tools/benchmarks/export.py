@@ -1,24 +1,38 @@
-"""What `tools/benchmarks/run.py export` measures: crops to keypoints, by torch and by onnxruntime.
+"""`run.py export`: crops to keypoints, by torch and by onnxruntime.
 
-All that a crop costs after it is cut: normalisation, network, decoding. The ratios are to torch
-with the same network, in the same run and round. Nothing here depends on the values of weights or
-crops, so all are random; int8 is calibrated on such crops too.
+The whole cost of a crop after it is cut: normalisation, network, decoding. Ratios are to torch with
+the same network, in the same run and round. No time depends on the values of weights or crops, so
+all are random; int8 is calibrated on such crops too.
 """
 
 from __future__ import annotations
 
+import argparse
 import copy
+import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
-from benchmark_timing import cpu_seconds, interleave, median_ratio, table, wall_seconds
 from numpy.typing import NDArray
+from timing import (
+    add_crop_size,
+    add_device,
+    add_number,
+    count,
+    cpu_seconds,
+    interleave,
+    median_ratio,
+    table,
+    wall_seconds,
+)
 
 from keypoint import __version__
-from keypoint.export.card import ExportCard
+from keypoint.distributed import choose_device
+from keypoint.export.card import PRECISIONS, ExportCard
 from keypoint.export.onnx_predictor import choose_providers
 from keypoint.export.write import LEAST_CROPS, export_network
 from keypoint.models import SimpleBaseline, create_model
@@ -27,52 +41,47 @@ from keypoint.models.inference import predict_keypoints
 from keypoint.pose.skeleton import load_skeleton
 from keypoint.progress import progress
 
+HELP, DESCRIPTION = "torch and onnxruntime", "Time exported networks."
 WARM_UP = 1  # rounds
 
 Crops = NDArray[np.uint8]
 
 
-def measure_export(
-    device: torch.device,
-    *,
-    input_size: tuple[int, int],
-    blocks: Sequence[str],
-    precisions: Sequence[str],
-    batches: Sequence[int],
-    threads: int,
-    rounds: int,
-) -> str:
-    """Time every network by torch and as each exported file, at each batch size.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `export`; --device cuda needs onnxruntime-gpu."""
+    add = parser.add_argument
+    add_device(parser)
+    add_crop_size(parser)
+    names = ["none", "srl_fft"]
+    add("--blocks", nargs="+", default=names, help=f"after each deconvolution ({' '.join(names)})")
+    add("--precision", nargs="+", choices=PRECISIONS, default=PRECISIONS, help="of files (all)")
+    add("--batch", type=count, nargs="+", default=[1, 8], help="crops at a time (1 8)")
+    add_number(parser, "--threads", 1, "of the CPU, as for `model`")
+    add_number(parser, "--rounds", 9, "measured rounds")
 
-    Args:
-        device: That both run on.
-        input_size: (height, width).
-        blocks: After each deconvolution; "none" for the plain network.
-        precisions: Of the files.
-        batches: Crops at a time.
-        threads: Of the CPU, for both.
-        rounds: Measured, after one that is not.
 
-    Returns:
-        A table.
-    """
+def measure(args: argparse.Namespace) -> str:
+    """Time every network by torch and as each exported file, at each batch size."""
+    torch.set_num_threads(args.threads)
+    device = choose_device(args.device)
     rows = []
-    for name in blocks:
+    for name in args.blocks:
         torch.manual_seed(0)
         choice = None if name == "none" else name
-        model = create_model("resnet50", input_size=input_size, blocks=choice).eval()
+        model = create_model("resnet50", input_size=args.input_size, blocks=choice).eval()
         with tempfile.TemporaryDirectory(prefix="keypoint-benchmark-") as folder:
             files = {
                 f"onnxruntime {precision}": write(model, precision, Path(folder))
-                for precision in precisions
+                for precision in args.precision
             }
             runs = {"torch float32": by_torch(model, device)}
-            runs |= {way: by_onnx(file, device, threads) for way, file in files.items()}
-        for batch in batches:
-            crops = random_crops(input_size, batch)
-            with progress(len(runs) * (WARM_UP + rounds), f"{name}, batch {batch}", "run") as bar:
-                ways = {way: timed(run, crops, device, threads) for way, run in runs.items()}
-                seconds = interleave(ways, rounds=rounds, warm_up=WARM_UP, bar=bar)
+            runs |= {way: by_onnx(file, device, args.threads) for way, file in files.items()}
+        for batch in args.batch:
+            crops = random_crops(args.input_size, batch)
+            total = len(runs) * (WARM_UP + args.rounds)
+            with progress(total, f"{name}, batch {batch}", "run") as bar:
+                ways = {way: timed(run, crops, device, args.threads) for way, run in runs.items()}
+                seconds = interleave(ways, rounds=args.rounds, warm_up=WARM_UP, bar=bar)
             rows += [
                 [
                     name,
@@ -83,11 +92,18 @@ def measure_export(
                 ]
                 for way, taken in seconds.items()
             ]
-    return table(["blocks", "batch", "by", "ms a crop", "times as fast as torch"], rows)
+    found = table(["blocks", "batch", "by", "ms a crop", "times as fast as torch"], rows)
+    one_thread = device.type == "cpu" and args.threads == 1
+    words = "CPU time of one thread" if one_thread else f"wall time, {args.threads} threads"
+    return (
+        f"* ResNet-50, {args.input_size[0]}x{args.input_size[1]} crops (height x width), uint8 to "
+        f"keypoints; torch in channels_last; onnxruntime {version('onnxruntime')}; {words}; "
+        f"{args.rounds} rounds; load {os.getloadavg()[0]:.1f} at the end\n\n{found}\n"
+    )
 
 
 def write(model: SimpleBaseline, precision: str, folder: Path) -> Path:
-    """The file of one precision."""
+    """Export a file of one precision."""
     card = ExportCard(
         version=__version__,
         skeleton=load_skeleton("coco17"),
@@ -110,7 +126,7 @@ def random_crops(input_size: tuple[int, int], number: int) -> Crops:
 
 
 def by_torch(model: SimpleBaseline, device: torch.device) -> Callable[[Crops], object]:
-    """As `Predictor.from_checkpoint` runs the network, but in channels_last memory."""
+    """Run the network like `Predictor.from_checkpoint`, but in channels_last memory."""
     placed = copy.deepcopy(model).to(device, memory_format=torch.channels_last)
     fold_norms(placed)
 
@@ -123,7 +139,7 @@ def by_torch(model: SimpleBaseline, device: torch.device) -> Callable[[Crops], o
 
 
 def by_onnx(path: Path, device: torch.device, threads: int) -> Callable[[Crops], object]:
-    """As `OnnxPredictor` runs the file, but on so many threads."""
+    """Run the file like `OnnxPredictor`, but on so many threads."""
     import onnxruntime  # of an extra
 
     options = onnxruntime.SessionOptions()

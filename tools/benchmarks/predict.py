@@ -1,53 +1,99 @@
-"""The part `predict` of run.py: persons a second from image files to keypoints, as
-keypoint predict does it beside the straightforward loop.
+"""`run.py predict`: persons a second from image files to keypoints, by keypoint predict and by the
+straightforward loop.
 
 Straightforward is one image after the other and one person after the other: read, warp, make the
-crop float, run the network, look for the peaks of each heatmap. All on the clock, with all threads:
-what is gained is that files are decoded beside the network and that it gets full batches.
+crop float, run the network, find the peak of each heatmap. All in wall time, with all threads:
+keypoint predict decodes files while the network runs, and gives it full batches.
 """
 
 from __future__ import annotations
 
+import argparse
 import copy
+import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
-from benchmark_timing import interleave, median_ratio, table, wall_seconds
+from data import GENERATED_SIZE, generate
 from numpy.typing import NDArray
 from straightforward import decode, to_normalised_tensor
+from timing import (
+    add_crop_size,
+    add_device,
+    add_number,
+    interleave,
+    median_ratio,
+    table,
+    wall_seconds,
+)
 
 from keypoint.data.image import read_image
 from keypoint.data.persons import Persons
 from keypoint.data.warp import warp
-from keypoint.models import SimpleBaseline
+from keypoint.distributed import choose_device
+from keypoint.models import SimpleBaseline, create_model
 from keypoint.models.fold_norms import fold_norms
 from keypoint.pose.codec import Codec
-from keypoint.pose.skeleton import Skeleton
-from keypoint.prediction.frames import Task, read_tasks
+from keypoint.pose.skeleton import Skeleton, load_skeleton
+from keypoint.prediction.frames import read_inputs
+from keypoint.prediction.inputs import Input
 from keypoint.prediction.predictor import Predictor
 from keypoint.prediction.stream import Predicted, known_persons, predict_stream
 from keypoint.progress import progress
 
+HELP, DESCRIPTION = "persons/s", "Time prediction from image files to keypoints."
 WARM_UP = 1  # rounds
 SLOW = "one person after the other"
 EACH, STREAM = "Predictor, image by image", "keypoint predict"
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `predict`."""
+    add_device(parser)
+    add_number(parser, "--generate", 32, "images to generate")
+    add_crop_size(parser)
+    add_number(parser, "--batch", 32, "persons at a time")
+    add_number(parser, "--threads", 2, "of the CPU, and that decode images")
+    parser.add_argument("--compiled", action="store_true", help="measure --compile, too")
+    add_number(parser, "--rounds", 3, "measured rounds")
+
+
+def measure(args: argparse.Namespace) -> str:
+    """Measure prediction from files to keypoints."""
+    torch.set_num_threads(args.threads)
+    cv2.setNumThreads(0)
+    skeleton = load_skeleton("coco17")
+    model = create_model("resnet50", input_size=args.input_size).eval()
+    model = model.to(choose_device(args.device))
+    with tempfile.TemporaryDirectory(prefix="keypoint-benchmark-") as folder:
+        persons = generate(Path(folder), args.generate, skeleton)
+        setting = PredictSetting(persons, skeleton, model, args.batch, args.threads, args.compiled)
+        result = measure_predict(setting, rounds=args.rounds)
+    return (
+        f"* ResNet-50, {args.input_size[0]}x{args.input_size[1]} crops (height x width) of "
+        f"{len(persons)} persons on {args.generate} generated images of "
+        f"{GENERATED_SIZE[1]}x{GENERATED_SIZE[0]}; wall time, {args.threads} threads; "
+        f"{args.rounds} rounds\n\n{result}\n"
+    )
+
+
 @dataclass(frozen=True)
 class PredictSetting:
-    """What all ways work on.
+    """Persons and network for all ways.
 
     Attributes:
         persons: Boxes on images.
-        skeleton: Theirs.
-        model: On its device.
-        batch_size: Of keypoint predict.
-        threads: That decode images there.
-        compiled: Measure it compiled, too.
+        skeleton: Skeleton of the persons.
+        model: Network on its device.
+        batch_size: Batch size of keypoint predict.
+        threads: Threads that decode images there.
+        compiled: Also measure the compiled network.
     """
 
     persons: Persons
@@ -77,7 +123,7 @@ def measure_predict(setting: PredictSetting, *, rounds: int) -> str:
 
 
 def predict_ways(setting: PredictSetting) -> dict[str, Callable[[int], float]]:
-    """Each predicts everybody on all images."""
+    """Ways to predict all persons on all images."""
     folded = copy.deepcopy(setting.model)
     fold_norms(folded)  # as Predictor.from_checkpoint does
     plain = Predictor(folded, setting.skeleton)
@@ -129,7 +175,7 @@ def peak_of(heatmap: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def image_by_image(setting: PredictSetting, predictor: Predictor) -> dict[int, Any]:
-    """Keypoints by image id, as the README's three lines find them."""
+    """Keypoints by image id, found by the README's three lines."""
     persons, found = setting.persons, {}
     for row in np.unique(persons.image_index):
         image = read_image(persons.images.path(int(row)))
@@ -139,14 +185,14 @@ def image_by_image(setting: PredictSetting, predictor: Predictor) -> dict[int, A
 
 
 def as_predict(setting: PredictSetting, predictor: Predictor) -> dict[int, Any]:
-    """Keypoints by image id, as keypoint predict finds them."""
+    """Keypoints by image id, found like keypoint predict does."""
     images = setting.persons.images
-    tasks = [
-        Task(images.path(row), False, int(images.ids[row]), (int(height), int(width)))
+    inputs = [
+        Input(images.path(row), "", False, None, int(images.ids[row]), (int(height), int(width)))
         for row, (height, width) in enumerate(images.image_size)
     ]
     found = {}
-    with closing(read_tasks(tasks, setting.threads)) as events:
+    with closing(read_inputs(inputs, setting.threads)) as events:
         for event in predict_stream(
             events, known_persons(setting.persons), predictor, batch_size=setting.batch_size
         ):

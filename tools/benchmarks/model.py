@@ -1,90 +1,103 @@
-"""The part `model` of run.py: milliseconds an image of the network with and without
-blocks, evaluation and training step.
+"""`run.py model`: milliseconds an image with and without blocks, evaluation and training step.
 
-The ratios are to the network without blocks, in the same run and round. Nothing here depends on
-the values of weights or images, so all are random.
+Ratios are to the network without blocks, in the same run and round. No time depends on the values
+of weights or images, so all are random.
 """
 
 from __future__ import annotations
 
+import argparse
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from benchmark_timing import cpu_seconds, interleave, median_ratio, table, wall_seconds
+from timing import (
+    DTYPES,
+    add_network,
+    add_number,
+    clock,
+    interleave,
+    median_ratio,
+    seconds,
+    table,
+)
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from keypoint.distributed import choose_device
 from keypoint.models import SimpleBaseline, create_model
 from keypoint.progress import progress
 from keypoint.training.losses import heatmap_loss
 from keypoint.training.optimization import build_optimizer
 
+HELP, DESCRIPTION = "ms an image", "Time the network."
 ENCODER = "resnet50"
 NUM_KEYPOINTS = 17
-DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 PLAIN = "none"
 MODES = ("eval", "train")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """How the networks are run.
+    """Where and how networks and blocks are run.
 
     Attributes:
-        device: Where.
-        batch_size: Images in a step.
-        channels_last: Memory format of weights and images.
-        rounds: Measured rounds by mode, "eval" and "train".
+        device: The device.
+        batch_size: Images or maps in a step.
+        channels_last: Memory format of weights, images and maps.
     """
 
     device: torch.device
     batch_size: int
     channels_last: bool
-    rounds: dict[str, int]
 
     @property
-    def warm_up(self) -> int:
-        """Rounds that do not count: a GPU chooses its kernels in them."""
-        return 3 if self.device.type == "cuda" else 1
+    def layout(self) -> torch.memory_format:
+        """The memory format."""
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+    def words(self, threads: int) -> str:
+        """Batch, memory format and clock."""
+        layout = "channels_last" if self.channels_last else "contiguous"
+        return f"batch {self.batch_size}, {layout}; {clock(self.device, threads)}"
 
 
-def measure_model(
-    setting: Setting,
-    *,
-    input_sizes: Sequence[tuple[int, int]],
-    dtypes: Sequence[str],
-    blocks: Sequence[str],
-) -> str:
-    """The table of the section and what any implementation must do, as text.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `model`."""
+    add_network(parser)
+    names = ["none", "srl_fft", "srl_lo", "nl"]
+    text = f"after each deconvolution ({' '.join(names)})"
+    parser.add_argument("--blocks", nargs="+", default=names, metavar="NAME", help=text)
+    add_number(parser, "--batch", 4, "images in a step")
+    add_number(parser, "--eval-rounds", 5, "measured rounds of evaluation")
+    add_number(parser, "--train-rounds", 3, "measured rounds of training")
 
-    Args:
-        setting: Device, batch, rounds.
-        input_sizes: (height, width) each.
-        dtypes: Keys of DTYPES; bf16 is autocast, as in training.
-        blocks: Names of blocks after every deconvolution; `none` is measured in any case.
-    """
-    names = [PLAIN, *(name for name in blocks if name != PLAIN)]
+
+def measure(args: argparse.Namespace) -> str:
+    """Measure the network; `none` is always measured, bf16 is autocast, as in training."""
+    torch.set_num_threads(args.threads)
+    setting = Setting(choose_device(args.device), args.batch, args.channels_last)
+    rounds = dict(zip(MODES, (args.eval_rounds, args.train_rounds), strict=True))
+    warm_up = 3 if setting.device.type == "cuda" else 1  # a GPU chooses its kernels in them
+    names = [PLAIN, *(name for name in args.blocks if name != PLAIN)]
     rows, floors = [], []
-    steps = sum(rounds + setting.warm_up for rounds in setting.rounds.values())
-    total = steps * len(names) * len(dtypes) * len(input_sizes)
+    steps = sum(number + warm_up for number in rounds.values())
+    total = steps * len(names) * len(args.dtype) * len(args.input_size)
     with progress(total, "model", "step") as bar:
-        for size in input_sizes:
+        for size in args.input_size:
             models = {name: build(name, size, setting) for name in names}
             counts = {name: multiply_adds(model, size, setting) for name, model in models.items()}
             floors.append(floor(models[PLAIN], size, setting))
-            for dtype in dtypes:
+            for dtype in args.dtype:
                 times = {}
                 for mode in MODES:
                     ways = {
                         name: step(model, mode, DTYPES[dtype], setting)
                         for name, model in models.items()
                     }
-                    times[mode] = interleave(
-                        ways, rounds=setting.rounds[mode], warm_up=setting.warm_up, bar=bar
-                    )
+                    times[mode] = interleave(ways, rounds=rounds[mode], warm_up=warm_up, bar=bar)
                 for name in names:
                     cells = [f"{size[0]}x{size[1]}", dtype, name, f"{counts[name] / 1e9:.2f}"]
                     for mode in MODES:
@@ -94,18 +107,21 @@ def measure_model(
                     rows.append(cells)
     header = ["input", "dtype", "blocks", "G multiply-adds"]
     header += [f"{mode}, {unit}" for mode in MODES for unit in ("ms", "times none")]
-    return "\n".join([table(header, rows), "", *floors])
+    result = "\n".join([table(header, rows), "", *floors])
+    return (
+        f"* ResNet-50, {setting.words(args.threads)}; "
+        f"{args.eval_rounds} rounds of eval, {args.train_rounds} of train\n\n{result}\n"
+    )
 
 
 def build(name: str, input_size: tuple[int, int], setting: Setting) -> SimpleBaseline:
-    """The network with a block after every deconvolution, or without."""
-    model = create_model(
+    """Make the network with a block after every deconvolution, or without."""
+    return create_model(
         ENCODER,
         blocks=None if name == PLAIN else name,
         input_size=input_size,
         num_keypoints=NUM_KEYPOINTS,
-    ).to(setting.device)
-    return model.to(memory_format=torch.channels_last) if setting.channels_last else model
+    ).to(setting.device, memory_format=setting.layout)
 
 
 def step(
@@ -114,8 +130,7 @@ def step(
     """One step in seconds: "eval" is forward alone, "train" forward, loss, backward and Adam."""
     device = setting.device
     images = torch.randn(setting.batch_size, 3, *model.input_size, device=device)
-    if setting.channels_last:
-        images = images.contiguous(memory_format=torch.channels_last)
+    images = images.contiguous(memory_format=setting.layout)
     target = torch.rand(setting.batch_size, NUM_KEYPOINTS, *model.heatmap_size, device=device)
     weight = torch.ones(setting.batch_size, NUM_KEYPOINTS, device=device)
     # Adam as well, because SRL-LO's retraction comes with the optimiser's step.
@@ -142,29 +157,16 @@ def step(
     return timed
 
 
-def seconds(work: Callable[[], None], device: torch.device) -> float:
-    """CPU time on one thread, wall time on more; on a GPU between two events of its own queue."""
-    if device.type != "cuda":
-        return cpu_seconds(work) if torch.get_num_threads() == 1 else wall_seconds(work)
-    first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
-    torch.cuda.synchronize(device)
-    first.record()
-    work()
-    last.record()
-    torch.cuda.synchronize(device)
-    return float(first.elapsed_time(last)) / 1000
-
-
 @torch.no_grad()
 def multiply_adds(model: SimpleBaseline, input_size: tuple[int, int], setting: Setting) -> int:
-    """Of one image's forward pass: convolutions, matmuls and attention; no counter knows FFTs."""
+    """Count one image's forward pass: convolutions, matmuls, attention; no counter knows FFTs."""
     with FlopCounterMode(display=False) as counter:
         model.eval()(torch.zeros(1, 3, *input_size, device=setting.device))
     return int(counter.get_total_flops()) // 2
 
 
 def floor(model: SimpleBaseline, input_size: tuple[int, int], setting: Setting) -> str:
-    """What a step of the plain network cannot do without, and the FFTs the table leaves out."""
+    """The least that a step of the plain network must move, and the FFTs the table leaves out."""
     weights = 4 * sum(parameter.numel() for parameter in model.parameters())
     images = 4 * 3 * math.prod(input_size) * setting.batch_size
     heatmaps = 4 * NUM_KEYPOINTS * math.prod(model.heatmap_size) * setting.batch_size

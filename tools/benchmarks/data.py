@@ -1,44 +1,109 @@
-"""What `tools/benchmarks/run.py data` measures: crops per second of one core, ours beside the
-straightforward way.
+"""`run.py data`: crops per second of one core, ours and the straightforward way.
 
-One process, one thread, CPU time. The headline counts as ours what our path leaves to the device
-(normalising, heatmaps), done here on the CPU: the straightforward way does it there too.
+One process, one thread, CPU time. The headline includes the work that our path leaves to the device
+(normalising, heatmaps), done on the CPU here, where the straightforward way does it too.
 """
 
 from __future__ import annotations
 
+import argparse
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import straightforward
 import torch
-from benchmark_timing import Seconds, cpu_seconds, interleave, median_ratio, table
 from straightforward import Lap
+from timing import (
+    Seconds,
+    add_crop_size,
+    add_number,
+    count,
+    cpu_seconds,
+    interleave,
+    median_ratio,
+    table,
+)
 from torch import Tensor
 
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import EvaluationDataset, TrainDataset
-from keypoint.data.coco import Persons
+from keypoint.data.coco import Persons, load_persons
+from keypoint.data.synthetic.demo_set import write_demo_set
+from keypoint.errors import ConfigError
 from keypoint.models import SimpleBaseline
 from keypoint.pose.codec import Codec
-from keypoint.pose.skeleton import Skeleton
+from keypoint.pose.skeleton import Skeleton, load_skeleton
 from keypoint.progress import progress
 
+HELP, DESCRIPTION = "crops/s a core", "Time the data path."
+GENERATED_SIZE = (480, 640)  # height, width: COCO's most common
 SEED = 0
 WARM_UP = 2  # rounds
 SLOW, HEADLINE, UINT8 = "straightforward", "ours, all on this core", "ours, uint8 to the device"
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `data`."""
+    add = parser.add_argument
+    add("--images", type=Path, metavar="DIR", help="folder of images; default: generated ones")
+    add("--annotations", type=Path, metavar="FILE", help="their COCO annotations")
+    add_number(parser, "--generate", 64, "images to generate")
+    add_crop_size(parser, (384, 288))
+    add_number(parser, "--batch", 32, "crops in a batch")
+    add("--boxes", type=count, nargs="+", default=[1, 5, 20], help="boxes an image (1 5 20)")
+    add_number(parser, "--crops", 80, "in an evaluation round")
+    add_number(parser, "--rounds", 15, "measured rounds")
+
+
+def measure(args: argparse.Namespace) -> str:
+    """Measure the data path."""
+    from stages import measure_stages  # which imports this module
+
+    if (args.images is None) != (args.annotations is None):
+        raise ConfigError("--images and --annotations belong together; give both or neither")
+    skeleton = load_skeleton("coco17")
+    with tempfile.TemporaryDirectory(prefix="keypoint-benchmark-") as folder:
+        if args.images is None:
+            persons = generate(Path(folder), args.generate, skeleton)
+        else:
+            persons = load_persons(args.annotations, args.images, skeleton)
+        path = DataPath(persons, skeleton, args.input_size, args.batch)
+        rates = measure_rates(path, boxes=args.boxes, crops=args.crops, rounds=args.rounds)
+        stages = measure_stages(path, args.rounds)
+    source = args.images or f"generated, {GENERATED_SIZE[1]}x{GENERATED_SIZE[0]} (width x height)"
+    return (
+        f"* images: {source}; crops {args.input_size[0]}x{args.input_size[1]} (height x width)\n"
+        f"* one process, one thread, CPU time; batch {args.batch}, {args.rounds} rounds\n\n"
+        f"{rates}\n\n{stages}\n"
+    )
+
+
+def generate(folder: Path, number: int, skeleton: Skeleton) -> Persons:
+    """Generate images, and read their persons."""
+    with progress(number, "generate images", "image") as bar:
+        write_demo_set(
+            folder,
+            train_images=number,
+            val_images=0,
+            image_size=GENERATED_SIZE,
+            progress=bar.update,
+        )
+    annotations = folder / "annotations" / "person_keypoints_train2017.json"
+    return load_persons(annotations, folder / "train2017", skeleton)
+
+
 @dataclass(frozen=True)
 class DataPath:
-    """What both ways work on.
+    """Persons and crops for both ways.
 
     Attributes:
         persons: Records of real or generated images.
-        skeleton: Theirs.
+        skeleton: Skeleton of the persons.
         input_size: (height, width) of the crops.
         batch_size: Crops in a batch, training and evaluation.
     """
@@ -54,16 +119,16 @@ class DataPath:
 
     @property
     def sigma(self) -> float:
-        """Of the heatmaps, in their pixels."""
+        """Sigma of the heatmaps, in their pixels."""
         return Codec(self.input_size).sigma
 
     def choose(self, number: int) -> list[int]:
-        """The persons of a round's training batch, the same for all ways."""
+        """Persons of a round's training batch, the same for all ways."""
         order = np.random.default_rng((SEED, number)).permutation(len(self.persons))
         return [int(index) for index in np.resize(order, self.batch_size)]
 
     def straightforward_batch(self, number: int, lap: Lap = straightforward.no_lap) -> list[Tensor]:
-        """A round's training batch, the straightforward way."""
+        """Make a round's training batch the straightforward way."""
         return straightforward.train_batch(
             self.persons,
             self.choose(number),
@@ -75,12 +140,12 @@ class DataPath:
         )
 
     def augmentation(self) -> Augmentation:
-        """Ours, with the recipe's distributions."""
+        """Our augmentation, with the recipe's distributions."""
         flip_indices = self.skeleton.flip_indices
         return Augmentation(PersonCrop(codec=Codec(self.input_size), flip_indices=flip_indices))
 
     def model(self) -> SimpleBaseline:
-        """For its `normalize`."""
+        """A network, for its `normalize`."""
         size, number = self.input_size, self.skeleton.num_keypoints
         return SimpleBaseline("resnet18", input_size=size, num_keypoints=number).eval()
 
@@ -89,10 +154,10 @@ def measure_rates(path: DataPath, *, boxes: Sequence[int], crops: int, rounds: i
     """Crops per second of training and of evaluation by boxes an image, as a table.
 
     Args:
-        path: What to work on.
+        path: Persons and crops.
         boxes: Numbers of boxes an image, one evaluation row group each.
-        crops: About how many an evaluation round has.
-        rounds: How many are measured.
+        crops: Approximate number of crops in an evaluation round.
+        rounds: Number of measured rounds.
     """
     ways = 3 * (1 + len(boxes)) * (rounds + WARM_UP)
     rows = []
@@ -172,13 +237,13 @@ def evaluation_ways(path: DataPath, number: int, images: int) -> dict[str, Calla
 def boxes_on_images(
     persons: Persons, images: int, number: int, rng: np.random.Generator
 ) -> Persons:
-    """As a detector would give them: an image's own boxes in turn, each moved and scaled a little.
+    """Boxes like a detector's: an image's own boxes in turn, each moved and scaled a little.
 
     Args:
         persons: Ground truth.
-        images: How many, at most those with persons.
-        number: Boxes on each.
-        rng: Chooses images, moves boxes.
+        images: Number of images, at most those with persons.
+        number: Number of boxes on each.
+        rng: Chooses images and moves boxes.
     """
     rows = rng.permutation(np.unique(persons.image_index))
     own = [np.flatnonzero(persons.image_index == row) for row in np.sort(rows[:images])]

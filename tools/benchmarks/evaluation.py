@@ -1,32 +1,68 @@
-"""Time everything after the network: ours beside the straightforward loops, on the same heatmaps.
+"""`run.py eval`: everything after the network, ours and the straightforward loops.
 
-A made-up validation set of val2017's size: truth, boxes around it as a detector gives them, clutter
-beside, and a pool of heatmaps in the network's place. Each box owns a place in the pool, and the
-truth is what its first box would find, so that AP means something and both ways must agree on it.
+A generated validation set of val2017's size: truth, boxes around it like a detector's, clutter, and
+a pool of heatmaps instead of a network. Each box owns a place in the pool, and the truth is what
+its first box would find, so that AP has a meaning and both ways must agree on it.
 """
 
 from __future__ import annotations
 
+import argparse
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 import straightforward_evaluation as straightforward
 import torch
-from benchmark_timing import table
 from numpy.typing import NDArray
+from timing import add_crop_size, add_number, clock, table
 from torch import Tensor
 
+from keypoint.errors import ConfigError
 from keypoint.evaluation.coco import METRICS, evaluate_coco, make_results
 from keypoint.pose.codec import Codec
-from keypoint.pose.skeleton import Skeleton
+from keypoint.pose.skeleton import Skeleton, load_skeleton
 from keypoint.progress import progress
 
+HELP, DESCRIPTION = "s of a validation set", "Time everything after the network."
 SEED = 0
 BATCH = 64  # boxes in a batch, as test.batch_size
 POOL_BATCHES = 4  # different heatmaps: 54 MB and their mirrored ones, more than any cache holds
 STAGES = ("flip average, decoding", "back to the image", "rescoring and OKS-NMS", "scoring")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `eval`."""
+    add_number(parser, "--images", 5000, "generated; val2017 has")
+    add_number(parser, "--persons", 6352, "of the truth")
+    add_number(parser, "--boxes", 104_125, "of the detector")
+    add_crop_size(parser)
+    add_number(parser, "--threads", 1, "of the CPU")
+    add_number(parser, "--rounds", 1, "measured rounds")
+
+
+def measure(args: argparse.Namespace) -> str:
+    """Measure everything after the network."""
+    if args.persons > args.boxes:
+        raise ConfigError(f"--persons {args.persons} have a box each; --boxes must be no fewer")
+    torch.set_num_threads(args.threads)
+    cv2.setNumThreads(args.threads)
+    result = measure_eval(
+        Codec(args.input_size),
+        load_skeleton("coco17"),
+        images=args.images,
+        persons=args.persons,
+        boxes=args.boxes,
+        rounds=args.rounds,
+        clock=time.process_time if args.threads == 1 else time.perf_counter,
+    )
+    return (
+        f"* heatmaps of {args.input_size[0]}x{args.input_size[1]} crops in batches of {BATCH}, "
+        f"float32; {clock(torch.device('cpu'), args.threads)}; {args.rounds} round(s)\n{result}\n"
+    )
 
 
 @dataclass
@@ -51,7 +87,7 @@ class EvaluationCase:
 def make_case(
     codec: Codec, skeleton: Skeleton, *, images: int, persons: int, boxes: int
 ) -> EvaluationCase:
-    """Draw a set; images, persons and boxes as many as asked for."""
+    """Generate a set of so many images, persons and boxes."""
     rng = np.random.default_rng(SEED)
     flip = torch.tensor(skeleton.flip_indices)
     height, width = codec.heatmap_size
@@ -109,14 +145,14 @@ def make_case(
 
 
 class Laps:
-    """Seconds of each stage by the clock given, added up over batches."""
+    """Seconds of each stage, added up over batches."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
         self.seconds = dict.fromkeys(STAGES, 0.0)
 
     def time(self, stage: str, work: Callable[[], Any]) -> Any:
-        """Do the work and count it."""
+        """Do the work and add its time."""
         begin = self.clock()
         result = work()
         self.seconds[stage] += self.clock() - begin

@@ -196,7 +196,7 @@ def test_predict_fills_its_table_and_its_section(tmp_path, run):
     document.write_text("<!-- begin predict cpu -->\nold\n<!-- end predict cpu -->\n")
     options = ["--generate", 2, "--input-size", "32x32", "--rounds", 1, "--write", document]
     rows = [row for row in cells(run("predict", *options).out) if "persons/s" not in row]
-    ways = [row[0] for row in rows if row[0].startswith(("one", "Predictor", "tools"))]
+    ways = [row[0] for row in rows if row[0].startswith(("one", "Predictor", "keypoint"))]
     assert ways == [
         "one person after the other",
         "Predictor, image by image",
@@ -207,18 +207,18 @@ def test_predict_fills_its_table_and_its_section(tmp_path, run):
 
 
 def test_straightforward_prediction_is_ours(demo, tools):
-    import benchmark_predict
+    import predict
 
     torch.manual_seed(0)
     model = SimpleBaseline("resnet18", input_size=INPUT_SIZE).eval()
     torch.nn.init.normal_(model.final_layer.weight, std=1.0)
     skeleton = load_skeleton("coco17")
-    setting = benchmark_predict.PredictSetting(
+    setting = predict.PredictSetting(
         load_persons(*demo, skeleton), skeleton, model, batch_size=4, threads=1, compiled=False
     )
-    slow = benchmark_predict.straightforward_predict(setting)
-    predictor = benchmark_predict.Predictor(model, skeleton)
-    for ours in (benchmark_predict.image_by_image, benchmark_predict.as_predict):
+    slow = predict.straightforward_predict(setting)
+    predictor = predict.Predictor(model, skeleton)
+    for ours in (predict.image_by_image, predict.as_predict):
         found = ours(setting, predictor)
         assert set(found) == set(slow)
         for key, keypoints in found.items():
@@ -227,7 +227,7 @@ def test_straightforward_prediction_is_ours(demo, tools):
 
 def test_straightforward_evaluation_is_ours(tools, monkeypatch):
     """Stage by stage, and a stage that differed would be told of."""
-    import benchmark_eval
+    import evaluation
     import straightforward_evaluation as loops
 
     codec, skeleton = Codec((64, 48)), load_skeleton("coco17")
@@ -245,10 +245,10 @@ def test_straightforward_evaluation_is_ours(tools, monkeypatch):
     for b in range(5):
         image = loops.to_image(expected[0][b], bbox[b], codec.heatmap_size)
         np.testing.assert_allclose(image, found[b], atol=1e-4)
-    case = benchmark_eval.make_case(codec, skeleton, images=9, persons=40, boxes=700)
+    case = evaluation.make_case(codec, skeleton, images=9, persons=40, boxes=700)
     both = [
-        way(case, codec, skeleton, benchmark_eval.Laps(time.perf_counter), MagicMock())
-        for way in (benchmark_eval.ours, benchmark_eval.theirs)
+        way(case, codec, skeleton, evaluation.Laps(time.perf_counter), MagicMock())
+        for way in (evaluation.ours, evaluation.theirs)
     ]
     assert both[0][1] == pytest.approx(both[1][1], abs=1e-6)
     assert 0.1 < both[0][1]["AP"] < 0.99
@@ -256,7 +256,7 @@ def test_straightforward_evaluation_is_ours(tools, monkeypatch):
     monkeypatch.setattr(loops, "to_image", lambda *place: found(*place) + 5)
     sizes = {"images": 9, "persons": 40, "boxes": 700}
     with pytest.raises(AssertionError, match="the two ways disagree"):
-        benchmark_eval.measure_eval(codec, skeleton, **sizes, rounds=1, clock=time.perf_counter)
+        evaluation.measure_eval(codec, skeleton, **sizes, rounds=1, clock=time.perf_counter)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_straightforward_evaluation_is_ours(tools, monkeypatch):
     ],
 )
 def test_numbers_are_checked(tools, capsys, arguments, message):
-    import benchmark
+    import run as benchmark
 
     with pytest.raises(SystemExit):
         benchmark.main(arguments)
@@ -275,7 +275,7 @@ def test_numbers_are_checked(tools, capsys, arguments, message):
 
 
 def test_every_section_is_in_the_document(tools):
-    import benchmark
+    import run as benchmark
 
     names = [
         "data cpu",
@@ -353,7 +353,7 @@ def test_straightforward_heatmaps_are_ours_outside_the_map_too(straightforward):
 
 
 def test_table_is_markdown(tools):
-    from benchmark_timing import table
+    from timing import table
 
     text = table(["way", "ms"], [["a", "1.5"], ["long", "10"]])
     assert text.splitlines() == [
@@ -365,7 +365,7 @@ def test_table_is_markdown(tools):
 
 
 def test_ways_take_turns_and_ratios_are_taken_within_a_round(tools):
-    from benchmark_timing import interleave, median_ratio
+    from timing import interleave, median_ratio
 
     order = []
 

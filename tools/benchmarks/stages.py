@@ -1,7 +1,7 @@
-"""Where the time of a training crop goes: `tools/benchmarks/run.py data`, its second table.
+"""Time by stage of a training crop: the second table of `run.py data`.
 
-CPU time of each stage within the running path (memory as cold as it is there), beside the bytes and
-operations that no implementation can save.
+CPU time of each stage within the running path (memory as cold as it is there), with the bytes and
+operations that every implementation needs.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections import Counter
 import numpy as np
 import straightforward
 import torch
-from benchmark_data import SEED, DataPath
-from benchmark_timing import table
+from data import SEED, DataPath
+from timing import table
 
 from keypoint.data.augment import Augmentation
 from keypoint.data.image import read_image
@@ -35,11 +35,11 @@ class Laps:
         self.begin()
 
     def begin(self) -> None:
-        """Forget what happened since the last lap."""
+        """Start the next lap now."""
         self._last = time.process_time_ns()
 
     def __call__(self, stage: str) -> None:
-        """The stage is over."""
+        """End a stage."""
         now = time.process_time_ns()
         self.milliseconds[stage] += (now - self._last) / 1e6  # type: ignore[assignment]
         self._last = now
@@ -63,9 +63,9 @@ def measure_stages(path: DataPath, rounds: int) -> str:
 def our_batch(
     path: DataPath, augmentation: Augmentation, model: SimpleBaseline, number: int, lap: Laps
 ) -> None:
-    """What TrainDataset and the trainer do, with a lap after each stage.
+    """Make a batch like TrainDataset and the trainer, with a lap after each stage.
 
-    The warp happens within the augmentation; it is timed once more by itself, and DRAWS holds both.
+    The warp is part of the augmentation; it is timed once more by itself, and DRAWS holds both.
     """
     persons, rng = path.persons, np.random.default_rng(number)
     crops, keypoints = [], []
