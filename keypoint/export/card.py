@@ -1,7 +1,7 @@
 """What an exported network says of itself: with it the file alone is enough to predict.
 
 Written into the file as text, JSON under each name of `ExportCard`: in ONNX as metadata_props, in
-torch's two formats as one extra file. Needs no torch.
+torch.export as one extra file. Needs no torch.
 """
 
 from __future__ import annotations
