@@ -54,7 +54,7 @@ def test_skip_is_judged_as_training_would(tmp_path, capsys):
     assert tool("check_data", *command) == 3
     assert tool("check_data", *command, "data.on_bad=skip") == 3  # 1 of 12 is over 0.001
     assert tool("check_data", *command, "data.on_bad=skip", "data.max_bad=0.1") == 0
-    assert "FAULT  annotation id 1: keypoints has 1 numbers" in capsys.readouterr().out
+    assert "FAULT    annotation id 1: keypoints has 1 numbers" in capsys.readouterr().out
     assert not (tmp_path / "o" / "check_data.jpg").exists()
 
 

@@ -113,12 +113,12 @@ def test_a_box_file_is_checked_against_its_images(tmp_path):
     boxes.write_text(json.dumps([box, box, box | {"score": None}, box | {"bbox": [900, 5, 9, 9]}]))
     check = check_box_file(boxes, truth, SKELETON)
     assert [fault.reason for fault in check.faults] == ["score"]
-    told = " ".join(map(str, check.notes))
+    told = " ".join(map(str, check.warnings))
     for words in (
-        "1 boxes lie wholly outside",
-        "1 boxes repeat",
+        "1 of 3 (33.33%) boxes lie wholly outside",
+        "1 of 3 (33.33%) boxes repeat",
         "scores are under 0.01",
-        "3 of 4 images with",
+        "3 of 4 (75.00%) images with",
     ):
         assert words in told
 

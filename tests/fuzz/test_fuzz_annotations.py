@@ -146,7 +146,7 @@ def test_check_and_crops(files, mutations, scored):
     if check.persons:
         balance(check.persons.report, check.content["annotations"], check.content["images"])
     json.dumps(check.to_dict(), allow_nan=False)
-    told = [*check.faults, *check.notes, *([check.persons.report] if check.persons else [])]
+    told = [*check.faults, *check.warnings, *([check.persons.report] if check.persons else [])]
     check_message("\n".join(map(str, [file, *told])), file)
     persons = refused(load_persons, file, images, skeleton=SKELETON, scored=scored)
     if persons is None:

@@ -213,7 +213,7 @@ ACCEPTED_IN_TRAINING = ("A62", "A63")
 
 def first_line(text):
     lines = text.strip().splitlines() or [""]
-    found = [line.strip() for line in lines if line.startswith(("  FAULT", "  note"))]
+    found = [line.strip() for line in lines if line.startswith(("  FAULT", "  warning"))]
     return (found or lines)[0][:170]
 
 
