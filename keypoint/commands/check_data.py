@@ -21,12 +21,11 @@ from keypoint.data.audit.check import (
     FileCheck,
     check_annotation_file,
     check_box_file,
-    left_out_of_scoring,
     stopping_faults,
 )
 from keypoint.data.audit.notes import note_on_overlap
 from keypoint.data.coco import find_split
-from keypoint.data.faults import Fault
+from keypoint.data.report import Fault
 from keypoint.drawing.sheets import stack, truth_sheet
 from keypoint.errors import ConfigError, DataError
 from keypoint.evaluation.self_test import truth_as_prediction
@@ -173,16 +172,13 @@ def self_test(
     """Truth as prediction on a split, or the best that boxes allow; a failure is a fault."""
     truth = checks["val" if name == "boxes" else name]
     check = checks[name]
-    if not check.persons or not truth.persons or truth.content is None:
+    if not check.persons or not truth.persons or truth.to_score is None:
         return None
-    left_out = left_out_of_scoring(truth)
     try:
         test = truth_as_prediction(
+            truth.to_score,
             truth.persons,
-            truth.content,
-            truth.source,
             skeleton,
-            leave_out=left_out,
             boxes=check.persons if name == "boxes" else None,
             nms=config.test.oks_nms,
             nms_threshold=config.test.oks_nms_threshold,

@@ -50,11 +50,8 @@ class Persons:
         bbox_scores: (P,) float64; 1 for ground truth.
         keypoints_image: (P, K, 2) float32; zeros for detector boxes.
         visibility: (P, K) uint8: 0 unlabelled, 1 occluded, 2 visible; zeros for detector boxes.
-        category_id: Of the persons, as the annotation file has it.
-        report: How many entries of the file these are.
-        left_out_images: COCO ids of images that were left out as faulty, which scoring must leave
-            out too; None where nothing may be left out.
-        annotated: Whether the file has annotations to score against; test-dev's has none.
+        category_id: Id of the persons' category in the annotation file.
+        report: The account of the file's entries.
         box_score_threshold: Detector boxes below it are not among these; None for ground truth.
     """
 
@@ -67,8 +64,6 @@ class Persons:
     visibility: NDArray[np.uint8]
     category_id: int
     report: DataReport
-    left_out_images: frozenset[int] | None = None
-    annotated: bool = True
     box_score_threshold: float | None = None
 
     def __len__(self) -> int:

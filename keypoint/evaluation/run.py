@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from keypoint import distributed
+from keypoint.data.annotations import Annotations
 from keypoint.data.batches import EvaluationBatch, EvaluationDataset, evaluation_loader
-from keypoint.data.coco import Persons
+from keypoint.data.persons import Persons
 from keypoint.errors import NumericsError
 from keypoint.evaluation.coco import (
     CocoResults,
@@ -159,7 +160,7 @@ def evaluate_model(
     model: SimpleBaseline,
     *,
     persons: Persons,
-    annotations: Path,
+    annotations: Annotations,
     skeleton: Skeleton,
     batch_size: int,
     workers: int,
@@ -176,7 +177,8 @@ def evaluate_model(
     Args:
         model: On its device; every process has the same weights.
         persons: Ground-truth or detector boxes; each process predicts the images of its share.
-        annotations: The annotation file to score against; not read where `persons` has none.
+        annotations: The annotations to score against, read with `scored`; without annotations,
+            as for test-dev, there are no metrics.
         skeleton: Flip order and OKS sigmas.
         batch_size: Crops at a time.
         workers: Processes that read images.
@@ -194,7 +196,7 @@ def evaluate_model(
 
     Raises:
         ConfigError: A decoding that the network's codec lacks.
-        DataError: An image or the annotation file cannot be used.
+        DataError: An image cannot be used.
         NumericsError: The network gives numbers that are not finite.
     """
     method = model.codec.decoding(decoding)
@@ -242,16 +244,16 @@ def evaluate_model(
             nms_threshold=nms_threshold,
         )
         metrics = {}
-        if persons.annotated:
+        if annotations.annotated:
             metrics = evaluate_coco(
                 annotations,
                 results,
                 oks_sigmas=skeleton.oks_sigmas,
-                leave_out=persons.left_out_images,
                 repeats=True,  # of a detector's file that has a box twice; _merge saw to the rest
             )
         conditions = _conditions(persons, counts, nms, nms_threshold) | {
-            "annotations": str(annotations),
+            "annotations": annotations.source,
+            "images_left_out": len(annotations.left_out_images),
             "keypoint_threshold": keypoint_threshold,
             "input_size": list(model.input_size),
             "color_order": model.color_order,
@@ -306,7 +308,6 @@ def _conditions(
         "box_score_threshold": persons.box_score_threshold,
         "persons": persons.report.to_dict(),
         "images": len(np.unique(persons.image_index)),
-        "images_left_out": len(persons.left_out_images or ()),
         "oks_nms": f"{nms} at {nms_threshold}" if nms == "hard" else nms,
         "results": asdict(counts),
     }

@@ -1,24 +1,22 @@
-"""Truth as prediction: what AP a data set gives a perfect network.
+"""Truth as prediction: the AP that a data set gives a perfect network.
 
-The annotations take the road of a model's predictions, `make_results` and `evaluate_coco`, and AP
-must be 1. Where it is honestly less, the reasons are counted; anything else is a fault of the data
-or of the toolkit. No network and no crop is in between, so a labelled keypoint that no crop reaches
+The annotations go through `make_results` and `evaluate_coco` like a model's predictions, and AP
+must be 1. If it is rightly less, the reasons are counted; anything else is a fault of the data or
+of the toolkit. No network and no crop is in between, so a labelled keypoint that no crop reaches
 does no harm here.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.bad_entries import without_images
+from keypoint.data.annotations import Annotations
 from keypoint.data.persons import Persons
 from keypoint.evaluation.coco import evaluate_coco, make_results
-from keypoint.evaluation.ground_truth import check_ground_truth
 from keypoint.evaluation.results import MAX_PERSONS
 from keypoint.pose.geometry import bbox_to_crop
 from keypoint.pose.skeleton import Skeleton
@@ -66,12 +64,10 @@ class SelfTest:
 
 
 def truth_as_prediction(
+    annotations: Annotations,
     truth: Persons,
-    content: dict[str, Any],
-    source: Path,
     skeleton: Skeleton,
     *,
-    leave_out: frozenset[int] = frozenset(),
     boxes: Persons | None = None,
     nms: str | None = "hard",
     nms_threshold: float = 0.9,
@@ -79,22 +75,20 @@ def truth_as_prediction(
     """Score the truth against itself.
 
     Args:
-        truth: Ground-truth persons.
-        content: Of their annotation file.
-        source: Its name.
-        skeleton: OKS sigmas.
-        leave_out: COCO ids of faulty images, left out on both sides.
+        annotations: The annotations to score against, read with `scored`. Persons on other images
+            than theirs are left out.
+        truth: Ground-truth persons of the same file.
+        skeleton: Its OKS sigmas are used.
         boxes: A detector's boxes: each predicts the person whose box it overlaps most, which is
             the best that any network can do with them. None: ground-truth boxes.
         nms: As in `make_results`.
         nms_threshold: As in `make_results`.
 
     Raises:
-        DataError: The annotations cannot be scored against.
+        DataError: No person in the annotations can be scored against.
     """
-    image_ids = _evenly(np.setdiff1d(truth.images.ids, list(leave_out)))
-    everything = {entry["id"] for entry in content["images"] if isinstance(entry.get("id"), int)}
-    kept_content = without_images(content, frozenset(everything - set(image_ids.tolist())))
+    image_ids = _evenly(np.sort(annotations.images.ids))
+    annotations = annotations.on_images(image_ids)
     given = truth if boxes is None else boxes
     rows = np.flatnonzero(np.isin(given.image_ids, image_ids))
     points, scores, rows = _predict(truth, given, rows)
@@ -110,12 +104,9 @@ def truth_as_prediction(
         nms=nms,
         nms_threshold=nms_threshold,
     )
-    metrics = evaluate_coco(kept_content, results, oks_sigmas=skeleton.oks_sigmas)
+    metrics = evaluate_coco(annotations, results, oks_sigmas=skeleton.oks_sigmas)
 
-    scored = check_ground_truth(kept_content, str(source), skeleton.num_keypoints)
-    counted = sum(
-        not person["iscrowd"] and person["num_keypoints"] > 0 for person in scored.persons
-    )
+    counted = int(annotations.counted.sum())
     mine = int(np.isin(truth.image_ids, image_ids).sum())
     of_image = np.unique(results.image_ids, return_counts=True)[1]
     cut = int(np.clip(of_image - MAX_PERSONS, 0, None).sum())

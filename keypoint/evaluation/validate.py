@@ -1,9 +1,9 @@
-"""What must hold of results before COCOeval is asked, because it does not say when it does not.
+"""Results, checked before COCOeval is asked, because it does not report faulty ones.
 
 COCOeval compares with `oks < threshold`, which is false for NaN: NaN results match everything and
 give AP 1.000. It drops results of an unknown category, and counts a result given twice as a false
-positive. So all faults are told at once, and what COCOeval gets is a copy. The other side:
-ground_truth.py.
+positive. So all faults are reported at once, and COCOeval gets a copy. The annotations are checked
+in data/annotations.py, by the same rules as for training.
 """
 
 from __future__ import annotations
@@ -17,22 +17,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.faults import (
-    as_number,
-    as_numbers,
-    describe_numbers,
-    is_whole_number,
-    raise_faults,
-)
+from keypoint.data.annotations import Annotations
+from keypoint.data.entries import as_number, as_numbers, describe_numbers, is_whole_number
+from keypoint.data.report import raise_faults
 from keypoint.errors import DataError
-from keypoint.evaluation.ground_truth import GroundTruth
 from keypoint.evaluation.results import CocoResults
 
 logger = logging.getLogger(__name__)
 
 
 def check_results(
-    content: Any, source: str, truth: GroundTruth, repeats: bool = False
+    content: Any, source: str, truth: Annotations, repeats: bool = False
 ) -> CocoResults:
     """Read COCO keypoint results; `content` is not modified.
 
@@ -46,8 +41,8 @@ def check_results(
     Args:
         content: A list of result dicts, or `CocoResults`.
         source: Its name in messages.
-        truth: What they are to be scored against.
-        repeats: Whether a result may be there twice: the caller knows that each has its own box.
+        truth: Annotations that they are to be scored against.
+        repeats: Accept a result that is there twice: the caller knows that each has its own box.
 
     Returns:
         The results, in their order; `rows` are places in the list.
@@ -86,19 +81,19 @@ def check_results(
     return checked
 
 
-def _fit(results: CocoResults, truth: GroundTruth) -> bool:
+def _fit(results: CocoResults, truth: Annotations) -> bool:
     """Whether nothing is wrong with results of our own."""
     return (
-        results.category_id == truth.category["id"]
+        results.category_id == truth.category_id
         and results.keypoints.shape[1:] == (truth.num_keypoints, 3)
         and bool(np.isfinite(results.keypoints).all() and np.isfinite(results.scores).all())
-        and set(truth.image_ids).issuperset(results.image_ids.tolist())
+        and set(truth.images.ids.tolist()).issuperset(results.image_ids.tolist())
     )
 
 
-def _one_by_one(content: list[Any], truth: GroundTruth, faults: list[str]) -> CocoResults:
+def _one_by_one(content: list[Any], truth: Annotations, faults: list[str]) -> CocoResults:
     """The faultless results; what is wrong with the others is added to `faults`."""
-    images = set(truth.image_ids)
+    images = set(truth.images.ids.tolist())
     found: list[tuple[int, int, NDArray[np.float64], float]] = []
     for place, entry in enumerate(content):
         if not isinstance(entry, dict):
@@ -117,7 +112,7 @@ def _as_results(
     image_ids: Sequence[int],
     keypoints: Sequence[Any] | NDArray[Any],
     scores: Sequence[float] | NDArray[Any],
-    truth: GroundTruth,
+    truth: Annotations,
     rows: Sequence[int],
 ) -> CocoResults:
     ids = np.empty(len(image_ids), dtype=object)  # whole numbers of any size
@@ -126,7 +121,7 @@ def _as_results(
         image_ids=ids,
         keypoints=np.asarray(keypoints, dtype=np.float64).reshape(-1, truth.num_keypoints, 3),
         scores=np.asarray(scores, dtype=np.float64),
-        category_id=truth.category["id"],
+        category_id=truth.category_id,
         rows=np.asarray(rows, dtype=np.int64),
     )
 
@@ -145,7 +140,7 @@ def _repeated(results: CocoResults) -> Iterator[tuple[int, int]]:
 
 
 def _result(
-    entry: dict[str, Any], images: set[int], truth: GroundTruth
+    entry: dict[str, Any], images: set[int], truth: Annotations
 ) -> tuple[int, NDArray[np.float64], float] | str:
     """Image id, keypoints (3 K) and score of a result, or what is wrong with it."""
     image_id, category_id = entry.get("image_id"), entry.get("category_id")
@@ -153,8 +148,8 @@ def _result(
         return "image_id must be a whole number, as in the annotations"
     if image_id not in images:
         return "this image_id is not in the annotations; give results of the same images"
-    if not is_whole_number(category_id) or category_id != truth.category["id"]:
-        wanted = f"{truth.category['id']} ({short(truth.category.get('name'))})"
+    if not is_whole_number(category_id) or category_id != truth.category_id:
+        wanted = f"{truth.category_id} ({short(truth.category_name)})"
         return f"category_id {short(category_id)} must be {wanted}, the category with keypoints"
     keypoints = as_numbers(entry.get("keypoints"))
     length = 3 * truth.num_keypoints
@@ -171,7 +166,7 @@ def _result(
     return int(image_id), keypoints.astype(np.float64), score
 
 
-def _at_once(content: list[Any], truth: GroundTruth) -> CocoResults | None:
+def _at_once(content: list[Any], truth: Annotations) -> CocoResults | None:
     """What `_result` gives for each entry, in a few steps for all; None if one may be faulty.
 
     100,000 results one by one take longer than scoring them.
@@ -191,8 +186,8 @@ def _at_once(content: list[Any], truth: GroundTruth) -> CocoResults | None:
     )
     if not plain:  # what is not plain may not even have a place in a set
         return None
-    of_category = set(category_ids) == {truth.category["id"]}
-    if not of_category or not set(truth.image_ids).issuperset(image_ids):
+    of_category = set(category_ids) == {truth.category_id}
+    if not of_category or not set(truth.images.ids.tolist()).issuperset(image_ids):
         return None
     try:
         points, numbers = np.asarray(keypoints), np.asarray(scores)  # P 3K, P

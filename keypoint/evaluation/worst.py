@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.coco import Images
 from keypoint.data.image import read_image
+from keypoint.data.persons import Images
 from keypoint.drawing.lettering import INK, PAPER, RIM, SHIFT, Image, write_words
 from keypoint.drawing.persons import draw_keypoints, fit_picture, fit_points, picture_sheet
 from keypoint.drawing.sheets import shorten

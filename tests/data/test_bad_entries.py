@@ -5,12 +5,13 @@ import json
 
 import numpy as np
 import pytest
-
 from keypoint.data.bad_entries import find_bad_entries, without_images
-from keypoint.data.coco import load_boxes, load_persons
-from keypoint.data.faults import is_whole_number
-from keypoint.errors import DataError
 from keypoint.evaluation.ground_truth import check_ground_truth
+
+from keypoint.data.boxes import load_boxes
+from keypoint.data.coco import load_persons
+from keypoint.data.report import is_whole_number
+from keypoint.errors import DataError
 from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco
 

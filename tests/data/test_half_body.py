@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from keypoint.data.augment import Augmentation, PersonCrop
-from keypoint.data.half_body import UPPER_PROBABILITY, half_body_crop
+from keypoint.data.augment import UPPER_PROBABILITY, Augmentation, PersonCrop, half_body_crop
 from keypoint.errors import ConfigError
 from keypoint.pose.codec import Codec
 from keypoint.pose.geometry import bbox_to_crop, crop_matrix

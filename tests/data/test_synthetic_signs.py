@@ -3,11 +3,11 @@ import json
 import cv2
 import numpy as np
 import pytest
+from keypoint.evaluation.ground_truth import check_annotations
 
 from keypoint.data.coco import load_persons
 from keypoint.data.synthetic.signs import CORNERS, synthesize_signs, write_sign_set
 from keypoint.errors import DataError
-from keypoint.evaluation.ground_truth import check_annotations
 from keypoint.pose.skeleton import load_skeleton
 
 SIZE = (240, 320)

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from keypoint.data.coco import load_boxes, load_persons
+from keypoint.data.boxes import load_boxes
+from keypoint.data.coco import load_persons
 from keypoint.errors import DataError
 from keypoint.evaluation.analysis.analyse import analyse, compare
 from keypoint.evaluation.analysis.write import add_to_metrics, annotation_ids, compare_evaluation

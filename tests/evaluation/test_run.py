@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from keypoint.data.batches import EvaluationDataset
-from keypoint.data.coco import load_boxes, load_persons
+from keypoint.data.boxes import load_boxes
+from keypoint.data.coco import load_persons
 from keypoint.drawing.strokes import LEFT, MIDDLE, RIGHT
 from keypoint.errors import ConfigError, DataError, NumericsError
 from keypoint.evaluation import published

@@ -5,12 +5,13 @@ import json
 
 import numpy as np
 import pytest
+from keypoint.evaluation.ground_truth import check_annotations
 
 from keypoint.data.audit.check import check_annotation_file, check_box_file
-from keypoint.data.coco import load_boxes, load_persons
+from keypoint.data.boxes import load_boxes
+from keypoint.data.coco import load_persons
 from keypoint.errors import DataError
 from keypoint.evaluation.coco import evaluate_coco
-from keypoint.evaluation.ground_truth import check_annotations
 from keypoint.evaluation.self_test import truth_as_prediction
 from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco

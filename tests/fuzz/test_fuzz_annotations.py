@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from keypoint.evaluation.ground_truth import check_annotations
 
 from keypoint.data.audit.check import check_annotation_file
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import TrainDataset
-from keypoint.data.coco import load_boxes, load_persons
+from keypoint.data.boxes import load_boxes
+from keypoint.data.coco import load_persons
 from keypoint.data.image_files import require_image_files
 from keypoint.errors import DataError
-from keypoint.evaluation.ground_truth import check_annotations
 from keypoint.pose.codec import Codec
 from tests.fuzz.mutate import DAMAGES, MUTATIONS, check_message, damage, examples, mutate, to_json
 from tests.tiny_coco import SKELETON, content, person, write

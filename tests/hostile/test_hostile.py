@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from keypoint.evaluation.ground_truth import check_annotations
 from PIL import Image
 
 from keypoint.checkpoint.file import load_model
@@ -18,10 +19,10 @@ from keypoint.commands import cli
 from keypoint.config.load import load_config
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import EvaluationDataset, TrainDataset
-from keypoint.data.coco import load_boxes, load_persons
+from keypoint.data.boxes import load_boxes
+from keypoint.data.coco import load_persons
 from keypoint.data.image import read_image
 from keypoint.evaluation.coco import evaluate_coco
-from keypoint.evaluation.ground_truth import check_annotations
 from keypoint.pose.codec import Codec
 from keypoint.pose.skeleton import load_skeleton
 from tests.calling import command as load

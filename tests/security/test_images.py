@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keypoint.data.coco import load_boxes, load_persons
+from keypoint.data.boxes import load_boxes
+from keypoint.data.coco import load_persons
 from keypoint.data.image import check_header, read_image
 from keypoint.errors import DataError
 from tests import tiny_coco

@@ -14,14 +14,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from keypoint.data.annotations import Annotations, collect, read_dataset
 from keypoint.data.audit.images import ImageFile, Look, look_at_images
 from keypoint.data.audit.notes import Note, notes_on_boxes, notes_on_images, notes_on_persons
-from keypoint.data.bad_entries import BadEntries, file_fault, find_bad_entries, header_fault
-from keypoint.data.coco import read_box_list
-from keypoint.data.entries import find_category, names_fault, read_dataset
-from keypoint.data.faults import Fault, is_whole_number
+from keypoint.data.boxes import read_box_list, usable_boxes
+from keypoint.data.coco import implausible_form, usable_persons
+from keypoint.data.entries import (
+    CheckedEntries,
+    check_entries,
+    find_category,
+    is_whole_number,
+    names_fault,
+)
+from keypoint.data.image_files import file_fault, header_fault
 from keypoint.data.persons import Persons
-from keypoint.data.records import build_boxes, build_persons
+from keypoint.data.report import Fault
 from keypoint.errors import DataError
 from keypoint.pose.skeleton import Skeleton
 
@@ -38,8 +45,11 @@ class FileCheck:
         notes: What is odd and used.
         persons: The records of what is in order; None where the file cannot be read so far.
         looks: Of the files of `persons.images`.
-        content: Of the annotation file; None where it cannot be read.
-        bad: Its bad entries.
+        annotations: What is in order in an annotation file; None if it cannot be read.
+        to_score: The same as evaluation would take it: checked for scoring, without the images
+            with anything bad; None if it cannot be read.
+        bad_images: How many images are bad.
+        bad_annotations: How many annotations are bad.
     """
 
     source: Path
@@ -47,8 +57,10 @@ class FileCheck:
     notes: list[Note] = field(default_factory=list)
     persons: Persons | None = None
     looks: list[Look] = field(default_factory=list)
-    content: dict[str, Any] | None = None
-    bad: BadEntries = field(default_factory=BadEntries)
+    annotations: Annotations | None = None
+    to_score: Annotations | None = None
+    bad_images: int = 0
+    bad_annotations: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for `data_report.json`."""
@@ -82,7 +94,7 @@ def check_annotation_file(
     """
     check = FileCheck(annotations)
     try:
-        content = check.content = read_dataset(annotations)
+        content = read_dataset(annotations)
         category = find_category(content, annotations)
     except DataError as error:
         check.faults.append(_file_fault(error))
@@ -90,12 +102,13 @@ def check_annotation_file(
     wrong_names = names_fault(category, skeleton)
     if wrong_names:
         check.faults.append(Fault("", f"{annotations}: {wrong_names}", "keypoint names"))
-    category_id, num_keypoints = int(category["id"]), skeleton.num_keypoints
-    check.bad = bad = find_bad_entries(content, category_id, num_keypoints, scored)
+    to_score = check_entries(content, category, skeleton.num_keypoints, scored=True)
+    checked = to_score
     if not scored:
-        check.notes += _only_for_scoring(content, category_id, num_keypoints, bad)
+        checked = check_entries(content, category, skeleton.num_keypoints, scored=False)
+        check.notes += _only_for_scoring(to_score, checked)
 
-    places = [place for place in range(len(content["images"])) if place not in bad.images]
+    places = [place for place in range(len(content["images"])) if place not in checked.bad_images]
     entries = [content["images"][place] for place in places]
     files = [
         ImageFile(image_root / entry["file_name"], (entry["height"], entry["width"]))
@@ -112,14 +125,16 @@ def check_annotation_file(
             fault = file_fault(entry["id"], entry["file_name"], DataError(look.fault))
             if header_fault(entry, image_root) is None:  # only decoding finds it
                 fault = replace(fault, reason=PIXELS)
-            bad.images[place] = [fault]
+            checked.bad_images[place] = to_score.bad_images[place] = [fault]
     check.looks = [look for look in looks if look.fault is None]
-    check.faults += bad.faults()
+    check.faults += checked.faults()
+    check.bad_images, check.bad_annotations = len(checked.bad_images), len(checked.bad_annotations)
 
-    persons, implausible = build_persons(
-        content, bad, None, category_id, num_keypoints, annotations, image_root
-    )
-    check.persons = persons
+    source = str(annotations)
+    check.annotations = collect(content, checked, source, image_root, whole_images=False)
+    check.to_score = collect(content, to_score, source, image_root, whole_images=True)
+    check.persons = persons = usable_persons(check.annotations)
+    implausible = implausible_form(check.annotations)
     if implausible:
         check.faults.append(Fault("", f"{annotations}: {implausible}", "form"))
     if len(persons) == 0:
@@ -128,7 +143,7 @@ def check_annotation_file(
     listed = [entry for entry in persons.report.listed if entry["reason"] in persons.report.skipped]
     for entry in listed:  # left out and no fault: a box without area
         check.notes.append(Note(f"{entry['name']} is left out: {entry['text']}"))
-    check.notes += _other_categories(content, category_id)
+    check.notes += _other_categories(content, category["id"])
     check.notes += notes_on_images(persons.images, check.looks)
     check.notes += notes_on_persons(persons, skeleton)
     return check
@@ -151,20 +166,9 @@ def check_box_file(
     except DataError as error:
         check.faults.append(_file_fault(error))
         return check
-    if truth.content is None or truth.persons is None:
-        return check  # nothing to compare with, and that is told already
-    of_images = BadEntries(truth.bad.images)
-    check.persons, faults = build_boxes(
-        entries,
-        truth.content,
-        of_images,
-        None,
-        truth.persons.category_id,
-        skeleton.num_keypoints,
-        boxes,
-        truth.persons.images.root,
-        score_threshold,
-    )
+    if truth.annotations is None or truth.persons is None:
+        return check  # nothing to compare with, and that is reported already
+    check.persons, faults = usable_boxes(boxes, entries, truth.annotations, score_threshold)
     check.faults += [Fault(f"{boxes}: {f.name}", f.text, f.reason) for f in faults]
     if len(check.persons) == 0:
         text = f"{check.persons.report}; there is no box to test on"
@@ -185,25 +189,13 @@ def stopping_faults(check: FileCheck, on_bad: str, max_bad: float) -> list[Fault
     if on_bad == "error":
         return check.faults
     counts = check.persons.report if check.persons else None
-    total_images = len(check.content["images"]) if check.content else 0
-    bad_boxes = 0 if check.content else len(check.faults)
+    total_images = check.annotations.total_images if check.annotations else 0
+    bad_entries = check.bad_annotations if check.annotations else len(check.faults)
     too_many = counts is not None and (
-        len(check.bad.annotations) > max_bad * counts.total
-        or len(check.bad.images) > max_bad * total_images
-        or bad_boxes > max_bad * counts.total
+        bad_entries > max_bad * counts.total or check.bad_images > max_bad * total_images
     )
     whole = ("file", "keypoint names", "form", "no person", "no box", PIXELS)
     return [fault for fault in check.faults if too_many or fault.reason in whole]
-
-
-def left_out_of_scoring(check: FileCheck) -> frozenset[int]:
-    """Ids of the images that have, or are, anything bad; as `data.on_bad=skip` leaves them out."""
-    if check.content is None:
-        return frozenset()
-    ids = [check.content["images"][place].get("id") for place in check.bad.images]
-    entries = check.content["annotations"]
-    ids += [entries[place].get("image_id") for place in check.bad.annotations]
-    return frozenset(key for key in ids if is_whole_number(key))
 
 
 def _file_fault(error: DataError) -> Fault:
@@ -226,13 +218,11 @@ def _other_categories(content: dict[str, Any], category_id: int) -> list[Note]:
     ]
 
 
-def _only_for_scoring(
-    content: dict[str, Any], category_id: int, num_keypoints: int, bad: BadEntries
-) -> list[Note]:
+def _only_for_scoring(to_score: CheckedEntries, checked: CheckedEntries) -> list[Note]:
     """What COCOeval would refuse and training does not need."""
-    scored = find_bad_entries(content, category_id, num_keypoints, scored=True)
-    more = [fault for place, fault in scored.annotations.items() if place not in bad.annotations]
+    more = to_score.bad_annotations.keys() - checked.bad_annotations.keys()
     if not more:
         return []
     text = f"{len(more)} annotations could be trained on and not scored against"
-    return [Note(text, tuple(map(str, more[:10])))]
+    examples = tuple(str(to_score.bad_annotations[place]) for place in sorted(more)[:10])
+    return [Note(text, examples)]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.bad_entries import without_images
+from keypoint.data.annotations import Annotations, annotations_to_score
 from keypoint.evaluation.analysis.calibration import Bin, best_scores, reliability
 from keypoint.evaluation.analysis.errors import (
     KINDS,
@@ -32,7 +32,6 @@ from keypoint.evaluation.analysis.scoring import (
     average_precision,
     rank_in_image,
 )
-from keypoint.evaluation.ground_truth import check_ground_truth
 from keypoint.evaluation.persons import (
     Pairs,
     Results,
@@ -44,7 +43,6 @@ from keypoint.evaluation.persons import (
 from keypoint.evaluation.results import MAX_PERSONS, CocoResults
 from keypoint.evaluation.similarity import keypoint_similarity, person_similarity
 from keypoint.evaluation.validate import check_results
-from keypoint.files import read_json
 from keypoint.pose.skeleton import Skeleton
 
 
@@ -121,37 +119,27 @@ class Analysis:
 
 
 def compare(
-    annotations: str | Path | dict[str, Any],
+    annotations: str | Path | dict[str, Any] | Annotations,
     results: list[dict[str, Any]] | CocoResults,
     skeleton: Skeleton,
     annotation_ids: Sequence[int] | None = None,
-    leave_out: frozenset[int] | None = None,
 ) -> Comparison:
     """Hold results against annotations, keypoint by keypoint.
 
     Args:
-        annotations: A COCO keypoint file or its content; not modified.
+        annotations: As in `evaluate_coco`.
         results: In COCO's results form, or what `make_results` gives; not modified.
         skeleton: Names, partners, OKS sigmas.
         annotation_ids: (R,) of the persons whose boxes the results were made from, if they were;
             None matches by OKS.
-        leave_out: COCO ids of faulty images, as in `evaluate_coco`.
 
     Raises:
         DataError: Either side is faulty, as in `evaluate_coco`.
         ValueError: `annotation_ids` that are unknown or given twice.
     """
-    name, content = "annotations", annotations
-    if isinstance(annotations, (str, Path)):
-        name, content = str(annotations), read_json(Path(annotations), "annotations")
-    if leave_out is not None and isinstance(content, dict):
-        content = without_images(content, leave_out)
-    ground_truth = check_ground_truth(content, name, skeleton.num_keypoints)
-    assert isinstance(content, dict)
-    category = ground_truth.category["id"]
-    ids = [e["id"] for e in content["annotations"] if e["category_id"] == category]
-    truth = read_truth(ground_truth, ids)
-    found = as_arrays(check_results(results, "results", ground_truth, repeats=True), truth)
+    checked = annotations_to_score(annotations, skeleton.num_keypoints)
+    truth = read_truth(checked)
+    found = as_arrays(check_results(results, "results", checked, repeats=True), truth)
 
     pairs = pair_all(truth, found)
     similarity = person_similarity(truth, found, pairs, skeleton.oks_sigmas)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from keypoint.data.coco import Persons
+from keypoint.data.annotations import Annotations
+from keypoint.data.persons import Persons
 from keypoint.errors import DataError
 from keypoint.evaluation.analysis.analyse import Analysis, Comparison, compare
 from keypoint.evaluation.analysis.report import to_dict
@@ -17,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 def compare_evaluation(
-    evaluation: Evaluation, *, persons: Persons, annotations: Path, skeleton: Skeleton
+    evaluation: Evaluation, *, persons: Persons, annotations: Annotations, skeleton: Skeleton
 ) -> Comparison:
     """Hold the results of an evaluation against the annotations.
 
@@ -25,7 +26,7 @@ def compare_evaluation(
         evaluation: Of `persons`.
         persons: Ground-truth boxes, whose results are then held against their own persons, or
             detector boxes.
-        annotations: The file that was scored against.
+        annotations: The annotations that were scored against.
         skeleton: Names, partners, OKS sigmas.
 
     Raises:
@@ -33,7 +34,7 @@ def compare_evaluation(
     """
     from_truth = evaluation.conditions["boxes"] == "ground truth"
     ids = annotation_ids(evaluation, persons) if from_truth else None
-    return compare(annotations, evaluation.results, skeleton, ids, persons.left_out_images)
+    return compare(annotations, evaluation.results, skeleton, ids)
 
 
 def annotation_ids(evaluation: Evaluation, persons: Persons) -> list[int]:
