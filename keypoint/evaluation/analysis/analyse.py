@@ -14,9 +14,9 @@ from keypoint.data.annotations import Annotations, annotations_to_score
 from keypoint.evaluation.analysis.calibration import Bin, best_scores, reliability
 from keypoint.evaluation.analysis.errors import (
     KINDS,
-    MENDING_ORDER,
+    FIXING_ORDER,
     UNLABELLED,
-    ap_when_mended,
+    ap_if_fixed,
     count_kinds,
     error_kinds,
 )
@@ -87,10 +87,10 @@ class Analysis:
         within: By share of the longer box side, (K,) keypoints within it.
         kinds: (K, 5) keypoints of paired persons by kind.
         all: AP of the results, equal to COCOeval's.
-        mended: By kind, AP with that kind alone mended.
-        mended_up_to: By kind in order, AP with it and all before it mended.
+        if_fixed: By kind, AP with that kind alone fixed.
+        if_fixed_cumulative: By kind in order, AP with it and all before it fixed.
         best_order: AP if each result's score were its OKS.
-        best_order_mended: The same with all four kinds mended.
+        best_order_fixed: AP in the best order with all four kinds fixed.
         results: Counts of the results by what became of them.
         score_bins: Scores of persons against OKS.
         keypoint_score_bins: Scores of keypoints against ks.
@@ -107,10 +107,10 @@ class Analysis:
     within: dict[float, NDArray[np.int64]]
     kinds: NDArray[np.int64]
     all: AveragePrecision
-    mended: dict[str, float | None]
-    mended_up_to: dict[str, float | None]
+    if_fixed: dict[str, float | None]
+    if_fixed_cumulative: dict[str, float | None]
     best_order: float | None
-    best_order_mended: float | None
+    best_order_fixed: float | None
     results: dict[str, int]
     score_bins: list[Bin]
     keypoint_score_bins: list[Bin]
@@ -172,17 +172,17 @@ def analyse(compared: Comparison, skeleton: Skeleton, keypoint_threshold: float 
     """
     truth, results, pairs, own = compared.truth, compared.results, compared.pairs, compared.own
     sigmas, kinds = skeleton.oks_sigmas, compared.kinds
-    mended: dict[str, float | None] = {}
-    up_to: dict[str, float | None] = {}
+    if_fixed: dict[str, float | None] = {}
+    cumulative: dict[str, float | None] = {}
     similarity = compared.similarity
-    for number, kind in enumerate(MENDING_ORDER, start=1):
+    for number, kind in enumerate(FIXING_ORDER, start=1):
         name = KINDS[kind]
-        mended[name], _ = ap_when_mended(truth, results, pairs, own, kinds, sigmas, {kind})
-        up_to[name], similarity = ap_when_mended(
-            truth, results, pairs, own, kinds, sigmas, MENDING_ORDER[:number]
+        if_fixed[name], _ = ap_if_fixed(truth, results, pairs, own, kinds, sigmas, {kind})
+        cumulative[name], similarity = ap_if_fixed(
+            truth, results, pairs, own, kinds, sigmas, FIXING_ORDER[:number]
         )
     as_is = best_scores(truth, pairs, compared.similarity, len(results.scores))
-    once_mended = best_scores(truth, pairs, similarity, len(results.scores))
+    all_fixed = best_scores(truth, pairs, similarity, len(results.scores))
     counts, score_bins = _score_bins(compared)
     keypoint_scores, keypoint_similarities = _scored_keypoints(compared, sigmas)
     return Analysis(
@@ -195,10 +195,10 @@ def analyse(compared: Comparison, skeleton: Skeleton, keypoint_threshold: float 
         within={share: count_within(truth, results, own, share) for share in PCK_SHARES},
         kinds=count_kinds(kinds),
         all=average_precision(truth, results, pairs, compared.similarity),
-        mended=mended,
-        mended_up_to=up_to,
+        if_fixed=if_fixed,
+        if_fixed_cumulative=cumulative,
         best_order=average_precision(truth, results, pairs, compared.similarity, as_is).ap,
-        best_order_mended=average_precision(truth, results, pairs, similarity, once_mended).ap,
+        best_order_fixed=average_precision(truth, results, pairs, similarity, all_fixed).ap,
         results=counts,
         score_bins=score_bins,
         keypoint_score_bins=reliability(keypoint_scores, keypoint_similarities),
@@ -219,8 +219,8 @@ def _score_bins(compared: Comparison) -> tuple[dict[str, int], list[Bin]]:
     oks[compared.own.result] = compared.own_oks
     judged = ~cut & ~on_ignored
     counts = {
-        "held against a person": int((judged & (paired >= 0)).sum()),
-        "of nobody": int((judged & (paired < 0)).sum()),
+        "matched to a person": int((judged & (paired >= 0)).sum()),
+        "matched to no person": int((judged & (paired < 0)).sum()),
         "on an ignored annotation": int(on_ignored.sum()),
         f"beyond the best {MAX_PERSONS} of an image": int(cut.sum()),
     }

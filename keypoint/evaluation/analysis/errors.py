@@ -1,4 +1,4 @@
-"""What is wrong with each keypoint, and the AP that mending each kind of error would give.
+"""What is wrong with each keypoint, and the AP that fixing each kind of error would give.
 
 Source: Ronchi and Perona 2017, "Benchmarking and Error Diagnosis in Multi-Instance Pose
 Estimation", section 3.1, and their code (coco-analyze). With ks the similarity to a labelled
@@ -15,7 +15,7 @@ they are equal, as in coco-analyze. That code also asks for the nearest before i
 place, which makes some jitters inversions and swaps; the paper's order is kept here. Other persons
 are all annotations of the image with that keypoint labelled, crowds included.
 
-Mending puts a keypoint at its annotated place; coco-analyze moves it to the limit of the next
+Fixing puts a keypoint at its annotated place; coco-analyze moves it to the limit of the next
 better kind, so its gains are smaller. OKS-NMS and scores stay as they were.
 """
 
@@ -35,7 +35,7 @@ KINDS = ("good", "jitter", "inversion", "swap", "miss")
 GOOD, JITTER, INVERSION, SWAP, MISS = range(5)
 UNLABELLED = -1
 GOOD_KS, NEAR_KS = 0.85, 0.5
-MENDING_ORDER = (MISS, SWAP, INVERSION, JITTER)  # coco-analyze's
+FIXING_ORDER = (MISS, SWAP, INVERSION, JITTER)  # coco-analyze's
 
 
 def error_kinds(
@@ -87,7 +87,7 @@ def count_kinds(kinds: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.stack([(kinds == kind).sum(axis=0) for kind in range(len(KINDS))], axis=1)
 
 
-def mend(
+def fix(
     truth: Truth,
     results: Results,
     own: Pairs,
@@ -101,7 +101,7 @@ def mend(
     return replace(results, keypoints=keypoints)
 
 
-def ap_when_mended(
+def ap_if_fixed(
     truth: Truth,
     results: Results,
     pairs: Pairs,
@@ -110,10 +110,10 @@ def ap_when_mended(
     oks_sigmas: Sequence[float],
     wanted: Collection[int],
 ) -> tuple[float | None, NDArray[np.float64]]:
-    """AP with the wanted kinds mended, and the (P,) OKS of the pairs then."""
-    mended = mend(truth, results, own, kinds, wanted)
-    similarity = person_similarity(truth, mended, pairs, oks_sigmas)
-    return average_precision(truth, mended, pairs, similarity).ap, similarity
+    """AP with the wanted kinds fixed, and the (P,) OKS of the pairs then."""
+    fixed = fix(truth, results, own, kinds, wanted)
+    similarity = person_similarity(truth, fixed, pairs, oks_sigmas)
+    return average_precision(truth, fixed, pairs, similarity).ap, similarity
 
 
 def _near(
