@@ -20,7 +20,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.entries import CheckedEntries, check_entries, find_category, names_fault
+from keypoint.data.entries import (
+    CheckedEntries,
+    check_entries,
+    find_category,
+    is_whole_number,
+    names_fault,
+)
 from keypoint.data.image_files import find_bad_files
 from keypoint.data.persons import Images
 from keypoint.data.report import Fault, raise_faults, raise_too_many
@@ -291,7 +297,8 @@ def collect(
     """
     bad, num_keypoints = checked.bad_images, checked.num_keypoints
     concerned = checked.faults() if whole_images else checked.image_faults()
-    left_out = frozenset(fault.image_id for fault in concerned if fault.image_id is not None)
+    ids_of_file = {e["id"] for e in content["images"] if is_whole_number(e.get("id"))}
+    left_out = frozenset(ids_of_file & {fault.image_id for fault in concerned})
     kept = [n for n, e in enumerate(content["images"]) if n not in bad and e["id"] not in left_out]
     images = [content["images"][n] for n in kept]
     row_of_id = {entry["id"]: row for row, entry in enumerate(images)}

@@ -111,7 +111,9 @@ def usable_persons(annotations: Annotations) -> Persons:
     skipped[reason] = int((~usable).sum())
     faults = list(annotations.faults)
     for key, box in zip(annotations.ids[rows][~usable].tolist(), given[~usable], strict=True):
-        text = f"bbox [{', '.join(f'{side:g}' for side in box)}] lies outside its image or has no area"
+        text = (
+            f"bbox [{', '.join(f'{side:g}' for side in box)}] lies outside its image or has no area"
+        )
         faults.append(Fault(f"annotation id {key}", text, reason, key))
     rows = rows[usable]
     image_index = annotations.image_index[rows]

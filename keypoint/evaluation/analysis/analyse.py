@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from keypoint.data.annotations import Annotations, annotations_to_score
 from keypoint.evaluation.analysis.calibration import Bin, best_scores, reliability
 from keypoint.evaluation.analysis.errors import (
-    KINDS,
     FIXING_ORDER,
+    KINDS,
     UNLABELLED,
     ap_if_fixed,
     count_kinds,

@@ -7,7 +7,7 @@ from typing import Any
 
 from keypoint.evaluation.analysis.analyse import Analysis
 from keypoint.evaluation.analysis.calibration import Bin
-from keypoint.evaluation.analysis.errors import KINDS, FIXING_ORDER
+from keypoint.evaluation.analysis.errors import FIXING_ORDER, KINDS
 from keypoint.evaluation.analysis.pairing import PAIRING_OKS
 from keypoint.evaluation.published import LEAST_AP
 from keypoint.pose.skeleton import load_skeleton
