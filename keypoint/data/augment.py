@@ -75,7 +75,7 @@ class PersonCrop(A.DualTransform):  # type: ignore[misc]  # albumentations has n
                 f"augment.half_body_probability={half_body_probability:g} has no effect: the "
                 f"skeleton has {len(flip_indices)} keypoints, {len(upper_body)} of them in "
                 f"upper_body; it needs more than {MORE_THAN}, and upper_body: [names] in its "
-                "file. Or give augment.half_body_probability=0, also where train.recipe set it"
+                "file. Or give augment.half_body_probability=0, also if train.recipe set it"
             )
         self.codec = codec
         self.flip_indices = np.array(flip_indices)
@@ -88,7 +88,7 @@ class PersonCrop(A.DualTransform):  # type: ignore[misc]  # albumentations has n
 
     @property
     def targets_as_params(self) -> list[str]:
-        """The box decides where the crop lies, or for half a body its keypoints."""
+        """The box decides the crop's place, or for half a body the keypoints do."""
         return ["bbox_xywh", "keypoints"]
 
     def get_params_dependent_on_data(
@@ -96,7 +96,7 @@ class PersonCrop(A.DualTransform):  # type: ignore[misc]  # albumentations has n
     ) -> dict[str, Any]:
         """Draw scale, rotation and flip from albumentations' own generator.
 
-        Always four numbers, whatever is used of them, and two more where half bodies are drawn.
+        Always four numbers, whatever is used of them, and two more if half bodies are drawn.
         """
         scale_draw, rotation_draw = self.random_generator.standard_normal(2)
         rotate, mirror = self.random_generator.random(2) < (
@@ -238,7 +238,7 @@ def pixel_transform(entry: Mapping[str, Any]) -> A.ImageOnlyTransform:
     kind = getattr(A, str(name), None)
     if not inspect.isclass(kind) or not issubclass(kind, A.ImageOnlyTransform):
         raise ConfigError(
-            f"augment.transforms: {name!r} is no pixel transform of albumentations; use one of "
+            f"augment.transforms: {name!r} is not a pixel transform of albumentations; use one of "
             "its ImageOnlyTransforms, such as ColorJitter, GaussianBlur or ImageCompression"
         )
     known = [key for key in inspect.signature(kind.__init__).parameters if key != "self"]

@@ -50,7 +50,7 @@ class TrainBatch:
     image_ids: Tensor
 
     def pin_memory(self) -> TrainBatch:
-        """In page-locked memory, for copies to the GPU beside its work."""
+        """In page-locked memory, for copies to the GPU during its work."""
         return TrainBatch(
             self.crops.pin_memory(),
             self.keypoints_crop.pin_memory(),
@@ -171,7 +171,7 @@ class EvaluationBatch:
     index: Tensor
 
     def pin_memory(self) -> EvaluationBatch:
-        """In page-locked memory, for copies to the GPU beside its work."""
+        """In page-locked memory, for copies to the GPU during its work."""
         return EvaluationBatch(self.crops.pin_memory(), self.index)
 
 
@@ -207,7 +207,7 @@ class EvaluationDataset(IterableDataset[EvaluationBatch]):
         self.spans: NDArray[np.int64] = np.stack([rows, first, last], axis=1)[rank::world_size]
 
     def num_persons(self) -> int:
-        """How many boxes this process sees."""
+        """Number of boxes that this process sees."""
         return int((self.spans[:, 2] - self.spans[:, 1]).sum())
 
     def __iter__(self) -> Iterator[EvaluationBatch]:
@@ -240,7 +240,7 @@ class EvaluationDataset(IterableDataset[EvaluationBatch]):
 
 
 class Loader:
-    """Iterates over batches made by worker processes; their errors are told as if raised here."""
+    """Iterates over batches made by worker processes; raises their errors as its own."""
 
     def __init__(self, loader: DataLoader[Any]) -> None:
         self.loader = loader

@@ -72,15 +72,15 @@ def decode_image(
     header = _whole_header(path, content, content[-TAIL:], len(content))
     if header.image_size is None:
         raise DataError(
-            f"{path}: damaged {header.form} image, its header tells no size; use another copy"
+            f"{path}: damaged {header.form} image, its header has no size; use another copy"
         )
     if image_size is not None:
         _require_size(path, header, image_size)
     elif math.prod(header.image_size) > MOST_PIXELS:
         height, width = header.image_size
         raise DataError(
-            f"{path}: too large, {width} x {height} pixels (width x height) where {MOST_PIXELS} in "
-            "all are allowed; scale or cut it"
+            f"{path}: too large, {width} x {height} pixels (width x height), more than "
+            f"{MOST_PIXELS} in all; scale or cut it"
         )
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), FLAGS)
@@ -98,12 +98,12 @@ def decode_image(
 
 
 def check_header(path: Path, image_size: tuple[int, int] | None = None) -> ImageHeader:
-    """Look at a file's first and last bytes only: 0.15 ms, where `read_image` takes several.
+    """Look at a file's first and last bytes only: 0.15 ms instead of several.
 
     Finds what is missing, of another format, cut off or of another size; not damaged pixel data.
 
     Raises:
-        DataError: As `read_image`.
+        DataError: The errors of `read_image`, but for damaged pixel data.
     """
     try:
         with path.open("rb") as file:
@@ -183,8 +183,8 @@ class ImageHeader:
 
     Attributes:
         form: "JPEG", "PNG", "BMP" or "WebP".
-        image_size: (height, width) as stored; None where the head does not tell.
-        orientation: EXIF orientation of a JPEG, 1 to 8; 1 where there is none. 5 to 8 are turned
+        image_size: (height, width) as stored; None if the head does not have it.
+        orientation: EXIF orientation of a JPEG, 1 to 8; 1 if there is none. 5 to 8 are turned
             by 90 degrees.
     """
 
@@ -206,7 +206,7 @@ def read_header(content: bytes) -> ImageHeader | None:
         content: The whole file, or enough of its beginning (a size behind it is not found).
 
     Returns:
-        None if it is no JPEG, PNG, BMP or WebP file.
+        None if it is not a JPEG, PNG, BMP or WebP file.
     """
     form = image_form(content)
     if form is None:
@@ -227,11 +227,11 @@ def read_header(content: bytes) -> ImageHeader | None:
 
 
 def truncation(form: str, length: int, head: bytes, tail: bytes) -> str | None:
-    """How one sees that a file is not whole, or None.
+    """The sign that a file is not whole, or None.
 
     Args:
-        form: As `image_form` says.
-        length: Of the file in bytes.
+        form: The form, as `image_form` returns it.
+        length: Length of the file in bytes.
         head: Its first 64 bytes or more.
         tail: Its last 4,096 bytes, or all of it.
     """

@@ -1,7 +1,7 @@
 """COCO's ten keypoint numbers of any results against any keypoint annotations.
 
 Source: COCO's keypoint evaluation, as pycocotools computes it. The numbers are its own, or
-faster-coco-eval's where that is installed (extra `fast`): it has COCOeval's loops in C++, and the
+faster-coco-eval's if it is installed (extra `fast`): it has COCOeval's loops in C++, and the
 tests hold the two equal to 1e-12. What is added is that its silent answers to faulty input cannot
 occur (data/annotations.py and validate.py name them), and that the log has what was scored. Results
 are made in results.py.
@@ -94,7 +94,7 @@ def evaluate_coco(
 
     Returns:
         AP, AP50, AP75, AP_M, AP_L, AR, AR50, AR75, AR_M, AR_L as plain floats in [0, 1]; those of
-        medium or large persons are -1 where there is no such person.
+        medium or large persons are -1 if there is no such person.
 
     Raises:
         DataError: Either side is unreadable, faulty or not finite (file, ids and all faults are
@@ -112,7 +112,7 @@ def evaluate_coco(
 
 
 def summary_table(metrics: dict[str, float], lines: Sequence[str] = ()) -> str:
-    """The ten numbers under their names, below what they hold for (boxes, flip, counts).
+    """The ten numbers under their names, below the conditions they hold for (boxes, flip, counts).
 
     Args:
         metrics: As `evaluate_coco` returns them.

@@ -49,7 +49,7 @@ class Truth:
     def only(self, keypoint: int) -> Truth:
         """The same annotations with no other keypoint labelled than one.
 
-        Who lacks it is without a labelled keypoint then, and ignored.
+        A person that lacks it is without a labelled keypoint then, and ignored.
         """
         labelled = np.zeros_like(self.labelled)
         labelled[:, keypoint] = self.labelled[:, keypoint]
@@ -83,7 +83,7 @@ class Results:
 
     @property
     def too_large(self) -> NDArray[np.bool_]:
-        """(R,) whose keypoints span more than `LARGEST_AREA`; no false positives for COCOeval."""
+        """(R,) keypoints span more than `LARGEST_AREA`; no false positive for COCOeval."""
         return self.area > LARGEST_AREA
 
 
@@ -139,7 +139,7 @@ def as_arrays(checked: CocoResults, truth: Truth) -> Results:
 
 
 def best_of_each_image(results: Results, number: int = MAX_PERSONS) -> Results:
-    """What COCOeval scores, by image and falling score; equals keep their order."""
+    """The results that COCOeval scores, by image and falling score; equals keep their order."""
     order = np.lexsort((-results.scores, results.image))
     image = results.image[order]
     rank = np.arange(len(order)) - np.searchsorted(image, image)

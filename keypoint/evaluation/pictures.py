@@ -1,4 +1,4 @@
-"""Look at what was evaluated: ground truth beside prediction."""
+"""Pictures of an evaluation: ground truth next to prediction."""
 
 from __future__ import annotations
 

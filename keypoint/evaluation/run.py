@@ -66,11 +66,11 @@ def predict_persons(
 
     Args:
         model: The network, on its device.
-        batches: Of an `EvaluationDataset` over `persons`.
+        batches: Batches of an `EvaluationDataset` over `persons`.
         persons: The records; their boxes lead back to the image.
         flip_indices: The skeleton's, for the flip average; None without it.
         amp_dtype: Autocast the network to this dtype.
-        decoding: As `Codec.decode` takes it.
+        decoding: "quarter", "dark", None, or "codec" for the codec's own.
 
     Returns:
         Predictions in the order in which the batches came.
@@ -109,10 +109,10 @@ def predict_persons(
 
 @dataclass
 class Evaluation:
-    """An AP and all that decides whether it can be compared.
+    """An AP, and the conditions that decide whether it can be compared.
 
     Attributes:
-        metrics: The ten COCO numbers; empty where there are no annotations, as for test-dev.
+        metrics: The ten COCO numbers; empty if there are no annotations, as for test-dev.
         results: After OKS-NMS; `rows` are those of the predictions.
         predictions: Of every box, before OKS-NMS.
         conditions: Boxes, flip, decoding, NMS, thresholds and counts, as plain types.
@@ -182,7 +182,7 @@ def evaluate_model(
         skeleton: Flip order and OKS sigmas.
         batch_size: Crops at a time.
         workers: Processes that read images.
-        flip: Average with the mirrored crop, shifted where the codec asks for it.
+        flip: Average with the mirrored crop, shifted if the codec asks for it.
         decoding: "quarter", "dark", None, or "codec" for the codec's own.
         amp_dtype: Autocast the network.
         nms: "hard", "soft" or None.
@@ -272,7 +272,7 @@ def evaluate_model(
 
 @functools.cache  # a training evaluates many times and warns once
 def name_sigmas(skeleton: Skeleton) -> str:
-    """Whose sigmas the AP is measured by; logs a warning where they stand in for unknown ones."""
+    """The sigmas that the AP is measured by; logs a warning if they stand in for unknown ones."""
     if not skeleton.uniform_sigmas:
         return skeleton.name
     text = f"uniform sigmas ({UNIFORM_SIGMA}): AP is comparable only with itself"

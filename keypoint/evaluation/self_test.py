@@ -27,12 +27,12 @@ PERFECT = 0.9995
 
 @dataclass(frozen=True)
 class SelfTest:
-    """What truth as prediction gave.
+    """The outcome of truth as prediction.
 
     Attributes:
         metrics: The ten COCO numbers.
-        persons: Predicted, one each.
-        images: Scored.
+        persons: Number of predicted persons.
+        images: Number of scored images.
         reasons: Why a perfect network gets less than 1, each with a count; empty if nothing does.
     """
 
@@ -81,8 +81,8 @@ def truth_as_prediction(
         skeleton: Its OKS sigmas are used.
         boxes: A detector's boxes: each predicts the person whose box it overlaps most, which is
             the best that any network can do with them. None: ground-truth boxes.
-        nms: As in `make_results`.
-        nms_threshold: As in `make_results`.
+        nms: "hard", "soft" or None.
+        nms_threshold: OKS above which "hard" drops the lower score.
 
     Raises:
         DataError: No person in the annotations can be scored against.
@@ -116,7 +116,8 @@ def truth_as_prediction(
         f"results over COCO's {MAX_PERSONS} of an image": cut,
     }
     if boxes is not None:
-        why["persons are nobody's best box"] = mine - len(np.unique(_nearest(truth, given, rows)))
+        matched = len(np.unique(_nearest(truth, given, rows)))
+        why["persons are not the best match of any box"] = mine - matched
     reasons = tuple(f"{count} {text}" for text, count in why.items() if count > 0)
     return SelfTest(metrics, len(rows), len(image_ids), reasons)
 
@@ -124,7 +125,7 @@ def truth_as_prediction(
 def _predict(
     truth: Persons, given: Persons, rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Keypoints and scores for the boxes in `rows` that overlap somebody, and those rows."""
+    """Keypoints and scores for the boxes in `rows` that overlap a person, and those rows."""
     if given is truth:
         persons = rows
     else:
@@ -132,7 +133,7 @@ def _predict(
         rows, persons = rows[persons >= 0], persons[persons >= 0]
     labelled = truth.visibility[persons] > 0
     boxes = given.bbox_xywh[rows]
-    # Where there is no label, a place that differs from person to person: OKS-NMS compares all
+    # Without a label, a place that differs from person to person: OKS-NMS compares all
     # keypoints, and persons with one label each would otherwise agree in all the others.
     middle = (boxes[:, :2] + boxes[:, 2:] / 2)[:, None]
     points = np.where(labelled[..., None], truth.keypoints_image[persons], middle)

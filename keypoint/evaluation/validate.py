@@ -167,7 +167,7 @@ def _result(
 
 
 def _at_once(content: list[Any], truth: Annotations) -> CocoResults | None:
-    """What `_result` gives for each entry, in a few steps for all; None if one may be faulty.
+    """The outcome of `_result` for each entry, in a few steps for all; None if one may be faulty.
 
     100,000 results one by one take longer than scoring them.
     """

@@ -153,7 +153,7 @@ def test_off_changes_no_random_number():
     [(17, (), "17 keypoints, 0 of them in upper_body"), (8, (0, 1), "8 keypoints, 2 of them")],
 )
 def test_no_halves_are_refused(keypoints, upper_body, words):
-    words += ".*give augment.half_body_probability=0, also where train.recipe set it"
+    words += ".*give augment.half_body_probability=0, also if train.recipe set it"
     with pytest.raises(ConfigError, match=f"half_body_probability=0.3 has no effect: .*{words}"):
         PersonCrop(
             codec=Codec(INPUT_SIZE),

@@ -103,7 +103,7 @@ def test_boxes_bound_ap_from_above(tmp_path):
     assert best(entries).metrics["AP"] == pytest.approx(1.0)
     three = best(entries[:3])  # recall of 3 of 4: precision 1 at 76 of the 101 recalls
     assert three.metrics["AP"] == pytest.approx(76 / 101)
-    assert three.reasons == ("1 persons are nobody's best box",)
+    assert three.reasons == ("1 persons are not the best match of any box",)
 
 
 def test_a_box_file_is_checked_against_its_images(tmp_path):

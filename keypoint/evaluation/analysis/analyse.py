@@ -1,4 +1,4 @@
-"""All of the analysis of one set of results, in the order in which a report tells it."""
+"""All of the analysis of one set of results, in the order of the report."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ from keypoint.pose.skeleton import Skeleton
 
 @dataclass(frozen=True)
 class Comparison:
-    """Results held against the persons they belong to.
+    """Results compared with the persons they belong to.
 
     Attributes:
         truth: Annotations.
         results: Predicted persons.
         pairs: All pairs of them, by image.
         similarity: (P,) OKS of the pairs.
-        paired: (R,) annotation that each result is held against, -1 for none.
+        paired: (R,) annotation that each result is compared with, -1 for none.
         own: N pairs whose annotation counts.
         own_oks: (N,).
-        kinds: (N, K) places in `KINDS`, -1 where the keypoint is not labelled.
+        kinds: (N, K) places in `KINDS`, -1 if the keypoint is not labelled.
         by_id: Whether the persons were known by their boxes.
     """
 
@@ -75,13 +75,13 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What `analyse` finds; AP and shares from 0 to 1, None where nothing defines them.
+    """The outcome of `analyse`; AP and shares from 0 to 1, None if they are not defined.
 
     Attributes:
         keypoints: Names.
         by_id: Whether persons were known by their boxes, or else matched at OKS 0.1.
-        persons: That count.
-        paired: Of them, with a result.
+        persons: Number of persons that count.
+        paired: Number of them with a result.
         labelled: (K,) persons with each keypoint.
         alone: (K,) OKS-AP of each keypoint alone.
         within: By share of the longer box side, (K,) keypoints within it.
@@ -124,10 +124,10 @@ def compare(
     skeleton: Skeleton,
     annotation_ids: Sequence[int] | None = None,
 ) -> Comparison:
-    """Hold results against annotations, keypoint by keypoint.
+    """Compare results with annotations, keypoint by keypoint.
 
     Args:
-        annotations: As in `evaluate_coco`.
+        annotations: A file or its content, or what `read_annotations` with `scored` returns.
         results: In COCO's results form, or what `make_results` gives; not modified.
         skeleton: Names, partners, OKS sigmas.
         annotation_ids: (R,) of the persons whose boxes the results were made from, if they were;
@@ -163,11 +163,11 @@ def compare(
 
 
 def analyse(compared: Comparison, skeleton: Skeleton, keypoint_threshold: float = 0.2) -> Analysis:
-    """Where the AP of these results is lost: by keypoint, by kind of error, by score.
+    """The losses of AP of these results: by keypoint, by kind of error, by score.
 
     Args:
         compared: As `compare` returns it.
-        skeleton: The same.
+        skeleton: The skeleton that `compare` was given.
         keypoint_threshold: Keypoints scored above it made the persons' scores.
     """
     truth, results, pairs, own = compared.truth, compared.results, compared.pairs, compared.own

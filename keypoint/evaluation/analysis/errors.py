@@ -1,4 +1,4 @@
-"""What is wrong with each keypoint, and the AP that fixing each kind of error would give.
+"""The kind of error of each keypoint, and the AP that fixing each kind of error would give.
 
 Source: Ronchi and Perona 2017, "Benchmarking and Error Diagnosis in Multi-Instance Pose
 Estimation", section 3.1, and their code (coco-analyze). With ks the similarity to a labelled
@@ -10,8 +10,8 @@ keypoint (similarity.py), each labelled keypoint of a paired person is one of
     swap       ks < 0.5, but ks >= 0.5 to the same keypoint or its partner on another person
     miss       near none of these
 
-Where an inversion and a swap are both possible the nearer one is meant, and the inversion where
-they are equal, as in coco-analyze. That code also asks for the nearest before it looks at its own
+If an inversion and a swap are both possible the nearer one is meant, and the inversion if they
+are equal, as in coco-analyze. That code also asks for the nearest before it looks at its own
 place, which makes some jitters inversions and swaps; the paper's order is kept here. Other persons
 are all annotations of the image with that keypoint labelled, crowds included.
 
@@ -52,18 +52,18 @@ def error_kinds(
         truth: Annotations.
         results: Predicted persons.
         pairs: All pairs, by image.
-        own: N pairs of a result and the person it is held against.
+        own: N pairs of a result and the person it is compared with.
         oks_sigmas: (K,).
         flip_indices: For each keypoint its partner, or itself.
 
     Returns:
-        (N, K) places in `KINDS`, -1 where the keypoint is not labelled.
+        (N, K) places in `KINDS`, -1 if the keypoint is not labelled.
     """
     shape = (len(own.result), truth.labelled.shape[1])
     to_own = _near(truth, results, own, oks_sigmas, range(shape[1]))
     to_partner = _near(truth, results, own, oks_sigmas, flip_indices)
 
-    # The pairs of the same results with everybody else on their images.
+    # The pairs of the same results with all others on their images.
     place = np.full(len(results.scores), -1, dtype=np.int64)
     place[own.result] = np.arange(shape[0])
     mine = np.full(len(results.scores), -1, dtype=np.int64)
@@ -123,7 +123,7 @@ def _near(
     oks_sigmas: Sequence[float],
     towards: Sequence[int],
 ) -> NDArray[np.float64]:
-    """(P, K) similarity of each keypoint to keypoint `towards[k]`, 0 where that has no label."""
+    """(P, K) similarity of each keypoint to keypoint `towards[k]`, 0 if that has no label."""
     columns = [
         np.where(
             truth.labelled[pairs.truth, target],

@@ -20,7 +20,7 @@ NOTABLE = 0.02  # beyond the usual
 
 
 def to_dict(analysis: Analysis) -> dict[str, Any]:
-    """Plain values for `metrics.json`; None where a number is not defined."""
+    """Plain values for `metrics.json`; None if a number is not defined."""
     counts = analysis.kinds.sum(axis=0)
     return {
         "pairs": {
@@ -89,7 +89,7 @@ def hint(analysis: Analysis) -> str:
 
 
 def _order_hint(analysis: Analysis, ap: float, best: float) -> str:
-    """What the order of the scores reaches, beside what is usual where that is known."""
+    """The reach of the order of the scores, with the usual one if it is known."""
     text = f"AP {ap:.3f} is {ap / best:.0%} of what the best order of the scores would give"
     if analysis.keypoints != load_skeleton("coco17").keypoints or ap < LEAST_AP:
         return f"{text} ({best:.3f})."
@@ -130,7 +130,7 @@ def _keypoint_table(analysis: Analysis) -> str:
         )
         lines.append(cells)
     if any("-" in line.split() for line in lines[3:]):
-        lines.append("-: nobody has this keypoint labelled, or nobody who has it has a result")
+        lines.append("-: no person has this keypoint labelled, or none of them has a result")
     return "\n".join(lines)
 
 
@@ -164,9 +164,9 @@ def _error_table(analysis: Analysis) -> str:
 
 
 def _score_table(analysis: Analysis) -> str:
-    told = ", ".join(f"{count} {reason}" for reason, count in analysis.results.items())
+    results = ", ".join(f"{count} {reason}" for reason, count in analysis.results.items())
     lines = [
-        f"Results: {told}",
+        f"Results: {results}",
         "By score, in tenths",
         f"{'person score':>18} {'results':>8} {'mean OKS':>9} {'>= 0.5':>7}   "
         f"{'keypoint score':>18} {'keypoints':>9} {'mean ks':>8} {'>= 0.5':>7}",

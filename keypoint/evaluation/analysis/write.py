@@ -1,4 +1,4 @@
-"""The analysis of an evaluation of ours, beside its other files."""
+"""The analysis of an evaluation of ours, next to its other files."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ logger = logging.getLogger(__name__)
 def compare_evaluation(
     evaluation: Evaluation, *, persons: Persons, annotations: Annotations, skeleton: Skeleton
 ) -> Comparison:
-    """Hold the results of an evaluation against the annotations.
+    """Compare the results of an evaluation with its annotations.
 
     Args:
-        evaluation: Of `persons`.
-        persons: Ground-truth boxes, whose results are then held against their own persons, or
+        evaluation: The evaluation of `persons`.
+        persons: Ground-truth boxes, whose results are then compared with their own persons, or
             detector boxes.
         annotations: The annotations that were scored against.
         skeleton: Names, partners, OKS sigmas.
@@ -44,7 +44,7 @@ def annotation_ids(evaluation: Evaluation, persons: Persons) -> list[int]:
 
 
 def add_to_metrics(file: Path, analysis: Analysis) -> None:
-    """Put the analysis into a `metrics.json`, beside what stands there.
+    """Put the analysis into a `metrics.json`; what is there stays.
 
     If the AP there is not the one that was analysed, a warning says so.
 

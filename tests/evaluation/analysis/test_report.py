@@ -73,7 +73,7 @@ def test_any_skeleton_and_nothing_at_all(skeleton):
         text = to_text(analysis)
         row = next(line for line in text.splitlines() if line.startswith(skeleton.keypoints[0]))
         assert row.split()[1:] == ["0"] + ["-"] * 11
-        assert "-: nobody has this keypoint labelled" in text
+        assert "-: no person has this keypoint labelled" in text
         assert "nan" not in text.lower()
         json.dumps(to_dict(analysis), allow_nan=False)
         assert to_dict(analysis)["keypoints"][skeleton.keypoints[0]]["AP"] is None
