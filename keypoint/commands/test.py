@@ -15,11 +15,11 @@ from keypoint.checkpoint.provenance import run_facts
 from keypoint.commands import cli
 from keypoint.config.effect import TRUTH, check_overrides, check_same_network, with_boxes
 from keypoint.config.load import Config, find_config, load_config, override_config
-from keypoint.data.annotations import Annotations, read_annotations
+from keypoint.data.annotations import read_annotations
 from keypoint.data.boxes import read_boxes
 from keypoint.data.coco import find_split, select_persons
 from keypoint.data.image_files import require_image_files
-from keypoint.data.persons import Persons
+from keypoint.data.persons import Annotations, Persons
 from keypoint.data.report import write_reports
 from keypoint.errors import ConfigError
 from keypoint.evaluation.analysis.analyse import analyse

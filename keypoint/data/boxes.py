@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from keypoint.data.annotations import Annotations, read_annotations
+from keypoint.data.annotations import read_annotations
 from keypoint.data.coco import count_images
 from keypoint.data.entries import Wrong, as_number, as_numbers, bbox_fault, is_whole_number
-from keypoint.data.persons import Persons
+from keypoint.data.persons import Annotations, Persons
 from keypoint.data.report import DataReport, Fault, raise_faults, raise_too_many
 from keypoint.errors import DataError
 from keypoint.files import read_json

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.annotations import FORM, Annotations, read_annotations
-from keypoint.data.persons import Images, Persons
+from keypoint.data.annotations import FORM, read_annotations
+from keypoint.data.persons import Annotations, Images, Persons
 from keypoint.data.report import DataReport, Fault, ImageCounts
 from keypoint.errors import DataError
 from keypoint.pose.geometry import clean_bbox

@@ -29,7 +29,8 @@ try:
 except ImportError:
     FASTER = None
 
-from keypoint.data.annotations import Annotations, annotations_to_score
+from keypoint.data.annotations import annotations_to_score
+from keypoint.data.persons import Annotations
 from keypoint.errors import DataError
 from keypoint.evaluation.persons import (
     Results,

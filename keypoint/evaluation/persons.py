@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.annotations import Annotations
+from keypoint.data.persons import Annotations
 from keypoint.evaluation.results import MAX_PERSONS, CocoResults
 
 LARGEST_AREA = 1e5**2  # COCOeval's "all": what is larger is ignored

@@ -14,9 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from keypoint import distributed
-from keypoint.data.annotations import Annotations
 from keypoint.data.batches import EvaluationBatch, EvaluationDataset, evaluation_loader
-from keypoint.data.persons import Persons
+from keypoint.data.persons import Annotations, Persons
 from keypoint.errors import NumericsError
 from keypoint.evaluation.coco import (
     CocoResults,

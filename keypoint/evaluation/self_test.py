@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.annotations import Annotations
-from keypoint.data.persons import Persons
+from keypoint.data.persons import Annotations, Persons
 from keypoint.evaluation.coco import evaluate_coco, make_results
 from keypoint.evaluation.results import MAX_PERSONS
 from keypoint.pose.geometry import bbox_to_crop

@@ -8,17 +8,16 @@ in data/annotations.py, by the same rules as for training.
 
 from __future__ import annotations
 
-import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from reprlib import repr as short  # a fault shows the value, however long it is
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.annotations import Annotations
 from keypoint.data.entries import as_number, as_numbers, describe_numbers, is_whole_number
+from keypoint.data.persons import Annotations
 from keypoint.data.report import raise_faults
 from keypoint.errors import DataError
 from keypoint.evaluation.results import CocoResults
@@ -50,15 +49,15 @@ def check_results(
     Raises:
         DataError: A result that does not fit the ground truth, is not finite, or is there twice.
     """
-    if isinstance(content, CocoResults):
-        content = content if _fit(content, truth) else content.to_coco()
-    elif not isinstance(content, list):
-        given = type(content).__name__
-        raise DataError(f"{source}: holds a {given}; results are a JSON list of objects")
     faults: list[str] = []
-    checked = content if isinstance(content, CocoResults) else _at_once(content, truth)
-    if checked is None:
-        checked = _one_by_one(content, truth, faults)
+    if isinstance(content, CocoResults) and _fit(content, truth):
+        checked = content
+    else:
+        entries = content.to_coco() if isinstance(content, CocoResults) else content
+        if not isinstance(entries, list):
+            kind = type(entries).__name__
+            raise DataError(f"{source}: holds a {kind}; results are a JSON list of objects")
+        checked = _one_by_one(entries, truth, faults)
     repeated = 0
     for row, first in _repeated(checked):
         if repeats or _is_one_point(checked.keypoints[row]):
@@ -92,9 +91,9 @@ def _fit(results: CocoResults, truth: Annotations) -> bool:
 
 
 def _one_by_one(content: list[Any], truth: Annotations, faults: list[str]) -> CocoResults:
-    """The faultless results; what is wrong with the others is added to `faults`."""
+    """The results that are in order; the faults of the others are added to `faults`."""
     images = set(truth.images.ids.tolist())
-    found: list[tuple[int, int, NDArray[np.float64], float]] = []
+    rows, image_ids, keypoints, scores = [], [], [], []
     for place, entry in enumerate(content):
         if not isinstance(entry, dict):
             faults.append(f"result {place}: is {short(entry)}; give an object")
@@ -102,27 +101,17 @@ def _one_by_one(content: list[Any], truth: Annotations, faults: list[str]) -> Co
         result = _result(entry, images, truth)
         if isinstance(result, str):
             faults.append(f"result {place} (image_id {short(entry.get('image_id'))}): {result}")
-        else:
-            found.append((place, *result))
-    rows, image_ids, keypoints, scores = zip(*found, strict=True) if found else ((),) * 4
-    return _as_results(image_ids, keypoints, scores, truth, rows)
-
-
-def _as_results(
-    image_ids: Sequence[int],
-    keypoints: Sequence[Any] | NDArray[Any],
-    scores: Sequence[float] | NDArray[Any],
-    truth: Annotations,
-    rows: Sequence[int],
-) -> CocoResults:
-    ids = np.empty(len(image_ids), dtype=object)  # whole numbers of any size
-    ids[:] = image_ids
+            continue
+        rows.append(place)
+        image_ids.append(result[0])
+        keypoints.append(result[1])
+        scores.append(result[2])
     return CocoResults(
-        image_ids=ids,
-        keypoints=np.asarray(keypoints, dtype=np.float64).reshape(-1, truth.num_keypoints, 3),
-        scores=np.asarray(scores, dtype=np.float64),
+        image_ids=np.array(image_ids, dtype=np.int64),
+        keypoints=np.array(keypoints, dtype=np.float64).reshape(-1, truth.num_keypoints, 3),
+        scores=np.array(scores, dtype=np.float64),
         category_id=truth.category_id,
-        rows=np.asarray(rows, dtype=np.int64),
+        rows=np.array(rows, dtype=np.int64),
     )
 
 
@@ -141,7 +130,7 @@ def _repeated(results: CocoResults) -> Iterator[tuple[int, int]]:
 
 def _result(
     entry: dict[str, Any], images: set[int], truth: Annotations
-) -> tuple[int, NDArray[np.float64], float] | str:
+) -> tuple[int, NDArray[Any], float] | str:
     """Image id, keypoints (3 K) and score of a result, or what is wrong with it."""
     image_id, category_id = entry.get("image_id"), entry.get("category_id")
     if not is_whole_number(image_id):
@@ -163,42 +152,7 @@ def _result(
         return f"score {short(entry.get('score'))} must be a number"
     if not np.isfinite(score):
         return f"score {score} must be finite (has the model diverged?)"
-    return int(image_id), keypoints.astype(np.float64), score
-
-
-def _at_once(content: list[Any], truth: Annotations) -> CocoResults | None:
-    """The outcome of `_result` for each entry, in a few steps for all; None if one may be faulty.
-
-    100,000 results one by one take longer than scoring them.
-    """
-    if not content or not all(type(entry) is dict for entry in content):
-        return None
-    image_ids, category_ids, scores, keypoints = (
-        [entry.get(key) for entry in content]
-        for key in ("image_id", "category_id", "score", "keypoints")
-    )
-    plain = (
-        {type(key) for key in image_ids + category_ids} == {int}
-        and {type(score) for score in scores} <= {int, float}
-        and {type(numbers) for numbers in keypoints} == {list}
-        and {len(numbers) for numbers in keypoints} == {3 * truth.num_keypoints}
-        and set(map(type, itertools.chain.from_iterable(keypoints))) <= {int, float}
-    )
-    if not plain:  # what is not plain may not even have a place in a set
-        return None
-    of_category = set(category_ids) == {truth.category_id}
-    if not of_category or not set(truth.images.ids.tolist()).issuperset(image_ids):
-        return None
-    try:
-        points, numbers = np.asarray(keypoints), np.asarray(scores)  # P 3K, P
-    except (ValueError, OverflowError):
-        return None
-    for array in (points, numbers):
-        if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
-            return None
-    if points.ndim != 2:
-        return None
-    return _as_results(image_ids, points, numbers, truth, range(len(content)))
+    return int(image_id), keypoints, score
 
 
 def _is_one_point(keypoints: NDArray[np.float64]) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from keypoint.data.annotations import Annotations, collect, read_dataset
+from keypoint.data.annotations import collect, read_dataset
 from keypoint.data.audit.images import ImageFile, Look, look_at_images
 from keypoint.data.audit.notes import Note, notes_on_boxes, notes_on_images, notes_on_persons
 from keypoint.data.boxes import read_box_list, usable_boxes
@@ -27,7 +27,7 @@ from keypoint.data.entries import (
     names_fault,
 )
 from keypoint.data.image_files import file_fault, header_fault
-from keypoint.data.persons import Persons
+from keypoint.data.persons import Annotations, Persons
 from keypoint.data.report import Fault
 from keypoint.errors import DataError
 from keypoint.pose.skeleton import Skeleton

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.annotations import Annotations, annotations_to_score
+from keypoint.data.annotations import annotations_to_score
+from keypoint.data.persons import Annotations
 from keypoint.evaluation.analysis.calibration import Bin, best_scores, reliability
 from keypoint.evaluation.analysis.errors import (
     FIXING_ORDER,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from keypoint.data.annotations import Annotations
-from keypoint.data.persons import Persons
+from keypoint.data.persons import Annotations, Persons
 from keypoint.errors import DataError
 from keypoint.evaluation.analysis.analyse import Analysis, Comparison, compare
 from keypoint.evaluation.analysis.report import to_dict
