@@ -20,7 +20,7 @@ from keypoint.config.load import (
 from keypoint.data.audit.check import FileCheck, check_annotation_file, check_box_file
 from keypoint.data.audit.findings import overlap_findings
 from keypoint.data.coco import find_split
-from keypoint.data.faults import Fault
+from keypoint.data.report import Fault
 from keypoint.drawing.sheets import stack, truth_sheet
 from keypoint.errors import ConfigError, DataError
 from keypoint.evaluation.self_test import SelfTest, truth_as_prediction
@@ -69,7 +69,7 @@ def main(argv: Sequence[str]) -> None:
     if config.test.boxes is not None:
         threshold = config.test.box_score_threshold
         boxes = Path(config.test.boxes)
-        checks["boxes"] = check_box_file(boxes, checks["val"], skeleton, threshold)
+        checks["boxes"] = check_box_file(boxes, checks["val"], threshold)
     tests = {name: self_test(checks, name, skeleton, config) for name in checks}
 
     for name, check in checks.items():
@@ -157,15 +157,13 @@ def self_test(
     """Truth as prediction on a split, or the best that boxes allow; a failure is a fault."""
     truth = checks["val" if name == "boxes" else name]
     check = checks[name]
-    if not check.persons or not truth.persons or truth.content is None:
+    if not check.persons or not truth.persons or truth.to_score is None:
         return None
     try:
         test = truth_as_prediction(
+            truth.to_score,
             truth.persons,
-            truth.content,
-            truth.source,
             skeleton,
-            leave_out=truth.left_out_of_scoring(),
             boxes=check.persons if name == "boxes" else None,
             nms=config.test.oks_nms,
             nms_threshold=config.test.oks_nms_threshold,

@@ -1,4 +1,4 @@
-"""A sheet of the persons that were predicted worst, truth beside prediction, errors marked."""
+"""A sheet of the persons that were predicted worst: truth next to prediction, errors marked."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.coco import Images
 from keypoint.data.image import read_image
+from keypoint.data.persons import Images
 from keypoint.drawing.lettering import INK, PAPER, RIM, SHIFT, Image, write_words
 from keypoint.drawing.persons import draw_keypoints, fit_picture, fit_points, picture_sheet
 from keypoint.drawing.sheets import shorten
@@ -51,12 +51,12 @@ def worst_persons(compared: Comparison, images: Images, skeleton: Skeleton, numb
     """The persons without a result, then those of lowest OKS, each cut out of its image.
 
     Left the annotation, right the prediction; there a ring in the error's colour stands about each
-    wrong keypoint, and a line leads to where it belongs. Who has no result takes no more than half
+    wrong keypoint, and a line leads to its place. Persons without a result take no more than half
     of the sheet while there are others: they can be many, and are often the detector's.
 
     Args:
-        compared: Results held against annotations.
-        images: Of the annotation file.
+        compared: Results compared with annotations.
+        images: Images of the annotation file.
         skeleton: Edges and sides.
         number: Persons to show; all if there are fewer. There is one at least: `compare` refuses
             annotations without.
@@ -168,7 +168,7 @@ def _mark(
 
 
 def _legend(width: int, shown: int, missed: int) -> Image:
-    """What the colours mean and, where persons have no result, how many of them are shown."""
+    """The meaning of the colours and, if persons have no result, how many of them are shown."""
     strip = np.full((26 + 20 * bool(missed), width, 3), PAPER, np.uint8)
     x = 8
     write_words(strip, "left truth, right prediction", (x, 7), 9, INK)

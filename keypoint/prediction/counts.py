@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keypoint.data.faults import Fault
 from keypoint.data.persons import Persons
-from keypoint.data.report import DataReport, ImageCounts, in_words
+from keypoint.data.report import DataReport, Fault, ImageCounts, in_words
 from keypoint.prediction.frames import Task, Unread, VideoEnd
 from keypoint.prediction.inputs import Input, Inputs, printable
 from keypoint.prediction.stream import Predicted, outside

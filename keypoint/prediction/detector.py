@@ -23,8 +23,8 @@ from torch.nn.functional import interpolate
 from torchvision.models import detection
 
 from keypoint.data.entries import find_category, image_faults, name_image
-from keypoint.data.faults import raise_faults
 from keypoint.data.image import read_image
+from keypoint.data.report import raise_faults
 from keypoint.errors import CheckpointError, ConfigError, DataError, NumericsError
 from keypoint.files import read_json
 from keypoint.models.weights.formats import unwrap

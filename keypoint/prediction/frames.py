@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.faults import Fault, raise_faults
 from keypoint.data.image import read_image
+from keypoint.data.report import Fault, raise_faults
 from keypoint.data.upright import moderate_header, read_upright
 from keypoint.data.video import VideoReader
 from keypoint.errors import DataError

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keypoint.data.faults import Fault
+from keypoint.data.report import Fault
 from keypoint.pose.skeleton import load_skeleton
 from keypoint.prediction.follow import follow
 from keypoint.prediction.frames import Frame, Unread, VideoEnd

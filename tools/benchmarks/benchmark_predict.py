@@ -20,9 +20,8 @@ from benchmark_timing import interleave, median_ratio, table, wall_seconds
 from numpy.typing import NDArray
 from straightforward import decode, to_normalised_tensor
 
-from keypoint.data.image import read_image
+from keypoint.data.image import read_image, warp
 from keypoint.data.persons import Persons
-from keypoint.data.warp import warp
 from keypoint.models import SimpleBaseline
 from keypoint.models.fold_norms import fold_norms
 from keypoint.pose.codec import Codec

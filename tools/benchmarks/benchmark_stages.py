@@ -16,8 +16,7 @@ from benchmark_data import SEED, DataPath
 from benchmark_timing import table
 
 from keypoint.data.augment import Augmentation
-from keypoint.data.image import read_image
-from keypoint.data.warp import warp
+from keypoint.data.image import read_image, warp
 from keypoint.models import SimpleBaseline
 from keypoint.pose.geometry import bbox_to_crop, crop_matrix
 from keypoint.pose.heatmap import STRIDE

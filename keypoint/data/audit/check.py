@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from keypoint.data.annotations import collect, read_dataset
 from keypoint.data.audit.findings import (
     Finding,
     box_findings,
@@ -22,12 +23,12 @@ from keypoint.data.audit.findings import (
     person_findings,
 )
 from keypoint.data.audit.images import Look, look_at_images
-from keypoint.data.bad_entries import BadEntries, file_fault, find_bad_entries, header_fault
-from keypoint.data.coco import read_box_list
-from keypoint.data.entries import find_category, names_fault, read_dataset
-from keypoint.data.faults import Fault, is_whole_number
-from keypoint.data.persons import Persons
-from keypoint.data.records import build_boxes, build_persons
+from keypoint.data.boxes import read_box_list, usable_boxes
+from keypoint.data.coco import implausible_form, usable_persons
+from keypoint.data.entries import check_entries, find_category, names_fault
+from keypoint.data.image_files import file_fault, header_fault
+from keypoint.data.persons import Annotations, Persons
+from keypoint.data.report import Fault
 from keypoint.errors import DataError
 from keypoint.pose.skeleton import Skeleton
 
@@ -48,8 +49,9 @@ class FileCheck:
         persons: The records that are in order; None if the file cannot be read so far.
         labels: How often each keypoint is labelled, by visibility.
         looks: Results of decoding the files of `persons.images`.
-        content: JSON of an annotation file; None if it cannot be read.
-        bad: Bad entries of an annotation file.
+        annotations: Everything that is in order in an annotation file; None if it cannot be read.
+        to_score: The same as evaluation would take it: checked for scoring, without the images
+            with anything bad; None if it cannot be read.
         bad_shares: (bad, all) annotations and images, or boxes.
     """
 
@@ -59,8 +61,8 @@ class FileCheck:
     persons: Persons | None = None
     labels: dict[str, dict[str, int]] = field(default_factory=dict)
     looks: list[Look] = field(default_factory=list)
-    content: dict[str, Any] | None = None
-    bad: BadEntries = field(default_factory=BadEntries)
+    annotations: Annotations | None = None
+    to_score: Annotations | None = None
     bad_shares: list[tuple[int, int]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -82,13 +84,6 @@ class FileCheck:
         if on_bad == "error" or too_many:
             return self.faults
         return [fault for fault in self.faults if fault.reason in NOT_SKIPPED]
-
-    def left_out_of_scoring(self) -> frozenset[int]:
-        """Ids of the images with anything bad, which `data.on_bad=skip` leaves out."""
-        content = self.content or {"images": [], "annotations": []}
-        ids = [content["images"][place].get("id") for place in self.bad.images]
-        ids += [content["annotations"][place].get("image_id") for place in self.bad.annotations]
-        return frozenset(key for key in ids if is_whole_number(key))
 
 
 def check_annotation_file(
@@ -114,7 +109,7 @@ def check_annotation_file(
     """
     check = FileCheck(annotations)
     try:
-        content = check.content = read_dataset(annotations)
+        content = read_dataset(annotations)
         category = find_category(content, annotations)
     except DataError as error:
         check.faults.append(Fault("", str(error), "file"))
@@ -122,17 +117,18 @@ def check_annotation_file(
     wrong_names = names_fault(category, skeleton)
     if wrong_names:
         check.faults.append(Fault("", f"{annotations}: {wrong_names}", "keypoint names"))
-    category_id, num_keypoints = int(category["id"]), skeleton.num_keypoints
     total = len(content["annotations"])
-    check.bad = bad = find_bad_entries(content, category_id, num_keypoints, scored)
+    to_score = check_entries(content, category, skeleton.num_keypoints, scored=True)
+    bad = to_score
     if not scored:
-        also_bad = find_bad_entries(content, category_id, num_keypoints, scored=True).annotations
-        flags = [place in also_bad and place not in bad.annotations for place in range(total)]
+        bad = check_entries(content, category, skeleton.num_keypoints, scored=False)
+        more = to_score.bad_annotations.keys() - bad.bad_annotations.keys()
+        flags = [place in more for place in range(total)]
         names = [entry.get("id") for entry in content["annotations"]]
         text = "annotations can be trained on but not scored against"
         check.warnings += find(text, flags, names, "annotation id ")
 
-    places = [place for place in range(len(content["images"])) if place not in bad.images]
+    places = [place for place in range(len(content["images"])) if place not in bad.bad_images]
     entries = [content["images"][place] for place in places]
     files = [(image_root / e["file_name"], (e["height"], e["width"])) for e in entries]
     with track(len(files)) if track else nullcontext() as bar:
@@ -142,18 +138,20 @@ def check_annotation_file(
             else:
                 fault = file_fault(entry["id"], entry["file_name"], DataError(look.fault))
                 only_pixels = header_fault(entry, image_root) is None
-                bad.images[place] = [replace(fault, reason=PIXELS) if only_pixels else fault]
+                fault = replace(fault, reason=PIXELS) if only_pixels else fault
+                bad.bad_images[place] = to_score.bad_images[place] = [fault]
             if bar is not None:
                 bar.update()
     check.faults += bad.faults()
     check.bad_shares = [
-        (len(bad.annotations), total),
-        (len(bad.images), len(content["images"])),
+        (len(bad.bad_annotations), total),
+        (len(bad.bad_images), len(content["images"])),
     ]
 
-    persons, implausible = build_persons(
-        content, bad, None, category_id, num_keypoints, annotations, image_root
-    )
+    source = str(annotations)
+    check.annotations = collect(content, bad, source, image_root, whole_images=False)
+    check.to_score = collect(content, to_score, source, image_root, whole_images=True)
+    persons, implausible = usable_persons(check.annotations), implausible_form(check.annotations)
     check.persons, check.labels = persons, label_counts(persons, skeleton)
     if implausible:
         check.faults.append(Fault("", f"{annotations}: {implausible}", "form"))
@@ -165,15 +163,12 @@ def check_annotation_file(
     return check
 
 
-def check_box_file(
-    boxes: Path, truth: FileCheck, skeleton: Skeleton, score_threshold: float = 0.0
-) -> FileCheck:
+def check_box_file(boxes: Path, truth: FileCheck, score_threshold: float = 0.0) -> FileCheck:
     """Check every box of a detector's file.
 
     Args:
         boxes: The file.
         truth: Check of the annotation file of the same images.
-        skeleton: Gives the number of keypoints.
         score_threshold: Boxes below it are left out.
     """
     check = FileCheck(boxes)
@@ -182,19 +177,9 @@ def check_box_file(
     except DataError as error:
         check.faults.append(Fault("", str(error), "file"))
         return check
-    if truth.content is None or truth.persons is None:
+    if truth.annotations is None or truth.persons is None:
         return check  # there is nothing to compare with, and that is reported already
-    check.persons, faults = build_boxes(
-        entries,
-        truth.content,
-        BadEntries(truth.bad.images),
-        None,
-        truth.persons.category_id,
-        skeleton.num_keypoints,
-        boxes,
-        truth.persons.images.root,
-        score_threshold,
-    )
+    check.persons, faults = usable_boxes(boxes, entries, truth.annotations, score_threshold)
     check.bad_shares = [(len(faults), len(entries))]
     check.faults += [Fault(f"{boxes}: {f.name}", f.text, f.reason) for f in faults]
     if len(check.persons) == 0:

@@ -20,8 +20,7 @@ from typing import IO
 
 import cv2
 
-from keypoint.data.image import decode_image, read_file
-from keypoint.data.image_header import read_header
+from keypoint.data.image import decode_image, read_file, read_header
 from keypoint.errors import DataError
 
 CHUNK = 16  # images a process takes at a time
