@@ -1,4 +1,4 @@
-"""Whether an exported file gives what the network gives: read from disk, run, compared.
+"""Compare an exported file with its network: read from disk, run on the same crops.
 
 Heatmaps are compared with those of the network in torch. Keypoints are compared with what the codec
 decodes from the file's own heatmaps: of two pixels as high as each other, rounding decides which is
@@ -73,7 +73,7 @@ class Comparison:
             )
 
     def describe(self) -> str:
-        """What was compared and found, a line each."""
+        """The comparison in words, a line each."""
         far = f"differ by {self.heatmaps:.1e} of the highest value at most, at {self.place}"
         if self.card.precision == "float32":
             far += f" (allowed {HEATMAP_TOLERANCE:.0e})"

@@ -20,7 +20,7 @@ from keypoint.models import create_model
 from keypoint.models.inference import predict_keypoints
 from keypoint.pose.codec import Codec
 from tests import tiny_coco, tiny_network
-from tests.end_to_end.test_check_data import tool
+from tests.calling import tool
 
 SITES = ("layer1", "layer2", "layer3", "layer4", "deconv1", "deconv2", "deconv3")
 # What the heatmaps must agree to, of their highest value; float32 has 1e-7, and sums are long.
@@ -300,7 +300,7 @@ def test_reduced_precision_is_smaller_and_says_how_far_keypoints_move(
     np.testing.assert_array_equal(scores, heatmaps.max((2, 3)))
 
 
-def test_a_checkpoint_that_is_not_there_beside_an_output_that_is(tmp_path, capsys):
+def test_a_missing_checkpoint_with_an_existing_output(tmp_path, capsys):
     (tmp_path / "model.onnx").touch()
     missing = tmp_path / "no.pt"
     arguments = ["--checkpoint", missing, "--output", tmp_path / "model.onnx", "--overwrite"]
