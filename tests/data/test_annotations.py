@@ -92,6 +92,18 @@ def test_annotations_read_for_training_are_not_scored_against(tmp_path):
     assert evaluate_coco(truth, results)["AP"] == pytest.approx(1)
 
 
+def test_another_number_of_keypoints_is_refused(tmp_path):
+    data = tiny_coco.content(2, 1)
+    text = "category 'person' has 17 keypoints, but oks_sigmas has 5 numbers"
+    for given in (data, read(tmp_path, data, scored=True)):
+        with pytest.raises(DataError, match=text):
+            annotations_to_score(given, 5)
+    del data["categories"][0]["keypoints"]
+    data["annotations"][0]["keypoints"], data["annotations"][1]["keypoints"] = [1, 2], []
+    with pytest.raises(DataError, match="keypoints has 2 numbers; give 3"):
+        annotations_to_score(data)
+
+
 def test_only_images_of_the_file_are_left_out(tmp_path):
     """A box on an image that only a bad annotation names is a bad box, not one left out with it."""
     data = tiny_coco.content(4, 1)
