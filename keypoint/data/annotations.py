@@ -143,13 +143,8 @@ def require_scorable(annotations: Annotations) -> None:
         DataError: No person counts.
     """
     if not annotations.counted.any():
-        crowds = int(annotations.crowd.sum())
-        unlabelled = len(annotations) - crowds
-        left_out = annotations.skipped | {
-            "crowd": crowds,
-            "without a labelled keypoint": unlabelled,
-        }
-        why = ", ".join(f"{count} {reason}" for reason, count in left_out.items() if count)
+        left_out = annotations.not_counted()
+        why = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
         raise DataError(
             f"{annotations.source}: no person to score against ({annotations.total} annotations: "
             f"{why or 'none'}); AP is not defined, give annotations with labelled keypoints"
