@@ -17,7 +17,7 @@ from keypoint.config.effect import TRUTH, check_overrides, check_same_network, w
 from keypoint.config.load import Config, find_config, load_config, override_config
 from keypoint.data.annotations import read_annotations
 from keypoint.data.boxes import read_boxes
-from keypoint.data.coco import find_split, select_persons
+from keypoint.data.coco import find_split, select_persons, usable_persons
 from keypoint.data.image_files import require_image_files
 from keypoint.data.persons import Annotations, Persons
 from keypoint.data.report import write_reports
@@ -224,7 +224,7 @@ def write(
     cli.logger.info("written: %s/results.json and metrics.json", folder)
     if args.pictures:
         picture = folder / "predictions.jpg"
-        truth = select_persons(annotations) if annotations.annotated else persons
+        truth = usable_persons(annotations) if annotations.annotated else persons
         sheet = truth_beside_prediction(
             persons, evaluation.predictions, truth, skeleton, args.pictures
         )

@@ -12,6 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any
 
 import numpy as np
@@ -96,18 +97,27 @@ def annotations_to_score(
 
     Args:
         given: A file, its content (not modified), or annotations that are checked already.
-        num_keypoints: K if the category does not name its keypoints; None takes K from the first
-            annotation.
+        num_keypoints: K that is expected; None takes the annotations'.
 
     Raises:
-        DataError: They are unreadable or faulty, or have no person to score against.
+        DataError: They are unreadable or faulty, of another K, or have no person to score against.
         ValueError: They were checked for training only.
     """
-    if isinstance(given, Annotations):
-        if not given.scored:
-            raise ValueError(f"{given.source}: read for training; read it with scored=True")
-        require_scorable(given)
-        return given
+    annotations = given if isinstance(given, Annotations) else _check_to_score(given, num_keypoints)
+    source = annotations.source
+    if not annotations.scored:
+        raise ValueError(f"{source}: read for training; read it with scored=True")
+    if num_keypoints not in (None, annotations.num_keypoints):
+        raise DataError(
+            f"{source}: category {short(annotations.category_name)} has "
+            f"{annotations.num_keypoints} keypoints, but oks_sigmas has {num_keypoints} numbers; "
+            "give one for each keypoint"
+        )
+    require_scorable(annotations)
+    return annotations
+
+
+def _check_to_score(given: str | Path | dict[str, Any], num_keypoints: int | None) -> Annotations:
     if isinstance(given, (str, Path)):
         content, source = read_dataset(Path(given)), str(given)
     else:
@@ -117,15 +127,13 @@ def annotations_to_score(
     names = category.get("keypoints")
     if isinstance(names, list) and names:
         num_keypoints = len(names)
-    elif num_keypoints is None:
+    elif num_keypoints is None:  # by the first annotation with keypoints
         lists = (entry["keypoints"] for entry in content["annotations"] if entry.get("keypoints"))
         first = next((numbers for numbers in lists if isinstance(numbers, list)), [0] * 51)
-        num_keypoints = len(first) // 3
+        num_keypoints = max(1, len(first) // 3)
     checked = check_entries(content, category, num_keypoints, scored=True, with_files=False)
     raise_faults(source, checked.faults())
-    annotations = collect(content, checked, source, whole_images=True)
-    require_scorable(annotations)
-    return annotations
+    return collect(content, checked, source, whole_images=True)
 
 
 def require_scorable(annotations: Annotations) -> None:
@@ -135,13 +143,8 @@ def require_scorable(annotations: Annotations) -> None:
         DataError: No person counts.
     """
     if not annotations.counted.any():
-        crowds = int(annotations.crowd.sum())
-        unlabelled = len(annotations) - crowds
-        left_out = annotations.skipped | {
-            "crowd": crowds,
-            "without a labelled keypoint": unlabelled,
-        }
-        why = ", ".join(f"{count} {reason}" for reason, count in left_out.items() if count)
+        left_out = annotations.not_counted()
+        why = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
         raise DataError(
             f"{annotations.source}: no person to score against ({annotations.total} annotations: "
             f"{why or 'none'}); AP is not defined, give annotations with labelled keypoints"

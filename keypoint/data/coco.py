@@ -13,13 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.data.annotations import FORM, read_annotations
-from keypoint.data.persons import Annotations, Images, Persons
+from keypoint.data.persons import Annotations, Persons
 from keypoint.data.report import DataReport, Fault, ImageCounts
 from keypoint.errors import DataError
 from keypoint.pose.geometry import clean_bbox
 from keypoint.pose.skeleton import Skeleton
-
-__all__ = ["Images", "Persons", "find_split", "load_persons", "select_persons"]
 
 Floats = NDArray[np.floating]
 

@@ -23,6 +23,7 @@ from keypoint.errors import DataError
 from keypoint.pose.skeleton import Skeleton
 
 MAX_COORDINATE = 1e6  # pixels; float32 does not hold a sixteenth of a larger one
+NO_BOX = np.zeros(4)
 Wrong = tuple[str, str]  # what is wrong, in a word or two that can be counted, and the text
 
 
@@ -154,10 +155,9 @@ def read_person(entry: dict[str, Any], num_keypoints: int, scored: bool) -> Pers
     crowd = entry.get("iscrowd", 0)
     if isinstance(crowd, (str, list, dict, type(None))) or crowd not in (0, 1):
         return "iscrowd", f"iscrowd {short(crowd)} must be 0 or 1"
-    nothing = Person(bool(crowd), np.zeros(3 * num_keypoints), np.zeros(4), 0.0)
     if crowd and not scored:
-        return nothing
-    given = entry.get("keypoints", nothing.keypoints if crowd else None)
+        return Person(True, np.zeros(3 * num_keypoints), NO_BOX, 0.0)
+    given = entry.get("keypoints", np.zeros(3 * num_keypoints) if crowd else None)
     keypoints = as_numbers(given)
     wrong = _keypoints_fault(given, keypoints, num_keypoints)
     if keypoints is None or wrong:
@@ -177,9 +177,8 @@ def read_person(entry: dict[str, Any], num_keypoints: int, scored: bool) -> Pers
         return "area", f"area {short(given)} must be a finite number, 0 or more (square pixels)"
     if scored and counts and not area:
         return "area", "area 0 of a labelled person; OKS divides by it, give square pixels"
-    nothing = nothing._replace(keypoints=keypoints, area=area or 0.0)
     if not counts and not scored:
-        return nothing
+        return Person(False, keypoints, NO_BOX, area or 0.0)
     bbox = as_numbers(entry.get("bbox"))
     wrong = bbox_fault(entry.get("bbox"), bbox)
     if bbox is None or wrong:
@@ -187,7 +186,7 @@ def read_person(entry: dict[str, Any], num_keypoints: int, scored: bool) -> Pers
     if min(bbox[2:]) < 0:
         text = f"bbox {bbox.tolist()} has a negative width or height; give x, y, width, height"
         return "bbox", text
-    return nothing._replace(bbox_xywh=bbox)
+    return Person(bool(crowd), keypoints, bbox, area or 0.0)
 
 
 @dataclass

@@ -15,7 +15,6 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from reprlib import repr as short
 from typing import Any
 
 import numpy as np
@@ -145,11 +144,6 @@ def _checked_sigmas(
             )
         return None
     sigmas = np.asarray(oks_sigmas, dtype=np.float64)
-    if len(sigmas) != truth.num_keypoints:
-        raise DataError(
-            f"{truth.source}: category {short(truth.category_name)} has {truth.num_keypoints} "
-            f"keypoints, but oks_sigmas has {len(sigmas)} numbers; give one for each keypoint"
-        )
     if not (np.isfinite(sigmas).all() and (sigmas > 0).all()):
         raise ValueError(f"oks_sigmas {sigmas.tolist()}; each must be finite and greater than 0")
     return sigmas

@@ -65,19 +65,6 @@ def evaluation_of(persons, points, scores, **options):
     return Evaluation({}, results, predictions, {"boxes": boxes})
 
 
-def test_faulty_images_are_left_out_of_the_analysis_as_of_the_score(tmp_path):
-    data = tiny_coco.content(4, 2)
-    data["annotations"][2]["area"] = 0  # id 3 on image 101
-    file, images = tiny_coco.write(tmp_path, data)
-    truth = read_annotations(file, images, SKELETON, scored=True, on_bad="skip", max_bad=0.5)
-    persons = select_persons(truth)
-    points = persons.keypoints_image.astype(np.float64)
-    evaluation = evaluation_of(persons, points, np.full((6, 17), 0.8))
-    case = compare_evaluation(evaluation, persons=persons, annotations=truth, skeleton=SKELETON)
-    assert case.truth.ids == (1, 2, 5, 6, 7, 8)
-    assert case.own_oks.min() == pytest.approx(1)
-
-
 def test_results_find_their_own_person_again_after_nms(tmp_path):
     """Two persons of an image with the same prediction but for a pixel: one of them is suppressed."""
     file, images = tiny_coco.write(tmp_path, tiny_coco.content(3, 3))

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import EvaluationDataset, TrainDataset
-from keypoint.data.coco import Persons
+from keypoint.data.persons import Persons
 from keypoint.models import SimpleBaseline
 from keypoint.pose.codec import Codec
 from keypoint.pose.skeleton import Skeleton
