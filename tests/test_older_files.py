@@ -17,7 +17,7 @@ import torch
 import keypoint
 from keypoint.checkpoint.file import load_model, read_checkpoint
 from keypoint.config.load import load_config
-from keypoint.data.warp import warp
+from keypoint.data.image import warp
 from tests.calling import tool
 
 FIXTURES = Path(__file__).parent / "fixtures" / "version_0_1"

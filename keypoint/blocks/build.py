@@ -17,59 +17,71 @@ from keypoint.blocks.rcca import RCCA
 from keypoint.blocks.spectral.mixing import SpectralReLU
 from keypoint.blocks.spectral.orthogonal import LearnedOrthogonal
 from keypoint.blocks.spectral.srl import SRL
+from keypoint.blocks.spectral.srl_video import SRLVideo
 
+TRANSFORMS = ("fft", "lo", "dct", "wht", "haar", "slant")
 BLOCKS: dict[str, Callable[..., nn.Module]] = {
-    "srl_fft": partial(SRL, transform="fft"),
-    "srl_lo": partial(SRL, transform="lo"),
-    "srl_dct": partial(SRL, transform="dct"),
-    "srl_wht": partial(SRL, transform="wht"),
-    "srl_haar": partial(SRL, transform="haar"),
-    "srl_slant": partial(SRL, transform="slant"),
+    **{f"srl_{transform}": partial(SRL, transform=transform) for transform in TRANSFORMS},
     "nl": NonLocal,
     "a2": DoubleAttention,
     "cgnl": CGNL,
     "rcca": RCCA,
     "pnl": PNL,
 }
-# Set by the name or by build_block's own arguments, or without effect under this name.
-_NOT_OPTIONS = {
-    "srl_fft": {"channels", "size", "transform", "retraction"},
-    "srl_lo": {"channels", "size", "transform", "matmul"},
-    "srl_dct": {"channels", "size", "transform", "retraction", "matmul"},
-    "srl_wht": {"channels", "size", "transform", "retraction", "matmul"},
-    "srl_haar": {"channels", "size", "transform", "retraction", "matmul"},
-    "srl_slant": {"channels", "size", "transform", "retraction", "matmul"},
-    "nl": {"channels", "dims"},
-    "a2": {"channels", "dims"},
-    "cgnl": {"channels", "dims"},
-    "rcca": {"channels"},
-    "pnl": {"channels", "dims"},
+CLIP_BLOCKS: dict[str, Callable[..., nn.Module]] = {
+    **{f"srl_{transform}": partial(SRLVideo, transform=transform) for transform in TRANSFORMS},
+    **{name: partial(BLOCKS[name], dims=3) for name in ("nl", "a2", "cgnl", "pnl")},
 }
+# Set by the name or by build_block's own arguments.
+_NOT_OPTIONS = {"channels", "size", "frames", "transform", "dims"}
+_OF_ONE_BLOCK = {"retraction": "srl_lo", "matmul": "srl_fft"}  # without effect under other names
 
 
-def build_block(name: str, channels: int, size: tuple[int, int], **options: object) -> nn.Module:
+def build_block(
+    name: str,
+    channels: int,
+    size: tuple[int, int],
+    *,
+    frames: int | None = None,
+    **options: object,
+) -> nn.Module:
     """The block called `name` for maps of `channels` and (height, width) `size`.
 
     Every name takes `size`, so that callers need not know which block uses it; only SRL does.
 
+    Args:
+        name: A key of `BLOCKS`.
+        channels: C.
+        size: (height, width) of the maps, or of a clip's frames.
+        frames: T of clips B C T H W: SRL is then `SRLVideo`, and the other blocks relate all
+            positions of all frames. None for maps B C H W.
+        options: Keywords of the block's class.
+
     Raises:
-        ValueError: an unknown name or option; the message lists the known ones.
+        ValueError: An unknown name or option, whose message lists the known ones, or a block that
+            does not take clips.
     """
+    blocks = BLOCKS if frames is None else CLIP_BLOCKS
     if name not in BLOCKS:
         raise ValueError(
-            f"block {name!r} must be one of {', '.join(BLOCKS)}{_did_you_mean(name, BLOCKS)}"
+            f"block {name!r} must be one of {', '.join(blocks)}{_did_you_mean(name, blocks)}"
         )
-    parameters = inspect.signature(BLOCKS[name]).parameters
-    allowed = [option for option in parameters if option not in _NOT_OPTIONS[name]]
+    if name not in blocks:
+        raise ValueError(f"block {name!r} does not take clips; those that do: {', '.join(blocks)}")
+    parameters = inspect.signature(blocks[name]).parameters
+    allowed = [
+        option
+        for option in parameters
+        if option not in _NOT_OPTIONS and _OF_ONE_BLOCK.get(option, name) == name
+    ]
     for option in options:
         if option not in allowed:
             raise ValueError(
                 f"block {name!r} has no option {option!r}; it takes {', '.join(allowed)}"
                 f"{_did_you_mean(option, allowed)}"
             )
-    if "size" in parameters:
-        options["size"] = size
-    return BLOCKS[name](channels, **options)
+    own = {"size": size, "frames": frames}
+    return blocks[name](channels, **{k: own[k] for k in own if k in parameters}, **options)
 
 
 def no_weight_decay(module: nn.Module) -> set[str]:

@@ -1,8 +1,6 @@
-"""Run a network on an example and see what comes out of each of its modules, without a trace.
+"""Run a network on an example and record the outputs of its modules, without a trace.
 
-`insert` learns channels and sizes of maps here, and whether the network is still the same function.
-
-Letters: B batch, C channels, H W size, N tokens.
+Letters: B batch, N tokens, C channels, T frames, H W size.
 """
 
 from __future__ import annotations
@@ -19,41 +17,41 @@ from torch.nn.modules.module import register_module_forward_hook
 
 
 class Map(NamedTuple):
-    """What is kept of a map B C H W."""
+    """Shape, type and place of a map B C H W, or of a clip B C T H W."""
 
     shape: tuple[int, ...]
     dtype: torch.dtype
     device: torch.device
 
 
-# What came out of each call of each module: a map, or in words what is none.
+# The output of each call of each module: a map, or a description of something else.
 Calls = Mapping[nn.Module, list[Map | str]]
 
 
 def run(net: nn.Module, example: Any) -> tuple[Any, Calls]:
-    """The output for the example, and what came out of every module; the network stays as it is."""
+    """Return the network's output for the example, and the calls of all its modules."""
     calls: dict[nn.Module, list[Map | str]] = defaultdict(list)
 
-    def note(module: nn.Module, _: object, output: object) -> None:
-        calls[module].append(described(output))
+    def record(module: nn.Module, _: object, output: object) -> None:
+        calls[module].append(describe(output))
 
     args = copy.deepcopy(example)  # a network may write into it
-    with at_rest(net), register_module_forward_hook(note):
+    with at_rest(net), register_module_forward_hook(record):
         output = net(*args) if isinstance(args, tuple) else net(args)
     return output, dict(calls)
 
 
 @contextmanager
 def at_rest(net: nn.Module) -> Iterator[None]:
-    """Inside: eval mode, no gradients, the same random numbers each time. Afterwards: as before."""
+    """Eval mode, no gradients and the same random numbers each time; restores everything."""
     modes = {module: module.training for module in net.modules()}
     buffers = [(buffer, buffer.clone()) for buffer in net.buffers()]
     gpus = {p.device.index for p in net.parameters() if p.is_cuda}
     eager = torch.compiler.set_stance("force_eager")  # compiled code may round differently
     with eager, torch.no_grad(), torch.random.fork_rng(gpus):
-        torch.default_generator.manual_seed(0)
-        for gpu in gpus:
-            torch.cuda.default_generators[gpu].manual_seed(0)
+        generators = [torch.cuda.default_generators[gpu] for gpu in gpus]
+        for generator in [torch.default_generator, *generators]:
+            generator.manual_seed(0)
         try:
             for module in modes:  # not net.eval(), which may be overridden and do more
                 module.training = False
@@ -66,24 +64,22 @@ def at_rest(net: nn.Module) -> Iterator[None]:
                     buffer.copy_(value)
 
 
-def described(output: object) -> Map | str:
-    """A map's shape, dtype and device, or in words what is no map."""
+def describe(output: object) -> Map | str:
+    """Return the map that an output is, or say what it is instead."""
     if isinstance(output, Tensor):
         shape = tuple(output.shape)
-        if output.ndim == 4 and output.is_floating_point():
+        if output.ndim in (4, 5) and output.is_floating_point():
             return Map(shape, output.dtype, output.device)
         kind = "tokens B N C," if output.ndim == 3 else "a tensor"
         return f"{kind} {shape} {output.dtype}"
     kind = type(output).__name__
     if isinstance(output, Mapping):
         return f"{kind} with the keys {list(output)}"
-    if isinstance(output, list | tuple):
-        return f"{kind} of {len(output)}"
-    return kind
+    return f"{kind} of {len(output)}" if isinstance(output, list | tuple) else kind
 
 
 def same(a: object, b: object) -> bool:
-    """Whether two outputs are equal to the bit, NaN too; on meta only shape and dtype can say."""
+    """Whether two outputs are equal bit for bit, NaN too; of meta tensors shape and dtype."""
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         if (a.shape, a.dtype, a.device) != (b.shape, b.dtype, b.device):
             return False

@@ -1,11 +1,11 @@
-"""Tell all that is wrong with a data set: keypoint check-data --cfg my.yaml [key=value ...]."""
+"""Report all faults of a data set: keypoint check-data --cfg my.yaml [key=value ...]."""
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import cv2
 
@@ -17,24 +17,18 @@ from keypoint.config.load import (
     load_config,
     override_config,
 )
-from keypoint.data.audit.check import (
-    FileCheck,
-    check_annotation_file,
-    check_box_file,
-    left_out_of_scoring,
-    stopping_faults,
-)
-from keypoint.data.audit.notes import note_on_overlap
+from keypoint.data.audit.check import FileCheck, check_annotation_file, check_box_file
+from keypoint.data.audit.findings import overlap_findings
 from keypoint.data.coco import find_split
-from keypoint.data.faults import Fault
+from keypoint.data.report import Fault
 from keypoint.drawing.sheets import stack, truth_sheet
 from keypoint.errors import ConfigError, DataError
-from keypoint.evaluation.self_test import truth_as_prediction
+from keypoint.evaluation.self_test import SelfTest, truth_as_prediction
 from keypoint.files import read_json, write_json
 from keypoint.pose.skeleton import Skeleton, load_skeleton, skeleton_from_here
 from keypoint.progress import progress
 
-SHOWN = 20  # faults and notes of a file that are printed; data_report.json has all
+SHOWN = 20  # faults of a file that are printed; data_report.json has all
 
 EPILOG = """examples:
   keypoint check-data --cfg res50_256x192.yaml data.root=/data/coco
@@ -44,17 +38,16 @@ EPILOG = """examples:
   keypoint check-data --cfg my.yaml data.on_bad=skip data.max_bad=0.01
       the same, as training with these keys would see it
 
-All files are read, all images decoded, and all faults told at once. Every fault by id and file is
-in OUTPUT/data_report.json, random persons with their labels in OUTPUT/check_data.jpg; look at it.
+All files are read, all images decoded, and all faults reported at once. A FAULT stops training or
+testing; a warning is probably wrong and used as it is. Every fault by id and file is in
+OUTPUT/data_report.json, random persons with their labels in OUTPUT/check_data.jpg; look at it.
 Exit status 0, or 3 if something would stop training or testing.
 """
 
 
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
-    parser = cli.parser(
-        "keypoint check-data", "Tell everything that is wrong with a data set.", EPILOG
-    )
+    parser = cli.parser("keypoint check-data", "Report all faults of a data set.", EPILOG)
     cli.add_config(parser)
     parser.add_argument(
         "--annotations", type=Path, metavar="FILE", help="without --cfg: COCO keypoints JSON"
@@ -74,27 +67,27 @@ def main(argv: Sequence[str]) -> None:
     cli.log_to(output)
     skeleton = load_skeleton(config.data.skeleton, config.data.root)
     checks = {split: check_split(config, skeleton, split) for split in splits}
-    if len(splits) == 2:
+    if "train" in checks:
         add_overlap(checks["train"], checks["val"])
     if config.test.boxes is not None:
         threshold = config.test.box_score_threshold
-        checks["boxes"] = check_box_file(
-            Path(config.test.boxes), checks["val"], skeleton, threshold
-        )
+        boxes = Path(config.test.boxes)
+        checks["boxes"] = check_box_file(boxes, checks["val"], threshold)
     tests = {name: self_test(checks, name, skeleton, config) for name in checks}
 
     for name, check in checks.items():
         print(describe(name, check, tests[name]))
     file = output / "data_report.json"
     before = read_json(file, "data report") if file.is_file() else {}
-    report: dict[str, Any] = {name: check.to_dict() for name, check in checks.items()}
-    for name, test in tests.items():
-        report[name]["self_test"] = test.to_dict() if test else None
+    report = {
+        name: check.to_dict() | {"self_test": test.to_dict() if (test := tests[name]) else None}
+        for name, check in checks.items()
+    }
     write_json(file, before | {"check": report})
     sheets = [
-        truth_sheet(checks[split].persons, skeleton, args.pictures, title=f"{split}, as annotated")
+        truth_sheet(persons, skeleton, args.pictures, title=f"{split}, as annotated")
         for split in splits
-        if args.pictures and checks[split].persons
+        if args.pictures and (persons := checks[split].persons)
     ]
     if sheets:
         picture = output / "check_data.jpg"
@@ -102,18 +95,18 @@ def main(argv: Sequence[str]) -> None:
         print(f"look at {picture}")
 
     policy = config.data.on_bad, config.data.max_bad
-    stopping = [fault for check in checks.values() for fault in stopping_faults(check, *policy)]
+    stopping = sum(len(check.stopping_faults(*policy)) for check in checks.values())
     if stopping:
-        raise DataError(f"{len(stopping)} faults would stop training or testing; all are in {file}")
+        raise DataError(f"{stopping} faults would stop training or testing; all are in {file}")
     print(f"nothing stops training or testing; the report is {file}")
 
 
-def read_config(args: Any) -> tuple[Config, list[str]]:
-    """The config that says where the data are, and which splits to look at.
+def read_config(args: Namespace) -> tuple[Config, list[str]]:
+    """The config that names the data, and the splits to check.
 
     Raises:
         ConfigError: Neither or both of --cfg and --annotations with --images.
-        DataError: --annotations or --images is not there.
+        DataError: --annotations or --images does not exist.
     """
     direct = {"--annotations": args.annotations, "--images": args.images}
     given = [key for key, value in direct.items() if value is not None]
@@ -140,46 +133,40 @@ def read_config(args: Any) -> tuple[Config, list[str]]:
 
 
 def check_split(config: Config, skeleton: Skeleton, split: str) -> FileCheck:
-    """One annotation file with its images."""
-    names = {
-        "train": (config.data.train_annotations, config.data.train_images),
-        "val": (config.data.val_annotations, config.data.val_images),
-    }
+    """Check one annotation file with its images."""
+    data = config.data
+    names = (data.train_annotations, data.train_images)
+    if split == "val":
+        names = (data.val_annotations, data.val_images)
     try:
-        files = find_split(Path(config.data.root), *names[split], f"{split}2017")
+        files = find_split(Path(data.root), *names, f"{split}2017")
     except DataError as error:
-        source = Path(config.data.root) / names[split][0]
-        return FileCheck(source, faults=[Fault("", str(error), "file")])
+        return FileCheck(Path(data.root) / names[0], faults=[Fault("", str(error), "file")])
     track = partial(progress, text=f"{split} images", unit="image")
     return check_annotation_file(
-        *files, skeleton, scored=split == "val", workers=config.data.workers, track=track
+        *files, skeleton, scored=split == "val", workers=data.workers, track=track
     )
 
 
 def add_overlap(train: FileCheck, val: FileCheck) -> None:
-    """Note what is in both splits."""
+    """Add a warning of images that are in both splits."""
     if train.persons and val.persons:
-        val.notes += note_on_overlap(
-            train.persons.images, train.looks, val.persons.images, val.looks
-        )
+        val.warnings += overlap_findings(train.looks, val.looks, val.persons.images)
 
 
 def self_test(
     checks: dict[str, FileCheck], name: str, skeleton: Skeleton, config: Config
-) -> Any | None:
+) -> SelfTest | None:
     """Truth as prediction on a split, or the best that boxes allow; a failure is a fault."""
     truth = checks["val" if name == "boxes" else name]
     check = checks[name]
-    if not check.persons or not truth.persons or truth.content is None:
+    if not check.persons or not truth.persons or truth.to_score is None:
         return None
-    left_out = left_out_of_scoring(truth)
     try:
         test = truth_as_prediction(
+            truth.to_score,
             truth.persons,
-            truth.content,
-            truth.source,
             skeleton,
-            leave_out=left_out,
             boxes=check.persons if name == "boxes" else None,
             nms=config.test.oks_nms,
             nms_threshold=config.test.oks_nms_threshold,
@@ -194,17 +181,22 @@ def self_test(
     return test
 
 
-def describe(name: str, check: FileCheck, test: Any | None) -> str:
-    """What was found, as text."""
-    counts = str(check.persons.report) if check.persons else str(check.source)
-    lines = [f"{name:5}  {counts}"]
-    lines += [f"  FAULT  {fault}" for fault in check.faults[:SHOWN]]
+def describe(name: str, check: FileCheck, test: SelfTest | None) -> str:
+    """Counts, faults, warnings and self-test of a file, as text."""
+    lines = [f"{name:5}  {check.persons.report if check.persons else check.source}"]
+    if check.labels and check.persons:
+        totals = {key: sum(flags.values()) for key, flags in check.labels.items()}
+        rarest, most = min(totals, key=totals.__getitem__), max(totals, key=totals.__getitem__)
+        occluded = sum(flags["occluded"] for flags in check.labels.values())
+        lines.append(
+            f"  labels   {totals[rarest]} ({rarest}) to {totals[most]} ({most}) of a keypoint, "
+            f"{occluded / max(sum(totals.values()), 1):.0%} of them occluded"
+        )
+    lines += [f"  FAULT    {fault}" for fault in check.faults[:SHOWN]]
     if len(check.faults) > SHOWN:
         lines.append(f"  and {len(check.faults) - SHOWN} more faults")
-    lines += [f"  note   {note}" for note in check.notes[:SHOWN]]
-    if len(check.notes) > SHOWN:
-        lines.append(f"  and {len(check.notes) - SHOWN} more notes")
+    lines += [f"  warning  {finding}" for finding in check.warnings]
     if test:
         best = "best possible AP with these boxes; " if name == "boxes" else ""
-        lines.append(f"  test   {best}{test}")
+        lines.append(f"  test     {best}{test}")
     return "\n".join(lines)

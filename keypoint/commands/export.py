@@ -23,19 +23,19 @@ EPILOG = f"""examples:
   keypoint export --checkpoint best.pt --output model.onnx
       ONNX: uint8 crops in, keypoints, scores and heatmaps out; for keypoint predict --onnx
   keypoint export --checkpoint best.pt --output model.onnx --flip
-      averaged with the mirrored crop: twice the time and better
+      averaged with the mirrored crop: more accurate, twice the time
   keypoint export --checkpoint best.pt --output model.onnx --input float32 --outputs heatmaps
       the network and its normalisation alone, for runtimes that cannot decode
   keypoint export --checkpoint best.pt --output model.onnx --precision int8 \\
       --persons person_keypoints_val2017.json val2017
       convolutions in 8 bits, by the crops of the first {MOST_CROPS} annotated persons
   keypoint export --checkpoint best.pt --output model.pt2
-      torch.export (torch.export.load opens it); .ts is TorchScript, which torch calls deprecated
+      torch.export; torch.export.load opens it
 
 Input (B, H, W, 3) uint8 RGB, or (B, 3, H, W) float32 RGB from 0 to 1; any B. Mean, std and colour
 order of the weights are inside. A crop is a person's box, grown to the input's aspect ratio about
 its centre and then 1.25 times as large. Keypoints are in pixels of the crop. The file says all that
-of itself, and the skeleton: ONNX in metadata_props, the others in the extra file keypoint.json.
+of itself, and the skeleton: ONNX in metadata_props, torch.export in the extra file keypoint.json.
 
 The file is read again, run at batches of 1 and 3 and compared with the checkpoint's network before
 it gets its name. --precision fp16 and int8 are not equal to it: how far keypoints move is printed.
@@ -45,13 +45,11 @@ it gets its name. --precision fp16 and int8 are not equal to it: how far keypoin
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
     parser = cli.parser(
-        "keypoint export",
-        "Export a checkpoint's network to ONNX, torch.export, TorchScript.",
-        EPILOG,
+        "keypoint export", "Export a checkpoint's network to ONNX or torch.export.", EPILOG
     )
     add = parser.add_argument
     cli.add_checkpoint(parser)
-    cli.add_output_file(parser, "its suffix chooses the form: .onnx, .pt2 or .ts")
+    cli.add_output_file(parser, "its suffix chooses the form: .onnx or .pt2")
     add("--input", choices=INPUTS, default="uint8", help="type of the crops; default: uint8")
     add(
         "--outputs", choices=list(OUTPUTS), default="keypoints", help="with heatmaps, or them alone"

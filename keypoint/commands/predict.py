@@ -11,7 +11,8 @@ from contextlib import closing
 from pathlib import Path
 
 from keypoint.commands import cli
-from keypoint.data.coco import load_boxes, load_persons
+from keypoint.data.boxes import load_boxes
+from keypoint.data.coco import load_persons
 from keypoint.data.person_crops import CropPredictor
 from keypoint.data.report import write_reports
 from keypoint.distributed import choose_device

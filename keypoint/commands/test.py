@@ -17,14 +17,16 @@ from keypoint.checkpoint.provenance import code_commit, device_name, package_ver
 from keypoint.commands import cli
 from keypoint.config.effect import TRUTH, check_overrides, check_same_network, with_boxes
 from keypoint.config.load import Config, find_config, load_config, override_config
-from keypoint.data.coco import Persons, find_split, load_boxes, load_persons
+from keypoint.data.annotations import read_annotations
+from keypoint.data.boxes import read_boxes
+from keypoint.data.coco import find_split, select_persons, usable_persons
 from keypoint.data.image_files import require_image_files
+from keypoint.data.persons import Annotations, Persons
 from keypoint.data.report import write_reports
 from keypoint.errors import ConfigError
 from keypoint.evaluation.analysis.analyse import analyse
 from keypoint.evaluation.analysis.report import to_text
 from keypoint.evaluation.analysis.write import add_to_metrics, compare_evaluation
-from keypoint.evaluation.ground_truth import check_annotations
 from keypoint.evaluation.pictures import truth_beside_prediction
 from keypoint.evaluation.published import compare, measured_under
 from keypoint.evaluation.run import Evaluation, evaluate_model
@@ -100,21 +102,26 @@ def main(argv: Sequence[str]) -> None:
     output = output_folder(args.checkpoint, args.cfg, config, args.overrides)
     cli.log_to(output, quiet=not distributed.is_main())
     chosen = args.boxes or [config.test.boxes or TRUTH]
-    sets = [load_set(boxes, config, skeleton) for boxes in chosen]
+    files = find_split(
+        Path(config.data.root), config.data.val_annotations, config.data.val_images, "val2017"
+    )
+    policy: Any = {"on_bad": config.data.on_bad, "max_bad": config.data.max_bad}
+    annotations = read_annotations(*files, skeleton, scored=True, **policy)
+    sets = [load_set(boxes, annotations, config) for boxes in chosen]
     folders = [output] if len(sets) == 1 else [output / name for name in names]
 
     if distributed.world_size() > 1:
         distributed.require_same(
             shared(config)
             | {"the weights": distributed.name_of(model, buffers=True)}
-            | {f"boxes {number}": each.fingerprint() for number, (each, _) in enumerate(sets, 1)}
+            | {f"boxes {number}": each.fingerprint() for number, each in enumerate(sets, 1)}
         )
     evaluations = []
-    for (persons, truth), folder in zip(sets, folders, strict=True):
+    for persons, folder in zip(sets, folders, strict=True):
         evaluation = evaluate_model(
             model.to(device),
             persons=persons,
-            annotations=truth,
+            annotations=annotations,
             skeleton=skeleton,
             batch_size=config.test.batch_size,
             workers=config.data.workers,
@@ -129,7 +136,7 @@ def main(argv: Sequence[str]) -> None:
         if distributed.is_main():
             folder.mkdir(parents=True, exist_ok=True)
             print(f"checkpoint {args.checkpoint}\n{evaluation.table()}\n")
-            write(args, config, evaluation, persons, truth, model, skeleton, folder)
+            write(args, config, evaluation, persons, annotations, model, skeleton, folder)
     if distributed.is_main() and len(evaluations) > 1:
         print(side_by_side(evaluations))
     distributed.finish()  # not after an error: it waits for the others, who wait for this one
@@ -148,26 +155,27 @@ def output_folder(
     return Path("output") / checkpoint.stem
 
 
-def load_set(boxes: str, config: Config, skeleton: Skeleton) -> tuple[Persons, Path]:
-    """The persons to test on and the annotation file to score against.
+def load_set(boxes: str, annotations: Annotations, config: Config) -> Persons:
+    """The persons to test on.
 
     Raises:
-        DataError: Either file is unreadable or faulty, or has nothing to test on.
+        DataError: The file of boxes is unreadable or faulty, there is nothing to test on, or an
+            image file is missing.
     """
-    files = find_split(
-        Path(config.data.root), config.data.val_annotations, config.data.val_images, "val2017"
-    )
-    policy: Any = {"on_bad": config.data.on_bad, "max_bad": config.data.max_bad}
     if boxes == TRUTH:
-        persons = load_persons(*files, skeleton, scored=True, **policy)
+        persons = select_persons(annotations)
     else:
         threshold = config.test.box_score_threshold
-        persons = load_boxes(Path(boxes), *files, skeleton, threshold, **policy)
+        persons = read_boxes(
+            Path(boxes),
+            annotations,
+            threshold,
+            on_bad=config.data.on_bad,
+            max_bad=config.data.max_bad,
+        )
     require_image_files(persons)
-    if persons.annotated:  # now, not after the prediction
-        check_annotations(files[0], skeleton.num_keypoints, persons.left_out_images)
     cli.logger.info("test %s", persons.report)
-    return persons, files[0]
+    return persons
 
 
 def folder_names(boxes: Sequence[str]) -> list[str]:
@@ -194,7 +202,7 @@ def write(
     config: Config,
     evaluation: Evaluation,
     persons: Persons,
-    annotations: Path,
+    annotations: Annotations,
     model: SimpleBaseline,
     skeleton: Skeleton,
     folder: Path,
@@ -205,19 +213,15 @@ def write(
     cli.logger.info("written: %s/results.json and metrics.json", folder)
     if args.pictures:
         picture = folder / "predictions.jpg"
-        from_truth = evaluation.conditions["boxes"] == "ground truth"
-        truth = persons
-        if persons.annotated and not from_truth:
-            policy: Any = {"on_bad": config.data.on_bad, "max_bad": config.data.max_bad}
-            truth = load_persons(annotations, persons.images.root, skeleton, scored=True, **policy)
+        truth = usable_persons(annotations) if annotations.annotated else persons
         sheet = truth_beside_prediction(
             persons, evaluation.predictions, truth, skeleton, args.pictures
         )
         cv2.imwrite(str(picture), sheet[..., ::-1])
         cli.logger.info("pictures: %s", picture)
-    if not persons.annotated:
+    if not annotations.annotated:
         if args.analyse or args.worst:
-            cli.logger.warning("%s: no annotations, so nothing to analyse", annotations)
+            cli.logger.warning("%s: no annotations, so nothing to analyse", annotations.source)
         return
     write_card(args, config, evaluation, model, skeleton, folder)
     if args.analyse or args.worst:
@@ -270,7 +274,7 @@ def write_analysis(
     config: Config,
     evaluation: Evaluation,
     persons: Persons,
-    annotations: Path,
+    annotations: Annotations,
     skeleton: Skeleton,
     output: Path,
 ) -> None:

@@ -19,14 +19,15 @@ from keypoint.checkpoint.provenance import code_commit
 from keypoint.commands import cli
 from keypoint.config.load import describe_keys, dump_config, find_config, load_config
 from keypoint.config.recipe import recipe_card, step_card
+from keypoint.data.annotations import read_annotations
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import TrainDataset, TrainSampler, train_loader
-from keypoint.data.coco import find_split, load_boxes, load_persons
+from keypoint.data.boxes import read_boxes
+from keypoint.data.coco import find_split, load_persons, select_persons
 from keypoint.data.image_files import require_image_files
 from keypoint.data.report import write_reports
 from keypoint.drawing.curves import training_curves
 from keypoint.errors import ConfigError
-from keypoint.evaluation.ground_truth import check_annotations
 from keypoint.evaluation.published import measured_under
 from keypoint.evaluation.run import evaluate_model
 from keypoint.files import write_json
@@ -151,16 +152,15 @@ def main(argv: Sequence[str]) -> None:
 
     policy: Any = {"on_bad": config.data.on_bad, "max_bad": config.data.max_bad}
     persons = load_persons(*train_files, skeleton, **policy)
+    truth = read_annotations(*val_files, skeleton, scored=True, **policy)
     if config.test.boxes is None:
-        val_persons = load_persons(*val_files, skeleton, scored=True, **policy)
+        val_persons = select_persons(truth)
     else:
         threshold = config.test.box_score_threshold
-        boxes = Path(config.test.boxes)
-        val_persons = load_boxes(boxes, *val_files, skeleton, threshold, **policy)
+        val_persons = read_boxes(Path(config.test.boxes), truth, threshold, **policy)
     # Now, not after the first epoch.
     for records in (persons, val_persons):
         require_image_files(records)
-    check_annotations(val_files[0], skeleton.num_keypoints, val_persons.left_out_images)
     data = {"train": persons.fingerprint(), "test": val_persons.fingerprint()}
     distributed.require_same({f"the {split} persons": name for split, name in data.items()})
     cli.logger.info("train %s\ntest  %s", persons.report, val_persons.report)
@@ -186,7 +186,7 @@ def main(argv: Sequence[str]) -> None:
         evaluation = evaluate_model(
             network,
             persons=val_persons,
-            annotations=val_files[0],
+            annotations=truth,
             skeleton=skeleton,
             batch_size=config.test.batch_size,
             workers=config.data.workers,

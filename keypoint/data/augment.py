@@ -3,7 +3,7 @@
 Source: SimpleBaseline's `JointsDataset.__getitem__` (scale, rotation, flip, in this order, with
 its distributions), as a transform of albumentations. The flip is folded into the same warp, and
 left and right keypoints change places by the skeleton's pairs; albumentations' own flips move the
-place and keep the name. HRNet's half body, where it is used, comes first and takes the box's place.
+place and keep the name. HRNet's half body, if it is used, comes first and replaces the box.
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ import albumentations as A  # noqa: E402
 import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
-from keypoint.data.half_body import MORE_THAN, UPPER_PROBABILITY, half_body_crop  # noqa: E402
-from keypoint.data.warp import warp  # noqa: E402
+from keypoint.data.image import warp  # noqa: E402
 from keypoint.errors import ConfigError  # noqa: E402
 from keypoint.pose.codec import Codec  # noqa: E402
-from keypoint.pose.geometry import apply_affine  # noqa: E402
+from keypoint.pose.geometry import CropFrame, apply_affine  # noqa: E402
+
+MORE_THAN = 8  # labelled keypoints that a person has, or is left whole
+PADDING = 1.5  # instead of the 1.25 around a whole person
+UPPER_PROBABILITY = 0.691462  # of a standard normal number below 0.5
 
 
 class PersonCrop(A.DualTransform):  # type: ignore[misc]  # albumentations has no types
@@ -73,7 +76,7 @@ class PersonCrop(A.DualTransform):  # type: ignore[misc]  # albumentations has n
                 f"augment.half_body_probability={half_body_probability:g} has no effect: the "
                 f"skeleton has {len(flip_indices)} keypoints, {len(upper_body)} of them in "
                 f"upper_body; it needs more than {MORE_THAN}, and upper_body: [names] in its "
-                "file. Or give augment.half_body_probability=0, also where train.recipe set it"
+                "file. Or give augment.half_body_probability=0, also if train.recipe set it"
             )
         self.codec = codec
         self.flip_indices = np.array(flip_indices)
@@ -86,7 +89,7 @@ class PersonCrop(A.DualTransform):  # type: ignore[misc]  # albumentations has n
 
     @property
     def targets_as_params(self) -> list[str]:
-        """The box decides where the crop lies, or for half a body its keypoints."""
+        """The box decides the crop's place, or for half a body the keypoints do."""
         return ["bbox_xywh", "keypoints"]
 
     def get_params_dependent_on_data(
@@ -94,7 +97,7 @@ class PersonCrop(A.DualTransform):  # type: ignore[misc]  # albumentations has n
     ) -> dict[str, Any]:
         """Draw scale, rotation and flip from albumentations' own generator.
 
-        Always four numbers, whatever is used of them, and two more where half bodies are drawn.
+        Always four numbers, whatever is used of them, and two more if half bodies are drawn.
         """
         scale_draw, rotation_draw = self.random_generator.standard_normal(2)
         rotate, mirror = self.random_generator.random(2) < (
@@ -137,6 +140,45 @@ class PersonCrop(A.DualTransform):  # type: ignore[misc]  # albumentations has n
         moved: NDArray[np.float32] = keypoints.copy()
         moved[:, :2] = apply_affine(matrix, keypoints[:, :2].astype(np.float64))
         return moved[self.flip_indices] if mirror else moved
+
+
+def half_body_crop(
+    keypoints_image: NDArray[np.floating],
+    labelled: NDArray[np.bool_],
+    upper_body: Sequence[int],
+    prefer_upper: bool,
+    input_size: tuple[int, int],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Centre and size of the crop around one half of a person, or None to leave it whole.
+
+    Source: HRNet's `JointsDataset.half_body_transform`. Two of its traits are easily missed: the
+    crop's centre is the mean of the keypoints and not the middle of their box, and its coin for
+    the upper body is `randn() < 0.5`, which falls so 69 times of 100.
+
+    Args:
+        keypoints_image: (K, 2).
+        labelled: (K,).
+        upper_body: Indices of the keypoints of the upper body; all others are the lower.
+        prefer_upper: Which half to take. The other one is taken if this one has two labelled
+            keypoints or fewer.
+        input_size: (height, width) of the network's input.
+
+    Returns:
+        Centre (2,) and crop size (2,), image pixels, as of a `CropFrame`. None: the person
+        is left whole, having 8 labelled keypoints or fewer, or all of the half in one place.
+    """
+    if np.count_nonzero(labelled) <= MORE_THAN:
+        return None
+    is_upper = np.isin(np.arange(len(labelled)), upper_body)
+    upper, lower = keypoints_image[labelled & is_upper], keypoints_image[labelled & ~is_upper]
+    use_upper = len(upper) > 2 if prefer_upper else len(lower) <= 2
+    half = np.asarray(upper if use_upper else lower, dtype=np.float64)  # N 2
+    extent = half.max(axis=0) - half.min(axis=0)
+    if not extent.any():
+        return None
+    box = np.array([[0, 0, *extent]])
+    crop_size = CropFrame.from_bboxes(box, input_size, padding=PADDING).crop_size
+    return half.mean(axis=0), crop_size[0]
 
 
 class Augmentation:
@@ -197,7 +239,7 @@ def pixel_transform(entry: Mapping[str, Any]) -> A.ImageOnlyTransform:
     kind = getattr(A, str(name), None)
     if not inspect.isclass(kind) or not issubclass(kind, A.ImageOnlyTransform):
         raise ConfigError(
-            f"augment.transforms: {name!r} is no pixel transform of albumentations; use one of "
+            f"augment.transforms: {name!r} is not a pixel transform of albumentations; use one of "
             "its ImageOnlyTransforms, such as ColorJitter, GaussianBlur or ImageCompression"
         )
     known = [key for key in inspect.signature(kind.__init__).parameters if key != "self"]

@@ -8,6 +8,8 @@ width x RGB; normalising and heatmaps are made on the device.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,10 +23,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, get_worker_info
 
 from keypoint.data.augment import Augmentation
-from keypoint.data.coco import Persons
-from keypoint.data.freed_memory import give_back_freed_memory
-from keypoint.data.image import read_image
-from keypoint.data.warp import warp
+from keypoint.data.image import read_image, warp
+from keypoint.data.persons import Persons
 from keypoint.errors import ConfigError, DataError, lost_worker
 from keypoint.pose.codec import Codec
 from keypoint.pose.geometry import CropFrame
@@ -50,7 +50,7 @@ class TrainBatch:
     image_ids: Tensor
 
     def pin_memory(self) -> TrainBatch:
-        """In page-locked memory, for copies to the GPU beside its work."""
+        """In page-locked memory, for copies to the GPU during its work."""
         return TrainBatch(
             self.crops.pin_memory(),
             self.keypoints_crop.pin_memory(),
@@ -173,7 +173,7 @@ class EvaluationBatch:
     frame: CropFrame
 
     def pin_memory(self) -> EvaluationBatch:
-        """In page-locked memory, for copies to the GPU beside its work."""
+        """In page-locked memory, for copies to the GPU during its work."""
         return EvaluationBatch(self.crops.pin_memory(), self.index, self.frame)
 
 
@@ -209,7 +209,7 @@ class EvaluationDataset(IterableDataset[EvaluationBatch]):
         self.spans: NDArray[np.int64] = np.stack([rows, first, last], axis=1)[rank::world_size]
 
     def num_persons(self) -> int:
-        """How many boxes this process sees."""
+        """Number of boxes that this process sees."""
         return int((self.spans[:, 2] - self.spans[:, 1]).sum())
 
     def __iter__(self) -> Iterator[EvaluationBatch]:
@@ -245,7 +245,7 @@ class EvaluationDataset(IterableDataset[EvaluationBatch]):
 
 
 class Loader:
-    """Iterates over batches made by worker processes; their errors are told as if raised here."""
+    """Iterates over batches made by worker processes; raises their errors as its own."""
 
     def __init__(self, loader: DataLoader[Any]) -> None:
         self.loader = loader
@@ -291,6 +291,17 @@ def _loader(dataset: Dataset[Any], workers: int, pin_memory: bool, **arguments: 
         **arguments,
     )
     return Loader(loader)
+
+
+def give_back_freed_memory() -> None:
+    """Give the system what reading the annotations left free: 130 MB of 100,000 persons.
+
+    Workers are forked, so they would hold every page of it, and the main process could use none of
+    them again without a copy. Measured with 4 workers after an epoch: the main process 450 MB
+    without and 314 with, each worker's share 141 and 109.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _as_it_is(batch: Any) -> Any:

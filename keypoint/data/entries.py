@@ -1,73 +1,42 @@
-"""What the entries of COCO's files must be: categories, images, annotations, a detector's boxes.
+"""The rules for single entries of COCO's files: categories, images, annotations, detector boxes.
 
-A `.._fault` function tells the first thing wrong with an entry, as a word to count by and a short
-text, or None; the caller puts the entry's id before it and tells all of a file at once.
+A rule returns the first thing that is wrong with an entry: a word to count by, and a short text
+that begins with the key. The caller puts the entry's name before it and reports all faults of a
+file at once. Training and evaluation share the rules; scoring asks for more (`scored`).
 """
 
 from __future__ import annotations
 
 import math
 import re
-from pathlib import Path, PurePosixPath
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from reprlib import repr as short  # a fault shows the value, however long it is
-from typing import Any
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.faults import Wrong, as_number, as_numbers, describe_numbers, is_whole_number
+from keypoint.data.report import Fault
 from keypoint.errors import DataError
-from keypoint.files import read_json
 from keypoint.pose.skeleton import Skeleton
 
-MAX_COORDINATE = 1e6  # pixels; beyond it float32 does not hold a sixteenth of one any more
+MAX_COORDINATE = 1e6  # pixels; float32 does not hold a sixteenth of a larger one
+NO_BOX = np.zeros(4)
+Wrong = tuple[str, str]  # what is wrong, in a word or two that can be counted, and the text
 
 
-def read_dataset(path: Path, need_annotations: bool = True) -> dict[str, Any]:
-    """An annotation file with its three parts, each a list of at least one object.
+class Person(NamedTuple):
+    """The numbers of an annotation of a person; zeros for those that are not asked for."""
 
-    Args:
-        path: The file.
-        need_annotations: Without it the file may lack the key, as COCO's `image_info_*.json` of
-            the test images do.
-
-    Raises:
-        DataError: The file is unreadable, or a part is missing or empty.
-    """
-    content = read_json(path, "annotations")
-    if not isinstance(content, dict):
-        raise DataError(
-            f"{path}: holds a {type(content).__name__}; an annotation file is a JSON object"
-        )
-    problems = []
-    for key in ("images", "annotations", "categories"):
-        entries = content.get(key)
-        if key == "annotations" and key not in content and not need_annotations:
-            continue
-        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            given = "is missing" if key not in content else "is not a list of objects"
-            problems.append(f"key {key!r} {given}; give COCO's images, annotations and categories")
-        elif not entries:
-            problems.append(f"{key!r} is empty, there is no entry to use")
-    if problems:
-        raise DataError(f"{path}: {'; '.join(problems)}")
-    return content
+    crowd: bool
+    keypoints: NDArray[Any]  # 3K numbers: x, y, visibility of each keypoint
+    bbox_xywh: NDArray[Any]
+    area: float
 
 
-def keypoint_category(content: dict[str, Any], skeleton: Skeleton, path: Path) -> int:
-    """Id of the category that has keypoints, or is named person.
-
-    Raises:
-        DataError: There is not exactly one, or its keypoints are not the skeleton's in order.
-    """
-    category = find_category(content, path)
-    fault = names_fault(category, skeleton)
-    if fault:
-        raise DataError(f"{path}: {fault}")
-    return int(category["id"])
-
-
-def find_category(content: dict[str, Any], path: Path) -> dict[str, Any]:
+def find_category(content: dict[str, Any], source: object) -> dict[str, Any]:
     """The category that has keypoints, or is named person.
 
     Raises:
@@ -77,10 +46,10 @@ def find_category(content: dict[str, Any], path: Path) -> dict[str, Any]:
     candidates = [c for c in categories if c.get("keypoints")]
     candidates = candidates or [c for c in categories if c.get("name") == "person"]
     if len(candidates) != 1 or not is_whole_number(candidates[0].get("id")):
-        names = [c.get("name") for c in categories]
+        names = short([c.get("name") for c in categories])
         raise DataError(
-            f"{path}: categories {names} have {len(candidates)} with 'keypoints' or named person; "
-            "give one"
+            f"{source}: categories {names} have {len(candidates)} with 'keypoints' or named "
+            "person; give one, with a whole number as id"
         )
     return dict(candidates[0])
 
@@ -102,22 +71,25 @@ def names_fault(category: dict[str, Any], skeleton: Skeleton) -> str | None:
 
 
 def name_image(entry: dict[str, Any], place: int) -> str:
-    """What to call an image in an error: its id, or where it stands."""
-    return f"image id {entry['id']!r}" if "id" in entry else f"image number {place}"
+    """The name of an image in an error: its id, or its place in the list."""
+    return f"image id {short(entry['id'])}" if "id" in entry else f"image number {place}"
 
 
-def image_faults(entry: dict[str, Any], is_repeated: bool) -> list[Wrong]:
-    """What is wrong with an entry of `images`.
+def image_faults(entry: dict[str, Any], is_repeated: bool, with_file: bool = True) -> list[Wrong]:
+    """All that is wrong with an entry of `images`.
 
     Args:
         entry: The entry.
-        is_repeated: Another image has its id.
+        is_repeated: Another image has the same id.
+        with_file: Check the size and the file name, too; scoring needs neither.
     """
     faults = []
     if not is_whole_number(entry.get("id")):
         faults.append(("image id", "its id must be a whole number"))
     elif is_repeated:
-        faults.append(("image id", "duplicate, ids are unique"))
+        faults.append(("image id", "duplicate id; ids are unique"))
+    if not with_file:
+        return faults
     width, height = entry.get("width"), entry.get("height")
     if not all(is_whole_number(side) and side > 0 for side in (width, height)):
         faults.append(("image size", f"width={width!r} height={height!r}; give its size in pixels"))
@@ -131,38 +103,28 @@ def image_faults(entry: dict[str, Any], is_repeated: bool) -> list[Wrong]:
         text = f"file_name={name!r} is a URL; nothing is fetched, give files of the image folder"
         faults.append(("file_name", text))
     elif PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-        text = f"file_name={name!r} leads outside the image folder (absolute or ..)"
+        text = f"file_name={name!r} points outside the image folder (absolute or ..)"
         faults.append(("file_name", text))
     return faults
 
 
 def name_annotation(entry: dict[str, Any], place: int) -> str:
-    """What to call an annotation in an error: its id, or where it stands."""
+    """The name of an annotation in an error: its id, or its place in the list."""
     if "id" in entry:
-        return f"annotation id {entry['id']!r}"
-    return f"annotation number {place} (image_id {entry.get('image_id')!r})"
+        return f"annotation id {short(entry['id'])}"
+    return f"annotation number {place} (image_id {short(entry.get('image_id'))})"
 
 
-def annotation_fault(
-    entry: dict[str, Any],
-    known_images: set[int],
-    known_categories: set[Any],
-    seen: set[int],
-    category_id: int,
-    num_keypoints: int,
-    scored: bool = False,
+def reference_fault(
+    entry: dict[str, Any], images: set[int], categories: set[int], seen: set[int]
 ) -> Wrong | None:
-    """The first thing wrong with an annotation, or None.
+    """The first thing wrong with the ids of an annotation of any category, or None.
 
     Args:
         entry: The annotation.
-        known_images: Ids of the file's images.
-        known_categories: Ids of its categories.
-        seen: Collects the annotations' ids.
-        category_id: Of the persons; entries of another category need ids only.
-        num_keypoints: K.
-        scored: Ask also for what COCOeval needs and training does not: an area, and that a crowd
-            or a person without a label is well formed.
+        images: Ids of the file's images.
+        categories: Ids of its categories.
+        seen: Ids of the annotations before it; its own is added.
     """
     key = entry.get("id")
     if not is_whole_number(key):
@@ -170,111 +132,200 @@ def annotation_fault(
     if key in seen:
         return "id", "duplicate id; ids are unique"
     seen.add(key)
-    if not is_whole_number(entry.get("image_id")) or entry["image_id"] not in known_images:
-        return "image_id", f"image_id {entry.get('image_id')!r} is not among the images"
-    category = entry.get("category_id")
-    if not is_whole_number(category) or category not in known_categories:
-        return "category_id", f"category_id {category!r} is not among the categories"
-    if category != category_id:
-        return None
-    crowd = entry.get("iscrowd", 0)
-    if isinstance(crowd, (str, list, dict, type(None))) or crowd not in (0, 1):
-        return "iscrowd", f"iscrowd {crowd!r} must be 0 or 1"
-    if crowd:  # which may lack keypoints
-        asked = scored and "keypoints" in entry
-        fault = _keypoints_fault(entry["keypoints"], num_keypoints) if asked else None
-        return fault or (_form_fault(entry) if scored else None)
-    return (
-        _keypoints_fault(entry.get("keypoints"), num_keypoints)
-        or _person_fault(entry, any(entry["keypoints"][2::3]), scored)
-        or (_form_fault(entry) if scored else None)
-    )
-
-
-def _keypoints_fault(given: Any, num_keypoints: int) -> Wrong | None:
-    length = 3 * num_keypoints
-    keypoints = as_numbers(given)
-    if keypoints is None or len(keypoints) != length:
-        meaning = f"x, y, visibility for each of {num_keypoints} keypoints"
-        return "keypoints", describe_numbers("keypoints", given, keypoints, length, meaning)
-    if not np.isfinite(keypoints).all():
-        return "keypoints", "keypoints has nan or inf; coordinates must be finite"
-    flags = keypoints[2::3]
-    odd = [flag for flag in flags.tolist() if flag not in (0, 1, 2)]
-    if odd:
-        text = f"visibility v={odd[0]:g}; flags are 0 (unlabelled), 1 (occluded) or 2 (visible)"
-        return "visibility", text
-    largest = np.abs(keypoints.reshape(-1, 3)[:, :2].astype(np.float64)).max()
-    if largest > MAX_COORDINATE:
-        text = f"keypoints has the coordinate {largest:g}, outside of any image; give pixels"
-        return "keypoints", text
+    image_id, category_id = entry.get("image_id"), entry.get("category_id")
+    if not is_whole_number(image_id) or image_id not in images:
+        return "image_id", f"image_id {short(image_id)} is not among the images"
+    if not is_whole_number(category_id) or category_id not in categories:
+        return "category_id", f"category_id {short(category_id)} is not among the categories"
     return None
 
 
-def _person_fault(entry: dict[str, Any], is_labelled: bool, scored: bool) -> Wrong | None:
-    """Of an annotation that is no crowd and whose keypoints are in order."""
+def read_person(entry: dict[str, Any], num_keypoints: int, scored: bool) -> Person | Wrong:
+    """The numbers of an annotation of the persons' category, or the first thing wrong with it.
+
+    A missing `iscrowd` is 0, a missing `num_keypoints` is counted, and a crowd may lack keypoints.
+    Training looks at nothing of a crowd and at no box without a labelled keypoint. COCOeval looks
+    at everything and needs an area, greater than 0 if the person counts: OKS divides by it.
+
+    Args:
+        entry: The annotation.
+        num_keypoints: K.
+        scored: Ask for what COCOeval needs.
+    """
+    crowd = entry.get("iscrowd", 0)
+    if isinstance(crowd, (str, list, dict, type(None))) or crowd not in (0, 1):
+        return "iscrowd", f"iscrowd {short(crowd)} must be 0 or 1"
+    if crowd and not scored:
+        return Person(True, np.zeros(3 * num_keypoints), NO_BOX, 0.0)
+    given = entry.get("keypoints", np.zeros(3 * num_keypoints) if crowd else None)
+    keypoints = as_numbers(given)
+    wrong = _keypoints_fault(given, keypoints, num_keypoints)
+    if keypoints is None or wrong:
+        return "visibility" if wrong.startswith("visibility") else "keypoints", wrong
+    labelled = int(np.count_nonzero(keypoints[2::3]))
     count = entry.get("num_keypoints")
-    if count is not None and (not is_whole_number(count) or (count > 0) != is_labelled):
-        labelled = sum(flag > 0 for flag in entry["keypoints"][2::3])
-        text = f"num_keypoints {count!r}, but {labelled} are labelled; correct or remove it"
+    if count is not None and (
+        not is_whole_number(count) or (not crowd and (count > 0) != (labelled > 0))
+    ):
+        text = f"num_keypoints {short(count)}, but {labelled} are labelled; correct or remove it"
         return "num_keypoints", text
-    area = entry.get("area")
-    number = as_number(area)
-    if area is None and scored and is_labelled:
+    counts = labelled > 0 and not crowd
+    given, area = entry.get("area"), as_number(entry.get("area"))
+    if given is None and scored:
         return "area", "area is missing; OKS needs it (square pixels)"
-    if area is not None and (number is None or not math.isfinite(number) or number < 0):
-        return "area", f"area {area!r} must be a finite number, 0 or more (square pixels)"
-    if number == 0 and scored and is_labelled:
+    if given is not None and (area is None or not math.isfinite(area) or area < 0):
+        return "area", f"area {short(given)} must be a finite number, 0 or more (square pixels)"
+    if scored and counts and not area:
         return "area", "area 0 of a labelled person; OKS divides by it, give square pixels"
-    if not is_labelled:
-        return None  # skipped whatever its box is
-    fault = _bbox_fault(entry.get("bbox"))
-    if fault is None and min(entry["bbox"][2:]) < 0:
-        fault = f"bbox {entry['bbox']} has a negative width or height; give x, y, width, height"
-    return ("bbox", fault) if fault else None
-
-
-def _form_fault(entry: dict[str, Any]) -> Wrong | None:
-    """What COCOeval asks of crowds and of persons without a label too."""
-    text = _bbox_fault(entry.get("bbox"))
-    if text is None and min(entry["bbox"][2:]) < 0:
-        text = f"bbox {entry['bbox']} has a negative width or height; give x, y, width, height"
-    if text:
+    if not counts and not scored:
+        return Person(False, keypoints, NO_BOX, area or 0.0)
+    bbox = as_numbers(entry.get("bbox"))
+    wrong = bbox_fault(entry.get("bbox"), bbox)
+    if bbox is None or wrong:
+        return "bbox", wrong
+    if min(bbox[2:]) < 0:
+        text = f"bbox {bbox.tolist()} has a negative width or height; give x, y, width, height"
         return "bbox", text
-    area = as_number(entry.get("area"))
-    if area is None or not math.isfinite(area) or area < 0:
-        return "area", f"area {entry.get('area')!r} must be a finite number (square pixels)"
-    count = entry.get("num_keypoints", 0)
-    return None if is_whole_number(count) else ("num_keypoints", f"num_keypoints {count!r}")
+    return Person(bool(crowd), keypoints, bbox, area or 0.0)
 
 
-def box_fault(entry: Any, known_images: set[int]) -> Wrong | None:
-    """The first thing wrong with a detector's box, or None."""
-    if not isinstance(entry, dict):
-        kind = type(entry).__name__
-        text = f"is a {kind}; give an object with image_id, category_id, bbox and score"
-        return "object", text
-    image_id = entry.get("image_id")
-    if not is_whole_number(image_id) or image_id not in known_images:
-        text = f"image_id {image_id!r} is not in the annotation file; use the boxes of this split"
-        return "image_id", text
-    category_id = entry.get("category_id")
-    if not is_whole_number(category_id):
-        text = f"category_id {category_id!r} (image {image_id}) must be a whole number"
-        return "category_id", text
-    score = as_number(entry.get("score"))
-    if score is None or not math.isfinite(score):
-        return "score", f"score {entry.get('score')!r} (image {image_id}) must be a finite number"
-    fault = _bbox_fault(entry.get("bbox"))
-    return ("bbox", f"{fault} (image {image_id})") if fault else None
+@dataclass
+class CheckedEntries:
+    """The outcome of the rules for every entry of a file, by its place in the file's lists.
+
+    Attributes:
+        category: The category with keypoints.
+        num_keypoints: K.
+        scored: Whether what COCOeval needs was asked for.
+        bad_images: All faults of each bad entry of `images`, or of its file.
+        bad_annotations: The first fault of each bad annotation.
+        persons: The numbers of the category's other annotations.
+    """
+
+    category: dict[str, Any]
+    num_keypoints: int
+    scored: bool
+    bad_images: dict[int, list[Fault]] = field(default_factory=dict)
+    bad_annotations: dict[int, Fault] = field(default_factory=dict)
+    persons: dict[int, Person] = field(default_factory=dict)
+
+    def image_faults(self) -> list[Fault]:
+        """All faults of images."""
+        return [fault for faults in self.bad_images.values() for fault in faults]
+
+    def faults(self) -> list[Fault]:
+        """All faults, those of images first."""
+        return self.image_faults() + list(self.bad_annotations.values())
 
 
-def _bbox_fault(given: Any) -> str | None:
-    bbox: NDArray[Any] | None = as_numbers(given)
+def check_entries(
+    content: dict[str, Any],
+    category: dict[str, Any],
+    num_keypoints: int,
+    *,
+    scored: bool,
+    with_files: bool = True,
+) -> CheckedEntries:
+    """Look at every image and annotation of a file; no image file is opened.
+
+    Args:
+        content: Content of the file, of the right form.
+        category: The category with keypoints.
+        num_keypoints: K.
+        scored: Ask for what COCOeval needs.
+        with_files: Check the images' sizes and file names.
+    """
+    checked = CheckedEntries(category, num_keypoints, scored)
+    ids = Counter(e["id"] for e in content["images"] if is_whole_number(e.get("id")))
+    for place, entry in enumerate(content["images"]):
+        key, file = _whole(entry, "id"), entry.get("file_name")
+        wrong = image_faults(entry, key is not None and ids[key] > 1, with_files)
+        if wrong:
+            name, file = name_image(entry, place), file if isinstance(file, str) else None
+            faults = [Fault(name, text, reason, key, file, key) for reason, text in wrong]
+            checked.bad_images[place] = faults
+    categories = {c["id"] for c in content["categories"] if is_whole_number(c.get("id"))}
+    images, seen = set(ids), set[int]()
+    for place, entry in enumerate(content.get("annotations", [])):
+        found: Person | Wrong | None = reference_fault(entry, images, categories, seen)
+        if found is None and entry["category_id"] == category["id"]:
+            found = read_person(entry, num_keypoints, scored)
+        if isinstance(found, Person):
+            checked.persons[place] = found
+        elif found is not None:
+            name, (reason, text) = name_annotation(entry, place), found
+            ids_of = _whole(entry, "id"), _whole(entry, "image_id")
+            checked.bad_annotations[place] = Fault(name, text, reason, ids_of[0], None, ids_of[1])
+    return checked
+
+
+def _keypoints_fault(given: Any, keypoints: NDArray[Any] | None, num_keypoints: int) -> str:
+    if keypoints is None or len(keypoints) != 3 * num_keypoints:
+        meaning = f"x, y, visibility for each of {num_keypoints} keypoints"
+        return describe_numbers("keypoints", given, keypoints, 3 * num_keypoints, meaning)
+    if not np.isfinite(keypoints).all():
+        return "keypoints has nan or inf; coordinates must be finite"
+    odd = [flag for flag in keypoints[2::3].tolist() if flag not in (0, 1, 2)]
+    if odd:
+        return f"visibility v={odd[0]:g}; flags are 0 (unlabelled), 1 (occluded) or 2 (visible)"
+    largest = np.abs(keypoints.reshape(-1, 3)[:, :2].astype(np.float64)).max()
+    if largest > MAX_COORDINATE:
+        return f"keypoints has the coordinate {largest:g}, outside of any image; give pixels"
+    return ""
+
+
+def bbox_fault(given: Any, bbox: NDArray[Any] | None) -> str:
+    """The fault of a box, or ""; `bbox` is `as_numbers(given)`."""
     if bbox is None or len(bbox) != 4:
         return describe_numbers("bbox", given, bbox, 4, "x, y, width, height")
     if not np.isfinite(bbox).all():
         return f"bbox {given} has nan or inf; it must be finite"
     if np.abs(bbox.astype(np.float64)).max() > MAX_COORDINATE:
         return f"bbox {given} reaches outside of any image; give pixels"
-    return None
+    return ""
+
+
+def _whole(entry: dict[str, Any], key: str) -> int | None:
+    value = entry.get(key)
+    return value if is_whole_number(value) else None
+
+
+def is_whole_number(value: Any) -> TypeGuard[int]:
+    """Whether a value can be an id: an int that fits 64 bits, and no bool, string or 1.0."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        return False
+    return -(2**63) <= int(value) < 2**63
+
+
+def as_numbers(values: Any) -> NDArray[Any] | None:
+    """A flat list of numbers as an array, nan and inf included; None for anything else.
+
+    One conversion of all is several times faster than a look at each entry's type.
+    """
+    if not isinstance(values, (list, tuple, np.ndarray)):
+        return None
+    try:
+        array = np.asarray(values)
+    except ValueError:  # lists of different lengths
+        return None
+    if array.size == 0:
+        return np.zeros(0)
+    return array if array.ndim == 1 and array.dtype.kind in "iuf" else None
+
+
+def as_number(value: Any) -> float | None:
+    """One number, nan and inf included; None for anything else, such as a list or a string."""
+    if type(value) in (int, float) and abs(value) < 2**63:
+        return float(value)
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return None
+    numbers = as_numbers([value])
+    return None if numbers is None else float(numbers[0])
+
+
+def describe_numbers(
+    key: str, given: Any, numbers: NDArray[Any] | None, length: int, meaning: str
+) -> str:
+    """The fault of a list that is not `length` numbers; `numbers` is `as_numbers(given)`."""
+    shown = short(given) if numbers is None else f"has {len(numbers)} numbers"
+    return f"{key} {shown}; give {length} numbers ({meaning})"

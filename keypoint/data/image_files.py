@@ -1,31 +1,36 @@
-"""Are the files of the images there? Asked before training, not when the first one is missed.
+"""Whether the image files are there and whole: known before training starts, not when one is read.
 
-By listing folders: a network folder answers one question in the time of many listed names, and
-train2017 has 118,287.
+Missing files are found by listing folders: a network folder answers one question in the time of
+many listed names, and train2017 has 118,287.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from keypoint.data.image import check_header
 from keypoint.data.persons import Persons
+from keypoint.data.report import Fault
 from keypoint.errors import DataError
 
 SHOWN = 5
+THREADS = 8  # they mostly wait for a disk or a network folder
 
 
 def require_image_files(persons: Persons) -> None:
-    """Ask for the image of every record; images with nobody on them are never read.
+    """Check that the image of every record is there; other images are never read.
 
     Args:
         persons: Ground truth or boxes.
 
     Raises:
-        DataError: Some are not there; says how many, and the first ones.
+        DataError: Some are missing; the text has their number and the first ones.
     """
     names = persons.images.file_names[np.unique(persons.image_index)].tolist()
     missing = missing_files(persons.images.root, names)
@@ -43,10 +48,10 @@ def missing_files(root: Path, names: Sequence[str]) -> list[str]:
 
     Args:
         root: Folder that they are relative to.
-        names: With "/" between folders.
+        names: Names with "/" between folders.
 
     Returns:
-        Those that are not there, folders, and links to nowhere, in their order.
+        Those that are missing, folders, or links to nowhere, in their order.
     """
     there: dict[str, set[str]] = {}
     missing = []
@@ -54,8 +59,8 @@ def missing_files(root: Path, names: Sequence[str]) -> list[str]:
         folder, _, base = name.rpartition("/")
         if folder not in there:
             there[folder] = _files_in(root / folder)
-        # What is not listed may be there: in a folder that cannot be listed, or under the same
-        # name in other letters, where the file system takes the two for one.
+        # A file that is not listed may be there: in a folder that cannot be listed, or under the
+        # same name in other letters, if the file system takes the two for one.
         if base not in there[folder] and not (root / name).is_file():
             missing.append(name)
     return missing
@@ -68,3 +73,34 @@ def _files_in(folder: Path) -> set[str]:
             return {entry.name for entry in entries if entry.is_file()}
     except OSError:
         return set()
+
+
+def find_bad_files(
+    images: Sequence[dict[str, Any]], known: Collection[int], root: Path
+) -> dict[int, list[Fault]]:
+    """Faults of the images' files by place; only their first and last bytes are read.
+
+    Args:
+        images: Entries of an annotation file.
+        known: Places of entries that are bad already; their files are not read.
+        root: Folder of the files.
+    """
+    places = [place for place in range(len(images)) if place not in known]
+    with ThreadPoolExecutor(THREADS) as threads:
+        faults = list(threads.map(lambda place: header_fault(images[place], root), places))
+    return {place: [fault] for place, fault in zip(places, faults, strict=True) if fault}
+
+
+def header_fault(entry: dict[str, Any], root: Path) -> Fault | None:
+    """The fault that the first and last bytes of an image's file show, or None."""
+    try:
+        check_header(root / entry["file_name"], (entry["height"], entry["width"]))
+    except DataError as error:
+        return file_fault(entry["id"], entry["file_name"], error)
+    return None
+
+
+def file_fault(image_id: int, file_name: str, error: DataError) -> Fault:
+    """The fault of an image's file."""
+    key = int(image_id)
+    return Fault(f"image id {key}", str(error), "image file", key, str(file_name), key)

@@ -1,19 +1,20 @@
-"""Person records as flat arrays.
+"""The images and annotations of a file, and the person records to work on, as flat arrays.
 
 Flat arrays and not a list of dicts, because each worker process would copy the list's pages by
-merely touching reference counts (train2017: 0.9 GB per worker against 60 MB shared). Letters: P
-persons, K keypoints, I images.
+merely touching reference counts (train2017: 0.9 GB per worker against 60 MB shared). Letters: I
+images, A annotations, P persons, K keypoints.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.report import DataReport
+from keypoint.data.report import DataReport, Fault
 from keypoint.files import fingerprint
 
 
@@ -39,6 +40,98 @@ class Images:
 
 
 @dataclass(frozen=True)
+class Annotations:
+    """The images of a file and its annotations of the category with keypoints, as flat arrays.
+
+    Crowds and persons without a labelled keypoint are among them. Both are in the file's order.
+
+    Attributes:
+        source: The file.
+        category_id: Id of the category with keypoints.
+        category_name: Its name.
+        scored: Whether they were checked for scoring. Otherwise a crowd's numbers, the box of a
+            person without a labelled keypoint, and a missing area are 0.
+        annotated: Whether the file has annotations; COCO's `image_info_*.json` have none.
+        images: Images that are not left out. File names and sizes are empty if the annotations
+            were only read to be scored.
+        ids: (A,) int64.
+        image_index: (A,) int64, rows of `images`.
+        keypoints: (A, K, 3) float64: x, y in the image's frame, visibility 0, 1 or 2.
+        bbox_xywh: (A, 4) float64, as given.
+        area: (A,) float64, square pixels.
+        crowd: (A,) bool.
+        skipped: Counts of the file's other annotations, by reason.
+        skipped_images: Counts of the images that are left out, by reason.
+        faults: Faults of what is left out.
+        left_out_images: COCO ids of the images that are left out.
+    """
+
+    source: str
+    category_id: int
+    category_name: Any
+    scored: bool
+    annotated: bool
+    images: Images
+    ids: NDArray[np.int64]
+    image_index: NDArray[np.int64]
+    keypoints: NDArray[np.float64]
+    bbox_xywh: NDArray[np.float64]
+    area: NDArray[np.float64]
+    crowd: NDArray[np.bool_]
+    skipped: dict[str, int]
+    skipped_images: dict[str, int]
+    faults: tuple[Fault, ...]
+    left_out_images: frozenset[int]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def num_keypoints(self) -> int:
+        """K."""
+        return int(self.keypoints.shape[1])
+
+    @property
+    def total(self) -> int:
+        """Number of annotations in the file."""
+        return len(self) + sum(self.skipped.values())
+
+    @property
+    def total_images(self) -> int:
+        """Number of images in the file."""
+        return len(self.images.ids) + sum(self.skipped_images.values())
+
+    @property
+    def counted(self) -> NDArray[np.bool_]:
+        """(A,) persons that COCOeval counts: no crowd, and a keypoint is labelled."""
+        return ~self.crowd & (self.keypoints[..., 2] > 0).any(axis=1)
+
+    def not_counted(self) -> dict[str, int]:
+        """Numbers of annotations that do not count, by reason."""
+        crowds = int(self.crowd.sum())
+        unlabelled = len(self) - crowds - int(self.counted.sum())
+        counts = {**self.skipped, "crowd": crowds, "without a labelled keypoint": unlabelled}
+        return {reason: count for reason, count in counts.items() if count}
+
+    def on_images(self, image_ids: NDArray[np.int64]) -> Annotations:
+        """The part of them on these images; the counts and faults stay the file's."""
+        images, kept = self.images, np.isin(self.images.ids, image_ids)
+        rows = kept[self.image_index]
+        return replace(
+            self,
+            images=Images(
+                images.root, images.ids[kept], images.file_names[kept], images.image_size[kept]
+            ),
+            ids=self.ids[rows],
+            image_index=(np.cumsum(kept) - 1)[self.image_index[rows]],
+            keypoints=self.keypoints[rows],
+            bbox_xywh=self.bbox_xywh[rows],
+            area=self.area[rows],
+            crowd=self.crowd[rows],
+        )
+
+
+@dataclass(frozen=True)
 class Persons:
     """One record per person, all in the image's frame.
 
@@ -50,11 +143,8 @@ class Persons:
         bbox_scores: (P,) float64; 1 for ground truth.
         keypoints_image: (P, K, 2) float32; zeros for detector boxes.
         visibility: (P, K) uint8: 0 unlabelled, 1 occluded, 2 visible; zeros for detector boxes.
-        category_id: Of the persons, as the annotation file has it.
-        report: How many entries of the file these are.
-        left_out_images: COCO ids of images that were left out as faulty, which scoring must leave
-            out too; None where nothing may be left out.
-        annotated: Whether the file has annotations to score against; test-dev's has none.
+        category_id: Id of the persons' category in the annotation file.
+        report: The account of the file's entries.
         box_score_threshold: Detector boxes below it are not among these; None for ground truth.
     """
 
@@ -67,8 +157,6 @@ class Persons:
     visibility: NDArray[np.uint8]
     category_id: int
     report: DataReport
-    left_out_images: frozenset[int] | None = None
-    annotated: bool = True
     box_score_threshold: float | None = None
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""What became of every entry of a file: used, or skipped for a reason that is counted."""
+"""Faults of a file's entries, and the account of every entry: used, or skipped for a reason."""
 
 from __future__ import annotations
 
@@ -7,12 +7,78 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from keypoint.errors import DataError
 from keypoint.files import read_json, write_json
 
 
 @dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with an entry of a file, an image, or a file as a whole.
+
+    Attributes:
+        name: How a message calls the entry: `annotation id 5`; empty for a file as a whole.
+        text: What was given, what is allowed, what to do.
+        reason: The part that is wrong, for counts: "keypoints", "bbox", "image file".
+        id: The entry's id, if it has one that is a whole number.
+        file: The image's file, if the fault is of an image.
+        image_id: COCO id of the image that is affected, if it is known.
+    """
+
+    name: str
+    text: str
+    reason: str
+    id: int | None = None
+    file: str | None = None
+    image_id: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.text}" if self.name else self.text
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for `data_report.json`."""
+        known = {"id": self.id, "file": self.file}
+        given = {key: value for key, value in known.items() if value is not None}
+        return {"name": self.name, **given, "reason": self.reason, "text": self.text}
+
+
+def raise_faults(source: str, faults: Sequence[Fault | str]) -> None:
+    """Raise one error for all faults of a file; do nothing if there are none.
+
+    Raises:
+        DataError: Its text has the first fault and the number of all, its `faults` all of them.
+    """
+    if faults:
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        raise DataError.of_many(f"{source}: {count}; fix or remove these entries", faults)
+
+
+def raise_too_many(
+    source: str, what: str, faults: Sequence[Fault], bad: int, total: int, max_bad: float
+) -> None:
+    """Raise if more entries are bad than `data.on_bad=skip` may leave out.
+
+    Args:
+        source: The file.
+        what: "images", "annotations" or "boxes".
+        faults: Faults of these entries, for the error.
+        bad: Number of bad entries.
+        total: Number of all entries.
+        max_bad: Largest share that may be left out.
+
+    Raises:
+        DataError: More are bad.
+    """
+    if bad > max_bad * total:
+        raise DataError.of_many(
+            f"{source}: {bad} of {total} {what} ({bad / total:.2%}) are bad, over the limit "
+            f"data.max_bad={max_bad:g}; fix them, or raise the limit",
+            faults,
+        )
+
+
+@dataclass(frozen=True)
 class ImageCounts:
-    """What became of every image of a file: total = used + sum of skipped."""
+    """The account of a file's images: total = used + sum of skipped."""
 
     total: int
     used: int
@@ -26,14 +92,14 @@ class ImageCounts:
 
 @dataclass(frozen=True)
 class DataReport:
-    """What became of every entry of a file.
+    """The account of a file's entries.
 
     Attributes:
         source: The file.
         total: Entries in it.
         used: Entries that became records.
         skipped: Count by reason; total = used + sum of these.
-        images: The same counts of its images, where they are known: total, used, skipped.
+        images: The same counts of its images, if they are known: total, used, skipped.
         listed: Entries left out as faulty, each with name, reason and text.
     """
 
@@ -77,7 +143,7 @@ def in_words(what: str, total: int, used: int, skipped: dict[str, int]) -> str:
 
 
 def write_reports(folder: Path, **reports: DataReport) -> None:
-    """Write reports by name into `data_report.json`; those of other names that stand there stay."""
+    """Write reports by name into `data_report.json`; those of other names in it are kept."""
     file = folder / "data_report.json"
     before = read_json(file, "data report") if file.is_file() else {}
     write_json(file, before | {name: report.to_dict() for name, report in reports.items()})

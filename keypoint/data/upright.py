@@ -12,8 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.image import check_header, read_image
-from keypoint.data.image_header import ImageHeader
+from keypoint.data.image import ImageHeader, check_header, read_image
 from keypoint.errors import DataError
 
 # 0.8 GB decoded, and a PNG of 400 kB may claim more. A photo of 12,000 x 9,000 has 108 million.

@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.data.batches import TrainDataset
-from keypoint.data.image import read_image
+from keypoint.data.image import read_image, warp
 from keypoint.data.persons import Persons
-from keypoint.data.warp import warp
 from keypoint.drawing.canvas import PAPER, RIM, Image
 from keypoint.drawing.persons import (
     draw_keypoints,

@@ -1,9 +1,9 @@
 """COCO's ten keypoint numbers of any results against any keypoint annotations.
 
 Source: COCO's keypoint evaluation, as pycocotools computes it. The numbers are its own, or
-faster-coco-eval's where that is installed (extra `fast`): it has COCOeval's loops in C++, and the
+faster-coco-eval's if it is installed (extra `fast`): it has COCOeval's loops in C++, and the
 tests hold the two equal to 1e-12. What is added is that its silent answers to faulty input cannot
-occur (ground_truth.py and validate.py say which), and that the log tells what was scored. Results
+occur (data/annotations.py and validate.py name them), and that the log has what was scored. Results
 are made in results.py.
 """
 
@@ -28,9 +28,9 @@ try:
 except ImportError:
     FASTER = None
 
-from keypoint.data.bad_entries import without_images
+from keypoint.data.annotations import annotations_to_score
+from keypoint.data.persons import Annotations
 from keypoint.errors import DataError
-from keypoint.evaluation.ground_truth import GroundTruth, check_ground_truth
 from keypoint.evaluation.persons import (
     Results,
     Truth,
@@ -48,7 +48,6 @@ from keypoint.evaluation.results import (
 )
 from keypoint.evaluation.similarity import person_similarity
 from keypoint.evaluation.validate import check_results
-from keypoint.files import read_json
 
 logger = logging.getLogger(__name__)
 
@@ -65,20 +64,19 @@ METRICS = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR", "AR50", "AR75", "AR_M", "
 
 
 def evaluate_coco(
-    annotations: str | Path | dict[str, Any],
+    annotations: str | Path | dict[str, Any] | Annotations,
     results: str | Path | list[dict[str, Any]] | CocoResults,
     *,
     oks_sigmas: Sequence[float] | None = None,
-    leave_out: frozenset[int] | None = None,
     repeats: bool = False,
 ) -> dict[str, float]:
     """Score any keypoint results against any COCO keypoint annotations.
 
     As COCOeval with iouType "keypoints": the best 20 results an image; equal scores count in the
-    order of the results. Where there is a choice:
+    order of the results. Choices made here:
 
     * An empty list of results scores 0, with a warning. So does each image with a person and
-      without a result, which a run that died leaves behind: a warning tells how many.
+      without a result, which a run that died leaves behind: a warning has their number.
     * Faulty results are refused, not left out: a score of the rest would be a score of something
       else. That includes an id or a score given as a string, a missing category, and the same
       result twice.
@@ -87,43 +85,34 @@ def evaluate_coco(
       persons without a labelled keypoint are no misses; they are counted in the log.
 
     Args:
-        annotations: A file or its content; not modified.
+        annotations: A file or its content, which is not modified, or what `read_annotations`
+            with `scored` returns; images that were left out there are no part of the score.
         results: A file or its content, or what `make_results` gives; not modified.
         oks_sigmas: (K,); None takes COCO's 17.
-        leave_out: COCO ids of faulty images (`Persons.left_out_images`): they are no part of the
-            annotations then, nor what is on them; None takes all of a faultless file.
         repeats: Score a result that is there twice, too; for results that are known to be of a box
             each, not for a file.
 
     Returns:
         AP, AP50, AP75, AP_M, AP_L, AR, AR50, AR75, AR_M, AR_L as plain floats in [0, 1]; those of
-        medium or large persons are -1 where there is no such person.
+        medium or large persons are -1 if there is no such person.
 
     Raises:
         DataError: Either side is unreadable, faulty or not finite (file, ids and all faults are
             named), has no person to score against, or does not fit the sigmas.
     """
-    truth_name, truth_content = "annotations", annotations
-    if isinstance(annotations, (str, Path)):
-        truth_name = str(annotations)
-        truth_content = read_json(Path(annotations), "annotations")
     name, content = "results", results
     if isinstance(results, (str, Path)):
         name, content = str(results), read_results(results)
 
-    if leave_out is not None and isinstance(truth_content, dict):
-        truth_content = without_images(truth_content, leave_out)
-    truth = check_ground_truth(
-        truth_content, truth_name, None if oks_sigmas is None else len(oks_sigmas)
-    )
-    sigmas = _checked_sigmas(oks_sigmas, truth.num_keypoints, truth_name)
+    truth = annotations_to_score(annotations, None if oks_sigmas is None else len(oks_sigmas))
+    sigmas = _checked_sigmas(oks_sigmas, truth)
     checked = check_results(content, name, truth, repeats)
-    _log_coverage(checked, name, truth, truth_name)
+    _log_coverage(checked, name, truth)
     return _coco_eval(truth, checked, sigmas)
 
 
 def summary_table(metrics: dict[str, float], lines: Sequence[str] = ()) -> str:
-    """The ten numbers under their names, below what they hold for (boxes, flip, counts).
+    """The ten numbers under their names, below the conditions they hold for (boxes, flip, counts).
 
     Args:
         metrics: As `evaluate_coco` returns them.
@@ -144,14 +133,14 @@ def summary_table(metrics: dict[str, float], lines: Sequence[str] = ()) -> str:
 
 
 def _checked_sigmas(
-    oks_sigmas: Sequence[float] | None, num_keypoints: int, source: str
+    oks_sigmas: Sequence[float] | None, truth: Annotations
 ) -> NDArray[np.float64] | None:
     """The sigmas to set, or None to leave COCO's."""
     if oks_sigmas is None:
-        if num_keypoints != 17:
+        if truth.num_keypoints != 17:
             raise DataError(
-                f"{source}: persons of {num_keypoints} keypoints, and COCO's sigmas are for 17; "
-                "give oks_sigmas, one for each keypoint (a skeleton has them)"
+                f"{truth.source}: persons of {truth.num_keypoints} keypoints, and COCO's sigmas "
+                "are for 17; give oks_sigmas, one for each keypoint (a skeleton has them)"
             )
         return None
     sigmas = np.asarray(oks_sigmas, dtype=np.float64)
@@ -160,22 +149,22 @@ def _checked_sigmas(
     return sigmas
 
 
-def _log_coverage(results: CocoResults, name: str, truth: GroundTruth, truth_name: str) -> None:
-    """Tell what was scored, and what lowers the score without being the model's fault."""
+def _log_coverage(results: CocoResults, name: str, truth: Annotations) -> None:
+    """Log what was scored, and what lowers the score without being the model's fault."""
     per_image = Counter(results.image_ids.tolist())
-    left_out = ", ".join(f"{count} {reason}" for reason, count in truth.left_out.items()) or "none"
-    with_persons = len(truth.scored_images)
+    left_out = ", ".join(f"{count} {reason}" for reason, count in truth.not_counted().items())
+    persons_on = set(truth.images.ids[truth.image_index[truth.counted]].tolist())
     logger.info(
         "%s: %d results on %d images; %s: %d images, %d with persons; annotations not scored: %s",
         name,
         len(results),
         len(per_image),
-        truth_name,
-        len(truth.image_ids),
-        with_persons,
-        left_out,
+        truth.source,
+        len(truth.images.ids),
+        len(persons_on),
+        left_out or "none",
     )
-    missing = truth.scored_images - per_image.keys()
+    missing = persons_on - per_image.keys()
     if not len(results):
         logger.warning("%s: empty, no result at all: AP is 0", name)
     elif missing:
@@ -183,7 +172,7 @@ def _log_coverage(results: CocoResults, name: str, truth: GroundTruth, truth_nam
             "%s: %d of %d images with persons have no result (%s ...): these persons are missed",
             name,
             len(missing),
-            with_persons,
+            len(persons_on),
             ", ".join(map(str, sorted(missing)[:5])),
         )
     crowded = [count - MAX_PERSONS for count in per_image.values() if count > MAX_PERSONS]
@@ -199,20 +188,20 @@ def _log_coverage(results: CocoResults, name: str, truth: GroundTruth, truth_nam
 
 
 def _coco_eval(
-    truth: GroundTruth, results: CocoResults, sigmas: NDArray[np.float64] | None
+    truth: Annotations, results: CocoResults, sigmas: NDArray[np.float64] | None
 ) -> dict[str, float]:
-    """Run the library on checked copies; the one place that touches it."""
-    persons = read_truth(truth, range(len(truth.persons)))
+    """Run the library on checked copies; the only function that touches it."""
+    persons = read_truth(truth)
     best = best_of_each_image(as_arrays(results, persons))
     # pycocotools prints its progress and its table, and the library never prints.
     with contextlib.redirect_stdout(io.StringIO()):
         sides = []
-        for annotations in (_truth_annotations(truth, persons), _result_annotations(best)):
+        for annotations in (_truth_annotations(persons), _result_annotations(best)):
             side = COCO() if FASTER is None else FASTER_COCO()
             side.dataset = {
                 # Ids of our own, in the given order, as equal scores count in the order of the
                 # image ids: faster-coco-eval misses persons on images with ids past 2^53, say.
-                "images": [{"id": n} for n in range(1, len(truth.image_ids) + 1)],
+                "images": [{"id": n} for n in range(1, len(persons.image_ids) + 1)],
                 "categories": [{"id": 1, "name": "person"}],
                 "annotations": annotations,
             }
@@ -232,14 +221,21 @@ def _coco_eval(
     return {name: float(value) for name, value in zip(METRICS, stats, strict=True)}
 
 
-def _truth_annotations(truth: GroundTruth, persons: Truth) -> list[dict[str, Any]]:
-    keys = ("iscrowd", "num_keypoints", "area")  # similarities are there already
+def _truth_annotations(persons: Truth) -> list[dict[str, Any]]:
+    """Annotations as COCOeval wants them; the keypoints are in the similarities already."""
+    labelled = persons.labelled.sum(axis=1)
+    columns = (persons.image, persons.crowd.astype(int), labelled, persons.area)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
     return [
-        {key: truth.persons[row][key] for key in keys}
-        | {"id": number, "image_id": image + 1, "category_id": 1}
-        for number, (row, image) in enumerate(
-            zip(persons.ids, persons.image.tolist(), strict=True), 1
-        )
+        {
+            "id": number,  # from 1: COCOeval takes 0 for "not matched"
+            "image_id": image + 1,
+            "category_id": 1,
+            "iscrowd": crowd,
+            "num_keypoints": count,
+            "area": area,
+        }
+        for number, (image, crowd, count, area) in enumerate(rows, 1)
     ]
 
 

@@ -4,7 +4,7 @@ Source: COCO's keypoint metric (cocodataset.org, and COCOeval.computeOks), with 
 that SimpleBaseline and HRNet (`lib/nms/nms.py`) make to compare two predictions: the area is the
 mean of both persons' areas, and all keypoints count, because a prediction has no visibility flags.
 Soft-NMS: Bodla et al. 2017, with OKS for IoU and the Gaussian weight. Different here: arrays over
-persons in place of loops, and equal scores keep their order, so that a run repeats itself.
+persons instead of loops, and equal scores keep their order, so that a run repeats itself.
 
 All keypoints are in the image's frame, in pixels; areas are in square pixels; inputs are finite.
 Letters: P persons, K keypoints, R rows computed at a time.
@@ -74,7 +74,7 @@ def oks_nms(
     oks_sigmas: ArrayLike,
     threshold: float = 0.9,
 ) -> NDArray[np.int64]:
-    """Greedy suppression on one image: by falling score, drop who resembles somebody kept.
+    """Greedy suppression on one image: by falling score, drop a person that resembles a kept one.
 
     Args:
         keypoints_image: (P, K, 2).
@@ -114,10 +114,10 @@ def may_resemble(
     oks_sigmas: ArrayLike,
     threshold: float,
 ) -> NDArray[np.bool_]:
-    """Who may have an OKS above a threshold with another person of the same image.
+    """The persons that may have an OKS above a threshold with another of the same image.
 
     A few keypoints far apart keep the mean below it, whatever the others are; most pairs of a
-    data set need no more. The others can be left out of `oks_nms`: nobody suppresses them.
+    data set need no more. The others can be left out of `oks_nms`: nothing suppresses them.
 
     Args:
         image_ids: (P,).
@@ -127,7 +127,7 @@ def may_resemble(
         threshold: Of `oks_nms`.
 
     Returns:
-        (P,), true for everyone who does and a few more.
+        (P,), true for all that do and a few more.
     """
     keypoints, areas_, sigmas = _checked(keypoints_image, areas, oks_sigmas)
     number = len(sigmas)
@@ -164,7 +164,7 @@ def soft_oks_nms(
     threshold: float = 0.9,
     max_kept: int = 20,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Soft suppression on one image: whoever resembles somebody kept loses score, not place.
+    """Soft suppression on one image: a person that resembles a kept one loses score, not place.
 
     Each kept person multiplies the scores of all who are left by exp(-oks^2 / threshold), then
     the best of them is kept next. HRNet chooses the persons this way but reports their old

@@ -6,15 +6,13 @@ All coordinates are in the image's frame, in pixels; areas are in square pixels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.evaluation.ground_truth import GroundTruth
+from keypoint.data.persons import Annotations
 from keypoint.evaluation.results import MAX_PERSONS, CocoResults
 
 LARGEST_AREA = 1e5**2  # COCOeval's "all": what is larger is ignored
@@ -51,7 +49,7 @@ class Truth:
     def only(self, keypoint: int) -> Truth:
         """The same annotations with no other keypoint labelled than one.
 
-        Who lacks it is without a labelled keypoint then, and ignored.
+        A person that lacks it is without a labelled keypoint then, and ignored.
         """
         labelled = np.zeros_like(self.labelled)
         labelled[:, keypoint] = self.labelled[:, keypoint]
@@ -85,7 +83,7 @@ class Results:
 
     @property
     def too_large(self) -> NDArray[np.bool_]:
-        """(R,) whose keypoints span more than `LARGEST_AREA`; no false positives for COCOeval."""
+        """(R,) keypoints span more than `LARGEST_AREA`; no false positive for COCOeval."""
         return self.area > LARGEST_AREA
 
 
@@ -102,42 +100,33 @@ class Pairs:
     truth: NDArray[np.int64]
 
 
-def read_truth(ground_truth: GroundTruth, ids: Sequence[int]) -> Truth:
-    """Checked annotations as arrays.
-
-    Args:
-        ground_truth: As `check_ground_truth` returns it.
-        ids: Annotation ids of `ground_truth.persons`, which themselves count from 1.
-    """
-    image_ids = tuple(sorted(ground_truth.image_ids))
-    row_of_id = {image_id: row for row, image_id in enumerate(image_ids)}
-    entries = ground_truth.persons
-    image = np.array([row_of_id[entry["image_id"]] for entry in entries], dtype=np.int64)
+def read_truth(annotations: Annotations) -> Truth:
+    """Checked annotations in COCOeval's order."""
+    by_id = np.argsort(annotations.images.ids)
+    rank = np.empty_like(by_id)
+    rank[by_id] = np.arange(len(by_id))
+    image = rank[annotations.image_index]
     order = np.argsort(image, kind="stable")
-    triples = _array([entry["keypoints"] for entry in entries], ground_truth.num_keypoints * 3)
-    triples = triples.reshape(len(entries), ground_truth.num_keypoints, 3)[order]
-    crowd = np.array([entry["iscrowd"] for entry in entries], dtype=bool)[order]
-    area = np.array([entry["area"] for entry in entries], dtype=np.float64)[order]
-    labelled = triples[..., 2] > 0
+    triples, area = annotations.keypoints[order], annotations.area[order]
     return Truth(
-        image_ids=image_ids,
-        ids=tuple(ids[row] for row in order),
+        image_ids=tuple(annotations.images.ids[by_id].tolist()),
+        ids=tuple(annotations.ids[order].tolist()),
         image=image[order],
         keypoints=np.ascontiguousarray(triples[..., :2]),
-        labelled=labelled,
-        bbox_xywh=_array([entry["bbox"] for entry in entries], 4)[order],
+        labelled=triples[..., 2] > 0,
+        bbox_xywh=annotations.bbox_xywh[order],
         area=area,
-        crowd=crowd,
-        ignored=crowd | ~labelled.any(axis=1) | (area > LARGEST_AREA),
+        crowd=annotations.crowd[order],
+        ignored=~annotations.counted[order] | (area > LARGEST_AREA),
     )
 
 
 def as_arrays(checked: CocoResults, truth: Truth) -> Results:
-    """Checked results beside the truth.
+    """Checked results in the truth's terms.
 
     Args:
-        checked: Image ids and K are the truth's.
-        truth: What they are scored against.
+        checked: Results whose image ids and K are the truth's.
+        truth: The annotations that they are scored against.
     """
     row_of_id = {image_id: row for row, image_id in enumerate(truth.image_ids)}
     image_ids = checked.image_ids.tolist()
@@ -150,7 +139,7 @@ def as_arrays(checked: CocoResults, truth: Truth) -> Results:
 
 
 def best_of_each_image(results: Results, number: int = MAX_PERSONS) -> Results:
-    """What COCOeval scores, by image and falling score; equals keep their order."""
+    """The results that COCOeval scores, by image and falling score; equals keep their order."""
     order = np.lexsort((-results.scores, results.image))
     image = results.image[order]
     rank = np.arange(len(order)) - np.searchsorted(image, image)
@@ -171,7 +160,3 @@ def pair_all(truth: Truth, results: Results) -> Pairs:
     before = np.repeat(np.cumsum(count) - count, count)
     within = np.arange(len(result)) - before
     return Pairs(result, first[results.image][result] + within)
-
-
-def _array(rows: Sequence[Any], width: int) -> NDArray[np.float64]:
-    return np.array(rows, dtype=np.float64).reshape(len(rows), width)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from keypoint.data.coco import Persons
 from keypoint.data.image import read_image
+from keypoint.data.persons import Persons
 from keypoint.drawing.canvas import Image
 from keypoint.drawing.persons import draw_keypoints, fit_picture, fit_points, picture_sheet
 from keypoint.drawing.sheets import with_legend

@@ -2,7 +2,7 @@
 
 Source: SimpleBaseline's and HRNet's `lib/dataset/coco.py`: person score = box score * mean of the
 confident keypoints' scores, then OKS-NMS per image with the areas of the ENLARGED crops. Different
-here: arrays in place of loops, results keep the order of the persons given (COCOeval takes equal
+here: arrays instead of loops, results keep the order of the persons given (COCOeval takes equal
 scores in that order), and numbers that are not finite are refused.
 
 They stay arrays as far as the score, and become COCO's list of objects only to be written: 100,000
@@ -33,7 +33,7 @@ class CocoResults:
         image_ids: (R,) whole numbers, from the annotations.
         keypoints: (R, K, 3) float64: x and y in pixels of the image, and the keypoint's score.
         scores: (R,) float64, of the persons.
-        category_id: Of all of them.
+        category_id: Category of all of them.
         rows: (R,) int64; which of the given persons each is.
     """
 
@@ -64,7 +64,7 @@ class CocoResults:
 
 @dataclass(frozen=True)
 class ResultCounts:
-    """What became of the predicted persons: given = kept + suppressed."""
+    """The account of the predicted persons: given = kept + suppressed."""
 
     given: int
     kept: int
@@ -96,9 +96,9 @@ def make_results(
         bbox_scores: (P,), 1 for ground-truth boxes.
         areas: (P,) square pixels, of the ENLARGED crops.
         oks_sigmas: (K,).
-        category_id: Of the persons in the annotations.
+        category_id: Category of the persons in the annotations.
         keypoint_threshold: Keypoint scores at or below it do not count for the person's score.
-        nms: "hard" drops who resembles a better-scored person, "soft" lowers their scores and
+        nms: "hard" drops a person that resembles a better-scored one, "soft" lowers its score and
             keeps at most 20 an image, None keeps all.
         nms_threshold: OKS above which "hard" drops; scale of the weight of "soft".
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from keypoint import distributed
 from keypoint.data.batches import EvaluationBatch, EvaluationDataset, evaluation_loader
-from keypoint.data.coco import Persons
+from keypoint.data.persons import Annotations, Persons
 from keypoint.errors import NumericsError
 from keypoint.evaluation.coco import (
     CocoResults,
@@ -66,11 +66,11 @@ def predict_persons(
 
     Args:
         model: The network, on its device.
-        batches: Of an `EvaluationDataset` over `persons`.
+        batches: Batches of an `EvaluationDataset` over `persons`.
         persons: The records.
         flip_indices: The skeleton's, for the flip average; None without it.
         amp_dtype: Autocast the network to this dtype.
-        decoding: As `Codec.decode` takes it.
+        decoding: "quarter", "dark", None, or "codec" for the codec's own.
 
     Returns:
         Predictions in the order in which the batches came.
@@ -114,10 +114,10 @@ def predict_persons(
 
 @dataclass
 class Evaluation:
-    """An AP and all that decides whether it can be compared.
+    """An AP, and the conditions that decide whether it can be compared.
 
     Attributes:
-        metrics: The ten COCO numbers; empty where there are no annotations, as for test-dev.
+        metrics: The ten COCO numbers; empty if there are no annotations, as for test-dev.
         results: After OKS-NMS; `rows` are those of the predictions.
         predictions: Of every box, before OKS-NMS.
         conditions: Boxes, flip, decoding, NMS, thresholds and counts, as plain types.
@@ -165,7 +165,7 @@ def evaluate_model(
     model: SimpleBaseline,
     *,
     persons: Persons,
-    annotations: Path,
+    annotations: Annotations,
     skeleton: Skeleton,
     batch_size: int,
     workers: int,
@@ -182,11 +182,12 @@ def evaluate_model(
     Args:
         model: On its device; every process has the same weights.
         persons: Ground-truth or detector boxes; each process predicts the images of its share.
-        annotations: The annotation file to score against; not read where `persons` has none.
+        annotations: The annotations to score against, read with `scored`; without annotations,
+            as for test-dev, there are no metrics.
         skeleton: Flip order and OKS sigmas.
         batch_size: Crops at a time.
         workers: Processes that read images.
-        flip: Average with the mirrored crop, shifted where the codec asks for it.
+        flip: Average with the mirrored crop, shifted if the codec asks for it.
         decoding: "quarter", "dark", None, or "codec" for the codec's own.
         amp_dtype: Autocast the network.
         nms: "hard", "soft" or None.
@@ -200,7 +201,7 @@ def evaluate_model(
 
     Raises:
         ConfigError: A decoding that the network's codec lacks.
-        DataError: An image or the annotation file cannot be used.
+        DataError: An image cannot be used.
         NumericsError: The network gives numbers that are not finite.
     """
     method = model.codec.decoding(decoding)
@@ -247,16 +248,16 @@ def evaluate_model(
             nms_threshold=nms_threshold,
         )
         metrics = {}
-        if persons.annotated:
+        if annotations.annotated:
             metrics = evaluate_coco(
                 annotations,
                 results,
                 oks_sigmas=skeleton.oks_sigmas,
-                leave_out=persons.left_out_images,
                 repeats=True,  # of a detector's file that has a box twice; _merge saw to the rest
             )
         conditions = _conditions(persons, counts, nms, nms_threshold) | {
-            "annotations": str(annotations),
+            "annotations": annotations.source,
+            "images_left_out": sum(annotations.skipped_images.values()),
             "keypoint_threshold": keypoint_threshold,
             "input_size": list(model.input_size),
             "color_order": model.color_order,
@@ -275,7 +276,7 @@ def evaluate_model(
 
 @functools.cache  # a training evaluates many times and warns once
 def name_sigmas(skeleton: Skeleton) -> str:
-    """Whose sigmas the AP is measured by; logs a warning where they stand in for unknown ones."""
+    """The sigmas that the AP is measured by; logs a warning if they stand in for unknown ones."""
     if not skeleton.uniform_sigmas:
         return skeleton.name
     text = f"uniform sigmas ({UNIFORM_SIGMA}): AP is comparable only with itself"
@@ -312,7 +313,6 @@ def _conditions(
         "box_score_threshold": persons.box_score_threshold,
         "persons": persons.report.to_dict(),
         "images": len(np.unique(persons.image_index)),
-        "images_left_out": len(persons.left_out_images or ()),
         "oks_nms": f"{nms} at {nms_threshold}" if nms == "hard" else nms,
         "results": asdict(counts),
     }

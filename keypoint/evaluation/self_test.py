@@ -1,24 +1,21 @@
-"""Truth as prediction: what AP a data set gives a perfect network.
+"""Truth as prediction: the AP that a data set gives a perfect network.
 
-The annotations take the road of a model's predictions, `make_results` and `evaluate_coco`, and AP
-must be 1. Where it is honestly less, the reasons are counted; anything else is a fault of the data
-or of the toolkit. No network and no crop is in between, so a labelled keypoint that no crop reaches
+The annotations go through `make_results` and `evaluate_coco` like a model's predictions, and AP
+must be 1. If it is rightly less, the reasons are counted; anything else is a fault of the data or
+of the toolkit. No network and no crop is in between, so a labelled keypoint that no crop reaches
 does no harm here.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.bad_entries import without_images
-from keypoint.data.persons import Persons
+from keypoint.data.persons import Annotations, Persons
 from keypoint.evaluation.coco import evaluate_coco, make_results
-from keypoint.evaluation.ground_truth import check_ground_truth
 from keypoint.evaluation.results import MAX_PERSONS
 from keypoint.pose.geometry import CropFrame
 from keypoint.pose.skeleton import Skeleton
@@ -29,12 +26,12 @@ PERFECT = 0.9995
 
 @dataclass(frozen=True)
 class SelfTest:
-    """What truth as prediction gave.
+    """The outcome of truth as prediction.
 
     Attributes:
         metrics: The ten COCO numbers.
-        persons: Predicted, one each.
-        images: Scored.
+        persons: Number of predicted persons.
+        images: Number of scored images.
         reasons: Why a perfect network gets less than 1, each with a count; empty if nothing does.
     """
 
@@ -66,12 +63,10 @@ class SelfTest:
 
 
 def truth_as_prediction(
+    annotations: Annotations,
     truth: Persons,
-    content: dict[str, Any],
-    source: Path,
     skeleton: Skeleton,
     *,
-    leave_out: frozenset[int] = frozenset(),
     boxes: Persons | None = None,
     nms: str | None = "hard",
     nms_threshold: float = 0.9,
@@ -79,22 +74,20 @@ def truth_as_prediction(
     """Score the truth against itself.
 
     Args:
-        truth: Ground-truth persons.
-        content: Of their annotation file.
-        source: Its name.
-        skeleton: OKS sigmas.
-        leave_out: COCO ids of faulty images, left out on both sides.
+        annotations: The annotations to score against, read with `scored`. Persons on other images
+            than theirs are left out.
+        truth: Ground-truth persons of the same file.
+        skeleton: Its OKS sigmas are used.
         boxes: A detector's boxes: each predicts the person whose box it overlaps most, which is
             the best that any network can do with them. None: ground-truth boxes.
-        nms: As in `make_results`.
-        nms_threshold: As in `make_results`.
+        nms: "hard", "soft" or None.
+        nms_threshold: OKS above which "hard" drops the lower score.
 
     Raises:
-        DataError: The annotations cannot be scored against.
+        DataError: No person in the annotations can be scored against.
     """
-    image_ids = _evenly(np.setdiff1d(truth.images.ids, list(leave_out)))
-    everything = {entry["id"] for entry in content["images"] if isinstance(entry.get("id"), int)}
-    kept_content = without_images(content, frozenset(everything - set(image_ids.tolist())))
+    image_ids = _evenly(np.sort(annotations.images.ids))
+    annotations = annotations.on_images(image_ids)
     given = truth if boxes is None else boxes
     rows = np.flatnonzero(np.isin(given.image_ids, image_ids))
     points, scores, rows = _predict(truth, given, rows)
@@ -110,12 +103,9 @@ def truth_as_prediction(
         nms=nms,
         nms_threshold=nms_threshold,
     )
-    metrics = evaluate_coco(kept_content, results, oks_sigmas=skeleton.oks_sigmas)
+    metrics = evaluate_coco(annotations, results, oks_sigmas=skeleton.oks_sigmas)
 
-    scored = check_ground_truth(kept_content, str(source), skeleton.num_keypoints)
-    counted = sum(
-        not person["iscrowd"] and person["num_keypoints"] > 0 for person in scored.persons
-    )
+    counted = int(annotations.counted.sum())
     mine = int(np.isin(truth.image_ids, image_ids).sum())
     of_image = np.unique(results.image_ids, return_counts=True)[1]
     cut = int(np.clip(of_image - MAX_PERSONS, 0, None).sum())
@@ -125,7 +115,8 @@ def truth_as_prediction(
         f"results over COCO's {MAX_PERSONS} of an image": cut,
     }
     if boxes is not None:
-        why["persons are nobody's best box"] = mine - len(np.unique(_nearest(truth, given, rows)))
+        matched = len(np.unique(_nearest(truth, given, rows)))
+        why["persons are not the best match of any box"] = mine - matched
     reasons = tuple(f"{count} {text}" for text, count in why.items() if count > 0)
     return SelfTest(metrics, len(rows), len(image_ids), reasons)
 
@@ -133,7 +124,7 @@ def truth_as_prediction(
 def _predict(
     truth: Persons, given: Persons, rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Keypoints and scores for the boxes in `rows` that overlap somebody, and those rows."""
+    """Keypoints and scores for the boxes in `rows` that overlap a person, and those rows."""
     if given is truth:
         persons = rows
     else:
@@ -141,7 +132,7 @@ def _predict(
         rows, persons = rows[persons >= 0], persons[persons >= 0]
     labelled = truth.visibility[persons] > 0
     boxes = given.bbox_xywh[rows]
-    # Where there is no label, a place that differs from person to person: OKS-NMS compares all
+    # Without a label, a place that differs from person to person: OKS-NMS compares all
     # keypoints, and persons with one label each would otherwise agree in all the others.
     middle = (boxes[:, :2] + boxes[:, 2:] / 2)[:, None]
     points = np.where(labelled[..., None], truth.keypoints_image[persons], middle)

@@ -28,9 +28,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.bad_entries import find_bad_entries
-from keypoint.data.entries import find_category, names_fault, read_dataset
-from keypoint.data.faults import raise_faults
+from keypoint.data.annotations import read_dataset
+from keypoint.data.entries import check_entries, find_category, names_fault
+from keypoint.data.report import raise_faults
 from keypoint.errors import DataError
 from keypoint.pose.skeleton import Skeleton
 
@@ -134,8 +134,8 @@ def read_repeated(
         wrong_names = names_fault(category, skeleton)
         if wrong_names:
             raise DataError(f"{file}: {wrong_names}")
-        bad = find_bad_entries(content, category["id"], skeleton.num_keypoints, scored=True)
-        raise_faults(str(file), bad.faults())
+        checked = check_entries(content, category, skeleton.num_keypoints, scored=True)
+        raise_faults(str(file), checked.faults())
         faults: list[str] = []
         for image in content["images"]:
             known = names.setdefault(image["id"], image["file_name"])

@@ -1,4 +1,4 @@
-"""How like a predicted keypoint, and a predicted person, is to the annotated one.
+"""Similarity of a predicted keypoint, and of a predicted person, to the annotated one.
 
 Source: COCO's keypoint metric as COCOeval.computeOks has it. Keypoint similarity is
 ks = exp(-d^2 / (2 area (2 sigma)^2)), OKS its mean over the labelled keypoints. An annotation
@@ -27,7 +27,7 @@ def keypoint_similarity(
 ) -> NDArray[np.float64]:
     """(P,) similarity of keypoint `predicted` of each result to `annotated` of its annotation.
 
-    The fall-off is that of the annotated person and keypoint. It means nothing where the
+    The fall-off is that of the annotated person and keypoint. It means nothing if the
     annotation has no label.
     """
     found = results.keypoints[:, predicted][pairs.result]  # P 2
@@ -50,8 +50,8 @@ def person_similarity(
         results: Predicted persons.
         pairs: Of them.
         oks_sigmas: (K,).
-        outside: What `box_similarity` says of the same pairs, to spare its time; None works it
-            out where it is needed.
+        outside: The `box_similarity` of the same pairs, to spare its time; None works it out if
+            it is needed.
     """
     total = np.zeros(len(pairs.truth))
     for k in np.flatnonzero(truth.labelled.any(axis=0)).tolist():

@@ -1,38 +1,32 @@
-"""What must hold of results before COCOeval is asked, because it does not say when it does not.
+"""Results, checked before COCOeval is asked, because it does not report faulty ones.
 
 COCOeval compares with `oks < threshold`, which is false for NaN: NaN results match everything and
 give AP 1.000. It drops results of an unknown category, and counts a result given twice as a false
-positive. So all faults are told at once, and what COCOeval gets is a copy. The other side:
-ground_truth.py.
+positive. So all faults are reported at once, and COCOeval gets a copy. The annotations are checked
+in data/annotations.py, by the same rules as for training.
 """
 
 from __future__ import annotations
 
-import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from reprlib import repr as short  # a fault shows the value, however long it is
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.faults import (
-    as_number,
-    as_numbers,
-    describe_numbers,
-    is_whole_number,
-    raise_faults,
-)
+from keypoint.data.entries import as_number, as_numbers, describe_numbers, is_whole_number
+from keypoint.data.persons import Annotations
+from keypoint.data.report import raise_faults
 from keypoint.errors import DataError
-from keypoint.evaluation.ground_truth import GroundTruth
 from keypoint.evaluation.results import CocoResults
 
 logger = logging.getLogger(__name__)
 
 
 def check_results(
-    content: Any, source: str, truth: GroundTruth, repeats: bool = False
+    content: Any, source: str, truth: Annotations, repeats: bool = False
 ) -> CocoResults:
     """Read COCO keypoint results; `content` is not modified.
 
@@ -46,8 +40,8 @@ def check_results(
     Args:
         content: A list of result dicts, or `CocoResults`.
         source: Its name in messages.
-        truth: What they are to be scored against.
-        repeats: Whether a result may be there twice: the caller knows that each has its own box.
+        truth: Annotations that they are to be scored against.
+        repeats: Accept a result that is there twice: the caller knows that each has its own box.
 
     Returns:
         The results, in their order; `rows` are places in the list.
@@ -55,15 +49,15 @@ def check_results(
     Raises:
         DataError: A result that does not fit the ground truth, is not finite, or is there twice.
     """
-    if isinstance(content, CocoResults):
-        content = content if _fit(content, truth) else content.to_coco()
-    elif not isinstance(content, list):
-        given = type(content).__name__
-        raise DataError(f"{source}: holds a {given}; results are a JSON list of objects")
     faults: list[str] = []
-    checked = content if isinstance(content, CocoResults) else _at_once(content, truth)
-    if checked is None:
-        checked = _one_by_one(content, truth, faults)
+    if isinstance(content, CocoResults) and _fit(content, truth):
+        checked = content
+    else:
+        entries = content.to_coco() if isinstance(content, CocoResults) else content
+        if not isinstance(entries, list):
+            kind = type(entries).__name__
+            raise DataError(f"{source}: holds a {kind}; results are a JSON list of objects")
+        checked = _one_by_one(entries, truth, faults)
     repeated = 0
     for row, first in _repeated(checked):
         if repeats or _is_one_point(checked.keypoints[row]):
@@ -86,20 +80,20 @@ def check_results(
     return checked
 
 
-def _fit(results: CocoResults, truth: GroundTruth) -> bool:
+def _fit(results: CocoResults, truth: Annotations) -> bool:
     """Whether nothing is wrong with results of our own."""
     return (
-        results.category_id == truth.category["id"]
+        results.category_id == truth.category_id
         and results.keypoints.shape[1:] == (truth.num_keypoints, 3)
         and bool(np.isfinite(results.keypoints).all() and np.isfinite(results.scores).all())
-        and set(truth.image_ids).issuperset(results.image_ids.tolist())
+        and set(truth.images.ids.tolist()).issuperset(results.image_ids.tolist())
     )
 
 
-def _one_by_one(content: list[Any], truth: GroundTruth, faults: list[str]) -> CocoResults:
-    """The faultless results; what is wrong with the others is added to `faults`."""
-    images = set(truth.image_ids)
-    found: list[tuple[int, int, NDArray[np.float64], float]] = []
+def _one_by_one(content: list[Any], truth: Annotations, faults: list[str]) -> CocoResults:
+    """The results that are in order; the faults of the others are added to `faults`."""
+    images = set(truth.images.ids.tolist())
+    rows, image_ids, keypoints, scores = [], [], [], []
     for place, entry in enumerate(content):
         if not isinstance(entry, dict):
             faults.append(f"result {place}: is {short(entry)}; give an object")
@@ -107,27 +101,17 @@ def _one_by_one(content: list[Any], truth: GroundTruth, faults: list[str]) -> Co
         result = _result(entry, images, truth)
         if isinstance(result, str):
             faults.append(f"result {place} (image_id {short(entry.get('image_id'))}): {result}")
-        else:
-            found.append((place, *result))
-    rows, image_ids, keypoints, scores = zip(*found, strict=True) if found else ((),) * 4
-    return _as_results(image_ids, keypoints, scores, truth, rows)
-
-
-def _as_results(
-    image_ids: Sequence[int],
-    keypoints: Sequence[Any] | NDArray[Any],
-    scores: Sequence[float] | NDArray[Any],
-    truth: GroundTruth,
-    rows: Sequence[int],
-) -> CocoResults:
-    ids = np.empty(len(image_ids), dtype=object)  # whole numbers of any size
-    ids[:] = image_ids
+            continue
+        rows.append(place)
+        image_ids.append(result[0])
+        keypoints.append(result[1])
+        scores.append(result[2])
     return CocoResults(
-        image_ids=ids,
-        keypoints=np.asarray(keypoints, dtype=np.float64).reshape(-1, truth.num_keypoints, 3),
-        scores=np.asarray(scores, dtype=np.float64),
-        category_id=truth.category["id"],
-        rows=np.asarray(rows, dtype=np.int64),
+        image_ids=np.array(image_ids, dtype=np.int64),
+        keypoints=np.array(keypoints, dtype=np.float64).reshape(-1, truth.num_keypoints, 3),
+        scores=np.array(scores, dtype=np.float64),
+        category_id=truth.category_id,
+        rows=np.array(rows, dtype=np.int64),
     )
 
 
@@ -145,16 +129,16 @@ def _repeated(results: CocoResults) -> Iterator[tuple[int, int]]:
 
 
 def _result(
-    entry: dict[str, Any], images: set[int], truth: GroundTruth
-) -> tuple[int, NDArray[np.float64], float] | str:
+    entry: dict[str, Any], images: set[int], truth: Annotations
+) -> tuple[int, NDArray[Any], float] | str:
     """Image id, keypoints (3 K) and score of a result, or what is wrong with it."""
     image_id, category_id = entry.get("image_id"), entry.get("category_id")
     if not is_whole_number(image_id):
         return "image_id must be a whole number, as in the annotations"
     if image_id not in images:
         return "this image_id is not in the annotations; give results of the same images"
-    if not is_whole_number(category_id) or category_id != truth.category["id"]:
-        wanted = f"{truth.category['id']} ({short(truth.category.get('name'))})"
+    if not is_whole_number(category_id) or category_id != truth.category_id:
+        wanted = f"{truth.category_id} ({short(truth.category_name)})"
         return f"category_id {short(category_id)} must be {wanted}, the category with keypoints"
     keypoints = as_numbers(entry.get("keypoints"))
     length = 3 * truth.num_keypoints
@@ -168,42 +152,7 @@ def _result(
         return f"score {short(entry.get('score'))} must be a number"
     if not np.isfinite(score):
         return f"score {score} must be finite (has the model diverged?)"
-    return int(image_id), keypoints.astype(np.float64), score
-
-
-def _at_once(content: list[Any], truth: GroundTruth) -> CocoResults | None:
-    """What `_result` gives for each entry, in a few steps for all; None if one may be faulty.
-
-    100,000 results one by one take longer than scoring them.
-    """
-    if not content or not all(type(entry) is dict for entry in content):
-        return None
-    image_ids, category_ids, scores, keypoints = (
-        [entry.get(key) for entry in content]
-        for key in ("image_id", "category_id", "score", "keypoints")
-    )
-    plain = (
-        {type(key) for key in image_ids + category_ids} == {int}
-        and {type(score) for score in scores} <= {int, float}
-        and {type(numbers) for numbers in keypoints} == {list}
-        and {len(numbers) for numbers in keypoints} == {3 * truth.num_keypoints}
-        and set(map(type, itertools.chain.from_iterable(keypoints))) <= {int, float}
-    )
-    if not plain:  # what is not plain may not even have a place in a set
-        return None
-    of_category = set(category_ids) == {truth.category["id"]}
-    if not of_category or not set(truth.image_ids).issuperset(image_ids):
-        return None
-    try:
-        points, numbers = np.asarray(keypoints), np.asarray(scores)  # P 3K, P
-    except (ValueError, OverflowError):
-        return None
-    for array in (points, numbers):
-        if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
-            return None
-    if points.ndim != 2:
-        return None
-    return _as_results(image_ids, points, numbers, truth, range(len(content)))
+    return int(image_id), keypoints, score
 
 
 def _is_one_point(keypoints: NDArray[np.float64]) -> bool:

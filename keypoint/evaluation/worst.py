@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.coco import Images
 from keypoint.data.image import read_image
+from keypoint.data.persons import Images
 from keypoint.drawing.canvas import FAR, PAPER, RIM, SHIFT, Color, Image, draw_line, fixed_point
 from keypoint.drawing.persons import (
     TITLE,

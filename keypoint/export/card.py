@@ -1,7 +1,7 @@
 """The facts that an exported network carries: with them the file alone is enough to predict.
 
 They are JSON texts under the names of `ExportCard`, and the names are those of a checkpoint's card:
-in ONNX as metadata_props, in torch's own formats as one extra file. Needs no torch.
+in ONNX as metadata_props, in torch.export as one extra file. Needs no torch.
 """
 
 from __future__ import annotations

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 def quantize(proto: ModelProto, card: ExportCard, crops: NDArray[np.uint8]) -> ModelProto:
-    """The same graph with 8-bit convolutions: weights signed by channel, activations unsigned.
+    """Return the graph with 8-bit convolutions: weights signed by channel, activations unsigned.
 
     Args:
-        proto: In float32.
-        card: Of its input.
-        crops: (N, H, W, 3) uint8 RGB, that the ranges of activations are taken from.
+        proto: The graph in float32.
+        card: Description of its input.
+        crops: (N, H, W, 3) uint8 RGB, which give the ranges of activations.
     """
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
@@ -39,7 +39,7 @@ def quantize(proto: ModelProto, card: ExportCard, crops: NDArray[np.uint8]) -> M
             self.left = iter(crops)
 
         def get_next(self) -> dict[str, Any] | None:
-            """The next one as the network takes it; None at the end."""
+            """The next crop in the form of the network's input; None at the end."""
             crop = next(self.left, None)
             return None if crop is None else {"crops": as_input(crop[None], card)}
 

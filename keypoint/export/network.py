@@ -1,5 +1,5 @@
-"""The network as it stands in an exported file: crops in, keypoints or heatmaps out; and its
-conversion, which names the block that cannot be converted.
+"""The network as it stands in an exported file, crops in and keypoints or heatmaps out, and its
+conversion, whose error names the block that cannot be converted.
 
 Letters: B batch, K keypoints, H W the crop's height and width.
 """
@@ -18,11 +18,11 @@ from keypoint.models import SimpleBaseline
 
 
 class ExportedNetwork(nn.Module):
-    """Crops to what `card.outputs` names, as tensors in that order.
+    """Crops to the tensors that `card.outputs` names, in that order.
 
     Args:
-        model: In eval mode.
-        card: What goes in and comes out.
+        model: The network in eval mode.
+        card: Description of its inputs and outputs.
     """
 
     flip_indices: Tensor
@@ -45,7 +45,7 @@ class ExportedNetwork(nn.Module):
         return keypoints * self.crop_per_heatmap, scores, heatmaps
 
     def normalize(self, crops: Tensor) -> Tensor:
-        """What the weights eat, (B, 3, H, W) float32."""
+        """Crops as the weights expect them, (B, 3, H, W) float32."""
         if self.card.input == "uint8":
             normalized: Tensor = self.model.normalize(crops)
             return normalized
@@ -70,19 +70,19 @@ class ExportedNetwork(nn.Module):
         return average
 
 
-def converted(
+def convert_network(
     model: SimpleBaseline, card: ExportCard, form: str, convert: Callable[[nn.Module, Tensor], Any]
 ) -> Any:
-    """The whole network converted.
+    """Convert the whole network.
 
     Args:
-        model: In eval mode.
-        card: What goes in and comes out.
-        form: Of the result, for the error.
-        convert: Makes it, of a module and an example of its input.
+        model: The network in eval mode.
+        card: Description of its inputs and outputs.
+        form: Name of the result's form, for the error.
+        convert: Makes the result from a module and an example of its input.
 
     Raises:
-        ExportError: It cannot be; names the block that fails by itself, if one does.
+        ExportError: The network cannot be converted; names the first block that fails by itself.
     """
     network = ExportedNetwork(model, card).eval().requires_grad_(False)
     height, width = card.input_size
@@ -93,32 +93,22 @@ def converted(
         with torch.no_grad():
             return convert(network, example)
     except Exception as error:  # whatever the exporters of torch raise
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
-        found = _refused(network, example, convert)
-        where = f"the block {found[1]} at {found[0]}" if found else "the network"
+        where = _failing_block(network, example, convert) or "the network"
         raise ExportError(
-            f"{where} cannot be exported as {form} ({reason}); give another form "
-            f"(.onnx, .pt2, .ts), or a network without it"
+            f"{where} cannot be exported as {form} ({first_line(error)}); give another form "
+            "(.onnx, .pt2), or a network without it"
         ) from error
 
 
-class Alone(nn.Module):
-    """A block by itself, to see whether it can be exported."""
-
-    def __init__(self, block: nn.Module) -> None:
-        super().__init__()
-        self.block = block
-
-    def forward(self, x: Tensor) -> Tensor:
-        """As the block's."""
-        result: Tensor = self.block(x)
-        return result
+def first_line(error: Exception) -> str:
+    """The first line of an error of another library, or its kind if it has no text."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
 
 
-def _refused(
+def _failing_block(
     network: ExportedNetwork, example: Tensor, convert: Callable[[nn.Module, Tensor], Any]
-) -> tuple[str, str] | None:
-    """Site and type of the first block that cannot be converted by itself."""
+) -> str | None:
+    """Type and site of the first block that cannot be converted by itself."""
     model = network.model
     maps: dict[nn.Module, Tensor] = {}
     hooks = [
@@ -134,8 +124,8 @@ def _refused(
     for site, block in model.blocks.items():
         try:
             with torch.no_grad():
-                convert(Alone(block), maps[block])
+                convert(block, maps[block])
         except Exception:  # the same error again, or another one
             options = model.block_options.get(site, {})
-            return site, str(options.get("type", type(block).__name__))
+            return f"the block {options.get('type', type(block).__name__)} at {site}"
     return None

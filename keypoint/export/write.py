@@ -1,8 +1,8 @@
-"""A checkpoint's network as one file for use without this toolkit: ONNX and torch's own forms.
+"""A checkpoint's network as one file for use without this toolkit: ONNX or torch.export.
 
-What such a file needs besides the network is in its graph (normalisation, the average with the
-mirrored crop, decoding) or in its description (card.py). Nothing is believed: the file is
-read again, run and compared with the network before it gets its name (check.py).
+The graph holds normalisation, the average with the mirrored crop and decoding; everything else that
+such a file needs is in its description (card.py). The file is read again, run and compared with the
+network before it gets its name (check.py).
 
 Letters: B batch, K keypoints, H W the crop's height and width.
 """
@@ -15,9 +15,9 @@ import importlib
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -29,16 +29,16 @@ from keypoint.errors import ConfigError
 from keypoint.export.card import ExportCard
 from keypoint.export.check import Comparison, compare, made_up_crops
 from keypoint.export.int8 import quantize
-from keypoint.export.network import Alone, converted
+from keypoint.export.network import ExportedNetwork, convert_network
 from keypoint.export.onnx_predictor import INSTALL
 from keypoint.models import SimpleBaseline
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-FORMATS = {".onnx": "ONNX", ".pt2": "torch.export", ".ts": "TorchScript"}
-CARD_FILE = "keypoint.json"  # inside the files of torch's two formats
-LEAST_CROPS = 8  # to calibrate by a half of them and compare on the other
+FORMATS = {".onnx": "ONNX", ".pt2": "torch.export"}
+CARD_FILE = "keypoint.json"  # the description inside a .pt2 file
+LEAST_CROPS = 8  # a half to calibrate by, the other to compare on
 
 
 def export_network(
@@ -47,23 +47,23 @@ def export_network(
     path: Path,
     crops: NDArray[np.uint8] | None = None,
 ) -> Comparison:
-    """Write a network, and see that the file does what the network does.
+    """Write a network, and check that the file gives what the network gives.
 
     Args:
-        model: In eval mode, on the CPU; it stays as it is.
-        card: What the file is to take, give and say of itself.
-        path: Its suffix, a key of `FORMATS`, chooses the form. A file that is there is replaced
-            once the new one was found right; otherwise it is left as it is.
-        crops: (N, H, W, 3) uint8 RGB of persons, to calibrate int8 by every second one and to
-            compare on the others; None for patterns made up, not for fp16 and int8.
+        model: The network in eval mode, on the CPU; it is not changed.
+        card: Inputs and outputs of the file, and what it says of itself.
+        path: Its suffix, a key of `FORMATS`, chooses the form. An existing file is replaced only
+            after the new one was found right.
+        crops: (N, H, W, 3) uint8 RGB of persons: every second one calibrates int8, the others are
+            compared on; None for generated patterns, which fp16 and int8 do not accept.
 
     Returns:
         How far file and network are apart.
 
     Raises:
-        ConfigError: A suffix or precision that there is not, or a package is not installed.
-        ExportError: The network cannot be exported, naming the block that it fails at, or the
-            file's results differ.
+        ConfigError: The suffix or precision is unknown, or a package is not installed.
+        ExportError: The network cannot be exported, naming the block that fails, or the file's
+            results differ.
         NumericsError: The network's heatmaps are not finite.
     """
     check_choice(card, path, crops)
@@ -75,7 +75,7 @@ def export_network(
             if path.suffix == ".onnx":
                 _write_onnx(model, card, temporary, calibration)
             else:
-                _write_torch(model, card, temporary, path.suffix)
+                _write_torch_export(model, card, temporary)
             result = compare(temporary, path.suffix, model, card, compared)
         result.require_agreement(path)
         temporary.replace(path)
@@ -91,15 +91,15 @@ def export_network(
 
 
 def check_choice(card: ExportCard, path: Path, crops: object) -> None:
-    """See that a form of export is possible at all, before any work.
+    """Check that a form of export is possible at all, before any work.
 
     Args:
-        card: As `export_network` takes it.
-        path: The same.
-        crops: Anything but None if there are some.
+        card: Inputs and outputs of the file.
+        path: The file; its suffix chooses the form.
+        crops: None if there are no crops of persons.
 
     Raises:
-        ConfigError: It is not.
+        ConfigError: It is not possible.
     """
     if path.suffix not in FORMATS:
         known = ", ".join(f"{suffix} ({name})" for suffix, name in FORMATS.items())
@@ -140,7 +140,7 @@ def _write_onnx(
         program = torch.onnx.export(
             _program(network, example),
             input_names=["crops"],
-            output_names=names[:1] if isinstance(network, Alone) else names,
+            output_names=names if isinstance(network, ExportedNetwork) else None,
             dynamo=True,
             verbose=False,
         )
@@ -148,27 +148,22 @@ def _write_onnx(
         proto: ModelProto = program.model_proto
         return proto
 
-    proto = converted(copied, card, "ONNX", convert)
+    proto = convert_network(copied, card, "ONNX", convert)
     if calibration is not None and card.precision == "int8":
         proto = quantize(proto, card, calibration)
     _describe_onnx(proto, card)
     onnx.save_model(proto, path)
 
 
-def _write_torch(model: SimpleBaseline, card: ExportCard, path: Path, suffix: str) -> None:
-    texts = {CARD_FILE: json.dumps(card.to_texts(), ensure_ascii=False)}
-    copied = copy.deepcopy(model)
+def _write_torch_export(model: SimpleBaseline, card: ExportCard, path: Path) -> None:
+    program = convert_network(copy.deepcopy(model), card, "torch.export", _program)
+    for part in program.graph_module.modules():
+        if isinstance(part, torch.fx.GraphModule):
+            for node in part.graph.nodes:  # paths of the machine that exports
+                node.meta.pop("stack_trace", None)
+    text = json.dumps(card.to_texts(), ensure_ascii=False)
     with path.open("wb") as file:
-        if suffix == ".pt2":
-            program = converted(copied, card, FORMATS[suffix], _program)
-            for part in program.graph_module.modules():
-                if isinstance(part, torch.fx.GraphModule):
-                    for node in part.graph.nodes:  # paths of the machine that exports
-                        node.meta.pop("stack_trace", None)
-            torch.export.save(program, file, extra_files=texts)
-        else:
-            script = converted(copied, card, FORMATS[suffix], _script)
-            torch.jit.save(script, file, _extra_files=texts)
+        torch.export.save(program, file, extra_files={CARD_FILE: text})
 
 
 def _program(network: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
@@ -176,12 +171,8 @@ def _program(network: nn.Module, example: Tensor) -> torch.export.ExportedProgra
     return torch.export.export(network, (example,), dynamic_shapes=dynamic)
 
 
-def _script(network: nn.Module, example: Tensor) -> Any:
-    return torch.jit.trace(network, (example,), check_trace=False)
-
-
 def _describe_onnx(proto: ModelProto, card: ExportCard) -> None:
-    """Give names to people and take out what only the exporter cares for."""
+    """Write the card into the graph, and remove what the exporter notes for itself."""
     graph = proto.graph
     for entries in (graph.node, graph.input, graph.output, graph.initializer, graph.value_info):
         for entry in entries:
@@ -205,16 +196,12 @@ def _describe_onnx(proto: ModelProto, card: ExportCard) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the exporters say to their own authors."""
-    names: Sequence[str] = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir", "root")
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
+    """Hide warnings that the exporters write for their own authors."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(before)

@@ -270,7 +270,9 @@ def build_blocks(
             )
         size = (input_size[0] // stride_of_site[site], input_size[1] // stride_of_site[site])
         try:
-            built[site] = build_block(name, channels=channels_of_site[site], size=size, **options)
+            built[site] = build_block(
+                name, channels=channels_of_site[site], size=size, frames=None, **options
+            )
         except (TypeError, ValueError) as error:
             raise ConfigError(f"blocks at {site}: {error}") from None
     return built

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keypoint.data.faults import Fault, raise_faults
 from keypoint.data.persons import Persons
-from keypoint.data.report import DataReport, ImageCounts, in_words
+from keypoint.data.report import DataReport, Fault, ImageCounts, in_words, raise_faults
 from keypoint.errors import DataError
 from keypoint.prediction.frames import Unread, VideoEnd
 from keypoint.prediction.image_list import read_image_list

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keypoint.data.image import warp
 from keypoint.data.person_crops import CropPredictor, crops_to_image
 from keypoint.data.persons import Persons
-from keypoint.data.warp import warp
 from keypoint.pose.geometry import CropFrame
 from keypoint.prediction.frames import BYTES_AHEAD, Event, Frame, Unread, VideoEnd
 

@@ -14,9 +14,8 @@ import torch
 from keypoint.commands import cli
 from keypoint.data.batches import EvaluationDataset
 from keypoint.data.coco import load_persons
-from keypoint.data.image import read_image
+from keypoint.data.image import read_image, warp
 from keypoint.data.synthetic.demo_set import write_demo_set
-from keypoint.data.warp import warp
 from keypoint.models import SimpleBaseline
 from keypoint.pose.codec import Codec
 from keypoint.pose.geometry import CropFrame, apply_affine

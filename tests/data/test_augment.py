@@ -110,11 +110,11 @@ def test_the_seed_alone_decides():
 @pytest.mark.parametrize(
     ("entry", "text"),
     [
-        ({"name": "ColourJitter"}, "'ColourJitter' is no pixel transform"),
+        ({"name": "ColourJitter"}, "'ColourJitter' is not a pixel transform"),
         # would leave the keypoints behind
-        ({"name": "HorizontalFlip"}, "'HorizontalFlip' is no pixel transform"),
-        ({"name": "Compose"}, "no pixel transform"),
-        ({"p": 0.5}, "None is no pixel transform"),
+        ({"name": "HorizontalFlip"}, "'HorizontalFlip' is not a pixel transform"),
+        ({"name": "Compose"}, "not a pixel transform"),
+        ({"p": 0.5}, "None is not a pixel transform"),
         ({"name": "GaussianBlur", "blurr": 3}, r"has no argument \['blurr'\]; it takes"),
         ({"name": "GaussianBlur", "p": "often"}, "GaussianBlur"),
     ],

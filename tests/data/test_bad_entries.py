@@ -1,16 +1,13 @@
 """data.on_bad=skip: what is bad is left out, counted, listed and limited."""
 
-import copy
 import json
 
-import numpy as np
 import pytest
 
-from keypoint.data.bad_entries import find_bad_entries, without_images
-from keypoint.data.coco import load_boxes, load_persons
-from keypoint.data.faults import is_whole_number
+from keypoint.data.annotations import read_annotations
+from keypoint.data.boxes import read_boxes
+from keypoint.data.coco import load_persons, select_persons
 from keypoint.errors import DataError
-from keypoint.evaluation.ground_truth import check_ground_truth
 from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco
 
@@ -59,9 +56,11 @@ def test_training_leaves_out_what_is_bad_and_no_more(damaged):
 
 
 def test_evaluation_leaves_out_whole_images(damaged, tmp_path):
-    persons = load_persons(*damaged, SKELETON, scored=True, **SKIP)
+    truth = read_annotations(*damaged, SKELETON, scored=True, **SKIP)
+    persons = select_persons(truth)
     assert persons.ids.tolist() == [7, 8, 9, 10, 11, 12]
-    assert persons.left_out_images == {100, 101, 102}
+    assert truth.ids.tolist() == persons.ids.tolist()
+    assert truth.left_out_images == {100, 101, 102}
     assert persons.report.images.skipped["left out with a faulty annotation"] == 1
     boxes = tmp_path / "boxes.json"
     entries = [
@@ -70,9 +69,8 @@ def test_evaluation_leaves_out_whole_images(damaged, tmp_path):
     ]
     entries[5]["score"] = "high"
     boxes.write_text(json.dumps(entries))
-    found = load_boxes(boxes, *damaged, SKELETON, **SKIP)
+    found = read_boxes(boxes, truth, **SKIP)
     assert found.image_ids.tolist() == [103, 104]
-    assert found.left_out_images == persons.left_out_images
     assert found.report.skipped == {"on an image left out as faulty": 3, "faulty (score)": 1}
     for entry in entries[2:]:
         entry["score"] = "high"
@@ -80,7 +78,7 @@ def test_evaluation_leaves_out_whole_images(damaged, tmp_path):
     with pytest.raises(
         DataError, match=r"4 of 6 boxes .*(.|\n)*box 2: score 'high' .*\n  and 3 more;"
     ):
-        load_boxes(boxes, *damaged, SKELETON, **SKIP)
+        read_boxes(boxes, truth, **SKIP)
 
 
 @pytest.mark.parametrize(
@@ -114,73 +112,3 @@ def test_a_file_as_a_whole_is_never_skipped(tmp_path):
         load_persons(*files, SKELETON, on_bad="skip", max_bad=1.0)
     with pytest.raises(ValueError, match="choose 'error' or 'skip'"):
         load_persons(*tiny_coco.write(tmp_path, tiny_coco.content()), SKELETON, on_bad="ignore")
-
-
-VALUES = [
-    None,
-    True,
-    -1,
-    0,
-    3,
-    0.5,
-    2**70,
-    float("nan"),
-    float("inf"),
-    1e30,
-    "7",
-    "",
-    [],
-    {},
-    [[1]],
-]
-VALUES += [
-    [1, 2, 3, 4],
-    [0, 0, -1, 5],
-    [float("nan")] * 4,
-    [0] * 51,
-    [1, 1, 2] * 17,
-    [1, 1, 3] * 17,
-]
-
-
-def mutant(rng):
-    """A file with one to three values of its entries replaced or removed."""
-    data = tiny_coco.content(3, 2, seed=int(rng.integers(5)))
-    data["annotations"][0].update(iscrowd=1)
-    data["annotations"][1].update(keypoints=[0] * 51, num_keypoints=0)
-    for _ in range(rng.integers(1, 4)):
-        entries = data["annotations"] if rng.random() < 0.8 else data["images"]
-        entry = entries[rng.integers(len(entries))]
-        key = list(entry)[rng.integers(len(entry))]
-        if rng.random() < 0.15:
-            del entry[key]
-        elif isinstance(entry[key], list) and entry[key] and rng.random() < 0.5:
-            entry[key] = list(entry[key])
-            entry[key][rng.integers(len(entry[key]))] = VALUES[rng.integers(8)]
-        else:
-            entry[key] = copy.deepcopy(VALUES[rng.integers(len(VALUES))])
-    return data
-
-
-def test_what_is_left_passes_the_evaluators_own_check():
-    """The two checks are written apart: entries.py says what is bad, validate.py what may be scored."""
-    rng = np.random.default_rng(0)
-    clean, strict = 0, 0
-    for _ in range(1500):
-        data = mutant(rng)
-        before = json.dumps(data)
-        bad = find_bad_entries(data, 1, 17, scored=True)
-        ids = [data["images"][place].get("id") for place in bad.images]
-        ids += [data["annotations"][place].get("image_id") for place in bad.annotations]
-        left_out = frozenset(key for key in ids if is_whole_number(key))
-        kept = without_images(data, left_out)
-        persons = [a for a in kept["annotations"] if not a.get("iscrowd", 0)]
-        if any(any(a.get("keypoints", [])[2::3]) for a in persons):
-            check_ground_truth(kept, "mutant", 17)
-            clean += 1
-        if not bad.faults():  # and what one passes the other passes
-            check_ground_truth(data, "mutant", 17)
-            strict += 1
-        assert json.dumps(data) == before
-    assert clean > 700
-    assert strict > 50

@@ -1,16 +1,18 @@
-"""Everything odd or wrong in a data set, found in one run."""
+"""Everything that is wrong in a data set, found in one run."""
 
 import json
 import shutil
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from keypoint.data.audit.check import check_annotation_file, stopping_faults
-from keypoint.data.audit.images import ImageFile, look_at_image, look_at_images
-from keypoint.data.audit.notes import note_on_overlap
+from keypoint.data.audit.check import check_annotation_file
+from keypoint.data.audit.findings import overlap_findings, person_findings
+from keypoint.data.audit.images import look_at_image, look_at_images
+from keypoint.data.coco import load_persons
 from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco
 
@@ -21,11 +23,34 @@ def check(file, images, **options):
     return check_annotation_file(file, images, SKELETON, scored=True, **options)
 
 
-def test_a_clean_set_has_no_fault_and_no_note(tmp_path):
-    found = check(*tiny_coco.write(tmp_path, tiny_coco.content()))
+def content(*sizes):
+    """Noise, but with the left eye on the right of the right eye."""
+    data = tiny_coco.content(*sizes)
+    for entry in data["annotations"]:
+        points = entry["keypoints"]
+        points[3], points[6] = max(points[3], points[6]), min(points[3], points[6])
+    return data
+
+
+def test_a_clean_set_has_no_fault_and_no_warning(tmp_path):
+    found = check(*tiny_coco.write(tmp_path, content()))
     assert found.faults == []
-    assert found.notes == []
+    assert found.warnings == []
     assert len(found.persons) == 8
+    assert found.labels["nose"] == {"visible": 8, "occluded": 0}
+
+
+def test_real_persons_have_no_swapped_eyes_and_no_tiny_boxes(coco_sample):
+    file = coco_sample / "annotations" / "person_keypoints_val2017_part.json"
+    persons = load_persons(file, coco_sample, SKELETON)  # no image is read
+    texts = " ".join(map(str, person_findings(persons, SKELETON)))
+    assert "eye" not in texts
+    assert "under 16" not in texts
+    assert "none has 2" not in texts
+    flipped = replace(persons, keypoints_image=persons.keypoints_image * [-1, 1] + [640, 0])
+    assert "671 of 671 (100.00%) upright persons have their left eye to the left" in " ".join(
+        map(str, person_findings(flipped, SKELETON))
+    )
 
 
 def test_faults_of_every_kind_are_found_together(tmp_path):
@@ -64,14 +89,14 @@ def test_faults_of_every_kind_are_found_together(tmp_path):
     assert of_images["total"] == 8 == of_images["used"] + sum(of_images["skipped"].values())
     json.dumps(report, allow_nan=False)
 
-    assert stopping_faults(found, "error", 0.001) == found.faults
-    tolerated = stopping_faults(found, "skip", 0.5)
+    assert found.stopping_faults("error", 0.001) == found.faults
+    tolerated = found.stopping_faults("skip", 0.5)
     assert [fault.reason for fault in tolerated] == ["keypoint names", "image pixels"]
-    assert stopping_faults(found, "skip", 0.1) == found.faults
+    assert found.stopping_faults("skip", 0.1) == found.faults
 
 
-def test_what_is_odd_is_noted(tmp_path):
-    data = tiny_coco.content(6, 2)
+def test_everything_that_is_probably_wrong_is_counted_with_its_share_and_an_example(tmp_path):
+    data = content(6, 2)
     file, images = tiny_coco.write(tmp_path, data)
     entries = data["annotations"]
     entries[0]["keypoints"][:3] = [-40, 10, 2]
@@ -82,39 +107,47 @@ def test_what_is_odd_is_noted(tmp_path):
     data["categories"].append({"id": 2, "name": "dog"})
     entries.append({"id": 502, "image_id": 100, "category_id": 2})
     for entry in entries[:-1]:
-        entry["keypoints"][-1] = 0  # right_ankle
-    shutil.move(images / data["images"][4]["file_name"], tmp_path / "real.png")
-    (images / data["images"][4]["file_name"]).symlink_to(tmp_path / "real.png")
+        entry["keypoints"][2::3] = [1] * 16 + [0]  # right_ankle
     shutil.copy(images / data["images"][3]["file_name"], images / data["images"][5]["file_name"])
     file.write_text(json.dumps(data))
     found = check(file, images)
     assert found.faults == []
-    told = "\n".join(map(str, found.notes))
-    for words in (
-        "1 labelled keypoints lie outside their image",
-        "1 persons have most of their keypoints outside their bbox",
-        "1 persons are duplicates: on the same image with identical box and keypoints (annotation id 3,",
-        "annotation id 501 is left out: bbox [500, 5, 30, 30]",
-        "category 'dog' (id 2): its 1 annotations are not used",
-        "1 keypoints are never labelled (right_ankle)",
-        "1 images are links that lead outside the image folder",
-        "1 files are there twice or more",
-    ):
-        assert words in told, told
+    assert [str(finding) for finding in found.warnings] == [
+        "2 of 6 (33.33%) images are duplicate images: files are there twice or more "
+        "(for example 000000000103.png)",
+        "1 of 13 (7.69%) persons have most of their keypoints outside their bbox padded by 1.25: is "
+        "the box another person's? (for example annotation id 2)",
+        "1 of 208 (0.48%) labelled keypoints lie outside their person's bbox padded by 1.25; a crop "
+        "may not reach them (for example annotation id 1)",
+        "1 of 208 (0.48%) labelled keypoints lie outside their image; they are not used "
+        "(for example annotation id 1)",
+        "1 of 13 (7.69%) persons are duplicates: on the same image with identical box and keypoints "
+        "(for example annotation id 500)",
+        "1 of 13 (7.69%) persons have a bbox under 16 x 16 pixels (for example annotation id 2)",
+        "208 of 208 (100.00%) labelled keypoints have visibility 1 (occluded) and none has 2 "
+        "(visible): are the flags 0 and 1 only? (for example annotation id 1)",
+        "1 of 17 (5.88%) keypoints are never labelled (for example right_ankle)",
+    ]
+    report = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert report["warnings"][0]["examples"] == ["000000000103.png", "000000000105.png"]
+    assert report["warnings"][0]["share"] == 2 / 6
+    assert [entry["id"] for entry in report["left_out"]] == [501]
+    assert report["skipped"]["of another category"] == 1
+    assert report["labels"]["nose"] == {"visible": 0, "occluded": 13}
 
 
 def jpeg(path, size=(240, 320), **options):
     noise = np.random.default_rng(0).integers(0, 255, (*size, 3), dtype=np.uint8)
     Image.fromarray(cv2.GaussianBlur(noise, (9, 9), 3)).save(path, **options)
-    return ImageFile(path, size)
+    return path, size
 
 
 def test_a_jpeg_that_decodes_to_a_wrong_picture_is_heard(tmp_path, capfd):
     file = jpeg(tmp_path / "a.jpg")
     assert look_at_image(file).complaint is None
-    content = bytearray(file.path.read_bytes())
-    content[len(content) // 2 : len(content) // 2 + 16] = b"\xff\xd0" * 8
-    file.path.write_bytes(content)
+    damaged = bytearray(file[0].read_bytes())
+    damaged[len(damaged) // 2 : len(damaged) // 2 + 16] = b"\xff\xd0" * 8
+    file[0].write_bytes(damaged)
     look = look_at_image(file)
     assert look.fault is None
     assert "JPEG" in look.complaint
@@ -123,7 +156,7 @@ def test_a_jpeg_that_decodes_to_a_wrong_picture_is_heard(tmp_path, capfd):
 
 def test_processes_see_the_same_in_order(tmp_path):
     files = [jpeg(tmp_path / f"{n}.jpg", (20 + n, 30)) for n in range(40)]
-    files[7].path.write_bytes(b"")
+    files[7][0].write_bytes(b"")
     here, there = (list(look_at_images(files, workers)) for workers in (0, 2))
     assert here == there
     assert [bool(look.fault) for look in here] == [n == 7 for n in range(40)]
@@ -137,8 +170,8 @@ def test_exif_orientations_are_counted(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 3
     jpeg(images / data["images"][0]["file_name"], (120, 160), exif=exif)
-    told = " ".join(map(str, check(file, images).notes))
-    assert "1 images have an EXIF orientation; it is ignored" in told
+    texts = " ".join(map(str, check(file, images).warnings))
+    assert "1 of 2 (50.00%) images have an EXIF orientation; it is ignored" in texts
 
 
 def test_an_overlap_is_of_files_and_not_of_ids(tmp_path):
@@ -147,22 +180,21 @@ def test_an_overlap_is_of_files_and_not_of_ids(tmp_path):
     for number, path in enumerate(sorted(images.iterdir())):  # the same ids and names
         cv2.imwrite(str(path), np.full((120, 160, 3), number, np.uint8))
     val = check(file, images)
-    assert note_on_overlap(train.persons.images, train.looks, val.persons.images, val.looks) == []
+    assert overlap_findings(train.looks, val.looks, val.persons.images) == []
     same = sorted((tmp_path / "a" / "val2017").iterdir())[1]
     shutil.copy(same, images / "000000000103.png")  # under another name
     val = check(file, images)
-    notes = note_on_overlap(train.persons.images, train.looks, val.persons.images, val.looks)
-    assert str(notes[0]).startswith("1 of 4 validation images are in the training set too")
-    assert notes[0].examples == ("000000000103.png",)
+    found = overlap_findings(train.looks, val.looks, val.persons.images)
+    assert str(found[0]).startswith("1 of 4 (25.00%) validation images are in the training set too")
+    assert found[0].examples == ("000000000103.png",)
 
 
 @pytest.mark.parametrize("scored", [True, False])
-def test_what_only_scoring_needs_is_a_note_for_training(tmp_path, scored):
+def test_what_only_scoring_needs_is_a_warning_for_training(tmp_path, scored):
     data = tiny_coco.content()
     del data["annotations"][0]["area"]
     file, images = tiny_coco.write(tmp_path, data)
     found = check_annotation_file(file, images, SKELETON, scored=scored)
     assert len(found.faults) == scored
-    assert (
-        "1 annotations could be trained on and not scored against" in str(found.notes)
-    ) != scored
+    text = "1 of 8 (12.50%) annotations can be trained on but not scored against"
+    assert (text in " ".join(map(str, found.warnings))) != scored

@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from keypoint.data.coco import find_split, load_boxes, load_persons, read_box_list
+from keypoint.data.boxes import load_boxes, read_box_list
+from keypoint.data.coco import find_split, load_persons
 from keypoint.data.report import DataReport
 from keypoint.errors import DataError
 from keypoint.pose.skeleton import load_skeleton

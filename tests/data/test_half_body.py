@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from keypoint.data.augment import Augmentation, PersonCrop
-from keypoint.data.half_body import UPPER_PROBABILITY, half_body_crop
+from keypoint.data.augment import UPPER_PROBABILITY, Augmentation, PersonCrop, half_body_crop
 from keypoint.errors import ConfigError
 from keypoint.pose.codec import Codec
 from keypoint.pose.geometry import CropFrame
@@ -154,7 +153,7 @@ def test_off_changes_no_random_number():
     [(17, (), "17 keypoints, 0 of them in upper_body"), (8, (0, 1), "8 keypoints, 2 of them")],
 )
 def test_no_halves_are_refused(keypoints, upper_body, words):
-    words += ".*give augment.half_body_probability=0, also where train.recipe set it"
+    words += ".*give augment.half_body_probability=0, also if train.recipe set it"
     with pytest.raises(ConfigError, match=f"half_body_probability=0.3 has no effect: .*{words}"):
         PersonCrop(
             codec=Codec(INPUT_SIZE),

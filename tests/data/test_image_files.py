@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from keypoint.data.coco import load_boxes, load_persons
+from keypoint.data.boxes import load_boxes
+from keypoint.data.coco import load_persons
 from keypoint.data.image_files import missing_files, require_image_files
 from keypoint.errors import DataError
 from keypoint.pose.skeleton import load_skeleton

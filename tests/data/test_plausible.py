@@ -3,8 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from keypoint.data.coco import load_persons
-from keypoint.data.plausible import count_corner_boxes
+from keypoint.data.coco import count_corner_boxes, load_persons
 from keypoint.errors import DataError
 from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco

@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from keypoint.data.coco import load_persons
+from keypoint.data.annotations import read_annotations
+from keypoint.data.coco import select_persons
 from keypoint.data.synthetic.signs import CORNERS, synthesize_signs, write_sign_set
 from keypoint.errors import DataError
-from keypoint.evaluation.ground_truth import check_annotations
 from keypoint.pose.skeleton import load_skeleton
 
 SIZE = (240, 320)
@@ -61,8 +61,9 @@ def test_the_set_is_what_ones_own_data_are_like(tmp_path):
     assert skeleton.flip_indices == (1, 0, 3, 2)
     assert skeleton.uniform_sigmas
     file = tmp_path / "a" / "annotations" / "signs_train.json"
-    check_annotations(file, 4)
-    persons = load_persons(file, tmp_path / "a" / "images", skeleton)
+    persons = select_persons(
+        read_annotations(file, tmp_path / "a" / "images", skeleton, scored=True)
+    )
     assert persons.category_id == 42
     assert persons.images.ids.min() > 2**31
     assert persons.ids.min() > 1000

@@ -9,7 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from keypoint.data.coco import load_boxes, load_persons
+from keypoint.data.annotations import read_annotations
+from keypoint.data.boxes import read_boxes
+from keypoint.data.coco import select_persons
 from keypoint.errors import DataError
 from keypoint.evaluation.analysis.analyse import analyse, compare
 from keypoint.evaluation.analysis.write import add_to_metrics, annotation_ids, compare_evaluation
@@ -66,22 +68,11 @@ def evaluation_of(persons, points, scores, **options):
     return Evaluation({}, results, predictions, {"boxes": boxes})
 
 
-def test_faulty_images_are_left_out_of_the_analysis_as_of_the_score(tmp_path):
-    data = tiny_coco.content(4, 2)
-    data["annotations"][2]["area"] = 0  # id 3 on image 101
-    file, images = tiny_coco.write(tmp_path, data)
-    persons = load_persons(file, images, SKELETON, scored=True, on_bad="skip", max_bad=0.5)
-    points = persons.keypoints_image.astype(np.float64)
-    evaluation = evaluation_of(persons, points, np.full((6, 17), 0.8))
-    case = compare_evaluation(evaluation, persons=persons, annotations=file, skeleton=SKELETON)
-    assert case.truth.ids == (1, 2, 5, 6, 7, 8)
-    assert case.own_oks.min() == pytest.approx(1)
-
-
 def test_results_find_their_own_person_again_after_nms(tmp_path):
     """Two persons of an image with the same prediction but for a pixel: one of them is suppressed."""
     file, images = tiny_coco.write(tmp_path, tiny_coco.content(3, 3))
-    persons = load_persons(file, images, SKELETON)
+    truth = read_annotations(file, images, SKELETON, scored=True)
+    persons = select_persons(truth)
     points = persons.keypoints_image.astype(np.float64)
     points[1] = points[0] + 0.5  # in the box of 1 the network saw person 0, and scored it higher
     scores = np.full((9, 17), 0.8)
@@ -89,7 +80,7 @@ def test_results_find_their_own_person_again_after_nms(tmp_path):
     evaluation = evaluation_of(persons, points, scores, nms="hard")
     expected = [int(key) for row, key in enumerate(persons.ids) if row != 0]
     assert annotation_ids(evaluation, persons) == expected
-    case = compare_evaluation(evaluation, persons=persons, annotations=file, skeleton=SKELETON)
+    case = compare_evaluation(evaluation, persons=persons, annotations=truth, skeleton=SKELETON)
     assert case.by_id
     assert len(case.own.result) == 8
     assert case.own_oks[0] < 0.5
@@ -98,7 +89,8 @@ def test_results_find_their_own_person_again_after_nms(tmp_path):
 
 def test_equal_predictions_are_given_out_once_each(tmp_path):
     file, images = tiny_coco.write(tmp_path, tiny_coco.content(2, 3))
-    persons = load_persons(file, images, SKELETON)
+    truth = read_annotations(file, images, SKELETON, scored=True)
+    persons = select_persons(truth)
     points, scores = np.zeros((6, 17, 2)), np.zeros((6, 17))  # a network that sees nothing
     evaluation = evaluation_of(persons, points, scores)
     assert annotation_ids(evaluation, persons) == persons.ids.tolist()
@@ -109,10 +101,11 @@ def test_detector_boxes_are_matched(tmp_path):
     file, images = tiny_coco.write(tmp_path, data)
     boxes = [{"image_id": e["image_id"], "category_id": 1, "bbox": e["bbox"], "score": 0.5} for e in data["annotations"]]  # fmt: skip
     (tmp_path / "boxes.json").write_text(json.dumps(boxes[::-1]))
-    persons = load_boxes(tmp_path / "boxes.json", file, images, SKELETON)
-    truth = load_persons(file, images, SKELETON).keypoints_image.astype(np.float64)
-    evaluation = evaluation_of(persons, truth[::-1], np.ones((4, 17)))
-    case = compare_evaluation(evaluation, persons=persons, annotations=file, skeleton=SKELETON)
+    truth = read_annotations(file, images, SKELETON, scored=True)
+    persons = read_boxes(tmp_path / "boxes.json", truth)
+    points = select_persons(truth).keypoints_image.astype(np.float64)
+    evaluation = evaluation_of(persons, points[::-1], np.ones((4, 17)))
+    case = compare_evaluation(evaluation, persons=persons, annotations=truth, skeleton=SKELETON)
     assert not case.by_id
     assert case.own_oks == pytest.approx(np.ones(4))
 
@@ -122,13 +115,14 @@ def test_faulty_images_are_left_out_as_in_the_evaluation(tmp_path):
     file, images = tiny_coco.write(tmp_path, data)
     data["annotations"][0]["keypoints"][2] = 7  # no such visibility
     file.write_text(json.dumps(data))
-    persons = load_persons(file, images, SKELETON, on_bad="skip", max_bad=0.5, scored=True)
-    assert persons.left_out_images == {100}
+    truth = read_annotations(file, images, SKELETON, scored=True, on_bad="skip", max_bad=0.5)
+    persons = select_persons(truth)
+    assert truth.left_out_images == {100}
     points = persons.keypoints_image + np.arange(len(persons))[:, None, None]
     evaluation = evaluation_of(persons, points.astype(np.float64), np.ones((len(persons), 17)))
-    case = compare_evaluation(evaluation, persons=persons, annotations=file, skeleton=SKELETON)
+    case = compare_evaluation(evaluation, persons=persons, annotations=truth, skeleton=SKELETON)
     analysis = analyse(case, SKELETON)
-    metrics = evaluate_coco(file, evaluation.results, leave_out=persons.left_out_images)
+    metrics = evaluate_coco(truth, evaluation.results)
     assert analysis.persons == 4
     assert analysis.all.ap == pytest.approx(metrics["AP"], abs=1e-12)
 

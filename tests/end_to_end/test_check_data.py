@@ -22,9 +22,9 @@ def test_both_splits_and_a_sheet(demo, tmp_path, capsys):
     assert (
         tool("check_data", "--cfg", demo / "my.yaml", f"output={tmp_path}", "data.workers=2") == 0
     )
-    told = capsys.readouterr().out
-    assert told.count("truth as prediction: AP 1.000") == 2
-    assert "nothing stops training or testing" in told
+    printed = capsys.readouterr().out
+    assert printed.count("truth as prediction: AP 1.000") == 2
+    assert "nothing stops training or testing" in printed
     report = json.loads((tmp_path / "data_report.json").read_text())["check"]
     assert sorted(report) == ["train", "val"]
     for part in report.values():
@@ -33,16 +33,16 @@ def test_both_splits_and_a_sheet(demo, tmp_path, capsys):
     assert cv2.imread(str(tmp_path / "check_data.jpg")).shape[1] > 1000
 
 
-def test_both_splits_are_told_of_even_if_one_is_missing(demo, tmp_path, capsys):
+def test_both_splits_are_reported_even_if_one_is_missing(demo, tmp_path, capsys):
     status = tool(
         "check_data", "--cfg", demo / "my.yaml", f"output={tmp_path}",
         "data.train_annotations=nowhere.json",
     )  # fmt: skip
-    told = capsys.readouterr()
+    printed = capsys.readouterr()
     assert status == 3
-    assert "nowhere.json: no such annotation file" in told.out
-    assert "truth as prediction: AP 1.000" in told.out  # of val
-    assert told.err.strip().splitlines()[-1].startswith("error: 1 faults would stop")
+    assert "nowhere.json: no such annotation file" in printed.out
+    assert "truth as prediction: AP 1.000" in printed.out  # of val
+    assert printed.err.strip().splitlines()[-1].startswith("error: 1 faults would stop")
 
 
 def test_skip_is_judged_as_training_would(tmp_path, capsys):
@@ -54,12 +54,12 @@ def test_skip_is_judged_as_training_would(tmp_path, capsys):
     assert tool("check_data", *command) == 3
     assert tool("check_data", *command, "data.on_bad=skip") == 3  # 1 of 12 is over 0.001
     assert tool("check_data", *command, "data.on_bad=skip", "data.max_bad=0.1") == 0
-    assert "FAULT  annotation id 1: keypoints has 1 numbers" in capsys.readouterr().out
+    assert "FAULT    annotation id 1: keypoints has 1 numbers" in capsys.readouterr().out
     assert not (tmp_path / "o" / "check_data.jpg").exists()
 
 
 def test_paths_of_flags_count_from_the_current_folder(tmp_path, monkeypatch):
-    """As the README has it: a skeleton of one's own beside annotations and images."""
+    """As the README has it: your own skeleton next to annotations and images."""
     data = tiny_coco.content(3, 1)
     data["categories"][0]["keypoints"] = [f"k{k}" for k in range(17)]
     tiny_coco.write(tmp_path, data)
@@ -85,7 +85,7 @@ def test_half_a_command_is_refused(arguments, capsys):
     assert "give --cfg FILE, or --annotations FILE and --images FOLDER" in capsys.readouterr().err
 
 
-def test_boxes_are_checked_and_their_best_ap_is_told(demo, tmp_path, capsys):
+def test_boxes_are_checked_and_their_best_ap_is_printed(demo, tmp_path, capsys):
     annotations = demo / "data" / "annotations" / "person_keypoints_val2017.json"
     entries = json.loads(annotations.read_text())["annotations"]
     boxes = [
@@ -107,11 +107,11 @@ def test_boxes_are_checked_and_their_best_ap_is_told(demo, tmp_path, capsys):
 def test_what_a_flag_names_is_looked_for_by_the_flags_name(tmp_path, capsys):
     file, images = tiny_coco.write(tmp_path, tiny_coco.content(2, 1))
     assert tool("check_data", "--annotations", file, "--images", tmp_path / "no") == 3
-    told = capsys.readouterr().err
-    assert told.startswith(f"error: --images {tmp_path / 'no'}: no such folder")
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: --images {tmp_path / 'no'}: no such folder")
     assert tool("check_data", "--annotations", tmp_path / "no.json", "--images", images) == 3
-    told = capsys.readouterr().err
-    assert told == f"error: --annotations {tmp_path / 'no.json'}: no such file; check the path\n"
+    error = capsys.readouterr().err
+    assert error == f"error: --annotations {tmp_path / 'no.json'}: no such file; check the path\n"
 
 
 @pytest.mark.parametrize("codec", ["heatmap", "udp"])

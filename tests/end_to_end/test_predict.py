@@ -16,8 +16,7 @@ from PIL import Image
 from torchvision.models import detection
 
 from keypoint.checkpoint.file import load_model
-from keypoint.data.image import read_image
-from keypoint.data.warp import warp
+from keypoint.data.image import read_image, warp
 from keypoint.drawing.persons import heatmap_sheet
 from keypoint.evaluation.coco import evaluate_coco
 from keypoint.models import SimpleBaseline

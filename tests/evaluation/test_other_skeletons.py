@@ -11,7 +11,8 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from keypoint.data.coco import load_persons
+from keypoint.data.annotations import read_annotations
+from keypoint.data.coco import select_persons
 from keypoint.evaluation import evaluate_coco, run
 from keypoint.evaluation.pictures import truth_beside_prediction
 from keypoint.evaluation.run import evaluate_model, name_sigmas
@@ -106,7 +107,8 @@ def test_a_network_is_sized_from_it_from_the_file_to_the_picture(
         )
         cv2.imwrite(str(file), noise)
     (tmp_path / "objects.json").write_text(json.dumps(content))
-    persons = load_persons(tmp_path / "objects.json", tmp_path / "images", skeleton)
+    truth = read_annotations(tmp_path / "objects.json", tmp_path / "images", skeleton, scored=True)
+    persons = select_persons(truth)
     assert persons.keypoints_image.shape == (12, skeleton.num_keypoints, 2)
     assert persons.category_id == OBJECT
     torch.manual_seed(0)
@@ -115,7 +117,7 @@ def test_a_network_is_sized_from_it_from_the_file_to_the_picture(
     warnings = []
     monkeypatch.setattr(run.logger, "warning", lambda text, *values: warnings.append(text % values))
     evaluations = [
-        evaluate_model(model, persons=persons, annotations=tmp_path / "objects.json", skeleton=skeleton, batch_size=8, workers=0)
+        evaluate_model(model, persons=persons, annotations=truth, skeleton=skeleton, batch_size=8, workers=0)
         for _ in range(2)
     ]  # fmt: skip
     if skeleton.uniform_sigmas:

@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from keypoint.data.annotations import read_annotations
 from keypoint.data.batches import EvaluationDataset
-from keypoint.data.coco import load_boxes, load_persons
+from keypoint.data.boxes import load_boxes
+from keypoint.data.coco import load_persons
 from keypoint.drawing.strokes import LEFT, MIDDLE, RIGHT
 from keypoint.errors import ConfigError, DataError, NumericsError
 from keypoint.evaluation import published
@@ -68,8 +70,9 @@ class Oracle(nn.Module):
 
 def evaluate(persons, annotations, input_size=(256, 192), flip=True, model=None, **options):
     model = model or Oracle(persons, input_size, flip)
+    truth = read_annotations(annotations, persons.images.root, SKELETON, scored=True)
     return evaluate_model(
-        model, persons=persons, annotations=annotations, skeleton=SKELETON, batch_size=8, workers=0, flip=flip, **options
+        model, persons=persons, annotations=truth, skeleton=SKELETON, batch_size=8, workers=0, flip=flip, **options
     )  # fmt: skip
 
 

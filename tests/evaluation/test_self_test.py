@@ -6,11 +6,12 @@ import json
 import numpy as np
 import pytest
 
+from keypoint.data.annotations import annotations_to_score, read_annotations
 from keypoint.data.audit.check import check_annotation_file, check_box_file
-from keypoint.data.coco import load_boxes, load_persons
+from keypoint.data.boxes import read_boxes
+from keypoint.data.coco import select_persons
 from keypoint.errors import DataError
 from keypoint.evaluation.coco import evaluate_coco
-from keypoint.evaluation.ground_truth import check_annotations
 from keypoint.evaluation.self_test import truth_as_prediction
 from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco
@@ -19,8 +20,8 @@ SKELETON = load_skeleton("coco17")
 
 
 def run(file, images, **options):
-    truth = load_persons(file, images, SKELETON)
-    return truth_as_prediction(truth, json.loads(file.read_text()), file, SKELETON, **options)
+    annotations = read_annotations(file, images, SKELETON, scored=True)
+    return truth_as_prediction(annotations, select_persons(annotations), SKELETON, **options)
 
 
 @pytest.mark.parametrize(
@@ -75,10 +76,10 @@ def test_persons_with_one_label_each_are_two_persons(tmp_path):
 def test_labels_in_the_wrong_place_are_a_failure_without_a_reason(tmp_path):
     data = tiny_coco.content()
     file, images = write(tmp_path, data)
-    truth = load_persons(file, images, SKELETON)
+    truth = select_persons(read_annotations(file, images, SKELETON))
     for entry in data["annotations"]:
         entry["keypoints"][0::3] = [x + 200 for x in entry["keypoints"][0::3]]
-    test = truth_as_prediction(truth, data, file, SKELETON)
+    test = truth_as_prediction(annotations_to_score(data), truth, SKELETON)
     assert test.metrics["AP"] == 0
     assert not test.is_explained
 
@@ -86,7 +87,8 @@ def test_labels_in_the_wrong_place_are_a_failure_without_a_reason(tmp_path):
 def test_boxes_bound_ap_from_above(tmp_path):
     data = tiny_coco.content(4, 1)
     file, images = write(tmp_path, data)
-    truth = load_persons(file, images, SKELETON)
+    annotations = read_annotations(file, images, SKELETON, scored=True)
+    truth = select_persons(annotations)
     boxes = tmp_path / "boxes.json"
     entries = [
         {"image_id": a["image_id"], "category_id": 1, "bbox": a["bbox"], "score": 0.5}
@@ -95,13 +97,13 @@ def test_boxes_bound_ap_from_above(tmp_path):
 
     def best(entries):
         boxes.write_text(json.dumps(entries))
-        given = load_boxes(boxes, file, images, SKELETON)
-        return truth_as_prediction(truth, data, file, SKELETON, boxes=given)
+        given = read_boxes(boxes, annotations)
+        return truth_as_prediction(annotations, truth, SKELETON, boxes=given)
 
     assert best(entries).metrics["AP"] == pytest.approx(1.0)
     three = best(entries[:3])  # recall of 3 of 4: precision 1 at 76 of the 101 recalls
     assert three.metrics["AP"] == pytest.approx(76 / 101)
-    assert three.reasons == ("1 persons are nobody's best box",)
+    assert three.reasons == ("1 persons are not the best match of any box",)
 
 
 def test_a_box_file_is_checked_against_its_images(tmp_path):
@@ -111,14 +113,14 @@ def test_a_box_file_is_checked_against_its_images(tmp_path):
     boxes = tmp_path / "boxes.json"
     box = {"image_id": 101, "category_id": 1, "bbox": [5, 3, 50, 80], "score": 0.001}
     boxes.write_text(json.dumps([box, box, box | {"score": None}, box | {"bbox": [900, 5, 9, 9]}]))
-    check = check_box_file(boxes, truth, SKELETON)
+    check = check_box_file(boxes, truth)
     assert [fault.reason for fault in check.faults] == ["score"]
-    told = " ".join(map(str, check.notes))
+    told = " ".join(map(str, check.warnings))
     for words in (
-        "1 boxes lie wholly outside",
-        "1 boxes repeat",
+        "1 of 3 (33.33%) boxes lie wholly outside",
+        "1 of 3 (33.33%) boxes repeat",
         "scores are under 0.01",
-        "3 of 4 images with",
+        "3 of 4 (75.00%) images with",
     ):
         assert words in told
 
@@ -147,12 +149,11 @@ def test_skipping_scores_as_if_the_images_had_never_been_there(tmp_path):
     file, images = write(tmp_path, data)
     (images / data["images"][3]["file_name"]).unlink()  # image 103
     with pytest.raises(DataError, match="area 0"):
-        check_annotations(file, 17)
-    persons = load_persons(file, images, SKELETON, scored=True, on_bad="skip", max_bad=0.5)
-    check_annotations(file, 17, persons.left_out_images)
-    found = [r for r in results if r["image_id"] in persons.image_ids]  # what is predicted
+        read_annotations(file, images, SKELETON, scored=True)
+    truth = read_annotations(file, images, SKELETON, scored=True, on_bad="skip", max_bad=0.5)
+    found = [r for r in results if r["image_id"] in truth.images.ids]  # what is predicted
     assert len(found) == 8
-    assert evaluate_coco(file, found, leave_out=persons.left_out_images) == expected
+    assert evaluate_coco(truth, found) == expected
 
 
 IDS = (0, -1, 1, -(2**63), 2**63 - 1, 2**53, 2**53 + 1, 2**53 + 2, 2**31, -(2**31), 7)
@@ -179,7 +180,8 @@ def test_ap_does_not_change_under_any_renumbering(tmp_path, seed):
 
     def score(content, file, category, key_of):
         file.write_text(json.dumps(content))
-        persons = load_persons(file, tmp_path, SKELETON)  # no image is read
+        annotations = read_annotations(file, tmp_path, SKELETON, scored=True)  # no image is read
+        persons = select_persons(annotations)
         truth = {a["id"]: a for a in content["annotations"]}
         results = []
         for row, key in enumerate(persons.ids.tolist()):
@@ -193,7 +195,7 @@ def test_ap_does_not_change_under_any_renumbering(tmp_path, seed):
                 }
             )
         assert persons.category_id == category
-        oracle = truth_as_prediction(persons, content, file, SKELETON)
+        oracle = truth_as_prediction(annotations, persons, SKELETON)
         assert oracle.metrics["AP"] == pytest.approx(1.0)
         return evaluate_coco(file, results)
 

@@ -25,6 +25,9 @@ RESULT_FAULTS = {
     "nan score": (lambda r: r[0].update(score=NAN), "score nan must be finite"),
     "no score": (lambda r: r[0].pop("score"), "score None must be a number"),
     "score as text": (lambda r: r[0].update(score="0.9"), "score '0.9' must be a number"),
+    "score is true": (lambda r: r[0].update(score=True), "score True must be a number"),
+    "a float id": (lambda r: r[0].update(image_id=501.0), "image_id must be a whole number"),
+    "all true": (lambda r: r[0].update(keypoints=[True] * 51), "keypoints .*; give 51 numbers"),
     "48 numbers": (lambda r: r[0].update(keypoints=[1.0] * 48), "has 48 numbers; give 51 numbers"),
     "no keypoints": (lambda r: r[0].pop("keypoints"), "keypoints None; give 51 numbers"),
     "text inside": (lambda r: r[0].update(keypoints=["1"] * 51), "keypoints .'1', .*; give 51"),
@@ -93,38 +96,34 @@ def annotation(place, **changes):
 
 
 TRUTH_FAULTS = {
-    "a list": (lambda a: [a], "holds a list; annotations are one JSON object"),
-    "no images": (lambda a: a.pop("images") and None, "lacks the list 'images'"),
-    "categories is null": (lambda a: a.update(categories=None), "has no list of objects 'categor"),
+    "a list": (lambda a: [a], "holds a list; an annotation file is a JSON object"),
+    "no images": (lambda a: a.pop("images") and None, "key 'images' is missing"),
+    "categories is null": (
+        lambda a: a.update(categories=None),
+        "key 'categories' is not a list of objects",
+    ),
     "no category": (
         lambda a: a["categories"][0].update(name="dog", keypoints=[]),
-        "0 of the categ",
+        "have 0 with 'keypoints'",
     ),
-    "two": (lambda a: a["categories"].append({"id": 2, "keypoints": ["a"]}), "2 of the categories"),
+    "two": (
+        lambda a: a["categories"].append({"id": 2, "keypoints": ["a"]}),
+        "have 2 with 'keypoints'",
+    ),
     "image twice": (lambda a: a["images"].append({"id": 501}), "image id 501: duplicate id"),
     "image id": (
         lambda a: a["images"].append({"id": "x"}),
-        "image number 2: id 'x' must be a whole",
+        "image id 'x': its id must be a whole",
     ),
-    "id twice": (annotation(1, id=71), r"annotation id 71 \(image_id 501\): duplicate id"),
+    "id twice": (annotation(1, id=71), "annotation id 71: duplicate id"),
     "id": (
         annotation(2, id=None),
-        r"annotation id None \(image_id 502\): number 2 of the list: id must be a whole",
+        "annotation id None: its id must be a whole",
     ),
-    "image": (annotation(0, image_id=9), "annotation id 71 .image_id 9.: image_id is not among"),
+    "image": (annotation(0, image_id=9), "annotation id 71: image_id 9 is not among"),
     "category": (annotation(0, category_id=9), "category_id 9 is not among the categories"),
     "crowd": (annotation(0, iscrowd=2), "iscrowd 2 must be 0 or 1"),
-    "48": (annotation(1, keypoints=[1] * 48), "id 72.*keypoints has 48 numbers; give 51 numbers"),
-    "no keypoints": (annotation(1, keypoints=None), "keypoints None; give 51 numbers"),
-    "nan": (annotation(1, keypoints=[NAN] * 51), "id 72 .*keypoints has nan or inf"),
-    "flag": (annotation(1, keypoints=[5, 5, 3] * 17), "visibility v=3; flags are 0"),
-    "area": (annotation(1, area=None), "area None must be a number"),
-    "area nan": (annotation(1, area=NAN), "id 72.*area has nan or inf"),
-    "area 0": (annotation(1, area=0), "area 0 must be greater than 0"),
-    "area -1": (annotation(1, area=-1.0), "area -1 must be greater than 0"),
-    "bbox": (annotation(1, bbox=[1, 2, 3]), "bbox has 3 numbers; give 4 numbers"),
-    "bbox width": (annotation(1, bbox=[5, 5, -1, 5]), "negative width or height"),
-    "bbox nan": (annotation(1, bbox=[0, 0, NAN, 5]), "bbox has nan or inf"),
+    "area nan": (annotation(1, area=NAN), "id 72: area nan must be a finite number"),
     "count": (annotation(1, num_keypoints=0), "num_keypoints 0, but 17 are labelled"),
     "none labelled": (annotation(1, keypoints=[5, 5, 0] * 17), "num_keypoints 17, but 0 are label"),
 }
@@ -183,15 +182,15 @@ def only_unlabelled(content):
 @pytest.mark.parametrize(
     ("damage", "why"),
     [
-        (nobody, "0 annotations: empty list"),
-        (only_crowds, "3 annotations: 3 crowd"),
-        (only_unlabelled, "3 annotations: 3 without a labelled keypoint"),
+        (nobody, "'annotations' is empty, there is no entry to use"),
+        (only_crowds, r"no person to score against \(3 annotations: 3 crowd\)"),
+        (only_unlabelled, r"score against \(3 annotations: 3 without a labelled keypoint\)"),
     ],
 )
 def test_a_ground_truth_without_a_person_has_no_score(damage, why):
     annotations, results = small_case()
     damage(annotations)
-    with pytest.raises(DataError, match=rf"no person to score against \({why}\)"):
+    with pytest.raises(DataError, match=why):
         evaluate_coco(annotations, results)
 
 
@@ -204,21 +203,3 @@ def test_sigmas_must_fit_the_annotations():
     annotations, results, _ = random_case(3, num_keypoints=5)
     with pytest.raises(DataError, match="persons of 5 keypoints.*give oks_sigmas"):
         evaluate_coco(annotations, results)
-
-
-@pytest.mark.parametrize(
-    ("change", "text"),
-    [
-        ({"score": True}, "score True must be a number"),
-        ({"image_id": 501.0}, "image_id must be a whole number"),
-        ({"keypoints": [1.0] * 48}, "keypoints has 48 numbers; give 51"),
-        ({"keypoints": [True] * 51}, "keypoints"),
-    ],
-)
-def test_faults_that_all_results_share_are_seen(change, text):
-    """All results are read at once; what makes them an array of the wrong kind is no less a fault."""
-    annotations, results = small_case()
-    with pytest.raises(DataError, match=text):
-        evaluate_coco(annotations, [result | change for result in results])
-    with pytest.raises(DataError, match=text):
-        evaluate_coco(annotations, [results[0] | change, *results[1:]])

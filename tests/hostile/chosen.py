@@ -52,7 +52,7 @@ CHOSEN = {
     "A83": ("accept", "two image records with one file"),
     "A84": ("accept", "the same person twice"),
     "A85": ("accept", "an image in both splits"),
-    "A90": ("accept", "a link that leads out of the folder"),
+    "A90": ("accept", "a link that points outside the folder"),
     "A91": ("error", "`file_name` with a NUL byte, an escape code"),
     "B01": ("error", "an empty file, or one of comments"),
     "D01": ("error", "not a list; an empty list"),

@@ -16,12 +16,13 @@ from PIL import Image
 from keypoint.checkpoint.file import load_model
 from keypoint.commands import cli
 from keypoint.config.load import load_config
+from keypoint.data.annotations import read_annotations
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import EvaluationDataset, TrainDataset
-from keypoint.data.coco import load_boxes, load_persons
+from keypoint.data.boxes import read_boxes
+from keypoint.data.coco import load_persons, select_persons
 from keypoint.data.image import read_image
 from keypoint.evaluation.coco import evaluate_coco
-from keypoint.evaluation.ground_truth import check_annotations
 from keypoint.pose.codec import Codec
 from keypoint.pose.skeleton import load_skeleton
 from tests.calling import command as load
@@ -104,13 +105,12 @@ def train_door(case):
 
 def test_door(case):
     """What testing does with it, without a network: the truth, its boxes or a detector's, crops."""
-    files = case.path("annotations"), case.path("images")
+    truth = read_annotations(case.path("annotations"), case.path("images"), SKELETON, scored=True)
     if case.has("detections"):
         threshold = 0.01 if case.id == "D15" else 0.0
-        persons = load_boxes(case.path("detections"), *files, SKELETON, threshold)
+        persons = read_boxes(case.path("detections"), truth, threshold)
     else:
-        persons = load_persons(*files, SKELETON, scored=True)
-    check_annotations(files[0], SKELETON.num_keypoints)
+        persons = select_persons(truth)
     dataset = EvaluationDataset(persons, codec=CODEC, batch_size=16)
     assert sum(len(batch.index) for batch in dataset) == len(persons)
     what = "boxes" if case.has("detections") else "persons"
@@ -213,7 +213,7 @@ ACCEPTED_IN_TRAINING = ("A62", "A63")
 
 def first_line(text):
     lines = text.strip().splitlines() or [""]
-    found = [line.strip() for line in lines if line.startswith(("  FAULT", "  note"))]
+    found = [line.strip() for line in lines if line.startswith(("  FAULT", "  warning"))]
     return (found or lines)[0][:170]
 
 

@@ -10,7 +10,7 @@ import torch
 from torchvision.models import detection
 
 from keypoint.commands import cli
-from keypoint.data.coco import load_boxes
+from keypoint.data.boxes import load_boxes
 from keypoint.errors import CheckpointError, ConfigError, DataError, NumericsError
 from keypoint.prediction import detector
 from keypoint.prediction.detector import load_detector

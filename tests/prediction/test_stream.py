@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from keypoint.data.faults import Fault
+from keypoint.data.report import Fault
 from keypoint.errors import NumericsError
 from keypoint.prediction import stream
 from keypoint.prediction.frames import Frame, Unread

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keypoint.data.faults import Fault
+from keypoint.data.report import Fault
 from keypoint.evaluation.oks import oks
 from keypoint.pose.skeleton import load_skeleton
 from keypoint.prediction.frames import Frame, Unread, VideoEnd

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keypoint.data.coco import load_boxes, load_persons
+from keypoint.data.boxes import load_boxes
+from keypoint.data.coco import load_persons
 from keypoint.data.image import check_header, read_image
 from keypoint.errors import DataError
 from tests import tiny_coco
@@ -158,5 +159,5 @@ def test_a_header_that_hides_the_size_is_no_way_around(tmp_path):
     content = (tmp_path / "x.jpg").read_bytes()
     (tmp_path / "x.jpg").write_bytes(content[:20] + b"\0" + content[20:])  # behind APP0
     assert cv2.imread(str(tmp_path / "x.jpg")) is not None
-    with pytest.raises(DataError, match=r"x\.jpg: damaged JPEG image, its header tells no size"):
+    with pytest.raises(DataError, match=r"x\.jpg: damaged JPEG image, its header has no size"):
         read_image(tmp_path / "x.jpg", (40, 60))

@@ -32,7 +32,8 @@ from torch import Tensor
 
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import EvaluationDataset, TrainDataset
-from keypoint.data.coco import Persons, load_persons
+from keypoint.data.coco import load_persons
+from keypoint.data.persons import Persons
 from keypoint.data.synthetic.demo_set import write_demo_set
 from keypoint.errors import ConfigError
 from keypoint.models import SimpleBaseline

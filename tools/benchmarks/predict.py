@@ -33,9 +33,8 @@ from timing import (
     wall_seconds,
 )
 
-from keypoint.data.image import read_image
+from keypoint.data.image import read_image, warp
 from keypoint.data.persons import Persons
-from keypoint.data.warp import warp
 from keypoint.distributed import choose_device
 from keypoint.models import SimpleBaseline, create_model
 from keypoint.models.fold_norms import fold_norms

@@ -16,8 +16,7 @@ from data import SEED, DataPath
 from timing import table
 
 from keypoint.data.augment import Augmentation
-from keypoint.data.image import read_image
-from keypoint.data.warp import warp
+from keypoint.data.image import read_image, warp
 from keypoint.models import SimpleBaseline
 from keypoint.pose.geometry import CropFrame
 from keypoint.pose.names import STRIDE

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import default_collate
 from torchvision import transforms
 
-from keypoint.data.coco import Persons
+from keypoint.data.persons import Persons
 from keypoint.models.simple_baseline import IMAGENET_MEAN, IMAGENET_STD
 from keypoint.pose.geometry import CropFrame
 from keypoint.pose.names import STRIDE

@@ -1,1 +1,1 @@
-"""What is wrong with a data set, before any training."""
+"""Check a data set before any training."""

@@ -1,63 +1,89 @@
 """Everything that is wrong with a data set, in one run and before any training.
 
-A fault stops training or testing; a note tells what is odd and used as it is. What the loaders
-refuse is found by the loaders' own functions, here with all faults of all files at once, and every
-image is decoded. The self-test that follows is in evaluation/self_test.py.
+A fault stops training or testing; a finding is probably wrong and used as it is. The loaders' own
+functions find the faults, here of all files at once, and every image is decoded. The self-test that
+follows is in evaluation/self_test.py.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from keypoint.data.audit.images import ImageFile, Look, look_at_images
-from keypoint.data.audit.notes import Note, notes_on_boxes, notes_on_images, notes_on_persons
-from keypoint.data.bad_entries import BadEntries, file_fault, find_bad_entries, header_fault
-from keypoint.data.coco import read_box_list
-from keypoint.data.entries import find_category, names_fault, read_dataset
-from keypoint.data.faults import Fault, is_whole_number
-from keypoint.data.persons import Persons
-from keypoint.data.records import build_boxes, build_persons
+from keypoint.data.annotations import collect, read_dataset
+from keypoint.data.audit.findings import (
+    Finding,
+    box_findings,
+    find,
+    image_findings,
+    label_counts,
+    person_findings,
+)
+from keypoint.data.audit.images import Look, look_at_images
+from keypoint.data.boxes import read_box_list, usable_boxes
+from keypoint.data.coco import implausible_form, usable_persons
+from keypoint.data.entries import check_entries, find_category, names_fault
+from keypoint.data.image_files import file_fault, header_fault
+from keypoint.data.persons import Annotations, Persons
+from keypoint.data.report import Fault
 from keypoint.errors import DataError
 from keypoint.pose.skeleton import Skeleton
 
 PIXELS = "image pixels"
+# Reasons of faults that data.on_bad=skip does not leave out. The loader looks at the first and last
+# bytes of images only, so that training stops at damaged pixels.
+NOT_SKIPPED = ("file", "keypoint names", "form", "no person", "no box", PIXELS)
 
 
 @dataclass
 class FileCheck:
-    """What was found in an annotation file with its images, or in a detector's file.
+    """State of an annotation file with its images, or of a detector's file.
 
     Attributes:
         source: The file.
-        faults: What stops training or testing.
-        notes: What is odd and used.
-        persons: The records of what is in order; None where the file cannot be read so far.
-        looks: Of the files of `persons.images`.
-        content: Of the annotation file; None where it cannot be read.
-        bad: Its bad entries.
+        faults: Everything that stops training or testing.
+        warnings: Everything that is probably wrong.
+        persons: The records that are in order; None if the file cannot be read so far.
+        labels: How often each keypoint is labelled, by visibility.
+        looks: Results of decoding the files of `persons.images`.
+        annotations: Everything that is in order in an annotation file; None if it cannot be read.
+        to_score: The same as evaluation would take it: checked for scoring, without the images
+            with anything bad; None if it cannot be read.
+        bad_shares: (bad, all) annotations and images, or boxes.
     """
 
     source: Path
     faults: list[Fault] = field(default_factory=list)
-    notes: list[Note] = field(default_factory=list)
+    warnings: list[Finding] = field(default_factory=list)
     persons: Persons | None = None
+    labels: dict[str, dict[str, int]] = field(default_factory=dict)
     looks: list[Look] = field(default_factory=list)
-    content: dict[str, Any] | None = None
-    bad: BadEntries = field(default_factory=BadEntries)
+    annotations: Annotations | None = None
+    to_score: Annotations | None = None
+    bad_shares: list[tuple[int, int]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for `data_report.json`."""
-        counts = self.persons.report.to_dict() if self.persons else {"source": str(self.source)}
-        counts.pop("listed", None)
+        counts: dict[str, Any] = {"source": str(self.source)}
+        if self.persons:
+            counts = self.persons.report.to_dict()
+        listed = counts.pop("listed", [])  # faults, and what is left out without being a fault
         return counts | {
+            "left_out": [entry for entry in listed if entry["reason"] in counts["skipped"]],
+            "labels": self.labels,
             "faults": [fault.to_dict() for fault in self.faults],
-            "notes": [note.to_dict() for note in self.notes],
+            "warnings": [finding.to_dict() for finding in self.warnings],
         }
+
+    def stopping_faults(self, on_bad: str, max_bad: float) -> list[Fault]:
+        """The faults that stop training or testing under `data.on_bad` and `data.max_bad`."""
+        too_many = any(bad > max_bad * total for bad, total in self.bad_shares)
+        if on_bad == "error" or too_many:
+            return self.faults
+        return [fault for fault in self.faults if fault.reason in NOT_SKIPPED]
 
 
 def check_annotation_file(
@@ -69,170 +95,95 @@ def check_annotation_file(
     workers: int = 0,
     track: Callable[[int], Any] | None = None,
 ) -> FileCheck:
-    """Look at everything in an annotation file, and decode all its images.
+    """Check everything in an annotation file, and decode all its images.
 
     Args:
         annotations: The file.
         image_root: Folder of the images.
-        skeleton: What the keypoints should be.
-        scored: AP is to be computed against it: what COCOeval needs is a fault too. Otherwise it
-            is a note.
-        workers: Processes that decode; 0 does it here.
-        track: Given the number of images, a context manager with `update()`: a progress bar.
+        skeleton: The skeleton that the keypoints should have.
+        scored: AP is to be computed against the file: everything that COCOeval needs is a fault
+            too. Otherwise it is a warning.
+        workers: Processes that decode; 0 decodes in this one.
+        track: Takes the number of images and returns a context manager with `update()`, such as a
+            progress bar.
     """
     check = FileCheck(annotations)
     try:
-        content = check.content = read_dataset(annotations)
+        content = read_dataset(annotations)
         category = find_category(content, annotations)
     except DataError as error:
-        check.faults.append(_file_fault(error))
+        check.faults.append(Fault("", str(error), "file"))
         return check
     wrong_names = names_fault(category, skeleton)
     if wrong_names:
         check.faults.append(Fault("", f"{annotations}: {wrong_names}", "keypoint names"))
-    category_id, num_keypoints = int(category["id"]), skeleton.num_keypoints
-    check.bad = bad = find_bad_entries(content, category_id, num_keypoints, scored)
+    total = len(content["annotations"])
+    to_score = check_entries(content, category, skeleton.num_keypoints, scored=True)
+    bad = to_score
     if not scored:
-        check.notes += _only_for_scoring(content, category_id, num_keypoints, bad)
+        bad = check_entries(content, category, skeleton.num_keypoints, scored=False)
+        more = to_score.bad_annotations.keys() - bad.bad_annotations.keys()
+        flags = [place in more for place in range(total)]
+        names = [entry.get("id") for entry in content["annotations"]]
+        text = "annotations can be trained on but not scored against"
+        check.warnings += find(text, flags, names, "annotation id ")
 
-    places = [place for place in range(len(content["images"])) if place not in bad.images]
+    places = [place for place in range(len(content["images"])) if place not in bad.bad_images]
     entries = [content["images"][place] for place in places]
-    files = [
-        ImageFile(image_root / entry["file_name"], (entry["height"], entry["width"]))
-        for entry in entries
-    ]
-    looks = []
+    files = [(image_root / e["file_name"], (e["height"], e["width"])) for e in entries]
     with track(len(files)) if track else nullcontext() as bar:
-        for look in look_at_images(files, workers):
-            looks.append(look)
+        for place, entry, look in zip(places, entries, look_at_images(files, workers), strict=True):
+            if look.fault is None:
+                check.looks.append(look)
+            else:
+                fault = file_fault(entry["id"], entry["file_name"], DataError(look.fault))
+                only_pixels = header_fault(entry, image_root) is None
+                fault = replace(fault, reason=PIXELS) if only_pixels else fault
+                bad.bad_images[place] = to_score.bad_images[place] = [fault]
             if bar is not None:
                 bar.update()
-    for place, entry, look in zip(places, entries, looks, strict=True):
-        if look.fault:
-            fault = file_fault(entry["id"], entry["file_name"], DataError(look.fault))
-            if header_fault(entry, image_root) is None:  # only decoding finds it
-                fault = replace(fault, reason=PIXELS)
-            bad.images[place] = [fault]
-    check.looks = [look for look in looks if look.fault is None]
     check.faults += bad.faults()
+    check.bad_shares = [
+        (len(bad.bad_annotations), total),
+        (len(bad.bad_images), len(content["images"])),
+    ]
 
-    persons, implausible = build_persons(
-        content, bad, None, category_id, num_keypoints, annotations, image_root
-    )
-    check.persons = persons
+    source = str(annotations)
+    check.annotations = collect(content, bad, source, image_root, whole_images=False)
+    check.to_score = collect(content, to_score, source, image_root, whole_images=True)
+    persons, implausible = usable_persons(check.annotations), implausible_form(check.annotations)
+    check.persons, check.labels = persons, label_counts(persons, skeleton)
     if implausible:
         check.faults.append(Fault("", f"{annotations}: {implausible}", "form"))
     if len(persons) == 0:
         text = f"{persons.report}; there is no usable person to train or test on"
         check.faults.append(Fault("", text, "no person"))
-    listed = [entry for entry in persons.report.listed if entry["reason"] in persons.report.skipped]
-    for entry in listed:  # left out and no fault: a box without area
-        check.notes.append(Note(f"{entry['name']} is left out: {entry['text']}"))
-    check.notes += _other_categories(content, category_id)
-    check.notes += notes_on_images(persons.images, check.looks)
-    check.notes += notes_on_persons(persons, skeleton)
+    check.warnings += image_findings(persons.images, check.looks)
+    check.warnings += person_findings(persons, skeleton)
     return check
 
 
-def check_box_file(
-    boxes: Path, truth: FileCheck, skeleton: Skeleton, score_threshold: float = 0.0
-) -> FileCheck:
-    """Look at every box of a detector's file.
+def check_box_file(boxes: Path, truth: FileCheck, score_threshold: float = 0.0) -> FileCheck:
+    """Check every box of a detector's file.
 
     Args:
         boxes: The file.
-        truth: Of the annotation file of the same images.
-        skeleton: Its number of keypoints.
-        score_threshold: Boxes below are left out.
+        truth: Check of the annotation file of the same images.
+        score_threshold: Boxes below it are left out.
     """
     check = FileCheck(boxes)
     try:
         entries = read_box_list(boxes)
     except DataError as error:
-        check.faults.append(_file_fault(error))
+        check.faults.append(Fault("", str(error), "file"))
         return check
-    if truth.content is None or truth.persons is None:
-        return check  # nothing to compare with, and that is told already
-    of_images = BadEntries(truth.bad.images)
-    check.persons, faults = build_boxes(
-        entries,
-        truth.content,
-        of_images,
-        None,
-        truth.persons.category_id,
-        skeleton.num_keypoints,
-        boxes,
-        truth.persons.images.root,
-        score_threshold,
-    )
+    if truth.annotations is None or truth.persons is None:
+        return check  # there is nothing to compare with, and that is reported already
+    check.persons, faults = usable_boxes(boxes, entries, truth.annotations, score_threshold)
+    check.bad_shares = [(len(faults), len(entries))]
     check.faults += [Fault(f"{boxes}: {f.name}", f.text, f.reason) for f in faults]
     if len(check.persons) == 0:
         text = f"{check.persons.report}; there is no box to test on"
         check.faults.append(Fault("", text, "no box"))
-    check.notes += notes_on_boxes(check.persons, truth.persons)
+    check.warnings += box_findings(check.persons, truth.persons)
     return check
-
-
-def stopping_faults(check: FileCheck, on_bad: str, max_bad: float) -> list[Fault]:
-    """The faults that stop training or testing under a policy.
-
-    Args:
-        check: Of an annotation file or a detector's.
-        on_bad: "error": all. "skip": those of a whole file, damaged pixels (the loader looks at the
-            first and last bytes only), and all if there are too many.
-        max_bad: Largest share that "skip" leaves out.
-    """
-    if on_bad == "error":
-        return check.faults
-    counts = check.persons.report if check.persons else None
-    total_images = len(check.content["images"]) if check.content else 0
-    bad_boxes = 0 if check.content else len(check.faults)
-    too_many = counts is not None and (
-        len(check.bad.annotations) > max_bad * counts.total
-        or len(check.bad.images) > max_bad * total_images
-        or bad_boxes > max_bad * counts.total
-    )
-    whole = ("file", "keypoint names", "form", "no person", "no box", PIXELS)
-    return [fault for fault in check.faults if too_many or fault.reason in whole]
-
-
-def left_out_of_scoring(check: FileCheck) -> frozenset[int]:
-    """Ids of the images that have, or are, anything bad; as `data.on_bad=skip` leaves them out."""
-    if check.content is None:
-        return frozenset()
-    ids = [check.content["images"][place].get("id") for place in check.bad.images]
-    entries = check.content["annotations"]
-    ids += [entries[place].get("image_id") for place in check.bad.annotations]
-    return frozenset(key for key in ids if is_whole_number(key))
-
-
-def _file_fault(error: DataError) -> Fault:
-    return Fault("", str(error), "file")
-
-
-def _other_categories(content: dict[str, Any], category_id: int) -> list[Note]:
-    names = {
-        c.get("id"): c.get("name") for c in content["categories"] if is_whole_number(c.get("id"))
-    }
-    counts = Counter(
-        entry["category_id"]
-        for entry in content["annotations"]
-        if is_whole_number(entry.get("category_id")) and entry["category_id"] != category_id
-    )
-    return [
-        Note(f"category {names[key]!r} (id {key}): its {count} annotations are not used")
-        for key, count in counts.items()
-        if key in names
-    ]
-
-
-def _only_for_scoring(
-    content: dict[str, Any], category_id: int, num_keypoints: int, bad: BadEntries
-) -> list[Note]:
-    """What COCOeval would refuse and training does not need."""
-    scored = find_bad_entries(content, category_id, num_keypoints, scored=True)
-    more = [fault for place, fault in scored.annotations.items() if place not in bad.annotations]
-    if not more:
-        return []
-    text = f"{len(more)} annotations could be trained on and not scored against"
-    return [Note(text, tuple(map(str, more[:10])))]

@@ -1,7 +1,7 @@
-"""Read every image file in full, in as many processes as there are to spare.
+"""Decode every image file, in as many processes as there are to spare.
 
-Besides what `read_image` refuses, this hears what the JPEG decoder says: it returns a wrong picture
-for damaged data and writes a line to the process's standard error, which here is a file.
+Besides the errors of `read_image`, this catches the messages of the JPEG decoder: it returns a
+wrong picture for damaged data and writes a line to the process's standard error, here a file.
 """
 
 from __future__ import annotations
@@ -20,35 +20,22 @@ from typing import IO
 
 import cv2
 
-from keypoint.data.image import decode_image, read_file
-from keypoint.data.image_header import read_header
+from keypoint.data.image import decode_image, read_file, read_header
 from keypoint.errors import DataError
 
 CHUNK = 16  # images a process takes at a time
-
-
-@dataclass(frozen=True)
-class ImageFile:
-    """A file to look at.
-
-    Attributes:
-        path: The file.
-        image_size: (height, width) that the annotation file states.
-    """
-
-    path: Path
-    image_size: tuple[int, int]
+ImageFile = tuple[Path, tuple[int, int]]  # and (height, width) as the annotation file states them
 
 
 @dataclass(frozen=True)
 class Look:
-    """What was seen of a file.
+    """Result of decoding one file.
 
     Attributes:
         fault: Why it cannot be used, or None.
-        complaint: What the decoder said of a file that it read, or None.
+        complaint: The decoder's message about a file that it read, or None.
         orientation: EXIF orientation, 1 to 8.
-        digest: Of its bytes; None if it could not be read.
+        digest: Hash of its bytes; None if it could not be read.
     """
 
     fault: str | None = None
@@ -58,49 +45,41 @@ class Look:
 
 
 def look_at_images(files: Sequence[ImageFile], workers: int) -> Iterator[Look]:
-    """Look at every file.
-
-    Args:
-        files: Which.
-        workers: Processes beside this one; 0 does it here.
-
-    Yields:
-        A `Look` each, in the order of the files.
-    """
+    """Decode all files in order, in so many processes; with 0 in this one."""
     if workers == 0:
         yield from map(look_at_image, files)
         return
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_begin_worker) as pool:
+    # The processes are the parallelism.
+    with ProcessPoolExecutor(workers, context, cv2.setNumThreads, (0,)) as pool:
         yield from pool.map(look_at_image, files, chunksize=CHUNK)
 
 
 def look_at_image(file: ImageFile) -> Look:
-    """Decode one file and keep what was said about it; nothing is raised."""
+    """Decode one file; faults are returned, not raised."""
+    path, image_size = file
     try:
-        content = read_file(file.path)
+        content = read_file(path)
     except DataError as error:
         return Look(fault=str(error))
     header = read_header(content)
     orientation = header.orientation if header else 1
     digest = hashlib.blake2b(content, digest_size=16).digest()
-    with _stderr_to_file() as said:
+    with _stderr_to_file() as written:
         try:
-            decode_image(file.path, content, file.image_size)
-            fault = None
+            decode_image(path, content, image_size)
         except DataError as error:
-            fault = str(error)
-        said.seek(0)
-        lines = said.read().decode("utf-8", "replace").splitlines()
-    # Other libraries warn of what does no harm, such as a colour profile.
-    complaints = [line for line in lines if "JPEG" in line]
-    complaint = complaints[0].strip() if complaints and fault is None else None
-    return Look(fault, complaint, orientation, digest)
+            return Look(str(error), None, orientation, digest)
+        written.seek(0)
+        lines = written.read().decode("utf-8", "replace").splitlines()
+    # Other libraries warn of harmless things, such as a colour profile.
+    complaint = next((line.strip() for line in lines if "JPEG" in line), None)
+    return Look(None, complaint, orientation, digest)
 
 
 @contextmanager
 def _stderr_to_file() -> Iterator[IO[bytes]]:
-    """A file in place of the process's standard error, for what C libraries write there."""
+    """A file instead of the process's standard error, for what C libraries write there."""
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as file:
@@ -110,7 +89,3 @@ def _stderr_to_file() -> Iterator[IO[bytes]]:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
-
-
-def _begin_worker() -> None:
-    cv2.setNumThreads(0)  # the processes are the parallelism

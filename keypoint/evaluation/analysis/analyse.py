@@ -1,4 +1,4 @@
-"""All of the analysis of one set of results, in the order in which a report tells it."""
+"""All of the analysis of one set of results, in the order of the report."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.bad_entries import without_images
+from keypoint.data.annotations import annotations_to_score
+from keypoint.data.persons import Annotations
 from keypoint.evaluation.analysis.calibration import Bin, best_scores, reliability
 from keypoint.evaluation.analysis.errors import (
+    FIXING_ORDER,
     KINDS,
-    MENDING_ORDER,
     UNLABELLED,
-    ap_when_mended,
+    ap_if_fixed,
     count_kinds,
     error_kinds,
 )
@@ -32,7 +33,6 @@ from keypoint.evaluation.analysis.scoring import (
     average_precision,
     rank_in_image,
 )
-from keypoint.evaluation.ground_truth import check_ground_truth
 from keypoint.evaluation.persons import (
     Pairs,
     Results,
@@ -44,23 +44,22 @@ from keypoint.evaluation.persons import (
 from keypoint.evaluation.results import MAX_PERSONS, CocoResults
 from keypoint.evaluation.similarity import keypoint_similarity, person_similarity
 from keypoint.evaluation.validate import check_results
-from keypoint.files import read_json
 from keypoint.pose.skeleton import Skeleton
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Results held against the persons they belong to.
+    """Results compared with the persons they belong to.
 
     Attributes:
         truth: Annotations.
         results: Predicted persons.
         pairs: All pairs of them, by image.
         similarity: (P,) OKS of the pairs.
-        paired: (R,) annotation that each result is held against, -1 for none.
+        paired: (R,) annotation that each result is compared with, -1 for none.
         own: N pairs whose annotation counts.
         own_oks: (N,).
-        kinds: (N, K) places in `KINDS`, -1 where the keypoint is not labelled.
+        kinds: (N, K) places in `KINDS`, -1 if the keypoint is not labelled.
         by_id: Whether the persons were known by their boxes.
     """
 
@@ -77,22 +76,22 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What `analyse` finds; AP and shares from 0 to 1, None where nothing defines them.
+    """The outcome of `analyse`; AP and shares from 0 to 1, None if they are not defined.
 
     Attributes:
         keypoints: Names.
         by_id: Whether persons were known by their boxes, or else matched at OKS 0.1.
-        persons: That count.
-        paired: Of them, with a result.
+        persons: Number of persons that count.
+        paired: Number of them with a result.
         labelled: (K,) persons with each keypoint.
         alone: (K,) OKS-AP of each keypoint alone.
         within: By share of the longer box side, (K,) keypoints within it.
         kinds: (K, 5) keypoints of paired persons by kind.
         all: AP of the results, equal to COCOeval's.
-        mended: By kind, AP with that kind alone mended.
-        mended_up_to: By kind in order, AP with it and all before it mended.
+        if_fixed: By kind, AP with that kind alone fixed.
+        if_fixed_cumulative: By kind in order, AP with it and all before it fixed.
         best_order: AP if each result's score were its OKS.
-        best_order_mended: The same with all four kinds mended.
+        best_order_fixed: AP in the best order with all four kinds fixed.
         results: Counts of the results by what became of them.
         score_bins: Scores of persons against OKS.
         keypoint_score_bins: Scores of keypoints against ks.
@@ -109,10 +108,10 @@ class Analysis:
     within: dict[float, NDArray[np.int64]]
     kinds: NDArray[np.int64]
     all: AveragePrecision
-    mended: dict[str, float | None]
-    mended_up_to: dict[str, float | None]
+    if_fixed: dict[str, float | None]
+    if_fixed_cumulative: dict[str, float | None]
     best_order: float | None
-    best_order_mended: float | None
+    best_order_fixed: float | None
     results: dict[str, int]
     score_bins: list[Bin]
     keypoint_score_bins: list[Bin]
@@ -121,37 +120,27 @@ class Analysis:
 
 
 def compare(
-    annotations: str | Path | dict[str, Any],
+    annotations: str | Path | dict[str, Any] | Annotations,
     results: list[dict[str, Any]] | CocoResults,
     skeleton: Skeleton,
     annotation_ids: Sequence[int] | None = None,
-    leave_out: frozenset[int] | None = None,
 ) -> Comparison:
-    """Hold results against annotations, keypoint by keypoint.
+    """Compare results with annotations, keypoint by keypoint.
 
     Args:
-        annotations: A COCO keypoint file or its content; not modified.
+        annotations: A file or its content, or what `read_annotations` with `scored` returns.
         results: In COCO's results form, or what `make_results` gives; not modified.
         skeleton: Names, partners, OKS sigmas.
         annotation_ids: (R,) of the persons whose boxes the results were made from, if they were;
             None matches by OKS.
-        leave_out: COCO ids of faulty images, as in `evaluate_coco`.
 
     Raises:
         DataError: Either side is faulty, as in `evaluate_coco`.
         ValueError: `annotation_ids` that are unknown or given twice.
     """
-    name, content = "annotations", annotations
-    if isinstance(annotations, (str, Path)):
-        name, content = str(annotations), read_json(Path(annotations), "annotations")
-    if leave_out is not None and isinstance(content, dict):
-        content = without_images(content, leave_out)
-    ground_truth = check_ground_truth(content, name, skeleton.num_keypoints)
-    assert isinstance(content, dict)
-    category = ground_truth.category["id"]
-    ids = [e["id"] for e in content["annotations"] if e["category_id"] == category]
-    truth = read_truth(ground_truth, ids)
-    found = as_arrays(check_results(results, "results", ground_truth, repeats=True), truth)
+    checked = annotations_to_score(annotations, skeleton.num_keypoints)
+    truth = read_truth(checked)
+    found = as_arrays(check_results(results, "results", checked, repeats=True), truth)
 
     pairs = pair_all(truth, found)
     similarity = person_similarity(truth, found, pairs, skeleton.oks_sigmas)
@@ -175,26 +164,26 @@ def compare(
 
 
 def analyse(compared: Comparison, skeleton: Skeleton, keypoint_threshold: float = 0.2) -> Analysis:
-    """Where the AP of these results is lost: by keypoint, by kind of error, by score.
+    """The losses of AP of these results: by keypoint, by kind of error, by score.
 
     Args:
         compared: As `compare` returns it.
-        skeleton: The same.
+        skeleton: The skeleton that `compare` was given.
         keypoint_threshold: Keypoints scored above it made the persons' scores.
     """
     truth, results, pairs, own = compared.truth, compared.results, compared.pairs, compared.own
     sigmas, kinds = skeleton.oks_sigmas, compared.kinds
-    mended: dict[str, float | None] = {}
-    up_to: dict[str, float | None] = {}
+    if_fixed: dict[str, float | None] = {}
+    cumulative: dict[str, float | None] = {}
     similarity = compared.similarity
-    for number, kind in enumerate(MENDING_ORDER, start=1):
+    for number, kind in enumerate(FIXING_ORDER, start=1):
         name = KINDS[kind]
-        mended[name], _ = ap_when_mended(truth, results, pairs, own, kinds, sigmas, {kind})
-        up_to[name], similarity = ap_when_mended(
-            truth, results, pairs, own, kinds, sigmas, MENDING_ORDER[:number]
+        if_fixed[name], _ = ap_if_fixed(truth, results, pairs, own, kinds, sigmas, {kind})
+        cumulative[name], similarity = ap_if_fixed(
+            truth, results, pairs, own, kinds, sigmas, FIXING_ORDER[:number]
         )
     as_is = best_scores(truth, pairs, compared.similarity, len(results.scores))
-    once_mended = best_scores(truth, pairs, similarity, len(results.scores))
+    all_fixed = best_scores(truth, pairs, similarity, len(results.scores))
     counts, score_bins = _score_bins(compared)
     keypoint_scores, keypoint_similarities = _scored_keypoints(compared, sigmas)
     return Analysis(
@@ -207,10 +196,10 @@ def analyse(compared: Comparison, skeleton: Skeleton, keypoint_threshold: float 
         within={share: count_within(truth, results, own, share) for share in PCK_SHARES},
         kinds=count_kinds(kinds),
         all=average_precision(truth, results, pairs, compared.similarity),
-        mended=mended,
-        mended_up_to=up_to,
+        if_fixed=if_fixed,
+        if_fixed_cumulative=cumulative,
         best_order=average_precision(truth, results, pairs, compared.similarity, as_is).ap,
-        best_order_mended=average_precision(truth, results, pairs, similarity, once_mended).ap,
+        best_order_fixed=average_precision(truth, results, pairs, similarity, all_fixed).ap,
         results=counts,
         score_bins=score_bins,
         keypoint_score_bins=reliability(keypoint_scores, keypoint_similarities),
@@ -231,8 +220,8 @@ def _score_bins(compared: Comparison) -> tuple[dict[str, int], list[Bin]]:
     oks[compared.own.result] = compared.own_oks
     judged = ~cut & ~on_ignored
     counts = {
-        "held against a person": int((judged & (paired >= 0)).sum()),
-        "of nobody": int((judged & (paired < 0)).sum()),
+        "matched to a person": int((judged & (paired >= 0)).sum()),
+        "matched to no person": int((judged & (paired < 0)).sum()),
         "on an ignored annotation": int(on_ignored.sum()),
         f"beyond the best {MAX_PERSONS} of an image": int(cut.sum()),
     }

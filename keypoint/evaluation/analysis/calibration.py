@@ -1,9 +1,9 @@
-"""Do scores tell how good a person, or a keypoint, is?
+"""Do scores say how good a person, or a keypoint, is?
 
 Source: Ronchi and Perona 2017, section 3.2: a result's best score is its OKS with the person it
-belongs to, 0 if there is none. Different here: persons are given out greedily by falling OKS in
-place of the assignment of the greatest sum; it is what COCOeval itself does with such scores, and
-AP is then the share of persons found at each threshold.
+belongs to, 0 if there is none. Different here: persons are given out greedily by falling OKS, not
+by the assignment of the greatest sum; it is what COCOeval itself does with such scores, and AP is
+then the share of persons found at each threshold.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def best_scores(
     """(R,) the OKS of each result with the person it is given; each person is given once.
 
     Args:
-        truth: Annotations; ignored ones are given to nobody.
+        truth: Annotations; ignored ones are not given out.
         pairs: Of results and annotations.
         similarity: (P,) their OKS.
         num_results: R.
@@ -84,7 +84,7 @@ def best_scores(
     order = np.argsort(-likeness, kind="stable")
     result, person, likeness = result[order], person[order], likeness[order]
     while len(result):
-        # Whoever is each other's first choice belongs together, whatever else is decided.
+        # Two that are each other's first choice belong together, whatever else is decided.
         first_of_result = np.zeros(len(result), dtype=bool)
         first_of_result[np.unique(result, return_index=True)[1]] = True
         first_of_person = np.zeros(len(person), dtype=bool)

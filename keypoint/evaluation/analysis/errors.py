@@ -1,4 +1,4 @@
-"""What is wrong with each keypoint, and the AP that mending each kind of error would give.
+"""The kind of error of each keypoint, and the AP that fixing each kind of error would give.
 
 Source: Ronchi and Perona 2017, "Benchmarking and Error Diagnosis in Multi-Instance Pose
 Estimation", section 3.1, and their code (coco-analyze). With ks the similarity to a labelled
@@ -10,12 +10,12 @@ keypoint (similarity.py), each labelled keypoint of a paired person is one of
     swap       ks < 0.5, but ks >= 0.5 to the same keypoint or its partner on another person
     miss       near none of these
 
-Where an inversion and a swap are both possible the nearer one is meant, and the inversion where
-they are equal, as in coco-analyze. That code also asks for the nearest before it looks at its own
+If an inversion and a swap are both possible the nearer one is meant, and the inversion if they
+are equal, as in coco-analyze. That code also asks for the nearest before it looks at its own
 place, which makes some jitters inversions and swaps; the paper's order is kept here. Other persons
 are all annotations of the image with that keypoint labelled, crowds included.
 
-Mending puts a keypoint at its annotated place; coco-analyze moves it to the limit of the next
+Fixing puts a keypoint at its annotated place; coco-analyze moves it to the limit of the next
 better kind, so its gains are smaller. OKS-NMS and scores stay as they were.
 """
 
@@ -35,7 +35,7 @@ KINDS = ("good", "jitter", "inversion", "swap", "miss")
 GOOD, JITTER, INVERSION, SWAP, MISS = range(5)
 UNLABELLED = -1
 GOOD_KS, NEAR_KS = 0.85, 0.5
-MENDING_ORDER = (MISS, SWAP, INVERSION, JITTER)  # coco-analyze's
+FIXING_ORDER = (MISS, SWAP, INVERSION, JITTER)  # coco-analyze's
 
 
 def error_kinds(
@@ -52,18 +52,18 @@ def error_kinds(
         truth: Annotations.
         results: Predicted persons.
         pairs: All pairs, by image.
-        own: N pairs of a result and the person it is held against.
+        own: N pairs of a result and the person it is compared with.
         oks_sigmas: (K,).
         flip_indices: For each keypoint its partner, or itself.
 
     Returns:
-        (N, K) places in `KINDS`, -1 where the keypoint is not labelled.
+        (N, K) places in `KINDS`, -1 if the keypoint is not labelled.
     """
     shape = (len(own.result), truth.labelled.shape[1])
     to_own = _near(truth, results, own, oks_sigmas, range(shape[1]))
     to_partner = _near(truth, results, own, oks_sigmas, flip_indices)
 
-    # The pairs of the same results with everybody else on their images.
+    # The pairs of the same results with all others on their images.
     place = np.full(len(results.scores), -1, dtype=np.int64)
     place[own.result] = np.arange(shape[0])
     mine = np.full(len(results.scores), -1, dtype=np.int64)
@@ -87,7 +87,7 @@ def count_kinds(kinds: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.stack([(kinds == kind).sum(axis=0) for kind in range(len(KINDS))], axis=1)
 
 
-def mend(
+def fix(
     truth: Truth,
     results: Results,
     own: Pairs,
@@ -101,7 +101,7 @@ def mend(
     return replace(results, keypoints=keypoints)
 
 
-def ap_when_mended(
+def ap_if_fixed(
     truth: Truth,
     results: Results,
     pairs: Pairs,
@@ -110,10 +110,10 @@ def ap_when_mended(
     oks_sigmas: Sequence[float],
     wanted: Collection[int],
 ) -> tuple[float | None, NDArray[np.float64]]:
-    """AP with the wanted kinds mended, and the (P,) OKS of the pairs then."""
-    mended = mend(truth, results, own, kinds, wanted)
-    similarity = person_similarity(truth, mended, pairs, oks_sigmas)
-    return average_precision(truth, mended, pairs, similarity).ap, similarity
+    """AP with the wanted kinds fixed, and the (P,) OKS of the pairs then."""
+    fixed = fix(truth, results, own, kinds, wanted)
+    similarity = person_similarity(truth, fixed, pairs, oks_sigmas)
+    return average_precision(truth, fixed, pairs, similarity).ap, similarity
 
 
 def _near(
@@ -123,7 +123,7 @@ def _near(
     oks_sigmas: Sequence[float],
     towards: Sequence[int],
 ) -> NDArray[np.float64]:
-    """(P, K) similarity of each keypoint to keypoint `towards[k]`, 0 where that has no label."""
+    """(P, K) similarity of each keypoint to keypoint `towards[k]`, 0 if that has no label."""
     columns = [
         np.where(
             truth.labelled[pairs.truth, target],

@@ -1,8 +1,8 @@
-"""Which result is held against which annotated person.
+"""The annotated person that each result is compared with.
 
 Source: Ronchi and Perona 2017, section 3 and their code (coco-analyze, `oksLocThrs`): COCOeval's
 greedy matching at OKS 0.1, far below the thresholds of AP, so that bad predictions are looked at
-too. Different here: where each result was made from the ground-truth box of a person, that person
+too. Different here: if each result was made from the ground-truth box of a person, that person
 is known and no matching is needed.
 """
 

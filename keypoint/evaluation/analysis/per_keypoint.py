@@ -1,4 +1,4 @@
-"""How well each keypoint is found: OKS-AP of it alone, and PCK.
+"""The quality of each keypoint: OKS-AP of it alone, and PCK.
 
 OKS-AP of a keypoint: COCO's AP as if no other keypoint were annotated. OKS is then the similarity
 of that keypoint; persons without it labelled are ignored, neither hit nor miss; matching,
@@ -26,7 +26,7 @@ PCK_SHARES = (0.05, 0.1, 0.2)
 def keypoint_ap(
     truth: Truth, results: Results, pairs: Pairs, oks_sigmas: Sequence[float]
 ) -> list[AveragePrecision]:
-    """OKS-AP of each of K keypoints alone; None in all three where nobody has it labelled."""
+    """OKS-AP of each of K keypoints alone; None in all three if no person has it labelled."""
     outside = box_similarity(truth, results, pairs, oks_sigmas)
     scores = []
     for k in range(truth.labelled.shape[1]):
@@ -47,7 +47,7 @@ def count_within(truth: Truth, results: Results, own: Pairs, share: float) -> ND
     Args:
         truth: Annotations.
         results: Predicted persons.
-        own: Pairs of a result and the person it is held against.
+        own: Pairs of a result and the person it is compared with.
         share: Of the longer side.
     """
     with np.errstate(over="ignore"):

@@ -7,7 +7,7 @@ from typing import Any
 
 from keypoint.evaluation.analysis.analyse import Analysis
 from keypoint.evaluation.analysis.calibration import Bin
-from keypoint.evaluation.analysis.errors import KINDS, MENDING_ORDER
+from keypoint.evaluation.analysis.errors import FIXING_ORDER, KINDS
 from keypoint.evaluation.analysis.pairing import PAIRING_OKS
 from keypoint.evaluation.published import LEAST_AP
 from keypoint.pose.skeleton import load_skeleton
@@ -20,7 +20,7 @@ NOTABLE = 0.02  # beyond the usual
 
 
 def to_dict(analysis: Analysis) -> dict[str, Any]:
-    """Plain values for `metrics.json`; None where a number is not defined."""
+    """Plain values for `metrics.json`; None if a number is not defined."""
     counts = analysis.kinds.sum(axis=0)
     return {
         "pairs": {
@@ -48,13 +48,13 @@ def to_dict(analysis: Analysis) -> dict[str, Any]:
         "errors": {
             "AP": analysis.all.ap,
             "keypoints": _by_kind(counts),
-            "AP_mended": dict(analysis.mended),
-            "AP_mended_one_after_another": dict(analysis.mended_up_to),
+            "AP_if_fixed": dict(analysis.if_fixed),
+            "AP_if_fixed_cumulative": dict(analysis.if_fixed_cumulative),
         },
         "scores": {
             "AP": analysis.all.ap,
             "AP_best_order": analysis.best_order,
-            "AP_best_order_and_all_mended": analysis.best_order_mended,
+            "AP_best_order_all_fixed": analysis.best_order_fixed,
             "results": dict(analysis.results),
             "bins": [asdict(entry) for entry in analysis.score_bins],
             "keypoint_bins": [asdict(entry) for entry in analysis.keypoint_score_bins],
@@ -89,7 +89,7 @@ def hint(analysis: Analysis) -> str:
 
 
 def _order_hint(analysis: Analysis, ap: float, best: float) -> str:
-    """What the order of the scores reaches, beside what is usual where that is known."""
+    """The reach of the order of the scores, with the usual one if it is known."""
     text = f"AP {ap:.3f} is {ap / best:.0%} of what the best order of the scores would give"
     if analysis.keypoints != load_skeleton("coco17").keypoints or ap < LEAST_AP:
         return f"{text} ({best:.3f})."
@@ -130,7 +130,7 @@ def _keypoint_table(analysis: Analysis) -> str:
         )
         lines.append(cells)
     if any("-" in line.split() for line in lines[3:]):
-        lines.append("-: nobody has this keypoint labelled, or nobody who has it has a result")
+        lines.append("-: no person has this keypoint labelled, or none of them has a result")
     return "\n".join(lines)
 
 
@@ -143,9 +143,9 @@ def _error_table(analysis: Analysis) -> str:
         f"{'as it is':14} {'':9} {'':8} {_number(analysis.all.ap):>9}",
     ]
     before = analysis.all.ap
-    for kind in MENDING_ORDER:
+    for kind in FIXING_ORDER:
         name = KINDS[kind]
-        alone, so_far = analysis.mended[name], analysis.mended_up_to[name]
+        alone, so_far = analysis.if_fixed[name], analysis.if_fixed_cumulative[name]
         lines.append(
             f"{name:14} {counts[kind]:>9} {_percent(int(counts[kind]), int(counts.sum())):>8} "
             f"{_number(alone):>9} {_gain(analysis.all.ap, alone):>7} "
@@ -155,7 +155,7 @@ def _error_table(analysis: Analysis) -> str:
     lines.append(
         f"{'best order':14} {'':9} {'':8} {_number(analysis.best_order):>9} "
         f"{_gain(analysis.all.ap, analysis.best_order):>7} "
-        f"{_number(analysis.best_order_mended):>9} {_gain(before, analysis.best_order_mended):>7}"
+        f"{_number(analysis.best_order_fixed):>9} {_gain(before, analysis.best_order_fixed):>7}"
     )
     unpaired = analysis.persons - analysis.paired
     left = int(analysis.labelled.sum() - counts.sum())
@@ -164,9 +164,9 @@ def _error_table(analysis: Analysis) -> str:
 
 
 def _score_table(analysis: Analysis) -> str:
-    told = ", ".join(f"{count} {reason}" for reason, count in analysis.results.items())
+    results = ", ".join(f"{count} {reason}" for reason, count in analysis.results.items())
     lines = [
-        f"Results: {told}",
+        f"Results: {results}",
         "By score, in tenths",
         f"{'person score':>18} {'results':>8} {'mean OKS':>9} {'>= 0.5':>7}   "
         f"{'keypoint score':>18} {'keypoints':>9} {'mean ks':>8} {'>= 0.5':>7}",

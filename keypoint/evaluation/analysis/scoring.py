@@ -1,9 +1,9 @@
-"""COCO's average precision from similarities that are there already.
+"""COCO's average precision from given similarities.
 
 Source: COCOeval.evaluateImg and accumulate with iouType "keypoints", all areas, maxDets 20. An
 analysis scores the same persons some thirty times with other keypoints or other scores;
 COCOeval takes seconds for each at val2017's size, this a tenth of one. It gives COCOeval's
-numbers; where they are published, evaluation/coco.py gives them.
+numbers; the published ones come from evaluation/coco.py.
 
 Letters: T thresholds, R results, S scored results, P pairs.
 """
@@ -24,7 +24,7 @@ RECALLS = np.linspace(0.0, 1.0, 101)
 
 @dataclass(frozen=True)
 class AveragePrecision:
-    """AP over OKS 0.5 to 0.95, and at 0.5 and 0.75; None where nobody counts."""
+    """AP over OKS 0.5 to 0.95, and at 0.5 and 0.75; None if no person counts."""
 
     ap: float | None
     ap50: float | None
@@ -45,7 +45,7 @@ def average_precision(
         results: Predicted persons.
         pairs: Of them.
         similarity: (P,) OKS of the pairs.
-        scores: (R,) in place of the results' own.
+        scores: (R,) instead of the results' own.
     """
     persons = int((~truth.ignored).sum())
     if not persons:
@@ -87,10 +87,10 @@ def match(
     rank: NDArray[np.int64],
     thresholds: NDArray[np.float64],
 ) -> NDArray[np.int64]:
-    """Which annotation each result takes: the best result of each image chooses first.
+    """The annotation that each result takes: the best result of each image chooses first.
 
     It takes the most similar annotation that is left, the last of equals, and an ignored one only
-    where no other will do; a crowd can be taken again and again.
+    if no other will do; a crowd can be taken again and again.
 
     Args:
         truth: Annotations.

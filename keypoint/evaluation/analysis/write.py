@@ -1,11 +1,11 @@
-"""The analysis of an evaluation of ours, beside its other files."""
+"""The analysis of an evaluation of ours, next to its other files."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
 
-from keypoint.data.coco import Persons
+from keypoint.data.persons import Annotations, Persons
 from keypoint.errors import DataError
 from keypoint.evaluation.analysis.analyse import Analysis, Comparison, compare
 from keypoint.evaluation.analysis.report import to_dict
@@ -17,15 +17,15 @@ logger = logging.getLogger(__name__)
 
 
 def compare_evaluation(
-    evaluation: Evaluation, *, persons: Persons, annotations: Path, skeleton: Skeleton
+    evaluation: Evaluation, *, persons: Persons, annotations: Annotations, skeleton: Skeleton
 ) -> Comparison:
-    """Hold the results of an evaluation against the annotations.
+    """Compare the results of an evaluation with its annotations.
 
     Args:
-        evaluation: Of `persons`.
-        persons: Ground-truth boxes, whose results are then held against their own persons, or
+        evaluation: The evaluation of `persons`.
+        persons: Ground-truth boxes, whose results are then compared with their own persons, or
             detector boxes.
-        annotations: The file that was scored against.
+        annotations: The annotations that were scored against.
         skeleton: Names, partners, OKS sigmas.
 
     Raises:
@@ -33,7 +33,7 @@ def compare_evaluation(
     """
     from_truth = evaluation.conditions["boxes"] == "ground truth"
     ids = annotation_ids(evaluation, persons) if from_truth else None
-    return compare(annotations, evaluation.results, skeleton, ids, persons.left_out_images)
+    return compare(annotations, evaluation.results, skeleton, ids)
 
 
 def annotation_ids(evaluation: Evaluation, persons: Persons) -> list[int]:
@@ -43,7 +43,7 @@ def annotation_ids(evaluation: Evaluation, persons: Persons) -> list[int]:
 
 
 def add_to_metrics(file: Path, analysis: Analysis) -> None:
-    """Put the analysis into a `metrics.json`, beside what stands there.
+    """Put the analysis into a `metrics.json`; what is there stays.
 
     If the AP there is not the one that was analysed, a warning says so.
 

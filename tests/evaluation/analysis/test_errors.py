@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keypoint.evaluation.analysis.analyse import analyse, compare
-from keypoint.evaluation.analysis.errors import KINDS, count_kinds, mend
+from keypoint.evaluation.analysis.errors import KINDS, count_kinds, fix
 from keypoint.evaluation.coco import evaluate_coco
 from keypoint.pose.skeleton import load_skeleton
 from tests.evaluation.analysis.cases import OWN, UNPAIRED, crowded_case, scorable
@@ -159,22 +159,22 @@ def test_equals_slow_loops(skeleton, own_boxes):
 
 
 @pytest.mark.parametrize("skeleton", [COCO17, OWN], ids=lambda s: s.name)
-def test_mended_results_are_scored_by_coco_eval(skeleton):
-    """AP with a kind mended is what COCOeval says of results in which it is mended."""
+def test_fixed_results_are_scored_by_coco_eval(skeleton):
+    """AP with a kind fixed is what COCOeval gives for results in which it is fixed."""
     gains = []
     for seed in range(8):
         content, results, _ = crowded_case(seed, skeleton, images=6)
         case = compare(content, results, skeleton)
         analysis = analyse(case, skeleton)
         wanted = [("miss",), ("swap",), ("inversion",), ("jitter",), ("miss", "swap"), ("miss", "swap", "inversion"), KINDS[1:]]  # fmt: skip
-        ours = [analysis.mended[kinds[0]] for kinds in wanted[:4]]
-        ours += [analysis.mended_up_to[name] for name in ("swap", "inversion", "jitter")]
+        ours = [analysis.if_fixed[kinds[0]] for kinds in wanted[:4]]
+        ours += [analysis.if_fixed_cumulative[name] for name in ("swap", "inversion", "jitter")]
         for kinds, ap in zip(wanted, ours, strict=True):
-            mended = mend(case.truth, case.results, case.own, case.kinds, {KINDS.index(k) for k in kinds})  # fmt: skip
+            fixed = fix(case.truth, case.results, case.own, case.kinds, {KINDS.index(k) for k in kinds})  # fmt: skip
             again = []
             for row, result in enumerate(results):
                 triples = np.array(result["keypoints"]).reshape(-1, 3)
-                triples[:, :2] = mended.keypoints[row]
+                triples[:, :2] = fixed.keypoints[row]
                 again.append({**result, "keypoints": triples.ravel().tolist()})
             theirs = evaluate_coco(content, again, oks_sigmas=skeleton.oks_sigmas)["AP"]
             assert ap == pytest.approx(theirs, rel=0, abs=1e-12), (seed, kinds)
@@ -185,13 +185,13 @@ def test_mended_results_are_scored_by_coco_eval(skeleton):
     assert np.ptp(gains) > 0.2
 
 
-def test_mending_everything_leaves_only_good_keypoints():
+def test_fixing_everything_leaves_only_good_keypoints():
     content, results, _ = crowded_case(3, COCO17)
     case = compare(content, results, COCO17)
-    mended = mend(case.truth, case.results, case.own, case.kinds, {1, 2, 3, 4})
+    fixed = fix(case.truth, case.results, case.own, case.kinds, {1, 2, 3, 4})
     wrong = case.kinds > 0
     assert wrong.any()
-    assert (mended.keypoints[case.own.result][wrong] == case.truth.keypoints[case.own.truth][wrong]).all()  # fmt: skip
+    assert (fixed.keypoints[case.own.result][wrong] == case.truth.keypoints[case.own.truth][wrong]).all()  # fmt: skip
     untouched = ~wrong
-    assert (mended.keypoints[case.own.result][untouched] == case.results.keypoints[case.own.result][untouched]).all()  # fmt: skip
-    assert case.results.keypoints is not mended.keypoints
+    assert (fixed.keypoints[case.own.result][untouched] == case.results.keypoints[case.own.result][untouched]).all()  # fmt: skip
+    assert case.results.keypoints is not fixed.keypoints

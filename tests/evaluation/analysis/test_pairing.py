@@ -15,8 +15,8 @@ def test_by_similarity_the_best_score_chooses_and_bad_ones_find_nobody():
     case = compare(annotations, [*results, nearly, nowhere], COCO17)
     assert case.paired.tolist() == [-1, 1, 2, 0, -1]
     assert analyse(case, COCO17).results == {
-        "held against a person": 3,
-        "of nobody": 2,
+        "matched to a person": 3,
+        "matched to no person": 2,
         "on an ignored annotation": 0,
         "beyond the best 20 of an image": 0,
     }
@@ -75,7 +75,7 @@ def test_images_and_annotations_in_any_order():
     annotations["images"].reverse()
     again = analyse(compare(annotations, results, COCO17), COCO17)
     assert (again.kinds == expected.kinds).all()
-    assert again.mended == expected.mended
+    assert again.if_fixed == expected.if_fixed
     assert again.alone == expected.alone
 
 

@@ -53,9 +53,9 @@ def test_tables_show_the_numbers(analysis):
     assert shares[-1] == pytest.approx(100 * analysis.kinds[k, 4] / analysis.kinds[k].sum(), abs=0.1)  # fmt: skip
     assert lines["all"][1] == str(analysis.labelled.sum())
     assert lines["miss"][1] == str(analysis.kinds[:, 4].sum())
-    assert lines["miss"][4:6] == [f"{analysis.mended['miss']:.3f}", f"{analysis.mended['miss'] - analysis.all.ap:+.3f}"]  # fmt: skip
-    assert lines["swap"][6] == f"{analysis.mended_up_to['swap']:.3f}"
-    step = analysis.mended_up_to["swap"] - analysis.mended_up_to["miss"]
+    assert lines["miss"][4:6] == [f"{analysis.if_fixed['miss']:.3f}", f"{analysis.if_fixed['miss'] - analysis.all.ap:+.3f}"]  # fmt: skip
+    assert lines["swap"][6] == f"{analysis.if_fixed_cumulative['swap']:.3f}"
+    step = analysis.if_fixed_cumulative["swap"] - analysis.if_fixed_cumulative["miss"]
     assert lines["swap"][7] == f"{step:+.3f}"
     assert lines["best"][2] == f"{analysis.best_order:.3f}"
     assert f"{analysis.persons - analysis.paired} persons without a result" in text
@@ -73,7 +73,7 @@ def test_any_skeleton_and_nothing_at_all(skeleton):
         text = to_text(analysis)
         row = next(line for line in text.splitlines() if line.startswith(skeleton.keypoints[0]))
         assert row.split()[1:] == ["0"] + ["-"] * 11
-        assert "-: nobody has this keypoint labelled" in text
+        assert "-: no person has this keypoint labelled" in text
         assert "nan" not in text.lower()
         json.dumps(to_dict(analysis), allow_nan=False)
         assert to_dict(analysis)["keypoints"][skeleton.keypoints[0]]["AP"] is None

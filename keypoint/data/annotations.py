@@ -1,0 +1,264 @@
+"""An annotation file, parsed and checked once: what training, evaluation and analysis work on.
+
+All faults of a file are reported at once. `on_bad="error"` raises them; "skip" leaves the bad
+entries out, counted and listed, up to a share of them. What concerns the file as a whole (no list
+of annotations, another order of keypoints) is an error under both. COCOeval does not report faulty
+input: a NaN area matches everything and gives AP 1.000. So what is to be scored is checked here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from reprlib import repr as short
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keypoint.data.entries import (
+    CheckedEntries,
+    check_entries,
+    find_category,
+    is_whole_number,
+    names_fault,
+)
+from keypoint.data.image_files import find_bad_files
+from keypoint.data.persons import Annotations, Images
+from keypoint.data.report import raise_faults, raise_too_many
+from keypoint.errors import DataError
+from keypoint.files import read_json
+from keypoint.pose.skeleton import Skeleton
+
+logger = logging.getLogger(__name__)
+
+FORM = "give COCO's images, annotations and categories"
+
+
+def read_annotations(
+    path: Path,
+    image_root: Path,
+    skeleton: Skeleton,
+    *,
+    scored: bool = False,
+    images_only: bool = False,
+    on_bad: str = "error",
+    max_bad: float = 0.001,
+) -> Annotations:
+    """Parse and check an annotation file.
+
+    Args:
+        path: COCO `person_keypoints_*.json` or one's own file of that form. COCO's
+            `image_info_*.json`, without annotations, will do for a detector's boxes.
+        image_root: Folder that the `file_name`s are relative to.
+        skeleton: Its names must be the category's, in the same order.
+        scored: They are to be scored against: check what COCOeval needs, and with "skip" leave out
+            an image with anything bad whole.
+        images_only: Leave the annotations unread.
+        on_bad: "error", or "skip" to leave out bad annotations, and images whose entry or file is
+            bad (the first and last bytes of every file are read, about 0.15 ms each).
+        max_bad: Largest share of annotations, and of images, that "skip" leaves out.
+
+    Raises:
+        DataError: The file is unreadable or faulty (all faults are listed by id), or no person in
+            it can be scored against.
+    """
+    if on_bad not in ("error", "skip"):
+        raise ValueError(f"on_bad={on_bad!r}; choose 'error' or 'skip'")
+    content, source = read_dataset(path, need_annotations=False), str(path)
+    category = find_category(content, path)
+    wrong_names = names_fault(category, skeleton)
+    if wrong_names:
+        raise DataError(f"{path}: {wrong_names}")
+    if images_only:
+        content.pop("annotations", None)
+    checked = check_entries(content, category, skeleton.num_keypoints, scored=scored)
+    if on_bad == "error":
+        raise_faults(source, checked.faults())
+    else:
+        images, bad = content["images"], checked.bad_images
+        logger.info("%s: looking at %d image files", source, len(images))
+        bad |= find_bad_files(images, bad, image_root)
+        raise_too_many(source, "images", checked.image_faults(), len(bad), len(images), max_bad)
+        faults, total = list(checked.bad_annotations.values()), len(content.get("annotations", []))
+        raise_too_many(source, "annotations", faults, len(faults), total, max_bad)
+    annotations = collect(content, checked, source, image_root, whole_images=scored)
+    if scored and annotations.annotated:
+        require_scorable(annotations)
+    return annotations
+
+
+def annotations_to_score(
+    given: str | Path | dict[str, Any] | Annotations, num_keypoints: int | None = None
+) -> Annotations:
+    """Annotations of any toolkit, checked for scoring; image files and sizes do not matter.
+
+    Args:
+        given: A file, its content (not modified), or annotations that are checked already.
+        num_keypoints: K that is expected; None takes the annotations'.
+
+    Raises:
+        DataError: They are unreadable or faulty, of another K, or have no person to score against.
+        ValueError: They were checked for training only.
+    """
+    annotations = given if isinstance(given, Annotations) else _check_to_score(given, num_keypoints)
+    source = annotations.source
+    if not annotations.scored:
+        raise ValueError(f"{source}: read for training; read it with scored=True")
+    if num_keypoints not in (None, annotations.num_keypoints):
+        raise DataError(
+            f"{source}: category {short(annotations.category_name)} has "
+            f"{annotations.num_keypoints} keypoints, but oks_sigmas has {num_keypoints} numbers; "
+            "give one for each keypoint"
+        )
+    require_scorable(annotations)
+    return annotations
+
+
+def _check_to_score(given: str | Path | dict[str, Any], num_keypoints: int | None) -> Annotations:
+    if isinstance(given, (str, Path)):
+        content, source = read_dataset(Path(given)), str(given)
+    else:
+        content, source = given, "annotations"
+        _check_form(content, source)
+    category = find_category(content, source)
+    names = category.get("keypoints")
+    if isinstance(names, list) and names:
+        num_keypoints = len(names)
+    elif num_keypoints is None:  # by the first annotation with keypoints
+        lists = (entry["keypoints"] for entry in content["annotations"] if entry.get("keypoints"))
+        first = next((numbers for numbers in lists if isinstance(numbers, list)), [0] * 51)
+        num_keypoints = max(1, len(first) // 3)
+    checked = check_entries(content, category, num_keypoints, scored=True, with_files=False)
+    raise_faults(source, checked.faults())
+    return collect(content, checked, source, whole_images=True)
+
+
+def require_scorable(annotations: Annotations) -> None:
+    """Raise if AP is not defined.
+
+    Raises:
+        DataError: No person counts.
+    """
+    if not annotations.counted.any():
+        left_out = annotations.not_counted()
+        why = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
+        raise DataError(
+            f"{annotations.source}: no person to score against ({annotations.total} annotations: "
+            f"{why or 'none'}); AP is not defined, give annotations with labelled keypoints"
+        )
+
+
+def read_dataset(path: Path, need_annotations: bool = True) -> dict[str, Any]:
+    """The content of an annotation file: three lists, each of at least one object.
+
+    Args:
+        path: The file.
+        need_annotations: Otherwise the file may lack the key, as COCO's `image_info_*.json` do.
+
+    Raises:
+        DataError: The file is unreadable, or a list is missing or empty.
+    """
+    content = read_json(path, "annotations")
+    _check_form(content, str(path), need_annotations)
+    assert isinstance(content, dict)
+    return content
+
+
+def _check_form(content: Any, source: str, need_annotations: bool = True) -> None:
+    if not isinstance(content, dict):
+        kind = type(content).__name__
+        raise DataError(f"{source}: holds a {kind}; an annotation file is a JSON object")
+    problems = []
+    for key in ("images", "annotations", "categories"):
+        entries = content.get(key)
+        if key == "annotations" and key not in content and not need_annotations:
+            continue
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            given = "is missing" if key not in content else "is not a list of objects"
+            problems.append(f"key {key!r} {given}; {FORM}")
+        elif not entries:
+            problems.append(f"{key!r} is empty, there is no entry to use")
+    if problems:
+        raise DataError(f"{source}: {'; '.join(problems)}")
+
+
+def collect(
+    content: dict[str, Any],
+    checked: CheckedEntries,
+    source: str,
+    image_root: Path | None = None,
+    *,
+    whole_images: bool,
+) -> Annotations:
+    """The arrays of what is in order.
+
+    Args:
+        content: Content of the file.
+        checked: The outcome of `check_entries`, with the bad image files added.
+        source: The file.
+        image_root: Folder of the images; None if their files were not checked.
+        whole_images: Leave out an image with a bad annotation, as evaluation has to: without that
+            person a right prediction would count as a false one.
+    """
+    bad, num_keypoints = checked.bad_images, checked.num_keypoints
+    concerned = checked.faults() if whole_images else checked.image_faults()
+    ids_of_file = {e["id"] for e in content["images"] if is_whole_number(e.get("id"))}
+    left_out = frozenset(ids_of_file & {fault.image_id for fault in concerned})
+    kept = [n for n, e in enumerate(content["images"]) if n not in bad and e["id"] not in left_out]
+    images = [content["images"][n] for n in kept]
+    row_of_id = {entry["id"]: row for row, entry in enumerate(images)}
+    skipped_images = Counter(f"faulty ({faults[0].reason})" for faults in bad.values())
+    with_faulty = len(content["images"]) - len(bad) - len(images)
+    skipped_images["left out with a faulty annotation"] = with_faulty
+
+    skipped: Counter[str] = Counter()
+    ids, rows, persons = [], [], []
+    for place, entry in enumerate(content.get("annotations", [])):
+        if place in checked.bad_annotations:
+            skipped[f"faulty ({checked.bad_annotations[place].reason})"] += 1
+        elif entry["image_id"] not in row_of_id:
+            skipped["on an image left out as faulty"] += 1
+        elif place not in checked.persons:
+            skipped["of another category"] += 1
+        else:
+            ids.append(entry["id"])
+            rows.append(row_of_id[entry["image_id"]])
+            persons.append(checked.persons[place])
+    none = image_root is None
+    sizes = [(0, 0) if none else (entry["height"], entry["width"]) for entry in images]
+    return Annotations(
+        source=source,
+        category_id=int(checked.category["id"]),
+        category_name=checked.category.get("name"),
+        scored=checked.scored,
+        annotated="annotations" in content,
+        images=Images(
+            root=image_root or Path(),
+            ids=np.array([entry["id"] for entry in images], dtype=np.int64),
+            file_names=np.array(["" if none else e["file_name"] for e in images], dtype=np.str_),
+            image_size=np.array(sizes, dtype=np.int64).reshape(-1, 2),
+        ),
+        ids=np.array(ids, dtype=np.int64),
+        image_index=np.array(rows, dtype=np.int64),
+        keypoints=_stack([p.keypoints for p in persons], 3 * num_keypoints).reshape(
+            -1, num_keypoints, 3
+        ),
+        bbox_xywh=_stack([p.bbox_xywh for p in persons], 4),
+        area=np.array([p.area for p in persons], dtype=np.float64),
+        crowd=np.array([p.crowd for p in persons], dtype=bool),
+        skipped=dict(skipped),
+        skipped_images=dict(+skipped_images),
+        faults=tuple(checked.faults()),
+        left_out_images=left_out,
+    )
+
+
+def _stack(rows: Sequence[NDArray[Any]], width: int) -> NDArray[np.float64]:
+    """(N, width); `np.stack` needs a row at least, and promotes types."""
+    stacked = np.empty((len(rows), width))
+    for place, row in enumerate(rows):
+        stacked[place] = row
+    return stacked

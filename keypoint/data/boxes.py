@@ -1,0 +1,174 @@
+"""A detector's person boxes on the images of an annotation file, every box accounted for."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keypoint.data.annotations import read_annotations
+from keypoint.data.coco import count_images
+from keypoint.data.entries import Wrong, as_number, as_numbers, bbox_fault, is_whole_number
+from keypoint.data.persons import Annotations, Persons
+from keypoint.data.report import DataReport, Fault, raise_faults, raise_too_many
+from keypoint.errors import DataError
+from keypoint.files import read_json
+from keypoint.pose.skeleton import Skeleton
+
+
+def load_boxes(
+    boxes: Path,
+    annotations: Path,
+    image_root: Path,
+    skeleton: Skeleton,
+    score_threshold: float = 0.0,
+) -> Persons:
+    """Boxes on the images of an annotation file, of which only the images are read.
+
+    Args:
+        boxes: JSON list of {image_id, category_id, bbox [x, y, width, height], score}, image frame.
+        annotations: The annotation file of the same images: their sizes, names, and the category.
+        image_root: Folder of the images.
+        skeleton: Its names must be the category's.
+        score_threshold: Boxes below it are skipped.
+
+    Raises:
+        DataError: Either file is unreadable or faulty; all faults are listed by place and image id.
+    """
+    images = read_annotations(annotations, image_root, skeleton, images_only=True)
+    return read_boxes(boxes, images, score_threshold)
+
+
+def read_boxes(
+    boxes: Path,
+    annotations: Annotations,
+    score_threshold: float = 0.0,
+    *,
+    on_bad: str = "error",
+    max_bad: float = 0.001,
+) -> Persons:
+    """Boxes on the images of annotations that are read already.
+
+    Args:
+        boxes: The detector's file.
+        annotations: Annotations of the same images.
+        score_threshold: Boxes below it are skipped.
+        on_bad: "error", or "skip" to leave out bad boxes.
+        max_bad: Largest share of boxes that "skip" leaves out.
+
+    Raises:
+        DataError: The file is unreadable or faulty, or has no box that is used.
+    """
+    entries = read_box_list(boxes)
+    persons, faults = usable_boxes(boxes, entries, annotations, score_threshold)
+    if on_bad == "error":
+        raise_faults(str(boxes), faults)
+    raise_too_many(str(boxes), "boxes", faults, len(faults), len(entries), max_bad)
+    if len(persons) == 0:
+        raise DataError(f"{persons.report}; there is no box to test on")
+    return persons
+
+
+def read_box_list(boxes: Path) -> list[Any]:
+    """The entries of a detector's file, unchecked.
+
+    Raises:
+        DataError: It is unreadable, no list, or keypoint results.
+    """
+    entries = read_json(boxes, "person boxes")
+    if not isinstance(entries, list):
+        raise DataError(
+            f"{boxes}: holds a {type(entries).__name__}; person boxes are a JSON list of objects"
+        )
+    with_keypoints = [e for e in entries if isinstance(e, dict) and "keypoints" in e]
+    if with_keypoints and not any("bbox" in entry for entry in with_keypoints):
+        raise DataError(
+            f"{boxes}: holds keypoint results and no boxes; give a detector's file, a list of "
+            "{image_id, category_id, bbox, score}"
+        )
+    return entries
+
+
+def usable_boxes(
+    boxes: Path, entries: list[Any], annotations: Annotations, score_threshold: float
+) -> tuple[Persons, list[Fault]]:
+    """The records of the boxes that are in order, and the faults of the others.
+
+    Args:
+        boxes: The file, for the report.
+        entries: Its content, as `read_box_list` returns it.
+        annotations: Annotations of the same images.
+        score_threshold: Boxes below it are skipped.
+    """
+    row_of_id = {key: row for row, key in enumerate(annotations.images.ids.tolist())}
+    known = row_of_id.keys() | annotations.left_out_images
+    faults: list[Fault] = []
+    skipped: Counter[str] = Counter()
+    places, rows = [], []
+    for place, entry in enumerate(entries):
+        fault = box_fault(entry, known)
+        if fault:
+            faults.append(Fault(f"box {place}", fault[1], fault[0]))
+            skipped[f"faulty ({fault[0]})"] += 1
+        elif entry["image_id"] not in row_of_id:
+            skipped["on an image left out as faulty"] += 1
+        elif entry["category_id"] != annotations.category_id:
+            skipped["of another category"] += 1
+        elif entry["score"] < score_threshold:
+            skipped[f"with a score under {score_threshold}"] += 1
+        elif min(entry["bbox"][2:]) <= 0:
+            skipped["with a bbox without area"] += 1
+        else:
+            places.append(place)
+            rows.append(row_of_id[entry["image_id"]])
+    image_index, num_keypoints = np.array(rows, dtype=np.int64), annotations.num_keypoints
+    kept = [entries[place] for place in places]
+    persons = Persons(
+        images=annotations.images,
+        ids=np.array(places, dtype=np.int64),
+        image_index=image_index,
+        bbox_xywh=np.array([entry["bbox"] for entry in kept], dtype=np.float64).reshape(-1, 4),
+        bbox_scores=np.array([entry["score"] for entry in kept], dtype=np.float64),
+        keypoints_image=np.zeros((len(places), num_keypoints, 2), np.float32),
+        visibility=np.zeros((len(places), num_keypoints), np.uint8),
+        category_id=annotations.category_id,
+        report=DataReport(
+            source=str(boxes),
+            total=len(entries),
+            used=len(places),
+            skipped=dict(skipped),
+            images=count_images(annotations, image_index, "box"),
+            listed=[fault.to_dict() for fault in [*annotations.faults, *faults]],
+        ),
+        box_score_threshold=score_threshold,
+    )
+    return persons, faults
+
+
+def box_fault(entry: Any, images: set[int]) -> Wrong | None:
+    """The first thing wrong with a detector's box, or None.
+
+    Args:
+        entry: The box.
+        images: Ids of the annotation file's images.
+    """
+    if not isinstance(entry, dict):
+        kind = type(entry).__name__
+        text = f"is a {kind}; give an object with image_id, category_id, bbox and score"
+        return "object", text
+    image_id = entry.get("image_id")
+    if not is_whole_number(image_id) or image_id not in images:
+        text = f"image_id {image_id!r} is not in the annotation file; use the boxes of this split"
+        return "image_id", text
+    category_id = entry.get("category_id")
+    if not is_whole_number(category_id):
+        text = f"category_id {category_id!r} (image {image_id}) must be a whole number"
+        return "category_id", text
+    score = as_number(entry.get("score"))
+    if score is None or not math.isfinite(score):
+        return "score", f"score {entry.get('score')!r} (image {image_id}) must be a finite number"
+    fault = bbox_fault(entry.get("bbox"), as_numbers(entry.get("bbox")))
+    return ("bbox", f"{fault} (image {image_id})") if fault else None
