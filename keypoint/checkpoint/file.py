@@ -33,7 +33,7 @@ from keypoint.checkpoint.content import check_content
 from keypoint.config.load import Config, config_from_dict
 from keypoint.config.recipe import recipe_card
 from keypoint.errors import CheckpointError
-from keypoint.models import SimpleBaseline
+from keypoint.models import SimpleBaseline, create_model
 from keypoint.models.weights.load import load_state, read_file
 from keypoint.models.weights.safetensors_reader import is_safetensors
 from keypoint.models.weights.tensor_reader import check_file
@@ -170,19 +170,8 @@ def load_model(path: Path) -> Restored:
     content = read_checkpoint(path)
     config = config_from_dict(content["config"], source=str(path))
     skeleton = skeleton_from_dict(content["skeleton"], source=str(path))
-    model = SimpleBaseline(
-        config.model.encoder,
-        input_size=config.model.input_size,
-        num_keypoints=skeleton.num_keypoints,
-        encoder_stride=config.model.encoder_stride,
-        dilated=config.model.dilated,
-        blocks=config.model.blocks,
-        color_order=content["color_order"],
-        mean=tuple(content["mean"]),
-        std=tuple(content["std"]),
-        codec=config.model.codec,
-        heatmap_sigma=config.model.heatmap_sigma,
-    )
+    model = create_model(**config.model.network(skeleton.num_keypoints))
+    model.set_colors(content["color_order"], tuple(content["mean"]), tuple(content["std"]))
     load_state(model, content["ema"] or content["model"], source=str(path))
     model.eval()
     return Restored(model, config, skeleton, content["epoch"], content["best"])

@@ -16,9 +16,14 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from keypoint.config.fields import STRICT, Fraction, Text, hint
 from keypoint.config.train import TrainConfig
+from keypoint.models.names import (
+    SITES,
+    STRIDES_OF_SITES,
+    Encoder,
+    EncoderStride,
+    check_dilation,
+)
 from keypoint.strict_yaml import check_plain
-
-SITES = ("layer1", "layer2", "layer3", "layer4", "deconv1", "deconv2", "deconv3")
 
 
 class DataConfig(BaseModel):
@@ -102,14 +107,12 @@ class ModelConfig(BaseModel):
 
     model_config = STRICT
 
-    encoder: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"] = Field(
-        default="resnet50", description="torchvision's ResNet"
-    )
-    encoder_stride: Literal[32, 16, 8] = Field(
+    encoder: Encoder = Field(default="resnet50", description="torchvision's ResNet")
+    encoder_stride: EncoderStride = Field(
         default=32, description="of its last map; 3, 2 or 1 deconvolutions follow"
     )
     dilated: bool = Field(
-        default=False, description="dilation in place of the encoder's strides that are left out"
+        default=False, description="dilation instead of the encoder's strides that are left out"
     )
     input_size: tuple[int, int] = Field(
         default=(256, 192),
@@ -138,13 +141,9 @@ class ModelConfig(BaseModel):
 
     @field_validator("dilated")
     @classmethod
-    def _in_place_of_a_stride(cls, value: bool, info: ValidationInfo) -> bool:
-        if value and info.data.get("encoder_stride") == 32:
-            raise ValueError(
-                "it has no effect with model.encoder_stride=32, where no stride is left out"
-            )
-        if value and info.data.get("encoder") in ("resnet18", "resnet34"):
-            raise ValueError("only bottlenecks dilate; use model.encoder=resnet50 or deeper")
+    def _dilates(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and {"encoder", "encoder_stride"} <= info.data.keys():
+            check_dilation(info.data["encoder"], info.data["encoder_stride"])
         return value
 
     @field_validator("input_size", mode="before")
@@ -167,7 +166,7 @@ class ModelConfig(BaseModel):
             raise ValueError("blocks is none, a block's name, or {site: name, ...}")
         check_plain(value)
         stride = info.data.get("encoder_stride", 32)
-        sites = SITES[: {32: 7, 16: 6, 8: 5}[stride]]
+        sites = tuple(STRIDES_OF_SITES[stride])
         for site, block in value.items():
             if site in SITES and site not in sites:
                 raise ValueError(
@@ -198,6 +197,11 @@ class ModelConfig(BaseModel):
         elif value and info.data.get("blocks", "") is None:
             raise ValueError("it has no effect without blocks; give model.blocks too")
         return value
+
+    def network(self, num_keypoints: int) -> dict[str, Any]:
+        """The arguments of `create_model` without weights; keys and keywords are the same words."""
+        keys = self.model_dump(exclude={"weights", "partial_weights"})
+        return keys | {"num_keypoints": num_keypoints}
 
 
 class TestConfig(BaseModel):

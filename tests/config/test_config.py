@@ -345,7 +345,7 @@ def test_dilation_stands_in_for_a_stride():
         model = {"encoder_stride": stride, "dilated": True}
         assert config_from_dict({"model": model}, "x").model.dilated is True
     shallow = {"encoder": "resnet34", "encoder_stride": 8, "dilated": True}
-    assert "use model.encoder=resnet50 or deeper" in refusal({"model": shallow})
+    assert "use encoder=resnet50 or deeper" in refusal({"model": shallow})
 
 
 def test_sizes_and_sites_follow_the_encoders_stride():
@@ -528,7 +528,7 @@ def test_keypoint_weights_are_numbers_by_name():
             "train.keypoint_weights",
             "weights of 1 have no effect",
         ),
-        ({"model": {"dilated": True}}, "model.dilated", "no effect with model.encoder_stride=32"),
+        ({"model": {"dilated": True}}, "model.dilated", "no effect with encoder_stride=32"),
         (
             {"test": {"oks_nms": None, "oks_nms_threshold": 0.5}},
             "test.oks_nms_threshold",

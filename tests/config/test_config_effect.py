@@ -114,9 +114,9 @@ def test_boxes_said_twice_or_thresholds_of_none_are_refused(typed, boxes, words)
 def commands():
     """Overrides of every keypoint test in the README and docs/, and the command's own help."""
     texts = [c.text for c in all_commands() if c.text.startswith("keypoint test ")]
-    for file in ("keypoint test", "docs/results.md"):
+    for file in ("keypoint/commands/test.py", "docs/results.md"):
         text = re.sub(r"\\+\n +", "", (REPOSITORY / file).read_text())
-        texts += re.findall(r"tools/test\.py (--[^\n`#]*)", text)
+        texts += re.findall(r"(?:keypoint test|tools/test\.py) (--[^\n`#]*)", text)
     return sorted(
         {tuple(w for w in t.replace('"', "").split() if "=" in w and w[0] != "[") for t in texts}
     )
