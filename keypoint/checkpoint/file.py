@@ -170,7 +170,7 @@ def load_model(path: Path) -> Restored:
     content = read_checkpoint(path)
     config = config_from_dict(content["config"], source=str(path))
     skeleton = skeleton_from_dict(content["skeleton"], source=str(path))
-    model = create_model(**config.model.network(skeleton.num_keypoints))
+    model = create_model(**config.model.arguments(skeleton.num_keypoints))
     model.set_colors(content["color_order"], tuple(content["mean"]), tuple(content["std"]))
     load_state(model, content["ema"] or content["model"], source=str(path))
     model.eval()

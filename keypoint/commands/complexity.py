@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> None:
 def count_config(config: Config) -> dict[str, Count]:
     """The parts of the network that this config trains."""
     skeleton = load_skeleton(config.data.skeleton, config.data.root)
-    return count_model(**config.model.network(skeleton.num_keypoints))
+    return count_model(**config.model.arguments(skeleton.num_keypoints))
 
 
 def model_text(config: Config, parts: Mapping[str, Count]) -> str:

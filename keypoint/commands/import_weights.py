@@ -106,7 +106,7 @@ def main(argv: Sequence[str]) -> None:
         skeleton = load_skeleton(config.data.skeleton)
     else:
         skeleton = skeleton_from_dict(weights.content["skeleton"], source=str(args.file))
-    model = create_model(**config.model.network(skeleton.num_keypoints))
+    model = create_model(**config.model.arguments(skeleton.num_keypoints))
     report = fill(
         model,
         weights,

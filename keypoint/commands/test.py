@@ -231,7 +231,7 @@ def write(
             cli.logger.warning("%s: no annotations, so nothing to analyse", annotations)
         return
     network = config.model
-    facts = {"encoder": network.encoder, "blocks": network.blocks}
+    facts: dict[str, Any] = {"encoder": network.encoder, "blocks": network.blocks}
     facts |= {"encoder stride": network.encoder_stride, "dilated": network.dilated}
     facts |= {"precision": config.train.amp or "float32"}
     facts |= run_facts(args.checkpoint, args.cfg, distributed.choose_device(args.device))
@@ -291,6 +291,6 @@ def open_network(
     config = load_config(find_config(cfg), overrides)
     check_overrides(overrides, None, config)
     skeleton = load_skeleton(config.data.skeleton, Path(config.data.root))
-    model = create_model(**config.model.network(skeleton.num_keypoints))
+    model = create_model(**config.model.arguments(skeleton.num_keypoints))
     load_weights_file(model, checkpoint, whole=True, keypoints=skeleton.keypoints)
     return model, config, skeleton

@@ -198,7 +198,7 @@ class ModelConfig(BaseModel):
             raise ValueError("it has no effect without blocks; give model.blocks too")
         return value
 
-    def network(self, num_keypoints: int) -> dict[str, Any]:
+    def arguments(self, num_keypoints: int) -> dict[str, Any]:
         """The arguments of `create_model` without weights; keys and keywords are the same words."""
         keys = self.model_dump(exclude={"weights", "partial_weights"})
         return keys | {"num_keypoints": num_keypoints}

@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from keypoint.models import SimpleBaseline, create_model
 from keypoint.progress import progress
 from keypoint.training.losses import heatmap_loss
-from keypoint.training.optimization import build_optimizer
+from keypoint.training.optimizer import build_optimizer
 
 ENCODER = "resnet50"
 NUM_KEYPOINTS = 17
