@@ -1,8 +1,8 @@
-"""What a config may say: every key with its type, range, default, meaning, and what excludes what.
+"""The keys of a config: type, range, default, meaning, and which of them exclude each other.
 
 The defaults are the recipe of the SRL paper (section 4.1: Adam, 210 epochs, 32 crops per device,
-+-40 degrees, +-30 % scale), with HRNet's learning rate and drops where the paper is silent. What
-can be derived has no key (heatmap size, class count, flip order), or ``none`` for "derive it"
++-40 degrees, +-30 % scale), with HRNet's learning rate and drops where the paper is silent.
+Derived values have no key (heatmap size, class count, flip order), or ``none`` for "derive it"
 (sigma, drops). A value that would have no effect is an error. A check that needs two keys belongs
 to the later of the two, which sees the earlier ones in ``info.data``: so one bad key never hides
 another's mistake.
@@ -27,7 +27,7 @@ from keypoint.strict_yaml import check_plain
 
 
 class DataConfig(BaseModel):
-    """Where images and annotations lie. Relative paths count from ``root``."""
+    """The files of images and annotations. Relative paths start at ``root``."""
 
     model_config = STRICT
 
@@ -57,7 +57,7 @@ class DataConfig(BaseModel):
 
 
 class AugmentConfig(BaseModel):
-    """What is done to a training crop."""
+    """The random changes of a training crop."""
 
     model_config = STRICT
 
@@ -174,7 +174,7 @@ class ModelConfig(BaseModel):
                     f"{', '.join(sites)}"
                 )
             if site not in SITES:
-                raise ValueError(f"{str(site)[:40]!r} is no site{hint(site, sites)}")
+                raise ValueError(f"{str(site)[:40]!r} is not a site{hint(site, sites)}")
             name = block.get("type") if isinstance(block, dict) else block
             if not isinstance(name, str) or not name:
                 raise ValueError(f"{site} needs a block's name, or {{type: name, option: value}}")
@@ -205,7 +205,7 @@ class ModelConfig(BaseModel):
 
 
 class TestConfig(BaseModel):
-    """How results are made and scored."""
+    """The way from the network's heatmaps to a score."""
 
     model_config = STRICT
 
@@ -239,7 +239,7 @@ class TestConfig(BaseModel):
 
 
 class Config(BaseModel):
-    """Everything a run depends on besides the data."""
+    """Everything that a run depends on, except the data."""
 
     model_config = STRICT
 
@@ -252,5 +252,5 @@ class Config(BaseModel):
     test: TestConfig = TestConfig()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain dicts, lists, strings, numbers and None: what a checkpoint holds."""
+        """Plain dicts, lists, strings, numbers and None, as a checkpoint holds them."""
         return self.model_dump(mode="json")

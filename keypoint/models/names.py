@@ -43,7 +43,8 @@ def check_dilation(encoder: str, encoder_stride: int) -> None:
     """
     if encoder_stride == 32:
         raise ConfigError(
-            "dilated=true has no effect with encoder_stride=32, where no stride is left out"
+            f"dilated=true has no effect with encoder_stride={encoder_stride}, where no stride is "
+            "left out"
         )
     if not DEPTHS[encoder][-1]:
         raise ConfigError(
