@@ -21,7 +21,7 @@ AMP_DTYPES = {None: None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Batch(Protocol):
-    """What a step asks of a batch; everything else is between the loader and the loss."""
+    """The part of a batch that every task has; the loader and the loss know the rest."""
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -31,7 +31,7 @@ class Batch(Protocol):
 
 
 class Colors(Protocol):
-    """What a checkpoint asks of a network besides its state dict."""
+    """The part of a network that a checkpoint holds besides its state dict."""
 
     def colors(self) -> dict[str, Any]:
         """`color_order`, `mean` and `std` of the images that it expects."""

@@ -225,18 +225,15 @@ class Trainer:
             validation = None  # not due
         loss = self.at.loss_sum / self.at.losses
         record: dict[str, Any] = {"epoch": epoch, "step": self.at.step, "loss": loss}
-        shown = f"loss {loss:.3e}"
         self.step.require_same(self.at.step)
         if validation:
             self.save("last.pt")  # a run that ends during the evaluation resumes with it
         self.at = Position(epoch=epoch, step=self.at.step)
-        improved = False
+        text, improved = f"loss {loss:.3e}", False
         if validation:
-            network = self.step.evaluated_model()
-            distributed.share_buffers(network)
-            metrics, conditions = validation.evaluate(network.eval(), self._signal.check)
-            record |= {"metrics": metrics, "conditions": conditions}
-            shown += f", {validation.metric} {metrics[validation.metric]:.3f}"
+            metrics, record["conditions"] = self._evaluate(validation)
+            record["metrics"] = metrics
+            text += f", {validation.metric} {metrics[validation.metric]:.3f}"
             improved = validation.improves(metrics, self.best)
             if improved:
                 self.best = {"epoch": epoch, "metrics": metrics}
@@ -246,12 +243,17 @@ class Trainer:
                 log.scalars({f"val/best_{validation.metric}": best}, self.at.step)
         log.scalars({"train/epoch_loss": loss}, self.at.step)
         self.history.append(record)
-        logger.info("epoch %d/%d: %s", epoch, self.epochs, shown)
+        logger.info("epoch %d/%d: %s", epoch, self.epochs, text)
         if improved:
             self.save("best.pt")
         self.save("last.pt")
         if self._agree(pending=0) and epoch < self.epochs:
             raise Interrupted(self._signal.number or signal.SIGTERM)
+
+    def _evaluate(self, validation: Validation) -> tuple[dict[str, float], dict[str, Any]]:
+        network = self.step.evaluated_model()
+        distributed.share_buffers(network)
+        return validation.evaluate(network.eval(), self._signal.check)
 
     def save(self, name: str) -> None:
         """Write a checkpoint into the output folder, from rank 0.

@@ -133,6 +133,10 @@ DAMAGES = {
         lambda c: with_value(c, "ema", WEIGHT, value=lambda t: t * torch.inf),
         r"1 tensors with nan or inf \(not finite\)",
     ),
+    "momentum nan": (
+        lambda c: with_value(c, "optimizer", "state", 0, "exp_avg", value=lambda t: t * torch.nan),
+        r"1 tensors with nan or inf \(not finite\), such as optimizer\.",
+    ),
     "no average": (lambda c: c | {"ema": None}, "train.ema was off"),
     "a parameter's momentum": (
         lambda c: without(c, "optimizer", "state", 1, "exp_avg"),

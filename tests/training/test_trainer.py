@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from keypoint.data.batches import TrainBatch, TrainSampler
-from keypoint.errors import CheckpointError, ConfigError, NumericsError
+from keypoint.errors import ConfigError, NumericsError
 from keypoint.models import SimpleBaseline
 from keypoint.pose.codec import Codec
 from keypoint.pose.heatmap import encode
@@ -222,19 +222,6 @@ def test_the_last_epoch_is_always_evaluated(tmp_path):
     assert [record["epoch"] for record in run.history if "metrics" in record] == [2, 4, 5]
 
 
-def test_resume_goes_on_where_it_was(tmp_path):
-    whole = trainer(tmp_path / "a", epochs=3)
-    (tmp_path / "a").mkdir()
-    whole.fit()
-    (tmp_path / "b").mkdir()
-    trainer(tmp_path / "b", epochs=1).fit()
-    second = trainer(tmp_path / "b", epochs=3)
-    second.resume(tmp_path / "b" / "last.pt")
-    second.fit()
-    assert torch.equal(second.step.model.layer.weight, whole.step.model.layer.weight)
-    assert second.history == whole.history
-
-
 @pytest.mark.parametrize("ema", [None, 0.9])
 def test_resume_takes_the_colours_of_the_weights_that_training_began_with(tmp_path, ema):
     """`model.weights` sets them, and a resumed run does not read that file again."""
@@ -248,37 +235,6 @@ def test_resume_takes_the_colours_of_the_weights_that_training_began_with(tmp_pa
         assert network.color_order == "bgr"
         assert torch.equal(network.pixel_mean, begun.pixel_mean)
         assert torch.equal(network.pixel_std, begun.pixel_std)
-
-
-def test_resume_refuses_what_does_not_fit(tmp_path):
-    trainer(tmp_path, epochs=1).fit()
-    other = OneConvolution()
-    other.layer = nn.Conv2d(3, 17, 8, stride=4, padding=2)
-    with pytest.raises(CheckpointError, match=r"last\.pt: does not fit this run"):
-        trainer(tmp_path, model=other).resume(tmp_path / "last.pt")
-
-
-@pytest.mark.parametrize("part", ["model", "ema", "optimizer"])
-def test_resume_refuses_numbers_that_are_not_finite(tmp_path, part):
-    trainer(tmp_path, epochs=1, ema=0.9).fit()
-    content = torch.load(tmp_path / "last.pt")
-    content["optimizer"]["state"] = {0: {"exp_avg": torch.zeros(3)}}
-    tensors = content["optimizer"]["state"][0] if part == "optimizer" else content[part]
-    tensor = next(t for t in tensors.values() if t.ndim)
-    tensor[(1,) * tensor.ndim] = float("nan")
-    torch.save(content, tmp_path / "last.pt")
-    with pytest.raises(CheckpointError, match=rf"last\.pt: 1 tensors .*not finite.*{part}\."):
-        trainer(tmp_path, epochs=2, ema=0.9).resume(tmp_path / "last.pt")
-
-
-def test_resume_refuses_weights_without_the_state_of_a_training(tmp_path):
-    trainer(tmp_path, epochs=1).fit()
-    content = torch.load(tmp_path / "last.pt")
-    torch.save(content | {"optimizer": None}, tmp_path / "last.pt")
-    with pytest.raises(
-        CheckpointError, match=r"last\.pt: holds weights and no state of a training"
-    ):
-        trainer(tmp_path, epochs=2).resume(tmp_path / "last.pt")
 
 
 def test_tensorboard_has_what_it_should(tmp_path):
@@ -305,25 +261,14 @@ def test_mixed_precision_trains(tmp_path, amp):
     assert run.step.model.layer.weight.dtype == torch.float32
 
 
-def test_the_loss_is_the_one_that_was_given(tmp_path):
+def test_the_loss_of_a_batch_is_the_heatmap_loss_that_was_given():
     weights = torch.linspace(0.5, 2, 17)
     given = partial(heatmap_loss, hardest=3, keypoint_weights=weights)
-    losses = []
-    for number, loss in enumerate((heatmap_loss, given)):
-        (tmp_path / str(number)).mkdir()
-        run = trainer(tmp_path / str(number), epochs=1, lr=0.0, loss=loss)
-        run.fit()
-        losses.append(run.history[0]["loss"])
-    run = trainer(tmp_path, lr=0.0)  # the same network; at lr 0 its loss is that of any moment
-    run.sampler.set_position(0, 0)
-    expected = []
-    for batch in run.loader:
-        target, weight = run.step.model.codec.encode(batch.keypoints_crop, batch.visibility > 0)
-        with torch.no_grad():
-            predicted = run.step.model(run.step.model.normalize(batch.crops))
-        expected.append(given(predicted, target, weight).item())
-    assert losses[1] == pytest.approx(np.mean(expected), rel=1e-5)
-    assert losses[1] != pytest.approx(losses[0], rel=0.1)
+    model, batch = OneConvolution(), next(iter(MadeUp(TrainSampler(16, 4, seed=0))))
+    target, weight = encode(batch.keypoints_crop, batch.visibility > 0, (8, 8), 1.0)
+    expected = given(model(batch.crops.permute(0, 3, 1, 2) / 255), target, weight)
+    loss = keypoint_loss(model, batch, model=model, heatmap_loss=given)
+    torch.testing.assert_close(loss, expected)
 
 
 class Refuses(OneConvolution):
