@@ -1,6 +1,6 @@
-"""The form of each part of a checkpoint, so that a damaged one is refused and nothing crashes.
+"""What the parts of a checkpoint must be, so that a damaged one is refused and nothing crashes.
 
-Checksums find damaged bytes; this finds parts written wrong by another program or by hand.
+Checksums find damaged bytes; this finds what was written wrong, by another program or by hand.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 
 from keypoint.errors import CheckpointError
 
-# Needed to resume a training; imported weights have none of them.
+# Needed to go on with a training; imported weights have none of them.
 OF_A_TRAINING = (
     "optimizer", "scaler", "random", "batch", "batch_persons", "step", "loss_sum", "losses",
     "history", "data",
@@ -22,29 +22,29 @@ OF_A_TRAINING = (
 
 
 def check_content(path: Path, content: Mapping[str, Any]) -> None:
-    """Refuse a part that is of another form than `save_checkpoint` writes.
+    """Refuse a part that is of another form than `save_checkpoint` was given.
 
     Args:
         path: Named in errors.
         content: All keys of a checkpoint.
 
     Raises:
-        CheckpointError: Names the part and its proper form.
+        CheckpointError: Names the part, and what it should be.
     """
     for key, (is_right, form) in FORMS.items():
         if not is_right(content[key]):
             given = type(content[key]).__name__
             raise CheckpointError(
-                f"{path}: its {key!r} is damaged, a {given} instead of {form}; use another copy"
+                f"{path}: its {key!r} is damaged, a {given} in place of {form}; use another copy"
             )
 
 
 def check_training(path: Path, content: Mapping[str, Any]) -> None:
-    """Refuse a checkpoint that no training can resume from.
+    """Refuse a checkpoint that no training can go on from.
 
     Args:
         path: Named in errors.
-        content: Checked by `check_content`.
+        content: As `check_content` has let pass.
 
     Raises:
         CheckpointError: Imported weights, a generator's state of another size, or a number that is
@@ -54,7 +54,7 @@ def check_training(path: Path, content: Mapping[str, Any]) -> None:
     if missing:
         raise CheckpointError(
             f"{path}: holds weights and no state of a training (no {missing[0]}), so there is "
-            "nothing to resume; start a new run with model.weights set to it"
+            "nothing to resume; begin anew with model.weights set to it"
         )
     if content["random"]["cpu"].shape != torch.get_rng_state().shape:
         raise CheckpointError(
@@ -70,7 +70,7 @@ def check_training(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _tensors(value: Any, place: str) -> Iterator[tuple[str, torch.Tensor]]:
-    """All tensors, however deep, with the keys that lead to them."""
+    """All tensors, however deep, by the keys that lead to them."""
     if torch.is_tensor(value):
         yield place[1:], value
     elif isinstance(value, Mapping):

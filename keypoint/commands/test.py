@@ -231,7 +231,7 @@ def write(
             cli.logger.warning("%s: no annotations, so nothing to analyse", annotations)
         return
     network = config.model
-    facts: dict[str, Any] = {"encoder": network.encoder, "blocks": network.blocks}
+    facts = {"encoder": network.encoder, "blocks": network.blocks}
     facts |= {"encoder stride": network.encoder_stride, "dilated": network.dilated}
     facts |= {"precision": config.train.amp or "float32"}
     facts |= run_facts(args.checkpoint, args.cfg, distributed.choose_device(args.device))

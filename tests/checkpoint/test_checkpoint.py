@@ -191,7 +191,7 @@ def test_files_of_another_kind_are_no_checkpoints(tmp_path, write, words):
 )
 def test_a_part_of_another_form_is_named(tmp_path, content, part, value):
     save_checkpoint(tmp_path / "a.pt", content | {part: value})
-    with pytest.raises(CheckpointError, match=rf"a\.pt: its '{part}' is damaged, a .* instead of"):
+    with pytest.raises(CheckpointError, match=rf"a\.pt: its '{part}' is damaged, a .* in place of"):
         read_checkpoint(tmp_path / "a.pt")
 
 

@@ -223,7 +223,7 @@ def test_what_is_no_weights_at_all_is_an_error_and_no_traceback(tmp_path, capsys
 )  # fmt: skip
 def test_a_damaged_card_is_refused(trained, tmp_path, card):
     save_checkpoint(tmp_path / "a.pt", trained | {"card": card})
-    with pytest.raises(CheckpointError, match=r"a\.pt: its 'card' is damaged, a .* instead of"):
+    with pytest.raises(CheckpointError, match=r"a\.pt: its 'card' is damaged, a .* in place of"):
         read_card(tmp_path / "a.pt")
 
 
