@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import re
@@ -22,8 +23,11 @@ from keypoint.config.load import (
     find_config,
     load_config,
 )
+from keypoint.config.schema import ModelConfig
 from keypoint.errors import ConfigError
+from keypoint.models import create_model
 from keypoint.pose.codec import Codec
+from tests.test_imports import loaded_by
 
 # Every key by kind, with values that lie just inside and just outside of what it allows.
 INTEGERS = {
@@ -346,6 +350,26 @@ def test_dilation_stands_in_for_a_stride():
         assert config_from_dict({"model": model}, "x").model.dilated is True
     shallow = {"encoder": "resnet34", "encoder_stride": 8, "dilated": True}
     assert "use encoder=resnet50 or deeper" in refusal({"model": shallow})
+
+
+def test_the_model_section_is_the_arguments_of_create_model():
+    keywords = inspect.signature(create_model).parameters.keys()
+    assert {*ModelConfig.model_fields, "num_keypoints"} == keywords
+    content = {
+        "encoder": "resnet18", "encoder_stride": 8, "input_size": [64, 96], "codec": "udp", "heatmap_sigma": 1.5,
+        "blocks": {"layer3": {"type": "srl_fft", "groups": 2}},
+    }  # fmt: skip
+    section = config_from_dict({"model": content}, "x").model
+    assert section.arguments(5).keys() == keywords - {"weights", "partial_weights"}
+    model = create_model(**section.arguments(5))
+    assert (model.input_size, model.encoder_stride) == ((64, 96), 8)
+    assert (model.codec.name, model.codec.sigma) == ("udp", 1.5)
+    assert model.block_options == content["blocks"]
+    assert model.final_layer.out_channels == 5
+
+
+def test_a_config_is_read_without_torch():
+    assert not loaded_by("import keypoint.config.load") & {"torch", "torchvision"}
 
 
 def test_sizes_and_sites_follow_the_encoders_stride():
