@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -67,7 +66,7 @@ def main(argv: Sequence[str]) -> None:
         (folder / "tiny.yaml").write_text(text, encoding="utf-8")
         for number, case in enumerate(args.case or CASES):
             losses, weights = train(REPOSITORY, folder, f"ours{number}", CASES[case])
-            print(f"{case}: {' '.join(map(repr, losses))}")
+            print(f"{case}: {shown(losses)}")
             if base is None:
                 continue
             theirs, their_weights = train(base, folder, f"theirs{number}", CASES[case])
@@ -78,7 +77,7 @@ def main(argv: Sequence[str]) -> None:
                 print(f"  {args.base}: the same {len(losses)} losses and weights, bit for bit")
             else:
                 different.append(case)
-                print(f"  {args.base}: different, losses {' '.join(map(repr, theirs))}")
+                print(f"  {args.base}: different, losses {shown(theirs)}")
     if different:
         raise SystemExit(1)
 
@@ -107,6 +106,11 @@ def other_checkout(commit: str | None) -> Iterator[Path | None]:
             subprocess.run([*git, "remove", "--force", str(folder)], check=True)
 
 
+def shown(losses: Sequence[float]) -> str:
+    """Nine digits tell any two float32 numbers apart."""
+    return " ".join(f"{loss:.9g}" for loss in losses)
+
+
 def train(
     checkout: Path, folder: Path, output: str, options: Sequence[str]
 ) -> tuple[list[float], dict[str, torch.Tensor]]:
@@ -128,7 +132,7 @@ def train(
     if done.returncode:
         raise ConfigError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
     events = EventAccumulator(str(run)).Reload()
-    losses = [float(np.float32(event.value)) for event in events.Scalars("train/loss")]
+    losses = [event.value for event in events.Scalars("train/loss")]  # float32, as logged
     content = torch.load(run / "last.pt", weights_only=True)
     averaged = {f"average of {name}": tensor for name, tensor in (content["ema"] or {}).items()}
     return losses, content["model"] | averaged

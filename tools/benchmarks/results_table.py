@@ -15,7 +15,7 @@ from keypoint.errors import ConfigError, DataError
 from keypoint.evaluation.published import CONDITIONS
 from keypoint.files import read_json
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "results.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "results.md"
 DETECTIONS = "COCO_val2017_detections_AP_H_56_person.json"
 # Entries of that file (HRNet's log counts them too) and images of val2017; a file cut short, or
 # another one of the same name, has others.
