@@ -29,7 +29,7 @@ TABLE = [
     ([*TRAIN, "--nonsense"], 2, "error: command line, '--nonsense'|error: unrecognized arguments: --nonsense", "--help"),
     (["test", "--checkpoint", "x.pt", "--worst", "many"], 2, "error: argument --worst: given 'many'", "give a whole number"),
     (["check_data", "--boxes", "x.json"], 2, "error: given --boxes", "give --cfg FILE, or --annotations FILE"),
-    ([*TRAIN, "--resume", "--overwrite"], 2, "error: --resume goes on with a run", "give one of them"),
+    ([*TRAIN, "--resume", "--overwrite"], 2, "error: --resume continues a run", "give one of them"),
     # configs and overrides
     (["train", "--cfg", "tyni.yaml"], 2, "error: tyni.yaml: no such file", "check the path"),
     (["train", "--cfg", "res50_256x129.yaml"], 2, "error: res50_256x129.yaml: no such file", "did you mean"),

@@ -134,14 +134,7 @@ def network_section(config: Config, skeleton: Skeleton, colors: Mapping[str, Any
         ConfigError: There is no such network.
     """
     network = config.model
-    parts = count_model(
-        network.encoder,
-        blocks=network.blocks,
-        input_size=network.input_size,
-        num_keypoints=skeleton.num_keypoints,
-        encoder_stride=network.encoder_stride,
-        dilated=network.dilated,
-    )
+    parts = count_model(**network.arguments(skeleton.num_keypoints))
     total = sum(parts.values(), Count.zero()).true
     sites = [name.removeprefix("block at ") for name in parts if name.startswith("block at ")]
     blocks = network.blocks

@@ -170,7 +170,8 @@ def _is_best(value: Any) -> bool:
         isinstance(value, Mapping)
         and _is_count(value.get("epoch"))
         and isinstance(value.get("metrics"), Mapping)
-        and _is_number(value["metrics"].get("AP"))
+        and len(value["metrics"]) > 0
+        and all(map(_is_number, value["metrics"].values()))
     )
 
 

@@ -31,7 +31,7 @@ import torch
 from keypoint.checkpoint.content import check_content
 from keypoint.config.load import Config, config_from_dict
 from keypoint.errors import CheckpointError
-from keypoint.models import SimpleBaseline
+from keypoint.models import SimpleBaseline, create_model
 from keypoint.models.weights.formats import recognise
 from keypoint.models.weights.load import load_state
 from keypoint.models.weights.read import file_form, read_tensors
@@ -134,19 +134,8 @@ def load_model(path: Path) -> Restored:
     content = read_checkpoint(path)
     config = config_from_dict(content["config"], source=str(path))
     skeleton = skeleton_from_dict(content["skeleton"], source=str(path))
-    model = SimpleBaseline(
-        config.model.encoder,
-        input_size=config.model.input_size,
-        num_keypoints=skeleton.num_keypoints,
-        encoder_stride=config.model.encoder_stride,
-        dilated=config.model.dilated,
-        blocks=config.model.blocks,
-        color_order=content["color_order"],
-        mean=tuple(content["mean"]),
-        std=tuple(content["std"]),
-        codec=config.model.codec,
-        heatmap_sigma=config.model.heatmap_sigma,
-    )
+    model = create_model(**config.model.arguments(skeleton.num_keypoints))
+    model.set_colors(content["color_order"], tuple(content["mean"]), tuple(content["std"]))
     load_state(model, recognise(content, str(path)), str(path))
     model.eval()
     return Restored(model, config, skeleton, content["epoch"], content["best"])

@@ -39,6 +39,7 @@ def main(argv: Sequence[str]) -> None:
     args = parser.parse_intermixed_args(argv)
 
     config = load_config(find_config(args.cfg), args.overrides)
+    assert config.output is not None  # load_config fills it in
     output = Path(config.output)
     cli.log_to(output)
     skeleton = load_skeleton(config.data.skeleton, config.data.root)

@@ -24,12 +24,11 @@ EPILOG = f"""examples:
   keypoint complexity --cfg res50_256x192.yaml model.input_size=[384,288] model.blocks=nl
       at another size, with another block: any key of the config can be changed here
   keypoint complexity --paper-tables
-      tables 2, 3 and 8 of the SRL paper and 3, 5 and 6 of PNL's, each number with the counted one
+      tables 2, 3 and 8 of the SRL paper and 3, 5 and 6 of PNL's, printed and counted
 
 Costs are those of one image. There are two columns:
 {LEGEND}
-keypoint/models/complexity/__init__.py has the rules in full. Nothing is
-computed or written.
+keypoint/models/complexity/__init__.py has the rules in full. Nothing is computed or written.
 """
 
 
@@ -56,14 +55,8 @@ def main(argv: Sequence[str]) -> None:
 
 def count_config(config: Config) -> dict[str, Count]:
     """The parts of the network that this config trains."""
-    return count_model(
-        config.model.encoder,
-        blocks=config.model.blocks,
-        input_size=config.model.input_size,
-        num_keypoints=load_skeleton(config.data.skeleton, config.data.root).num_keypoints,
-        encoder_stride=config.model.encoder_stride,
-        dilated=config.model.dilated,
-    )
+    skeleton = load_skeleton(config.data.skeleton, config.data.root)
+    return count_model(**config.model.arguments(skeleton.num_keypoints))
 
 
 def model_text(config: Config, parts: Mapping[str, Count]) -> str:

@@ -86,16 +86,7 @@ def main(argv: Sequence[str]) -> None:
         skeleton = load_skeleton(config.data.skeleton)
     else:
         skeleton = skeleton_from_dict(weights.content["skeleton"], source=str(args.file))
-    model = create_model(
-        config.model.encoder,
-        blocks=config.model.blocks,
-        input_size=config.model.input_size,
-        num_keypoints=skeleton.num_keypoints,
-        encoder_stride=config.model.encoder_stride,
-        dilated=config.model.dilated,
-        codec=config.model.codec,
-        heatmap_sigma=config.model.heatmap_sigma,
-    )
+    model = create_model(**config.model.arguments(skeleton.num_keypoints))
     report = fill(
         model,
         weights,

@@ -306,15 +306,6 @@ def open_network(
     config = load_config(find_config(cfg), overrides)
     check_overrides(overrides, None, config)
     skeleton = load_skeleton(config.data.skeleton, Path(config.data.root))
-    model = create_model(
-        config.model.encoder,
-        blocks=config.model.blocks,
-        input_size=config.model.input_size,
-        num_keypoints=skeleton.num_keypoints,
-        encoder_stride=config.model.encoder_stride,
-        dilated=config.model.dilated,
-        codec=config.model.codec,
-        heatmap_sigma=config.model.heatmap_sigma,
-    )
+    model = create_model(**config.model.arguments(skeleton.num_keypoints))
     load_weights_file(model, checkpoint, whole=True, keypoints=skeleton.keypoints)
     return model, config, skeleton

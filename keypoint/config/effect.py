@@ -1,7 +1,7 @@
-"""What of a config has an effect in testing: what is typed and has none is refused.
+"""Keys of a config that have no effect in testing are refused on the command line.
 
-A checkpoint's config, or the file of --cfg, is that of a training and has all keys; nobody expects
-the recipe in it to act. Who types ``train.lr=5`` to a test expects something.
+A checkpoint's config, or the file of --cfg, describes a training and has all keys; it is not
+expected that all of them act in a test. A user who types ``train.lr=5`` expects an effect.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from keypoint.errors import ConfigError
 
 TRUTH = "truth"  # of --boxes: those of the annotations themselves
 
-# Keys and sections that testing does not read, and why. train.amp is read.
+# Keys and sections that testing does not read, with the reason. train.amp is read.
 UNREAD = {
     "seed": "nothing is drawn at random",
     "augment": "nothing is augmented",
@@ -37,13 +37,13 @@ def check_overrides(typed: Sequence[str], trained: Config | None, given: Config)
     """Refuse ``key=value`` that testing does not read.
 
     Args:
-        typed: As on the command line.
-        trained: The checkpoint's config; a value that is the same there is no mistake. None with
-            --cfg, where nothing is known of the training.
-        given: The config with what was typed.
+        typed: The overrides on the command line.
+        trained: The checkpoint's config; the same value there is not a mistake. None with --cfg,
+            when the training is unknown.
+        given: The config with the overrides.
 
     Raises:
-        ConfigError: Names all of them with the reason.
+        ConfigError: Names each with the reason.
     """
     unread = UNREAD_WITH_CFG if trained is None else UNREAD_WITH_CHECKPOINT
     theirs, ours = trained.to_dict() if trained else {}, given.to_dict()
@@ -62,7 +62,7 @@ def check_overrides(typed: Sequence[str], trained: Config | None, given: Config)
 
 
 def check_same_network(trained: Config, given: Config) -> None:
-    """Refuse overrides of what the checkpoint fixes.
+    """Refuse overrides of keys that the checkpoint fixes.
 
     Raises:
         ConfigError: Names the keys.
@@ -78,24 +78,24 @@ def check_same_network(trained: Config, given: Config) -> None:
 
 
 def with_boxes(typed: Sequence[str], boxes: Sequence[str]) -> list[str]:
-    """What was typed, with the file of --boxes as ``test.boxes``.
+    """The overrides, with the file of --boxes added as ``test.boxes``.
 
-    The score threshold is refused where no boxes have scores, and ``test.boxes`` is where the
-    config looks for them.
+    The score threshold is refused if no boxes have scores.
 
     Args:
         typed: ``key=value`` as on the command line.
-        boxes: What --boxes was given, each "truth" or a file.
+        boxes: The values of --boxes, each "truth" or a file.
 
     Raises:
-        ConfigError: ``test.boxes`` beside --boxes, or a threshold where all boxes are the truth's.
+        ConfigError: ``test.boxes`` is given as well as --boxes, or a threshold with the truth's
+            boxes alone.
     """
     names = {text.partition("=")[0] for text in typed}
     files = [name for name in boxes if name != TRUTH]
     if boxes and "test.boxes" in names:
         raise ConfigError(
-            f"test.boxes has no effect beside --boxes {' '.join(boxes)}, which stands in its "
-            "place; give one of the two"
+            f"test.boxes has no effect with --boxes {' '.join(boxes)}, which replaces it; give one "
+            "of the two"
         )
     if boxes and not files and "test.box_score_threshold" in names:
         raise ConfigError(

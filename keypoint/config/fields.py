@@ -1,4 +1,4 @@
-"""What every section of a config shares: its strictness, its kinds of values, and hints."""
+"""Shared by all sections of a config: strictness, kinds of values, and hints."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 def nearest(given: object, options: Sequence[str]) -> str | None:
-    """The option that ``given`` probably was meant to be, whatever its case."""
+    """The option that ``given`` was probably meant to be, in any case."""
     near = difflib.get_close_matches(str(given).lower(), options, n=1)
     return near[0] if near else None
 
 
 def hint(given: object, options: Sequence[str]) -> str:
-    """``; did you mean x?``, or else what there is."""
+    """``; did you mean x?``, or else the list of options."""
     near = nearest(given, options)
     return f"; did you mean {near}?" if near else f"; there are {', '.join(options)}"

@@ -1,4 +1,4 @@
-"""Config files: found by name, read and overridden with every mistake told at once, written.
+"""Config files: found by name, read and overridden with every mistake reported at once, written.
 
 A file says only what differs from the defaults of :mod:`keypoint.config.schema`, or from the
 recipe that it names in ``train.recipe``; nothing else is inherited. The same content travels in a
@@ -35,18 +35,18 @@ __all__ = [
 
 
 def _config_folder() -> Path:
-    """The configs: in the package where pip installed it, beside the package in a clone."""
+    """The folder of configs: inside an installed package, next to the package in a clone."""
     installed = Path(__file__).parents[1] / "configs"
     return installed if installed.is_dir() else Path(__file__).parents[2] / "configs"
 
 
 CONFIG_FOLDER = _config_folder()
-COMMAND_LINE = "command line"  # where an override stands, for errors
+COMMAND_LINE = "command line"  # the place of an override, for errors
 
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 60, 60
 
-Mistake = tuple[KeyPath, str]  # where in the config, what is wrong
+Mistake = tuple[KeyPath, str]  # the key in the config, what is wrong
 
 
 def find_config(name: str | Path) -> Path:
@@ -81,8 +81,8 @@ def find_config(name: str | Path) -> Path:
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Read a YAML file, then ``key=value`` overrides whose values are YAML too.
 
-    Where neither says anything the recipe decides (`keypoint.config.recipe`), then the default.
-    Where ``output`` is none it becomes ``output/<the file's stem>``.
+    A key that neither has gets the recipe's value (`keypoint.config.recipe`), else the default.
+    If ``output`` is none it becomes ``output/<the file's stem>``.
 
     Raises:
         ConfigError: Names the file, line and key, or the override, of every mistake.
@@ -114,7 +114,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 
 
 def config_from_dict(content: Mapping[str, Any], source: str) -> Config:
-    """Check what :meth:`Config.to_dict` gave once; ``source``, the checkpoint, is named in errors.
+    """Check the result of :meth:`Config.to_dict`; ``source``, the checkpoint, is named in errors.
 
     Raises:
         ConfigError: Names the source and the key of every mistake.
@@ -147,7 +147,7 @@ def dump_config(config: Config) -> str:
 
 
 def describe_keys() -> str:
-    """A table of every key: what it allows, its default, its meaning."""
+    """A table of every key: its default, the allowed values, its meaning."""
     rows = []
     for name, schema in _keys().items():
         default = _show(schema["default"]).strip("'")
@@ -159,7 +159,7 @@ def describe_keys() -> str:
 def _override(
     content: dict[str, Any], text: str, places: dict[KeyPath, str], mistakes: list[Mistake]
 ) -> None:
-    """Put one ``key=value`` into ``content``; what is wrong with it goes to ``mistakes``."""
+    """Put one ``key=value`` into ``content``; add its mistakes to ``mistakes``."""
     name, equals, value = text.partition("=")
     path: KeyPath = tuple(name.split("."))
     place = f"{COMMAND_LINE}, {_SHORT.repr(text)}"
@@ -217,7 +217,7 @@ def _build(
 
 
 def _explain(path: KeyPath, entry: Mapping[str, Any], content: Any) -> str:
-    """One sentence: what was given, what is allowed, what to do."""
+    """One sentence: the value, the allowed values, what to do."""
     name = _dotted(path)
     if entry["type"] == "extra_forbidden":
         return f"no such key{_hint_key(path)}"
@@ -238,7 +238,7 @@ def _explain(path: KeyPath, entry: Mapping[str, Any], content: Any) -> str:
 
 
 def _hint_key(path: KeyPath) -> str:
-    """The key that was meant: the same in another section, one near in its own, or all of these."""
+    """A hint at the key that was meant: the same in another section, or one near in its own."""
     elsewhere = [name for name in _keys() if name.split(".")[-1] == path[-1]]
     if elsewhere:
         return f"; did you mean {' or '.join(elsewhere)}?"
@@ -248,7 +248,7 @@ def _hint_key(path: KeyPath) -> str:
 
 @functools.cache
 def _sections() -> dict[str, type[BaseModel]]:
-    """The models that stand under a key of Config."""
+    """The models of the sections of Config."""
     fields = {name: field.annotation for name, field in Config.model_fields.items()}
     return {
         name: kind
@@ -299,7 +299,7 @@ def _show(value: Any) -> str:
 
 
 def _dotted(path: KeyPath) -> str:
-    """The path as an override has it; what nobody could read is shortened and escaped."""
+    """The path as an override writes it; unreadable parts are shortened and escaped."""
     parts = [str(part) for part in path]
     return ".".join(p if p.isprintable() and len(p) <= 60 else _SHORT.repr(p) for p in parts)
 

@@ -1,8 +1,8 @@
-"""What a config may say: every key with its type, range, default, meaning, and what excludes what.
+"""The keys of a config: type, range, default, meaning, and which of them exclude each other.
 
 The defaults are the recipe of the SRL paper (section 4.1: Adam, 210 epochs, 32 crops per device,
-+-40 degrees, +-30 % scale), with HRNet's learning rate and drops where the paper is silent. What
-can be derived has no key (heatmap size, class count, flip order), or ``none`` for "derive it"
++-40 degrees, +-30 % scale), with HRNet's learning rate and drops where the paper is silent.
+Derived values have no key (heatmap size, class count, flip order), or ``none`` for "derive it"
 (sigma, drops). A value that would have no effect is an error. A check that needs two keys belongs
 to the later of the two, which sees the earlier ones in ``info.data``: so one bad key never hides
 another's mistake.
@@ -16,14 +16,19 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from keypoint.config.fields import STRICT, Fraction, Text, hint
 from keypoint.config.train import TrainConfig
+from keypoint.models.names import (
+    SITES,
+    STRIDES_OF_SITES,
+    Encoder,
+    EncoderStride,
+    check_dilation,
+)
 from keypoint.pose.names import CodecName, Decoding
 from keypoint.strict_yaml import check_plain
 
-SITES = ("layer1", "layer2", "layer3", "layer4", "deconv1", "deconv2", "deconv3")
-
 
 class DataConfig(BaseModel):
-    """Where images and annotations lie. Relative paths count from ``root``."""
+    """The files of images and annotations. Relative paths start at ``root``."""
 
     model_config = STRICT
 
@@ -53,7 +58,7 @@ class DataConfig(BaseModel):
 
 
 class AugmentConfig(BaseModel):
-    """What is done to a training crop."""
+    """The random changes of a training crop."""
 
     model_config = STRICT
 
@@ -103,14 +108,12 @@ class ModelConfig(BaseModel):
 
     model_config = STRICT
 
-    encoder: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"] = Field(
-        default="resnet50", description="torchvision's ResNet"
-    )
-    encoder_stride: Literal[32, 16, 8] = Field(
+    encoder: Encoder = Field(default="resnet50", description="torchvision's ResNet")
+    encoder_stride: EncoderStride = Field(
         default=32, description="of its last map; 3, 2 or 1 deconvolutions follow"
     )
     dilated: bool = Field(
-        default=False, description="dilation in place of the encoder's strides that are left out"
+        default=False, description="dilation instead of the encoder's strides that are left out"
     )
     input_size: tuple[int, int] = Field(
         default=(256, 192),
@@ -139,13 +142,9 @@ class ModelConfig(BaseModel):
 
     @field_validator("dilated")
     @classmethod
-    def _in_place_of_a_stride(cls, value: bool, info: ValidationInfo) -> bool:
-        if value and info.data.get("encoder_stride") == 32:
-            raise ValueError(
-                "it has no effect with model.encoder_stride=32, where no stride is left out"
-            )
-        if value and info.data.get("encoder") in ("resnet18", "resnet34"):
-            raise ValueError("only bottlenecks dilate; use model.encoder=resnet50 or deeper")
+    def _dilates(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and {"encoder", "encoder_stride"} <= info.data.keys():
+            check_dilation(info.data["encoder"], info.data["encoder_stride"])
         return value
 
     @field_validator("input_size", mode="before")
@@ -168,7 +167,7 @@ class ModelConfig(BaseModel):
             raise ValueError("blocks is none, a block's name, or {site: name, ...}")
         check_plain(value)
         stride = info.data.get("encoder_stride", 32)
-        sites = SITES[: {32: 7, 16: 6, 8: 5}[stride]]
+        sites = tuple(STRIDES_OF_SITES[stride])
         for site, block in value.items():
             if site in SITES and site not in sites:
                 raise ValueError(
@@ -176,7 +175,7 @@ class ModelConfig(BaseModel):
                     f"{', '.join(sites)}"
                 )
             if site not in SITES:
-                raise ValueError(f"{str(site)[:40]!r} is no site{hint(site, sites)}")
+                raise ValueError(f"{str(site)[:40]!r} is not a site{hint(site, sites)}")
             name = block.get("type") if isinstance(block, dict) else block
             if not isinstance(name, str) or not name:
                 raise ValueError(f"{site} needs a block's name, or {{type: name, option: value}}")
@@ -200,9 +199,14 @@ class ModelConfig(BaseModel):
             raise ValueError("it has no effect without blocks; give model.blocks too")
         return value
 
+    def arguments(self, num_keypoints: int) -> dict[str, Any]:
+        """The arguments of `create_model` without weights; keys and keywords are the same words."""
+        keys = self.model_dump(exclude={"weights", "partial_weights"})
+        return keys | {"num_keypoints": num_keypoints}
+
 
 class TestConfig(BaseModel):
-    """How results are made and scored."""
+    """The way from the network's heatmaps to a score."""
 
     model_config = STRICT
 
@@ -236,7 +240,7 @@ class TestConfig(BaseModel):
 
 
 class Config(BaseModel):
-    """Everything a run depends on besides the data."""
+    """Everything that a run depends on, except the data."""
 
     model_config = STRICT
 
@@ -249,5 +253,5 @@ class Config(BaseModel):
     test: TestConfig = TestConfig()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain dicts, lists, strings, numbers and None: what a checkpoint holds."""
+        """Plain dicts, lists, strings, numbers and None, as a checkpoint holds them."""
         return self.model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""The section `train` of a config; config_schema.py has the others and what holds for all."""
+"""The section `train` of a config; schema.py has the others and what holds for all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keypoint.strict_yaml import check_plain
 
 
 class TrainConfig(BaseModel):
-    """The recipe."""
+    """Optimizer, schedule and precision of a training."""
 
     model_config = STRICT
 
@@ -30,7 +30,7 @@ class TrainConfig(BaseModel):
     lr_factor: float = Field(default=0.1, gt=0, lt=1, description="of lr at each drop")
     warmup_steps: int = Field(default=0, ge=0, le=1_000_000, description="steps of linear rise")
     batch_size: int = Field(default=32, ge=1, le=4096, description="crops per device and step")
-    accumulate: int = Field(default=1, ge=1, le=1024, description="batches per optimiser step")
+    accumulate: int = Field(default=1, ge=1, le=1024, description="batches per optimizer step")
     amp: Literal["bf16", "fp16"] | None = Field(default=None, description="mixed precision")
     channels_last: bool = Field(default=True, description="memory format")
     compile: bool = Field(default=False, description="torch.compile")
@@ -49,7 +49,7 @@ class TrainConfig(BaseModel):
         json_schema_extra={"allowed": "none | {left_ankle: 1.5, ...}, 0 < number <= 100"},
     )
     recipe: Literal["paper", "sb", "hrnet", "mmpose"] = Field(
-        default="paper", description="file of keypoint/recipes/ whose values stand in for defaults"
+        default="paper", description="reference whose values replace the defaults"
     )
 
     @field_validator("weight_decay")
@@ -118,7 +118,7 @@ class TrainConfig(BaseModel):
 
     @property
     def sgd_momentum(self) -> float | None:
-        """``momentum``, 0.9 where it is none; None for the optimisers without it."""
+        """``momentum``, or 0.9 if it is none; None for the optimizers without it."""
         if self.optimizer != "sgd":
             return None
         return 0.9 if self.momentum is None else self.momentum

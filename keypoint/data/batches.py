@@ -49,6 +49,13 @@ class TrainBatch:
     visibility: Tensor
     image_ids: Tensor
 
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def origin(self) -> str:
+        """Name the samples in an error."""
+        return f"image ids {self.image_ids.tolist()}"
+
     def pin_memory(self) -> TrainBatch:
         """In page-locked memory, for copies to the GPU during its work."""
         return TrainBatch(
@@ -131,12 +138,12 @@ class TrainSampler(Sampler[list[Key]]):
     def __init__(
         self, num_persons: int, batch_size: int, *, seed: int, rank: int = 0, world_size: int = 1
     ) -> None:
-        self.batch_persons = batch_size * world_size  # of all processes
-        self.num_batches = num_persons // self.batch_persons
+        self.batch_samples = batch_size * world_size  # of all processes
+        self.num_batches = num_persons // self.batch_samples
         if self.num_batches == 0:
             raise ConfigError(
                 f"train.batch_size={batch_size} on {world_size} process(es) needs "
-                f"{self.batch_persons} persons, the data set has {num_persons}; "
+                f"{self.batch_samples} persons, the data set has {num_persons}; "
                 "lower train.batch_size"
             )
         self.num_persons, self.batch_size, self.seed = num_persons, batch_size, seed

@@ -1,5 +1,26 @@
-"""Networks: an encoder, three deconvolutions with a block after each, and a 1x1 head."""
+"""Networks: an encoder, deconvolutions with a block after each, and a 1x1 head.
 
-from keypoint.models.simple_baseline import SITES, SimpleBaseline, create_model
+The names load on first use, so that `keypoint.models.names` is read without torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keypoint.models.build import create_model
+    from keypoint.models.names import SITES
+    from keypoint.models.simple_baseline import SimpleBaseline
 
 __all__ = ["SITES", "SimpleBaseline", "create_model"]
+
+_HOME_OF_NAME = {
+    "SITES": "keypoint.models.names",
+    "SimpleBaseline": "keypoint.models.simple_baseline",
+    "create_model": "keypoint.models.build",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF_NAME:
+        return getattr(import_module(_HOME_OF_NAME[name]), name)
+    raise AttributeError(f"module 'keypoint.models' has no attribute {name!r}; it has {__all__}")

@@ -11,10 +11,8 @@ import torchvision
 from torch import nn
 
 from keypoint.errors import ConfigError
+from keypoint.models.names import ENCODER_STRIDES, ENCODERS, check_dilation
 
-ENCODERS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
-BASIC_BLOCKS = ("resnet18", "resnet34")
-STRIDES = (32, 16, 8)
 IMAGENET_WEIGHTS = "IMAGENET1K_V1"  # what SimpleBaseline and the SRL paper started from
 STAGES = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
 
@@ -44,15 +42,10 @@ def resnet_encoder(
     """
     if name not in ENCODERS:
         raise ConfigError(f"encoder={name!r} is unknown; choose one of {list(ENCODERS)}")
-    if stride not in STRIDES:
-        raise ConfigError(f"encoder_stride={stride!r} must be one of {list(STRIDES)}")
-    if dilated and (stride == 32 or name in BASIC_BLOCKS):
-        why = (
-            "with encoder_stride=32: it stands in for strides that are left out"
-            if stride == 32
-            else f"with {name}: only bottlenecks dilate, in resnet50 and deeper"
-        )
-        raise ConfigError(f"dilated=True is not possible {why}")
+    if stride not in ENCODER_STRIDES:
+        raise ConfigError(f"encoder_stride={stride!r} must be one of {list(ENCODER_STRIDES)}")
+    if dilated:
+        check_dilation(name, stride)
     kept = {"layer3": stride >= 16, "layer4": stride == 32}
     replace = [False, not kept["layer3"], not kept["layer4"]] if dilated else None
     resnet = torchvision.models.get_model(name, weights=None, replace_stride_with_dilation=replace)
@@ -65,7 +58,7 @@ def resnet_encoder(
 
 
 def remove_stride(stage: nn.Module) -> None:
-    """Every convolution of a ResNet's stage at stride 1; its map keeps the size it comes with."""
+    """Set every convolution of a ResNet's stage to stride 1; the map keeps its size."""
     for module in stage.modules():
         if isinstance(module, nn.Conv2d):
             module.stride = (1, 1)

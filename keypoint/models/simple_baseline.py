@@ -9,16 +9,14 @@ H W the input's height and width.
     site     layer1  layer2  layer3  layer4  deconv1  deconv2  deconv3
     stride      4       8      16      32       16       8        4
 
-An encoder of stride 16 or 8 needs one or two deconvolutions less (SRL paper, table 4, baseline*):
-    stride 8    4       8       8       8        4
+An encoder of stride 16 or 8 needs one or two deconvolutions less (SRL paper, table 4, baseline*);
+names.py has the table.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,21 +25,9 @@ from torch import Tensor, nn
 from keypoint.blocks import build_block
 from keypoint.errors import ConfigError
 from keypoint.models.encoder import resnet_encoder
-from keypoint.models.weights.load import load_imagenet_encoder, load_weights_file
+from keypoint.models.names import DECONV_SITES, SITES, STRIDES_OF_SITES
 from keypoint.pose.codec import Codec
-from keypoint.pose.names import STRIDE
 
-
-def strides_of_sites(encoder_stride: int = 32) -> dict[str, int]:
-    """Input pixels per pixel of the map at each site, in the order of the forward pass."""
-    strides = {f"layer{i}": min(2 ** (i + 1), encoder_stride) for i in range(1, 5)}
-    deconvs = range(1, int(math.log2(encoder_stride // STRIDE)) + 1)  # the heatmap is a quarter
-    return strides | {f"deconv{i}": encoder_stride >> i for i in deconvs}
-
-
-STRIDE_OF_SITE = strides_of_sites()
-SITES = tuple(STRIDE_OF_SITE)
-DECONV_SITES = ("deconv1", "deconv2", "deconv3")
 DECONV_CHANNELS = 256
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, of pixel values in [0, 1]; torchvision's
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -51,8 +37,7 @@ class SimpleBaseline(nn.Module):
     """Crops in, one heatmap per keypoint out, at a quarter of the input's size.
 
     The parameter names are SimpleBaseline's (`conv1`, `layer1` .., `deconv_layers.0`,
-    `final_layer`), so its released files load by name; blocks sit beside them under
-    `blocks.<site>`.
+    `final_layer`), so its released files load by name; blocks are added under `blocks.<site>`.
 
     Args:
         encoder: resnet18, resnet34, resnet50, resnet101 or resnet152.
@@ -61,12 +46,12 @@ class SimpleBaseline(nn.Module):
         num_keypoints: K.
         encoder_stride: 32, 16 or 8; as many deconvolutions follow as lead back to a quarter of the
             input: 3, 2 or 1.
-        dilated: Whether dilation stands in for the encoder's strides that are left out.
+        dilated: Whether dilation replaces the encoder's strides that are left out.
         blocks: None, the name of one block for all deconvolutions, or a mapping from site to a name
             or to a mapping with `type` and the block's options.
         color_order: "rgb" or "bgr", what the weights were trained on; `normalize` takes RGB and
             reorders.
-        mean, std: Of pixel values in [0, 1], in RGB order whatever the colour order.
+        mean, std: Of pixel values in [0, 1], in RGB order whatever the color order.
         codec: "heatmap" or "udp": the convention that the heatmaps are trained to (codec.py).
         heatmap_sigma: Of the targets, heatmap pixels; None for the references'.
 
@@ -107,7 +92,7 @@ class SimpleBaseline(nn.Module):
 
         for name, stage in stages.items():
             self.add_module(name, stage)
-        stride_of_site = strides_of_sites(encoder_stride)
+        stride_of_site = STRIDES_OF_SITES[encoder_stride]
         self.deconv_sites = tuple(site for site in stride_of_site if site in DECONV_SITES)
         channels_of_site |= dict.fromkeys(self.deconv_sites, DECONV_CHANNELS)
 
@@ -120,10 +105,12 @@ class SimpleBaseline(nn.Module):
             in_channels = out_channels
         self.deconv_layers = nn.Sequential(*layers)
         self.final_layer = nn.Conv2d(DECONV_CHANNELS, num_keypoints, 1)
-        self.blocks = build_blocks(blocks, channels_of_site, stride_of_site, self.input_size)
         self.block_options = self.describe_blocks(blocks)
+        self.blocks = build_blocks(
+            self.block_options, channels_of_site, stride_of_site, self.input_size
+        )
 
-        # Not in the state dict, so that other toolkits' files load; checkpoints store them beside.
+        # Not in the state dict, so that other toolkits' files load; checkpoints store them apart.
         self.register_buffer("pixel_mean", torch.zeros(3), persistent=False)
         self.register_buffer("pixel_std", torch.ones(3), persistent=False)
         self.set_colors(color_order, mean, std)
@@ -135,10 +122,10 @@ class SimpleBaseline(nn.Module):
         mean: tuple[float, float, float],
         std: tuple[float, float, float],
     ) -> None:
-        """What the weights eat, as in the constructor; `normalize` does it.
+        """Set the color order, mean and std that the weights expect; `normalize` applies them.
 
         Raises:
-            ConfigError: A colour order that there is not.
+            ConfigError: The color order is not "rgb" or "bgr".
         """
         if color_order not in ("rgb", "bgr"):
             raise ConfigError(f"color_order={color_order!r} must be 'rgb' or 'bgr'")
@@ -147,14 +134,14 @@ class SimpleBaseline(nn.Module):
         self.pixel_std.copy_(torch.tensor(std, dtype=torch.float64) * 255)
 
     def colors(self) -> dict[str, Any]:
-        """What `set_colors` takes, as plain types; taken again, it gives the same bits."""
+        """The arguments of `set_colors` as plain types; set again, they give the same bits."""
         mean, std = ((v.double() / 255).tolist() for v in (self.pixel_mean, self.pixel_std))
         return {"color_order": self.color_order, "mean": mean, "std": std}
 
     def set_input_size(self, input_size: tuple[int, int]) -> None:
         """Use the network, as it is, at another resolution (height, width).
 
-        No weight changes: convolutions do not mind, and the blocks act on the frequencies of the
+        No weight changes: convolutions take any size, and the blocks act on the frequencies of the
         size they were built for.
 
         Raises:
@@ -185,7 +172,8 @@ class SimpleBaseline(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def normalize(self, crops: Tensor) -> Tensor:
-        """Crops as decoded to what `forward` eats: (B, H, W, 3) uint8 RGB to (B, 3, H, W) float32.
+        """Turn decoded crops into the input of `forward`: (B, H, W, 3) uint8 RGB to (B, 3, H, W)
+        float32.
 
         The result lies in channels_last memory, as the crops did.
         """
@@ -202,7 +190,7 @@ class SimpleBaseline(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) to heatmaps (B, K, H/4, W/4).
 
-        Their values are any real numbers, about 1 at a sure keypoint.
+        Their values are any real numbers, about 1 at a keypoint that the network is sure of.
         """
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))  # B 64 H/4 W/4
         for site in ("layer1", "layer2", "layer3", "layer4"):
@@ -240,21 +228,23 @@ def check_input_size(input_size: tuple[int, int], stride: int) -> tuple[int, int
 
 
 def build_blocks(
-    blocks: str | Mapping[str, Any] | None,
+    blocks: Mapping[str, Mapping[str, Any]],
     channels_of_site: Mapping[str, int],
     stride_of_site: Mapping[str, int],
     input_size: tuple[int, int],
 ) -> nn.ModuleDict:
     """The blocks by site, each for the channels and the map size found there.
 
+    Args:
+        blocks: By site, a mapping with `type` and the block's options.
+        channels_of_site: Channels of the map at each site.
+        stride_of_site: Input pixels per pixel of that map.
+        input_size: (height, width) of the crops.
+
     Raises:
         ConfigError: A site or a block does not exist, or an option does not fit; the text names
             the site.
     """
-    if blocks is None:
-        return nn.ModuleDict()
-    if isinstance(blocks, str):
-        blocks = dict.fromkeys((site for site in stride_of_site if site in DECONV_SITES), blocks)
     built = nn.ModuleDict()
     for site, choice in blocks.items():
         if site not in stride_of_site:
@@ -262,7 +252,7 @@ def build_blocks(
             raise ConfigError(
                 f"blocks names the site {site!r}; sites{why} are {list(stride_of_site)}"
             )
-        options = {"type": choice} if isinstance(choice, str) else dict(choice)
+        options = dict(choice)
         name = options.pop("type", None)
         if not isinstance(name, str):
             raise ConfigError(
@@ -276,56 +266,3 @@ def build_blocks(
         except (TypeError, ValueError) as error:
             raise ConfigError(f"blocks at {site}: {error}") from None
     return built
-
-
-def create_model(
-    encoder: str = "resnet50",
-    *,
-    blocks: str | Mapping[str, Any] | None = None,
-    input_size: tuple[int, int] = (256, 192),
-    num_keypoints: int = 17,
-    encoder_stride: int = 32,
-    dilated: bool = False,
-    weights: str | Path | None = None,
-    codec: str = "heatmap",
-    heatmap_sigma: float | None = None,
-    partial_weights: bool = False,
-) -> SimpleBaseline:
-    """Build a network and fill in its weights.
-
-    Args:
-        encoder: resnet18, resnet34, resnet50, resnet101 or resnet152.
-        blocks: None, a block's name for all deconvolutions, or a mapping from site to name or
-            options.
-        input_size: (height, width), multiples of the encoder's stride.
-        num_keypoints: K, the number of heatmaps.
-        encoder_stride: 32, 16 or 8, before 3, 2 or 1 deconvolutions.
-        dilated: Dilation in place of the strides that are left out.
-        weights: None (random), "imagenet" (torchvision's encoder weights, downloaded once), or a
-            file: a whole network of this toolkit, SimpleBaseline or mmpose, or an encoder of
-            torchvision or timm. The network takes over its colour order, mean and std.
-        codec: "heatmap" or "udp", see codec.py.
-        heatmap_sigma: Of the targets, heatmap pixels; None for the references'.
-        partial_weights: The file may lack blocks; they start as the identity.
-
-    Raises:
-        ConfigError: A part that does not exist or does not fit.
-        CheckpointError: A weights file that cannot be read or does not fit.
-    """
-    model = SimpleBaseline(
-        encoder,
-        input_size=input_size,
-        num_keypoints=num_keypoints,
-        encoder_stride=encoder_stride,
-        dilated=dilated,
-        blocks=blocks,
-        codec=codec,
-        heatmap_sigma=heatmap_sigma,
-    )
-    if partial_weights and weights in (None, "imagenet"):
-        raise ConfigError(f"partial_weights has no effect with weights={weights!r}; give a file")
-    if weights == "imagenet":
-        load_imagenet_encoder(model, encoder)
-    elif weights is not None:
-        load_weights_file(model, Path(weights), partial=partial_weights)
-    return model

@@ -1,4 +1,4 @@
-"""Whether a checkpoint may be gone on from: the same config, persons and number of processes."""
+"""Whether training can resume from a checkpoint: the same config, data and number of processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keypoint.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
 
-# What may differ between a run and its resumption: nothing that changes a number of the training.
+# Keys that may differ between a run and its resumption: they change no number of the training.
 FREE_KEYS = {"output", "data.workers", "data.root", "train.log_every", "train.save_every"}
 OF_THE_MACHINE = ("output", "data.root", "data.workers")
 
@@ -23,11 +23,11 @@ def check_same_config(path: Path, config: Config, *, allow_changed: bool = False
 
     Args:
         path: The run's checkpoint.
-        config: To go on with.
-        allow_changed: Log what differs in place of refusing it.
+        config: The config to resume with.
+        allow_changed: Log what differs instead of refusing it.
 
     Returns:
-        What was allowed, for the model card; empty if nothing differs.
+        The differences that were allowed, for the model card; empty if nothing differs.
 
     Raises:
         CheckpointError: Lists the keys that differ, with both values.
@@ -43,7 +43,7 @@ def check_same_config(path: Path, config: Config, *, allow_changed: bool = False
         return []
     more = " .." if len(different) > 5 else ""
     shown = f"was trained with another config: {', '.join(different[:5])}{more}"
-    _refuse(path, shown, "resume with the same, or begin anew in another output=", allow_changed)
+    _refuse(path, shown, "resume with the same, or start over in another output=", allow_changed)
     return [f"was trained with another config: {', '.join(different)}"]
 
 
@@ -55,20 +55,20 @@ def require_same_run(
     *,
     allow_changed: bool = False,
 ) -> list[str]:
-    """Refuse to resume on other persons or another number of processes.
+    """Refuse to resume on other data or another number of processes.
 
     Args:
         path: The checkpoint.
-        content: What is in it.
-        data: Fingerprints of the persons by split, as the checkpoint has them.
-        world_size: Processes now.
-        allow_changed: Log what differs in place of refusing it.
+        content: Its content.
+        data: Fingerprints of the data by split, as the checkpoint has them.
+        world_size: Number of processes now.
+        allow_changed: Log what differs instead of refusing it.
 
     Returns:
-        What was allowed, for the model card; empty if nothing differs.
+        The differences that were allowed, for the model card; empty if nothing differs.
 
     Raises:
-        CheckpointError: What differs.
+        CheckpointError: Names what differs.
     """
     allowed = []
     for split, name in data.items():
@@ -93,12 +93,12 @@ def require_same_run(
 def card_of_resumed(
     now: Mapping[str, Any], content: Mapping[str, Any], changes: Sequence[str]
 ) -> dict[str, Any]:
-    """The `card` of a run that goes on: what was another until here is told, all of it.
+    """The `card` of a resumed run, with everything that was different until here.
 
     Args:
-        now: What this process would write: `card` and `versions`.
-        content: The checkpoint it goes on from.
-        changes: What was allowed to be another.
+        now: `card` and `versions` as this process would write them.
+        content: The checkpoint that it resumes from.
+        changes: Differences that were allowed.
     """
     card, before = dict(now["card"]), content["card"] or {}
     commit = before.get("commit")
@@ -121,7 +121,7 @@ def _refuse(path: Path, what: str, what_to_do: str, allow_changed: bool) -> None
 
 
 def shared(config: Config) -> dict[str, Any]:
-    """What must be the same on all processes: everything but where a machine keeps its files."""
+    """The keys that must be equal on all processes: all but a machine's own paths and workers."""
     return {key: value for key, value in flat(config).items() if key not in OF_THE_MACHINE}
 
 

@@ -1,4 +1,4 @@
-"""The output folder of a training: one run at a time, writable, free of what a dead run left."""
+"""The output folder of a training: one run at a time, writable, no leftovers of a killed run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from keypoint.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
-# What a run writes, and a new one in its place must not be mistaken for.
+# Files that a run writes, removed when another one replaces it.
 OF_A_RUN = (
     "last.pt", "best.pt", "history.json", "curves.png", "metrics.json", "results.json",
     "card.md", "predictions.jpg", "worst.jpg", "events.out.tfevents.*",
@@ -25,17 +25,17 @@ PROBE_BYTES = 2**20
 
 
 class RunFolder:
-    """A folder held by this process until it ends, however it ends.
+    """A folder locked by this process until it ends, however it ends.
 
     The lock is the system's (fcntl), so a killed run leaves none behind, and worker processes do
-    not hold it on.
+    not keep it.
 
     Args:
-        path: The folder; made if it is not there.
+        path: The folder; created if it does not exist.
 
     Raises:
-        ConfigError: It cannot be made or written to, or another run holds it: the text names its
-            process and host.
+        ConfigError: It cannot be created or written to, or another run has locked it: the text
+            names that run's process and host.
     """
 
     def __init__(self, path: Path) -> None:
@@ -78,18 +78,45 @@ class RunFolder:
         return file
 
     def clear(self) -> None:
-        """Remove what an earlier run left, when a new one begins in its place."""
+        """Remove the files of an earlier run, when a new one replaces it."""
         for pattern in OF_A_RUN:
             for file in self.path.glob(pattern):
                 file.unlink()
 
     def close(self) -> None:
-        """Give the folder free."""
+        """Release the folder."""
         self._file.close()
 
 
+def finds_run(output: Path, *, resume: bool, overwrite: bool) -> bool:
+    """Whether a folder holds a run to resume.
+
+    Args:
+        output: The folder, which need not exist.
+        resume: Continue the run that it holds.
+        overwrite: Replace the run that it holds.
+
+    Raises:
+        ConfigError: The folder holds another run, and neither option says what to do with it, or
+            it cannot be resumed.
+    """
+    last = output / "last.pt"
+    there = [name for name in ("last.pt", "best.pt", "history.json") if (output / name).exists()]
+    if there and not resume and not overwrite:
+        raise ConfigError(
+            f"{output} holds another run; --resume continues it, --overwrite starts over, "
+            "output=DIR writes to another folder"
+        )
+    if there and resume and not last.exists():
+        raise ConfigError(
+            f"{output} holds {' and '.join(there)} of another run, but no last.pt to resume from; "
+            "--overwrite starts over, output=DIR writes to another folder"
+        )
+    return resume and last.exists()
+
+
 def _probe(path: Path) -> None:
-    """See that a file can be written, before hours of work depend on it."""
+    """Check that a file can be written, before hours of work depend on it."""
     probe = path / f".probe.{os.getpid()}.tmp"
     try:
         with probe.open("wb") as file:

@@ -1,7 +1,4 @@
-"""One optimiser step: forward, loss, backward, update, average; on one process or on many.
-
-Letters: B batch, K keypoints.
-"""
+"""One optimizer step: loss, gradients, update, average; on one process or on many."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,84 +14,114 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from keypoint import distributed
-from keypoint.data.batches import TrainBatch
 from keypoint.errors import CheckpointError, ConfigError, NumericsError
-from keypoint.models import SimpleBaseline
-from keypoint.training.optimization import check_state
+from keypoint.training.optimizer import check_state
 
 AMP_DTYPES = {None: None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
+class Batch(Protocol):
+    """The part of a batch that every task has; the loader and the loss know the rest."""
+
+    def __len__(self) -> int:
+        """Number of samples."""
+
+    def origin(self) -> str:
+        """Names the samples in an error, such as "image ids [7, 12]"."""
+
+
+class Colors(Protocol):
+    """The part of a network that a checkpoint holds besides its state dict."""
+
+    def colors(self) -> dict[str, Any]:
+        """`color_order`, `mean` and `std` of the images that it expects."""
+
+    def set_colors(self, color_order: str, mean: Any, std: Any) -> None:
+        """Take them over."""
+
+
+Forward = Callable[[Tensor], Tensor]
+
+
 class TrainingStep:
-    """A network with all that changes it.
+    """A network with everything that changes it.
 
     Args:
-        model: On its device.
+        model: On its device; it has `colors` and `set_colors`.
         optimizer: Over the model's parameters.
-        loss: From predicted and target heatmaps and weights (B, K) to a scalar.
-        amp: None, "bf16" or "fp16" (with a loss scaler: this loss's gradients are tiny).
-        channels_last: Memory format of the network; its input lies so already.
+        loss: Maps (forward, batch) to a scalar. `forward` is the model as it trains: compiled, in
+            mixed precision, on all processes. The loss moves the batch to the device.
+        accumulate: Batches whose gradients make one step.
+        amp: None, "bf16" or "fp16" (with a loss scaler: a heatmap loss has tiny gradients).
+        channels_last: Memory format of the network.
         compile_model: torch.compile the network; the first step then takes up to a minute.
-        ema: Decay of an average of the weights that is evaluated in place of them; None for none.
+        ema: Decay of an average of the weights that is evaluated instead of them; None for none.
     """
 
     def __init__(
         self,
-        model: SimpleBaseline,
+        model: nn.Module,
         *,
         optimizer: torch.optim.Optimizer,
-        loss: Callable[[Tensor, Tensor, Tensor], Tensor],
-        amp: str | None,
-        channels_last: bool,
-        compile_model: bool,
-        ema: float | None,
+        loss: Callable[[Forward, Any], Tensor],
+        accumulate: int = 1,
+        amp: str | None = None,
+        channels_last: bool = False,
+        compile_model: bool = False,
+        ema: float | None = None,
     ) -> None:
         if channels_last:
             model.to(memory_format=torch.channels_last)
         self.model = model
-        self.device = model.pixel_mean.device
-        self.optimizer, self.loss = optimizer, loss
+        self.device = next(model.parameters()).device
+        self.optimizer, self.loss, self.accumulate = optimizer, loss, accumulate
         self.amp_dtype = AMP_DTYPES[amp]
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=amp == "fp16")
         average = get_ema_multi_avg_fn(ema) if ema else None
         self.average = AveragedModel(model, multi_avg_fn=average, use_buffers=True) if ema else None
         self.network = cast(nn.Module, torch.compile(model)) if compile_model else model
         if distributed.world_size() > 1:
-            # DDP would quietly give rank 0's parameters to all.
+            # DDP would silently give rank 0's parameters to all.
             self.require_same(0)
             # Of a 1x1 convolution's gradient in channels_last: a copy of a few kilobytes.
             warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
             on_gpu = [self.device.index] if self.device.type == "cuda" else None
             self.network = DistributedDataParallel(self.network, device_ids=on_gpu)
 
-    def gradients(
-        self, batches: Iterator[TrainBatch], group: int
-    ) -> tuple[Tensor, Tensor, TrainBatch]:
-        """Gradients of the mean loss of the next `group` batches, and of all processes.
+    def forward(self, images: Tensor) -> Tensor:
+        """The output of the model as it trains."""
+        with torch.autocast(
+            self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None
+        ):
+            output: Tensor = self.network(images)
+        return output
+
+    def gradients(self, batches: Iterator[Batch], group: int) -> tuple[Tensor, str, Batch]:
+        """Compute the gradients of the mean loss of the next `group` batches of all processes.
 
         Returns:
-            This process's mean loss, the image ids of its samples, its last batch.
+            This process's mean loss, the origin of its samples, its last batch.
 
         Raises:
             ConfigError: The memory does not suffice, or BatchNorm has a single value to work on.
         """
         self.optimizer.zero_grad(set_to_none=True)
         mean_loss = torch.zeros((), device=self.device)
-        image_ids = []
+        origins = []
         for number in range(group):
             batch = next(batches)
             # Gradients travel between processes once a step, with the last batch of the group.
             travels = number == group - 1 or not isinstance(self.network, DistributedDataParallel)
             try:
                 with nullcontext() if travels else self.network.no_sync():  # type: ignore[operator]
-                    loss = self._loss(batch) / group
+                    loss = self.loss(self.forward, batch) / group
                     self.scaler.scale(loss).backward()
             except (RuntimeError, ValueError) as error:
-                _name_the_key(error, batch)
+                _name_the_key(error, len(batch))
                 raise
             mean_loss += loss.detach()
-            image_ids.append(batch.image_ids)
-        return mean_loss, torch.cat(image_ids), batch
+            origins.append(batch.origin())
+        return mean_loss, ", ".join(origins), batch
 
     def update(self, lr: float) -> None:
         """Change the parameters by the gradients.
@@ -109,33 +136,22 @@ class TrainingStep:
         if self.average:
             self.average.update_parameters(self.model)
 
-    def _loss(self, batch: TrainBatch) -> Tensor:
-        crops = batch.crops.to(self.device, non_blocking=True)
-        keypoints = batch.keypoints_crop.to(self.device, non_blocking=True)
-        labelled = batch.visibility.to(self.device, non_blocking=True) > 0
-        target, weight = self.model.codec.encode(keypoints, labelled)
-        with torch.autocast(
-            self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None
-        ):
-            predicted = self.network(self.model.normalize(crops))
-        return self.loss(predicted, target, weight)
-
-    def evaluated_model(self) -> SimpleBaseline:
+    def evaluated_model(self) -> nn.Module:
         """The averaged network if there is one, else the network."""
-        return cast(SimpleBaseline, self.average.module) if self.average else self.model
+        return self.average.module if self.average else self.model
 
     def require_same(self, step: int) -> None:
-        """Refuse to go on with parameters that have drifted apart between processes.
+        """Refuse to continue with parameters that differ between processes.
 
         Raises:
-            ConfigError: They differ; the text names the first rank with others than rank 0.
+            ConfigError: They differ; the text names the first rank that differs from rank 0.
         """
         if distributed.world_size() > 1:
             name = f"the network's parameters at step {step}"
             distributed.require_same({name: distributed.name_of(self.model)})
 
     def require_finite(self, step: int) -> None:
-        """Refuse to go on with parameters that are not finite.
+        """Refuse to continue with parameters that are not finite.
 
         Raises:
             NumericsError: Names the first such parameter.
@@ -150,25 +166,25 @@ class TrainingStep:
             )
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps of it."""
+        """The part of a checkpoint that describes the network and its optimizer."""
         return {
             "model": dict(self.model.state_dict()),
             "ema": dict(self.average.module.state_dict()) if self.average else None,
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
-            **self.model.colors(),
+            **cast(Colors, self.model).colors(),
         }
 
     def load(self, content: dict[str, Any], path: Path) -> None:
-        """Take the state of a checkpoint over.
+        """Take over the state of a checkpoint.
 
         Args:
-            content: With `state`'s keys and `step`.
-            path: Of the checkpoint, for messages.
+            content: The keys of `state`, and `step`.
+            path: The checkpoint, named in errors.
 
         Raises:
-            CheckpointError: A tensor is missing, one too many, of another shape or type; the
-                optimiser's state is not whole.
+            CheckpointError: A tensor is missing, unexpected, or of another shape or type; the
+                optimizer's state is not whole.
         """
         try:
             if bool(content["ema"]) != bool(self.average):
@@ -193,16 +209,18 @@ class TrainingStep:
                 f"{path}: does not fit this run ({first}); resume with the config it was saved by"
             ) from None
         for network in (self.model, self.evaluated_model()):
-            network.set_colors(content["color_order"], content["mean"], content["std"])
+            cast(Colors, network).set_colors(
+                content["color_order"], content["mean"], content["std"]
+            )
 
 
 def _check_tensors(saved: dict[str, Tensor], network: nn.Module) -> None:
-    """Exactly the network's names, shapes and types.
+    """Require exactly the network's names, shapes and types.
 
-    `load_state_dict` by itself casts another type without a word.
+    `load_state_dict` by itself casts another type silently.
 
     Raises:
-        ValueError: Names the first tensor that is not so.
+        ValueError: Names the first tensor that differs.
     """
     own = network.state_dict()
     for name in own.keys() ^ saved.keys():
@@ -212,22 +230,20 @@ def _check_tensors(saved: dict[str, Tensor], network: nn.Module) -> None:
         if (given.shape, given.dtype) != (tensor.shape, tensor.dtype):
             raise ValueError(
                 f"{name} is {given.dtype} {tuple(given.shape)} "
-                f"in place of {tensor.dtype} {tuple(tensor.shape)}"
+                f"instead of {tensor.dtype} {tuple(tensor.shape)}"
             )
 
 
-def _name_the_key(error: Exception, batch: TrainBatch) -> None:
-    """Tell what torch says of a batch by the keys of the config that made it."""
-    number, height, width, _ = batch.crops.shape
-    given = f"train.batch_size={number} at model.input_size=[{height},{width}]"
+def _name_the_key(error: Exception, batch_size: int) -> None:
+    """Report an error of torch that a key of the config caused by that key."""
     first = str(error).splitlines()[0]
     if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in first:
         raise ConfigError(
-            f"{given} does not fit into the memory ({first}); lower one of them, or lower the "
-            "first and raise train.accumulate"
+            f"train.batch_size={batch_size} does not fit into the memory ({first}); lower it or "
+            "the input size, or lower it and raise train.accumulate"
         ) from error
     if "more than 1 value per channel" in first:
         raise ConfigError(
-            f"{given} leaves BatchNorm one value per channel, which has no variance ({first}); "
-            "raise one of them"
+            f"train.batch_size={batch_size} leaves BatchNorm one value per channel, which has no "
+            f"variance ({first}); raise it or the input size"
         ) from error

@@ -1,7 +1,7 @@
-"""SIGTERM and Ctrl-C as a wish to stop soon: noted now, looked at where stopping loses nothing.
+"""SIGTERM and Ctrl-C as a request to stop soon: noted now, acted on when stopping loses nothing.
 
-Nothing is raised in the handler but for a run that hangs: it may run inside a destructor or a fork,
-where Python prints an exception and goes on.
+The handler raises only in a run that hangs: it may run inside a destructor or a fork, where Python
+prints an exception and continues.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 import logging
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 logger = logging.getLogger(__name__)
 
 LATE_S = 0.5  # Python runs a handler at once, unless it waits inside a library
+PATIENCE_S = 6  # after SIGTERM, added to twice a step's time; torchrun kills after 30 s
 
 
 class Interrupted(Exception):  # noqa: N818 (named as KeyboardInterrupt is)
@@ -30,7 +32,7 @@ class Interrupted(Exception):  # noqa: N818 (named as KeyboardInterrupt is)
     def __init__(self, number: int, saved: bool = True) -> None:
         name = signal.Signals(number).name
         place = "after saving" if saved else "in a step that did not end, without saving"
-        super().__init__(f"stopped by {name} {place}; --resume goes on from last.pt")
+        super().__init__(f"stopped by {name} {place}; --resume continues from last.pt")
         self.exit_status = 128 + number
 
 
@@ -38,12 +40,12 @@ class StopSignal:
     """A context in which SIGTERM and SIGINT are noted; a SIGINT after either interrupts at once.
 
     Args:
-        answer: What is done when one comes, for the log.
+        answer: Logged when a signal comes.
 
     Attributes:
         number: The signal that came, or None.
-        patience_s: How long the step that the signal met may take: after that the run is held to
-            hang and ends without saving. None for however long it takes.
+        patience_s: Seconds that a step may take after a signal came: after that the run is assumed
+            to hang and ends without saving. None for no limit.
     """
 
     def __init__(self, answer: str = "finishing this step, then saving") -> None:
@@ -51,6 +53,7 @@ class StopSignal:
         self.number: int | None = None
         self.patience_s: float | None = None
         self._due: float | None = None  # when patience ends
+        self._next_patience_s: float | None = None
         self._previous: dict[int, Callable[..., Any] | int | None] = {}
 
     def __enter__(self) -> StopSignal:
@@ -59,15 +62,29 @@ class StopSignal:
         self._previous[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._give_up)
         return self
 
+    @contextmanager
+    def delayed(self, limited: bool) -> Iterator[None]:
+        """A context for one step, at whose end a signal is acted on.
+
+        Args:
+            limited: Whether to give up a step that takes much longer than the one before it, as
+                it may wait for a process that has ended. The first step has no limit.
+        """
+        begin = time.perf_counter()
+        self.patience_s = self._next_patience_s if limited else None
+        yield
+        self._next_patience_s = PATIENCE_S + 2 * (time.perf_counter() - begin)
+        self.seen()
+
     def seen(self) -> None:
-        """The step has finished: what follows takes the time it takes."""
+        """End the step's limit: it has finished, and what follows takes the time it takes."""
         self.patience_s = None
         if self._due is not None:
             self._due = None
             signal.setitimer(signal.ITIMER_REAL, 0)
 
     def check(self) -> None:
-        """For long work after which nothing is lost, such as an evaluation behind a save.
+        """End long work that loses nothing, such as an evaluation after a save, on a signal.
 
         Raises:
             Interrupted: A signal came.

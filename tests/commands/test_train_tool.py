@@ -29,8 +29,8 @@ def begin(monkeypatch, tmp_path):
     given = {}
     crop = train.PersonCrop
 
-    def trainer(model, **options):
-        given.update(options, model=model)
+    def trainer(step, **options):
+        given.update(options, step=step)
         raise ReachedError
 
     def person_crop(**options):
@@ -56,7 +56,8 @@ def begin(monkeypatch, tmp_path):
 def test_options_reach_their_part(begin):
     run, _, folder = begin
     given = run()
-    crop, loss, model = given["crop"], given["loss"], given["model"]
+    crop, step = given["crop"], given["step"]
+    loss, model = step.loss.keywords["heatmap_loss"], step.model
     assert crop["half_body_probability"] == 0.3
     assert crop["upper_body"] == tuple(range(11))
     assert (crop["scale"], crop["rotation"]) == (0.35, 45.0)
@@ -65,7 +66,7 @@ def test_options_reach_their_part(begin):
     assert model.encoder_stride == 8
     assert model.deconv_sites == ("deconv1",)
     assert model.layer4[1].conv2.dilation == (4, 4)
-    card = given["card"]["config"]
+    card = given["facts"]["config"]
     assert (card["train"]["recipe"], card["augment"]["scale"]) == ("hrnet", 0.35)
     log = (folder / "out" / "log.txt").read_text()
     assert (
@@ -102,7 +103,7 @@ def test_what_does_not_fit_the_skeleton_ends_before_the_data_is_read(
 
 @pytest.mark.parametrize(
     ("flag", "words"),
-    [([], "--resume goes on with it"), (["--resume"], "no last.pt to resume from")],
+    [([], "--resume continues it"), (["--resume"], "no last.pt to resume from")],
 )
 def test_a_run_whose_last_checkpoint_was_deleted_is_not_overwritten(begin, flag, words):
     _, train, folder = begin

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import re
@@ -22,8 +23,11 @@ from keypoint.config.load import (
     find_config,
     load_config,
 )
+from keypoint.config.schema import ModelConfig
 from keypoint.errors import ConfigError
+from keypoint.models import create_model
 from keypoint.pose.codec import Codec
+from tests.test_imports import loaded_by
 
 # Every key by kind, with values that lie just inside and just outside of what it allows.
 INTEGERS = {
@@ -345,7 +349,27 @@ def test_dilation_stands_in_for_a_stride():
         model = {"encoder_stride": stride, "dilated": True}
         assert config_from_dict({"model": model}, "x").model.dilated is True
     shallow = {"encoder": "resnet34", "encoder_stride": 8, "dilated": True}
-    assert "use model.encoder=resnet50 or deeper" in refusal({"model": shallow})
+    assert "use encoder=resnet50 or deeper" in refusal({"model": shallow})
+
+
+def test_the_model_section_is_the_arguments_of_create_model():
+    keywords = inspect.signature(create_model).parameters.keys()
+    assert {*ModelConfig.model_fields, "num_keypoints"} == keywords
+    content = {
+        "encoder": "resnet18", "encoder_stride": 8, "input_size": [64, 96], "codec": "udp", "heatmap_sigma": 1.5,
+        "blocks": {"layer3": {"type": "srl_fft", "groups": 2}},
+    }  # fmt: skip
+    section = config_from_dict({"model": content}, "x").model
+    assert section.arguments(5).keys() == keywords - {"weights", "partial_weights"}
+    model = create_model(**section.arguments(5))
+    assert (model.input_size, model.encoder_stride) == ((64, 96), 8)
+    assert (model.codec.name, model.codec.sigma) == ("udp", 1.5)
+    assert model.block_options == content["blocks"]
+    assert model.final_layer.out_channels == 5
+
+
+def test_a_config_is_read_without_torch():
+    assert not loaded_by("import keypoint.config.load") & {"torch", "torchvision"}
 
 
 def test_sizes_and_sites_follow_the_encoders_stride():
@@ -409,8 +433,8 @@ def test_input_size_is_two_multiples_of_32(value):
         ({}, "blocks is none, a block's name"),
         (3, "blocks is none, a block's name"),
         (["nl"], "blocks is none, a block's name"),
-        ({"decon1": "nl"}, "'decon1' is no site; did you mean deconv1?"),
-        ({"layer5x9": "nl", "deconv1": "nl"}, "'layer5x9' is no site"),
+        ({"decon1": "nl"}, "'decon1' is not a site; did you mean deconv1?"),
+        ({"layer5x9": "nl", "deconv1": "nl"}, "'layer5x9' is not a site"),
         ({"deconv1": None}, "deconv1 needs a block's name"),
         ({"deconv1": {"name": "nl"}}, "deconv1 needs a block's name, or {type: name"),
         ({"deconv1": {"type": "nl", "x": math.nan}}, "finite"),
@@ -528,7 +552,7 @@ def test_keypoint_weights_are_numbers_by_name():
             "train.keypoint_weights",
             "weights of 1 have no effect",
         ),
-        ({"model": {"dilated": True}}, "model.dilated", "no effect with model.encoder_stride=32"),
+        ({"model": {"dilated": True}}, "model.dilated", "no effect with encoder_stride=32"),
         (
             {"test": {"oks_nms": None, "oks_nms_threshold": 0.5}},
             "test.oks_nms_threshold",

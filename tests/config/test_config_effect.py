@@ -100,8 +100,8 @@ def test_without_boxes_nothing_is_added():
 @pytest.mark.parametrize(
     ("typed", "boxes", "words"),
     [
-        (["test.boxes=F"], ["truth"], "test.boxes has no effect beside --boxes truth, which"),
-        (["test.boxes=F"], ["F"], "test.boxes has no effect beside --boxes F, which stands in"),
+        (["test.boxes=F"], ["truth"], "test.boxes has no effect with --boxes truth, which"),
+        (["test.boxes=F"], ["F"], "test.boxes has no effect with --boxes F, which replaces it"),
         (["test.boxes=F", "test.box_score_threshold=.3"], ["truth"], "test.boxes has no effect"),
         (["test.box_score_threshold=.3"], ["truth"], "no effect with --boxes truth, as annotations"),
     ],

@@ -1,4 +1,4 @@
-"""Recipes: what the files hold, who wins, what is said of another step, and the table in docs."""
+"""Recipes: their values, their precedence, the warning of another step, and the table in docs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,9 @@ from keypoint.config.load import (
 )
 from keypoint.config.recipe import (
     NO_DEVIATION,
-    RECIPE_FOLDER,
+    RECIPES,
     in_proportion,
-    read_recipe,
     recipe_card,
-    recipe_names,
     step_card,
 )
 from keypoint.errors import ConfigError
@@ -49,17 +47,16 @@ def write(tmp_path):
 
 
 def test_these_are_all_recipes():
-    assert recipe_names() == NAMES
-    assert sorted(path.stem for path in RECIPE_FOLDER.glob("*.yaml")) == sorted(NAMES)
-    assert RECIPE_FOLDER.parent == Path(load_config.__code__.co_filename).parent  # in the package
-    assert "recipes/*.yaml" in (REPOSITORY / "setup.cfg").read_text()
+    assert list(RECIPES) == NAMES
+    schema = Config.model_fields["train"].annotation.model_json_schema()
+    assert schema["properties"]["recipe"]["enum"] == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_is_the_references(name):
     config = load_config(find_config("res50_256x192"), [f"train.recipe={name}"])
     train, augment = config.train, config.augment
-    found = (train.batch_size, read_recipe(name).devices, train.lr, train.warmup_steps)
+    found = (train.batch_size, RECIPES[name].devices, train.lr, train.warmup_steps)
     found += (train.epochs, train.drops, augment.scale, augment.rotation)
     assert (*found, augment.half_body_probability) == PUBLISHED[name]
     assert (train.optimizer, train.weight_decay, train.lr_factor) == ("adam", 0, 0.1)
@@ -69,10 +66,10 @@ def test_a_recipe_is_the_references(name):
 
 
 def test_the_defaults_are_the_recipe_paper():
-    for section, values in read_recipe("paper").values.items():
+    for section, values in RECIPES["paper"].values.items():
         defaults = Config().to_dict()[section]
         assert {key: defaults[key] for key in values} == values
-    keys = [{s: set(v) for s, v in read_recipe(name).values.items()} for name in NAMES]
+    keys = [{s: set(v) for s, v in RECIPES[name].values.items()} for name in NAMES]
     assert all(others == keys[0] for others in keys)  # or a default would stand in between
 
 
@@ -236,10 +233,10 @@ def test_the_table_in_docs_is_what_the_files_say():
     table = {name: [cell.strip() for cell in cells.split("|")] for name, cells in rows}
     configs = [load_config(find_config("res50_256x192"), [f"train.recipe={n}"]) for n in NAMES]
     expected = {
-        "devices": [str(read_recipe(name).devices) for name in NAMES],
-        "crops a step": [str(read_recipe(name).crops_per_step) for name in NAMES],
+        "devices": [str(RECIPES[name].devices) for name in NAMES],
+        "crops a step": [str(RECIPES[name].crops_per_step) for name in NAMES],
     }
-    for section, values in read_recipe("paper").values.items():
+    for section, values in RECIPES["paper"].values.items():
         for key in values:
             found = [c.to_dict()[section][key] for c in configs]
             if key == "lr_drops":

@@ -161,7 +161,7 @@ def test_the_flags_boxes_have_a_score_threshold(data, tmp_path):
         (["--boxes", "a/x.json", "--boxes", "b/x.json"], "--boxes a/x.json b/x.json: results go"),
         (["--boxes", "a/truth_boxes.json", "--boxes", "truth"], "would overwrite each other"),
         (["--boxes", "truth", "test.box_score_threshold=0.3"], "no effect with --boxes truth"),
-        (["--boxes", "truth", "test.boxes=x.json"], "test.boxes has no effect beside --boxes"),
+        (["--boxes", "truth", "test.boxes=x.json"], "test.boxes has no effect with --boxes"),
         (["train.lr=5", "augment.rotation=3", "seed=5"], "no effect in testing: 'train.lr=5' (n"),
         (["--cfg", "demo.yaml", "train.lr=5"], "no effect in testing: 'train.lr=5' (n"),
         (["data.skeleton=absent.yaml"], "'data.skeleton=absent.yaml' (the checkpoint's own is"),

@@ -195,7 +195,7 @@ def test_a_killed_job_restarts_itself_and_ends_as_if_nothing_had_happened(work, 
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     assert once.exists()
-    assert "going on at epoch 1" in done.stderr
+    assert "resuming at epoch 1" in done.stderr
     ours, whole = state(output / "last.pt"), state(two / "last.pt")
     for name, tensor in whole["model"].items():
         assert torch.equal(ours["model"][name], tensor), name

@@ -198,7 +198,7 @@ def test_a_signal_finishes_the_step_saves_and_exits(work, whole_run, number, sta
     os.killpg(process.pid, number)  # as Ctrl-C does: the worker processes get it too
     assert process.wait(timeout=30) == status
     text = (output / "stderr.txt").read_text()
-    assert "--resume goes on from last.pt" in text
+    assert "--resume continues from last.pt" in text
     assert "Traceback" not in text
 
 
@@ -225,7 +225,7 @@ def test_another_runs_folder_is_never_overwritten_silently(work, whole_run):
     names = ("last.pt", "config.yaml", "data_report.json")
     before = [(whole_run[0] / name).read_bytes() for name in names]
     refused = train(work, whole_run[0], status=2)
-    assert "holds another run; --resume goes on with it" in refused.stderr
+    assert "holds another run; --resume continues it" in refused.stderr
     others = ["data.train_annotations=annotations/person_keypoints_val2017.json"]
     others += ["data.train_images=val2017", "train.lr=0.01"]
     changed = train(work, whole_run[0], "--resume", *others, status=4)

@@ -12,7 +12,7 @@ from keypoint.config.load import config_from_dict
 from keypoint.errors import ConfigError
 from keypoint.models import create_model
 from keypoint.models.complexity import Count, count_model
-from keypoint.models.simple_baseline import strides_of_sites
+from keypoint.models.names import STRIDES_OF_SITES
 from keypoint.pose.skeleton import load_skeleton
 from tests.calling import command
 
@@ -99,7 +99,7 @@ def test_the_heatmap_stays_a_quarter(stride, deconvs):
         for i, site in enumerate(model.deconv_sites)
     ]
     assert model(x).shape == (1, 17, *model.heatmap_size) == (1, 17, 16, 24)
-    assert sizes == strides_of_sites(stride)
+    assert sizes == STRIDES_OF_SITES[stride]
     for hook in hooks:
         hook.remove()
 
@@ -152,7 +152,7 @@ def test_blocks_of_table_4_are_built_for_their_maps():
     ("options", "text"),
     [
         ({"encoder_stride": 4}, r"encoder_stride=4 must be one of \[32, 16, 8\]"),
-        ({"dilated": True}, "dilated=True is not possible with encoder_stride=32"),
+        ({"dilated": True}, "dilated=true has no effect with encoder_stride=32"),
         (
             {"encoder": "resnet18", "encoder_stride": 8, "dilated": True},
             "not possible with resnet18: only bottlenecks",

@@ -1,4 +1,4 @@
-"""What may be gone on from, and what is refused unless it is allowed."""
+"""Which checkpoints training resumes from, and which it refuses unless allowed."""
 
 import copy
 import logging
@@ -11,9 +11,10 @@ from keypoint.checkpoint.file import KEYS, save_checkpoint
 from keypoint.config.load import config_from_dict
 from keypoint.errors import CheckpointError
 from keypoint.models import create_model
-from keypoint.training.optimization import build_optimizer, check_state
+from keypoint.training.optimizer import build_optimizer, check_state
 from keypoint.training.resume import check_same_config
-from tests.training.test_trainer import OneConvolution, trainer
+from keypoint.training.validation import Validation
+from tests.training.test_trainer import OneConvolution, judged, trainer
 
 CONFIG = config_from_dict(
     {"model": {"encoder": "resnet18", "input_size": [64, 64], "blocks": "srl_lo"}}, "test"
@@ -69,8 +70,8 @@ def a_run(folder, **options):
 def saved(tmp_path_factory):
     """A checkpoint in the middle of a run."""
     folder = tmp_path_factory.mktemp("run")
-    begun = a_run(folder, save_every=3)
-    begun.evaluate, begun.evaluate_every = lambda model: 1 / 0, 1
+    breaks = Validation(lambda model, check_signal: 1 / 0, "AP", every=1)
+    begun = a_run(folder, save_every=3, validation=breaks)
     with pytest.raises(ZeroDivisionError):
         begun.fit()
     path = folder / "last.pt"
@@ -80,12 +81,12 @@ def saved(tmp_path_factory):
 def test_an_evaluation_that_breaks_off_loses_no_step(saved, tmp_path):
     path, content = saved
     assert (content["epoch"], content["batch"], content["step"]) == (0, 4, 4)
-    whole = a_run(tmp_path, evaluate=lambda model: ({"AP": 0.5}, {}), evaluate_every=1)
+    whole = a_run(tmp_path, validation=judged(0.5))
     whole.fit()
-    second = a_run(tmp_path, evaluate=lambda model: ({"AP": 0.5}, {}), evaluate_every=1)
+    second = a_run(tmp_path, validation=judged(0.5))
     second.resume(path)
     second.fit()
-    assert torch.equal(second.model.layer.weight, whole.model.layer.weight)
+    assert torch.equal(second.step.model.layer.weight, whole.step.model.layer.weight)
     assert second.history == whole.history
 
 
@@ -132,6 +133,10 @@ DAMAGES = {
         lambda c: with_value(c, "ema", WEIGHT, value=lambda t: t * torch.inf),
         r"1 tensors with nan or inf \(not finite\)",
     ),
+    "momentum nan": (
+        lambda c: with_value(c, "optimizer", "state", 0, "exp_avg", value=lambda t: t * torch.nan),
+        r"1 tensors with nan or inf \(not finite\), such as optimizer\.",
+    ),
     "no average": (lambda c: c | {"ema": None}, "train.ema was off"),
     "a parameter's momentum": (
         lambda c: without(c, "optimizer", "state", 1, "exp_avg"),
@@ -147,7 +152,7 @@ DAMAGES = {
     ),
     "another optimizer": (
         lambda c: c | {"optimizer": torch.optim.SGD([nn.Parameter(torch.ones(1))]).state_dict()},
-        "groups are another optimiser's",
+        "groups are another optimizer's",
     ),
     "another group": (
         lambda c: with_value(
@@ -218,7 +223,7 @@ def test_every_parameter_of_a_network_has_its_state(name):
             check_state(optimizer.state_dict() | {"state": {}}, optimizer, 1)
 
 
-def test_the_optimisers_options_are_the_configs(saved, tmp_path):
+def test_the_optimizers_options_are_the_configs(saved, tmp_path):
     """With --allow-changed they may be others than those saved."""
     path, content = saved
     changed = with_value(

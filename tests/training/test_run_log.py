@@ -42,7 +42,7 @@ def test_events_on_a_full_disk_are_told_once(
     log.scalars({"a": 1.0}, 100)
     log.close()
     assert warnings.text.count("tensorboard events cannot be written") == 1
-    assert "(No space left on device); going on without them" in warnings.text
+    assert "(No space left on device); continuing without them" in warnings.text
     assert "Traceback" not in capsys.readouterr().err
 
 

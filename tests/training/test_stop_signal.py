@@ -41,6 +41,21 @@ def test_a_step_that_does_not_end_is_given_up():
         assert error.value.exit_status == 143
 
 
+def test_a_step_is_limited_by_the_one_before_it(monkeypatch):
+    monkeypatch.setattr(stop_signal, "PATIENCE_S", 0.05)
+    with StopSignal() as stop:
+        with stop.delayed(limited=True):
+            assert stop.patience_s is None  # the first may compile for a minute
+        with stop.delayed(limited=False):
+            assert stop.patience_s is None
+        step = stop.delayed(limited=True)
+        step.__enter__()
+        assert 0.05 <= stop.patience_s < 1
+        send(signal.SIGTERM)
+        with pytest.raises(Interrupted, match="in a step that did not end"):
+            time.sleep(30)
+
+
 def test_a_step_that_ends_is_not():
     with StopSignal() as stop:
         stop.patience_s = 0.05

@@ -1,5 +1,6 @@
-"""The loop by itself, on a network of one convolution and made-up batches."""
+"""The loop by itself, for keypoints, on a network of one convolution and made-up batches."""
 
+import itertools
 import math
 import os
 import signal
@@ -12,14 +13,17 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from keypoint.data.batches import TrainBatch, TrainSampler
-from keypoint.errors import CheckpointError, ConfigError, NumericsError
+from keypoint.errors import ConfigError, NumericsError
 from keypoint.models import SimpleBaseline
 from keypoint.pose.codec import Codec
 from keypoint.pose.heatmap import encode
 from keypoint.pose.skeleton import load_skeleton
+from keypoint.training.keypoints import keypoint_loss, training_picture
 from keypoint.training.losses import heatmap_loss
-from keypoint.training.stop_signal import Interrupted, StopSignal
+from keypoint.training.step import TrainingStep
+from keypoint.training.stop_signal import Interrupted
 from keypoint.training.trainer import Trainer
+from keypoint.training.validation import Validation
 
 SKELETON = load_skeleton("coco17")
 SIZE = (32, 32)
@@ -68,26 +72,46 @@ class MadeUp:
             )
 
 
-def trainer(output, batch_size=4, lr=0.1, model=None, rate=None, **options):
+FACTS = {
+    "config": {},
+    "skeleton": SKELETON.to_dict(),
+    "versions": {},
+    "data": {"train": "a"},
+    "card": {},
+}
+
+
+def judged(*answers, **options):
+    """A validation that answers these APs, the last one for ever."""
+    aps = itertools.chain(answers, itertools.repeat(answers[-1]))
+    return Validation(lambda model, check: ({"AP": next(aps)}, {}), "AP", **{"every": 1} | options)
+
+
+def trainer(
+    output, batch_size=4, lr=0.1, model=None, rate=None, optimizer=None, loss=heatmap_loss,
+    accumulate=1, amp=None, ema=None, **options,
+):  # fmt: skip
     torch.manual_seed(0)
     model = model or OneConvolution()
     sampler = TrainSampler(16, batch_size, seed=0)
-    options = {"epochs": 2, "log_every": 1} | options
-    return Trainer(
+    step = TrainingStep(
         model,
+        optimizer=optimizer or torch.optim.SGD(model.parameters(), lr=1.0),
+        loss=partial(keypoint_loss, model=model, heatmap_loss=loss),
+        accumulate=accumulate,
+        amp=amp,
+        channels_last=True,
+        ema=ema,
+    )
+    return Trainer(
+        step,
         loader=MadeUp(sampler),
         sampler=sampler,
-        optimizer=options.pop("optimizer", None) or torch.optim.SGD(model.parameters(), lr=1.0),
         learning_rate=rate or (lambda step, epoch: lr),
         output=output,
-        card={
-            "config": {},
-            "skeleton": SKELETON.to_dict(),
-            "versions": {},
-            "data": {"train": "a"},
-            "card": {},
-        },
-        **options,
+        facts=FACTS,
+        picture=partial(training_picture, skeleton=SKELETON),
+        **{"epochs": 2, "log_every": 1} | options,
     )
 
 
@@ -114,7 +138,7 @@ def by_hand(epochs, batch_size, lr=0.1):
 def test_equals_a_loop_written_out(tmp_path):
     run = trainer(tmp_path)
     run.fit()
-    torch.testing.assert_close(run.model.layer.weight, by_hand(2, 4)[-1])
+    torch.testing.assert_close(run.step.model.layer.weight, by_hand(2, 4)[-1])
     assert run.at.step == 8
     assert [record["epoch"] for record in run.history] == [1, 2]
 
@@ -122,7 +146,7 @@ def test_equals_a_loop_written_out(tmp_path):
 def test_accumulated_batches_equal_one_large_one(tmp_path):
     run = trainer(tmp_path, batch_size=2, accumulate=4)
     run.fit()
-    torch.testing.assert_close(run.model.layer.weight, by_hand(2, 8)[-1])
+    torch.testing.assert_close(run.step.model.layer.weight, by_hand(2, 8)[-1])
     assert run.at.step == 4
 
 
@@ -181,39 +205,21 @@ def test_a_loss_that_is_not_finite_names_step_and_images_and_is_never_saved(tmp_
         assert saved["step"] < at
 
 
-def test_best_takes_neither_minus_one_nor_nan(tmp_path):
-    answers = iter([math.nan, 0.3, -1.0, 0.2, 0.5, 0.5])
-    run = trainer(
-        tmp_path, epochs=6, evaluate=lambda model: ({"AP": next(answers)}, {}), evaluate_every=1
+@pytest.mark.parametrize(("higher_is_better", "best"), [(True, (5, 0.5)), (False, (4, 0.2))])
+def test_best_takes_neither_minus_one_nor_nan(tmp_path, higher_is_better, best):
+    validation = judged(
+        math.nan, 0.3, -1.0, 0.2, 0.5, 0.5, math.inf, higher_is_better=higher_is_better
     )
-    best = run.fit()
-    assert best == {"epoch": 5, "metrics": {"AP": 0.5}}
-    assert torch.load(tmp_path / "best.pt", weights_only=True)["epoch"] == 5
+    epoch, value = best
+    found = trainer(tmp_path, epochs=7, validation=validation).fit()
+    assert found == {"epoch": epoch, "metrics": {"AP": value}}
+    assert torch.load(tmp_path / "best.pt", weights_only=True)["epoch"] == epoch
 
 
 def test_the_last_epoch_is_always_evaluated(tmp_path):
-    asked = []
-    run = trainer(
-        tmp_path,
-        epochs=5,
-        evaluate=lambda model: asked.append(run.at.epoch) or ({"AP": 0.1}, {}),
-        evaluate_every=2,
-    )
+    run = trainer(tmp_path, epochs=5, validation=judged(0.1, every=2))
     run.fit()
-    assert asked == [2, 4, 5]
-
-
-def test_resume_goes_on_where_it_was(tmp_path):
-    whole = trainer(tmp_path / "a", epochs=3)
-    (tmp_path / "a").mkdir()
-    whole.fit()
-    (tmp_path / "b").mkdir()
-    trainer(tmp_path / "b", epochs=1).fit()
-    second = trainer(tmp_path / "b", epochs=3)
-    second.resume(tmp_path / "b" / "last.pt")
-    second.fit()
-    assert torch.equal(second.model.layer.weight, whole.model.layer.weight)
-    assert second.history == whole.history
+    assert [record["epoch"] for record in run.history if "metrics" in record] == [2, 4, 5]
 
 
 @pytest.mark.parametrize("ema", [None, 0.9])
@@ -225,45 +231,15 @@ def test_resume_takes_the_colours_of_the_weights_that_training_began_with(tmp_pa
     first.fit()
     second = trainer(tmp_path, epochs=2, ema=ema)
     second.resume(tmp_path / "last.pt")
-    for network in (second.model, second.step.evaluated_model()):
+    for network in (second.step.model, second.step.evaluated_model()):
         assert network.color_order == "bgr"
         assert torch.equal(network.pixel_mean, begun.pixel_mean)
         assert torch.equal(network.pixel_std, begun.pixel_std)
 
 
-def test_resume_refuses_what_does_not_fit(tmp_path):
-    trainer(tmp_path, epochs=1).fit()
-    other = OneConvolution()
-    other.layer = nn.Conv2d(3, 17, 8, stride=4, padding=2)
-    with pytest.raises(CheckpointError, match=r"last\.pt: does not fit this run"):
-        trainer(tmp_path, model=other).resume(tmp_path / "last.pt")
-
-
-@pytest.mark.parametrize("part", ["model", "ema", "optimizer"])
-def test_resume_refuses_numbers_that_are_not_finite(tmp_path, part):
-    trainer(tmp_path, epochs=1, ema=0.9).fit()
-    content = torch.load(tmp_path / "last.pt")
-    content["optimizer"]["state"] = {0: {"exp_avg": torch.zeros(3)}}
-    tensors = content["optimizer"]["state"][0] if part == "optimizer" else content[part]
-    tensor = next(t for t in tensors.values() if t.ndim)
-    tensor[(1,) * tensor.ndim] = float("nan")
-    torch.save(content, tmp_path / "last.pt")
-    with pytest.raises(CheckpointError, match=rf"last\.pt: 1 tensors .*not finite.*{part}\."):
-        trainer(tmp_path, epochs=2, ema=0.9).resume(tmp_path / "last.pt")
-
-
-def test_resume_refuses_weights_without_the_state_of_a_training(tmp_path):
-    trainer(tmp_path, epochs=1).fit()
-    content = torch.load(tmp_path / "last.pt")
-    torch.save(content | {"optimizer": None}, tmp_path / "last.pt")
-    with pytest.raises(
-        CheckpointError, match=r"last\.pt: holds weights and no state of a training"
-    ):
-        trainer(tmp_path, epochs=2).resume(tmp_path / "last.pt")
-
-
 def test_tensorboard_has_what_it_should(tmp_path):
-    trainer(tmp_path, evaluate=lambda model: ({"AP": 0.4, "AR": 0.5}, {}), evaluate_every=1).fit()
+    numbers = {"AP": 0.4, "AR": 0.5}
+    trainer(tmp_path, validation=Validation(lambda *_: (numbers, {}), "AP", every=1)).fit()
     events = EventAccumulator(str(tmp_path)).Reload()
     tags = events.Tags()
     assert {
@@ -282,28 +258,17 @@ def test_mixed_precision_trains(tmp_path, amp):
     run = trainer(tmp_path, amp=amp, epochs=3)
     run.fit()
     assert run.history[-1]["loss"] < run.history[0]["loss"]
-    assert run.model.layer.weight.dtype == torch.float32
+    assert run.step.model.layer.weight.dtype == torch.float32
 
 
-def test_the_loss_is_the_one_that_was_given(tmp_path):
+def test_the_loss_of_a_batch_is_the_heatmap_loss_that_was_given():
     weights = torch.linspace(0.5, 2, 17)
     given = partial(heatmap_loss, hardest=3, keypoint_weights=weights)
-    losses = []
-    for number, loss in enumerate((heatmap_loss, given)):
-        (tmp_path / str(number)).mkdir()
-        run = trainer(tmp_path / str(number), epochs=1, lr=0.0, loss=loss)
-        run.fit()
-        losses.append(run.history[0]["loss"])
-    run = trainer(tmp_path, lr=0.0)  # the same network; at lr 0 its loss is that of any moment
-    run.sampler.set_position(0, 0)
-    expected = []
-    for batch in run.loader:
-        target, weight = run.model.codec.encode(batch.keypoints_crop, batch.visibility > 0)
-        with torch.no_grad():
-            predicted = run.model(run.model.normalize(batch.crops))
-        expected.append(given(predicted, target, weight).item())
-    assert losses[1] == pytest.approx(np.mean(expected), rel=1e-5)
-    assert losses[1] != pytest.approx(losses[0], rel=0.1)
+    model, batch = OneConvolution(), next(iter(MadeUp(TrainSampler(16, 4, seed=0))))
+    target, weight = encode(batch.keypoints_crop, batch.visibility > 0, (8, 8), 1.0)
+    expected = given(model(batch.crops.permute(0, 3, 1, 2) / 255), target, weight)
+    loss = keypoint_loss(model, batch, model=model, heatmap_loss=given)
+    torch.testing.assert_close(loss, expected)
 
 
 class Refuses(OneConvolution):
@@ -323,10 +288,10 @@ class Refuses(OneConvolution):
         (ValueError("Expected more than 1 value per channel when"), "leaves BatchNorm one value"),
     ],
 )
-def test_a_batch_that_torch_refuses_is_told_by_its_keys(tmp_path, error, words):
+def test_a_batch_that_torch_refuses_is_reported_by_its_key(tmp_path, error, words):
     with pytest.raises(ConfigError) as told:
         trainer(tmp_path, model=Refuses(error)).fit()
-    assert str(told.value).startswith(f"train.batch_size=4 at model.input_size=[32,32] {words}")
+    assert str(told.value).startswith(f"train.batch_size=4 {words}")
 
 
 def test_other_errors_of_a_step_stay_what_they_are(tmp_path):
@@ -352,14 +317,13 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path):
 def test_a_signal_during_the_evaluation_ends_it_and_no_step_is_lost(tmp_path):
     reached = []
 
-    def evaluate(model):
+    def evaluate(model, check_signal):
         os.kill(os.getpid(), signal.SIGTERM)
         reached.append("one batch")
-        stop_signal.check()
+        check_signal()
         reached.append("the next")
 
-    stop_signal = StopSignal()
-    run = trainer(tmp_path, evaluate=evaluate, evaluate_every=1, stop_signal=stop_signal)
+    run = trainer(tmp_path, validation=Validation(evaluate, "AP", every=1))
     with pytest.raises(Interrupted):
         run.fit()
     assert reached == ["one batch"]
@@ -368,9 +332,8 @@ def test_a_signal_during_the_evaluation_ends_it_and_no_step_is_lost(tmp_path):
 
 
 def test_a_resumed_run_keeps_the_numbers_of_tensorboard(tmp_path):
-    options = {"evaluate": lambda model: ({"AP": 0.4}, {}), "evaluate_every": 1}
-    trainer(tmp_path, epochs=1, **options).fit()
-    second = trainer(tmp_path, epochs=2, **options)
+    trainer(tmp_path, epochs=1, validation=judged(0.4)).fit()
+    second = trainer(tmp_path, epochs=2, validation=judged(0.4))
     second.resume(tmp_path / "last.pt")
     second.fit()
     events = EventAccumulator(str(tmp_path)).Reload()
@@ -381,11 +344,11 @@ def test_a_resumed_run_keeps_the_numbers_of_tensorboard(tmp_path):
 
 @pytest.mark.parametrize("stopped", [True, False])
 def test_a_worker_that_dies_with_a_signal_is_the_signals(tmp_path, stopped):
-    def evaluate(model):
+    def evaluate(model, check_signal):
         if stopped:
             os.kill(os.getpid(), signal.SIGTERM)
         raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated.")
 
-    run = trainer(tmp_path, evaluate=evaluate, evaluate_every=1)
+    run = trainer(tmp_path, validation=Validation(evaluate, "AP", every=1))
     with pytest.raises(Interrupted if stopped else RuntimeError):
         run.fit()

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from keypoint.blocks import build_block
 from keypoint.blocks.build import BLOCKS
 from keypoint.distributed import choose_device
-from keypoint.models.simple_baseline import DECONV_CHANNELS, DECONV_SITES, STRIDE_OF_SITE
+from keypoint.models.names import DECONV_SITES, STRIDES_OF_SITES
+from keypoint.models.simple_baseline import DECONV_CHANNELS
 from keypoint.progress import progress
 
 HELP, DESCRIPTION = "ms a map", "Time each block alone."
@@ -100,7 +101,10 @@ def measure_sites(
     rows = []
     sums: dict[str, dict[str, Any]] = {name: dict.fromkeys(MODES, 0.0) for name in blocks}
     for site in DECONV_SITES:
-        size = (input_size[0] // STRIDE_OF_SITE[site], input_size[1] // STRIDE_OF_SITE[site])
+        size = (
+            input_size[0] // STRIDES_OF_SITES[32][site],
+            input_size[1] // STRIDES_OF_SITES[32][site],
+        )
         x = torch.randn(setting.batch_size, DECONV_CHANNELS, *size, device=setting.device)
         x = x.contiguous(memory_format=setting.layout).to(DTYPES[dtype])
         modules = {name: opened(name, size).to(setting.device) for name in blocks}
@@ -223,7 +227,8 @@ def floors(input_sizes: Sequence[tuple[int, int]]) -> str:
     lines = []
     for height, width in input_sizes:
         maps = [
-            DECONV_CHANNELS * math.prod((height // STRIDE_OF_SITE[s], width // STRIDE_OF_SITE[s]))
+            DECONV_CHANNELS
+            * math.prod((height // STRIDES_OF_SITES[32][s], width // STRIDES_OF_SITES[32][s]))
             for s in DECONV_SITES
         ]
         lines.append(

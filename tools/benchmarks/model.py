@@ -30,7 +30,7 @@ from keypoint.distributed import choose_device
 from keypoint.models import SimpleBaseline, create_model
 from keypoint.progress import progress
 from keypoint.training.losses import heatmap_loss
-from keypoint.training.optimization import build_optimizer
+from keypoint.training.optimizer import build_optimizer
 
 HELP, DESCRIPTION = "ms an image", "Time the network."
 ENCODER = "resnet50"

@@ -10,7 +10,7 @@ from pathlib import Path
 from keypoint.checkpoint.file import read_checkpoint
 from keypoint.commands import cli
 from keypoint.config.load import config_from_dict, find_config, load_config
-from keypoint.config.recipe import read_recipe
+from keypoint.config.recipe import RECIPES
 from keypoint.errors import ConfigError, DataError
 from keypoint.evaluation.published import CONDITIONS
 from keypoint.files import read_json
@@ -73,7 +73,7 @@ def measured_ap(folder: Path) -> float:
         if value != wanted[section][key] and key not in FREE
     ]
     crops = config.train.batch_size * config.train.accumulate * checkpoint["world_size"]
-    expected = read_recipe(row.train.recipe).crops_per_step
+    expected = RECIPES[row.train.recipe].crops_per_step
     if crops != expected:
         different.append(f"{crops} crops a step (the row's: {expected})")
     if checkpoint["epoch"] != config.train.epochs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,18 +66,14 @@ def _count_and_run(module: nn.Module, x: Tensor) -> tuple[Count, Tensor]:
     return Count(sum(paper, Cost(0, 0)), true), output
 
 
-def count_model(
-    encoder: str = "resnet50",
-    *,
-    blocks: str | Mapping[str, Any] | None = None,
-    input_size: tuple[int, int] = (256, 192),
-    num_keypoints: int = 17,
-    encoder_stride: int = 32,
-    dilated: bool = False,
-) -> dict[str, Count]:
+def count_model(encoder: str = "resnet50", **options: Any) -> dict[str, Count]:
     """Count the network that `create_model` builds from the same arguments, part by part.
 
     Nothing is computed: fake tensors only have a shape.
+
+    Args:
+        encoder: As `create_model` takes it.
+        **options: The other arguments of `create_model`, without weights.
 
     Returns:
         By name in the order of the forward pass: stem, layer1 .. 4, deconv1 .. 3 or fewer,
@@ -88,16 +84,9 @@ def count_model(
     """
     counts = {}
     with FakeTensorMode():
-        model = create_model(
-            encoder,
-            blocks=blocks,
-            input_size=input_size,
-            num_keypoints=num_keypoints,
-            encoder_stride=encoder_stride,
-            dilated=dilated,
-        )
+        model = create_model(encoder, **options)
         model.train()
-        x = torch.zeros(2, 3, *input_size)  # of one image a batch norm refuses a map of one pixel
+        x = torch.zeros(2, 3, *model.input_size)  # a batch norm refuses one image's map of a pixel
         for name, part in parts_of(model):
             counts[name], x = _count_and_run(part, x)
     return counts

@@ -15,9 +15,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from keypoint.blocks import PNL, NonLocal, SRLVideo, build_block
 from keypoint.models.complexity.count import Count, count, count_model
+from keypoint.models.names import DECONV_SITES, STRIDES_OF_SITES
 
 PAPER_GIGA, TRUE_GIGA = 2**30, 10**9
-DECONV_STRIDES = (16, 8, 4)
+DECONV_STRIDES = [STRIDES_OF_SITES[32][site] for site in DECONV_SITES]
 
 # Printed: GFLOPs for the three sizes without blocks, and with three SRL-FFT; M parameters of both.
 SIZES = ((256, 192), (384, 288), (512, 384))

@@ -10,16 +10,9 @@ import torch
 from torch import Tensor
 
 from keypoint.errors import CheckpointError
+from keypoint.models.names import DEPTHS
 from keypoint.models.weights.formats import ENCODER_PREFIXES, Weights
 
-# Blocks per stage, and whether they are bottlenecks: He et al. 2016, table 1.
-DEPTHS = {
-    "resnet18": (2, 2, 2, 2, False),
-    "resnet34": (3, 4, 6, 3, False),
-    "resnet50": (3, 4, 6, 3, True),
-    "resnet101": (3, 4, 23, 3, True),
-    "resnet152": (3, 8, 36, 3, True),
-}
 HEAD = "final_layer.weight"
 SHOWN = 4  # names of a list in a message
 

@@ -3,7 +3,7 @@ import torch
 
 from keypoint.errors import ConfigError
 from keypoint.models import create_model
-from keypoint.training.optimization import build_optimizer, learning_rate
+from keypoint.training.optimizer import build_optimizer, learning_rate
 
 
 def test_drops_of_the_papers_recipe():

@@ -1,4 +1,4 @@
-"""Optimiser and learning rate.
+"""Optimizer and learning rate.
 
 Source: the SRL paper's section 4.1 and SimpleBaseline's recipe (Adam 1e-3, two drops by 10).
 """
@@ -26,10 +26,10 @@ def build_optimizer(
     weight_decay: float = 0.0,
     momentum: float = 0.9,
 ) -> torch.optim.Optimizer:
-    """The optimiser over all parameters; biases, norms and blocks' spectra are never decayed.
+    """The optimizer over all parameters; biases, norms and blocks' spectra are never decayed.
 
     Args:
-        model: Its parameters.
+        model: The network to train.
         name: "adam", "adamw" or "sgd".
         lr: Learning rate.
         weight_decay: For adamw and sgd.
@@ -71,14 +71,14 @@ def learning_rate(
 ) -> float:
     """The learning rate of a step.
 
-    A pure function of where the run is, so that resuming needs no state.
+    A pure function of step and epoch, so that resuming needs no state.
 
     Args:
-        step: Optimiser steps done so far.
+        step: Optimizer steps done so far.
         epoch: Counted from 0.
         lr: Its value before any drop.
         drops: Rising epochs from which it is multiplied by `factor` once more.
-        factor: See `drops`.
+        factor: Between 0 and 1.
         warmup_steps: Steps over which it rises in a line from a thousandth.
     """
     value = lr * factor ** bisect_right(drops, epoch)
@@ -87,7 +87,7 @@ def learning_rate(
     return value
 
 
-# What an optimiser keeps of each parameter.
+# The state that an optimizer keeps of each parameter.
 STATE = {
     "Adam": {"step", "exp_avg", "exp_avg_sq"},
     "AdamW": {"step", "exp_avg", "exp_avg_sq"},
@@ -96,24 +96,24 @@ STATE = {
 
 
 def check_state(saved: dict[str, Any], optimizer: torch.optim.Optimizer, steps: int) -> None:
-    """Refuse a state that `optimizer.load_state_dict` would take and begin anew with in part.
+    """Refuse a state that `optimizer.load_state_dict` would accept and start over with in part.
 
     Args:
-        saved: An optimiser's state dict.
-        optimizer: The one to go on with.
-        steps: That were done before it was saved.
+        saved: An optimizer's state dict.
+        optimizer: The one to resume with.
+        steps: Optimizer steps done before it was saved.
 
     Raises:
-        ValueError: Another optimiser's, other groups, or a parameter's part is missing or of
-            another shape.
+        ValueError: It is another optimizer's, has other groups, or a parameter's part is missing or
+            of another shape.
     """
     own = optimizer.state_dict()
     kinds = [[set(group) for group in state["param_groups"]] for state in (saved, own)]
     if kinds[0] != kinds[1]:
-        raise ValueError("the optimiser's groups are another optimiser's")
+        raise ValueError("the optimizer's groups are another optimizer's")
     members = [[group["params"] for group in state["param_groups"]] for state in (saved, own)]
     if members[0] != members[1]:
-        raise ValueError("the optimiser's groups have other parameters")
+        raise ValueError("the optimizer's groups have other parameters")
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     expected = STATE[type(optimizer).__name__]
     if optimizer.defaults.get("momentum") == 0:
@@ -122,13 +122,13 @@ def check_state(saved: dict[str, Any], optimizer: torch.optim.Optimizer, steps: 
         state = saved["state"].get(number, {})
         if state.keys() != expected and steps:
             raise ValueError(
-                f"the optimiser's state of parameter {number} has {sorted(state)} "
-                f"in place of {sorted(expected)}"
+                f"the optimizer's state of parameter {number} has {sorted(state)} "
+                f"instead of {sorted(expected)}"
             )
         for name, value in state.items():
             shape = tuple(getattr(value, "shape", ()))
             if name != "step" and shape != tuple(parameter.shape):
                 raise ValueError(
-                    f"the optimiser's {name} of parameter {number} is {shape} "
-                    f"in place of {tuple(parameter.shape)}"
+                    f"the optimizer's {name} of parameter {number} is {shape} "
+                    f"instead of {tuple(parameter.shape)}"
                 )

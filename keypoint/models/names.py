@@ -1,0 +1,53 @@
+"""Encoders, sites and strides of SimpleBaseline, shared by networks, weights files and configs.
+
+It does not import torch, so that reading a config does not load it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from keypoint.errors import ConfigError
+
+Encoder = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
+EncoderStride = Literal[32, 16, 8]  # input pixels per pixel of layer4's map
+
+ENCODERS: tuple[str, ...] = get_args(Encoder)
+ENCODER_STRIDES: tuple[int, ...] = get_args(EncoderStride)
+
+# He et al. 2016, table 1: residual blocks per stage, and whether they are bottlenecks.
+DEPTHS = {
+    "resnet18": (2, 2, 2, 2, False),
+    "resnet34": (3, 4, 6, 3, False),
+    "resnet50": (3, 4, 6, 3, True),
+    "resnet101": (3, 4, 23, 3, True),
+    "resnet152": (3, 8, 36, 3, True),
+}
+
+# By the encoder's stride: input pixels per pixel of the map at each site, in the order of the
+# forward pass. The last map has the heatmap's stride, so smaller strides need fewer deconvolutions.
+SITES = ("layer1", "layer2", "layer3", "layer4", "deconv1", "deconv2", "deconv3")
+DECONV_SITES = SITES[4:]
+STRIDES_OF_SITES = {
+    32: dict(zip(SITES, (4, 8, 16, 32, 16, 8, 4), strict=True)),
+    16: dict(zip(SITES[:6], (4, 8, 16, 16, 8, 4), strict=True)),
+    8: dict(zip(SITES[:5], (4, 8, 8, 8, 4), strict=True)),
+}
+
+
+def check_dilation(encoder: str, encoder_stride: int) -> None:
+    """Refuse dilation that replaces no stride, or that the encoder cannot do.
+
+    Raises:
+        ConfigError: The encoder's stride is 32, or its residual blocks are not bottlenecks.
+    """
+    if encoder_stride == 32:
+        raise ConfigError(
+            f"dilated=true has no effect with encoder_stride={encoder_stride}, where no stride is "
+            "left out"
+        )
+    if not DEPTHS[encoder][-1]:
+        raise ConfigError(
+            f"dilated=true is not possible with {encoder}: only bottlenecks dilate; use "
+            "encoder=resnet50 or deeper"
+        )
