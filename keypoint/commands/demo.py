@@ -77,7 +77,7 @@ def multiplies_bf16() -> bool:
 def call(command: str, *arguments: str) -> None:
     """Print and run another command."""
     print(f"\n$ keypoint {command} {' '.join(arguments)}", flush=True)
-    status = subprocess.run(
+    status = subprocess.run(  # noqa: S603 (a list of our own words, without a shell)
         [sys.executable, "-m", "keypoint.commands.main", command, *arguments],
         env={"GOMP_SPINCOUNT": "2000"} | os.environ,  # see the Makefile
     ).returncode

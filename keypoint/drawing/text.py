@@ -119,6 +119,7 @@ def _system_font(characters: Iterable[str]) -> str | None:
     if program := shutil.which("fc-match"):
         codes = " ".join(f"{ord(c):x}" for c in characters)
         command = [program, "--format=%{file}", f":charset={codes}"]
+        # Hexadecimal numbers only, as a list, without a shell.
         found = subprocess.run(command, capture_output=True, text=True)  # noqa: S603
         names.insert(0, found.stdout)
     for name in filter(None, names):
