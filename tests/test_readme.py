@@ -12,6 +12,7 @@ import pytest
 from keypoint.blocks.build import BLOCKS
 from keypoint.models.complexity import count_model
 from tests import tiny_network
+from tests.calling import words
 from tests.readme.documents import ALL_PAGES, PAGES, README, REPOSITORY, anchors, blocks, links
 from tests.readme.world import exported
 
@@ -29,9 +30,11 @@ def small_checkpoint(path):
 
 
 @functools.cache
-def help_of(tool):
-    command = [sys.executable, str(REPOSITORY / tool), "--help"]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+def help_of(name):
+    """Of a command, or of a script by its path."""
+    script = name.endswith(".py")
+    called = [sys.executable, str(REPOSITORY / name), "--help"] if script else words(name, "--help")
+    return subprocess.run(called, check=True, capture_output=True, text=True).stdout
 
 
 @pytest.mark.parametrize(("page", "text"), SNIPPETS, ids=lambda value: value[:20])

@@ -83,10 +83,10 @@ def main(argv: Sequence[str]) -> None:
 
     torch.manual_seed(config.seed)
     skeleton = load_skeleton(config.data.skeleton, Path(config.data.root))
+    data = load_data(config, skeleton)  # first: weights may have to be downloaded for the network
     model = build_model(config, skeleton, device, weights=not resuming)
     augmentation = build_augmentation(config, skeleton, model)
     step = build_step(config, skeleton, model)
-    data = load_data(config, skeleton)
     log_recipe(config)
     trainer = build_trainer(config, skeleton, step, augmentation, data, output)
     if resuming:

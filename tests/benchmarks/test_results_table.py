@@ -95,8 +95,8 @@ def test_each_row_has_its_two_commands(number):
 
 
 def test_the_commands_options_exist():
-    assert "--cfg" in help_of("keypoint train")
-    assert "--checkpoint" in help_of("keypoint test")
+    assert "--cfg" in help_of("train")
+    assert "--checkpoint" in help_of("test")
     load_config(find_config("res50_256x192"), [f"test.boxes={DETECTIONS}"])
     assert "FOLDER" in help_of("tools/benchmarks/results_table.py")
 
