@@ -137,15 +137,18 @@ class Runner:
         return module
 
     def run_torchrun(self, words: list[str]) -> None:
-        """With one process in place of eight, on a CPU; tests/end_to_end/test_processes.py has two."""
+        """With one process instead of eight, on a CPU; tests/end_to_end/test_processes.py has two."""
         place = words.index("--nproc_per_node") + 1
-        tool = next(i for i, word in enumerate(words) if word.startswith("tools/"))
-        name = Path(words[tool]).stem
-        own = words[tool + 1 :]
+        if "--no-python" in words:  # the console script, which stands next to this Python
+            program = words.index("keypoint")
+            script, name, own = [str(Path(sys.executable).with_name("keypoint")), words[program + 1]], words[program + 1], words[program + 2 :]  # fmt: skip
+        else:
+            program = next(i for i, word in enumerate(words) if word.startswith("tools/"))
+            script, name, own = [str(REPOSITORY / words[program])], Path(words[program]).stem, words[program + 1 :]  # fmt: skip
         self.world.provide(own)
-        more = [*small(name, own), "--device", "cpu"]
-        words = [*words[:place], "1", *words[place + 1 : tool], str(REPOSITORY / words[tool])]
-        called = [sys.executable, "-m", "torch.distributed.run", *words[1:], *own, *more]
+        options = [*words[1:place], "1", *words[place + 1 : program]]
+        called = [sys.executable, "-m", "torch.distributed.run", *options, *script, *own]
+        called += [*small(name, own), "--device", "cpu"]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "MASTER_PORT": "0"}
         done = subprocess.run(called, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
@@ -173,7 +176,13 @@ class Runner:
         assert self.collect(words[1:], variables), f"{shlex.join(words)} finds no test"
 
     def run_pip(self, words: list[str]) -> None:
-        """All but the download: pip reads the project and its extras and builds its metadata, in a copy."""
+        """All but the download: pip reads the project and its extras and builds its metadata, in a copy.
+
+        PyTorch's own index is not reached by the tests: of that line only the form is looked at.
+        """
+        if words[-2:] == ["--index-url", "https://download.pytorch.org/whl/cpu"]:
+            assert words[:-2] == ["pip", "install", "torch", "torchvision"]
+            return
         assert words[:3] == ["pip", "install", "-e"]
         assert len(words) == 4
         setup = configparser.ConfigParser()
