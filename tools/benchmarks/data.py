@@ -9,15 +9,15 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import straightforward
 import torch
-from straightforward import Lap
+from data_path import GENERATED_SIZE, SEED, DataPath, generate
+from stages import measure_stages
 from timing import (
     Seconds,
     add_crop_size,
@@ -28,22 +28,16 @@ from timing import (
     median_ratio,
     table,
 )
-from torch import Tensor
 
-from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import EvaluationDataset, TrainDataset
 from keypoint.data.coco import load_persons
 from keypoint.data.persons import Persons
-from keypoint.data.synthetic.demo_set import write_demo_set
 from keypoint.errors import ConfigError
-from keypoint.models import SimpleBaseline
 from keypoint.pose.codec import Codec
-from keypoint.pose.skeleton import Skeleton, load_skeleton
+from keypoint.pose.skeleton import load_skeleton
 from keypoint.progress import progress
 
 HELP, DESCRIPTION = "crops/s a core", "Time the data path."
-GENERATED_SIZE = (480, 640)  # height, width: COCO's most common
-SEED = 0
 WARM_UP = 2  # rounds
 SLOW, HEADLINE, UINT8 = "straightforward", "ours, all on this core", "ours, uint8 to the device"
 
@@ -63,8 +57,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def measure(args: argparse.Namespace) -> str:
     """Measure the data path."""
-    from stages import measure_stages  # which imports this module
-
     if (args.images is None) != (args.annotations is None):
         raise ConfigError("--images and --annotations belong together; give both or neither")
     skeleton = load_skeleton("coco17")
@@ -82,73 +74,6 @@ def measure(args: argparse.Namespace) -> str:
         f"* one process, one thread, CPU time; batch {args.batch}, {args.rounds} rounds\n\n"
         f"{rates}\n\n{stages}\n"
     )
-
-
-def generate(folder: Path, number: int, skeleton: Skeleton) -> Persons:
-    """Generate images, and read their persons."""
-    with progress(number, "generate images", "image") as bar:
-        write_demo_set(
-            folder,
-            train_images=number,
-            val_images=0,
-            image_size=GENERATED_SIZE,
-            progress=bar.update,
-        )
-    annotations = folder / "annotations" / "person_keypoints_train2017.json"
-    return load_persons(annotations, folder / "train2017", skeleton)
-
-
-@dataclass(frozen=True)
-class DataPath:
-    """Persons and crops for both ways.
-
-    Attributes:
-        persons: Records of real or generated images.
-        skeleton: Skeleton of the persons.
-        input_size: (height, width) of the crops.
-        batch_size: Crops in a batch, training and evaluation.
-    """
-
-    persons: Persons
-    skeleton: Skeleton
-    input_size: tuple[int, int]
-    batch_size: int
-
-    def __post_init__(self) -> None:
-        cv2.setNumThreads(0)
-        torch.set_num_threads(1)
-
-    @property
-    def sigma(self) -> float:
-        """Sigma of the heatmaps, in their pixels."""
-        return Codec(self.input_size).sigma
-
-    def choose(self, number: int) -> list[int]:
-        """Persons of a round's training batch, the same for all ways."""
-        order = np.random.default_rng((SEED, number)).permutation(len(self.persons))
-        return [int(index) for index in np.resize(order, self.batch_size)]
-
-    def straightforward_batch(self, number: int, lap: Lap = straightforward.no_lap) -> list[Tensor]:
-        """Make a round's training batch the straightforward way."""
-        return straightforward.train_batch(
-            self.persons,
-            self.choose(number),
-            np.random.default_rng(number),
-            flip_indices=self.skeleton.flip_indices,
-            input_size=self.input_size,
-            heatmap_sigma=self.sigma,
-            lap=lap,
-        )
-
-    def augmentation(self) -> Augmentation:
-        """Our augmentation, with the recipe's distributions."""
-        flip_indices = self.skeleton.flip_indices
-        return Augmentation(PersonCrop(codec=Codec(self.input_size), flip_indices=flip_indices))
-
-    def model(self) -> SimpleBaseline:
-        """A network, for its `normalize`."""
-        size, number = self.input_size, self.skeleton.num_keypoints
-        return SimpleBaseline("resnet18", input_size=size, num_keypoints=number).eval()
 
 
 def measure_rates(path: DataPath, *, boxes: Sequence[int], crops: int, rounds: int) -> str:

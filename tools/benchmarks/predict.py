@@ -20,7 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from data import GENERATED_SIZE, generate
+from data_path import GENERATED_SIZE, generate
 from numpy.typing import NDArray
 from straightforward import decode, to_normalised_tensor
 from timing import (

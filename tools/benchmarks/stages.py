@@ -12,7 +12,7 @@ from collections import Counter
 import numpy as np
 import straightforward
 import torch
-from data import SEED, DataPath
+from data_path import SEED, DataPath
 from timing import table
 
 from keypoint.data.augment import Augmentation
