@@ -7,7 +7,7 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 
 # With more runnable threads than cores, OpenMP threads that spin at each barrier make a CPU run up to eight times
-# slower (measured: 5.7 s against 0.75 s a step beside one busy process). A short spin costs nothing when it is quiet.
+# slower (measured: 5.7 s against 0.75 s a step next to one busy process). A short spin costs nothing when it is quiet.
 export GOMP_SPINCOUNT ?= 2000
 
 .DEFAULT_GOAL := help
@@ -25,7 +25,7 @@ help:
 	@echo "make check   ruff, mypy and the tests, as before a commit"
 	@echo "make clean   remove .venv and output/demo"
 
-# One stamp per extra: a change of setup.cfg installs anew.
+# One stamp per extra: a change of setup.cfg installs again.
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "$(PYTHON) is too old: keypoint needs Python 3.10 or newer; make PYTHON=python3.12 ..."; exit 1; }
