@@ -1,4 +1,3 @@
-import socket
 import subprocess
 import sys
 
@@ -133,7 +132,7 @@ def test_pixel_transforms_act_on_the_crop():
 
 
 def test_importing_opens_no_connection():
-    """albumentations asks the package index for its version unless told not to."""
+    """albumentations asks the package index for its version unless an option forbids it."""
     program = """
 import socket
 calls = []
@@ -148,4 +147,3 @@ import keypoint.data.augment, keypoint.training.trainer, keypoint.evaluation.run
 assert not calls, calls
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
-    assert socket.socket.connect  # this process is untouched

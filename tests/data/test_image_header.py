@@ -2,7 +2,6 @@
 
 import io
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -41,8 +40,10 @@ def test_form_and_size_are_as_pillow_reads_them(tmp_path, form, size):
     (tmp_path / "a").write_bytes(content)
     assert check_header(tmp_path / "a", size) == header
     assert read_image(tmp_path / "a", size).shape == (*size, 3)
-    with pytest.raises(DataError, match=f"its annotations say {size[1] + 1} x {size[0]}"):
-        check_header(tmp_path / "a", (size[0], size[1] + 1))
+    text = f"a: image is {size[1]} x {size[0]} .*its annotations say {size[1] + 1} x {size[0]}"
+    for look in (check_header, read_image):
+        with pytest.raises(DataError, match=text):
+            look(tmp_path / "a", (size[0], size[1] + 1))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -58,20 +59,14 @@ def test_orientation_is_as_pillow_reads_it(orientation):
 
 
 @pytest.mark.parametrize("size", [(64, 48), (200, 320)])
-def test_a_turned_picture_whose_annotations_are_upright_is_told(tmp_path, size):
+def test_a_turned_picture_whose_annotations_are_upright_is_refused(tmp_path, size):
     exif = Image.Exif()
     exif[0x0112] = 6
     (tmp_path / "a.jpg").write_bytes(saved("JPEG", size, exif=exif))
     text = "as its EXIF orientation 6 shows it, which annotations do not follow"
-    with pytest.raises(DataError, match=text):
-        check_header(tmp_path / "a.jpg", size[::-1])
-    with pytest.raises(DataError, match=text):
-        read_image(tmp_path / "a.jpg", size[::-1])
-
-
-def test_a_size_behind_a_long_profile_is_found(tmp_path):
-    (tmp_path / "a.jpg").write_bytes(saved("JPEG with a profile", (64, 48)))
-    assert check_header(tmp_path / "a.jpg", (64, 48)).image_size == (64, 48)
+    for look in (check_header, read_image):
+        with pytest.raises(DataError, match=text):
+            look(tmp_path / "a.jpg", size[::-1])
 
 
 @pytest.mark.parametrize("form", SAVED)
@@ -99,11 +94,3 @@ def test_junk_raises_the_toolkits_error_or_nothing(tmp_path):
                 look(file, (16, 12))
             except DataError as error:
                 assert str(file) in str(error)  # noqa: PT017
-
-
-def test_a_bomb_is_refused_by_its_size_before_it_is_decoded(tmp_path, monkeypatch):
-    content = saved("PNG", (40, 30))
-    (tmp_path / "a.png").write_bytes(content)
-    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
-    with pytest.raises(DataError, match="image is 30 x 40"):
-        read_image(tmp_path / "a.png", (20, 20))
