@@ -11,7 +11,7 @@ import numpy as np
 
 from keypoint.data.annotations import read_annotations
 from keypoint.data.coco import count_images
-from keypoint.data.entries import Wrong, as_number, as_numbers, bbox_fault, is_whole_number
+from keypoint.data.entries import Wrong, as_number, is_whole_number, read_bbox
 from keypoint.data.persons import Annotations, Persons
 from keypoint.data.report import DataReport, Fault, raise_faults, raise_too_many
 from keypoint.errors import DataError
@@ -170,5 +170,5 @@ def box_fault(entry: Any, images: set[int]) -> Wrong | None:
     score = as_number(entry.get("score"))
     if score is None or not math.isfinite(score):
         return "score", f"score {entry.get('score')!r} (image {image_id}) must be a finite number"
-    fault = bbox_fault(entry.get("bbox"), as_numbers(entry.get("bbox")))
-    return ("bbox", f"{fault} (image {image_id})") if fault else None
+    bbox = read_bbox(entry.get("bbox"))
+    return ("bbox", f"{bbox} (image {image_id})") if isinstance(bbox, str) else None
