@@ -1,4 +1,4 @@
-"""An annotation file, parsed and checked once: what training, evaluation and analysis work on.
+"""Read an annotation file: parsed and checked once, for training, evaluation and analysis.
 
 All faults of a file are reported at once. `on_bad="error"` raises them; "skip" leaves the bad
 entries out, counted and listed, up to a share of them. What concerns the file as a whole (no list

@@ -28,7 +28,7 @@ Wrong = tuple[str, str]  # what is wrong, in a word or two that can be counted, 
 
 
 class Person(NamedTuple):
-    """The numbers of an annotation of a person; zeros for those that are not asked for."""
+    """The numbers of an annotation of a person; zeros for those that are not needed."""
 
     crowd: bool
     keypoints: NDArray[Any]  # 3K numbers: x, y, visibility of each keypoint
@@ -76,7 +76,7 @@ def name_image(entry: dict[str, Any], place: int) -> str:
 
 
 def image_faults(entry: dict[str, Any], is_repeated: bool, with_file: bool = True) -> list[Wrong]:
-    """All that is wrong with an entry of `images`.
+    """All faults of an entry of `images`.
 
     Args:
         entry: The entry.
@@ -120,11 +120,8 @@ def reference_fault(
 ) -> Wrong | None:
     """The first thing wrong with the ids of an annotation of any category, or None.
 
-    Args:
-        entry: The annotation.
-        images: Ids of the file's images.
-        categories: Ids of its categories.
-        seen: Ids of the annotations before it; its own is added.
+    `images` and `categories` are the ids of the file, `seen` those of the annotations before this
+    one; its own is added.
     """
     key = entry.get("id")
     if not is_whole_number(key):
@@ -145,12 +142,7 @@ def read_person(entry: dict[str, Any], num_keypoints: int, scored: bool) -> Pers
 
     A missing `iscrowd` is 0, a missing `num_keypoints` is counted, and a crowd may lack keypoints.
     Training looks at nothing of a crowd and at no box without a labelled keypoint. COCOeval looks
-    at everything and needs an area, greater than 0 if the person counts: OKS divides by it.
-
-    Args:
-        entry: The annotation.
-        num_keypoints: K.
-        scored: Ask for what COCOeval needs.
+    at everything (`scored`) and needs an area, over 0 if the person counts: OKS divides by it.
     """
     crowd = entry.get("iscrowd", 0)
     if isinstance(crowd, (str, list, dict, type(None))) or crowd not in (0, 1):
@@ -194,7 +186,7 @@ class CheckedEntries:
     Attributes:
         category: The category with keypoints.
         num_keypoints: K.
-        scored: Whether what COCOeval needs was asked for.
+        scored: Whether they were checked for what COCOeval needs.
         bad_images: All faults of each bad entry of `images`, or of its file.
         bad_annotations: The first fault of each bad annotation.
         persons: The numbers of the category's other annotations.
