@@ -8,8 +8,8 @@ from pathlib import Path
 import cv2
 
 from keypoint.commands import cli
+from keypoint.commands.train import build_augmentation
 from keypoint.config.load import find_config, load_config
-from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import TrainDataset
 from keypoint.data.coco import find_split, load_persons
 from keypoint.drawing.sheets import augmented_sheet
@@ -49,20 +49,7 @@ def main(argv: Sequence[str]) -> None:
     persons = load_persons(*files, skeleton, on_bad=config.data.on_bad, max_bad=config.data.max_bad)
     cli.logger.info("train %s", persons.report)
     codec = Codec(config.model.input_size, config.model.codec, config.model.heatmap_sigma)
-    augmentation = Augmentation(
-        PersonCrop(
-            codec=codec,
-            flip_indices=skeleton.flip_indices,
-            scale=config.augment.scale,
-            rotation=config.augment.rotation,
-            rotation_probability=config.augment.rotation_probability,
-            flip_probability=config.augment.flip_probability,
-            half_body_probability=config.augment.half_body_probability,
-            upper_body=skeleton.upper_body_indices,
-        ),
-        config.augment.transforms,
-    )
-    dataset = TrainDataset(persons, augmentation, config.seed)
+    dataset = TrainDataset(persons, build_augmentation(config, skeleton, codec), config.seed)
     sheet = augmented_sheet(dataset, skeleton, codec, args.pictures)
     picture = output / "browse_data.jpg"
     cv2.imwrite(str(picture), sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])

@@ -67,8 +67,9 @@ def main(argv: Sequence[str]) -> None:
     cli.log_to(output)
     skeleton = load_skeleton(config.data.skeleton, config.data.root)
     checks = {split: check_split(config, skeleton, split) for split in splits}
-    if "train" in checks:
-        add_overlap(checks["train"], checks["val"])
+    train, val = checks.get("train"), checks["val"]
+    if train and train.persons and val.persons:
+        val.warnings += overlap_findings(train.looks, val.looks, val.persons.images)
     if config.test.boxes is not None:
         threshold = config.test.box_score_threshold
         boxes = Path(config.test.boxes)
@@ -146,12 +147,6 @@ def check_split(config: Config, skeleton: Skeleton, split: str) -> FileCheck:
     return check_annotation_file(
         *files, skeleton, scored=split == "val", workers=data.workers, track=track
     )
-
-
-def add_overlap(train: FileCheck, val: FileCheck) -> None:
-    """Add a warning of images that are in both splits."""
-    if train.persons and val.persons:
-        val.warnings += overlap_findings(train.looks, val.looks, val.persons.images)
 
 
 def self_test(

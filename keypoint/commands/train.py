@@ -35,6 +35,7 @@ from keypoint.evaluation.published import measured_under
 from keypoint.evaluation.run import evaluate_model
 from keypoint.files import write_json
 from keypoint.models import SimpleBaseline, create_model
+from keypoint.pose.codec import Codec
 from keypoint.pose.skeleton import Skeleton, load_skeleton
 from keypoint.training.keypoints import keypoint_loss, training_picture
 from keypoint.training.losses import build_loss
@@ -85,7 +86,7 @@ def main(argv: Sequence[str]) -> None:
     skeleton = load_skeleton(config.data.skeleton, Path(config.data.root))
     data = load_data(config, skeleton)  # first: weights may have to be downloaded for the network
     model = build_model(config, skeleton, device, weights=not resuming)
-    augmentation = build_augmentation(config, skeleton, model)
+    augmentation = build_augmentation(config, skeleton, model.codec)
     step = build_step(config, skeleton, model)
     log_recipe(config)
     trainer = build_trainer(config, skeleton, step, augmentation, data, output)
@@ -183,11 +184,11 @@ def build_model(
     return model
 
 
-def build_augmentation(config: Config, skeleton: Skeleton, model: SimpleBaseline) -> Augmentation:
+def build_augmentation(config: Config, skeleton: Skeleton, codec: Codec) -> Augmentation:
     """Cuts and augments the crop of a person."""
     augment = config.augment
     crop = PersonCrop(
-        codec=model.codec,
+        codec=codec,
         flip_indices=skeleton.flip_indices,
         scale=augment.scale,
         rotation=augment.rotation,

@@ -1,4 +1,4 @@
-"""An annotation file, parsed and checked once: what training, evaluation and analysis work on.
+"""Read an annotation file: parsed and checked once, for training, evaluation and analysis.
 
 All faults of a file are reported at once. `on_bad="error"` raises them; "skip" leaves the bad
 entries out, counted and listed, up to a share of them. What concerns the file as a whole (no list
@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from reprlib import repr as short
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from keypoint.data.entries import (
     CheckedEntries,
@@ -203,7 +201,7 @@ def collect(
         whole_images: Leave out an image with a bad annotation, as evaluation has to: without that
             person a right prediction would count as a false one.
     """
-    bad, num_keypoints = checked.bad_images, checked.num_keypoints
+    bad = checked.bad_images
     concerned = checked.faults() if whole_images else checked.image_faults()
     ids_of_file = {e["id"] for e in content["images"] if is_whole_number(e.get("id"))}
     left_out = frozenset(ids_of_file & {fault.image_id for fault in concerned})
@@ -243,10 +241,10 @@ def collect(
         ),
         ids=np.array(ids, dtype=np.int64),
         image_index=np.array(rows, dtype=np.int64),
-        keypoints=_stack([p.keypoints for p in persons], 3 * num_keypoints).reshape(
-            -1, num_keypoints, 3
+        keypoints=np.array([p.keypoints for p in persons], np.float64).reshape(
+            -1, checked.num_keypoints, 3
         ),
-        bbox_xywh=_stack([p.bbox_xywh for p in persons], 4),
+        bbox_xywh=np.array([p.bbox_xywh for p in persons], np.float64).reshape(-1, 4),
         area=np.array([p.area for p in persons], dtype=np.float64),
         crowd=np.array([p.crowd for p in persons], dtype=bool),
         skipped=dict(skipped),
@@ -254,11 +252,3 @@ def collect(
         faults=tuple(checked.faults()),
         left_out_images=left_out,
     )
-
-
-def _stack(rows: Sequence[NDArray[Any]], width: int) -> NDArray[np.float64]:
-    """(N, width); `np.stack` needs a row at least, and promotes types."""
-    stacked = np.empty((len(rows), width))
-    for place, row in enumerate(rows):
-        stacked[place] = row
-    return stacked

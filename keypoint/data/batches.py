@@ -109,13 +109,9 @@ class TrainDataset(Dataset[TrainBatch]):
             crops=torch.from_numpy(np.stack(crops)),
             keypoints_crop=torch.from_numpy(np.stack(keypoints)),
             visibility=torch.from_numpy(np.stack(visibility)),
-            # Not of `persons.image_ids`, which is 1 MB made anew in each batch.
+            # Not of `persons.image_ids`, which is a new array of 1 MB in each batch.
             image_ids=torch.from_numpy(persons.images.ids[rows]),
         )
-
-    def __getitem__(self, key: Key) -> TrainBatch:
-        """A batch of one."""
-        return self.__getitems__([key])
 
 
 class TrainSampler(Sampler[list[Key]]):

@@ -1,4 +1,4 @@
-"""A detector's person boxes on the images of an annotation file, every box accounted for."""
+"""A detector's person boxes on the images of an annotation file; every box is counted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from keypoint.data.annotations import read_annotations
 from keypoint.data.coco import count_images
-from keypoint.data.entries import Wrong, as_number, as_numbers, bbox_fault, is_whole_number
+from keypoint.data.entries import Wrong, as_number, is_whole_number, read_bbox
 from keypoint.data.persons import Annotations, Persons
 from keypoint.data.report import DataReport, Fault, raise_faults, raise_too_many
 from keypoint.errors import DataError
@@ -97,11 +97,7 @@ def usable_boxes(
 ) -> tuple[Persons, list[Fault]]:
     """The records of the boxes that are in order, and the faults of the others.
 
-    Args:
-        boxes: The file, for the report.
-        entries: Its content, as `read_box_list` returns it.
-        annotations: Annotations of the same images.
-        score_threshold: Boxes below it are skipped.
+    `entries` is the content of the file `boxes`, as `read_box_list` returns it.
     """
     row_of_id = {key: row for row, key in enumerate(annotations.images.ids.tolist())}
     known = row_of_id.keys() | annotations.left_out_images
@@ -149,12 +145,7 @@ def usable_boxes(
 
 
 def box_fault(entry: Any, images: set[int]) -> Wrong | None:
-    """The first thing wrong with a detector's box, or None.
-
-    Args:
-        entry: The box.
-        images: Ids of the annotation file's images.
-    """
+    """The first thing wrong with a detector's box, or None; `images` are the ids of the file."""
     if not isinstance(entry, dict):
         kind = type(entry).__name__
         text = f"is a {kind}; give an object with image_id, category_id, bbox and score"
@@ -170,5 +161,5 @@ def box_fault(entry: Any, images: set[int]) -> Wrong | None:
     score = as_number(entry.get("score"))
     if score is None or not math.isfinite(score):
         return "score", f"score {entry.get('score')!r} (image {image_id}) must be a finite number"
-    fault = bbox_fault(entry.get("bbox"), as_numbers(entry.get("bbox")))
-    return ("bbox", f"{fault} (image {image_id})") if fault else None
+    bbox = read_bbox(entry.get("bbox"))
+    return ("bbox", f"{bbox} (image {image_id})") if isinstance(bbox, str) else None

@@ -1,7 +1,7 @@
-"""The files of a COCO data set, and the persons of its annotations; every entry is accounted for.
+"""The files of a COCO data set, and the persons of its annotations; every entry is counted.
 
-Source: SimpleBaseline's and HRNet's `lib/dataset/coco.py` decide which persons count; here none
-goes missing without being counted: total = used + skipped by reason. A detector's boxes: boxes.py.
+Source: SimpleBaseline's and HRNet's `lib/dataset/coco.py` decide which persons count; here those
+left out are counted, too: total = used + skipped by reason.
 """
 
 from __future__ import annotations
@@ -138,12 +138,9 @@ def usable_persons(annotations: Annotations) -> Persons:
 def count_images(
     annotations: Annotations, image_index: NDArray[np.int64], record: str
 ) -> ImageCounts:
-    """The account of a file's images: an image is used if a record is on it.
+    """Counts of a file's images: an image is used if a record ("person" or "box") is on it.
 
-    Args:
-        annotations: Annotations of the file.
-        image_index: Rows of the records' images.
-        record: "person" or "box".
+    `image_index` are the rows of the records' images.
     """
     used = len(np.unique(image_index))
     unused = Counter({f"without a usable {record}": len(annotations.images.ids) - used})
@@ -152,10 +149,10 @@ def count_images(
 
 
 def implausible_form(annotations: Annotations) -> str | None:
-    """The fault of a file that is well formed and means something else, or None.
+    """The fault of a file that is well formed but does not mean pixels, or None.
 
     Boxes as corners, or coordinates from 0 to 1: nothing fails on such a file, and a network trains
-    on the wrong pixels. One odd person proves nothing, so the whole file is asked.
+    on the wrong pixels. One odd person proves nothing, so the whole file decides.
     """
     rows = np.flatnonzero(annotations.counted)
     if len(rows) == 0:
@@ -169,10 +166,10 @@ def implausible_form(annotations: Annotations) -> str | None:
             f"all {len(rows)} persons have keypoints and bbox within [0, 1], as "
             "normalised coordinates are; give pixels of the image"
         )
-    corners, asked = count_corner_boxes(points, labelled, bbox)
-    if corners >= MIN_CORNER_BOXES and corners >= CORNER_SHARE * asked:
+    corners, compared = count_corner_boxes(points, labelled, bbox)
+    if corners >= MIN_CORNER_BOXES and corners >= CORNER_SHARE * compared:
         return (
-            f"{corners} of {asked} boxes fit their keypoints better as x1, y1, x2, y2 "
+            f"{corners} of {compared} boxes fit their keypoints better as x1, y1, x2, y2 "
             "than as x, y, width, height; bbox is xywh, convert them"
         )
     return None
@@ -185,23 +182,23 @@ def count_corner_boxes(
 
     Such a box is smaller, overlaps the extent of the keypoints more, and still holds them all: read
     as corners, a true x, y, width, height cuts keypoints off at the right or below. Only persons
-    with three labelled keypoints or more whose extent has an area are asked. A box at the image's
-    origin is the same in both readings, and one that makes no two corners overlaps nothing.
+    with three labelled keypoints or more whose extent has an area are looked at. A box at the
+    image's origin is the same in both readings, and one that makes no two corners overlaps nothing.
 
     Returns:
-        That number, and the number of persons asked.
+        That number, and the number of persons looked at.
     """
     enough = labelled.sum(axis=1) >= 3
     far = np.where(labelled[..., None], points, np.inf).astype(np.float64)
     low = far.min(axis=1)  # P 2
     high = np.where(labelled[..., None], points, -np.inf).astype(np.float64).max(axis=1)
-    asked = enough & ((high - low) > 0).all(axis=1)
-    low, high, boxes = low[asked], high[asked], bbox[asked].astype(np.float64)
+    usable = enough & ((high - low) > 0).all(axis=1)
+    low, high, boxes = low[usable], high[usable], bbox[usable].astype(np.float64)
     as_sides = _overlap(low, high, boxes[:, :2], boxes[:, :2] + boxes[:, 2:])
     as_corners = _overlap(low, high, boxes[:, :2], boxes[:, 2:])
     slack = 0.02 * (boxes[:, 2:] - boxes[:, :2])
     holds = (low >= boxes[:, :2] - slack).all(axis=1) & (high <= boxes[:, 2:] + slack).all(axis=1)
-    return int(((as_corners > as_sides) & holds).sum()), int(asked.sum())
+    return int(((as_corners > as_sides) & holds).sum()), int(usable.sum())
 
 
 def _overlap(low: Floats, high: Floats, first: Floats, last: Floats) -> Floats:

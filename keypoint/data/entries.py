@@ -28,7 +28,7 @@ Wrong = tuple[str, str]  # what is wrong, in a word or two that can be counted, 
 
 
 class Person(NamedTuple):
-    """The numbers of an annotation of a person; zeros for those that are not asked for."""
+    """The numbers of an annotation of a person; zeros for those that are not needed."""
 
     crowd: bool
     keypoints: NDArray[Any]  # 3K numbers: x, y, visibility of each keypoint
@@ -76,7 +76,7 @@ def name_image(entry: dict[str, Any], place: int) -> str:
 
 
 def image_faults(entry: dict[str, Any], is_repeated: bool, with_file: bool = True) -> list[Wrong]:
-    """All that is wrong with an entry of `images`.
+    """All faults of an entry of `images`.
 
     Args:
         entry: The entry.
@@ -120,11 +120,8 @@ def reference_fault(
 ) -> Wrong | None:
     """The first thing wrong with the ids of an annotation of any category, or None.
 
-    Args:
-        entry: The annotation.
-        images: Ids of the file's images.
-        categories: Ids of its categories.
-        seen: Ids of the annotations before it; its own is added.
+    `images` and `categories` are the ids of the file, `seen` those of the annotations before this
+    one; its own is added.
     """
     key = entry.get("id")
     if not is_whole_number(key):
@@ -145,12 +142,7 @@ def read_person(entry: dict[str, Any], num_keypoints: int, scored: bool) -> Pers
 
     A missing `iscrowd` is 0, a missing `num_keypoints` is counted, and a crowd may lack keypoints.
     Training looks at nothing of a crowd and at no box without a labelled keypoint. COCOeval looks
-    at everything and needs an area, greater than 0 if the person counts: OKS divides by it.
-
-    Args:
-        entry: The annotation.
-        num_keypoints: K.
-        scored: Ask for what COCOeval needs.
+    at everything (`scored`) and needs an area, over 0 if the person counts: OKS divides by it.
     """
     crowd = entry.get("iscrowd", 0)
     if isinstance(crowd, (str, list, dict, type(None))) or crowd not in (0, 1):
@@ -158,10 +150,9 @@ def read_person(entry: dict[str, Any], num_keypoints: int, scored: bool) -> Pers
     if crowd and not scored:
         return Person(True, np.zeros(3 * num_keypoints), NO_BOX, 0.0)
     given = entry.get("keypoints", np.zeros(3 * num_keypoints) if crowd else None)
-    keypoints = as_numbers(given)
-    wrong = _keypoints_fault(given, keypoints, num_keypoints)
-    if keypoints is None or wrong:
-        return "visibility" if wrong.startswith("visibility") else "keypoints", wrong
+    keypoints = _read_keypoints(given, num_keypoints)
+    if isinstance(keypoints, str):
+        return "visibility" if keypoints.startswith("visibility") else "keypoints", keypoints
     labelled = int(np.count_nonzero(keypoints[2::3]))
     count = entry.get("num_keypoints")
     if count is not None and (
@@ -179,10 +170,9 @@ def read_person(entry: dict[str, Any], num_keypoints: int, scored: bool) -> Pers
         return "area", "area 0 of a labelled person; OKS divides by it, give square pixels"
     if not counts and not scored:
         return Person(False, keypoints, NO_BOX, area or 0.0)
-    bbox = as_numbers(entry.get("bbox"))
-    wrong = bbox_fault(entry.get("bbox"), bbox)
-    if bbox is None or wrong:
-        return "bbox", wrong
+    bbox = read_bbox(entry.get("bbox"))
+    if isinstance(bbox, str):
+        return "bbox", bbox
     if min(bbox[2:]) < 0:
         text = f"bbox {bbox.tolist()} has a negative width or height; give x, y, width, height"
         return "bbox", text
@@ -196,7 +186,7 @@ class CheckedEntries:
     Attributes:
         category: The category with keypoints.
         num_keypoints: K.
-        scored: Whether what COCOeval needs was asked for.
+        scored: Whether they were checked for what COCOeval needs.
         bad_images: All faults of each bad entry of `images`, or of its file.
         bad_annotations: The first fault of each bad annotation.
         persons: The numbers of the category's other annotations.
@@ -259,7 +249,9 @@ def check_entries(
     return checked
 
 
-def _keypoints_fault(given: Any, keypoints: NDArray[Any] | None, num_keypoints: int) -> str:
+def _read_keypoints(given: Any, num_keypoints: int) -> NDArray[Any] | str:
+    """The 3K numbers, or what is wrong with them."""
+    keypoints = as_numbers(given)
     if keypoints is None or len(keypoints) != 3 * num_keypoints:
         meaning = f"x, y, visibility for each of {num_keypoints} keypoints"
         return describe_numbers("keypoints", given, keypoints, 3 * num_keypoints, meaning)
@@ -271,18 +263,19 @@ def _keypoints_fault(given: Any, keypoints: NDArray[Any] | None, num_keypoints: 
     largest = np.abs(keypoints.reshape(-1, 3)[:, :2].astype(np.float64)).max()
     if largest > MAX_COORDINATE:
         return f"keypoints has the coordinate {largest:g}, outside of any image; give pixels"
-    return ""
+    return keypoints
 
 
-def bbox_fault(given: Any, bbox: NDArray[Any] | None) -> str:
-    """The fault of a box, or ""; `bbox` is `as_numbers(given)`."""
+def read_bbox(given: Any) -> NDArray[Any] | str:
+    """The four numbers of a box, or what is wrong with them."""
+    bbox = as_numbers(given)
     if bbox is None or len(bbox) != 4:
         return describe_numbers("bbox", given, bbox, 4, "x, y, width, height")
     if not np.isfinite(bbox).all():
         return f"bbox {given} has nan or inf; it must be finite"
     if np.abs(bbox.astype(np.float64)).max() > MAX_COORDINATE:
         return f"bbox {given} reaches outside of any image; give pixels"
-    return ""
+    return bbox
 
 
 def _whole(entry: dict[str, Any], key: str) -> int | None:

@@ -12,7 +12,6 @@ Source: ITU T.81 annex B (JPEG markers), EXIF 2.3 section 4.6.2 (TIFF directory)
 
 from __future__ import annotations
 
-import math
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,12 +75,8 @@ def decode_image(
         )
     if image_size is not None:
         _require_size(path, header, image_size)
-    elif math.prod(header.image_size) > MOST_PIXELS:
-        height, width = header.image_size
-        raise DataError(
-            f"{path}: too large, {width} x {height} pixels (width x height), more than "
-            f"{MOST_PIXELS} in all; scale or cut it"
-        )
+    else:
+        require_moderate(path, header.image_size)
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), FLAGS)
     except cv2.error as error:
@@ -123,6 +118,20 @@ def check_header(path: Path, image_size: tuple[int, int] | None = None) -> Image
     return header
 
 
+def require_moderate(path: Path, image_size: tuple[int, int]) -> None:
+    """Refuse an image of more than 179 million pixels (height, width), which would fill memory.
+
+    Raises:
+        DataError: It has more.
+    """
+    height, width = image_size
+    if height * width > MOST_PIXELS:
+        raise DataError(
+            f"{path}: too large, {width} x {height} pixels (width x height), more than "
+            f"{MOST_PIXELS} in all; scale or cut it"
+        )
+
+
 def _unreadable(path: Path, error: OSError) -> DataError:
     reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
     return DataError(
@@ -131,14 +140,16 @@ def _unreadable(path: Path, error: OSError) -> DataError:
 
 
 def _whole_header(path: Path, head: bytes, tail: bytes, length: int) -> ImageHeader:
-    form, header = image_form(head), read_header(head)
-    if form is None or header is None:
+    header = read_header(head)
+    if header is None:
         is_pointer = head.startswith(b"version https://git-lfs")
         remedy = "fetch it with git lfs pull" if is_pointer else "use another copy"
         raise DataError(f"{path}: not a JPEG, PNG, BMP or WebP image ({length} bytes); {remedy}")
-    cut = truncation(form, length, head, tail)
+    cut = _truncation(header.form, length, head, tail)
     if cut:
-        raise DataError(f"{path}: truncated {form} ({length} bytes, {cut}); use another copy")
+        raise DataError(
+            f"{path}: truncated {header.form} ({length} bytes, {cut}); use another copy"
+        )
     return header
 
 
@@ -193,14 +204,8 @@ class ImageHeader:
     orientation: int = 1
 
 
-def image_form(content: bytes) -> str | None:
-    """The form by content, not by name; None for another one."""
-    forms = [name for signature, name in SIGNATURES.items() if content.startswith(signature)]
-    return forms[0] if forms else None
-
-
 def read_header(content: bytes) -> ImageHeader | None:
-    """Read the head of a file.
+    """Read the head of a file; its form is known by content, not by name.
 
     Args:
         content: The whole file, or enough of its beginning (a size behind it is not found).
@@ -208,7 +213,7 @@ def read_header(content: bytes) -> ImageHeader | None:
     Returns:
         None if it is not a JPEG, PNG, BMP or WebP file.
     """
-    form = image_form(content)
+    form = next((name for start, name in SIGNATURES.items() if content.startswith(start)), None)
     if form is None:
         return None
     try:
@@ -226,24 +231,18 @@ def read_header(content: bytes) -> ImageHeader | None:
     return ImageHeader(form, (height, width) if width > 0 and height > 0 else None)
 
 
-def truncation(form: str, length: int, head: bytes, tail: bytes) -> str | None:
-    """The sign that a file is not whole, or None.
-
-    Args:
-        form: The form, as `image_form` returns it.
-        length: Length of the file in bytes.
-        head: Its first 64 bytes or more.
-        tail: Its last 4,096 bytes, or all of it.
-    """
+def _truncation(form: str, length: int, head: bytes, tail: bytes) -> str | None:
+    """The sign that a file of `length` bytes is not whole, or None; `tail` is its last 4,096."""
     if form == "JPEG" and JPEG_END not in tail:
         return "no end marker"
     if form == "PNG" and PNG_END not in tail:
         return "no IEND chunk"
-    if form == "WebP" and len(head) >= 8 and length < struct.unpack_from("<I", head, 4)[0] + 8:
-        return f"it says {struct.unpack_from('<I', head, 4)[0] + 8}"
-    if form == "BMP" and len(head) >= 6 and length < struct.unpack_from("<I", head, 2)[0]:
-        return f"it says {struct.unpack_from('<I', head, 2)[0]}"
-    return None
+    stated = 0
+    if form == "WebP" and len(head) >= 8:
+        stated = struct.unpack_from("<I", head, 4)[0] + 8
+    if form == "BMP" and len(head) >= 6:
+        stated = struct.unpack_from("<I", head, 2)[0]
+    return f"it says {stated}" if length < stated else None
 
 
 def _jpeg(content: bytes) -> ImageHeader:

@@ -1,4 +1,4 @@
-"""Whether the image files are there and whole: known before training starts, not when one is read.
+"""Check before training starts that the image files exist and are complete.
 
 Missing files are found by listing folders: a network folder answers one question in the time of
 many listed names, and train2017 has 118,287.
@@ -24,10 +24,7 @@ THREADS = 8  # they mostly wait for a disk or a network folder
 
 
 def require_image_files(persons: Persons) -> None:
-    """Check that the image of every record is there; other images are never read.
-
-    Args:
-        persons: Ground truth or boxes.
+    """Check that the image of every record exists; other images are never read.
 
     Raises:
         DataError: Some are missing; the text has their number and the first ones.
@@ -44,14 +41,9 @@ def require_image_files(persons: Persons) -> None:
 
 
 def missing_files(root: Path, names: Sequence[str]) -> list[str]:
-    """The names that are no files.
+    """The names below `root` that are missing, folders, or broken links, in their order.
 
-    Args:
-        root: Folder that they are relative to.
-        names: Names with "/" between folders.
-
-    Returns:
-        Those that are missing, folders, or links to nowhere, in their order.
+    Folders in `names` are separated by "/".
     """
     there: dict[str, set[str]] = {}
     missing = []

@@ -144,7 +144,7 @@ class Persons:
         keypoints_image: (P, K, 2) float32; zeros for detector boxes.
         visibility: (P, K) uint8: 0 unlabelled, 1 occluded, 2 visible; zeros for detector boxes.
         category_id: Id of the persons' category in the annotation file.
-        report: The account of the file's entries.
+        report: Counts of the file's entries.
         box_score_threshold: Detector boxes below it are not among these; None for ground truth.
     """
 

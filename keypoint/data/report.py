@@ -1,4 +1,4 @@
-"""Faults of a file's entries, and the account of every entry: used, or skipped for a reason."""
+"""Faults of a file's entries, and the counts of all entries: used, or skipped for a reason."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def raise_faults(source: str, faults: Sequence[Fault | str]) -> None:
 def raise_too_many(
     source: str, what: str, faults: Sequence[Fault], bad: int, total: int, max_bad: float
 ) -> None:
-    """Raise if more entries are bad than `data.on_bad=skip` may leave out.
+    """Raise if `bad` of `total` entries are more than the share `max_bad`.
 
     Args:
         source: The file.
@@ -63,7 +63,7 @@ def raise_too_many(
         faults: Faults of these entries, for the error.
         bad: Number of bad entries.
         total: Number of all entries.
-        max_bad: Largest share that may be left out.
+        max_bad: Largest share that `data.on_bad=skip` may leave out.
 
     Raises:
         DataError: More are bad.
@@ -78,7 +78,7 @@ def raise_too_many(
 
 @dataclass(frozen=True)
 class ImageCounts:
-    """The account of a file's images: total = used + sum of skipped."""
+    """Counts of a file's images: total = used + sum of skipped."""
 
     total: int
     used: int
@@ -92,14 +92,14 @@ class ImageCounts:
 
 @dataclass(frozen=True)
 class DataReport:
-    """The account of a file's entries.
+    """Counts of a file's entries: total = used + sum of skipped.
 
     Attributes:
         source: The file.
         total: Entries in it.
         used: Entries that became records.
-        skipped: Count by reason; total = used + sum of these.
-        images: The same counts of its images, if they are known: total, used, skipped.
+        skipped: Count by reason.
+        images: The same counts of its images, if they are known.
         listed: Entries left out as faulty, each with name, reason and text.
     """
 

@@ -12,11 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.image import ImageHeader, check_header, read_image
+from keypoint.data.image import ImageHeader, check_header, read_image, require_moderate
 from keypoint.errors import DataError
 
-# 0.8 GB decoded, and a PNG of 400 kB may claim more. A photo of 12,000 x 9,000 has 108 million.
-MAX_PIXELS = 2**28
 MAX_BYTES = 2**30  # of the file
 
 # EXIF 2.3 section 4.6.4.A, orientation to OpenCV's code of the flip that comes first (1: left and
@@ -28,15 +26,11 @@ def moderate_header(path: Path) -> ImageHeader:
     """Read the header of an image that fits in memory; nothing is decoded.
 
     Raises:
-        DataError: `check_header` refuses it, or it has more than 268 megapixels or 1 GiB.
+        DataError: `check_header` refuses it, or it has more than 179 million pixels or 1 GiB.
     """
     header = check_header(path)
-    height, width = header.image_size or (0, 0)
-    if height * width > MAX_PIXELS:
-        raise DataError(
-            f"{path}: too large, {width} x {height} pixels; images up to {MAX_PIXELS} pixels are "
-            "read: make it smaller"
-        )
+    if header.image_size is not None:
+        require_moderate(path, header.image_size)
     length = path.stat().st_size
     if length > MAX_BYTES:
         raise DataError(
@@ -57,10 +51,7 @@ def read_upright(path: Path) -> tuple[NDArray[np.uint8], int]:
         DataError: `read_image` or `moderate_header` refuses it.
     """
     orientation = moderate_header(path).orientation
-    return turn_upright(read_image(path), orientation), orientation
-
-
-def turn_upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Turn an image of this EXIF orientation upright: (H, W, C), or (W, H, C) from 5 on."""
+    image = read_image(path)
     turned = cv2.flip(image, FLIPS[orientation]) if orientation in FLIPS else image
-    return np.asarray(cv2.transpose(turned) if orientation >= 5 else turned, np.uint8)
+    upright = cv2.transpose(turned) if orientation >= 5 else turned
+    return np.asarray(upright, np.uint8), orientation

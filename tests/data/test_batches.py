@@ -1,3 +1,6 @@
+import os
+import signal
+
 import cv2
 import numpy as np
 import pytest
@@ -86,7 +89,7 @@ def test_global_batch_is_the_same_on_1_and_2_processes():
     assert one == two
 
 
-def test_sampler_goes_on_in_mid_epoch():
+def test_sampler_resumes_in_mid_epoch():
     sampler = TrainSampler(20, 4, seed=0)
     sampler.set_position(3)
     whole = list(sampler)
@@ -126,7 +129,7 @@ def test_evaluation_sees_every_box_once_and_equal_whoever_does_it(persons):
 
 
 def test_crops_are_opencvs_of_three_channels(persons):
-    """They are warped with a fourth channel beside, because that is quicker."""
+    """They are warped with a fourth channel, because that is quicker."""
     matrices = CropFrame.from_bboxes(persons.bbox_xywh, INPUT_SIZE).matrices()
     for index, crop in collected(persons).items():
         image = cv2.imread(str(persons.images.path(int(persons.image_index[index]))))[..., ::-1]
@@ -159,14 +162,8 @@ def test_a_broken_image_is_named_though_a_worker_reads_it(tmp_path, workers):
     assert "Traceback" not in str(error.value)
 
 
-def test_a_killed_worker_is_told_with_a_hint(persons, monkeypatch):
-    def die(*_):
-        import os
-        import signal
-
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    monkeypatch.setattr(batches, "read_image", die)
+def test_a_killed_worker_is_reported_with_a_hint(persons, monkeypatch):
+    monkeypatch.setattr(batches, "read_image", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
     text = "worker process that reads images ended.*lower data.workers"
     with pytest.raises(DataError, match=text):
         collected(persons, workers=1)

@@ -14,18 +14,8 @@ from pathlib import Path
 import pytest
 
 from keypoint.commands import cli
-from keypoint.data.download import archives
 from keypoint.data.download import fetch as download
-from keypoint.data.download.archives import (
-    ANNOTATIONS,
-    SPLITS,
-    TEST,
-    TRAIN,
-    VAL,
-    Archive,
-    obtain,
-    unpack,
-)
+from keypoint.data.download.archives import Archive, obtain, unpack
 from keypoint.data.download.fetch import fetch
 from keypoint.errors import DataError
 from tests.calling import command
@@ -91,13 +81,14 @@ SIZE = len(BODY)
 
 
 @pytest.mark.parametrize("lengths", [True, False])
-def test_a_cut_connection_is_resumed_where_it_broke(server, tmp_path, lengths):
-    server.files["a.zip"], server.cuts, server.lengths = BODY, [20_000, 1, 0], lengths
+def test_a_cut_connection_is_resumed_where_it_broke(server, tmp_path, monkeypatch, lengths):
+    monkeypatch.setattr(download, "ATTEMPTS", 2)  # without a new byte between them
+    server.files["a.zip"], server.cuts, server.lengths = BODY, [20_000, 0, 1, 0], lengths
     fetch(server.url("a.zip"), tmp_path / "a.zip", SIZE)
     assert (tmp_path / "a.zip").read_bytes() == BODY
     assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]  # no part
     asked = [range_ for _, range_ in server.log]
-    assert asked == [None, "bytes=20000-", "bytes=20001-", "bytes=20001-"]
+    assert asked == [None, *["bytes=20000-"] * 2, *["bytes=20001-"] * 2]
 
 
 def test_a_second_run_resumes_the_part_of_the_first(server, tmp_path, monkeypatch):
@@ -120,16 +111,6 @@ def test_a_part_as_long_as_the_file_is_taken_and_a_longer_one_starts_over(
     fetch(server.url("a.zip"), tmp_path / "a.zip", SIZE)
     assert (tmp_path / "a.zip").read_bytes() == BODY
     assert server.log == [("a.zip", None)] * requests
-
-
-def test_a_connection_that_breaks_often_but_brings_bytes_is_no_failure(
-    server, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(download, "ATTEMPTS", 2)
-    server.files["a.zip"], server.cuts = BODY, [5_000] * 9
-    fetch(server.url("a.zip"), tmp_path / "a.zip", SIZE)
-    assert (tmp_path / "a.zip").read_bytes() == BODY
-    assert len(server.log) == 10
 
 
 def test_a_server_without_ranges_starts_over(server, tmp_path):
@@ -181,20 +162,11 @@ def test_two_runs_do_not_write_one_part(server, tmp_path):
     fetch(server.url("a.zip"), tmp_path / "a.zip", SIZE)
 
 
-def test_a_full_disk_is_seen_beforehand(server, tmp_path, monkeypatch):
-    server.files["a.zip"] = BODY
-    usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: usage._replace(free=2**28 + 49_999))  # fmt: skip
-    with pytest.raises(DataError, match=r"0.0 GB needed and 0.3 to spare, 0.3 GB free"):
-        fetch(server.url("a.zip"), tmp_path / "a.zip", SIZE)
-    assert (tmp_path / "a.zip.part").stat().st_size == 0
-
-
 def test_a_full_disk_is_seen_before_unpacking(tmp_path, monkeypatch):
     (tmp_path / "a.zip").write_bytes(CONTENT)
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(download.shutil, "disk_usage", lambda _: usage._replace(free=2**28))
-    with pytest.raises(DataError, match="GB needed"):
+    with pytest.raises(DataError, match=r"0.0 GB needed and 0.3 to spare, 0.3 GB free"):
         unpack(tmp_path / "a.zip", tmp_path)
     assert not (tmp_path / "val2017").exists()
 
@@ -264,18 +236,10 @@ def test_a_users_partial_file_under_the_final_name_is_moved_and_fetched(server, 
     assert len(list((tmp_path / "val2017").iterdir())) == 5
 
 
-def test_too_few_and_too_many_files(server, tmp_path, monkeypatch):
+def test_too_few_files(server, tmp_path):
     server.files["zips/val2017.zip"] = CONTENT
     with pytest.raises(DataError, match=r"val2017/\*\.jpg: 5 files, COCO has 6"):
         obtain(archive_of(CONTENT, files=6), tmp_path, server.url())
-    warnings = []
-    monkeypatch.setattr(
-        archives.logger, "warning", lambda text, *values: warnings.append(text % values)
-    )
-    (tmp_path / "val2017" / "own.jpg").write_bytes(b"mine")
-    obtain(archive_of(CONTENT), tmp_path, server.url())
-    assert warnings == [f"{tmp_path}: 1 files more than COCO has"]
-    assert (tmp_path / "val2017" / "own.jpg").read_bytes() == b"mine"
 
 
 def test_damaged_zips_are_reported_and_leave_no_damaged_file(tmp_path):
@@ -342,23 +306,8 @@ def test_places_that_cannot_be_written_are_reported(tmp_path, name, words):
     assert (tmp_path / "out" / "mine").read_bytes() == b"mine"
 
 
-def test_what_is_known_of_coco():
-    assert (TRAIN.files, VAL.files, TEST.files) == (118_287, 5_000, 40_670)
-    assert {archive.path for pair in SPLITS.values() for archive in pair} == {
-        "zips/train2017.zip", "zips/val2017.zip", "zips/test2017.zip",
-        "annotations/annotations_trainval2017.zip", "annotations/image_info_test2017.zip",
-    }  # fmt: skip
-    assert archives.BASE_URL == "http://images.cocodataset.org"
-    assert SPLITS["train"][0] is SPLITS["val"][0] is ANNOTATIONS
-    assert all(re.fullmatch("[0-9a-f]{32}", archive.md5) for pair in SPLITS.values() for archive in pair)  # fmt: skip
-
-
-@pytest.fixture
-def tool():
-    return command("download_coco")
-
-
-def test_the_command(server, tmp_path, tool, monkeypatch, capsys):
+def test_the_command(server, tmp_path, monkeypatch, capsys):
+    tool = command("download_coco")
     annotations = zipped({f"annotations/person_keypoints_{split}2017.json": b"{}" for split in ("train", "val")}, zipfile.ZIP_DEFLATED)  # fmt: skip
     server.files |= {"m/zips/val2017.zip": CONTENT, "m/annotations/a.zip": annotations}
     small = archive_of(annotations, 2, path="annotations/a.zip", pattern="annotations/*.json")

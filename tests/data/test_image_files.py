@@ -1,4 +1,4 @@
-"""Missing image files are told before anything is trained or predicted."""
+"""Missing image files are reported before anything is trained or predicted."""
 
 import os
 
@@ -10,7 +10,7 @@ from keypoint.data.image_files import missing_files, require_image_files
 from keypoint.errors import DataError
 from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco
-from tests.end_to_end.test_check_data import tool
+from tests.calling import tool
 from tests.test_readme import small_checkpoint
 
 SKELETON = load_skeleton("coco17")
@@ -71,9 +71,9 @@ def test_training_does_not_begin(tmp_path, capsys, split):
         "train: {epochs: 1, batch_size: 2}\n"
     )
     assert tool("train", "--cfg", tmp_path / "own.yaml", "--device", "cpu") == 3
-    told = capsys.readouterr().err
-    assert f"error: {folders[split]}: 1 of the 4 image files" in told
-    assert "are missing: 000000000102.png\n" in told
+    said = capsys.readouterr().err
+    assert f"error: {folders[split]}: 1 of the 4 image files" in said
+    assert "are missing: 000000000102.png\n" in said
     assert not (tmp_path / "out" / "last.pt").exists()
 
 
@@ -82,11 +82,7 @@ def test_testing_does_not_begin(tmp_path, capsys):
     _, images = tiny_coco.write(tmp_path, data)
     (images / data["images"][2]["file_name"]).unlink()
     small_checkpoint(tmp_path / "run" / "best.pt")
-    arguments = [
-        "--checkpoint",
-        tmp_path / "run" / "best.pt",
-        f"data.root={tmp_path}",
-        "data.workers=0",
-    ]
-    assert tool("test", *arguments, f"output={tmp_path / 'out'}", "--device", "cpu") == 3
+    arguments = ["--checkpoint", tmp_path / "run" / "best.pt", "--device", "cpu"]
+    arguments += [f"data.root={tmp_path}", "data.workers=0", f"output={tmp_path / 'out'}"]
+    assert tool("test", *arguments) == 3
     assert "1 of the 4 image files" in capsys.readouterr().err

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from keypoint.data import image as images
 from keypoint.data import upright
 from keypoint.data.upright import moderate_header, read_upright
 from keypoint.errors import DataError
@@ -20,10 +21,10 @@ def test_every_orientation(tmp_path, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(PIXELS).save(file, quality=95, exif=exif)
-    image, told = read_upright(file)
+    image, found = read_upright(file)
     with Image.open(file) as opened:
         expected = np.asarray(ImageOps.exif_transpose(opened).convert("RGB"), int)
-    assert told == orientation
+    assert found == orientation
     assert image.shape == expected.shape
     assert np.abs(image - expected).max() < 12  # two decoders
 
@@ -39,10 +40,10 @@ def test_too_large_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
     file = tmp_path / "a.png"
     Image.fromarray(PIXELS).save(file)
     monkeypatch.setattr(upright, "read_image", None)  # would fail otherwise
-    monkeypatch.setattr(upright, "MAX_PIXELS", 60 * 36 - 1)
-    with pytest.raises(DataError, match=r"a\.png: too large, 60 x 36 pixels; images up to 2159"):
+    monkeypatch.setattr(images, "MOST_PIXELS", 60 * 36 - 1)
+    with pytest.raises(DataError, match=r"a\.png: too large, 60 x 36 pixels .*more than 2159"):
         read_upright(file)
-    monkeypatch.setattr(upright, "MAX_PIXELS", 60 * 36)
+    monkeypatch.setattr(images, "MOST_PIXELS", 60 * 36)
     assert moderate_header(file).image_size == (36, 60)
     monkeypatch.setattr(upright, "MAX_BYTES", 10)
     with pytest.raises(DataError, match=r"too large, a file of \d+ bytes; up to 10 are read"):

@@ -1,4 +1,4 @@
-"""Frames in, frames out: counted, of the same size, and damage told."""
+"""Frames in, frames out: counted, of the same size, and damage reported."""
 
 import errno
 
@@ -54,7 +54,7 @@ def test_colours_are_rgb(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("suffix", "claimed", "read", "is_told"),
+    ("suffix", "claimed", "read", "is_reported"),
     [
         (".avi", 100, 99, True),
         (".MP4", 100, 99, True),
@@ -65,15 +65,15 @@ def test_colours_are_rgb(tmp_path):
         (".avi", 100, 0, True),
     ],
 )
-def test_fewer_frames_than_claimed(tmp_path, suffix, claimed, read, is_told):
+def test_fewer_frames_than_claimed(tmp_path, suffix, claimed, read, is_reported):
     reader = VideoReader(write(tmp_path / "a"))
     reader.path, reader.claimed, reader.read = tmp_path / f"b{suffix}", claimed, read
     text = reader.shortfall()
-    assert (text is not None) == is_told
+    assert (text is not None) == is_reported
     assert text is None or (f"b{suffix}" in text and str(claimed) in text and str(read) in text)
 
 
-def test_a_video_cut_off_is_told_at_its_end(tmp_path):
+def test_a_video_cut_off_is_reported_at_its_end(tmp_path):
     path = write(tmp_path / "a", number=20, size=(49, 65))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     found, reader = read(path)

@@ -107,7 +107,7 @@ def test_the_checkpoint_predicts_alone_what_test_predicted(work):
     np.testing.assert_allclose(found.keypoints[0], first[:, :2], atol=0.01)
 
 
-def test_the_skeleton_in_the_run_is_found_beside_the_data(work):
+def test_the_skeleton_in_the_run_is_found_next_to_the_data(work):
     folder, _, _ = work
     config = yaml.safe_load((folder / "run" / "config.yaml").read_text())
     assert config["data"]["skeleton"] == "sign.yaml"

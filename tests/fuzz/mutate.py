@@ -1,4 +1,4 @@
-"""Valid input with one to three things wrong: a field dropped, doubled, of another type or extreme
+"""Valid input with one to three faults: a field dropped, doubled, of another type or extreme
 
 Hypothesis draws numbers only; `mutate` walks down a copy of the data by them, so that the same
 numbers always make the same fault and a failure shrinks. FUZZ multiplies the number of examples:
@@ -11,6 +11,8 @@ import os
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+
+from keypoint.errors import KeypointError
 
 FUZZ = int(os.environ.get("FUZZ", "0"))
 EXTREMES = [
@@ -102,10 +104,19 @@ def damage(data, damages):
 
 
 def check_message(text, *names):
-    """A message names one of the things that it is about, and a terminal is not moved by it."""
+    """A message names one of the things that it is about, and has no control characters."""
     assert any(str(name) in text for name in names), text
     text.encode()  # a lone surrogate is no UTF-8
     assert all(line.isprintable() for line in text.split("\n")), text
+
+
+def refused(read, *files, **options):
+    """The result of a reader, or None for an error of ours that names one of the first two files."""
+    try:
+        return read(*files, **options)
+    except KeypointError as error:
+        check_message(str(error), *files[:2])
+        return None
 
 
 def to_json(data):

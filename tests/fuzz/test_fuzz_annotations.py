@@ -1,7 +1,6 @@
 """Annotations and boxes with random faults: refused with a message, or every entry accounted for"""
 
 import json
-import warnings
 
 import numpy as np
 import pytest
@@ -18,7 +17,16 @@ from keypoint.data.image_files import require_image_files
 from keypoint.errors import DataError
 from keypoint.evaluation.coco import evaluate_coco
 from keypoint.pose.codec import Codec
-from tests.fuzz.mutate import DAMAGES, MUTATIONS, check_message, damage, examples, mutate, to_json
+from tests.fuzz.mutate import (
+    DAMAGES,
+    MUTATIONS,
+    check_message,
+    damage,
+    examples,
+    mutate,
+    refused,
+    to_json,
+)
 from tests.tiny_coco import SKELETON, content, person, write
 
 DATA = content()
@@ -40,23 +48,6 @@ POLICIES = st.sampled_from([{}, {"on_bad": "skip", "max_bad": 1.0}])
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     return write(tmp_path_factory.mktemp("fuzz"), DATA)
-
-
-@pytest.fixture(autouse=True)
-def no_warnings():
-    """An overflow that only numpy tells, on stderr, is a number that is wrong."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", RuntimeWarning)
-        yield
-
-
-def refused(load, *files, **options):
-    """What a loader gives, or None for an error that names one of the files."""
-    try:
-        return load(*files, **options)
-    except DataError as error:
-        check_message(str(error), *files[:2])
-        return None
 
 
 def load(file, images, scored, **policy):
@@ -151,7 +142,7 @@ def test_damaged_bytes(files, damages):
 @given(MUTATIONS, st.booleans())
 @examples(40, 3_000)
 def test_check_and_crops(files, mutations, scored):
-    """What loading accepts is cropped or refused by name; check_data finds what loading refuses."""
+    """Accepted persons are cropped or refused by name; check_data finds what loading refuses."""
     file, images = files
     data = mutate(DATA, mutations)
     file.write_bytes(to_json(data))
@@ -159,8 +150,8 @@ def test_check_and_crops(files, mutations, scored):
     if check.persons:
         balance(check.persons.report, data["annotations"], data["images"])
     json.dumps(check.to_dict(), allow_nan=False)
-    told = [*check.faults, *check.warnings, *([check.persons.report] if check.persons else [])]
-    check_message("\n".join(map(str, [file, *told])), file)
+    said = [*check.faults, *check.warnings, *([check.persons.report] if check.persons else [])]
+    check_message("\n".join(map(str, [file, *said])), file)
     loaded = refused(load, file, images, scored=scored)
     if loaded is None:
         assert check.faults

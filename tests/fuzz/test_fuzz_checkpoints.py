@@ -13,13 +13,12 @@ from hypothesis import strategies as st
 from keypoint.checkpoint.content import check_training
 from keypoint.checkpoint.file import load_model, read_checkpoint, save_checkpoint
 from keypoint.config.load import config_from_dict
-from keypoint.errors import KeypointError
 from keypoint.models import create_model
 from keypoint.models.weights.formats import read_weights
 from keypoint.models.weights.load import load_weights_file
 from keypoint.models.weights.read import read_tensors
 from keypoint.pose.skeleton import load_skeleton
-from tests.fuzz.mutate import DAMAGES, EXTREMES, MUTATIONS, check_message, damage, examples, mutate
+from tests.fuzz.mutate import DAMAGES, EXTREMES, MUTATIONS, damage, examples, mutate, refused
 from tests.training.test_trainer import trainer
 
 CONFIG = config_from_dict({"model": {"encoder": "resnet18", "input_size": [64, 64]}}, "test")
@@ -80,15 +79,6 @@ SAFE = in_safetensors(HEADER, bytes(range(40)))
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
     return tmp_path_factory.mktemp("fuzz") / "a.pt"
-
-
-def refused(read, file, *more):
-    """What a reader gives, or None for an error that names the file."""
-    try:
-        return read(file, *more)
-    except KeypointError as error:
-        check_message(str(error), file)
-        return None
 
 
 def equal(one, other):
@@ -153,7 +143,7 @@ def network():
 @given(MUTATIONS, st.integers(0, 3))
 @examples(12, 1_000)
 def test_networks(file, network, mutations, part):
-    """What is read is a network or an error, whichever part is wrong."""
+    """The result is a network or an error, whichever part is wrong."""
     key = ("config", "skeleton", "mean", "std")[part]
     save_checkpoint(file, network | {key: mutate(network[key], mutations)})
     restored = refused(load_model, file)
@@ -180,7 +170,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A checkpoint that a training of a small network left, and a trainer to go on with it."""
+    """A checkpoint that a training of a small network left, and a trainer to resume it."""
     folder = tmp_path_factory.mktemp("trained")
     trainer(folder, epochs=1, ema=0.9).fit()
     content = torch.load(folder / "last.pt")
@@ -192,7 +182,7 @@ def trained(tmp_path_factory):
 @given(MUTATIONS, st.integers(0, 7))
 @examples(60, 5_000)
 def test_resuming(file, trained, mutations, part):
-    """A training goes on or is refused; what a mutation leaves alone is what it goes on with."""
+    """Training resumes with what a mutation leaves alone, or is refused."""
     again, content = trained
     keys = ("optimizer", "random", "scaler", "model", "ema", "best", "history", "epoch")
     file.write_bytes(saved(content | {keys[part]: mutate(content[keys[part]], mutations)}))
@@ -217,6 +207,5 @@ def test_safetensors(file, mutations, damages, kind):
 
 
 def test_extremes_can_be_saved():
-    assert read_weights  # the module under test is the package's
     for value in EXTREMES:
         saved(value)

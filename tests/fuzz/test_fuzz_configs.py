@@ -110,7 +110,7 @@ def test_overrides(file, pairs):
 @given(MUTATIONS)
 @examples(100, 10_000)
 def test_of_a_checkpoint(mutations):
-    """What a checkpoint holds in place of a config, of any type."""
+    """The config of a checkpoint, of any type."""
     content = mutate(WHOLE, mutations)
     try:
         config = config_from_dict(content, "a.pt")

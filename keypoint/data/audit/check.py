@@ -1,4 +1,4 @@
-"""Everything that is wrong with a data set, in one run and before any training.
+"""All faults of a data set, found in one run and before any training.
 
 A fault stops training or testing; a finding is probably wrong and used as it is. The loaders' own
 functions find the faults, here of all files at once, and every image is decoded. The self-test that

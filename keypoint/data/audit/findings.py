@@ -1,4 +1,4 @@
-"""Things in a data set that are probably wrong and do no harm to the program.
+"""Things in a data set that are probably wrong, but do not stop a program.
 
 They are used as they are, and reported before training: how many of how many, and which ones.
 Letters: N things, P persons, K keypoints.

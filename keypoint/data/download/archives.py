@@ -147,8 +147,6 @@ def obtain(archive: Archive, folder: Path, base_url: str = BASE_URL) -> None:
             f"{folder / archive.pattern}: {number} files, COCO has {archive.files}; "
             f"{zip_file.name} is another archive than COCO's"
         )
-    if number > archive.files:
-        logger.warning("%s: %d files more than COCO has", folder, number - archive.files)
 
 
 def unpack(zip_file: Path, folder: Path) -> tuple[int, int]:

@@ -42,7 +42,8 @@ def fetch(url: str, target: Path, size: int) -> None:
 
     Raises:
         DataError: The server refuses, cannot be reached or announces another size; the disk is
-            full; another process downloads the file. What was received is kept.
+            full; another process downloads the file. What was received is kept. `check_space`
+            beforehand is the caller's.
     """
     part = target.with_name(target.name + ".part")
     try:
@@ -141,7 +142,6 @@ def _request(url: str, file: IO[bytes], part: Path, size: int) -> None:
                 f"{url}: the server announces {announced} bytes, the file has {size}; another file "
                 "or a proxy's error page: check the address"
             )
-        check_space(part.parent, size - begun)
         if not begun:
             file.truncate(0)
         done = begun

@@ -179,13 +179,11 @@ def _clear(folder: Path) -> None:
 
 def _describe_person(scene: Scene, person: int) -> dict[str, Any]:
     mask = scene.owner == person
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    x, y = int(columns[0]), int(rows[0])
     keypoints = scene.keypoints[person]
     return {
         "keypoints": keypoints,
         "num_keypoints": int((keypoints[:, 2] > 0).sum()),
-        "bbox": [x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y],
+        "bbox": bbox_of_mask(mask),
         "area": int(mask.sum()),
         "iscrowd": 0,
         "segmentation": {"size": list(mask.shape), "counts": _run_lengths(mask)},
@@ -200,10 +198,8 @@ def _run_lengths(mask: npt.NDArray[np.bool_]) -> list[int]:
 
 
 def _to_json(person: dict[str, Any], image_id: int, annotation_id: int) -> dict[str, Any]:
-    numbers = [round(float(value), 2) for value in person["keypoints"].ravel()]
-    numbers[2::3] = [int(value) for value in numbers[2::3]]
     fixed = {"id": annotation_id, "image_id": image_id, "category_id": 1}
-    return {**fixed, **person, "keypoints": numbers}
+    return {**fixed, **person, "keypoints": keypoint_numbers(person["keypoints"])}
 
 
 def _header(seed: int) -> dict[str, Any]:
@@ -221,6 +217,20 @@ def _header(seed: int) -> dict[str, Any]:
         "licenses": [{"id": 1, "name": "generated, no restrictions", "url": ""}],
         "categories": [person],
     }
+
+
+def bbox_of_mask(mask: npt.NDArray[np.bool_]) -> list[int]:
+    """COCO's x, y, width, height of the pixels in an (H, W) mask that has some."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    x, y = int(columns[0]), int(rows[0])
+    return [x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y]
+
+
+def keypoint_numbers(keypoints: npt.NDArray[np.float64]) -> list[float]:
+    """COCO's list of 3K numbers: x and y to a hundredth of a pixel, whole visibility flags."""
+    numbers = [round(float(value), 2) for value in keypoints.ravel()]
+    numbers[2::3] = [int(value) for value in numbers[2::3]]
+    return numbers
 
 
 def write_jpeg(path: Path, image: npt.NDArray[np.uint8], quality: int = JPEG_QUALITY) -> None:

@@ -3,9 +3,9 @@
 Own work, no source. The body's hulls of spheres are seen from the camera and sorted by their mean
 distance to it (painter's algorithm).
 
-Left and right: only the head, face or hair, tells a front view from a back view. Torso, sleeves,
-trousers and shoes look the same from both sides. The pose itself gives further hints (elbows and
-hips bend forward).
+Left and right: only the head, face or hair, distinguishes a front view from a back view. Torso,
+sleeves, trousers and shoes look the same from both sides. The pose itself gives further hints
+(elbows and hips bend forward).
 """
 
 from __future__ import annotations
@@ -226,7 +226,7 @@ def _arm(pose: Pose, clothes: _Clothes, side: str) -> list[Hull]:
     thick = 0.5 + 0.5 * pose.build
     top, mid, end = 0.039 * thick, 0.031 * thick, 0.024 * thick
     is_long = clothes.sleeve > 1
-    over = 0.014  # an arm beside a torso of the same depth is painted over it
+    over = 0.014  # an arm next to a torso of the same depth is painted over it
     sleeve = clothes.shirt if is_long else clothes.skin
     fore, upper = ((elbow, mid), (wrist, end)), ((shoulder, top * 0.95), (elbow, mid))
     shapes = [

@@ -176,8 +176,7 @@ def _label_keypoints(
     figure: Figure | None, person: int, owner: npt.NDArray[np.int16], labels: Image
 ) -> Array:
     """(17, 3) x, y and COCO's visibility, see :mod:`keypoint.data.synthetic.demo_set`."""
-    if figure is None:
-        raise ValueError("an object has no keypoints")
+    assert figure is not None, "an object has no keypoints"
     height, width = owner.shape
     points = np.round(figure.keypoints, 2)  # as the annotations are written
     labelled = ((points >= 0) & (points <= [width - 1, height - 1])).all(axis=1)

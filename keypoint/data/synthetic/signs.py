@@ -12,7 +12,6 @@ are given to a fraction of a pixel, pixel centres being whole numbers.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.synthetic.demo_set import write_jpeg
+from keypoint.data.synthetic.demo_set import bbox_of_mask, keypoint_numbers, write_jpeg
 from keypoint.data.synthetic.surroundings import sample_background
 from keypoint.errors import DataError
 from keypoint.files import write_json
@@ -74,8 +73,6 @@ def synthesize_signs(
         area = int(seen.sum())
         if area < 0.4 * cv2.contourArea(quad.astype(np.float32)):
             continue  # mostly hidden or outside
-        rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
-        x, y = int(columns[0]), int(rows[0])
         inside = np.all((quad >= 0) & (quad <= [width - 1, height - 1]), axis=1)
         covered = np.array([_covered(point, corners[sign + 1 :]) for point in quad])
         flags = np.where(inside, np.where(covered, 1, 2), 0)
@@ -83,7 +80,7 @@ def synthesize_signs(
         signs.append(
             {
                 "keypoints": np.column_stack([keypoints, flags]),
-                "bbox": [x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y],
+                "bbox": bbox_of_mask(seen),
                 "area": area,
                 "pole": poles[sign],
             }
@@ -147,13 +144,12 @@ def write_sign_set(
             {"id": SIGN, "name": "sign", "keypoints": list(CORNERS)},
         ]
         content = {"images": images, "annotations": annotations, "categories": categories}
-        write_json(folder / "annotations" / f"signs_{split}.json", json.loads(json.dumps(content)))
+        write_json(folder / "annotations" / f"signs_{split}.json", content)
 
 
 def _entries(sign: dict[str, Any], image_id: int, first_id: int) -> list[dict[str, Any]]:
     """A sign and its pole as annotations."""
-    numbers = [round(float(value), 2) for value in sign["keypoints"].ravel()]
-    numbers[2::3] = [int(flag) for flag in numbers[2::3]]
+    numbers = keypoint_numbers(sign["keypoints"])
     pole = sign["pole"]
     return [
         {
