@@ -257,6 +257,6 @@ def test_code_in_a_fetched_file_is_not_run(server, tmp_path, monkeypatch):
     endpoint = f"http://127.0.0.1:{server.server_port}"
     [(kind, path)] = ask(tmp_path, endpoint, ("user/bad", None))
     assert kind == "found"
-    with pytest.raises(CheckpointError, match=r"model\.pt: not a file of tensors, or unsafe"):
+    with pytest.raises(CheckpointError, match=r"model\.pt: unsafe, it was made to run code"):
         Predictor.from_pretrained(Path(path).parent, "cpu")
     assert not Path("ran_code").exists()
