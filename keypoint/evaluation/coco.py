@@ -39,26 +39,11 @@ from keypoint.evaluation.persons import (
     pair_all,
     read_truth,
 )
-from keypoint.evaluation.results import (
-    MAX_PERSONS,
-    CocoResults,
-    ResultCounts,
-    make_results,
-    read_results,
-)
+from keypoint.evaluation.results import MAX_PERSONS, CocoResults, read_results
 from keypoint.evaluation.similarity import person_similarity
 from keypoint.evaluation.validate import check_results
 
 logger = logging.getLogger(__name__)
-
-__all__ = [
-    "CocoResults",
-    "ResultCounts",
-    "evaluate_coco",
-    "make_results",
-    "read_results",
-    "summary_table",
-]
 
 METRICS = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR", "AR50", "AR75", "AR_M", "AR_L")
 

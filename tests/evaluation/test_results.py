@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from keypoint.errors import DataError, NumericsError
-from keypoint.evaluation.coco import ResultCounts, evaluate_coco, make_results, read_results
+from keypoint.evaluation.coco import evaluate_coco
+from keypoint.evaluation.results import ResultCounts, make_results, read_results
 from keypoint.pose.skeleton import load_skeleton
 from tests.reference import oks as slow
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from keypoint.errors import DataError
-from keypoint.evaluation.coco import CocoResults, evaluate_coco
+from keypoint.evaluation.coco import evaluate_coco
+from keypoint.evaluation.results import CocoResults
 from tests.evaluation.cases import OWN_SIGMAS, random_case, small_case
 
 NAN, INF = float("nan"), float("inf")

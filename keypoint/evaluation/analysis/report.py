@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from keypoint.evaluation.analysis.analyse import Analysis
+from keypoint.evaluation.analysis.analyse import PAIRING_OKS, Analysis
 from keypoint.evaluation.analysis.calibration import Bin
 from keypoint.evaluation.analysis.errors import FIXING_ORDER, KINDS
-from keypoint.evaluation.analysis.pairing import PAIRING_OKS
 from keypoint.evaluation.published import LEAST_AP
 from keypoint.pose.skeleton import load_skeleton
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.evaluation.persons import Pairs, Results, Truth
+from keypoint.evaluation.persons import Pairs, Results, Truth, rank_in_image
 from keypoint.evaluation.results import MAX_PERSONS
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
@@ -69,15 +69,6 @@ def average_precision(
     return AveragePrecision(
         float(by_threshold.mean()), float(by_threshold[0]), float(by_threshold[5])
     )
-
-
-def rank_in_image(image: NDArray[np.int64], scores: NDArray[np.float64]) -> NDArray[np.int64]:
-    """(R,) place of each result among those of its image, from 0; equal scores keep their order."""
-    order = np.lexsort((-scores, image))
-    first = np.searchsorted(image[order], image[order])
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order)) - first
-    return rank
 
 
 def match(

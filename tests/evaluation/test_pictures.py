@@ -8,9 +8,9 @@ import pytest
 
 from keypoint.data.coco import load_persons
 from keypoint.drawing.strokes import LEFT
-from keypoint.evaluation import worst
+from keypoint.evaluation import pictures
 from keypoint.evaluation.analysis.analyse import compare
-from keypoint.evaluation.worst import (
+from keypoint.evaluation.pictures import (
     CELL_SIZE,
     COLORS,
     MISS,
@@ -99,13 +99,13 @@ def test_a_person_at_the_edge_and_no_result(tmp_path):
 def titles(monkeypatch):
     """What is written in the sheets made from here on."""
     written = []
-    sheet = worst.picture_sheet
+    sheet = pictures.picture_sheet
 
-    def keep(pictures, titles, **options):
+    def keep(cells, titles, **options):
         written[:] = titles
-        return sheet(pictures, titles, **options)
+        return sheet(cells, titles, **options)
 
-    monkeypatch.setattr(worst, "picture_sheet", keep)
+    monkeypatch.setattr(pictures, "picture_sheet", keep)
     return written
 
 
