@@ -1,4 +1,4 @@
-"""What an AP can be compared with: its conditions, and the papers' AP on val2017.
+"""Numbers to compare an AP with: its conditions, and the papers' AP on val2017.
 
 Source: Chi et al. 2019 (spectral residual learning), Tables 2, 3 and 6; its rows without blocks
 are SimpleBaseline's (Xiao et al. 2018). All with detector boxes of person AP 56.4 and flip test.

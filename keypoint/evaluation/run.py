@@ -252,7 +252,7 @@ def evaluate_model(
                 annotations,
                 results,
                 oks_sigmas=skeleton.oks_sigmas,
-                repeats=True,  # of a detector's file that has a box twice; _merge saw to the rest
+                repeats=True,  # a detector's file may have a box twice; _merge checks the rest
             )
         conditions = _conditions(persons, counts, nms, nms_threshold) | {
             "annotations": annotations.source,
@@ -275,7 +275,7 @@ def evaluate_model(
 
 @functools.cache  # a training evaluates many times and warns once
 def name_sigmas(skeleton: Skeleton) -> str:
-    """The sigmas that the AP is measured by; logs a warning if they stand in for unknown ones."""
+    """Return the name of the sigmas of an AP; log a warning if they replace unknown ones."""
     if not skeleton.uniform_sigmas:
         return skeleton.name
     text = f"uniform sigmas ({UNIFORM_SIGMA}): AP is comparable only with itself"

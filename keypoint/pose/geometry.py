@@ -77,7 +77,7 @@ class CropFrame:
         Args:
             bbox_xywh: (P, 4), image frame.
             input_size: (height, width) of the network's input.
-            udp: See the class.
+            udp: Measure lengths between the middles of the outer pixels.
             padding: Factor on both sides after the aspect ratio is reached.
         """
         bbox = np.asarray(bbox_xywh, dtype=np.float64)

@@ -36,7 +36,7 @@ def record(epoch, ap, **more):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """What a run of three epochs has in its best.pt, the second epoch's."""
+    """The best.pt of a run of three epochs, from its second."""
     path = tiny_network.checkpoint(tmp_path_factory.mktemp("card") / "best.pt")
     content = read_checkpoint(path)
     content["config"]["output"] = "/home/anna/secret/demo"
@@ -303,7 +303,7 @@ def evaluated(folder):
 
 
 def test_two_equal_runs_give_equal_files_and_each_ap_its_conditions(tmp_path):
-    """A date would tell them apart, and a resumed run from one that was never stopped."""
+    """A date would make them differ, as would a resumed run."""
     for name in ("a", "b"):
         evaluated(tmp_path / name).fit()
     for name in ("last.pt", "best.pt"):

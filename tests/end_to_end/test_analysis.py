@@ -18,6 +18,7 @@ from keypoint.evaluation.run import Evaluation, Predictions
 from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco
 from tests.end_to_end.test_train import ENVIRONMENT, REPOSITORY
+from tests.evaluation.cases import boxes_of
 from tests.test_readme import small_checkpoint
 
 SKELETON = load_skeleton("coco17")
@@ -30,8 +31,7 @@ def test_the_command(tmp_path, boxes):
     small_checkpoint(tmp_path / "run" / "best.pt")
     override = []
     if boxes == "detector":
-        detections = [{"image_id": e["image_id"], "category_id": 1, "bbox": e["bbox"], "score": 0.7} for e in data["annotations"]]  # fmt: skip
-        (tmp_path / "boxes.json").write_text(json.dumps(detections))
+        (tmp_path / "boxes.json").write_text(json.dumps(boxes_of(data, 0.7)))
         override = [f"test.boxes={tmp_path / 'boxes.json'}"]
     done = subprocess.run(
         [sys.executable, REPOSITORY / "tools" / "test.py", "--checkpoint", tmp_path / "run" / "best.pt", "--analyse", "--worst", "2", "--device", "cpu", f"data.root={tmp_path}", f"output={tmp_path / 'out'}", "data.workers=0", *override],
@@ -98,8 +98,7 @@ def test_equal_predictions_are_given_out_once_each(tmp_path):
 def test_detector_boxes_are_matched(tmp_path):
     data = tiny_coco.content(2, 2)
     file, images = tiny_coco.write(tmp_path, data)
-    boxes = [{"image_id": e["image_id"], "category_id": 1, "bbox": e["bbox"], "score": 0.5} for e in data["annotations"]]  # fmt: skip
-    (tmp_path / "boxes.json").write_text(json.dumps(boxes[::-1]))
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes_of(data, 0.5)[::-1]))
     truth = read_annotations(file, images, SKELETON, scored=True)
     persons = read_boxes(tmp_path / "boxes.json", truth)
     points = select_persons(truth).keypoints_image.astype(np.float64)

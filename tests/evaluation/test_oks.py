@@ -90,7 +90,7 @@ def test_oks_nms_equals_the_loop_ties_included():
 
 @pytest.mark.parametrize("num_keypoints", [3, 17])
 @pytest.mark.parametrize("threshold", [0.0, 0.3, 0.9, 1.0])
-def test_nobody_who_resembles_somebody_is_overlooked(num_keypoints, threshold):
+def test_no_person_who_resembles_another_is_overlooked(num_keypoints, threshold):
     """And not everybody is taken, or looking would be for nothing."""
     taken = everyone = 0
     for seed in range(30):

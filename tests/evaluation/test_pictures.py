@@ -22,6 +22,7 @@ from keypoint.evaluation.pictures import (
 )
 from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco
+from tests.evaluation.cases import result_of
 
 SKELETON = load_skeleton("coco17")
 
@@ -34,7 +35,7 @@ def results_of(data, spoil):
         triples[:, 2] = 0.9
         if place in spoil:
             spoil[place](triples)
-        results.append({"image_id": entry["image_id"], "category_id": 1, "score": 0.5, "keypoints": triples.ravel().tolist()})  # fmt: skip
+        results.append(result_of(entry["image_id"], triples, 0.5))
     return results
 
 
@@ -97,7 +98,7 @@ def test_a_person_at_the_edge_and_no_result(tmp_path):
 
 @pytest.fixture
 def titles(monkeypatch):
-    """What is written in the sheets made from here on."""
+    """The titles of the last sheet made from here on."""
     written = []
     sheet = pictures.picture_sheet
 
