@@ -121,16 +121,11 @@ def read_truth(annotations: Annotations) -> Truth:
 
 
 def as_arrays(checked: CocoResults, truth: Truth) -> Results:
-    """Checked results in the truth's terms.
-
-    Args:
-        checked: Results whose image ids and K are the truth's.
-        truth: The annotations that they are scored against.
-    """
+    """Checked results, with image ids replaced by rows of the truth's `image_ids`."""
     row_of_id = {image_id: row for row, image_id in enumerate(truth.image_ids)}
-    image_ids = checked.image_ids.tolist()
+    rows = [row_of_id[image_id] for image_id in checked.image_ids.tolist()]
     return Results(
-        image=np.array([row_of_id[image_id] for image_id in image_ids], dtype=np.int64),
+        image=np.array(rows, dtype=np.int64),
         keypoints=np.ascontiguousarray(checked.keypoints[..., :2]),
         keypoint_scores=np.ascontiguousarray(checked.keypoints[..., 2]),
         scores=checked.scores,
