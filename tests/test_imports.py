@@ -53,7 +53,7 @@ MAY_USE = {
         "prediction.drawing",
         "prediction.camera",
         "app.picture",
-        "evaluation.worst",
+        "evaluation.pictures",
         "commands.",
     ),
     "albumentations": ("data.augment",),

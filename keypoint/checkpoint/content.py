@@ -96,7 +96,7 @@ def check_training(path: Path, content: Mapping[str, Any]) -> None:
             f"{path}: its 'random' is damaged, or of another version of torch; resume with the "
             f"version that wrote it ({(content['versions'] or {}).get('torch')})"
         )
-    damaged = [name for name, tensor in _tensors(content, "") if not _is_finite(tensor)]
+    damaged = [name for name, tensor in _tensors(content, "") if not torch.isfinite(tensor).all()]
     if damaged:
         raise CheckpointError(
             f"{path}: {len(damaged)} tensors with nan or inf (not finite), such as {damaged[0]}; "
@@ -114,10 +114,6 @@ def _tensors(value: Any, place: str) -> Iterator[tuple[str, torch.Tensor]]:
     elif isinstance(value, list | tuple):
         for number, inner in enumerate(value):
             yield from _tensors(inner, f"{place}.{number}")
-
-
-def _is_finite(tensor: torch.Tensor) -> bool:
-    return not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
 
 
 def _is_state(value: Any) -> bool:

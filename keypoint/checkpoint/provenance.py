@@ -1,4 +1,4 @@
-"""Where numbers come from: the hash of a file, the commit of the code, versions, the device."""
+"""Origin of numbers: the hash of a file, the commit of the code, versions, the device."""
 
 from __future__ import annotations
 

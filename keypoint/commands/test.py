@@ -24,13 +24,11 @@ from keypoint.data.image_files import require_image_files
 from keypoint.data.persons import Annotations, Persons
 from keypoint.data.report import write_reports
 from keypoint.errors import ConfigError
-from keypoint.evaluation.analysis.analyse import analyse
-from keypoint.evaluation.analysis.report import to_text
-from keypoint.evaluation.analysis.write import add_to_metrics, compare_evaluation
-from keypoint.evaluation.pictures import truth_beside_prediction
+from keypoint.evaluation.analysis.analyse import analyse, compare_evaluation
+from keypoint.evaluation.analysis.report import to_dict, to_text
+from keypoint.evaluation.pictures import truth_beside_prediction, worst_persons
 from keypoint.evaluation.published import compare, measured_under
 from keypoint.evaluation.run import Evaluation, evaluate_model
-from keypoint.evaluation.worst import worst_persons
 from keypoint.models import SimpleBaseline, create_model
 from keypoint.models.weights.load import load_weights_file
 from keypoint.pose.skeleton import Skeleton, load_skeleton
@@ -75,13 +73,13 @@ def main(argv: Sequence[str]) -> None:
         "--boxes",
         action="append",
         metavar="truth|FILE",
-        help="ground-truth boxes or a detections JSON in place of test.boxes; may be given again",
+        help="ground-truth boxes or a detections JSON instead of test.boxes; may be given again",
     )
     cli.add_pictures(parser, 0, "also draw N images, truth next to prediction")
     parser.add_argument(
         "--analyse",
         action="store_true",
-        help="also tell where AP is lost: by keypoint, kind of error and score",
+        help="also report the losses of AP: by keypoint, kind of error and score",
     )
     parser.add_argument(
         "--worst",
@@ -145,7 +143,7 @@ def main(argv: Sequence[str]) -> None:
 def output_folder(
     checkpoint: Path, cfg: str | None, config: Config, overrides: Sequence[str]
 ) -> Path:
-    """Where results go: as typed, else by the config given, else beside a run's checkpoint."""
+    """Return the folder of the results: as typed, of the config, or of the checkpoint's run."""
     typed = any(override.partition("=")[0] == "output" for override in overrides)
     if config.output and (typed or cfg):
         return Path(config.output)
@@ -156,7 +154,7 @@ def output_folder(
 
 
 def load_set(boxes: str, annotations: Annotations, config: Config) -> Persons:
-    """The persons to test on.
+    """Return the persons to test on.
 
     Raises:
         DataError: The file of boxes is unreadable or faulty, there is nothing to test on, or an
@@ -179,7 +177,7 @@ def load_set(boxes: str, annotations: Annotations, config: Config) -> Persons:
 
 
 def folder_names(boxes: Sequence[str]) -> list[str]:
-    """Of the results of each kind of boxes, where there are several.
+    """Return a folder name for the results of each kind of boxes.
 
     Raises:
         ConfigError: Two would have one folder.
@@ -207,7 +205,7 @@ def write(
     skeleton: Skeleton,
     folder: Path,
 ) -> None:
-    """Everything that stays of an evaluation."""
+    """Write all files of an evaluation."""
     evaluation.save(folder)
     write_reports(folder, test=persons.report)
     cli.logger.info("written: %s/results.json and metrics.json", folder)
@@ -260,7 +258,7 @@ def write_card(
 
 
 def side_by_side(evaluations: Sequence[Evaluation]) -> str:
-    """AP of each kind of boxes, which are not to be mixed up."""
+    """Return a table with the AP of each kind of boxes."""
     lines = ["AP     AR     boxes"]
     for evaluation in evaluations:
         had, metrics = evaluation.conditions, evaluation.metrics
@@ -278,14 +276,14 @@ def write_analysis(
     skeleton: Skeleton,
     output: Path,
 ) -> None:
-    """What --analyse and --worst ask for, to the terminal and the output folder."""
+    """Print and write what --analyse and --worst ask for."""
     compared = compare_evaluation(
         evaluation, persons=persons, annotations=annotations, skeleton=skeleton
     )
     if args.analyse:
         analysis = analyse(compared, skeleton, config.test.keypoint_threshold)
         print(f"\n{to_text(analysis)}")
-        add_to_metrics(output / "metrics.json", analysis)
+        evaluation.save_metrics(output, analysis=to_dict(analysis))
     if args.worst:
         sheet = worst_persons(compared, persons.images, skeleton, args.worst)
         cv2.imwrite(str(output / "worst.jpg"), sheet[..., ::-1])
@@ -295,7 +293,7 @@ def write_analysis(
 def open_network(
     checkpoint: Path, cfg: str | None, overrides: Sequence[str]
 ) -> tuple[SimpleBaseline, Config, Skeleton]:
-    """The network with the config that decides how it is tested."""
+    """Return the network and skeleton, with the config that decides how it is tested."""
     if cfg is None:
         restored = load_model(checkpoint)
         config = override_config(restored.config, overrides)

@@ -39,26 +39,11 @@ from keypoint.evaluation.persons import (
     pair_all,
     read_truth,
 )
-from keypoint.evaluation.results import (
-    MAX_PERSONS,
-    CocoResults,
-    ResultCounts,
-    make_results,
-    read_results,
-)
+from keypoint.evaluation.results import MAX_PERSONS, CocoResults, read_results
 from keypoint.evaluation.similarity import person_similarity
 from keypoint.evaluation.validate import check_results
 
 logger = logging.getLogger(__name__)
-
-__all__ = [
-    "CocoResults",
-    "ResultCounts",
-    "evaluate_coco",
-    "make_results",
-    "read_results",
-    "summary_table",
-]
 
 METRICS = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR", "AR50", "AR75", "AR_M", "AR_L")
 
@@ -82,11 +67,11 @@ def evaluate_coco(
       result twice.
     * `bbox`, `area` and other keys of a result have no influence.
     * Annotation ids may begin anywhere, 0 included. Annotations of other categories, crowds and
-      persons without a labelled keypoint are no misses; they are counted in the log.
+      persons without a labelled keypoint are not misses; they are counted in the log.
 
     Args:
         annotations: A file or its content, which is not modified, or what `read_annotations`
-            with `scored` returns; images that were left out there are no part of the score.
+            with `scored` returns; images that were left out there are not part of the score.
         results: A file or its content, or what `make_results` gives; not modified.
         oks_sigmas: (K,); None takes COCO's 17.
         repeats: Score a result that is there twice, too; for results that are known to be of a box
@@ -193,10 +178,21 @@ def _coco_eval(
     """Run the library on checked copies; the only function that touches it."""
     persons = read_truth(truth)
     best = best_of_each_image(as_arrays(results, persons))
+    truth_entries = _entries(
+        persons.image,
+        iscrowd=persons.crowd.astype(int),
+        num_keypoints=persons.labelled.sum(axis=1),
+        area=persons.area,
+    )
+    # As `loadRes` makes them: a result's area is its keypoints' extent, which decides which misses
+    # are medium and large.
+    result_entries = _entries(
+        best.image, score=best.scores, area=best.area, iscrowd=np.zeros(len(best.scores), int)
+    )
     # pycocotools prints its progress and its table, and the library never prints.
     with contextlib.redirect_stdout(io.StringIO()):
         sides = []
-        for annotations in (_truth_annotations(persons), _result_annotations(best)):
+        for annotations in (truth_entries, result_entries):
             side = COCO() if FASTER is None else FASTER_COCO()
             side.dataset = {
                 # Ids of our own, in the given order, as equal scores count in the order of the
@@ -221,43 +217,12 @@ def _coco_eval(
     return {name: float(value) for name, value in zip(METRICS, stats, strict=True)}
 
 
-def _truth_annotations(persons: Truth) -> list[dict[str, Any]]:
-    """Annotations as COCOeval wants them; the keypoints are in the similarities already."""
-    labelled = persons.labelled.sum(axis=1)
-    columns = (persons.image, persons.crowd.astype(int), labelled, persons.area)
-    rows = zip(*(column.tolist() for column in columns), strict=True)
-    return [
-        {
-            "id": number,  # from 1: COCOeval takes 0 for "not matched"
-            "image_id": image + 1,
-            "category_id": 1,
-            "iscrowd": crowd,
-            "num_keypoints": count,
-            "area": area,
-        }
-        for number, (image, crowd, count, area) in enumerate(rows, 1)
-    ]
-
-
-def _result_annotations(results: Results) -> list[dict[str, Any]]:
-    """Results as COCOeval wants them: its `loadRes` in one step for all, with the same areas.
-
-    A result's area is its keypoints' extent; it decides which misses are medium and large.
-    """
-    columns = zip(
-        results.image.tolist(), results.scores.tolist(), results.area.tolist(), strict=True
-    )
-    return [
-        {
-            "id": number,
-            "image_id": image + 1,
-            "category_id": 1,
-            "score": score,
-            "area": area,
-            "iscrowd": 0,
-        }
-        for number, (image, score, area) in enumerate(columns, 1)
-    ]
+def _entries(image: NDArray[np.int64], **columns: NDArray[Any]) -> list[dict[str, Any]]:
+    """Entries as COCOeval wants them; the keypoints are in the similarities already."""
+    number = np.arange(1, len(image) + 1)  # COCOeval takes id 0 for "not matched"
+    columns = {"id": number, "image_id": image + 1, "category_id": np.ones_like(number), **columns}
+    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 def _similarity_by_image(

@@ -50,23 +50,6 @@ def oks(
     return _rows(one, others, np.array([area], dtype=np.float64), areas_, sigmas).ravel()  # P
 
 
-def oks_matrix(
-    keypoints_image: ArrayLike, areas: ArrayLike, oks_sigmas: ArrayLike
-) -> NDArray[np.float64]:
-    """Similarity of each of P persons to each: (P, P), symmetric, ones on the diagonal.
-
-    Arguments and errors as in `oks`, with `keypoints_image` (P, K, 2). Memory beyond the result
-    is bounded.
-    """
-    keypoints, areas_, sigmas = _checked(keypoints_image, areas, oks_sigmas)
-    similarity = np.empty((len(keypoints), len(keypoints)))
-    step = _rows_at_a_time(keypoints)
-    for start in range(0, len(keypoints), step):
-        rows = slice(start, start + step)
-        similarity[rows] = _rows(keypoints[rows], keypoints, areas_[rows], areas_, sigmas)
-    return similarity
-
-
 def oks_nms(
     keypoints_image: ArrayLike,
     scores: ArrayLike,

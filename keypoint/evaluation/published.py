@@ -1,4 +1,4 @@
-"""What an AP can be compared with: its conditions, and the papers' AP on val2017.
+"""Numbers to compare an AP with: its conditions, and the papers' AP on val2017.
 
 Source: Chi et al. 2019 (spectral residual learning), Tables 2, 3 and 6; its rows without blocks
 are SimpleBaseline's (Xiao et al. 2018). All with detector boxes of person AP 56.4 and flip test.
@@ -87,7 +87,7 @@ def compare(
             f"{'detector' if from_truth else 'ground truth'} boxes, but {conditions['boxes']} "
             f"boxes were given: check {Path(conditions['boxes_file']).name}"
         )
-    published = published_ap(encoder, blocks, tuple(conditions["input_size"]), encoder_stride)
+    published = _published_ap(encoder, blocks, tuple(conditions["input_size"]), encoder_stride)
     if published is not None and ap >= 0:
         others = [key for key, value in CONDITIONS.items() if conditions.get(key) != value]
         verdict = f"here {ap - published:+.3f}, if the boxes are the same"
@@ -97,13 +97,11 @@ def compare(
     return rows
 
 
-def published_ap(
+def _published_ap(
     encoder: str, blocks: object, input_size: tuple[int, ...], encoder_stride: int
 ) -> float | None:
     """Return the paper's AP of a network, None if it has none."""
-    if encoder_stride != 32 or input_size not in SIZES:
+    row = AP.get((encoder, blocks)) if blocks is None or isinstance(blocks, str) else None
+    if row is None or encoder_stride != 32 or input_size not in SIZES:
         return None
-    if not (blocks is None or isinstance(blocks, str)):
-        return None
-    row = AP.get((encoder, blocks))
-    return None if row is None else row[SIZES.index(input_size)]
+    return row[SIZES.index(input_size)]

@@ -158,7 +158,7 @@ def read_results(path: str | Path) -> list[dict[str, Any]]:
     """A results file: a JSON list of objects, whose content `evaluate_coco` checks.
 
     Raises:
-        DataError: No such file, no JSON, or no list of objects.
+        DataError: No such file, not JSON, or not a list of objects.
     """
     content = read_json(Path(path), "results")
     if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):

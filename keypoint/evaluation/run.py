@@ -17,13 +17,8 @@ from keypoint import distributed
 from keypoint.data.batches import EvaluationBatch, EvaluationDataset, evaluation_loader
 from keypoint.data.persons import Annotations, Persons
 from keypoint.errors import NumericsError
-from keypoint.evaluation.coco import (
-    CocoResults,
-    ResultCounts,
-    evaluate_coco,
-    make_results,
-    summary_table,
-)
+from keypoint.evaluation.coco import evaluate_coco, summary_table
+from keypoint.evaluation.results import CocoResults, ResultCounts, make_results
 from keypoint.files import write_json
 from keypoint.models import SimpleBaseline
 from keypoint.models.inference import predict_keypoints
@@ -129,10 +124,14 @@ class Evaluation:
     conditions: dict[str, Any]
 
     def save(self, folder: Path) -> None:
-        """Write `results.json` in COCO's form, and `metrics.json`: the numbers with conditions."""
+        """Write `results.json` in COCO's form, and `metrics.json`."""
         write_json(folder / "results.json", self.results.to_coco())
-        card = {"metrics": self.metrics, "conditions": self.conditions}
-        write_json(folder / "metrics.json", card)
+        self.save_metrics(folder)
+
+    def save_metrics(self, folder: Path, **more: Any) -> None:
+        """Write `metrics.json`: the numbers, their conditions and `more`, such as an analysis."""
+        content = {"metrics": self.metrics, "conditions": self.conditions, **more}
+        write_json(folder / "metrics.json", content)
 
     def table(self) -> str:
         """The ten numbers below what they hold for, as text."""
@@ -253,7 +252,7 @@ def evaluate_model(
                 annotations,
                 results,
                 oks_sigmas=skeleton.oks_sigmas,
-                repeats=True,  # of a detector's file that has a box twice; _merge saw to the rest
+                repeats=True,  # a detector's file may have a box twice; _merge checks the rest
             )
         conditions = _conditions(persons, counts, nms, nms_threshold) | {
             "annotations": annotations.source,
@@ -276,7 +275,7 @@ def evaluate_model(
 
 @functools.cache  # a training evaluates many times and warns once
 def name_sigmas(skeleton: Skeleton) -> str:
-    """The sigmas that the AP is measured by; logs a warning if they stand in for unknown ones."""
+    """Return the name of the sigmas of an AP; log a warning if they replace unknown ones."""
     if not skeleton.uniform_sigmas:
         return skeleton.name
     text = f"uniform sigmas ({UNIFORM_SIGMA}): AP is comparable only with itself"

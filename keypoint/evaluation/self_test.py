@@ -8,15 +8,15 @@ does no harm here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.data.persons import Annotations, Persons
-from keypoint.evaluation.coco import evaluate_coco, make_results
-from keypoint.evaluation.results import MAX_PERSONS
+from keypoint.evaluation.coco import evaluate_coco
+from keypoint.evaluation.results import MAX_PERSONS, make_results
 from keypoint.pose.geometry import CropFrame
 from keypoint.pose.skeleton import Skeleton
 
@@ -54,12 +54,7 @@ class SelfTest:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for `data_report.json`."""
-        return {
-            "metrics": self.metrics,
-            "persons": self.persons,
-            "images": self.images,
-            "reasons": list(self.reasons),
-        }
+        return asdict(self) | {"reasons": list(self.reasons)}
 
 
 def truth_as_prediction(

@@ -39,7 +39,7 @@ MIN_IOU = 0.3  # boxes of one object by two annotators; below it the key has joi
 
 @dataclass(frozen=True)
 class SigmaEstimate:
-    """Sigmas with what they rest on; K numbers each, nan where there is no repeated label.
+    """Sigmas and their support; K numbers each, nan without a repeated label.
 
     Attributes:
         sigmas: (K,) float64.
@@ -168,7 +168,7 @@ def read_repeated(
 
 
 def _fault(entry: dict[str, Any], key: str, taken: set[Any], several_files: bool) -> str | None:
-    """What keeps an annotation from being used; `taken` collects a file's objects."""
+    """Return why an annotation cannot be used, or None; `taken` collects a file's objects."""
     value = entry.get(key)
     if isinstance(value, bool) or not isinstance(value, int | str):
         return f"{key} is {value!r}; give a whole number or text that names the object"

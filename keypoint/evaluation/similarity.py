@@ -48,10 +48,10 @@ def person_similarity(
     Args:
         truth: Annotations; the labelled keypoints count.
         results: Predicted persons.
-        pairs: Of them.
+        pairs: Pairs of results and annotations.
         oks_sigmas: (K,).
-        outside: The `box_similarity` of the same pairs, to spare its time; None works it out if
-            it is needed.
+        outside: (P,) the `box_similarity` of the pairs if it is known; None computes it if
+            necessary.
     """
     total = np.zeros(len(pairs.truth))
     for k in np.flatnonzero(truth.labelled.any(axis=0)).tolist():

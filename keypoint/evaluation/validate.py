@@ -35,7 +35,7 @@ def check_results(
 
     A result that is there twice, with the same keypoints and score, is refused: nothing but a
     padded sampler or a file joined to itself makes two poses agree to the last digit. A pose of
-    which all keypoints are at one point is no such evidence; those are scored, with a warning.
+    which all keypoints are at one point is not such evidence; those are scored, with a warning.
 
     Args:
         content: A list of result dicts, or `CocoResults`.

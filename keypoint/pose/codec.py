@@ -73,11 +73,11 @@ class Codec:
         return CropFrame.from_bboxes(bbox_xywh, self.input_size, udp=self.udp)
 
     def encode(self, keypoints_crop: Tensor, labelled: Tensor) -> tuple[Tensor, Tensor]:
-        """Targets (B, K, H, W) and weights (B, K), as of `heatmap.encode`."""
+        """Targets (B, K, H, W) and weights (B, K), as `heatmap.encode` returns them."""
         return heatmap.encode(keypoints_crop, labelled, self.heatmap_size, self.sigma, udp=self.udp)
 
     def average_flipped(self, heatmaps: Tensor, mirrored: Tensor, flip_indices: Tensor) -> Tensor:
-        """The mean of heatmaps and mirrored heatmaps, as of `flip_average.average_flipped`."""
+        """The mean of heatmaps and mirrored heatmaps; see `flip_average.average_flipped`."""
         return flip_average.average_flipped(heatmaps, mirrored, flip_indices, self.flip_shift)
 
     def decode(self, heatmaps: Tensor, decoding: str | None = "codec") -> tuple[Tensor, Tensor]:
@@ -127,7 +127,7 @@ class Codec:
             decoding: A decoding that `decode` accepts.
 
         Returns:
-            Keypoints (B, K, 2) and scores (B, K), as of `decode`.
+            Keypoints (B, K, 2) and scores (B, K), as `decode` returns them.
 
         Raises:
             ConfigError: The codec does not have this decoding.

@@ -62,7 +62,7 @@ def average_flipped(
 def find_peaks_of_average(
     heatmaps: Tensor, mirrored: Tensor, flip_indices: Tensor, shift: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """The peaks of `average_flipped`, bit for bit as of `heatmap.find_peaks`, without the average.
+    """The peaks of `average_flipped`, bit for bit those of `heatmap.find_peaks`.
 
     Only for a CPU, where it takes a third of the time: the number of strips to average depends on
     the values, which a GPU would have to wait for.

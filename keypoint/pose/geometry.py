@@ -77,7 +77,7 @@ class CropFrame:
         Args:
             bbox_xywh: (P, 4), image frame.
             input_size: (height, width) of the network's input.
-            udp: See the class.
+            udp: Measure lengths between the middles of the outer pixels.
             padding: Factor on both sides after the aspect ratio is reached.
         """
         bbox = np.asarray(bbox_xywh, dtype=np.float64)
@@ -161,17 +161,3 @@ class CropFrame:
 def apply_affine(matrix: Floats, points: Floats) -> Floats:
     """Map points (..., N, 2) by matrices (..., 2, 3) of the same leading shape."""
     return points @ np.swapaxes(matrix[..., :2], -1, -2) + matrix[..., None, :, 2]
-
-
-def invert_affine(matrix: Floats) -> Floats:
-    """The inverse maps (..., 2, 3).
-
-    Raises:
-        ValueError: A matrix is not finite or has no inverse; cv2 would cut a crop of one color.
-    """
-    linear, shift = matrix[..., :2], matrix[..., 2]
-    determinant = np.linalg.det(linear)
-    if not np.all(np.isfinite(matrix)) or np.any(np.abs(determinant) < 1e-12):
-        raise ValueError(f"affine matrix {matrix.tolist()} cannot be inverted; the box has no size")
-    inverse = np.linalg.inv(linear)
-    return np.concatenate([inverse, -(inverse @ shift[..., None])], axis=-1)

@@ -17,6 +17,7 @@ from keypoint.data.coco import load_persons
 from keypoint.errors import CheckpointError
 from keypoint.models import create_model
 from keypoint.pose.skeleton import load_skeleton
+from keypoint.training.validation import Validation
 from tests import tiny_coco, tiny_network
 from tests.calling import tool as run
 from tests.end_to_end.test_train import equal
@@ -35,7 +36,7 @@ def record(epoch, ap, **more):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """What a run of three epochs has in its best.pt, the second epoch's."""
+    """The best.pt of a run of three epochs, from its second."""
     path = tiny_network.checkpoint(tmp_path_factory.mktemp("card") / "best.pt")
     content = read_checkpoint(path)
     content["config"]["output"] = "/home/anna/secret/demo"
@@ -293,15 +294,16 @@ def test_persons_are_counted(tmp_path):
     }
 
 
-def evaluated(folder, **options):
+def evaluated(folder):
     folder.mkdir()
-    made = a_run(folder, evaluate=lambda model: ({"AP": 0.5}, HELD), evaluate_every=1, **options)
-    made.card = made.card | {"card": {"commit": "abc", "changes": []}, "versions": {"torch": "2"}}
+    validation = Validation(lambda model, check_signal: ({"AP": 0.5}, HELD), "AP", every=1)
+    made = a_run(folder, validation=validation)
+    made.facts = made.facts | {"card": {"commit": "abc", "changes": []}, "versions": {"torch": "2"}}
     return made
 
 
 def test_two_equal_runs_give_equal_files_and_each_ap_its_conditions(tmp_path):
-    """A date would tell them apart, and a resumed run from one that was never stopped."""
+    """A date would make them differ, as would a resumed run."""
     for name in ("a", "b"):
         evaluated(tmp_path / name).fit()
     for name in ("last.pt", "best.pt"):
@@ -315,22 +317,22 @@ def test_what_differed_before_a_resumption_is_kept(tmp_path):
     last = tmp_path / "a" / "last.pt"
     same = evaluated(tmp_path / "same")
     same.resume(last)
-    assert equal(same.card["card"], torch.load(last, weights_only=True)["card"])
+    assert equal(same.facts["card"], torch.load(last, weights_only=True)["card"])
 
     other = evaluated(tmp_path / "b")
-    other.card |= {"data": {"train": "b"}, "versions": {"torch": "3"}}
-    other.card["card"]["commit"] = "def"
+    other.facts |= {"data": {"train": "b"}, "versions": {"torch": "3"}}
+    other.facts["card"]["commit"] = "def"
     other.resume(last, allow_changed=True, changes=["was trained with another config: x"])
-    changes = other.card["card"]["changes"]
+    changes = other.facts["card"]["changes"]
     assert changes[0] == "until epoch 3, batch 0: was trained with another config: x"
     assert "was trained with other train persons (fingerprint a, now b)" in changes[1]
     assert changes[2] == "until epoch 3, batch 0: was trained by commit abc, torch 2"
     other.save("last.pt")
     third = evaluated(tmp_path / "c")
-    third.card |= {"data": {"train": "b"}, "versions": {"torch": "3"}}
-    third.card["card"]["commit"] = "def"
+    third.facts |= {"data": {"train": "b"}, "versions": {"torch": "3"}}
+    third.facts["card"]["commit"] = "def"
     third.resume(tmp_path / "b" / "last.pt")
-    assert third.card["card"]["changes"] == changes, "what is past is kept"
+    assert third.facts["card"]["changes"] == changes, "what is past is kept"
 
 
 def test_the_commit_of_the_code_and_of_nothing_else(tmp_path):

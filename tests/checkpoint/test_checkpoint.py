@@ -103,43 +103,22 @@ def write_safetensors(path):
     path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0\0\0\0")
 
 
-def write_zip(path):
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("a", "b")
-
-
 @pytest.mark.parametrize(
     ("write", "words"),
     [
-        (
-            lambda path: path.write_text('{"metrics": {"AP": 0.5}}'),
-            "is not a checkpoint, nor another",
-        ),
         (lambda path: path.write_text("seed: 0\noutput: output/demo\n"), "best.pt or last.pt of"),
         (
             lambda path: path.write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF"),
             "weights that keypoint import-weights reads",
         ),
-        (lambda path: path.write_bytes(b"PK"), "truncated or corrupt .its zip end is missing"),
         (lambda path: torch.save({"a": Unknown()}, path), "keypoint import-weights"),
         (
             lambda path: torch.save({"w": Unknown()}, path, _use_new_zipfile_serialization=False),
             "but torch.save's form before 1.6\n.* --cfg too",
         ),
-        (
-            lambda path: path.write_text("../run/epoch_7.pth\n"),
-            r"a text that names '\.\./run/epoch_7\.pth', which was not looked for",
-        ),
-        (write_zip, "a zip file, but not of torch.save"),
         (write_compressed, "record .* is compressed"),
-        (lambda path: write_damaged_name(path, 0x80), "truncated or corrupt"),
         (lambda path: write_damaged_name(path, 0x1B), "corrupt, wrong checksum .CRC. of '.*x1b"),
         (write_safetensors, "but safetensors\n.* --cfg too, or .*keypoint import-weights"),
-        (lambda path: path.write_text("<html>404</html>"), "a web page .* and no weights"),
-        (
-            lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\noid a"),
-            "a Git LFS pointer and no weights",
-        ),
     ],
 )
 def test_files_of_another_kind_are_no_checkpoints(tmp_path, write, words):
@@ -179,15 +158,6 @@ def test_a_part_of_another_form_is_named(tmp_path, content, part, value):
         read_checkpoint(tmp_path / "a.pt")
 
 
-def test_a_checkpoint_that_breaks_off(tmp_path, content):
-    save_checkpoint(tmp_path / "a.pt", content)
-    whole = (tmp_path / "a.pt").read_bytes()
-    for length in (3, 1000, len(whole) // 2, len(whole) - 5):
-        (tmp_path / "a.pt").write_bytes(whole[:length])
-        with pytest.raises(CheckpointError, match=r"truncated or corrupt \(its zip end is missing"):
-            read_checkpoint(tmp_path / "a.pt")
-
-
 def test_every_write_that_dies_leaves_the_old_file(tmp_path, content):
     """The process ends at once after so many bytes of the new file, at many places."""
     small = content | {"model": {"w": torch.arange(3000.0)}}
@@ -207,16 +177,7 @@ def test_every_write_that_dies_leaves_the_old_file(tmp_path, content):
     assert read_checkpoint(tmp_path / "a.pt")["epoch"] == 4
 
 
-def test_the_new_file_takes_the_place_of_the_old_in_one_step(tmp_path, content):
-    """A rename: whoever has the old file open still reads the old one, whole."""
-    save_checkpoint(tmp_path / "a.pt", content)
-    before = (tmp_path / "a.pt").read_bytes()
-    with (tmp_path / "a.pt").open("rb") as reader:
-        save_checkpoint(tmp_path / "a.pt", content | {"epoch": 4})
-        assert reader.read() == before
-
-
-def test_a_full_disk_is_told_and_the_old_file_stays(tmp_path, content):
+def test_a_full_disk_is_reported_and_the_old_file_stays(tmp_path, content):
     save_checkpoint(tmp_path / "a.pt", content)
     child = os.fork()
     if child == 0:
@@ -225,8 +186,8 @@ def test_a_full_disk_is_told_and_the_old_file_stays(tmp_path, content):
         try:
             save_checkpoint(tmp_path / "a.pt", content | {"epoch": 4})
         except CheckpointError as error:
-            told = "cannot write the checkpoint" in str(error) and "bytes free" in str(error)
-            os._exit(0 if told else 2)
+            right = "cannot write the checkpoint" in str(error) and "bytes free" in str(error)
+            os._exit(0 if right else 2)
         os._exit(1)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0

@@ -117,10 +117,10 @@ def test_without_the_client_the_error_says_how_to_get_it(monkeypatch, tmp_path):
 
 
 class Hub(BaseHTTPRequestHandler):
-    """What hf_hub_download asks of the Hub: /USER/NAME/resolve/REVISION/model.pt."""
+    """The requests of hf_hub_download: /USER/NAME/resolve/REVISION/model.pt."""
 
     def answer(self, body):
-        if "/resolve/" not in self.path:  # the client tells the Hub what it is run by
+        if "/resolve/" not in self.path:  # the client reports its versions
             self.send_error(404)
             return
         self.server.asked.append(f"{self.command} {self.path}")
@@ -180,15 +180,15 @@ from keypoint.checkpoint.hub import find_checkpoint
 time.sleep = lambda _: None  # between the client's own tries again, half a minute in all
 for name, revision in json.loads(sys.argv[1]):
     try:
-        told = ["found", str(find_checkpoint(name, revision))]
+        answer = ["found", str(find_checkpoint(name, revision))]
     except KeypointError as error:
-        told = [type(error).__name__, str(error)]
-    print("told", json.dumps(told))
+        answer = [type(error).__name__, str(error)]
+    print("answer", json.dumps(answer))
 """
 
 
 def ask(folder, endpoint, *wanted, **more):
-    """What becomes of each (name, revision), in a process of its own: the client reads its settings once."""
+    """The outcome of each (name, revision), in a process of its own: the client reads its settings once."""
     names = os.environ.keys() - {n for n in os.environ if n.lower().endswith("_proxy") or n.startswith("HF_")}  # fmt: skip
     environment = {name: os.environ[name] for name in names}
     environment |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(folder), "PYTHONPATH": str(REPOSITORY)}
@@ -197,8 +197,8 @@ def ask(folder, endpoint, *wanted, **more):
         command, env=environment | more, capture_output=True, text=True, cwd=folder, timeout=200
     )
     assert done.returncode == 0, done.stderr
-    lines = [line for line in done.stdout.splitlines() if line.startswith("told ")]
-    return [tuple(json.loads(line.removeprefix("told "))) for line in lines]
+    lines = [line for line in done.stdout.splitlines() if line.startswith("answer ")]
+    return [tuple(json.loads(line.removeprefix("answer "))) for line in lines]
 
 
 def test_a_repository_is_fetched_once_and_read_as_any_checkpoint(server, checkpoint, tmp_path):
@@ -235,7 +235,7 @@ ANSWERS = {
 }
 
 
-def test_faults_of_the_hub_are_told_in_our_words(server, tmp_path):
+def test_faults_of_the_hub_have_our_words(server, tmp_path):
     endpoint = f"http://127.0.0.1:{server.server_port}"
     for (kind, text), (wanted, words) in zip(ask(tmp_path, endpoint, *ANSWERS), ANSWERS.items(), strict=True):  # fmt: skip
         assert kind == "CheckpointError", (wanted, text)
@@ -246,7 +246,7 @@ def test_faults_of_the_hub_are_told_in_our_words(server, tmp_path):
     assert not whole, "a part of a file passes for the whole"
 
 
-def test_no_server_is_told(tmp_path):
+def test_no_server_is_reported(tmp_path):
     [(kind, text)] = ask(tmp_path, "http://127.0.0.1:9", ("user/good", None))
     assert kind == "CheckpointError"
     assert "user/good: the Hub does not answer" in text
@@ -257,6 +257,6 @@ def test_code_in_a_fetched_file_is_not_run(server, tmp_path, monkeypatch):
     endpoint = f"http://127.0.0.1:{server.server_port}"
     [(kind, path)] = ask(tmp_path, endpoint, ("user/bad", None))
     assert kind == "found"
-    with pytest.raises(CheckpointError, match=r"model\.pt: not a file of tensors, or unsafe"):
+    with pytest.raises(CheckpointError, match=r"model\.pt: unsafe, it was made to run code"):
         Predictor.from_pretrained(Path(path).parent, "cpu")
     assert not Path("ran_code").exists()

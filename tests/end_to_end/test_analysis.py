@@ -1,7 +1,6 @@
 """keypoint test --analyse --worst: from a checkpoint to tables, JSON, card and picture."""
 
 import json
-import logging
 import subprocess
 import sys
 
@@ -12,14 +11,14 @@ import pytest
 from keypoint.data.annotations import read_annotations
 from keypoint.data.boxes import read_boxes
 from keypoint.data.coco import select_persons
-from keypoint.errors import DataError
-from keypoint.evaluation.analysis.analyse import analyse, compare
-from keypoint.evaluation.analysis.write import add_to_metrics, annotation_ids, compare_evaluation
-from keypoint.evaluation.coco import evaluate_coco, make_results
+from keypoint.evaluation.analysis.analyse import analyse, compare_evaluation
+from keypoint.evaluation.coco import evaluate_coco
+from keypoint.evaluation.results import make_results
 from keypoint.evaluation.run import Evaluation, Predictions
 from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco
 from tests.end_to_end.test_train import ENVIRONMENT, REPOSITORY
+from tests.evaluation.cases import boxes_of
 from tests.test_readme import small_checkpoint
 
 SKELETON = load_skeleton("coco17")
@@ -32,8 +31,7 @@ def test_the_command(tmp_path, boxes):
     small_checkpoint(tmp_path / "run" / "best.pt")
     override = []
     if boxes == "detector":
-        detections = [{"image_id": e["image_id"], "category_id": 1, "bbox": e["bbox"], "score": 0.7} for e in data["annotations"]]  # fmt: skip
-        (tmp_path / "boxes.json").write_text(json.dumps(detections))
+        (tmp_path / "boxes.json").write_text(json.dumps(boxes_of(data, 0.7)))
         override = [f"test.boxes={tmp_path / 'boxes.json'}"]
     done = subprocess.run(
         [sys.executable, REPOSITORY / "tools" / "test.py", "--checkpoint", tmp_path / "run" / "best.pt", "--analyse", "--worst", "2", "--device", "cpu", f"data.root={tmp_path}", f"output={tmp_path / 'out'}", "data.workers=0", *override],
@@ -79,9 +77,9 @@ def test_results_find_their_own_person_again_after_nms(tmp_path):
     scores[1] = 0.9
     evaluation = evaluation_of(persons, points, scores, nms="hard")
     expected = [int(key) for row, key in enumerate(persons.ids) if row != 0]
-    assert annotation_ids(evaluation, persons) == expected
     case = compare_evaluation(evaluation, persons=persons, annotations=truth, skeleton=SKELETON)
     assert case.by_id
+    assert [case.truth.ids[row] for row in case.paired] == expected
     assert len(case.own.result) == 8
     assert case.own_oks[0] < 0.5
     assert case.own_oks[1:].min() == pytest.approx(1)
@@ -93,14 +91,14 @@ def test_equal_predictions_are_given_out_once_each(tmp_path):
     persons = select_persons(truth)
     points, scores = np.zeros((6, 17, 2)), np.zeros((6, 17))  # a network that sees nothing
     evaluation = evaluation_of(persons, points, scores)
-    assert annotation_ids(evaluation, persons) == persons.ids.tolist()
+    case = compare_evaluation(evaluation, persons=persons, annotations=truth, skeleton=SKELETON)
+    assert [case.truth.ids[row] for row in case.paired] == persons.ids.tolist()
 
 
 def test_detector_boxes_are_matched(tmp_path):
     data = tiny_coco.content(2, 2)
     file, images = tiny_coco.write(tmp_path, data)
-    boxes = [{"image_id": e["image_id"], "category_id": 1, "bbox": e["bbox"], "score": 0.5} for e in data["annotations"]]  # fmt: skip
-    (tmp_path / "boxes.json").write_text(json.dumps(boxes[::-1]))
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes_of(data, 0.5)[::-1]))
     truth = read_annotations(file, images, SKELETON, scored=True)
     persons = read_boxes(tmp_path / "boxes.json", truth)
     points = select_persons(truth).keypoints_image.astype(np.float64)
@@ -125,28 +123,3 @@ def test_faulty_images_are_left_out_as_in_the_evaluation(tmp_path):
     metrics = evaluate_coco(truth, evaluation.results)
     assert analysis.persons == 4
     assert analysis.all.ap == pytest.approx(metrics["AP"], abs=1e-12)
-
-
-def test_an_analysis_of_another_ap_is_told(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("keypoint"), "propagate", True)
-    data = tiny_coco.content(1, 1)
-    analysis = analyse(compare(data, [], SKELETON), SKELETON)
-    file = tmp_path / "metrics.json"
-    for ap, told in ((0.0, False), (0.5, True)):
-        file.write_text(json.dumps({"metrics": {"AP": ap}}))
-        add_to_metrics(file, analysis)
-        assert ("AP 0.500000, but the analysis is of AP 0.000000" in caplog.text) == told
-
-
-def test_the_analysis_joins_what_stands_in_metrics(tmp_path):
-    data = tiny_coco.content(1, 1)
-    analysis = analyse(compare(data, [], SKELETON), SKELETON)
-    file = tmp_path / "metrics.json"
-    file.write_text(json.dumps({"metrics": {"AP": 0.5}, "analysis": "old"}))
-    add_to_metrics(file, analysis)
-    content = json.loads(file.read_text())
-    assert content["metrics"] == {"AP": 0.5}
-    assert content["analysis"]["pairs"]["unpaired"] == 1
-    file.write_text("[]")
-    with pytest.raises(DataError, match="metrics are one JSON object"):
-        add_to_metrics(file, analysis)

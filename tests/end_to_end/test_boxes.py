@@ -15,6 +15,7 @@ from keypoint.evaluation.coco import evaluate_coco
 from tests import tiny_coco
 from tests.calling import command
 from tests.end_to_end.test_train import ENVIRONMENT, REPOSITORY
+from tests.evaluation.cases import boxes_of
 from tests.test_readme import small_checkpoint
 
 
@@ -25,12 +26,7 @@ def data(tmp_path_factory):
     content = tiny_coco.content(3, 2)
     file, images = tiny_coco.write(folder, content)
     small_checkpoint(folder / "run" / "best.pt")
-    boxes = [
-        {"image_id": e["image_id"], "category_id": 1, "bbox": e["bbox"], "score": score}
-        for e in content["annotations"]
-        for score in (0.9, 0.4)
-    ]
-    (folder / "found.json").write_text(json.dumps(boxes))
+    (folder / "found.json").write_text(json.dumps(boxes_of(content, 0.9, 0.4)))
     info = {key: content[key] for key in ("images", "categories")}
     info["categories"] = [{"id": 1, "name": "person", "supercategory": "person"}]
     (folder / "image_info.json").write_text(json.dumps(info))
@@ -54,7 +50,7 @@ test_tool.__test__ = False
 
 
 def test_results_go_where_they_belong(tmp_path):
-    """As typed; by the config given; beside a run's checkpoint, wherever one stands; by its name."""
+    """As typed; by the config given; in the run of the checkpoint, wherever it is; by its name."""
     output_folder = test_tool().output_folder
     run_folder = tmp_path / "elsewhere" / "run"
     run_folder.mkdir(parents=True)

@@ -1,8 +1,46 @@
 """Ground truth and results to score: random ones, and a small one to break."""
 
+import contextlib
+import copy
+import io
+
 import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from keypoint.evaluation.coco import METRICS
 
 OWN_SIGMAS = [0.03, 0.05, 0.1, 0.08, 0.025]  # of 5 keypoints
+
+
+def plain_coco_eval(annotations, results, sigmas=None):
+    """The numbers of pycocotools itself; it gets copies, because it writes into both sides."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO()
+        truth.dataset = copy.deepcopy(annotations)
+        truth.createIndex()
+        evaluator = COCOeval(truth, truth.loadRes(copy.deepcopy(results)), "keypoints")
+        if sigmas is not None:
+            evaluator.params.kpt_oks_sigmas = np.array(sigmas)
+        evaluator.evaluate()
+        evaluator.accumulate()
+        evaluator.summarize()
+    return dict(zip(METRICS, evaluator.stats, strict=True))
+
+
+def result_of(image_id, triples, score, category_id=1):
+    """A result in COCO's form, of (K, 3) numbers."""
+    keypoints = np.asarray(triples, float).ravel().tolist()
+    return {"image_id": image_id, "category_id": category_id, "keypoints": keypoints, "score": score}  # fmt: skip
+
+
+def boxes_of(content, *scores):
+    """The boxes of all annotations as a detector's, once for each score."""
+    return [
+        {"image_id": entry["image_id"], "category_id": 1, "bbox": entry["bbox"], "score": score}
+        for entry in content["annotations"]
+        for score in scores
+    ]
 
 
 def random_case(seed, num_keypoints):
@@ -38,14 +76,8 @@ def random_case(seed, num_keypoints):
                 blur = side * generator.choice([0.005, 0.02, 0.05, 0.3])
                 guess = points + generator.normal(0, blur, points.shape)
                 triples = np.column_stack([guess, np.ones(num_keypoints)])
-                results.append(
-                    {
-                        "image_id": image_id,
-                        "category_id": 1,
-                        "keypoints": triples.ravel().tolist(),
-                        "score": round(float(generator.random()), 1),  # many are equal
-                    }
-                )
+                score = round(float(generator.random()), 1)  # many are equal
+                results.append(result_of(image_id, triples, score))
     results = [results[i] for i in generator.permutation(len(results))]
     names = [f"point{k}" for k in range(num_keypoints)]
     content = {
@@ -63,14 +95,7 @@ def truth_as_results(content, shift=0.0):
         if entry["num_keypoints"] and not entry["iscrowd"]:
             triples = np.array(entry["keypoints"], float).reshape(-1, 3) + [shift, 0, 0]
             triples[:, 2] = 1
-            results.append(
-                {
-                    "image_id": entry["image_id"],
-                    "category_id": 1,
-                    "keypoints": triples.ravel().tolist(),
-                    "score": 1 / (1 + place),
-                }
-            )
+            results.append(result_of(entry["image_id"], triples, 1 / (1 + place)))
     return results
 
 
@@ -95,12 +120,7 @@ def small_case():
         "categories": [{"id": 1, "name": "person", "keypoints": ["point"] * 17}],
     }
     results = [
-        {
-            "image_id": entry["image_id"],
-            "category_id": 1,
-            "score": 0.9 - 0.1 * i,
-            "keypoints": [float(x) for x in entry["keypoints"]],
-        }
+        result_of(entry["image_id"], entry["keypoints"], 0.9 - 0.1 * i)
         for i, entry in enumerate(annotations["annotations"])
     ]
     return annotations, results

@@ -1,15 +1,11 @@
 """Everything after the annotations is sized from the skeleton: one keypoint, no pairs, no edges, 26 of them."""
 
-import contextlib
-import io
 import json
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from keypoint.data.annotations import read_annotations
 from keypoint.data.coco import select_persons
@@ -19,6 +15,7 @@ from keypoint.evaluation.run import evaluate_model, name_sigmas
 from keypoint.models import create_model
 from keypoint.pose.skeleton import load_skeleton, skeleton_from_dict
 from keypoint.prediction.predictor import Predictor
+from tests.evaluation.cases import plain_coco_eval, result_of
 
 DOT = skeleton_from_dict({"name": "dot", "keypoints": ["centre"], "pairs": [], "edges": []}, "test")
 LOOSE = skeleton_from_dict(
@@ -74,20 +71,10 @@ def test_the_numbers_are_cocoevals_with_these_sigmas(skeleton):
     for entry in truth["annotations"]:
         points = np.array(entry["keypoints"]).reshape(-1, 3)
         points[:, :2] += rng.normal(0, 100 * np.mean(skeleton.oks_sigmas), (len(points), 2))
-        results.append({"image_id": entry["image_id"], "category_id": OBJECT, "keypoints": points.ravel().tolist(), "score": rng.uniform()})  # fmt: skip
+        results.append(result_of(entry["image_id"], points, rng.uniform(), OBJECT))
     ours = evaluate_coco(truth, results, oks_sigmas=skeleton.oks_sigmas)
-
-    with contextlib.redirect_stdout(io.StringIO()):
-        coco = COCO()
-        coco.dataset = json.loads(json.dumps(truth))
-        coco.createIndex()
-        evaluator = COCOeval(coco, coco.loadRes(json.loads(json.dumps(results))), "keypoints")
-        evaluator.params.catIds = [OBJECT]
-        evaluator.params.kpt_oks_sigmas = np.array(skeleton.oks_sigmas)
-        evaluator.evaluate()
-        evaluator.accumulate()
-        evaluator.summarize()
-    np.testing.assert_allclose(list(ours.values()), evaluator.stats, atol=1e-12)
+    theirs = plain_coco_eval(truth, results, skeleton.oks_sigmas)
+    assert ours == pytest.approx(theirs, rel=0, abs=1e-12)
     assert 0 < ours["AP"] < 1
 
     perfect = [dict(entry, score=1.0) for entry in truth["annotations"]]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from keypoint.errors import DataError, NumericsError
-from keypoint.evaluation.coco import ResultCounts, evaluate_coco, make_results, read_results
+from keypoint.evaluation.coco import evaluate_coco
+from keypoint.evaluation.results import ResultCounts, make_results, read_results
 from keypoint.pose.skeleton import load_skeleton
 from tests.reference import oks as slow
 
@@ -29,7 +30,7 @@ def persons(num_persons=60, seed=0):
 
 
 def listed(*given, **options):
-    """What `make_results` gives, in COCO's form."""
+    """The results of `make_results` in COCO's form."""
     results, counts = make_results(*given, **options)
     return results.to_coco(), counts
 
@@ -126,11 +127,9 @@ def test_permuted_persons_give_permuted_results(nms):
 
 
 @pytest.mark.parametrize("nms", [None, "hard", "soft"])
-def test_nobody_gives_no_result(nms):
-    nobody = {
-        name: value if name == "oks_sigmas" else value[:0] for name, value in persons().items()
-    }
-    assert listed(**nobody, nms=nms) == ([], ResultCounts(0, 0, 0))
+def test_no_person_gives_no_result(nms):
+    none = {name: value if name == "oks_sigmas" else value[:0] for name, value in persons().items()}
+    assert listed(**none, nms=nms) == ([], ResultCounts(0, 0, 0))
 
 
 def test_nothing_given_is_modified():
@@ -151,7 +150,7 @@ def test_numbers_that_are_not_finite_are_refused_with_their_images(name, value):
         listed(**given)
 
 
-def test_many_image_ids_are_not_all_told():
+def test_many_image_ids_are_not_all_listed():
     given = persons()
     given["image_ids"] = np.arange(60)
     given["areas"][:] = np.nan

@@ -22,6 +22,7 @@ from keypoint.pose.codec import Codec
 from keypoint.pose.geometry import CropFrame, apply_affine
 from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco
+from tests.evaluation.cases import boxes_of
 
 SKELETON = load_skeleton("coco17")
 
@@ -157,15 +158,10 @@ def test_a_wrong_way_back_is_seen(sample):
         assert evaluate(persons, file, flip=False, model=model).metrics["AP"] < 0.97
 
 
-def test_detector_boxes_are_rescored_suppressed_and_told(tmp_path):
+def test_detector_boxes_are_rescored_suppressed_and_reported(tmp_path):
     data = tiny_coco.content(4, 1)
     file, images = tiny_coco.write(tmp_path, data)
-    boxes = [
-        {"image_id": e["image_id"], "category_id": 1, "bbox": e["bbox"], "score": score}
-        for e in data["annotations"]
-        for score in (0.9, 0.5)  # every box twice
-    ]
-    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes_of(data, 0.9, 0.5)))  # each box twice
     persons = load_boxes(tmp_path / "boxes.json", file, images, SKELETON)
     truth = load_persons(file, images, SKELETON)
     again = np.repeat(np.arange(4), 2)
@@ -184,7 +180,7 @@ def test_detector_boxes_are_rescored_suppressed_and_told(tmp_path):
     assert [round(score, 1) for score in evaluation.results.scores.tolist()] == [0.9] * 4
     kept_all = evaluate(persons, file, model=Oracle(filled, (256, 192), True), nms=None)
     assert len(kept_all.results) == 8
-    # A file may have a box twice; what the network says of it then is no fault of the results.
+    # A file may have a box twice: the network's equal results are then not a fault.
     scores = np.repeat(persons.bbox_scores[::2], 2)
     same = dataclasses.replace(filled, bbox_scores=scores, keypoints_image=points[::2][again])
     persons = dataclasses.replace(persons, bbox_scores=scores)
@@ -197,12 +193,7 @@ def test_detector_boxes_are_rescored_suppressed_and_told(tmp_path):
 def test_thresholds_are_among_the_conditions(tmp_path):
     data = tiny_coco.content(2, 1)
     file, images = tiny_coco.write(tmp_path, data)
-    boxes = [
-        {"image_id": e["image_id"], "category_id": 1, "bbox": e["bbox"], "score": score}
-        for e in data["annotations"]
-        for score in (0.9, 0.1)
-    ]
-    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes_of(data, 0.9, 0.1)))
     for least, number in ((0.0, 4), (0.3, 2)):
         persons = load_boxes(tmp_path / "boxes.json", file, images, SKELETON, least)
         model = Oracle(dataclasses.replace(persons, visibility=np.full((number, 17), 2, np.uint8)), (64, 64), False)  # fmt: skip

@@ -15,6 +15,8 @@ from keypoint.evaluation.coco import evaluate_coco
 from keypoint.evaluation.self_test import truth_as_prediction
 from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco
+from tests.evaluation.cases import boxes_of, result_of
+from tests.tiny_coco import write
 
 SKELETON = load_skeleton("coco17")
 
@@ -40,10 +42,6 @@ def test_real_truth_scores_one(coco_sample, name, persons, twins):
     reason = f"{twins} results suppressed by OKS-NMS as the same person"
     assert hard.reasons == ((reason,) if twins else ())
     assert hard.metrics["AR"] == pytest.approx(1 - twins / persons, abs=1e-9)
-
-
-def write(tmp_path, data):
-    return tiny_coco.write(tmp_path, data)
 
 
 def test_what_costs_ap_is_explained(tmp_path):
@@ -90,10 +88,7 @@ def test_boxes_bound_ap_from_above(tmp_path):
     annotations = read_annotations(file, images, SKELETON, scored=True)
     truth = select_persons(annotations)
     boxes = tmp_path / "boxes.json"
-    entries = [
-        {"image_id": a["image_id"], "category_id": 1, "bbox": a["bbox"], "score": 0.5}
-        for a in data["annotations"]
-    ]
+    entries = boxes_of(data, 0.5)
 
     def best(entries):
         boxes.write_text(json.dumps(entries))
@@ -115,28 +110,25 @@ def test_a_box_file_is_checked_against_its_images(tmp_path):
     boxes.write_text(json.dumps([box, box, box | {"score": None}, box | {"bbox": [900, 5, 9, 9]}]))
     check = check_box_file(boxes, truth)
     assert [fault.reason for fault in check.faults] == ["score"]
-    told = " ".join(map(str, check.warnings))
+    reported = " ".join(map(str, check.warnings))
     for words in (
         "1 of 3 (33.33%) boxes lie wholly outside",
         "1 of 3 (33.33%) boxes repeat",
         "scores are under 0.01",
         "3 of 4 (75.00%) images with",
     ):
-        assert words in told
+        assert words in reported
 
 
 def test_skipping_scores_as_if_the_images_had_never_been_there(tmp_path):
     """On both sides: neither a miss nor a false positive is made of a fault of the data."""
     data = tiny_coco.content(6, 2)
     results = [
-        {
-            "image_id": a["image_id"],
-            "category_id": 1,
-            "keypoints": (
-                np.array(a["keypoints"]) + np.tile([3 * (a["id"] % 4), 0, 0], 17)
-            ).tolist(),
-            "score": 1 / a["id"],
-        }
+        result_of(
+            a["image_id"],
+            np.reshape(a["keypoints"], (17, 3)) + [3 * (a["id"] % 4), 0, 0],
+            1 / a["id"],
+        )
         for a in data["annotations"]
     ]
     less = copy.deepcopy(data)
@@ -186,14 +178,8 @@ def test_ap_does_not_change_under_any_renumbering(tmp_path, seed):
         results = []
         for row, key in enumerate(persons.ids.tolist()):
             points = np.array(truth[key]["keypoints"], float).reshape(17, 3) + noise[key_of[key]]
-            results.append(
-                {
-                    "image_id": int(persons.image_ids[row]),
-                    "category_id": category,
-                    "keypoints": points.ravel().tolist(),
-                    "score": scores[key_of[key]],
-                }
-            )
+            image_id, name = int(persons.image_ids[row]), key_of[key]
+            results.append(result_of(image_id, points, scores[name], category))
         assert persons.category_id == category
         oracle = truth_as_prediction(annotations, persons, SKELETON)
         assert oracle.metrics["AP"] == pytest.approx(1.0)

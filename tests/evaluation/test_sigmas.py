@@ -57,7 +57,7 @@ def test_two_annotators_in_closed_form():
     pair = np.array([[[0, 0, 2]], [[3, 4, 1]]], float)
     estimate = estimate_sigmas([(pair, 50.0)], 1)
     assert estimate.sigmas[0] == pytest.approx(0.5)
-    assert np.isnan(estimate.standard_errors[0])  # one object tells no spread
+    assert np.isnan(estimate.standard_errors[0])  # one object has no spread
 
 
 def test_equals_a_slow_loop_over_pairs():
@@ -157,7 +157,7 @@ def test_the_command_prints_a_yaml_snippet_that_a_skeleton_takes(two_files, tmp_
     assert "no sigma for ['banana', 'b', 'c']" in alone.stderr
 
 
-def test_what_cannot_be_matched_is_told(tmp_path):
+def test_what_cannot_be_matched_is_reported(tmp_path):
     points, box = [[20, 20], [30, 30], [40, 40]], [10, 10, 50, 50]
     first, second = tmp_path / "a.json", tmp_path / "b.json"
 

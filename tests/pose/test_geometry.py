@@ -6,7 +6,6 @@ from keypoint.pose.geometry import (
     CropFrame,
     apply_affine,
     clean_bbox,
-    invert_affine,
 )
 from tests.reference import simple_baseline as reference
 
@@ -90,19 +89,6 @@ def test_warped_pixel_lands_where_its_point_does():
         middle = [(columns * crop).sum() / crop.sum(), (rows * crop).sum() / crop.sum()]
         expected = apply_affine(matrix, np.array([[140.0, 90]]))[0]
         np.testing.assert_allclose(middle, expected, atol=0.05)
-
-
-def test_inverse():
-    matrix = CropFrame.from_bboxes(BOXES, INPUT_SIZE).matrices(33.0, True)
-    points = np.random.default_rng(1).uniform(-50, 400, (3, 17, 2))
-    back = apply_affine(invert_affine(matrix), apply_affine(matrix, points))
-    np.testing.assert_allclose(back, points, atol=1e-9)
-
-
-@pytest.mark.parametrize("matrix", [np.zeros((2, 3)), np.full((2, 3), np.nan)])
-def test_matrix_without_inverse_is_refused(matrix):
-    with pytest.raises(ValueError, match="cannot be inverted"):
-        invert_affine(matrix)
 
 
 def test_back_to_the_image_equals_simple_baselines_inverse_map():

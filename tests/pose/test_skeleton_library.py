@@ -71,8 +71,3 @@ def test_edges_connect_all_keypoints_mirror_each_other_and_come_once(skeleton):
         before = set(reached)
         reached |= {k for edge in edges if edge & before for k in edge}
     assert reached == set(range(skeleton.num_keypoints))
-
-
-def test_each_file_names_its_source():
-    for file in BUILT_IN_FOLDER.glob("*.yaml"):
-        assert file.read_text().startswith("# "), file

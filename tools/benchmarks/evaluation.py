@@ -22,7 +22,8 @@ from timing import add_crop_size, add_number, clock, table
 from torch import Tensor
 
 from keypoint.errors import ConfigError
-from keypoint.evaluation.coco import METRICS, evaluate_coco, make_results
+from keypoint.evaluation.coco import METRICS, evaluate_coco
+from keypoint.evaluation.results import make_results
 from keypoint.pose.codec import Codec
 from keypoint.pose.skeleton import Skeleton, load_skeleton
 from keypoint.progress import progress

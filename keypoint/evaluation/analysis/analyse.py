@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.data.annotations import annotations_to_score
-from keypoint.data.persons import Annotations
+from keypoint.data.persons import Annotations, Persons
 from keypoint.evaluation.analysis.calibration import Bin, best_scores, reliability
 from keypoint.evaluation.analysis.errors import (
     FIXING_ORDER,
@@ -21,30 +21,33 @@ from keypoint.evaluation.analysis.errors import (
     count_kinds,
     error_kinds,
 )
-from keypoint.evaluation.analysis.pairing import own_pairs, pair_by_id, pair_by_similarity
 from keypoint.evaluation.analysis.per_keypoint import (
     PCK_SHARES,
     count_within,
     keypoint_ap,
     labelled_counts,
 )
-from keypoint.evaluation.analysis.scoring import (
-    AveragePrecision,
-    average_precision,
-    rank_in_image,
-)
+from keypoint.evaluation.analysis.scoring import AveragePrecision, average_precision, match
 from keypoint.evaluation.persons import (
     Pairs,
     Results,
     Truth,
     as_arrays,
     pair_all,
+    rank_in_image,
     read_truth,
 )
 from keypoint.evaluation.results import MAX_PERSONS, CocoResults
 from keypoint.evaluation.similarity import keypoint_similarity, person_similarity
 from keypoint.evaluation.validate import check_results
 from keypoint.pose.skeleton import Skeleton
+
+if TYPE_CHECKING:
+    from keypoint.evaluation.run import Evaluation
+
+# Without known boxes: COCOeval's greedy matching far below the thresholds of AP, so that bad
+# predictions are looked at too (Ronchi and Perona 2017, section 3; coco-analyze's `oksLocThrs`).
+PAIRING_OKS = 0.1
 
 
 @dataclass(frozen=True)
@@ -146,10 +149,11 @@ def compare(
     similarity = person_similarity(truth, found, pairs, skeleton.oks_sigmas)
     if annotation_ids is None:
         rank = rank_in_image(found.image, found.scores)
-        paired = pair_by_similarity(truth, pairs, similarity, rank)
+        paired = match(truth, pairs, similarity, rank, np.array([PAIRING_OKS]))[0]
     else:
-        paired = pair_by_id(truth, annotation_ids)
-    own = own_pairs(paired, truth)
+        paired = _rows_of_ids(truth, annotation_ids)
+    counts = (paired >= 0) & ~truth.ignored[paired]
+    own = Pairs(np.flatnonzero(counts), paired[counts])
     return Comparison(
         truth=truth,
         results=found,
@@ -161,6 +165,39 @@ def compare(
         kinds=error_kinds(truth, found, pairs, own, skeleton.oks_sigmas, skeleton.flip_indices),
         by_id=annotation_ids is not None,
     )
+
+
+def compare_evaluation(
+    evaluation: Evaluation, *, persons: Persons, annotations: Annotations, skeleton: Skeleton
+) -> Comparison:
+    """Compare the results of an evaluation with the annotations it was scored against.
+
+    Results from ground-truth boxes are compared with their own persons.
+
+    Args:
+        evaluation: The evaluation of `persons`.
+        persons: Ground-truth or detector boxes.
+        annotations: The annotations that were scored against.
+        skeleton: Names, partners, OKS sigmas.
+    """
+    ids = None
+    if evaluation.conditions["boxes"] == "ground truth":
+        ids = persons.ids[evaluation.predictions.index[evaluation.results.rows]].tolist()
+    return compare(annotations, evaluation.results, skeleton, ids)
+
+
+def _rows_of_ids(truth: Truth, annotation_ids: Sequence[int]) -> NDArray[np.int64]:
+    """(R,) row of the truth for each id.
+
+    Raises:
+        ValueError: An id that is not in the truth, or is given twice.
+    """
+    row_of_id = {key: row for row, key in enumerate(truth.ids)}
+    unknown = [key for key in annotation_ids if key not in row_of_id]
+    if unknown or len(set(annotation_ids)) != len(annotation_ids):
+        given = f"{len(unknown)} are unknown ({unknown[:3]})" if unknown else "some are given twice"
+        raise ValueError(f"annotation_ids: {given}; give each result its own annotation's id")
+    return np.array([row_of_id[key] for key in annotation_ids], dtype=np.int64)
 
 
 def analyse(compared: Comparison, skeleton: Skeleton, keypoint_threshold: float = 0.2) -> Analysis:

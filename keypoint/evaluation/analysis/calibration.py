@@ -1,4 +1,4 @@
-"""Do scores say how good a person, or a keypoint, is?
+"""The reliability of the scores of persons and keypoints.
 
 Source: Ronchi and Perona 2017, section 3.2: a result's best score is its OKS with the person it
 belongs to, 0 if there is none. Different here: persons are given out greedily by falling OKS, not
@@ -70,13 +70,10 @@ def reliability(
 def best_scores(
     truth: Truth, pairs: Pairs, similarity: NDArray[np.float64], num_results: int
 ) -> NDArray[np.float64]:
-    """(R,) the OKS of each result with the person it is given; each person is given once.
+    """(R,) the OKS of each result with the person it is given; a person is given once.
 
-    Args:
-        truth: Annotations; ignored ones are not given out.
-        pairs: Of results and annotations.
-        similarity: (P,) their OKS.
-        num_results: R.
+    `similarity` is the OKS (P,) of the pairs, `num_results` is R. Ignored annotations are not given
+    to any result.
     """
     counts = np.flatnonzero(~truth.ignored[pairs.truth] & (similarity > 0))
     result, person, likeness = pairs.result[counts], pairs.truth[counts], similarity[counts]

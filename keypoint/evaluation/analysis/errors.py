@@ -46,18 +46,10 @@ def error_kinds(
     oks_sigmas: Sequence[float],
     flip_indices: Sequence[int],
 ) -> NDArray[np.int64]:
-    """The kind of each keypoint of each paired person.
+    """(N, K) the kind of each keypoint, a place in `KINDS`, -1 if it is not labelled.
 
-    Args:
-        truth: Annotations.
-        results: Predicted persons.
-        pairs: All pairs, by image.
-        own: N pairs of a result and the person it is compared with.
-        oks_sigmas: (K,).
-        flip_indices: For each keypoint its partner, or itself.
-
-    Returns:
-        (N, K) places in `KINDS`, -1 if the keypoint is not labelled.
+    `pairs` are all pairs by image, `own` N pairs of a result and the person it is compared with;
+    `flip_indices` has for each keypoint its partner, or itself.
     """
     shape = (len(own.result), truth.labelled.shape[1])
     to_own = _near(truth, results, own, oks_sigmas, range(shape[1]))

@@ -42,14 +42,7 @@ def labelled_counts(truth: Truth) -> NDArray[np.int64]:
 
 
 def count_within(truth: Truth, results: Results, own: Pairs, share: float) -> NDArray[np.int64]:
-    """(K,) labelled keypoints within `share` of the longer box side of their place.
-
-    Args:
-        truth: Annotations.
-        results: Predicted persons.
-        own: Pairs of a result and the person it is compared with.
-        share: Of the longer side.
-    """
+    """(K,) labelled keypoints of the own pairs within `share` of the longer box side."""
     with np.errstate(over="ignore"):
         offset = results.keypoints[own.result] - truth.keypoints[own.truth]  # N K 2
         distance = np.sqrt((offset**2).sum(axis=2))

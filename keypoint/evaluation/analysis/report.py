@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from keypoint.evaluation.analysis.analyse import Analysis
+from keypoint.evaluation.analysis.analyse import PAIRING_OKS, Analysis
 from keypoint.evaluation.analysis.calibration import Bin
 from keypoint.evaluation.analysis.errors import FIXING_ORDER, KINDS
-from keypoint.evaluation.analysis.pairing import PAIRING_OKS
 from keypoint.evaluation.published import LEAST_AP
 from keypoint.pose.skeleton import load_skeleton
 
@@ -48,19 +47,19 @@ def to_dict(analysis: Analysis) -> dict[str, Any]:
         "errors": {
             "AP": analysis.all.ap,
             "keypoints": _by_kind(counts),
-            "AP_if_fixed": dict(analysis.if_fixed),
-            "AP_if_fixed_cumulative": dict(analysis.if_fixed_cumulative),
+            "AP_if_fixed": analysis.if_fixed,
+            "AP_if_fixed_cumulative": analysis.if_fixed_cumulative,
         },
         "scores": {
             "AP": analysis.all.ap,
             "AP_best_order": analysis.best_order,
             "AP_best_order_all_fixed": analysis.best_order_fixed,
-            "results": dict(analysis.results),
+            "results": analysis.results,
             "bins": [asdict(entry) for entry in analysis.score_bins],
             "keypoint_bins": [asdict(entry) for entry in analysis.keypoint_score_bins],
             "keypoint_threshold": analysis.keypoint_threshold,
-            "keypoints_above": _maybe(analysis.confident[0]),
-            "keypoints_below": _maybe(analysis.confident[1]),
+            "keypoints_above": analysis.confident[0] and asdict(analysis.confident[0]),
+            "keypoints_below": analysis.confident[1] and asdict(analysis.confident[1]),
         },
         "hint": hint(analysis),
     }
@@ -74,7 +73,7 @@ def to_text(analysis: Analysis) -> str:
 
 
 def hint(analysis: Analysis) -> str:
-    """Plain sentences: do the scores rank persons well, and what does a keypoint's score mean?"""
+    """Sentences about the order of the persons' scores and the meaning of a keypoint's score."""
     sentences = []
     if analysis.score_bins and analysis.all.ap is not None and analysis.best_order:
         sentences.append(_order_hint(analysis, analysis.all.ap, analysis.best_order))
@@ -114,8 +113,7 @@ def _keypoint_table(analysis: Analysis) -> str:
         f"persons that have a result{matched}",
         f"{'keypoint':{width}} {'persons':>8} {'AP':>6} {'AP50':>6} {'AP75':>6}{shares} {kinds}",
     ]
-    rows = [*range(len(analysis.keypoints)), None]
-    for k in rows:
+    for k in [*range(len(analysis.keypoints)), None]:
         name = "all" if k is None else analysis.keypoints[k]
         labelled = int(analysis.labelled.sum() if k is None else analysis.labelled[k])
         scores = analysis.all if k is None else analysis.alone[k]
@@ -194,10 +192,6 @@ def _range(entry: Bin) -> str:
 
 def _by_kind(counts: Any) -> dict[str, int]:
     return {kind: int(count) for kind, count in zip(KINDS, counts, strict=True)}
-
-
-def _maybe(entry: Bin | None) -> dict[str, Any] | None:
-    return None if entry is None else asdict(entry)
 
 
 def _share(part: int, whole: int) -> float | None:

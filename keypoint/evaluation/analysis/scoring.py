@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.evaluation.persons import Pairs, Results, Truth
+from keypoint.evaluation.persons import Pairs, Results, Truth, rank_in_image
 from keypoint.evaluation.results import MAX_PERSONS
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
@@ -40,12 +40,7 @@ def average_precision(
 ) -> AveragePrecision:
     """AP, AP50 and AP75 as COCOeval has them.
 
-    Args:
-        truth: Annotations.
-        results: Predicted persons.
-        pairs: Of them.
-        similarity: (P,) OKS of the pairs.
-        scores: (R,) instead of the results' own.
+    `similarity` is the OKS (P,) of the pairs; `scores` (R,) replace the results' own.
     """
     persons = int((~truth.ignored).sum())
     if not persons:
@@ -71,15 +66,6 @@ def average_precision(
     )
 
 
-def rank_in_image(image: NDArray[np.int64], scores: NDArray[np.float64]) -> NDArray[np.int64]:
-    """(R,) place of each result among those of its image, from 0; equal scores keep their order."""
-    order = np.lexsort((-scores, image))
-    first = np.searchsorted(image[order], image[order])
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order)) - first
-    return rank
-
-
 def match(
     truth: Truth,
     pairs: Pairs,
@@ -92,12 +78,8 @@ def match(
     It takes the most similar annotation that is left, the last of equals, and an ignored one only
     if no other will do; a crowd can be taken again and again.
 
-    Args:
-        truth: Annotations.
-        pairs: Of results and annotations.
-        similarity: (P,) OKS of the pairs.
-        rank: (R,) in which order the results of an image choose; from 20 on they do not.
-        thresholds: (T,) OKS from which on a pair may match.
+    `similarity` is the OKS (P,) of the pairs, `rank` (R,) the order in which the results of an
+    image choose (from 20 on they do not), `thresholds` (T,) the least OKS of a match.
 
     Returns:
         (T, R) rows of the truth, -1 for a result that takes none.

@@ -3,6 +3,7 @@
 import numpy as np
 
 from keypoint.pose.skeleton import Skeleton
+from tests.evaluation.cases import result_of
 
 OWN = Skeleton(
     name="own",
@@ -64,14 +65,8 @@ def crowded_case(seed, skeleton, images=4, own_boxes=False):
                         guess[k] = generator.uniform(0, 300, 2)
                 triples = np.column_stack([guess, generator.uniform(0, 1.1, num_keypoints)])
                 owners.append(entry["id"])
-                results.append(
-                    {
-                        "image_id": image_id,
-                        "category_id": 1,
-                        "keypoints": triples.ravel().tolist(),
-                        "score": round(float(generator.random()), 1),  # many are equal
-                    }
-                )
+                score = round(float(generator.random()), 1)  # many are equal
+                results.append(result_of(image_id, triples, score))
     category = {"id": 1, "name": "object", "keypoints": list(skeleton.keypoints)}
     images_ = [{"id": image_id} for image_id in image_ids]
     content = {"images": images_, "annotations": annotations, "categories": [category]}

@@ -8,6 +8,7 @@ from keypoint.evaluation.analysis.errors import KINDS, count_kinds, fix
 from keypoint.evaluation.coco import evaluate_coco
 from keypoint.pose.skeleton import load_skeleton
 from tests.evaluation.analysis.cases import OWN, UNPAIRED, crowded_case, scorable
+from tests.evaluation.cases import result_of
 from tests.reference import diagnosis
 
 COCO17 = load_skeleton("coco17")
@@ -40,12 +41,7 @@ def two_persons():
 
 
 def kinds_of(content, points, **options):
-    result = {
-        "image_id": 3,
-        "category_id": 1,
-        "score": 0.5,
-        "keypoints": np.column_stack([points, np.ones(len(points))]).ravel().tolist(),
-    }
+    result = result_of(3, np.column_stack([points, np.ones(len(points))]), 0.5)
     case = compare(content, [result], COCO17, **options)
     return [KINDS[kind] if kind >= 0 else None for kind in case.kinds[0]]
 
@@ -143,7 +139,7 @@ def test_equals_slow_loops(skeleton, own_boxes):
         analysis = analyse(case, skeleton)
         for (k, share), count in counts.items():
             assert analysis.within[share][k] == count
-        # Nobody is lost: each labelled keypoint of a paired person has one kind.
+        # None is lost: each labelled keypoint of a paired person has one kind.
         labelled = case.truth.labelled[case.own.truth].sum(axis=0)
         assert (count_kinds(case.kinds).sum(axis=1) == labelled).all()
         counted = [e for e in content["annotations"] if not e["iscrowd"] and any(e["keypoints"][2::3])]  # fmt: skip

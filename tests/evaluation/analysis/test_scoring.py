@@ -1,28 +1,24 @@
 """The quick AP equals COCOeval's, for all keypoints and for each alone."""
 
-import contextlib
 import copy
-import io
 import json
 
 import numpy as np
 import pytest
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from keypoint.evaluation.analysis.analyse import compare
 from keypoint.evaluation.analysis.per_keypoint import keypoint_ap
 from keypoint.evaluation.analysis.scoring import average_precision
 from keypoint.pose.skeleton import Skeleton, load_skeleton
 from tests.evaluation.analysis.cases import OWN, crowded_case, scorable
-from tests.evaluation.cases import OWN_SIGMAS, random_case, small_case
+from tests.evaluation.cases import OWN_SIGMAS, plain_coco_eval, random_case, result_of, small_case
 
 COCO17 = load_skeleton("coco17")
 FIVE = Skeleton("five", tuple("abcde"), (), (), tuple(OWN_SIGMAS))
 
 
 def plain_ap(annotations, results, sigmas, only=None):
-    """AP, AP50, AP75 of pycocotools, where asked with no other keypoint labelled than one."""
+    """AP, AP50, AP75 of pycocotools, with no keypoint labelled but `only`, if it is given."""
     content = copy.deepcopy(annotations)
     for number, entry in enumerate(content["annotations"], start=1):
         entry["id"] = number  # it takes 0 for "not matched"
@@ -30,16 +26,8 @@ def plain_ap(annotations, results, sigmas, only=None):
             if only not in (None, k):
                 entry["keypoints"][3 * k + 2] = 0
         entry["num_keypoints"] = sum(v > 0 for v in entry["keypoints"][2::3])
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO()
-        truth.dataset = content
-        truth.createIndex()
-        evaluator = COCOeval(truth, truth.loadRes(copy.deepcopy(results)), "keypoints")
-        evaluator.params.kpt_oks_sigmas = np.array(sigmas)
-        evaluator.evaluate()
-        evaluator.accumulate()
-        evaluator.summarize()
-    return evaluator.stats[:3]
+    metrics = plain_coco_eval(content, results, sigmas)
+    return metrics["AP"], metrics["AP50"], metrics["AP75"]
 
 
 def assert_same(ours, theirs, case):
@@ -76,7 +64,7 @@ def test_each_keypoint_alone_equals_coco_eval(skeleton):
         for k, ours in enumerate(alone):
             assert_same(ours, plain_ap(annotations, results, skeleton.oks_sigmas, k), (seed, k))
             seen.add(ours.ap)
-    assert None in seen  # keypoints that nobody has
+    assert None in seen  # keypoints without a label
     assert len(seen) > 60
 
 
@@ -103,7 +91,7 @@ def test_on_real_annotations(coco_sample):
             triples = np.array(entry["keypoints"], float).reshape(-1, 3)
             triples[:, :2] += generator.normal(0, 0.04 * entry["area"] ** 0.5, (17, 2))
             triples[:, 2] = generator.random(17)
-            results.append({"image_id": entry["image_id"], "category_id": 1, "score": generator.random(), "keypoints": triples.ravel().tolist()})  # fmt: skip
+            results.append(result_of(entry["image_id"], triples, generator.random()))
     case = compare(annotations, results, COCO17)
     ours = average_precision(case.truth, case.results, case.pairs, case.similarity)
     assert_same(ours, plain_ap(annotations, results, COCO17.oks_sigmas), "real")

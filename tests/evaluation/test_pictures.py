@@ -8,9 +8,9 @@ import pytest
 
 from keypoint.data.coco import load_persons
 from keypoint.drawing.strokes import LEFT
-from keypoint.evaluation import worst
+from keypoint.evaluation import pictures
 from keypoint.evaluation.analysis.analyse import compare
-from keypoint.evaluation.worst import (
+from keypoint.evaluation.pictures import (
     CELL_SIZE,
     COLORS,
     MISS,
@@ -22,6 +22,7 @@ from keypoint.evaluation.worst import (
 )
 from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco
+from tests.evaluation.cases import result_of
 
 SKELETON = load_skeleton("coco17")
 
@@ -34,7 +35,7 @@ def results_of(data, spoil):
         triples[:, 2] = 0.9
         if place in spoil:
             spoil[place](triples)
-        results.append({"image_id": entry["image_id"], "category_id": 1, "score": 0.5, "keypoints": triples.ravel().tolist()})  # fmt: skip
+        results.append(result_of(entry["image_id"], triples, 0.5))
     return results
 
 
@@ -97,15 +98,15 @@ def test_a_person_at_the_edge_and_no_result(tmp_path):
 
 @pytest.fixture
 def titles(monkeypatch):
-    """What is written in the sheets made from here on."""
+    """The titles of the last sheet made from here on."""
     written = []
-    sheet = worst.picture_sheet
+    sheet = pictures.picture_sheet
 
-    def keep(pictures, titles, **options):
+    def keep(cells, titles, **options):
         written[:] = titles
-        return sheet(pictures, titles, **options)
+        return sheet(cells, titles, **options)
 
-    monkeypatch.setattr(worst, "picture_sheet", keep)
+    monkeypatch.setattr(pictures, "picture_sheet", keep)
     return written
 
 
