@@ -96,6 +96,7 @@ def test_an_option_is_the_same_in_all_commands(monkeypatch):
     forms = {}
     for name in COMMANDS:
         for action in parser_of(name, monkeypatch)._actions:
+            assert action.option_strings or action.dest != "checkpoint", name
             for option in action.option_strings:
                 if (name, option) not in OTHERS:
                     form = type(action).__name__, action.metavar, action.nargs
