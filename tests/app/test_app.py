@@ -75,7 +75,7 @@ class Counting:
 
 
 def expected(file, boxes=None):
-    """What the JSON must be, from the predictor itself."""
+    """The JSON, from the predictor itself."""
     image, orientation = read_upright(file)
     found = network()(image, boxes)
     return {
@@ -201,9 +201,9 @@ def test_without_gradio_the_command_says_what_to_install(monkeypatch, capsys):
         monkeypatch.setenv(name, "True")
     monkeypatch.setitem(sys.modules, "gradio", None)
     assert tool("app", "--checkpoint", "none.pt") == 2
-    told = capsys.readouterr().err
-    assert 'pip install -e ".[app]"' in told
-    assert len(told.splitlines()) <= 3
+    said = capsys.readouterr().err
+    assert 'pip install -e ".[app]"' in said
+    assert len(said.splitlines()) <= 3
 
 
 # The server
@@ -330,8 +330,8 @@ def test_no_file_of_the_server_is_read(client, address, tmp_path, counting, meta
 
     before = counting.calls
     secret = photo(tmp_path / "secret.jpg")
-    told = ask_raw(address, {"path": str(secret)} | ({"meta": meta} if meta else {}))
-    assert told.startswith("event: error") or "secret.jpg: not an upload" in told
+    said = ask_raw(address, {"path": str(secret)} | ({"meta": meta} if meta else {}))
+    assert said.startswith("event: error") or "secret.jpg: not an upload" in said
     assert counting.calls == before
     ask(client, handle_file(str(secret)))  # as an upload it is
     assert counting.calls == before + 1
@@ -428,9 +428,9 @@ def test_the_command_serves_loopback_only_and_leaves_nothing(tmp_path):
         assert listening == [f"0100007F:{port:04X}"]
     finally:
         process.terminate()
-        told = process.communicate(timeout=60)[1]
-    assert process.returncode == 143, told
-    assert told == "stopped by SIGTERM\n"
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == 143, said
+    assert said == "stopped by SIGTERM\n"
     assert list(tmp_path.iterdir()) == [checkpoint]
 
 

@@ -1,4 +1,4 @@
-"""What is drawn is judged by its pixels: where, how wide, how faint, and how well it is seen."""
+"""Drawings are judged by their pixels: where, how wide, how faint, and how well they are seen."""
 
 import itertools
 from dataclasses import replace
@@ -217,7 +217,7 @@ def test_a_box_without_keypoints_and_keypoints_without_a_box():
     person = draw_keypoints(
         plain(0), POINTS, np.ones((1, 17)), SKELETON, boxes=unknown, captions=["a"]
     )
-    assert (person == LEFT).all(axis=2).sum() > 50  # a box that is not known hides nobody
+    assert (person == LEFT).all(axis=2).sum() > 50  # an unknown box hides no person
 
 
 def test_persons_colours_differ_and_carry_text():
@@ -285,7 +285,7 @@ def test_overlay_is_where_the_heatmap_is(ground):
 
 @pytest.mark.parametrize("ground", [0, 255])
 def test_heat_is_seen_on_light_and_dark(ground):
-    """A weak peak is told from none, and a strong one from a weak one."""
+    """A weak peak differs from none, and a strong one from a weak one."""
     crop = plain(ground, 64, 48)
     seen = [heatmap_overlay(crop, gaussian(5, 9, peak=p)[None])[36, 20] for p in (0, 0.3, 0.6, 1)]
     for one, other in itertools.pairwise(seen):

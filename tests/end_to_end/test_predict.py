@@ -153,9 +153,9 @@ def test_a_broken_image_under_annotations_takes_its_persons_with_it(predict, tmp
     (images / "000000000101.png").write_bytes(b"")
     picture(images / "other.png")
     assert predict("--annotations", file, images) == 3
-    told = capsys.readouterr()
-    assert "000000000101.png: not a JPEG, PNG, BMP or WebP image (0 bytes)" in told.err
-    assert "1 of 5 files could not be used" in told.err
+    said = capsys.readouterr()
+    assert "000000000101.png: not a JPEG, PNG, BMP or WebP image (0 bytes)" in said.err
+    assert "1 of 5 files could not be used" in said.err
     found = report(tmp_path / "out")
     assert found["skipped"] == {"on an image that could not be read": 2}
     assert found["images"]["skipped"] == {"not in the annotation file": 1, "that cannot be read": 1}
@@ -186,7 +186,7 @@ def detector(tmp_path_factory):
     return f"fasterrcnn_mobilenet_v3_large_320_fpn:{path}"
 
 
-def test_a_detectors_persons_and_nobody(predict, tmp_path, detector):
+def test_a_detectors_persons_and_none(predict, tmp_path, detector):
     for seed in range(2):
         picture(tmp_path / f"in/{seed}.png", seed)
     assert predict("--detector", detector, "--box-threshold", THRESHOLD, "in") == 0
@@ -196,22 +196,22 @@ def test_a_detectors_persons_and_nobody(predict, tmp_path, detector):
     for record in found:
         assert all(THRESHOLD <= score <= 1 for score in record["box_scores"])
         assert np.shape(record["keypoints"])[1:] in ((17, 2), ())
-    assert predict("--detector", detector, "--box-threshold", 1, "in", output="nobody") == 0
-    assert [r["boxes"] for r in records(tmp_path / "nobody")] == [[]] * 2
-    assert [r["keypoints"] for r in records(tmp_path / "nobody")] == [[]] * 2
+    assert predict("--detector", detector, "--box-threshold", 1, "in", output="none") == 0
+    assert [r["boxes"] for r in records(tmp_path / "none")] == [[]] * 2
+    assert [r["keypoints"] for r in records(tmp_path / "none")] == [[]] * 2
     assert json.loads((tmp_path / "nobody/results.json").read_text()) == []
 
 
-def test_videos_beside_images(predict, tmp_path, capsys):
+def test_videos_with_images(predict, tmp_path, capsys):
     picture(tmp_path / "in/a.jpg")
     odd = write_video(tmp_path / "in/b", number=7, size=(49, 65))
     cut = write_video(tmp_path / "in/c", number=20, size=(49, 65))
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
     (tmp_path / "in/d.mp4").write_bytes(b"")
     assert predict("--whole-image", "--pictures", "in") == 3
-    told = capsys.readouterr()
-    assert "c.avi: says 20 frames, " in told.err
-    assert "d.mp4: not a video (0 bytes" in told.err
+    said = capsys.readouterr()
+    assert "c.avi: says 20 frames, " in said.err
+    assert "d.mp4: not a video (0 bytes" in said.err
     found = records(tmp_path / "out")
     assert [r["image_id"] for r in found] == list(range(1, len(found) + 1))
     assert [r["frame"] for r in found[:9]] == [None, *range(7), 0]
@@ -429,9 +429,9 @@ def test_broken_weights_are_refused_and_the_image_is_named(tmp_path, capsys):
     picture(tmp_path / "a b.png")
     arguments = ["--checkpoint", file, "--output", tmp_path / "out", "--device", "cpu"]
     assert tool("predict", *arguments, "--whole-image", tmp_path / "a b.png") == 5
-    told = capsys.readouterr().err
-    assert "1 persons are nan or inf" in told
-    assert "a b.png" in told
+    said = capsys.readouterr().err
+    assert "1 persons are nan or inf" in said
+    assert "a b.png" in said
     assert not (tmp_path / "out/results.json").exists()
 
 
@@ -463,13 +463,13 @@ def test_broken_weights_are_refused_and_the_image_is_named(tmp_path, capsys):
 def test_refused_before_anything_is_read(predict, tmp_path, capsys, arguments, status, text):
     picture(tmp_path / "a.png")
     assert predict(*arguments) == status
-    told = capsys.readouterr().err
-    assert text in told
-    assert told.count("\n") <= 3
+    said = capsys.readouterr().err
+    assert text in said
+    assert said.count("\n") <= 3
     assert not (tmp_path / "out/records.jsonl").exists()
 
 
-def test_an_output_that_cannot_be_written_is_told_before_anything_is_read(
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_read(
     predict, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setattr("keypoint.prediction.frames.read_upright", None)
@@ -533,15 +533,15 @@ def test_a_signal_leaves_whole_records(tmp_path, checkpoint, number, status):
             break
         time.sleep(0.1)
     process.send_signal(number)
-    told = process.communicate(timeout=60)[1]
-    assert process.returncode == status, told
-    assert "Traceback" not in told
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == status, said
+    assert "Traceback" not in said
     assert records(tmp_path / "out")
     left = {p.name for p in (tmp_path / "out").iterdir()}
     assert left == {"records.jsonl", "log.txt"}
 
 
-def test_a_stopped_video_is_drawn_as_far_as_it_is_told(predict, tmp_path, monkeypatch):
+def test_a_stopped_video_is_drawn_as_far_as_it_was_read(predict, tmp_path, monkeypatch):
     write_video(tmp_path / "a", 30)
     add = PredictOutput.add
 
@@ -561,7 +561,7 @@ def test_a_stopped_video_is_drawn_as_far_as_it_is_told(predict, tmp_path, monkey
 def test_help_says_what_there_is(capsys):
     with pytest.raises(SystemExit):
         tool("predict", "--help")
-    told = capsys.readouterr().out
-    assert "examples:" in told
-    assert "numbered from 1 in the order of the inputs" in told
-    assert "turned upright by their EXIF orientation" in told
+    said = capsys.readouterr().out
+    assert "examples:" in said
+    assert "numbered from 1 in the order of the inputs" in said
+    assert "turned upright by their EXIF orientation" in said

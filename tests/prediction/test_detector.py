@@ -134,7 +134,7 @@ def test_a_broken_image_is_named(weights, data):
 
 
 class Fixed(torch.nn.Module):
-    """Answers what it is told, with torchvision's keys."""
+    """Gives the answers of its list, with torchvision's keys."""
 
     def __init__(self, *answers):
         super().__init__()

@@ -200,7 +200,7 @@ def test_another_run_is_refused_unless_allowed(saved, tmp_path, warnings, change
     assert run.at.batch == 4
 
 
-def test_batches_of_another_size_go_on_at_the_same_person(saved, tmp_path):
+def test_batches_of_another_size_resume_at_the_same_person(saved, tmp_path):
     path, content = saved
     save_checkpoint(tmp_path / "a.pt", content | {"batch": 3})
     run = a_run(tmp_path, batch_size=2)
