@@ -47,6 +47,8 @@ def test_files_in_the_order_given_and_once_each(folder):
 def test_patterns_but_not_of_a_name_that_is_there(folder):
     assert names(find("in/*.[jP]*")) == ["a.jpg", "b.PNG"]
     assert names(find("in/**/*.webp")) == ["c.webp"]
+    (folder / "camera").write_bytes(b"x")
+    assert find("camera").found[0].camera is None
     (folder / "in/[a].jpg").write_bytes(b"x")
     assert names(find("in/[a].jpg")) == ["[a].jpg"]
     with pytest.raises(DataError, match=r"in/\*\.bmp: no such file, folder or match of the patt"):
