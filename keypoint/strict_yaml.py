@@ -174,7 +174,7 @@ def _to_plain(
         for key_node, value_node in node.value:
             key, line = key_node.value, key_node.start_mark.line + 1
             if key_node.tag != _TAG + "str" or not key.isprintable():
-                problems.append((path, line, "what stands before the colon is no name"))
+                problems.append((path, line, "the text before the colon is not a name"))
                 continue
             here = (*path, key)
             if here in lines:
@@ -224,4 +224,4 @@ def check_plain(value: Any) -> None:
         elif type(item) is float and not math.isfinite(item):
             raise ValueError("every number in it is finite")
         elif item is not None and type(item) not in (bool, int, float, str):
-            raise ValueError(f"a {type(item).__name__} in it is no plain value")
+            raise ValueError(f"a {type(item).__name__} in it is not a plain value")

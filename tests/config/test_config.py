@@ -120,16 +120,6 @@ def refusal(content):
     return str(caught.value)
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write_config(text):
-        path = tmp_path / "config.yaml"
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return path
-
-    return write_config
-
-
 def load_refusal(path, overrides=()):
     """The message with all its mistakes, of which more than two are not in its text."""
     with pytest.raises(ConfigError) as caught:

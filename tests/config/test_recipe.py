@@ -36,16 +36,6 @@ PUBLISHED = {
 }
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write_config(text):
-        path = tmp_path / "own.yaml"
-        path.write_text(text)
-        return path
-
-    return write_config
-
-
 def test_these_are_all_recipes():
     assert list(RECIPES) == NAMES
     schema = Config.model_fields["train"].annotation.model_json_schema()

@@ -358,7 +358,7 @@ def test_points_go_with_the_picture(factor):
 def test_training_pictures():
     crops, maps = np.zeros((3, 64, 48, 3), np.uint8), np.zeros((3, 17, 16, 12))
     points = POINTS.repeat(3, 0) / 4
-    sheet = training_sheet(crops, points, np.ones((3, 17)), maps, SKELETON.to_dict())
+    sheet = training_sheet(crops, points, np.ones((3, 17)), maps, SKELETON)
     assert sheet.shape == (2 * 198 + 6, 3 * 150 + 6, 3)
     assert np.abs(sheet[6:198].astype(int) - LEFT).sum(axis=2).min() == 0
 

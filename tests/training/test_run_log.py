@@ -13,13 +13,6 @@ from keypoint.commands import cli
 from keypoint.training.log import RunLog
 
 
-@pytest.fixture
-def warnings(caplog, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("keypoint"), "propagate", True)
-    caplog.set_level(logging.WARNING, "keypoint")
-    return caplog
-
-
 def full(*arguments):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
