@@ -2,60 +2,75 @@
 
 from __future__ import annotations
 
-import math
 import sys
+import time
 from typing import Any
 
 from tqdm import tqdm
 
 STEADY_SECONDS = 10.0  # between plain lines
-LINE = "{desc}: {n_fmt}/{total_fmt}, {rate_fmt}, {elapsed} so far, {remaining} to go{postfix}"
-ENDLESS = "{desc}: {n_fmt}, {rate_fmt}, {elapsed} so far{postfix}"  # a camera
+
+
+class PlainProgress:
+    """Progress as a line every ten seconds, for log files and pipes.
+
+    Args:
+        total: Units to do; None if unknown.
+        text: What is being done.
+        unit: Of what.
+    """
+
+    def __init__(self, total: int | None, text: str, unit: str) -> None:
+        self.total, self.text, self.unit = total, text, unit
+        self.done = 0
+        self._first = 0  # done before this process began to count
+        self._begin = self._last = time.perf_counter()
+        self._numbers = ""
+
+    def __enter__(self) -> PlainProgress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.done:
+            self._write(time.perf_counter())
+
+    def update(self, number: int = 1) -> None:
+        """Count units as done."""
+        self.done += number
+        now = time.perf_counter()
+        if now - self._last >= STEADY_SECONDS:
+            self._last = now
+            self._write(now)
+
+    def skip(self, number: int) -> None:
+        """Count units that an earlier run has done; they say nothing about this one's speed."""
+        self.done = self._first = number
+
+    def set_postfix(self, **numbers: str) -> None:
+        """Numbers to show at the line's end."""
+        self._numbers = "".join(f", {name} {value}" for name, value in numbers.items())
+
+    def _write(self, now: float) -> None:
+        seconds = max(now - self._begin, 1e-9)
+        rate = (self.done - self._first) / seconds
+        of, left = "", ""
+        if self.total is not None:
+            of = f"/{self.total}"
+            to_go = tqdm.format_interval((self.total - self.done) / rate) if rate else "?"
+            left = f", {to_go} to go"
+        sys.stderr.write(
+            f"{self.text}: {self.done}{of}, {rate:.3g} {self.unit}/s, "
+            f"{tqdm.format_interval(seconds)} so far{left}{self._numbers}\n"
+        )
+        sys.stderr.flush()
 
 
 class _Bar(tqdm):  # type: ignore[type-arg]
     """tqdm that counts what an earlier run has done."""
 
     def skip(self, number: int) -> None:
-        """Count units that an earlier run has done; they say nothing about this one's speed."""
         self.initial = self.n = number
         self.refresh()
-
-
-class _Lines(_Bar):
-    """tqdm as a line of its own every ten seconds, and one at the end."""
-
-    def __init__(self, *, total: int | None, **options: Any) -> None:
-        super().__init__(
-            total=total,
-            bar_format=ENDLESS if total is None else LINE,
-            miniters=1,
-            mininterval=STEADY_SECONDS,
-            delay=STEADY_SECONDS,
-            **options,
-        )
-
-    def display(self, msg: str | None = None, pos: int | None = None) -> None:
-        """Write the line."""
-        self.fp.write(f"{self}\n")
-        self.fp.flush()
-
-    def set_postfix(
-        self, ordered_dict: Any = None, refresh: bool | None = False, **numbers: Any
-    ) -> None:
-        """Show numbers at the end of the next line."""
-        super().set_postfix(ordered_dict, refresh, **numbers)
-
-    def skip(self, number: int) -> None:
-        """Count units that an earlier run has done, in the next line."""
-        self.initial = self.n = self.last_print_n = number
-
-    def close(self) -> None:
-        """Write the last line."""
-        if not self.disable and self.n:
-            self.display()
-        self.delay = math.inf  # for tqdm nothing was shown, so it has nothing to clear
-        super().close()
 
 
 def progress(total: int | None, text: str, unit: str, enabled: bool = True) -> Any:
@@ -64,8 +79,9 @@ def progress(total: int | None, text: str, unit: str, enabled: bool = True) -> A
     Returns:
         A context manager with `update(number)`, `skip(number)` and `set_postfix(name=text)`.
     """
-    kind = _Bar if sys.stderr.isatty() else _Lines
-    return kind(
+    if enabled and not sys.stderr.isatty():
+        return PlainProgress(total, text, unit)
+    return _Bar(
         total=total,
         desc=text,
         unit=unit,
