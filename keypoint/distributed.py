@@ -20,7 +20,7 @@ from keypoint.errors import ConfigError, NumericsError
 from keypoint.files import fingerprint
 
 TIMEOUT_S = 600  # scoring on rank 0 alone (seconds on val2017) must fit in
-# What torch says where another process has gone or answers no more.
+# Torch's words if another process has ended or does not answer.
 LOST = re.compile(
     r"/gloo/|\bNCCL\b|pair closure|Connection (closed|reset|refused)|Broken pipe|"
     r"Timed out waiting \d+ ?ms"
@@ -31,7 +31,7 @@ def choose_device(name: str | None = None) -> torch.device:
     """A device that exists here.
 
     Args:
-        name: "cpu", "cuda" or "cuda:1"; None for CUDA where there is one.
+        name: "cpu", "cuda" or "cuda:1"; None for CUDA if there is one.
 
     Raises:
         ConfigError: It does not exist here.
@@ -51,7 +51,8 @@ def initialise(device: str | None = None, timeout_s: int = TIMEOUT_S) -> torch.d
     """Join the processes that torchrun started, if it did, and choose this process's device.
 
     Args:
-        device: As for `choose_device`; under torchrun the local rank picks the GPU.
+        device: "cpu", "cuda" or "cuda:1"; None for CUDA if there is one. Under torchrun the local
+            rank picks the GPU.
         timeout_s: Seconds that a process waits for the others before it gives up.
 
     Raises:
@@ -115,7 +116,7 @@ def from_main(value: Any) -> Any:
 
 
 def agree(stop: bool, problem: tuple[int, str] | None) -> bool:
-    """Hear what all processes have to say at one place of a loop, so that all leave it together.
+    """Exchange stop requests and problems, so that all processes leave a loop together.
 
     Args:
         stop: This process wishes to stop.
@@ -136,7 +137,7 @@ def agree(stop: bool, problem: tuple[int, str] | None) -> bool:
     dist.all_reduce(flags, op=dist.ReduceOp.MAX)
     if flags[1]:
         problems = [
-            (told[0], number, told[1]) for number, told in enumerate(gather(problem)) if told
+            (said[0], number, said[1]) for number, said in enumerate(gather(problem)) if said
         ]
         _, number, words = min(problems)
         raise NumericsError(f"rank {number}: {words}")
@@ -144,10 +145,10 @@ def agree(stop: bool, problem: tuple[int, str] | None) -> bool:
 
 
 def require_same(values: Mapping[str, Any]) -> None:
-    """Refuse to go on where processes differ in what must be one and the same.
+    """Refuse to continue if processes differ in what must be the same.
 
     Args:
-        values: By what they are, for the message; told by `repr`.
+        values: By what they are, for the message, which shows their `repr`.
 
     Raises:
         ConfigError: On every process: the first that differs from rank 0, and its first value that
@@ -194,5 +195,5 @@ def started_many() -> bool:
 
 
 def says_lost(error: BaseException) -> bool:
-    """Whether an error tells that another process has gone or answers no more."""
+    """Whether an error says that another process has ended or does not answer."""
     return started_many() and isinstance(error, RuntimeError) and bool(LOST.search(str(error)))

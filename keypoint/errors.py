@@ -1,8 +1,7 @@
-"""What can go wrong through no fault of the code, and the exit status each kind ends a command
-with.
+"""Errors that are no fault of the code, and the exit status with which each kind ends a command.
 
 Every message answers three questions: what was given, what is allowed, what to do. It names the
-file and the id or key, in at most three lines; where many entries of a file are at fault the text
+file and the id or key, in at most three lines; if many entries of a file are at fault the text
 has the first, and `faults` all. Programming errors stay assertions and built-in exceptions.
 """
 
@@ -17,14 +16,14 @@ E = TypeVar("E", bound="KeypointError")
 
 
 class KeypointError(Exception):
-    """Any error that the user can mend; never raised itself.
+    """Any error that the user can fix; never raised itself.
 
     Args:
         text: Cause, place, what to do. What comes after its second line is joined to a third: a
             library's own text that is quoted, or a file's name, may hold any number of lines.
 
     Attributes:
-        faults: All faults, a line each, where the text has only the first; else empty.
+        faults: All faults, a line each, if the text has only the first; else empty.
     """
 
     exit_status = 1
@@ -38,7 +37,7 @@ class KeypointError(Exception):
 
     @classmethod
     def of_many(cls: type[E], head: str, faults: Iterable[object]) -> E:
-        """The error of several faults that are to be mended in one go.
+        """Make the error of several faults, to be fixed together.
 
         Args:
             head: What they are of and what to do, one line.
@@ -77,13 +76,13 @@ class ExportError(KeypointError, RuntimeError):
 
 
 class NumericsError(KeypointError, ArithmeticError):
-    """A number that is not finite where training or scoring needs one."""
+    """A number that is not finite although training or scoring needs one."""
 
     exit_status = 5
 
 
 def lost_worker(error: BaseException) -> DataError | None:
-    """What torch says of a worker process that reads images and ended or hung, for users.
+    """Torch's error of a worker process that reads images and ended or hung, put for users.
 
     It is raised wherever the main process happens to be. None for any other error.
     """

@@ -31,7 +31,7 @@ def read_json(path: Path, what: str) -> Any:
         what: What it should hold, for the messages: "annotations", "person boxes", "results".
 
     Raises:
-        DataError: No such file, unreadable, empty, no JSON, cut off, nested too deep, or an object
+        DataError: No such file, unreadable, empty, not JSON, cut off, nested too deep, or an object
             has a key twice.
     """
     try:
@@ -42,11 +42,11 @@ def read_json(path: Path, what: str) -> Any:
         raise DataError(f"{path}: cannot read the {what}: {error.strerror}; give a file") from None
     again = f"download or copy the file of {what} again"
     if not raw.strip():
-        raise DataError(f"{path}: empty ({len(raw)} bytes), no JSON; {again}")
+        raise DataError(f"{path}: empty ({len(raw)} bytes), not JSON; {again}")
     if raw.startswith(b"version https://git-lfs"):
-        raise DataError(f"{path}: a Git LFS pointer and no JSON; fetch the file with git lfs pull")
+        raise DataError(f"{path}: a Git LFS pointer and not JSON; fetch the file with git lfs pull")
     if raw.lstrip().startswith(b"<"):
-        raise DataError(f"{path}: a web page and no JSON (a saved error page?); {again}")
+        raise DataError(f"{path}: a web page and not JSON (a saved error page?); {again}")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -59,17 +59,17 @@ def read_json(path: Path, what: str) -> Any:
         if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
             raise DataError(f"{path}: JSON cut off after {len(raw)} bytes; {again}") from None
         place = f"line {error.lineno} column {error.colno}"
-        raise DataError(f"{path}: no JSON, at {place}: {error.msg}; {again}") from None
+        raise DataError(f"{path}: not JSON, at {place}: {error.msg}; {again}") from None
     except RecursionError:
         raise DataError(f"{path}: JSON nested too deep to be {what}; {again}") from None
     except ValueError as error:  # a duplicate key, or a number of thousands of digits
-        raise DataError(f"{path}: {error}; mend the file of {what}") from None
+        raise DataError(f"{path}: {error}; fix the file of {what}") from None
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write plain Python values: a list one entry per line, anything else indented.
 
-    The file is either the old or the new one, never a part: a temporary file beside it is synced
+    The file is either the old or the new one, never a part: a temporary file next to it is synced
     and renamed.
 
     Raises:
@@ -112,7 +112,7 @@ def _object_of_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _first_not_finite(content: Any, place: str) -> str | None:
-    """Where the first such number is, as `[3]['score'] = nan`."""
+    """The place and value of the first such number, as `[3]['score'] = nan`."""
     if isinstance(content, float):
         return None if math.isfinite(content) else f"{place} = {content}"
     if isinstance(content, dict):

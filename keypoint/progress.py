@@ -12,10 +12,10 @@ STEADY_SECONDS = 10.0  # between plain lines
 
 
 class PlainProgress:
-    """What tqdm shows, as a line of its own every ten seconds: for log files and pipes.
+    """Progress as a line every ten seconds, for log files and pipes.
 
     Args:
-        total: Units to do; None if nobody knows.
+        total: Units to do; None if unknown.
         text: What is being done.
         unit: Of what.
     """
@@ -66,7 +66,7 @@ class PlainProgress:
 
 
 class _Bar(tqdm):  # type: ignore[type-arg]
-    """tqdm, which can be told what was done before."""
+    """tqdm that counts what an earlier run has done."""
 
     def skip(self, number: int) -> None:
         self.initial = self.n = number

@@ -2,7 +2,7 @@
 
 PyYAML reads YAML 1.1, where ``1e-3`` is text, ``no`` is false, ``010`` is 8, ``1:30`` is 90 and the
 last of two equal keys wins. Here plain words are read by YAML 1.2's core rules, without octal and
-hexadecimal numbers, and ``none`` is a null beside ``null`` and ``~``. Tags, anchors and aliases are
+hexadecimal numbers, and ``none`` is a null like ``null`` and ``~``. Tags, anchors and aliases are
 refused outright, because a config needs none and they can run code or grow without bound; PyYAML's
 own constructors are never called. Keys are unique names.
 """
@@ -20,7 +20,7 @@ import yaml
 MAX_BYTES = 1 << 16  # a hundred times a long config: what is larger is some other file
 MAX_DEPTH = 20  # PyYAML composes recursively; a config is four levels deep
 
-MAX_VALUES = 1000  # in one free-form value; where a list that holds itself ends
+MAX_VALUES = 1000  # in one free-form value; ends a list that holds itself
 
 KeyPath = tuple[str | int, ...]
 Problem = tuple[KeyPath, int | None, str]  # where, its line if there is one, what is wrong
@@ -89,11 +89,11 @@ for _name, (_pattern, _first) in _PLAIN_WORDS.items():
 
 @dataclass(frozen=True)
 class Document:
-    """What a YAML text holds.
+    """The content of a YAML text.
 
     Attributes:
         content: None, bool, int, float (perhaps inf or nan), str, list, or dict with str keys. None
-            where the text is not YAML at all.
+            if the text is not YAML at all.
         lines: Line (from 1) of every key and list entry by its path, in the order of the text.
         problems: What is wrong with the text itself.
     """
@@ -174,7 +174,7 @@ def _to_plain(
         for key_node, value_node in node.value:
             key, line = key_node.value, key_node.start_mark.line + 1
             if key_node.tag != _TAG + "str" or not key.isprintable():
-                problems.append((path, line, "what stands before the colon is no name"))
+                problems.append((path, line, "the text before the colon is not a name"))
                 continue
             here = (*path, key)
             if here in lines:
@@ -224,4 +224,4 @@ def check_plain(value: Any) -> None:
         elif type(item) is float and not math.isfinite(item):
             raise ValueError("every number in it is finite")
         elif item is not None and type(item) not in (bool, int, float, str):
-            raise ValueError(f"a {type(item).__name__} in it is no plain value")
+            raise ValueError(f"a {type(item).__name__} in it is not a plain value")

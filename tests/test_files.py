@@ -10,13 +10,13 @@ from keypoint.files import read_json, write_json
 
 GOOD = '{"images": [{"id": 1, "name": "caf\u00e9"}], "x": [1.5, null]}'
 FAULTS = {
-    "zero bytes": (b"", r"empty \(0 bytes\), no JSON; download or copy the file of boxes again"),
+    "zero bytes": (b"", r"empty \(0 bytes\), not JSON; download or copy the file of boxes again"),
     "blank": (b" \n ", r"empty \(3 bytes\)"),
     "lfs": (
         b"version https://git-lfs.github.com/spec/v1\noid sha256:00",
         "Git LFS pointer.*git lfs pull",
     ),
-    "html": (b"\n<!DOCTYPE html><html>404</html>", "a web page and no JSON"),
+    "html": (b"\n<!DOCTYPE html><html>404</html>", "a web page and not JSON"),
     "latin-1": (
         GOOD.encode("latin-1"),
         f"cannot decode byte {GOOD.index(chr(0xE9))} as UTF-8; save the boxes as JSON in UTF",
@@ -25,14 +25,14 @@ FAULTS = {
     "cut in a list": (GOOD.encode()[:-12], "JSON cut off after 46 bytes; download or copy"),
     "cut in a text": (GOOD.encode()[:6], "JSON cut off after 6 bytes"),
     "cut between": (b'{"a": 1,\n', "JSON cut off after 9 bytes"),
-    "no json": (b'{"a": 1,\n "b": x}', "no JSON, at line 2 column 7: Expecting value"),
-    "two": (b"[1] [2]", "no JSON, at line 1 column 5: Extra data"),
+    "no json": (b'{"a": 1,\n "b": x}', "not JSON, at line 2 column 7: Expecting value"),
+    "two": (b"[1] [2]", "not JSON, at line 1 column 5: Extra data"),
     "deep": (b"[" * 200_000, "JSON nested too deep to be boxes"),
     "key twice": (
         b'{"a": 1, "b": {"c": 1, "d": 2, "c": 3}}',
         "duplicate key 'c' in one JSON object",
     ),
-    "digits": (b"[" + b"1" * 10_000 + b"]", "mend the file of boxes"),
+    "digits": (b"[" + b"1" * 10_000 + b"]", "fix the file of boxes"),
 }
 
 

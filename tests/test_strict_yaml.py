@@ -1,4 +1,4 @@
-"""What PyYAML guesses or does silently is text or an error here, and every error has its line."""
+"""A guess or silent choice of PyYAML is text or an error here, and every error has its line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from keypoint.strict_yaml import check_plain, dump_yaml, parse_yaml, read_yaml
 
-PLAIN_WORDS = {  # YAML 1.2's core rules without octal and hexadecimal; beside it PyYAML's
+PLAIN_WORDS = {  # YAML 1.2's core rules without octal and hexadecimal; in comments PyYAML's
     "1e-3": 0.001,  # PyYAML: the text "1e-3"
     "1E3": 1000.0,
     "1.": 1.0,
@@ -80,9 +80,9 @@ def test_dot_nan_is_a_number_for_the_schema_to_refuse():
         ("# only a comment\n", None, "empty"),
         ("a: 1\na: 2\n", 2, "twice, first in line 1"),
         ("a:\n  b: 1\n  c: 1\n  b: 1\n", 4, "twice, first in line 2"),
-        ("a: 1\n2: 3\n", 2, "no name"),
-        ("a: 1\nnone: 3\n", 2, "no name"),
-        ("? [a]\n: 1\n", 1, "no name"),
+        ("a: 1\n2: 3\n", 2, "not a name"),
+        ("a: 1\nnone: 3\n", 2, "not a name"),
+        ("? [a]\n: 1\n", 1, "not a name"),
         ('a: "x\\0y"\n', 1, "control character"),
         ("a: |\n  x\n  y\n", 1, "line break"),
     ],
@@ -101,7 +101,7 @@ def test_an_alias_bomb_ends_at_once():
     assert parse_yaml(bomb).content is None
 
 
-def test_every_problem_of_a_text_is_told_and_the_first_of_equal_keys_kept():
+def test_every_problem_of_a_text_is_reported_and_the_first_of_equal_keys_kept():
     document = parse_yaml("a: 1\na: 2\nb: 3\nb: 4\n5: 6\n")
     assert [line for _, line, _ in document.problems] == [2, 4, 5]
     assert document.content == {"a": 1, "b": 3}

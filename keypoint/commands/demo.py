@@ -40,11 +40,7 @@ def main(argv: Sequence[str]) -> None:
     parser = cli.parser(
         "keypoint demo", "Generate a small data set, train on it, test, and draw predictions."
     )
-    parser.add_argument(
-        "--resume",
-        action="store_true",
-        help="continue an interrupted demo",
-    )
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted demo")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="for keypoint train")
     args = parser.parse_intermixed_args(argv)
     begin = time.perf_counter()

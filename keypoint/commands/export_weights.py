@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 
@@ -34,9 +33,7 @@ def main(argv: Sequence[str]) -> None:
         "Write a checkpoint's weights under another toolkit's names.",
         EPILOG,
     )
-    parser.add_argument(
-        "--checkpoint", required=True, type=Path, metavar="FILE", help="best.pt or last.pt of a run"
-    )
+    cli.add_checkpoint(parser)
     parser.add_argument("--format", required=True, choices=sorted(COLOR_ORDERS))
     cli.add_output_file(parser, "the file to write")
     args = parser.parse_args(argv)

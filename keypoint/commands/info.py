@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 from keypoint.checkpoint.card import read_card, to_markdown
 from keypoint.commands import cli
@@ -33,9 +32,7 @@ connection is opened.
 def main(argv: Sequence[str]) -> None:
     """Parse, read, print."""
     parser = cli.parser("keypoint info", "Print the model card of a checkpoint.", EPILOG)
-    parser.add_argument(
-        "--checkpoint", required=True, type=Path, help="best.pt, last.pt or weights of others"
-    )
+    cli.add_checkpoint(parser, "best.pt, last.pt or weights of others")
     parser.add_argument("--json", action="store_true", help="as JSON")
     args = parser.parse_args(argv)
 

@@ -66,9 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     from keypoint.commands import cli
 
     # Imported inside of `run`, as torch takes seconds in which a user may press Ctrl-C.
-    def command(
-        arguments: Sequence[str],
-    ) -> None:
+    def command(arguments: Sequence[str]) -> None:
         import_module(f"keypoint.commands.{name.replace('-', '_')}").main(arguments)
 
     return cli.run(command, words[1:])

@@ -1,7 +1,7 @@
 """The keys of a config: type, range, default, meaning, and which of them exclude each other.
 
 The defaults are the recipe of the SRL paper (section 4.1: Adam, 210 epochs, 32 crops per device,
-+-40 degrees, +-30 % scale), with HRNet's learning rate and drops where the paper is silent.
++-40 degrees, +-30 % scale), with HRNet's learning rate and drops, which the paper does not give.
 Derived values have no key (heatmap size, class count, flip order), or ``none`` for "derive it"
 (sigma, drops). A value that would have no effect is an error. A check that needs two keys belongs
 to the later of the two, which sees the earlier ones in ``info.data``: so one bad key never hides

@@ -105,12 +105,12 @@ def _centered(canvas: Image, text: str, x: float, y: float) -> None:
     draw_text(canvas, text, (x - text_size(text, LETTER)[1] / 2, y), LETTER)
 
 
-def _ticks(values: Sequence[float], about: int = 5) -> NDArray[np.floating[Any]]:
+def _ticks(values: Sequence[float]) -> NDArray[np.floating[Any]]:
     """Round numbers (1, 2 or 5 times a power of ten apart) that enclose all values."""
     low, high = min(values), max(values)
     if high == low:
         high = low + (abs(low) or 1)
-    raw = (high - low) / about
+    raw = (high - low) / 5  # about five of them
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw)
     return step * np.arange(math.floor(low / step), math.ceil(high / step) + 1)

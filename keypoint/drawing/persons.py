@@ -7,7 +7,7 @@ left orange, right blue, middle green; the box and the caption have the person's
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -24,7 +24,7 @@ from keypoint.drawing.strokes import (
     strokes_of,
 )
 from keypoint.drawing.text import draw_text, shorten_text, text_size
-from keypoint.pose.skeleton import Skeleton, skeleton_from_dict
+from keypoint.pose.skeleton import Skeleton
 
 UNNAMED = (255, 255, 255)  # boxes and captions of persons without an id
 LABELLED = 0.2  # of the image, that names of keypoints may cover
@@ -280,7 +280,7 @@ def training_sheet(
     keypoints_crop: NDArray[Any],
     visibility: NDArray[Any],
     heatmaps: NDArray[Any],
-    skeleton: Mapping[str, Any],
+    skeleton: Skeleton,
     *,
     udp: bool = False,
 ) -> Image:
@@ -291,17 +291,16 @@ def training_sheet(
         keypoints_crop: (B or more, K, 2), crop frame.
         visibility: (B or more, K).
         heatmaps: (B, K, h, w) of the network.
-        skeleton: As a checkpoint contains it.
+        skeleton: Edges and sides.
         udp: The heatmaps are of the codec `udp`.
     """
-    parts = skeleton_from_dict(dict(skeleton), source="checkpoint")
     height, width = crops.shape[1:3]
     cell_size = (192, max(1, round(width * (192 / height))))
     above = []
     for crop, points, flags in zip(crops, keypoints_crop, visibility, strict=False):
         picture, factor = fit_picture(crop, cell_size)
         shown = (flags > 0)[None].astype(float)
-        above.append(draw_keypoints(picture, fit_points(points, factor)[None], shown, parts))
+        above.append(draw_keypoints(picture, fit_points(points, factor)[None], shown, skeleton))
     pairs = zip(crops, heatmaps, strict=True)
     below = [heatmap_overlay(crop, maps, udp=udp) for crop, maps in pairs]
     return picture_sheet(above + below, columns=len(above), cell_size=cell_size)

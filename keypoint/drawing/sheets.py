@@ -30,6 +30,7 @@ from keypoint.pose.geometry import CropFrame, apply_affine
 from keypoint.pose.skeleton import Skeleton
 
 CELL = (288, 216)  # (height, width) of a picture of a person
+EPOCHS = 3  # different augmentations of each person, side by side
 CONTEXT = 1.6  # of the box's size: more than a crop's 1.25, so that a wrong box is seen
 
 
@@ -62,9 +63,7 @@ def truth_sheet(
     return with_legend(picture_sheet(pictures, titles, columns=6, cell_size=CELL), title)
 
 
-def augmented_sheet(
-    dataset: TrainDataset, skeleton: Skeleton, codec: Codec, number: int, epochs: int = 3
-) -> Image:
+def augmented_sheet(dataset: TrainDataset, skeleton: Skeleton, codec: Codec, number: int) -> Image:
     """Training crops as the network gets them, each next to its target heatmaps.
 
     Args:
@@ -72,11 +71,10 @@ def augmented_sheet(
         skeleton: Edges and sides.
         codec: Encodes the targets, as in training.
         number: Persons to show; all if there are fewer.
-        epochs: Different augmentations of each person, side by side.
     """
     rng = np.random.default_rng(dataset.seed)
     chosen = np.sort(rng.permutation(len(dataset))[:number]).tolist()
-    keys = [(epoch, index) for index in chosen for epoch in range(epochs)]
+    keys = [(epoch, index) for index in chosen for epoch in range(EPOCHS)]
     batch = dataset.__getitems__(keys)
     height, width = batch.crops.shape[1:3]
     heatmaps, weight = codec.encode(batch.keypoints_crop, batch.visibility > 0)
@@ -97,7 +95,7 @@ def augmented_sheet(
             f"{int((visibility > 0).sum())} labels have a target"
         )
     cell = (CELL[0], round(2 * CELL[0] * width / height))
-    sheet = picture_sheet(pictures, titles, columns=epochs, cell_size=cell)
+    sheet = picture_sheet(pictures, titles, columns=EPOCHS, cell_size=cell)
     return with_legend(sheet, "what the network sees, and its target heatmaps")
 
 

@@ -1,6 +1,6 @@
 """Text on pictures by Pillow: one line, measured, shortened, legible on any ground by a dark rim.
 
-ASCII is written in Aileron, the font that Pillow brings, so that pictures are the same on every
+ASCII is written in Aileron, Pillow's own font, so that pictures are the same on every
 machine. It has nothing else; other characters are written in the installed font that fontconfig
 (`fc-match`) finds for them, or without fontconfig in one of `USUAL_FONTS`. A character that no
 font has is drawn as a box, and one that cannot be printed as a question mark.

@@ -62,6 +62,6 @@ def training_picture(
         batch.keypoints_crop.numpy(),
         batch.visibility.numpy(),
         heatmaps,
-        skeleton.to_dict(),
+        skeleton,
         udp=model.codec.udp,
     )

@@ -31,7 +31,7 @@ class Batch(Protocol):
 
 
 class Colors(Protocol):
-    """The part of a network that a checkpoint holds besides its state dict."""
+    """The part of a network that a checkpoint holds in addition to its state dict."""
 
     def colors(self) -> dict[str, Any]:
         """`color_order`, `mean` and `std` of the images that it expects."""

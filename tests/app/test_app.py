@@ -75,7 +75,7 @@ class Counting:
 
 
 def expected(file, boxes=None):
-    """What the JSON must be, from the predictor itself."""
+    """The JSON, from the predictor itself."""
     image, orientation = read_upright(file)
     found = network()(image, boxes)
     return {
@@ -201,9 +201,9 @@ def test_without_gradio_the_command_says_what_to_install(monkeypatch, capsys):
         monkeypatch.setenv(name, "True")
     monkeypatch.setitem(sys.modules, "gradio", None)
     assert tool("app", "--checkpoint", "none.pt") == 2
-    told = capsys.readouterr().err
-    assert 'pip install -e ".[app]"' in told
-    assert len(told.splitlines()) <= 3
+    said = capsys.readouterr().err
+    assert 'pip install -e ".[app]"' in said
+    assert len(said.splitlines()) <= 3
 
 
 # The server
@@ -259,16 +259,20 @@ def table(rows):
     return {"headers": ["x", "y", "width", "height"], "data": rows, "metadata": None}
 
 
-def ask(client, upload, boxes=(), threshold=0.2):
-    """The drawn picture as a file, the line, the record, and the download button."""
-    return client.predict(upload, table(list(boxes)), threshold, api_name="/find")
+def submit(client, file, boxes=()):
+    """A job whose result is the drawn picture's file, the line, the record, the download button."""
+    from gradio_client import handle_file
+
+    return client.submit(handle_file(str(file)), table(list(boxes)), 0.2, api_name="/find")
+
+
+def ask(client, file, boxes=()):
+    return submit(client, file, boxes).result(timeout=60)
 
 
 def test_an_upload_is_answered_as_the_predictor_would(client, tmp_path):
-    from gradio_client import handle_file
-
     file = photo(tmp_path / "photo.jpg")
-    drawn, line, record, save = ask(client, handle_file(str(file)), BOXES.tolist())
+    drawn, line, record, save = ask(client, file, BOXES.tolist())
     assert record == expected(file, BOXES)
     assert Path(save["value"]).name == "photo.keypoints.json"
     assert json.loads(Path(save["value"]).read_text()) == record
@@ -278,38 +282,29 @@ def test_an_upload_is_answered_as_the_predictor_would(client, tmp_path):
 
 
 def test_visitors_at_one_time_get_their_own(client, tmp_path):
-    from gradio_client import handle_file
-
     files = [tmp_path / f"{number}.png" for number in range(6)]
     for number, file in enumerate(files):
         Image.fromarray(noise(80 + 8 * number, 120, number)).save(file)
-    jobs = [
-        client.submit(handle_file(str(file)), table([]), 0.2, api_name="/find") for file in files
-    ]
-    for file, job in zip(files, jobs, strict=True):
+    for file, job in [(file, submit(client, file)) for file in files]:
         assert job.result(timeout=60)[2] == expected(file)
 
 
 def test_a_broken_upload_is_reported_and_the_server_continues(client, tmp_path):
-    from gradio_client import handle_file
-
     (tmp_path / "cut.jpg").write_bytes(photo(tmp_path / "photo.jpg").read_bytes()[:900])
-    drawn, line, record, _ = ask(client, handle_file(str(tmp_path / "cut.jpg")))
+    drawn, line, record, _ = ask(client, tmp_path / "cut.jpg")
     assert "cut.jpg: truncated JPEG" in line
     assert (drawn, record) == (None, None)
-    line = ask(client, handle_file(str(tmp_path / "photo.jpg")), [["<b>1</b>", 2, 3, 4]])[1]
+    line = ask(client, tmp_path / "photo.jpg", [["<b>1</b>", 2, 3, 4]])[1]
     assert "box 0 is ['<b>1</b>', 2, 3, 4]; give x y width height" in line
-    assert "1 person" in ask(client, handle_file(str(tmp_path / "photo.jpg")))[1]
+    assert "1 person" in ask(client, tmp_path / "photo.jpg")[1]
 
 
 def test_pillow_decodes_no_upload(client, tmp_path, monkeypatch):
     """It has other limits, and reads fifty formats that are not checked here."""
-    from gradio_client import handle_file
-
     Image.fromarray(noise(80, 120)).save(tmp_path / "a.gif")
     opened = []
     monkeypatch.setattr(Image, "open", lambda file, *_, **__: opened.append(file))
-    _, line, _, _ = ask(client, handle_file(str(tmp_path / "a.gif")))
+    _, line, _, _ = ask(client, tmp_path / "a.gif")
     assert "a.gif: not a JPEG, PNG, BMP or WebP image" in line
     assert opened == []
 
@@ -326,14 +321,12 @@ def ask_raw(address, given):
 @pytest.mark.parametrize("meta", [META, None])
 def test_no_file_of_the_server_is_read(client, address, tmp_path, counting, meta):
     """A program may send any path instead of an upload."""
-    from gradio_client import handle_file
-
     before = counting.calls
     secret = photo(tmp_path / "secret.jpg")
-    told = ask_raw(address, {"path": str(secret)} | ({"meta": meta} if meta else {}))
-    assert told.startswith("event: error") or "secret.jpg: not an upload" in told
+    said = ask_raw(address, {"path": str(secret)} | ({"meta": meta} if meta else {}))
+    assert said.startswith("event: error") or "secret.jpg: not an upload" in said
     assert counting.calls == before
-    ask(client, handle_file(str(secret)))  # as an upload it is
+    ask(client, secret)  # as an upload it is
     assert counting.calls == before + 1
 
 
@@ -428,9 +421,9 @@ def test_the_command_serves_loopback_only_and_leaves_nothing(tmp_path):
         assert listening == [f"0100007F:{port:04X}"]
     finally:
         process.terminate()
-        told = process.communicate(timeout=60)[1]
-    assert process.returncode == 143, told
-    assert told == "stopped by SIGTERM\n"
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == 143, said
+    assert said == "stopped by SIGTERM\n"
     assert list(tmp_path.iterdir()) == [checkpoint]
 
 

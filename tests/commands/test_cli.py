@@ -1,4 +1,4 @@
-"""What the commands do to the process before they start."""
+"""Settings of the process, numbers on the command line, and errors as a message and a status."""
 
 import argparse
 import os
@@ -29,7 +29,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 def faults(keep, **environment):
-    """What `keep_freed_memory` said, and pages that the system had to fill: 40 MiB are 10,240 of 4 KiB."""
+    """The answer of `keep_freed_memory`, and pages that the system had to fill: 40 MiB are 10,240 of 4 KiB."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     command = [sys.executable, "-c", FAULTS_OF_TWENTY_TENSORS, keep]
     done = subprocess.run(
@@ -67,7 +67,7 @@ def test_what_is_no_whole_number_is_refused_in_one_line(text):
     assert "\n" not in str(caught.value)
 
 
-# Every number that a command takes beside the keys of a config, and the one just below its range.
+# Every number that a command takes in addition to the keys of a config, and the one just below its range.
 NUMBERS = [
     ("test", ["--checkpoint", "absent.pt", "--pictures", "-1"]),
     ("test", ["--checkpoint", "absent.pt", "--worst", "-1"]),
@@ -100,7 +100,7 @@ class Held:
 
 def main(argv):
     if argv:
-        Held()  # gone at once; Python prints what is raised there, and goes on
+        Held()  # gone at once; Python prints what is raised there, and continues
     else:
         os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(30)
@@ -121,14 +121,17 @@ def test_sigterm_ends_any_command_with_143(arguments):
     assert "Traceback" not in done.stderr or arguments
 
 
-def test_of_many_processes_each_names_its_rank(capsys, monkeypatch):
+@pytest.mark.parametrize(("rank", "prefix"), [("3", "[rank 3] "), (None, "")])
+def test_of_many_processes_each_names_its_rank(capsys, monkeypatch, rank, prefix):
     def main(argv):
         raise DataError("x.json: broken")
 
-    monkeypatch.setenv("RANK", "3")
+    monkeypatch.delenv("RANK", raising=False)
+    if rank:
+        monkeypatch.setenv("RANK", rank)
     monkeypatch.setenv("WORLD_SIZE", "4")
     assert cli.run(main, []) == 3
-    assert capsys.readouterr().err == "[rank 3] error: x.json: broken\n"
+    assert capsys.readouterr().err == f"{prefix}error: x.json: broken\n"
 
 
 @pytest.mark.parametrize(
@@ -139,7 +142,7 @@ def test_of_many_processes_each_names_its_rank(capsys, monkeypatch):
         ("mat1 and mat2 shapes cannot be multiplied", False),
     ],
 )
-def test_a_lost_process_is_told_as_such(capsys, monkeypatch, text, lost):
+def test_a_lost_process_is_reported_as_such(capsys, monkeypatch, text, lost):
     def main(argv):
         raise RuntimeError(text)
 
@@ -149,22 +152,12 @@ def test_a_lost_process_is_told_as_such(capsys, monkeypatch, text, lost):
     assert ("another process has ended or does not answer" in capsys.readouterr().err) is lost
 
 
-def test_a_lost_worker_is_told_wherever_torch_raises_it(capsys):
+def test_a_lost_worker_is_reported_wherever_torch_raises_it(capsys):
     def main(argv):
         raise RuntimeError("DataLoader worker (pid 9) is killed by signal: Killed. ")
 
     assert cli.run(main, []) == 3
     assert "run out of memory or of /dev/shm: lower data.workers" in capsys.readouterr().err
-
-
-def test_a_rank_without_its_number_is_no_crash(capsys, monkeypatch):
-    def main(argv):
-        raise DataError("x.json: broken")
-
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.delenv("RANK", raising=False)
-    assert cli.run(main, []) == 3
-    assert capsys.readouterr().err == "error: x.json: broken\n"
 
 
 def test_processes_that_would_each_train_alone_are_refused(monkeypatch):

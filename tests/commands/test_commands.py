@@ -1,4 +1,4 @@
-"""What a user meets before a command begins to work: help, devices, typos."""
+"""Help, devices and typos: all that comes before a command begins to work."""
 
 import os
 import re
@@ -54,7 +54,7 @@ def test_help_lists_all_commands(capsys):
 
 
 @pytest.mark.parametrize("typed", [["--help"], ["trian"], ["--version"], []])
-def test_what_is_no_command_is_answered_without_torch(typed):
+def test_an_unknown_command_is_answered_without_torch(typed):
     program = f"""
 import sys
 from keypoint.commands.main import main
@@ -96,6 +96,7 @@ def test_an_option_is_the_same_in_all_commands(monkeypatch):
     forms = {}
     for name in COMMANDS:
         for action in parser_of(name, monkeypatch)._actions:
+            assert action.option_strings or action.dest != "checkpoint", name
             for option in action.option_strings:
                 if (name, option) not in OTHERS:
                     form = type(action).__name__, action.metavar, action.nargs
@@ -110,7 +111,7 @@ def test_there_are_examples():
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_examples_can_be_pasted(name, capsys):
-    """A line that goes on ends with a backslash; one swallowed by Python leaves a gap."""
+    """A line that continues ends with a backslash; one swallowed by Python leaves a gap."""
     with pytest.raises(SystemExit):
         tool(name, "--help")
     examples = capsys.readouterr().out.partition("examples:")[2]
@@ -129,7 +130,7 @@ def test_the_demo_reports_a_typo_before_it_works(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("complete", [True, False])
 def test_an_interrupted_demo_is_resumed(tmp_path, monkeypatch, complete):
-    """Complete images are kept, others are made anew; training decides itself where it resumes."""
+    """Complete images are kept, others are made again; training decides itself where it resumes."""
     called = []
 
     def call(command, *arguments):

@@ -77,7 +77,7 @@ def test_options_reach_their_part(begin):
     assert "in the recipe hrnet 128 (32 x 4); train.lr=0.001 is made for those" in log
 
 
-def test_the_recipes_step_is_no_warning(begin):
+def test_the_recipes_step_is_not_a_warning(begin):
     run, _, folder = begin
     run("train.accumulate=4")
     log = (folder / "out" / "log.txt").read_text()

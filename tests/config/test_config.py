@@ -59,7 +59,6 @@ OPEN_NUMBERS = {  # the ends in brackets are not
     "train.ema": (1e-9, 0.9999, [0, 1]),
 }
 BOOLEANS = ["train.channels_last", "train.compile", "test.flip"]
-INTEGER_CHOICES = {"model.encoder_stride": [32, 16, 8]}
 TEXTS = [
     "data.root",
     "data.train_annotations",
@@ -71,6 +70,7 @@ TEXTS = [
     "output",
 ]
 CHOICES = {
+    "model.encoder_stride": [32, 16, 8],
     "data.on_bad": ["error", "skip"],
     "model.encoder": ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"],
     "train.optimizer": ["adam", "adamw", "sgd"],
@@ -80,13 +80,17 @@ CHOICES = {
     "model.codec": ["heatmap", "udp"],
     "test.decoding": [None, "codec", "quarter", "dark"],
 }
-NULLABLE = ["data.train_images", "data.val_images", "test.boxes", "output", "model.heatmap_sigma"]
-NULLABLE += ["train.ema", "train.save_every", "train.ohkm", "train.keypoint_weights"]
-OTHERS = ["augment.transforms", "model.input_size", "model.blocks", "model.weights"]
-OTHERS += ["model.partial_weights"]
-OTHERS += ["train.weight_decay", "train.momentum", "train.lr_drops", "test.box_score_threshold"]
-OTHERS += ["data.max_bad"]
-OTHERS += ["model.dilated", "train.keypoint_weights"]
+NULLABLE = [
+    "data.train_images", "data.val_images", "test.boxes", "output", "model.heatmap_sigma", "model.blocks",
+    "model.weights", "train.ema", "train.save_every", "train.ohkm", "train.keypoint_weights", "train.momentum",
+    "train.lr_drops",
+]  # fmt: skip
+OTHERS = [  # each with a test of its own
+    "augment.transforms", "data.max_bad", "model.input_size", "model.blocks", "model.weights",
+    "model.partial_weights", "model.dilated", "train.weight_decay", "train.momentum", "train.lr_drops",
+    "train.keypoint_weights", "test.box_score_threshold",
+]  # fmt: skip
+NO_NUMBER = [True, "0.5", "no_such_value", [], {}, [0.5], math.nan, math.inf, -math.inf, 1e30, -1]
 
 
 def nested(key, value):
@@ -116,16 +120,6 @@ def refusal(content):
     return str(caught.value)
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write_config(text):
-        path = tmp_path / "config.yaml"
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return path
-
-    return write_config
-
-
 def load_refusal(path, overrides=()):
     """The message with all its mistakes, of which more than two are not in its text."""
     with pytest.raises(ConfigError) as caught:
@@ -141,12 +135,8 @@ def test_the_defaults_are_the_papers_recipe():
     config = Config()
     train, augment, test = config.train, config.augment, config.test
     assert (train.optimizer, train.lr, train.weight_decay) == ("adam", 0.001, 0)
-    assert (train.batch_size, train.epochs, train.drops, train.lr_factor) == (
-        32,
-        210,
-        (170, 200),
-        0.1,
-    )
+    assert (train.batch_size, train.epochs, train.lr_factor) == (32, 210, 0.1)
+    assert train.drops == (170, 200)
     assert (augment.scale, augment.rotation) == (0.3, 40)
     assert (augment.rotation_probability, augment.flip_probability) == (0.6, 0.5)
     assert augment.transforms == ()
@@ -258,7 +248,6 @@ def test_a_section_may_be_all_comments(write):
 
 def test_these_tests_know_every_key():
     known = [*INTEGERS, *NUMBERS, *OPEN_NUMBERS, *BOOLEANS, *TEXTS, *CHOICES, *OTHERS]
-    known += INTEGER_CHOICES
     assert sorted(known) == sorted(flat(Config().to_dict()))
 
 
@@ -269,10 +258,9 @@ def test_integers(key):
         assert get(config_from_dict(nested(key, value), "x").to_dict(), key) == value
     for value in (low - 1, high + 1, -1, 1.0, 1e30, True, "12", [], {}, [1], math.nan, 10**5000):
         message = refusal(nested(key, value))
+        none = "none | " if key in NULLABLE else ""
         assert message.startswith(f"run/last.pt: {key}: given ")
-        assert (
-            f"allowed: {'none | ' if key in NULLABLE else ''}{low} <= integer <= {high}" in message
-        )
+        assert f"allowed: {none}{low} <= integer <= {high}" in message
 
 
 @pytest.mark.parametrize("key", [*NUMBERS, *OPEN_NUMBERS])
@@ -283,26 +271,22 @@ def test_numbers(key):
         loaded = get(config_from_dict(fine | nested(key, value), "x").to_dict(), key)
         assert loaded == value
         assert type(loaded) is float
-    outside = [*outside, low - 0.01, high + 0.01, -1, 1e30, math.nan, math.inf, -math.inf]
-    for value in (*outside, True, "0.5", "no_such_value", [], {}, [0.5]):
+    for value in (*outside, low - 0.01, high + 0.01, *NO_NUMBER):
         message = refusal(nested(key, value))
         assert message.startswith(f"run/last.pt: {key}: given ")
         assert "number" in message
 
 
-@pytest.mark.parametrize("key", ["weight_decay", "momentum"])
-def test_numbers_of_some_optimisers(key):
-    for value in (-0.1, 1.1, 1e30, math.nan, math.inf, True, "0.5", [], {}):
-        message = refusal({"train": {"optimizer": "sgd", key: value}})
-        assert message.startswith(f"run/last.pt: train.{key}: given ")
+@pytest.mark.parametrize(
+    "key", ["train.weight_decay", "train.momentum", "test.box_score_threshold"]
+)
+def test_numbers_that_need_another_key(key):
+    section, _, name = key.partition(".")
+    other = {"train": {"optimizer": "sgd"}, "test": {"boxes": "a.json"}}[section]
+    for value in (-0.1, 1.1, *NO_NUMBER):
+        message = refusal({section: other | {name: value}})
+        assert message.startswith(f"run/last.pt: {key}: given ")
         assert "number" in message
-
-
-def test_numbers_of_detections():
-    for value in (-0.1, 1.1, 1e30, math.nan, math.inf, True, "0.5", [], {}, None):
-        message = refusal({"test": {"boxes": "a.json", "box_score_threshold": value}})
-        assert message.startswith("run/last.pt: test.box_score_threshold: given ")
-        assert "0 <= number <= 1" in message
 
 
 @pytest.mark.parametrize("key", BOOLEANS)
@@ -322,24 +306,16 @@ def test_texts(key):
 
 @pytest.mark.parametrize("key", CHOICES)
 def test_choices(key):
-    for value in CHOICES[key]:
+    choices = CHOICES[key]
+    for value in choices:
         assert get(config_from_dict(nested(key, value), "x").to_dict(), key) == value
-    for value in ("no_such_value", "", 3, True, ["a"], {}):
+    for value in ("no_such_value", "", "8", 3, 64, 8.5, True, ["a"], {}, math.nan):
         message = refusal(nested(key, value))
         assert f"run/last.pt: {key}: given " in message
-        assert all(str(choice or "none") in message for choice in CHOICES[key])
-    last = CHOICES[key][-1]
-    assert f"did you mean {last}?" in refusal(nested(key, last.upper() + "x"))
-
-
-@pytest.mark.parametrize("key", INTEGER_CHOICES)
-def test_integer_choices(key):
-    for value in INTEGER_CHOICES[key]:
-        assert get(config_from_dict(nested(key, value), "x").to_dict(), key) == value
-    for value in (4, 64, 0, -8, 8.5, True, "8", None, [8], {}, math.nan):
-        message = refusal(nested(key, value))
-        assert f"run/last.pt: {key}: given " in message
-        assert f"allowed: {' | '.join(map(str, INTEGER_CHOICES[key]))}" in message
+        assert all(str(choice or "none") in message for choice in choices)
+    last = choices[-1]
+    if isinstance(last, str):
+        assert f"did you mean {last}?" in refusal(nested(key, last.upper() + "x"))
 
 
 def test_dilation_stands_in_for_a_stride():
@@ -392,7 +368,6 @@ def test_sizes_and_sites_follow_the_encoders_stride():
 def test_none_is_a_value_where_it_is_one_and_nowhere_else():
     for key in flat(Config().to_dict()):
         allowed = key in NULLABLE or None in CHOICES.get(key, [])
-        allowed |= key in ("model.blocks", "model.weights", "train.momentum", "train.lr_drops")
         if allowed:
             assert get(config_from_dict(nested(key, None), "x").to_dict(), key) is None
         else:
@@ -402,24 +377,10 @@ def test_none_is_a_value_where_it_is_one_and_nowhere_else():
 @pytest.mark.parametrize(
     "value",
     [
-        [256],
-        [256, 192, 3],
-        [0, 0],
-        [261, 197],
-        [256, 190],
-        [16, 192],
-        [256, 4096],
-        [-32, 64],
-        [256.0, 192],
-        [True, 192],
-        ["256", 192],
-        "256x192",
-        256,
-        [],
-        {},
-        [math.nan, 192],
+        [256], [256, 192, 3], [0, 0], [261, 197], [256, 190], [16, 192], [256, 4096], [-32, 64],
+        [256.0, 192], [True, 192], ["256", 192], [math.nan, 192], "256x192", 256, [], {},
     ],
-)
+)  # fmt: skip
 def test_input_size_is_two_multiples_of_32(value):
     message = refusal({"model": {"input_size": value}})
     assert message.startswith("run/last.pt: model.input_size: given ")
@@ -531,45 +492,21 @@ def test_keypoint_weights_are_numbers_by_name():
 @pytest.mark.parametrize(
     ("content", "key", "words"),
     [
-        (
-            {"train": {"weight_decay": 1e-4}},
-            "train.weight_decay",
-            "AP 12; use train.optimizer=adamw",
-        ),
+        ({"train": {"weight_decay": 1e-4}}, "train.weight_decay", "AP 12; use train.optimizer=adamw"),
         ({"train": {"momentum": 0.9}}, "train.momentum", "train.optimizer=adam; only sgd"),
         ({"train": {"optimizer": "adamw", "momentum": 0.9}}, "train.momentum", "=adamw"),
         ({"train": {"lr_drops": [], "lr_factor": 0.5}}, "train.lr_factor", "train.lr_drops=[]"),
+        ({"train": {"keypoint_weights": {"nose": 1}}}, "train.keypoint_weights", "weights of 1 have no"),
         ({"test": {"box_score_threshold": 0.1}}, "test.box_score_threshold", "test.boxes=FILE"),
+        ({"test": {"oks_nms": None, "oks_nms_threshold": 0.5}}, "test.oks_nms_threshold", "oks_nms=none"),
         ({"data": {"max_bad": 0.1}}, "data.max_bad", "data.on_bad=skip"),
         ({"model": {"partial_weights": True}}, "model.partial_weights", "model.weights=FILE"),
-        (
-            {"model": {"weights": "./w.pth", "partial_weights": True}},
-            "model.partial_weights",
-            "give model.blocks",
-        ),
-        (
-            {"train": {"keypoint_weights": {"nose": 1, "left_eye": 1.0}}},
-            "train.keypoint_weights",
-            "weights of 1 have no effect",
-        ),
+        ({"model": {"weights": "./w", "partial_weights": True}}, "model.partial_weights", "give model.blocks"),
         ({"model": {"dilated": True}}, "model.dilated", "no effect with encoder_stride=32"),
-        (
-            {"test": {"oks_nms": None, "oks_nms_threshold": 0.5}},
-            "test.oks_nms_threshold",
-            "test.oks_nms=none",
-        ),
-        (
-            {"augment": {"rotation": 0, "rotation_probability": 0.3}},
-            "augment.rotation_probability",
-            "rotation 0",
-        ),
-        (
-            {"augment": {"rotation": 30, "rotation_probability": 0}},
-            "augment.rotation_probability",
-            "rotation 30 has no effect",
-        ),
+        ({"augment": {"rotation": 0, "rotation_probability": 0.3}}, "augment.rotation_probability", "rotation 0"),
+        ({"augment": {"rotation": 30, "rotation_probability": 0}}, "augment.rotation_probability", "rotation 30 has no"),
     ],
-)
+)  # fmt: skip
 def test_what_has_no_effect_is_refused(content, key, words):
     message = refusal(content)
     assert message.startswith(f"run/last.pt: {key}: given ")
@@ -603,7 +540,7 @@ def test_what_has_an_effect_is_accepted_and_travels(content):
 # ---------------------------------------------------------------- messages
 
 
-def test_every_mistake_of_a_file_is_told_at_once_with_its_line(write):
+def test_every_mistake_of_a_file_is_reported_at_once_with_its_line(write):
     path = write(
         "seed: x\n"
         "train:\n"
@@ -626,7 +563,7 @@ def test_every_mistake_of_a_file_is_told_at_once_with_its_line(write):
     assert head == f"{path}: 12 mistakes"
     numbers = [int(re.match(rf"  {re.escape(str(path))}, line (\d+): ", line)[1]) for line in lines]
     assert numbers == [1, 4, 5, 6, 7, 8, 9, 12, 11, 14, 15, 16]  # 12 belongs to the key of 11
-    told = "\n".join(lines)
+    said = "\n".join(lines)
     for expected in (
         "line 1: seed: given 'x'; allowed: 0 <= integer <= 2147483647",
         "line 4: train.epoch: no such key; did you mean epochs?",
@@ -641,7 +578,7 @@ def test_every_mistake_of_a_file_is_told_at_once_with_its_line(write):
         "line 15: zzz_no_such_key: no such key; there are seed, output, data",
         "line 16: data: given 3; a section, with the keys root, ",
     ):
-        assert expected in told
+        assert expected in said
 
 
 def test_a_long_list_of_mistakes_is_cut_and_counted(write):
@@ -688,18 +625,17 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
     assert str(tmp_path) in load_refusal(tmp_path)
 
 
-@pytest.mark.parametrize("content", [[], 3, None, "seed: 1"])
-def test_a_checkpoints_config_must_be_a_mapping(content):
-    assert refusal(content).startswith("run/last.pt: given ")
-
-
-@pytest.mark.parametrize("content", [{3: 1}, {"train": {3: 1}}, {None: 1}, {"train": {None: 1}}])
-def test_keys_that_are_no_names(content):
-    assert re.fullmatch(r"run/last.pt: .*: every key is a name", refusal(content))
-
-
-def test_a_key_with_a_line_break_does_not_break_the_line():
-    assert refusal({"a\nb": 1}).startswith("run/last.pt: 'a\\nb': no such key")
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        *((content, "run/last.pt: given .*") for content in ([], 3, None, "seed: 1")),
+        *((content, "run/last.pt: .*: every key is a name")
+          for content in ({3: 1}, {"train": {3: 1}}, {None: 1}, {"train": {None: 1}})),
+        ({"a\nb": 1}, r"run/last.pt: 'a\\nb': no such key.*"),
+    ],
+)  # fmt: skip
+def test_a_checkpoints_config_is_a_mapping_of_names(content, words):
+    assert re.fullmatch(words, refusal(content))
 
 
 # ---------------------------------------------------------------- the command line
@@ -715,8 +651,8 @@ def test_overrides_are_read_as_yaml_and_win_over_the_file(write):
     assert (config.data.root, config.test.oks_nms) == ("a=b", None)
     sites = load_config(write("seed: 1\n"), ["model.blocks.deconv1=nl", "model.blocks.layer3=nl"])
     assert sites.model.blocks == {"deconv1": "nl", "layer3": "nl"}
-    mended = load_config(write("train: {epochs: x}\n"), ["train.epochs=2"])
-    assert mended.train.epochs == 2
+    fixed = load_config(write("train: {epochs: x}\n"), ["train.epochs=2"])
+    assert fixed.train.epochs == 2
 
 
 @pytest.mark.parametrize(
@@ -747,7 +683,7 @@ def test_a_bad_override_says_that_it_came_from_the_command_line(write, override,
     assert words in message
 
 
-def test_an_override_within_a_value_of_the_file_is_told_as_such(write):
+def test_an_override_within_a_value_of_the_file_is_reported_as_such(write):
     path = write("model: {blocks: {deconv1: nl}}\n")
     assert load_refusal(path, ["model.blocks.x=nl"]).startswith("command line, 'model.blocks.x=nl'")
     assert load_refusal(path, ["model.x=nl"]).startswith("command line, 'model.x=nl': model.x: ")
@@ -769,7 +705,7 @@ def test_mistakes_of_the_command_line_alone_do_not_name_the_file(write):
     assert head == f"{path}: 2 mistakes"
 
 
-def test_mistakes_of_file_and_command_line_are_told_together(write):
+def test_mistakes_of_file_and_command_line_are_reported_together(write):
     path = write("seed: x\ntrain: {lr_drops: [170, 200]}\n")
     message = load_refusal(path, ["train.epochs=1", "train.ema=2"])
     assert f"{path}, line 1: seed: " in message

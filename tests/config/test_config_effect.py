@@ -1,4 +1,4 @@
-"""What is typed to keypoint test has an effect, or is refused with the reason."""
+"""An override typed to keypoint test has an effect, or is refused with the reason."""
 
 import re
 

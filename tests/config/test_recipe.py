@@ -36,16 +36,6 @@ PUBLISHED = {
 }
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write_config(text):
-        path = tmp_path / "own.yaml"
-        path.write_text(text)
-        return path
-
-    return write_config
-
-
 def test_these_are_all_recipes():
     assert list(RECIPES) == NAMES
     schema = Config.model_fields["train"].annotation.model_json_schema()
@@ -194,7 +184,7 @@ def test_mistakes_are_still_named(write, text, words):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_value_of_the_recipe_does_not_count_as_given(write, name):
-    """Without rotation the recipe's degrees have nothing to do; nobody gave them, so they go."""
+    """Without rotation the recipe's degrees have no effect; the user did not give them, so they go."""
     path = write(f"train:\n  recipe: {name}\naugment:\n  rotation_probability: 0.0\n")
     config = load_config(path)
     assert (config.augment.rotation_probability, config.augment.rotation) == (0, 40)

@@ -1,4 +1,4 @@
-"""What is drawn is judged by its pixels: where, how wide, how faint, and how well it is seen."""
+"""Drawings are judged by their pixels: where, how wide, how faint, and how well they are seen."""
 
 import itertools
 from dataclasses import replace
@@ -217,7 +217,7 @@ def test_a_box_without_keypoints_and_keypoints_without_a_box():
     person = draw_keypoints(
         plain(0), POINTS, np.ones((1, 17)), SKELETON, boxes=unknown, captions=["a"]
     )
-    assert (person == LEFT).all(axis=2).sum() > 50  # a box that is not known hides nobody
+    assert (person == LEFT).all(axis=2).sum() > 50  # an unknown box hides no person
 
 
 def test_persons_colours_differ_and_carry_text():
@@ -285,7 +285,7 @@ def test_overlay_is_where_the_heatmap_is(ground):
 
 @pytest.mark.parametrize("ground", [0, 255])
 def test_heat_is_seen_on_light_and_dark(ground):
-    """A weak peak is told from none, and a strong one from a weak one."""
+    """A weak peak differs from none, and a strong one from a weak one."""
     crop = plain(ground, 64, 48)
     seen = [heatmap_overlay(crop, gaussian(5, 9, peak=p)[None])[36, 20] for p in (0, 0.3, 0.6, 1)]
     for one, other in itertools.pairwise(seen):
@@ -358,7 +358,7 @@ def test_points_go_with_the_picture(factor):
 def test_training_pictures():
     crops, maps = np.zeros((3, 64, 48, 3), np.uint8), np.zeros((3, 17, 16, 12))
     points = POINTS.repeat(3, 0) / 4
-    sheet = training_sheet(crops, points, np.ones((3, 17)), maps, SKELETON.to_dict())
+    sheet = training_sheet(crops, points, np.ones((3, 17)), maps, SKELETON)
     assert sheet.shape == (2 * 198 + 6, 3 * 150 + 6, 3)
     assert np.abs(sheet[6:198].astype(int) - LEFT).sum(axis=2).min() == 0
 

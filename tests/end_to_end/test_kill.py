@@ -1,4 +1,4 @@
-"""A training killed or stopped anywhere goes on as if nothing had happened. `make kill-test` does so 100 and 50 times.
+"""A training killed or stopped anywhere resumes as if nothing had happened. `make kill-test` does so 100 and 50 times.
 
 KILLS in the environment is how many times it is killed; each run is killed wherever it is, from its
 first save on: in a step, in a save, in the evaluation, while pictures are drawn. Then it is

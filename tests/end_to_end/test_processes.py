@@ -103,13 +103,19 @@ def test_evaluation_gives_the_same_numbers_on_any_number(work, one, processes):
         np.testing.assert_allclose(a["keypoints"], b["keypoints"], atol=1e-3)
 
 
+def torchrun(work, output, port, *arguments):
+    """The words that start a faulty training on two processes."""
+    return [
+        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(port),
+        *arguments, str(FAULTY), "--cfg", str(work / "tiny.yaml"), f"output={output}",
+    ]  # fmt: skip
+
+
 def faulty(work, name, fault, *arguments, rank1="", step=2):
     """Run with a fault on rank 1: status, terminal, seconds from the fault's earliest time on."""
     output = work / name
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29531",
-        str(FAULTY), "--cfg", str(work / "tiny.yaml"), f"output={output}", "--process-timeout", str(TIMEOUT), *arguments,
-    ]  # fmt: skip
+    command = torchrun(work, output, 29531)
+    command += ["--process-timeout", str(TIMEOUT), *arguments]
     environment = ENVIRONMENT | {"FAULT": fault, "FAULT_STEP": str(step), "RANK1_ARGUMENTS": rank1}
     begin = time.monotonic()
     process = subprocess.Popen(
@@ -170,7 +176,7 @@ DISAGREEMENTS = {
 
 
 @pytest.mark.parametrize("what", DISAGREEMENTS if ROUNDS else ["data.root=OTHER"])
-def test_ranks_that_disagree_are_told_before_training(work, what):
+def test_ranks_that_disagree_are_reported_before_training(work, what):
     if "OTHER" in what and not (work / "other").exists():
         write_demo_set(work / "other", train_images=20, val_images=5, seed=2)
     rank1 = what.replace("OTHER", str(work / "other")) if "=" in what else ""
@@ -186,11 +192,8 @@ def test_a_killed_job_restarts_itself_and_ends_as_if_nothing_had_happened(work, 
         pytest.skip("make fault-test runs it")
     output = work / "elastic"
     once = work / "killed_once"
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29532",
-        "--max-restarts", "2", str(FAULTY), "--cfg", str(work / "tiny.yaml"), f"output={output}", "--resume",
-        "train.epochs=2", "model.blocks=srl_lo", "train.save_every=1",
-    ]  # fmt: skip
+    command = torchrun(work, output, 29532, "--max-restarts", "2")
+    command += ["--resume", "train.epochs=2", "model.blocks=srl_lo", "train.save_every=1"]
     environment = ENVIRONMENT | {"FAULT": "kill", "FAULT_STEP": "2", "FAULT_ONCE": str(once)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
@@ -206,12 +209,8 @@ def test_sigterm_to_torchrun_saves_on_all_ranks_and_loses_no_step(work):
         pytest.skip("make fault-test runs it")
     output, counter = work / "terminated", work / "terminated_steps"
     counter.write_text("0")
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29533",
-        str(FAULTY), "--cfg", str(work / "tiny.yaml"), f"output={output}", *LONG,
-    ]  # fmt: skip
     process = subprocess.Popen(
-        command, env=ENVIRONMENT | {"COUNT": str(counter)}, stderr=subprocess.PIPE, text=True,
+        [*torchrun(work, output, 29533), *LONG], env=ENVIRONMENT | {"COUNT": str(counter)}, stderr=subprocess.PIPE, text=True,
         cwd=REPOSITORY, start_new_session=True,
     )  # fmt: skip
     end = time.monotonic() + 120

@@ -1,4 +1,4 @@
-"""A camera where there is none, and somebody who presses Ctrl-C."""
+"""A camera made up here, and a user who presses Ctrl-C."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A camera that is none: what OpenCV's capture gives is made here, at its pace."""
+"""A made-up camera: what OpenCV's capture gives is made here, at its pace."""
 
 import threading
 import time
@@ -83,7 +83,7 @@ def test_every_frame_once_in_order_and_later(capture):
     assert moments == sorted(set(moments))
 
 
-def test_a_damaged_frame_is_passed_and_an_unplugged_camera_told(capture):
+def test_a_damaged_frame_is_passed_and_an_unplugged_camera_reported(capture):
     capture(10, period=0.02, damaged=(2, 3, 5, 6, 8, 9))  # six, but never five in a row
     with CameraReader(2) as reader:
         assert [number_of(reader.next_frame()[1]) for _ in range(4)] == [1, 4, 7, 10]
@@ -101,7 +101,7 @@ def test_a_camera_that_delivers_nothing(capture, monkeypatch):
         gate.set()
 
 
-def test_nobody_waits_for_a_camera_that_hangs(capture):
+def test_no_one_waits_for_a_camera_that_hangs(capture):
     """Ctrl-C while it delivers nothing ends the wait at once, and is no fault of the camera."""
     gate = threading.Event()
     capture(5, gate=gate)
@@ -112,7 +112,7 @@ def test_nobody_waits_for_a_camera_that_hangs(capture):
     gate.set()
 
 
-def test_another_size_and_an_error_of_opencv_are_told(capture):
+def test_another_size_and_an_error_of_opencv_are_reported(capture):
     source = capture(100, period=0.01)
     with CameraReader(0) as reader:
         reader.next_frame()

@@ -9,30 +9,20 @@ import pytest
 import torch
 from torchvision.models import detection
 
-from keypoint.commands import cli
 from keypoint.data.boxes import load_boxes
 from keypoint.errors import CheckpointError, ConfigError, DataError, NumericsError
 from keypoint.prediction import detector
 from keypoint.prediction.detector import load_detector
 from keypoint.prediction.image_list import detect_boxes, list_folder, read_image_list
 from tests import tiny_coco
-from tests.calling import command
-
-NAME = "fasterrcnn_mobilenet_v3_large_320_fpn"
+from tests.calling import tool
+from tests.prediction import random_detector
+from tests.prediction.random_detector import NAME
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    torch.manual_seed(0)
-    model = detection.fasterrcnn_mobilenet_v3_large_320_fpn(
-        weights=None, weights_backbone=None, num_classes=3
-    )
-    for name, tensor in model.named_parameters():
-        if "box_predictor" in name or "rpn.head" in name:  # else all answers are alike
-            torch.nn.init.normal_(tensor, std=0.05)
-    path = tmp_path_factory.mktemp("weights") / "detector.pth"
-    torch.save(model.state_dict(), path)
-    return path
+    return random_detector.write(tmp_path_factory.mktemp("weights") / "detector.pth")
 
 
 @pytest.fixture
@@ -44,24 +34,17 @@ def data(tmp_path):
     return tiny_coco.write(tmp_path, content)
 
 
-@pytest.fixture(scope="module")
-def tool():
-    return command("detect_boxes")
-
-
 def test_the_command_gives_torchvisions_boxes_in_the_form_that_test_takes(
-    weights, data, tool, tmp_path, capsys
+    weights, data, tmp_path, capsys
 ):
     annotations, images = data
     output = tmp_path / "boxes.json"
     arguments = ["--annotations", annotations, "--images", images, "--output", output]
     arguments += ["--detector", f"{NAME}:{weights}", "--box-threshold", "0.3", "--device", "cpu", "--batch-size", "3"]  # fmt: skip
-    assert cli.run(tool.main, list(map(str, arguments))) == 0
+    assert tool("detect-boxes", *arguments) == 0
     boxes = json.loads(output.read_text())
 
-    model = detection.fasterrcnn_mobilenet_v3_large_320_fpn(
-        weights=None, weights_backbone=None, num_classes=3, box_score_thresh=0.3
-    )
+    model = random_detector.build(box_score_thresh=0.3)
     model.load_state_dict(torch.load(weights, weights_only=True))
     model.eval()
     entries = json.loads(annotations.read_text())["images"]
@@ -91,14 +74,14 @@ def test_the_command_gives_torchvisions_boxes_in_the_form_that_test_takes(
     np.testing.assert_allclose(persons.bbox_xywh[0], boxes[0]["bbox"])
 
 
-def test_a_folder_and_an_image_info_without_annotations(weights, data, tool, tmp_path):
+def test_a_folder_and_an_image_info_without_annotations(weights, data, tmp_path):
     annotations, images = data
     output = tmp_path / "boxes.json"
     nested = images / "sub" / "more.PNG"
     nested.parent.mkdir()
     nested.write_bytes(next(images.glob("*.png")).read_bytes())
     arguments = ["--images", images, "--output", output, "--detector", f"{NAME}:{weights}"]
-    assert cli.run(tool.main, list(map(str, [*arguments, "--device", "cpu"]))) == 0
+    assert tool("detect-boxes", *arguments, "--device", "cpu") == 0
     listed = json.loads((tmp_path / "boxes_images.json").read_text())
     names = {entry["id"]: entry["file_name"] for entry in listed["images"]}
     assert list(names) == [1, 2, 3, 4, 5]
@@ -134,7 +117,7 @@ def test_a_broken_image_is_named(weights, data):
 
 
 class Fixed(torch.nn.Module):
-    """Answers what it is told, with torchvision's keys."""
+    """Gives the answers of its list, with torchvision's keys."""
 
     def __init__(self, *answers):
         super().__init__()
@@ -172,7 +155,7 @@ def test_counts_and_the_detectors_own_limit(data):
 
 
 def test_weights_by_torchvisions_own_api_and_files_that_do_not_fit(
-    weights, tmp_path, monkeypatch, tool, capsys
+    weights, tmp_path, monkeypatch, capsys
 ):
     asked = []
     model = Fixed()
@@ -213,12 +196,12 @@ def test_weights_by_torchvisions_own_api_and_files_that_do_not_fit(
     given = ["--images", tmp_path, "--output", tmp_path / "b.json"]
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((8, 8, 3), np.uint8))
     arguments = [*given, "--detector", f"{NAME}:{tmp_path / 'nan.pth'}", "--device", "cpu"]
-    assert cli.run(tool.main, list(map(str, arguments))) == 4
+    assert tool("detect-boxes", *arguments) == 4
     shown = capsys.readouterr().err
     assert f"nan.pth: rpn.head.cls_logits.bias has nan or inf (1 of {len(state)} tensors" in shown
     assert not (tmp_path / "b.json").exists()  # it was an empty list, and status 0
     lost = ["--images", str(tmp_path), "--output", str(tmp_path / "no" / "boxes.json")]
-    assert cli.run(tool.main, lost) == 2
+    assert tool("detect-boxes", *lost) == 2
 
 
 def test_every_name_is_torchvisions():

@@ -18,11 +18,11 @@ SKELETON = load_skeleton("coco17")
 def drawn(folder, moments, rate, size=(48, 64)):
     """The grey of each frame of a drawn video whose n-th frame is 40 n bright; its rate."""
     pictures = PredictPictures(folder, SKELETON, pictures=True, crops=False)
-    nobody = np.zeros((0, 4)), np.zeros(0), np.zeros((0, 17, 2)), np.zeros((0, 17))
+    nothing = np.zeros((0, 4)), np.zeros(0), np.zeros((0, 17, 2)), np.zeros((0, 17))
     for number, seconds in enumerate(moments):
         image = np.full((*size, 3), 40 * number, np.uint8)
         frame = Frame(Path("camera"), number, rate, seconds, 1, size, 1, image)
-        name, _ = pictures.add(Predicted(frame, *nobody, 0))
+        name, _ = pictures.add(Predicted(frame, *nothing, 0))
     pictures.end_video()
     video, greys = cv2.VideoCapture(str(folder / name)), []
     while True:
@@ -66,8 +66,11 @@ def test_old_pictures_go_whatever_else_is_in_the_records(tmp_path, line):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     records = tmp_path / "records.jsonl"
-    told = [line, json.dumps({"picture": names[0], "crops": [names[1], "../mine.jpg", "mine.jpg"]})]
-    records.write_text("\n".join(told))
+    lines = [
+        line,
+        json.dumps({"picture": names[0], "crops": [names[1], "../mine.jpg", "mine.jpg"]}),
+    ]
+    records.write_text("\n".join(lines))
     remove_pictures(records)
     left = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.jpg"))
     assert left == ["mine.jpg", "pictures/other.jpg"]

@@ -47,13 +47,15 @@ def test_files_in_the_order_given_and_once_each(folder):
 def test_patterns_but_not_of_a_name_that_is_there(folder):
     assert names(find("in/*.[jP]*")) == ["a.jpg", "b.PNG"]
     assert names(find("in/**/*.webp")) == ["c.webp"]
+    (folder / "camera").write_bytes(b"x")
+    assert find("camera").found[0].camera is None
     (folder / "in/[a].jpg").write_bytes(b"x")
     assert names(find("in/[a].jpg")) == ["[a].jpg"]
     with pytest.raises(DataError, match=r"in/\*\.bmp: no such file, folder or match of the patt"):
         find("in/*.bmp")
 
 
-def test_all_that_is_missing_is_told_at_once(folder):
+def test_all_that_is_missing_is_reported_at_once(folder):
     with pytest.raises(DataError, match=r"2 faults(?s:.*)x\.jpg: no such file(?s:.*)y\.jpg: no"):
         find("in/a.jpg", "x.jpg", "y.jpg")
 
@@ -76,7 +78,7 @@ def test_what_should_be_an_image_and_is_none(folder):
         "lost.jpg: cannot be read (a link to nowhere)",
         "pipe.png: cannot be read (neither a file nor a folder)",
     ]
-    assert "photo.HEIC" in names(found)  # which then is no JPEG, and is told
+    assert "photo.HEIC" in names(found)  # which then is reported as no JPEG
     assert found.left_out["links to folders"] == 1
 
 

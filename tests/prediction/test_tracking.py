@@ -35,7 +35,7 @@ def walk(frames, number=6, rate=30.0):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_everybody_keeps_an_id_whatever_the_order_of_the_boxes(seed):
+def test_everyone_keeps_an_id_whatever_the_order_of_the_boxes(seed):
     rng = np.random.default_rng(seed)
     tracker = Tracker(SIGMAS)
     id_of = {}
@@ -47,28 +47,28 @@ def test_everybody_keeps_an_id_whatever_the_order_of_the_boxes(seed):
             assert id_of.setdefault(person, number) == number
 
 
-def test_somebody_hidden_comes_back_as_the_same_for_a_second():
+def test_a_hidden_person_comes_back_as_the_same_for_a_second():
     person = POSES[:1]
     tracker = Tracker(SIGMAS)
-    nobody = np.zeros((0, 17, 2)), np.zeros((0, 17)), np.zeros((0, 4))
+    nothing = np.zeros((0, 17, 2)), np.zeros((0, 17)), np.zeros((0, 4))
     one = person, SURE[:1], boxes(person)
     assert tracker.update(0.0, *one).tolist() == [1]
-    assert tracker.update(0.5, *nobody).tolist() == []
+    assert tracker.update(0.5, *nothing).tolist() == []
     assert tracker.update(0.9, *one).tolist() == [1]
-    assert tracker.update(1.5, *nobody).tolist() == []
+    assert tracker.update(1.5, *nothing).tolist() == []
     assert tracker.update(2.0, *one).tolist() == [2]
     assert tracker.holds(2)
     assert not tracker.holds(1)
 
 
 def test_frames_may_be_far_apart():
-    """A slow network before a camera, or a time-lapse: whoever was on the last frame goes on."""
+    """A slow network before a camera, or a time-lapse: a person on the last frame keeps the id."""
     tracker = Tracker(SIGMAS)
     for i in range(4):
         assert tracker.update(3.0 * i, POSES[:1], SURE[:1], boxes(POSES[:1])).tolist() == [1]
 
 
-def test_somebody_else_is_somebody_else():
+def test_another_person_is_another():
     tracker = Tracker(SIGMAS)
     assert tracker.update(0, POSES[:1], SURE[:1], boxes(POSES[:1])).tolist() == [1]
     both = np.concatenate([POSES[:1] + 300, POSES[:1]])
@@ -152,7 +152,7 @@ def test_the_same_at_any_resolution():
     np.testing.assert_allclose(run(10 * points, 1000.0), 10 * run(points, 100.0), rtol=1e-9)
 
 
-def test_an_unseen_keypoint_passes_and_begins_anew():
+def test_an_unseen_keypoint_passes_and_starts_over():
     points = RNG.normal(0, 5, (20, 3, 2))
     seen = np.ones((20, 3), bool)
     seen[8:11, 1] = False
@@ -223,7 +223,7 @@ def test_each_person_has_a_filter_and_images_have_none():
     np.testing.assert_array_equal(found[-1].keypoints, noisy[3])
 
 
-def test_a_new_video_begins_anew():
+def test_a_new_video_starts_over():
     events = [predicted(0, POSE), end(), predicted(0, POSE + 3)]
     found = list(follow(events, SKELETON, smooth=True))
     np.testing.assert_array_equal(found[2].keypoints, POSE + 3)

@@ -97,16 +97,6 @@ def test_a_classifier_learns_and_its_best_epoch_is_kept(tmp_path, metric, higher
     assert trainer.history[0]["conditions"] == {"points": 64}
 
 
-def test_a_best_that_is_reached_early_is_not_replaced_by_a_worse_one(tmp_path):
-    """The learning rate makes later epochs worse."""
-    trainer = run(
-        tmp_path, "error", False, rate=lambda step, epoch: 0.1 if epoch < 2 else -1.0, epochs=5
-    )
-    best = trainer.fit()
-    assert best["epoch"] <= 2
-    assert trainer.history[-1]["metrics"]["error"] > best["metrics"]["error"]
-
-
 @pytest.mark.parametrize("options", [{}, {"ema": 0.8}, {"accumulate": 3}], ids=str)
 def test_a_resumed_run_equals_a_whole_one(tmp_path, options):
     for name in ("whole", "parts"):

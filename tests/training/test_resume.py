@@ -1,7 +1,8 @@
 """Which checkpoints training resumes from, and which it refuses unless allowed."""
 
 import copy
-import logging
+import functools
+import operator
 
 import pytest
 import torch
@@ -19,13 +20,6 @@ from tests.training.test_trainer import OneConvolution, judged, trainer
 CONFIG = config_from_dict(
     {"model": {"encoder": "resnet18", "input_size": [64, 64], "blocks": "srl_lo"}}, "test"
 )
-
-
-@pytest.fixture
-def warnings(caplog, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("keypoint"), "propagate", True)
-    caplog.set_level(logging.WARNING, "keypoint")
-    return caplog
 
 
 def checkpoint_of(config, path):
@@ -90,64 +84,55 @@ def test_an_evaluation_that_breaks_off_loses_no_step(saved, tmp_path):
     assert second.history == whole.history
 
 
-def without(content, *keys):
+def altered(content, *keys, by=None):
+    """A copy with the value at these keys changed by a function; without it if there is none."""
     changed = copy.deepcopy(content)
     *above, last = keys
-    place = changed
-    for key in above:
-        place = place[key]
-    del place[last]
-    return changed
-
-
-def with_value(content, *keys, value):
-    changed = copy.deepcopy(content)
-    *above, last = keys
-    place = changed
-    for key in above:
-        place = place[key]
-    place[last] = value(place[last])
+    place = functools.reduce(operator.getitem, above, changed)
+    value = place.pop(last)
+    if by:
+        place[last] = by(value)
     return changed
 
 
 WEIGHT = "layer.weight"
 DAMAGES = {
-    "weight missing": (lambda c: without(c, "model", WEIGHT), f"{WEIGHT} is missing"),
+    "weight missing": (lambda c: altered(c, "model", WEIGHT), f"{WEIGHT} is missing"),
     "weight too many": (
         lambda c: c | {"model": c["model"] | {"x": torch.ones(1)}},
         "x is unexpected",
     ),
     "half": (
-        lambda c: with_value(c, "model", WEIGHT, value=torch.Tensor.half),
+        lambda c: altered(c, "model", WEIGHT, by=torch.Tensor.half),
         f"{WEIGHT} is torch.float16",
     ),
     "one more axis": (
-        lambda c: with_value(c, "model", WEIGHT, value=lambda t: t[None]),
+        lambda c: altered(c, "model", WEIGHT, by=lambda t: t[None]),
         f"{WEIGHT} is torch.float32 \\(1, 17",
     ),
     "nan": (
-        lambda c: with_value(c, "model", WEIGHT, value=lambda t: t * torch.nan),
+        lambda c: altered(c, "model", WEIGHT, by=lambda t: t * torch.nan),
         r"1 tensors with nan or inf \(not finite\)",
     ),
     "average nan": (
-        lambda c: with_value(c, "ema", WEIGHT, value=lambda t: t * torch.inf),
+        lambda c: altered(c, "ema", WEIGHT, by=lambda t: t * torch.inf),
         r"1 tensors with nan or inf \(not finite\)",
     ),
     "momentum nan": (
-        lambda c: with_value(c, "optimizer", "state", 0, "exp_avg", value=lambda t: t * torch.nan),
+        lambda c: altered(c, "optimizer", "state", 0, "exp_avg", by=lambda t: t * torch.nan),
         r"1 tensors with nan or inf \(not finite\), such as optimizer\.",
     ),
     "no average": (lambda c: c | {"ema": None}, "train.ema was off"),
     "a parameter's momentum": (
-        lambda c: without(c, "optimizer", "state", 1, "exp_avg"),
+        lambda c: altered(c, "optimizer", "state", 1, "exp_avg"),
         "state of parameter 1 has",
     ),
     "a parameter's state": (
-        lambda c: without(c, "optimizer", "state", 0),
+        lambda c: altered(c, "optimizer", "state", 0),
         r"state of parameter 0 has \[\]",
     ),
     "momentum's shape": (
-        lambda c: with_value(c, "optimizer", "state", 0, "exp_avg", value=lambda t: t[:1]),
+        lambda c: altered(c, "optimizer", "state", 0, "exp_avg", by=lambda t: t[:1]),
         r"exp_avg of parameter 0 is \(1, 3, 4, 4\)",
     ),
     "another optimizer": (
@@ -155,9 +140,7 @@ DAMAGES = {
         "groups are another optimizer's",
     ),
     "another group": (
-        lambda c: with_value(
-            c, "optimizer", "param_groups", value=lambda g: [g[0] | {"params": [1, 0]}]
-        ),
+        lambda c: altered(c, "optimizer", "param_groups", by=lambda g: [g[0] | {"params": [1, 0]}]),
         "groups have other parameters",
     ),
     "imported": (lambda c: c | {"optimizer": None}, "holds weights and no state of a training"),
@@ -176,7 +159,7 @@ def test_a_state_that_is_not_whole_is_refused(saved, tmp_path, name):
 @pytest.mark.parametrize("key", [key for key in KEYS if key != "card"])
 def test_every_key_is_needed(saved, tmp_path, key):
     """But for the card: files from before there was one are as good (test_card.py)."""
-    torch.save(without(saved[1], key), tmp_path / "a.pt")
+    torch.save(altered(saved[1], key), tmp_path / "a.pt")
     with pytest.raises(CheckpointError, match=rf"a.pt: .*missing \['{key}'\]"):
         a_run(tmp_path).resume(tmp_path / "a.pt")
 
@@ -200,7 +183,7 @@ def test_another_run_is_refused_unless_allowed(saved, tmp_path, warnings, change
     assert run.at.batch == 4
 
 
-def test_batches_of_another_size_go_on_at_the_same_person(saved, tmp_path):
+def test_batches_of_another_size_resume_at_the_same_person(saved, tmp_path):
     path, content = saved
     save_checkpoint(tmp_path / "a.pt", content | {"batch": 3})
     run = a_run(tmp_path, batch_size=2)
@@ -226,9 +209,7 @@ def test_every_parameter_of_a_network_has_its_state(name):
 def test_the_optimizers_options_are_the_configs(saved, tmp_path):
     """With --allow-changed they may be others than those saved."""
     path, content = saved
-    changed = with_value(
-        content, "optimizer", "param_groups", value=lambda g: [g[0] | {"betas": "text"}]
-    )
+    changed = altered(content, "optimizer", "param_groups", by=lambda g: [g[0] | {"betas": "text"}])
     save_checkpoint(tmp_path / "a.pt", changed)
     run = a_run(tmp_path)
     run.resume(tmp_path / "a.pt")

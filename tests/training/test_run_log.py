@@ -1,4 +1,4 @@
-"""What a run writes beside its checkpoints may fail, and is told; the run goes on."""
+"""Writing a log or events may fail, which is reported; the run continues."""
 
 import errno
 import logging
@@ -13,19 +13,12 @@ from keypoint.commands import cli
 from keypoint.training.log import RunLog
 
 
-@pytest.fixture
-def warnings(caplog, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("keypoint"), "propagate", True)
-    caplog.set_level(logging.WARNING, "keypoint")
-    return caplog
-
-
 def full(*arguments):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @pytest.mark.parametrize("from_the_start", [True, False])
-def test_events_on_a_full_disk_are_told_once(
+def test_events_on_a_full_disk_are_reported_once(
     tmp_path, monkeypatch, warnings, capsys, from_the_start
 ):
     if from_the_start:
@@ -46,16 +39,16 @@ def test_events_on_a_full_disk_are_told_once(
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_a_log_file_on_a_full_disk_is_told_once(tmp_path, capsys):
+def test_a_log_file_on_a_full_disk_is_reported_once(tmp_path, capsys):
     (tmp_path / "log.txt").symlink_to("/dev/full")
     cli.log_to(tmp_path)
     for number in range(5):
         logging.getLogger("keypoint.x").info("line %d", number)
-    told = capsys.readouterr().err
+    said = capsys.readouterr().err
     cli.log_to()
-    assert told.count("cannot be written any more (") == 1
-    assert "No space left on device" in told
-    assert [line for line in told.splitlines() if line.startswith("line")] == [
+    assert said.count("cannot be written any more (") == 1
+    assert "No space left on device" in said
+    assert [line for line in said.splitlines() if line.startswith("line")] == [
         f"line {number}" for number in range(5)
     ]
-    assert "Traceback" not in told
+    assert "Traceback" not in said

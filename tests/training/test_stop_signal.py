@@ -56,26 +56,23 @@ def test_a_step_is_limited_by_the_one_before_it(monkeypatch):
             time.sleep(30)
 
 
-def test_a_step_that_ends_is_not():
+@pytest.mark.parametrize("is_seen_first", [True, False])
+def test_a_step_that_ends_is_not(is_seen_first):
+    """Before the signal or after it: what follows the step has no limit."""
     with StopSignal() as stop:
         stop.patience_s = 0.05
+        if is_seen_first:
+            stop.seen()
         send(signal.SIGTERM)
-        stop.seen()
+        if not is_seen_first:
+            stop.seen()
         time.sleep(0.1)
 
 
 def test_a_wait_inside_a_library_that_came_back_is_no_hang(monkeypatch):
-    """Python runs the handler late then: a rank that waited for another one's save goes on."""
+    """Python runs the handler late then: a rank that waited for another one's save continues."""
     monkeypatch.setattr(stop_signal, "LATE_S", -1.0)
     with StopSignal() as stop:
         stop.patience_s = 0.05
-        send(signal.SIGTERM)
-        time.sleep(0.2)
-
-
-def test_after_a_step_there_is_no_hurry():
-    with StopSignal() as stop:
-        stop.patience_s = 0.05
-        stop.seen()
         send(signal.SIGTERM)
         time.sleep(0.2)

@@ -289,9 +289,9 @@ class Refuses(OneConvolution):
     ],
 )
 def test_a_batch_that_torch_refuses_is_reported_by_its_key(tmp_path, error, words):
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as caught:
         trainer(tmp_path, model=Refuses(error)).fit()
-    assert str(told.value).startswith(f"train.batch_size=4 {words}")
+    assert str(caught.value).startswith(f"train.batch_size=4 {words}")
 
 
 def test_other_errors_of_a_step_stay_what_they_are(tmp_path):
