@@ -121,14 +121,8 @@ def main(argv: Sequence[str]) -> None:
             persons=persons,
             annotations=annotations,
             skeleton=skeleton,
-            batch_size=config.test.batch_size,
-            workers=config.data.workers,
-            flip=config.test.flip,
-            decoding=config.test.decoding,
             amp_dtype=AMP_DTYPES[config.train.amp],
-            nms=config.test.oks_nms,
-            nms_threshold=config.test.oks_nms_threshold,
-            keypoint_threshold=config.test.keypoint_threshold,
+            **config.evaluation_arguments(),
         )
         evaluations.append(evaluation)
         if distributed.is_main():

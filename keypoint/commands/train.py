@@ -297,14 +297,8 @@ def build_validation(config: Config, skeleton: Skeleton, data: Data, output: Pat
             persons=data.test,
             annotations=data.annotations,
             skeleton=skeleton,
-            batch_size=config.test.batch_size,
-            workers=config.data.workers,
-            flip=config.test.flip,
-            decoding=config.test.decoding,
             amp_dtype=AMP_DTYPES[config.train.amp],
-            nms=config.test.oks_nms,
-            nms_threshold=config.test.oks_nms_threshold,
-            keypoint_threshold=config.test.keypoint_threshold,
+            **config.evaluation_arguments(),
             after_batch=check_signal,
         )
         if distributed.is_main():

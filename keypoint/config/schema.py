@@ -255,3 +255,16 @@ class Config(BaseModel):
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings, numbers and None, as a checkpoint holds them."""
         return self.model_dump(mode="json")
+
+    def evaluation_arguments(self) -> dict[str, Any]:
+        """The arguments of `evaluate_model` that a config decides, but for the dtype of autocast."""
+        test = self.test
+        return {
+            "batch_size": test.batch_size,
+            "workers": self.data.workers,
+            "flip": test.flip,
+            "decoding": test.decoding,
+            "nms": test.oks_nms,
+            "nms_threshold": test.oks_nms_threshold,
+            "keypoint_threshold": test.keypoint_threshold,
+        }
