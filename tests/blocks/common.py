@@ -10,14 +10,14 @@ def randomised(block, std=1.0):
     """In float64 and eval mode, every number random but learned transforms, which stay orthogonal."""
     block = block.double().eval()
     for module in block.modules():
-        for name, value in module.named_buffers(recurse=False):
-            if name == "running_mean":
-                nn.init.normal_(value)
-            if name == "running_var":
-                nn.init.uniform_(value, 0.5, 2)
         if not isinstance(module, LearnedOrthogonal):
             for parameter in module.parameters(recurse=False):
                 nn.init.normal_(parameter, std=std)
+    for name, value in block.named_buffers():
+        if name.endswith("running_mean"):
+            nn.init.normal_(value)
+        if name.endswith("running_var"):
+            nn.init.uniform_(value, 0.5, 2)
     return block
 
 
