@@ -198,21 +198,15 @@ def test_distributed(one_process):
     assert all(p.grad is not None for p in net.parameters())
 
 
-@each_network
+@pytest.mark.parametrize("network", ["resnet18", "vit_tiny", "r3d_18"])
 @torch.no_grad()
 def test_compiles_without_graph_breaks_and_exports(network):
     torch.compiler.reset()
     net, inputs = opened(network), NETS[network][2]
-    if network == "keypointrcnn":  # the detector's heads do neither with or without blocks
-        net, inputs = net.backbone, IMAGE
     program = torch.export.export(net, (inputs,))
     torch.testing.assert_close(tensors(program.module()(inputs)), tensors(net(inputs)))
-    if network == "hrnet_w32":  # the whole of it takes 9 s
-        net = net.stage4[2]
-        inputs = [torch.rand(1, 32 << i, 16 >> i, 16 >> i) for i in range(4)]
     compiled = torch.compile(net, fullgraph=True, backend="eager")
-    expected = net(copy.deepcopy(inputs))  # HRNet's modules write into their list
-    assert equal(compiled(inputs), expected)
+    assert equal(compiled(inputs), net(inputs))
 
 
 # ---------------------------------------------------------------- what it leaves alone
