@@ -49,14 +49,9 @@ def main(argv: Sequence[str]) -> None:
         print("\n\n".join(paper_table_text(table) for table in paper_tables()))
     else:
         config = load_config(find_config(args.cfg), args.overrides)
-        print(model_text(config, count_config(config)))
+        num_keypoints = load_skeleton(config.data.skeleton, config.data.root).num_keypoints
+        print(model_text(config, count_model(**config.model.arguments(num_keypoints))))
     print(LEGEND, end="")
-
-
-def count_config(config: Config) -> dict[str, Count]:
-    """The parts of the network that this config trains."""
-    skeleton = load_skeleton(config.data.skeleton, config.data.root)
-    return count_model(**config.model.arguments(skeleton.num_keypoints))
 
 
 def model_text(config: Config, parts: Mapping[str, Count]) -> str:

@@ -73,7 +73,7 @@ def main(argv: Sequence[str]) -> None:
     overrides = list(args.overrides)
     check_overrides(overrides)
     report_file = check_places(args.file, args.output)
-    cli.refuse_existing(args)
+    cli.refuse_existing(args, args.file)
     if args.input_size:
         overrides.append(f"model.input_size={args.input_size}")
     weights = read_weights(args.file, args.color_order)
@@ -114,10 +114,10 @@ def main(argv: Sequence[str]) -> None:
 
 
 def check_places(file: Path, output: Path) -> Path:
-    """Return where the report goes, and see that it and the checkpoint overwrite nothing else.
+    """Return the place of the report, which overwrites neither the checkpoint nor the file.
 
     Raises:
-        ConfigError: The output or the report is a folder or the file itself.
+        ConfigError: It would, or it is a folder.
     """
     report_file = output if output.is_dir() else output.with_suffix(".json")
     if output.suffix.lower() == ".json" or report_file.is_dir():
@@ -125,12 +125,8 @@ def check_places(file: Path, output: Path) -> Path:
             f"--output {output}: the checkpoint's name cannot be a folder's nor end in .json, "
             "where the report goes; give a name such as best.pt"
         )
-    for place, fault in (
-        (report_file, f"--output {output}: its report would overwrite {file}; rename it"),
-        (output, f"--output {output} is the file itself; give another name"),
-    ):
-        if file.exists() and place.exists() and place.samefile(file):
-            raise ConfigError(fault)
+    if file.exists() and report_file.exists() and report_file.samefile(file):
+        raise ConfigError(f"--output {output}: its report would overwrite {file}; rename it")
     return report_file
 
 

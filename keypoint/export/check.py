@@ -36,7 +36,6 @@ class Comparison:
 
     Attributes:
         card: The file's description.
-        crops: N.
         heatmaps: The largest difference, as a share of the network's highest value.
         place: Crop, keypoint and pixel of that difference.
         decoding: The largest distance of the file's keypoints and scores from those that the codec
@@ -46,7 +45,6 @@ class Comparison:
     """
 
     card: ExportCard
-    crops: int
     heatmaps: float
     place: str
     decoding: float | None
@@ -78,7 +76,7 @@ class Comparison:
         if self.card.precision == "float32":
             far += f" (allowed {HEATMAP_TOLERANCE:.0e})"
         lines = [
-            f"compared with torch on {self.crops} crops, batches of 1 and 3: heatmaps "
+            f"compared with torch on {len(self.moved)} crops, batches of 1 and 3: heatmaps "
             f"{far if self.heatmaps else 'are equal'}"
         ]
         if self.decoding is not None:
@@ -159,7 +157,6 @@ def compare(
         decoding = max(float(d.abs().nan_to_num(nan=torch.inf).max()) for d in (own, other))
     return Comparison(
         card=card,
-        crops=len(crops),
         heatmaps=float(difference.max()) / highest,
         place=f"crop {crop}, {card.skeleton.keypoints[int(keypoint)]}, row {y}, column {x}",
         decoding=decoding,

@@ -36,9 +36,6 @@ def test_unknown_name():
     [
         ("nl", {"pairwis": "dot"}, r"'nl' has no option 'pairwis'; it takes inner, .*'pairwise'\?"),
         ("nl", {"dims": 3}, r"'nl' has no option 'dims'"),
-        ("a2", {"dims": 3}, r"'a2' has no option 'dims'; it takes inner, maps$"),
-        ("cgnl", {"dims": 3}, r"no option 'dims'; it takes inner, groups, kernel, order$"),
-        ("rcca", {"dims": 3}, r"'rcca' has no option 'dims'; it takes inner, key, recurrence$"),
         ("srl_fft", {"transform": "lo"}, r"no option 'transform'; it takes variant, ratio, groups"),
         ("srl_fft", {"retraction": "qr"}, r"no option 'retraction'; it takes .*matmul[.]"),
         ("srl_lo", {"matmul": True}, r"no option 'matmul'; it takes .*retraction"),

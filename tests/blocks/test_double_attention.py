@@ -1,12 +1,11 @@
-"""The double attention block against loops over maps and positions, its counts and its softmaxes."""
-
-import math
+"""The double attention block against loops over maps and positions, and its softmaxes."""
 
 import pytest
 import torch
 from torch import nn
 
 from keypoint.blocks import DoubleAttention
+from tests.blocks.common import randomised
 from tests.reference import double_attention as reference
 
 CHANNELS, INNER, MAPS = 6, 4, 3
@@ -15,10 +14,7 @@ SHAPES = {1: (11,), 2: (3, 5), 3: (2, 3, 3)}
 
 def block(**options):
     torch.manual_seed(0)
-    a2 = DoubleAttention(CHANNELS, inner=INNER, maps=MAPS, **options).double().eval()
-    for parameter in a2.parameters():
-        nn.init.normal_(parameter, std=0.7)
-    return a2
+    return randomised(DoubleAttention(CHANNELS, inner=INNER, maps=MAPS, **options), std=0.7)
 
 
 @pytest.mark.parametrize("dims", [1, 2, 3])
@@ -40,23 +36,6 @@ def test_equal_positions_are_left_equal():
     feature = nn.functional.conv2d(x, a2.a_b_v.weight[:INNER])
     expected = (x + a2.out(feature)).expand(-1, -1, 3, 5)
     torch.testing.assert_close(a2(x.expand(-1, -1, 3, 5)), expected, rtol=0, atol=1e-12)
-
-
-def test_parameters_of_three_blocks():
-    blocks = [DoubleAttention(256) for _ in range(3)]
-    assert sum(p.numel() for b in blocks for p in b.parameters()) == 196_608
-
-
-@pytest.mark.parametrize(
-    ("sizes", "expected"),
-    [([(16, 12), (32, 24), (64, 48)], 0.277), ([(24, 18), (48, 36), (96, 72)], 0.623)],
-)
-def test_multiply_adds_of_three_blocks_by_the_papers_rule(sizes, expected):
-    a2 = DoubleAttention(256)
-    weights = a2.a_b_v.weight.numel() + a2.out.weight.numel()
-    products = 2 * 64 * 64  # A softmax(B)^T, and its product with softmax(V)
-    total = sum(math.prod(size) * (weights + products) for size in sizes)
-    assert round(total / 2**30, 3) == expected
 
 
 @pytest.mark.parametrize(

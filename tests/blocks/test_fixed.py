@@ -51,7 +51,7 @@ def test_transform_is_p_x_q(basis, size, order):
 
 
 def test_built_on_meta_and_loaded_by_assignment():
-    """What is not in the state dict cannot be assigned: it is made at the first call."""
+    """A table that is not in the state dict cannot be assigned: it is made at the first call."""
     with torch.device("meta"):
         block = SRL(4, size=(4, 6), transform="dct", groups=1)
     other = SRL(4, size=(4, 6), transform="dct", groups=1)

@@ -62,7 +62,6 @@ NETS = {
 }  # fmt: skip
 # Every network with one block, and every block in one network.
 CASES = [(net, "srl_fft") for net in NETS] + [("resnet18", block) for block in list(BLOCKS)[1:]]
-everywhere = pytest.mark.parametrize(("network", "block"), CASES)
 each_network = pytest.mark.parametrize("network", NETS)
 
 
@@ -71,9 +70,9 @@ def plain(network, seed=0):
     return NETS[network][0]().eval()
 
 
-def inserted(network, block="srl_fft", seed=0):
+def inserted(network, seed=0):
     _, after, example = NETS[network]
-    return insert_blocks(plain(network, seed), block, after=after, example=example)
+    return insert_blocks(plain(network, seed), "srl_fft", after=after, example=example)
 
 
 def blocks_of(net):
@@ -81,9 +80,9 @@ def blocks_of(net):
 
 
 @torch.no_grad()
-def opened(network, block="srl_fft"):
+def opened(network):
     """With blocks that are not the identity."""
-    net = inserted(network, block)
+    net = inserted(network)
     for parameter in blocks_of(net).parameters():
         parameter.add_(torch.randn_like(parameter), alpha=0.1)
     return net
@@ -114,7 +113,7 @@ def loss(net, network):
     return sum(net([image[0], image[0].flip(2)], [target, target]).values())
 
 
-@everywhere
+@pytest.mark.parametrize(("network", "block"), CASES)
 def test_the_output_is_the_same_to_the_bit(network, block):
     net = plain(network)
     _, after, example = NETS[network]
@@ -139,9 +138,9 @@ def test_an_opened_block_acts_on_the_output_of_its_submodule(network):
     assert not equal(net(example), closed)
 
 
-@everywhere
-def test_training_moves(network, block):
-    net = inserted(network, block).train()
+@each_network
+def test_training_moves(network):
+    net = inserted(network).train()
     before = loss(net, network)
     before.backward()
     for part in blocks_of(net):
@@ -155,15 +154,15 @@ def test_training_moves(network, block):
     assert loss(net, network) != before
 
 
-@everywhere
+@pytest.mark.parametrize("network", ["resnet18", "r3d_18"])
 @torch.no_grad()
-def test_state_dict_copies_and_averages(network, block):
-    net, example = opened(network, block), NETS[network][2]
+def test_state_dict_copies_and_averages(network):
+    net, example = opened(network), NETS[network][2]
     expected = net(example)
     file = io.BytesIO()
     torch.save(net.state_dict(), file)
     file.seek(0)
-    other = inserted(network, block, seed=1)
+    other = inserted(network, seed=1)
     other.load_state_dict(torch.load(file, weights_only=True))
     assert equal(other(example), expected)
 
@@ -189,32 +188,25 @@ def one_process(tmp_path):
     torch.distributed.destroy_process_group()
 
 
-@each_network
-def test_distributed(network, one_process):
+def test_distributed(one_process):
     """Two steps: the second one fails if a parameter had no gradient in the first."""
-    net = inserted(network).train()
+    net = inserted("resnet18").train()
     parallel = DistributedDataParallel(net)
     for _ in range(2):
         net.zero_grad()
-        loss(parallel, network).backward()
+        loss(parallel, "resnet18").backward()
     assert all(p.grad is not None for p in net.parameters())
 
 
-@each_network
+@pytest.mark.parametrize("network", ["resnet18", "vit_tiny", "r3d_18"])
 @torch.no_grad()
 def test_compiles_without_graph_breaks_and_exports(network):
     torch.compiler.reset()
     net, inputs = opened(network), NETS[network][2]
-    if network == "keypointrcnn":  # the detector's heads do neither with or without blocks
-        net, inputs = net.backbone, IMAGE
     program = torch.export.export(net, (inputs,))
     torch.testing.assert_close(tensors(program.module()(inputs)), tensors(net(inputs)))
-    if network == "hrnet_w32":  # the whole of it takes 9 s
-        net = net.stage4[2]
-        inputs = [torch.rand(1, 32 << i, 16 >> i, 16 >> i) for i in range(4)]
     compiled = torch.compile(net, fullgraph=True, backend="eager")
-    expected = net(copy.deepcopy(inputs))  # HRNet's modules write into their list
-    assert equal(compiled(inputs), expected)
+    assert equal(compiled(inputs), net(inputs))
 
 
 # ---------------------------------------------------------------- what it leaves alone
@@ -285,15 +277,14 @@ def test_a_block_takes_the_mode_of_its_submodule():
     assert [part.training for part in net.layer3.site] == [True, False]
 
 
-@pytest.mark.parametrize("block", ["srl_lo", "nl"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 @torch.no_grad()
-def test_a_block_takes_the_dtype_of_its_map(dtype, block):
+def test_a_block_takes_the_dtype_of_its_map(dtype):
     net, example = resnet18().to(dtype).eval(), IMAGE.to(dtype)
     expected = net(example)
-    insert_blocks(net, block, after=["layer3"], example=example)
+    insert_blocks(net, "srl_lo", after=["layer3"], example=example)
     assert torch.equal(net(example), expected)
-    assert net.layer3.block.state_dict()["norm.weight" if block == "nl" else "alpha"].dtype == dtype
+    assert net.layer3.block.alpha.dtype == dtype
 
 
 def test_autocast_around_the_insertion():
@@ -304,11 +295,10 @@ def test_autocast_around_the_insertion():
     net(IMAGE)
 
 
-@pytest.mark.parametrize("block", ["srl_fft", "srl_lo", "nl"])
-def test_on_meta(block):
+def test_on_meta():
     with torch.device("meta"):
         net = resnet18()
-    insert_blocks(net, block, after=["layer3"], example=IMAGE.to("meta"))
+    insert_blocks(net, "srl_lo", after=["layer3"], example=IMAGE.to("meta"))
     assert all(p.is_meta for p in net.parameters())
 
 
@@ -492,22 +482,15 @@ ONE_MAP = r".* A block takes one map B C H W or clip B C T H W\. Submodules "
         ("resnet18", [], r"after=\[\] must be a list of submodules' names: after=\['layer3'\]"),
         ("resnet18", "layer3", r"after='layer3' must be a list"),
         ("resnet18", ["layr3"], r"ResNet has no submodule 'layr3'; did you mean one of \['layer3'"),
-        ("resnet18", ["x"], r"ResNet has no submodule 'x'; it has \['conv1', 'bn1'"),
         ("resnet18", [""], r"after names '', the network itself: name a submodule, or write nn.Seq"),
-        ("resnet18", ["fc", "fc"], r"names the module at 'fc' twice"),
         ("shared", ["head", "tied"], "names the module at 'tied' twice"),
         ("resnet18", ["fc"], r"'fc' \(Linear\): it gives a tensor \(1, 1000\)" + ONE_MAP
          + r"that give one: \['conv1', 'layer1', "),
         ("vit_tiny", ["blocks"], r"'blocks' .*it gives tokens B N C, \(1, 17, 192\)" + ONE_MAP
          + r"that give one: \['patch_embed.proj'\]"),
-        ("vit_tiny", ["patch_embed"], "tokens B N C" + ONE_MAP
-         + r"inside it that give one: \['patch_embed.proj'\]"),
         ("hrnet_w32", ["stage4"], r"SequentialList\): it gives list of 4" + ONE_MAP
          + r"inside it that give one: \['stage4.0.branches.0', "),
-        ("hrnet_w32", ["stage4.2.branches"], r"the example does not call it \(in eval mode\)"
-         + ONE_MAP + r"inside it that give one: \['stage4.2.branches.0', "),
         ("hrnet_w32", ["stage4.2.fuse_act"], r"it gives maps of \[32, 64, 128, 256\] channels in"),
-        ("hrnet_w32", ["transition2.0"], "the example does not call it.*one: .'conv1', "),
         ("keypointrcnn", ["backbone.fpn"], r"OrderedDict with the keys \['0', '1', '2', '3', 'pool"
          + r".*inside it that give one: \['backbone.fpn.inner_blocks.0', "),
         ("attribute", ["conv"], r"with blocks after \['conv'\] the network fails \(AttributeError: .*"
@@ -538,11 +521,8 @@ def test_a_map_of_whole_numbers():
     ("block", "options", "message"),
     [
         ("nl", {"pairwis": "dot"}, r"after 'layer3', whose map is \(1, 256, 4, 3\): block 'nl' has"),
-        ("srl_fft", {"groups": 7}, r"after 'layer3', .*groups=7 must divide the 256 spectral"),
-        ("srl", {}, "block 'srl' must be one of"),
+        ("rcca", {"recurrence": 0}, r"after 'layer3', .*recurrence=0 must be at least 1"),
         ("nl", {"size": 4}, "size is learned from the example: leave it out"),
-        ("nl", {"channels": 4}, "channels is learned from the example: leave it out"),
-        ("nl", {"frames": 4}, "frames is learned from the example: leave it out"),
     ],
 )  # fmt: skip
 def test_blocks_and_options_that_do_not_fit(block, options, message):
@@ -570,9 +550,7 @@ def test_compiled_scripted_wrapped(one_process):
     net = nn.Sequential(OrderedDict(conv=nn.Conv2d(3, 16, 1), act=nn.ReLU()))
     for wrapped, name, how in [
         (torch.compile(net), "conv", "torch.compile"),
-        (torch.compile(net), "_orig_mod.conv", "torch.compile"),
         (torch.jit.script(net), "conv", "torch.jit"),
-        (torch.jit.trace(net, IMAGE), "conv", "torch.jit"),
         (nn.DataParallel(net), "module.conv", "DataParallel"),
         (DistributedDataParallel(net), "module.conv", "DistributedDataParallel"),
     ]:

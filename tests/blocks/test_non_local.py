@@ -1,12 +1,10 @@
-"""The non-local block against loops over pairs of positions, its counts and its memory."""
-
-import math
+"""The non-local block against loops over pairs of positions, and its memory."""
 
 import pytest
 import torch
-from torch import nn
 
 from keypoint.blocks import NonLocal
+from tests.blocks.common import largest_allocation, randomised
 from tests.reference import non_local as reference
 
 CHANNELS, INNER = 6, 4
@@ -15,12 +13,7 @@ SHAPES = {1: (11,), 2: (3, 5), 3: (2, 3, 3)}
 
 def block(**options):
     torch.manual_seed(0)
-    nl = NonLocal(CHANNELS, **({"inner": INNER} | options)).double().eval()
-    for parameter in nl.parameters():
-        nn.init.normal_(parameter, std=0.7)
-    nn.init.normal_(nl.norm.running_mean)
-    nn.init.uniform_(nl.norm.running_var, 0.5, 2)
-    return nl
+    return randomised(NonLocal(CHANNELS, **({"inner": INNER} | options)), std=0.7)
 
 
 def restated(nl, x, pairwise, *, scale=1.0, window=None, before=True):
@@ -85,49 +78,7 @@ def test_never_builds_the_matrix_of_pairs(pairwise):
     """At 96 x 72, N = 6,912; N x N in float32 would be 182 MB, forward or backward."""
     nl = NonLocal(16, pairwise=pairwise)
     x = torch.randn(1, 16, 96, 72, requires_grad=True)
-    with torch.profiler.profile(
-        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
-    ) as profile:
-        nl(x).sum().backward()
-    largest = max(event.cpu_memory_usage for event in profile.events())
-    assert 0 < largest < 40e6
-
-
-def paper_parameters(module):
-    counted = nn.Conv2d, nn.BatchNorm2d, nn.Linear
-    return sum(
-        p.numel() for m in module.modules() if isinstance(m, counted) for p in m.parameters()
-    )
-
-
-def test_parameters_of_three_blocks():
-    blocks = [NonLocal(256) for _ in range(3)]
-    assert sum(map(paper_parameters, blocks)) == 394_752
-    assert sum(p.numel() for b in blocks for p in b.parameters()) == 394_752
-    biased = NonLocal(256, conv_bias=True)
-    assert sum(p.numel() for p in biased.parameters()) == 394_752 // 3 + 3 * 128 + 256
-
-
-def test_parameters_of_four_blocks_in_the_video_network():
-    """After each block of res3 (128 channels) and res4 (256 channels) of the C2D ResNet-18."""
-    blocks = [NonLocal(channels, dims=3) for channels in (128, 128, 256, 256)]
-    assert sum(p.numel() for b in blocks for p in b.parameters()) == 329_216
-
-
-@pytest.mark.parametrize(
-    ("sizes", "expected"),
-    [([(16, 12), (32, 24), (64, 48)], 2.892), ([(24, 18), (48, 36), (96, 72)], 13.254)],
-)
-def test_multiply_adds_of_three_blocks_by_the_papers_rule(sizes, expected):
-    total = 0
-    for size in sizes:
-        positions = math.prod(size)
-        nl = NonLocal(256)
-        for module in nl.modules():
-            if isinstance(module, nn.Conv2d):
-                total += module.weight.numel() * positions
-        total += 2 * positions**2 * nl.g.out_channels  # theta phi^T, and its product with g
-    assert round(total / 2**30, 3) == expected
+    assert 0 < largest_allocation(nl, x) < 40e6
 
 
 @pytest.mark.parametrize(

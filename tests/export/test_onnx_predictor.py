@@ -154,15 +154,6 @@ def test_options_without_effect_are_refused(plain, tmp_path, monkeypatch, capsys
     assert re.search(text, said), said
 
 
-def test_one_network_is_named(plain, tmp_path, capsys):
-    with pytest.raises(SystemExit):
-        tool("predict", "--output", tmp_path / "o", "a.png")
-    assert "one of the arguments --checkpoint --onnx is required" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        tool("predict", "--onnx", plain, "--checkpoint", "x.pt", "--output", tmp_path / "o", "a.png")  # fmt: skip
-    assert "not allowed with argument" in capsys.readouterr().err
-
-
 def test_devices():
     both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
     assert choose_providers(None, both[1:]) == both[1:]

@@ -2,7 +2,6 @@
 
 import argparse
 import collections
-import json
 import os
 import pickle
 import resource
@@ -12,6 +11,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from keypoint.errors import CheckpointError
@@ -280,11 +280,7 @@ ROWS, STEPS = b"K\x02K\x03\x86", b"K\x03K\x01\x86"
     [
         (lambda n, d: None if n.endswith("data/0") else d, "file not found"),
         (lambda n, d: d[:-4] if n.endswith("data/0") else d, "20 bytes. does not match"),
-        (lambda n, d: d + d if n.endswith("data/0") else d, "48 bytes. does not match"),
-        (pickled(ROWS, b"K\x02K\x04\x86"), "not resizable"),
         (pickled(STEPS, b"K\x09K\x01\x86"), "not resizable"),
-        (pickled(ROWS, b"J\xff\xff\xff\xffK\x03\x86"), "truncated or corrupt"),
-        (pickled(ROWS, b"K\x02N\x86"), "truncated or corrupt"),
         (pickled(b"FloatStorage", b"Float4Storage"), "truncated or corrupt"),
         (pickled(STEPS, b"K\x00K\x00\x86"), None),  # a stride of 0 reads one number
         (
@@ -320,7 +316,7 @@ def test_records_that_torch_does_not_look_at(tmp_path):
         archive.writestr("good/data.pkl", bare(b"}"))
         for number in range(9):
             archive.writestr(f"good/{number}", b"0" * 99)
-        for number in range(9):  # each goes on to the last one's end, and holds those between
+        for number in range(9):  # each reaches to the last one's end, and holds those between
             entry = archive.getinfo(f"good/{number}")
             entry.file_size = archive.start_dir - entry.header_offset - 40
     with pytest.raises(CheckpointError, match="its records are larger than the file"):
@@ -389,35 +385,15 @@ def test_any_cut_and_any_flipped_byte(tmp_path, zipped):
 
 # ---------------------------------------------------------------- other files
 
-ENTRY = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
-TWO = torch.tensor([1.0, 2.0]).numpy().tobytes()
 
-
-@pytest.mark.parametrize(
-    ("header", "numbers", "length"),
-    [
-        ({"__metadata__": {"a": "b"}, "w": ENTRY}, TWO, None),
-        ({"w": ENTRY}, TWO[:-1], None),
-        ({"w": ENTRY}, TWO + b"x", None),
-        ({"w": ENTRY}, TWO, 2**62),
-        ({"w": ENTRY | {"shape": [3]}}, TWO, None),
-        ({"w": ENTRY | {"shape": [-2, -1]}}, TWO, None),
-        ({"w": ENTRY | {"dtype": "X"}}, TWO, None),
-        ({"w": ENTRY, "v": ENTRY}, TWO, None),  # they overlap
-        ({"w": ENTRY | {"data_offsets": [8, 16]}}, TWO + TWO, None),
-        ({"w": 3}, TWO, None),
-    ],
-)
-def test_safetensors(tmp_path, header, numbers, length):
+def test_safetensors(tmp_path):
     """By content: the name is another's."""
-    data = json.dumps(header).encode()
-    size = len(data) if length is None else length
-    (tmp_path / "w.pth").write_bytes(size.to_bytes(8, "little") + data + numbers)
-    if "__metadata__" in header:
-        assert read_tensors(tmp_path / "w.pth")["w"].tolist() == [1, 2]
-        return
+    path = tmp_path / "w.pth"
+    path.write_bytes(safetensors.torch.save({"w": torch.tensor([1.0, 2.0])}, {"a": "b"}))
+    assert read_tensors(path)["w"].tolist() == [1, 2]
+    path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(CheckpointError, match=r"w\.pth: truncated or corrupt"):
-        read_tensors(tmp_path / "w.pth")
+        read_tensors(path)
 
 
 def test_what_a_file_is_instead_is_said(tmp_path):

@@ -10,7 +10,7 @@ import torch
 from keypoint.errors import CheckpointError
 from keypoint.models import create_model
 from keypoint.models.weights.formats import read_weights, recognise
-from keypoint.models.weights.load import fill, load_state, load_weights_file
+from keypoint.models.weights.load import fill, load_weights_file
 from keypoint.models.weights.report import encoder_of
 from tests.reference import pose_resnet
 
@@ -61,33 +61,25 @@ def wrapped(state, form):
     odd = {"args": argparse.Namespace(lr=1), "perf": np.float64(0.704), "model": "pose_resnet"}
     return {
         "bare": state,
-        "module.": module,
         "simple_baseline training": odd | {"epoch": 3, "state_dict": module, "optimizer": {}},
         "hrnet training": odd | {"best_state_dict": state, "state_dict": module},
-        "best only": {"best_state_dict": state},
-        "compiled DDP": {f"_orig_mod.{name}": tensor for name, tensor in module.items()},
         "lightning of DDP": {"state_dict": {f"model.{k}": v for k, v in module.items()}},
         "DDP of compiled": {f"module._orig_mod.{name}": tensor for name, tensor in state.items()},
-        "lightning": {"state_dict": {f"model.{k}": v for k, v in state.items()}, "hparams": odd},
     }[form]
 
 
-@pytest.mark.parametrize(
-    ("form", "zipped"),
-    [
-        ("bare", True),
-        ("bare", False),
-        ("module.", True),
-        ("simple_baseline training", False),
-        ("hrnet training", True),
-        ("best only", True),
-        ("lightning", True),
-        ("compiled DDP", True),
-        ("DDP of compiled", True),
-        ("lightning of DDP", True),
-    ],
+FORMS = (
+    "bare",
+    "simple_baseline training",
+    "hrnet training",
+    "DDP of compiled",
+    "lightning of DDP",
 )
-def test_simple_baselines_files_give_its_heatmaps(tmp_path, sb18, expected_bgr, form, zipped):
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_simple_baselines_files_give_its_heatmaps(tmp_path, sb18, expected_bgr, form):
+    zipped = form != "simple_baseline training"
     path = saved(tmp_path, wrapped(sb18, form), "a.tar", _use_new_zipfile_serialization=zipped)
     model = network(path)
     assert expected_bgr.std() > 0.1
@@ -104,7 +96,7 @@ def test_bottlenecks_too(tmp_path):
 
 
 @pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
-def test_the_depth_is_told_by_the_names(depth):
+def test_the_names_give_the_depth(depth):
     assert encoder_of(pose_resnet.resnet(depth, np.random.default_rng(0))) == f"resnet{depth}"
 
 
@@ -130,7 +122,7 @@ def test_mmposes_files(tmp_path, sb18, expected_rgb, head):
 
 
 @pytest.mark.parametrize("order", ["rgb", "bgr"])
-def test_mmposes_stored_mean_tells_the_colours(tmp_path, sb18, order):
+def test_mmposes_stored_mean_gives_the_colours(tmp_path, sb18, order):
     """In 0..255, by place, after the conversion."""
     mean, std = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
     if order == "bgr":
@@ -267,9 +259,8 @@ def resnet50():
         (
             {"deconv_layers.3.weight": torch.zeros(256, 256, 2, 2)},
             {},
-            r"deconvolutions \[\(512, 256, 4\), \(256, 256, 2\), \(256, 256, 4\)\]",
+            r"shape: deconv_layers.3.weight \(256, 256, 2, 2\) for \(256, 256, 4, 4\)\. Use the enc",
         ),
-        ({"final_layer.weight": torch.zeros(17, 256, 3, 3)}, {}, r"kernels \(3, 3\)"),
         ({"final_layer.weight": torch.zeros(())}, {}, r"final_layer.weight \(\) for \(17, 256"),
     ],
 )
@@ -298,7 +289,7 @@ def test_the_report_conserves_every_tensor(tmp_path, sb18):
     model = create_model("resnet18", input_size=SIZE)
     weights = read_weights(saved(tmp_path, state))
     with pytest.raises(CheckpointError) as caught:
-        load_state(model, weights, "a.pth")
+        fill(model, weights, "a.pth")
     for text in ("1 missing: bn1.weight", "1 unexpected: odd", "1 of another shape: final_layer.b"):
         assert text in str(caught.value)
     assert "1 with nan or inf (not finite): conv1.weight" in str(caught.value)

@@ -41,7 +41,7 @@ def walsh_hadamard_matrix(size: int) -> Tensor:
     rows = torch.ones(1, 1, dtype=torch.float64, device="cpu")
     while len(rows) < size:
         sign = torch.ones(len(rows), 1, dtype=rows.dtype, device="cpu")
-        sign[1::2] = -1  # a row that ends negative goes on without a change when negated
+        sign[1::2] = -1  # a row that ends negative continues without a change when negated
         even = torch.cat((rows, sign * rows), dim=1)
         odd = torch.cat((rows, -sign * rows), dim=1)
         rows = torch.stack((even, odd), dim=1).flatten(0, 1) / math.sqrt(2)

@@ -71,7 +71,7 @@ class FixedOrthogonal(nn.Module):
         self.Q = BASES[self.basis](self.size[1]).mT.contiguous().to(device, dtype)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> FixedOrthogonal:
-        """Module's own conversion (`.half()`, `.double()`, `.to_empty(...)`), then filled anew."""
+        """Module's own conversion (`.half()`, `.double()`, `.to_empty(...)`), then filled again."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._fill()
         return self

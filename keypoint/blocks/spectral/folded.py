@@ -75,7 +75,7 @@ def fold(phi: nn.Sequential, alpha: Tensor, gain: float) -> Folded:
 
 
 def scale_and_shift(norm: Any) -> tuple[Tensor, Tensor]:
-    """What a batch norm multiplies each map by and then adds, at least in float32."""
+    """Factor and shift of a batch norm for each map, at least in float32."""
     weight, bias, mean, variance = (
         at_least_float32(part)
         for part in (norm.weight, norm.bias, norm.running_mean, norm.running_var)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 def is_plain(layer: nn.Module, kind: type[nn.Module]) -> bool:
-    """Whether a layer is what its class says, and nobody changed what a call of it does."""
+    """Whether a layer is what its class says, and no hook or parametrization changes its call."""
     return type(layer) is kind and not layer._forward_hooks and not layer._forward_pre_hooks
 
 

@@ -160,7 +160,7 @@ _alive: weakref.WeakSet[LearnedOrthogonal] = weakref.WeakSet()
 
 
 def _retract_stepped(optimizer: Optimizer, *_: object) -> None:
-    """What every optimiser runs after its step."""
+    """Run after every step of every optimiser."""
     if not _alive:
         return
     stepped = {id(p) for group in optimizer.param_groups for p in group["params"]}

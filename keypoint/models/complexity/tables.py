@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from keypoint.blocks import PNL, NonLocal, SRLVideo, build_block
+from keypoint.blocks import PNL, NonLocal, build_block
 from keypoint.models.complexity.count import Count, count, count_model
 from keypoint.models.names import DECONV_SITES, STRIDES_OF_SITES
 
@@ -133,12 +133,12 @@ def srl_table_8() -> Table:
     """Four blocks in the C2D ResNet-18, the video network; without the network."""
     rows = {}
     for name, (giga, kilo) in TABLE_8.items():
-        blocks: list[nn.Module] = []
-        shapes = []
+        blocks, shapes = [], []
         with FakeTensorMode():
             for channels, side in TABLE_8_STAGES:
                 for _ in range(2):
-                    blocks.append(video_block(name, channels, side))
+                    size = (side, side)
+                    blocks.append(build_block(name, channels, size, frames=TABLE_8_FRAMES))
                     shapes.append((channels, TABLE_8_FRAMES, side, side))
             total = count_blocks(blocks, shapes)
         rows[f"{name} ({total.paper.parameters:,})"] = (
@@ -151,14 +151,6 @@ def srl_table_8() -> Table:
     )
     title = "SRL paper, table 8: four blocks in the C2D ResNet-18"
     return Table(title, ("GFLOPs", "K parameters"), rows, note)
-
-
-def video_block(name: str, channels: int, side: int) -> nn.Module:
-    """A block of table 8."""
-    if name == "nl":
-        return NonLocal(channels, dims=3)
-    transform = name.removeprefix("srl_")
-    return SRLVideo(channels, frames=TABLE_8_FRAMES, size=(side, side), transform=transform)
 
 
 def pnl_tables() -> Table:

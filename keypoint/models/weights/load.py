@@ -6,7 +6,6 @@ and std of the weights.
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,12 +14,12 @@ from typing import Any
 
 import torch
 import torchvision
-from torch import Tensor, nn
+from torch import nn
 
 from keypoint.errors import CheckpointError
 from keypoint.models.encoder import IMAGENET_WEIGHTS
 from keypoint.models.weights.formats import Weights, read_weights, recognise
-from keypoint.models.weights.report import Report, compare, sites_of
+from keypoint.models.weights.report import Report, compare
 
 logger = logging.getLogger(__name__)
 
@@ -61,8 +60,8 @@ def load_weights_file(
     Args:
         model: A SimpleBaseline; weights, colour order, mean and std are filled in.
         path: The file.
-        partial: Allow whole blocks of the network to be missing in the file; the network then
-            gives exactly the output it would give without them.
+        partial: Allow whole blocks of the network to be missing in the file. New blocks are the
+            identity, so the output stays exactly that of the network without them.
         whole: Refuse an encoder alone, and weights that were trained to another codec, sigma or
             keypoints.
         color_order: "rgb" or "bgr", if it is not what is usual for the file's format.
@@ -110,47 +109,19 @@ def load_state(
         whole: Refuse an encoder alone.
 
     Raises:
-        CheckpointError: Names or shapes that do not fit, or values that are not finite; or a block
-            that is missing does not start as the identity. Nothing is loaded then.
+        CheckpointError: Names or shapes that do not fit, values that are not finite, or `partial`
+            has no effect. Nothing is loaded then.
     """
     report = compare(model.state_dict(), weights, source, partial=partial, whole=whole)
     report.check()
-    if partial:
-        _check_partial(model, report)
-    model.load_state_dict(weights.state, strict=False)
-    return report
-
-
-def _check_partial(model: Any, report: Report) -> None:
-    """Refuse the flag when it has nothing to do, and blocks that would change the network."""
-    if not report.allowed:
+    if partial and not report.allowed:
         what = "it is an encoder alone" if report.encoder_only else "it lacks none of the blocks"
         raise CheckpointError(
-            f"{report.source}: a partial load has no effect, as {what}; "
+            f"{source}: a partial load has no effect, as {what}; "
             "leave --partial or model.partial_weights out"
         )
-    changing: list[str] = []
-
-    def compare_output(site: str, _: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
-        if not torch.equal(inputs[0], output):
-            changing.append(site)
-
-    hooks = [
-        model.blocks[site].register_forward_hook(functools.partial(compare_output, site))
-        for site in sites_of(report.allowed)
-    ]
-    training, device = model.training, model.pixel_mean.device
-    example = torch.randn(1, 3, *model.input_size, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        model.eval()(example.to(device))
-    model.train(training)
-    for hook in hooks:
-        hook.remove()
-    if changing:
-        raise CheckpointError(
-            f"{report.source}: the block at {changing[0]} ({model.block_options[changing[0]]}) "
-            "does not start as the identity, so the network would change; choose other options"
-        )
+    model.load_state_dict(weights.state, strict=False)
+    return report
 
 
 def _check_heatmaps(

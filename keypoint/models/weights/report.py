@@ -174,18 +174,13 @@ def remedy(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
     theirs, ours = encoder_of(state), encoder_of(wanted)
     if theirs and theirs != ours:
         return f"The file's encoder is {theirs}, the network's {ours}: set model.encoder={theirs}"
-    deconvs = deconvs_of(state)
-    if deconvs and deconvs != deconvs_of(wanted):
-        return f"The file has deconvolutions {deconvs} (in, out, kernel), not {deconvs_of(wanted)}"
     if theirs and not any(name.startswith("final_layer.") for name in state):
         return (
             "The file holds an encoder alone, which finds no keypoints: train with "
             "model.weights=FILE and use the run's best.pt"
         )
     head, our_head = (tuple(s[HEAD].shape) if HEAD in s else () for s in (state, wanted))
-    if len(head) == len(our_head) == 4 and head != our_head:
-        if head[0] == our_head[0]:
-            return f"The file's final layer has kernels {head[2:]}; this network's has (1, 1)"
+    if len(head) == len(our_head) == 4 and head[0] != our_head[0]:
         return (
             f"The file has {head[0]} keypoints, the skeleton {our_head[0]}: "
             "set data.skeleton to the one the file was trained with"
@@ -206,16 +201,6 @@ def remedy(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
             "and model.input_size to what it was trained with"
         )
     return "Use the encoder, blocks, input size and keypoints that the file was made with"
-
-
-def deconvs_of(state: Mapping[str, Tensor]) -> list[tuple[int, int, int]]:
-    """Return (in, out, kernel) of each deconvolution, in order."""
-    found = {
-        int(name.split(".")[1]): tensor.shape
-        for name, tensor in state.items()
-        if name.startswith("deconv_layers.") and tensor.ndim == 4 and name.split(".")[1].isdigit()
-    }
-    return [(shape[0], shape[1], shape[2]) for _, shape in sorted(found.items())]
 
 
 def other_architecture(state: Mapping[str, Tensor]) -> str | None:
