@@ -257,7 +257,7 @@ class Config(BaseModel):
         return self.model_dump(mode="json")
 
     def evaluation_arguments(self) -> dict[str, Any]:
-        """The arguments of `evaluate_model` that a config decides, but for the dtype of autocast."""
+        """The arguments of `evaluate_model` that a config decides, without the autocast dtype."""
         test = self.test
         return {
             "batch_size": test.batch_size,
