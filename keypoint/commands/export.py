@@ -14,11 +14,11 @@ from keypoint.checkpoint.file import Restored, load_model
 from keypoint.commands import cli
 from keypoint.data.batches import EvaluationDataset
 from keypoint.data.coco import load_persons
-from keypoint.errors import DataError
+from keypoint.errors import ConfigError, DataError
 from keypoint.export.card import INPUTS, OUTPUTS, PRECISIONS, ExportCard
 from keypoint.export.write import LEAST_CROPS, check_choice, export_network
 
-MOST_CROPS = 256  # of --persons; a half calibrates, which more hardly changes
+MOST_CROPS = 256  # of --annotations; a half calibrates, which more hardly changes
 EPILOG = f"""examples:
   keypoint export --checkpoint best.pt --output model.onnx
       ONNX: uint8 crops in, keypoints, scores and heatmaps out; for keypoint predict --onnx
@@ -27,7 +27,7 @@ EPILOG = f"""examples:
   keypoint export --checkpoint best.pt --output model.onnx --input float32 --outputs heatmaps
       the network and its normalisation alone, for runtimes that cannot decode
   keypoint export --checkpoint best.pt --output model.onnx --precision int8 \\
-      --persons person_keypoints_val2017.json val2017
+      --annotations person_keypoints_val2017.json --images val2017
       convolutions in 8 bits, by the crops of the first {MOST_CROPS} annotated persons
   keypoint export --checkpoint best.pt --output model.pt2
       torch.export; torch.export.load opens it
@@ -57,13 +57,15 @@ def main(argv: Sequence[str]) -> None:
     cli.add_flip(parser)
     add("--precision", choices=PRECISIONS, default="float32", help="default: float32")
     add(
-        "--persons",
-        nargs=2,
+        "--annotations",
         type=Path,
-        metavar=("ANNOTATIONS", "IMAGES"),
-        help="COCO annotations and their images, to calibrate int8 and to compare on",
+        metavar="FILE",
+        help="COCO keypoints JSON of persons to calibrate int8 and to compare on",
     )
+    add("--images", type=Path, metavar="DIR", help="the folder of their images")
     args = parser.parse_args(argv)
+    if (args.annotations is None) != (args.images is None):
+        raise ConfigError("--annotations and --images belong together; give both or neither")
     cli.log_to()
     cli.refuse_existing(args, args.checkpoint)
     restored = load_model(args.checkpoint)
@@ -77,8 +79,10 @@ def main(argv: Sequence[str]) -> None:
         flip=args.flip,
         precision=args.precision,
     )
-    check_choice(card, args.output, args.persons)
-    crops = person_crops(restored, *args.persons) if args.persons else None
+    check_choice(card, args.output, args.annotations)
+    crops = None
+    if args.annotations is not None:
+        crops = person_crops(restored, args.annotations, args.images)
     cli.make_folder(args.output.parent, "--output")
     result = export_network(restored.model, card, args.output, crops)
     print(f"{result.describe()}\nwritten: {args.output}, {args.output.stat().st_size / 1e6:.1f} MB")
@@ -96,7 +100,7 @@ def person_crops(restored: Restored, annotations: Path, images: Path) -> NDArray
     crops = [batch.crops.numpy() for batch in islice(dataset, MOST_CROPS)]
     if len(crops) < LEAST_CROPS:
         raise DataError(
-            f"--persons {annotations}: has {len(crops)} persons to calibrate and compare by; give "
-            f"at least {LEAST_CROPS}"
+            f"--annotations {annotations}: has {len(crops)} persons to calibrate and compare by; "
+            f"give at least {LEAST_CROPS}"
         )
     return np.concatenate(crops)

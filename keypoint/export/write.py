@@ -110,8 +110,8 @@ def check_choice(card: ExportCard, path: Path, crops: object) -> None:
         )
     if card.precision != "float32" and crops is None:
         raise ConfigError(
-            f"--precision {card.precision} needs --persons ANNOTATIONS IMAGES: how far keypoints "
-            "move shows on real crops alone"
+            f"--precision {card.precision} needs --annotations FILE --images DIR: only real crops "
+            "show how far keypoints move"
         )
     if path.suffix == ".onnx":
         for name in ("onnx", "onnxscript", "onnxruntime"):

@@ -216,7 +216,7 @@ def test_broken_weights_are_refused(tmp_path):
     [
         ("model.ts", {}, r"model\.ts: the suffix chooses the form; give one of \.onnx \(ONNX\), \.pt2 \(torch"),
         ("model.pt2", {"precision": "int8"}, "--precision int8 is for ONNX; give --output FILE.onnx"),
-        ("model.onnx", {"precision": "fp16"}, "--precision fp16 needs --persons"),
+        ("model.onnx", {"precision": "fp16"}, "--precision fp16 needs --annotations"),
     ],
 )  # fmt: skip
 def test_choices_are_checked_first(tiny, tmp_path, name, changed, text):
@@ -261,8 +261,14 @@ def test_the_command_keeps_the_checkpoint(checkpoint, capsys):
 def test_the_command_wants_enough_persons(checkpoint, tmp_path, capsys):
     file, images = tiny_coco.write(tmp_path / "data", tiny_coco.content(1, 2))
     arguments = ["--checkpoint", checkpoint, "--output", tmp_path / "m.onnx", "--precision", "fp16"]
-    assert tool("export", *arguments, "--persons", file, images) == 3
+    assert tool("export", *arguments, "--annotations", file, "--images", images) == 3
     assert "has 2 persons to calibrate and compare by; give at least 8" in capsys.readouterr().err
+
+
+def test_annotations_and_images_belong_together(checkpoint, tmp_path, capsys):
+    arguments = ["--checkpoint", checkpoint, "--output", tmp_path / "model.onnx"]
+    assert tool("export", *arguments, "--images", tmp_path) == 2
+    assert "--annotations and --images belong together" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
@@ -272,7 +278,7 @@ def test_reduced_precision_is_smaller_and_says_how_far_keypoints_move(
     file, images = tiny_coco.write(tmp_path / "data", tiny_coco.content(4, 3))
     path = tmp_path / "model.onnx"
     arguments = ["--checkpoint", checkpoint, "--output", path, "--precision", precision]
-    assert tool("export", *arguments, "--persons", file, images) == 0
+    assert tool("export", *arguments, "--annotations", file, "--images", images) == 0
     said = capsys.readouterr().out
     assert "compared with torch on 6 crops" in said  # calibrated by the other six
     assert f"{precision} is not equal: keypoints move by " in said
