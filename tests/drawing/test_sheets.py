@@ -50,7 +50,7 @@ def test_sides_have_their_colour_and_occluded_keypoints_a_hole():
 
 def test_a_mirrored_crop_keeps_the_persons_left_orange(persons):
     """The sheet's drawing of a flipped training crop: the left wrist's place is orange."""
-    plain, mirrored = dataset(persons, 0.0)[(0, 0)], dataset(persons, 1.0)[(0, 0)]
+    plain, mirrored = (dataset(persons, p).__getitems__([(0, 0)]) for p in (0.0, 1.0))
     left = SKELETON.keypoints.index("left_wrist")
     for batch in (plain, mirrored):
         points = batch.keypoints_crop[0].numpy()
