@@ -10,9 +10,8 @@ import sys
 import tracemalloc
 from pathlib import Path
 
-from keypoint.commands import cli
 from keypoint.prediction.output import PredictOutput
-from tests.hostile.test_hostile import tool
+from tests.calling import tool
 
 PICTURE = 8192  # bytes; every image and crop has more, and how many are under way varies
 
@@ -50,7 +49,7 @@ def main(file, every, trace, *arguments):
             samples.append(sample(done, trace))
 
     PredictOutput.add = watched
-    status = cli.run(tool("predict").main, arguments)
+    status = tool("predict", *arguments)
     Path(file).write_text(json.dumps(samples))
     return status
 
