@@ -1,6 +1,8 @@
 """What the pages say is so: Python runs, links lead somewhere, costs are the counted ones."""
 
+import contextlib
 import functools
+import io
 import re
 import subprocess
 import sys
@@ -12,7 +14,7 @@ import pytest
 from keypoint.blocks.build import BLOCKS
 from keypoint.models.complexity import count_model
 from tests import tiny_network
-from tests.calling import words
+from tests.calling import command
 from tests.readme.documents import ALL_PAGES, PAGES, README, REPOSITORY, anchors, blocks, links
 from tests.readme.world import exported
 
@@ -31,10 +33,14 @@ def small_checkpoint(path):
 
 @functools.cache
 def help_of(name):
-    """Of a command, or of a script by its path."""
-    script = name.endswith(".py")
-    called = [sys.executable, str(REPOSITORY / name), "--help"] if script else words(name, "--help")
-    return subprocess.run(called, check=True, capture_output=True, text=True).stdout
+    """Of a command, in this process, or of a script by its path."""
+    if name.endswith(".py"):
+        called = [sys.executable, str(REPOSITORY / name), "--help"]
+        return subprocess.run(called, check=True, capture_output=True, text=True).stdout
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), pytest.raises(SystemExit):
+        command(name).main(["--help"])
+    return said.getvalue()
 
 
 @pytest.mark.parametrize(("page", "text"), SNIPPETS, ids=lambda value: value[:20])
