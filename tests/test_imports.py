@@ -31,7 +31,7 @@ ROOMS = (
 )
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 MOST_AT_THE_TOP = 6
-MOST_IN_A_FOLDER = 20
+MOST_IN_A_FOLDER = 13
 HEAVY = {
     "cv2",
     "albumentations",
