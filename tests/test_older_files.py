@@ -18,6 +18,7 @@ import keypoint
 from keypoint.checkpoint.file import load_model, read_checkpoint
 from keypoint.config.load import load_config
 from keypoint.data.image import warp
+from keypoint.data.synthetic.demo_set import write_demo_set
 from tests.calling import tool
 
 FIXTURES = Path(__file__).parent / "fixtures" / "version_0_1"
@@ -72,8 +73,6 @@ def test_a_run_resumes_from_it(folder, tmp_path, capsys):
     run = tmp_path / "run"
     run.mkdir()
     shutil.copy(folder / "old.pt", run / "last.pt")
-    from keypoint.data.synthetic.demo_set import write_demo_set
-
     write_demo_set(tmp_path / "data", train_images=20, val_images=6, seed=1)
     changed = [f"data.root={tmp_path / 'data'}", f"output={run}", "train.save_every=1000"]
     more = ["--resume", "--allow-changed", "--device", "cpu"]
@@ -103,5 +102,5 @@ def test_a_torch_export_file_predicts_as_before(folder, found):
     with torch.inference_mode():
         keypoints, scores, _ = program(torch.from_numpy(crop[None]))
     expected = predictor.predict_crops(crop[None])
-    np.testing.assert_allclose(keypoints, expected[0], atol=4.0)
+    np.testing.assert_allclose(keypoints, expected[0], atol=2.1)  # crop px: a quarter offset turned
     np.testing.assert_allclose(scores, found["scores"], rtol=1e-3)

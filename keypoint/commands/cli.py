@@ -315,7 +315,11 @@ def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None
 
 def _say(text: str) -> None:
     """Print a line on the terminal, with the rank if there are several."""
-    rank = os.environ.get("RANK") if os.environ.get("WORLD_SIZE", "1") != "1" else None
+    rank = None
+    if "RANK" in os.environ:
+        from keypoint import distributed
+
+        rank = os.environ["RANK"] if distributed.started_many() else None
     text = text if rank is None else f"[rank {rank}] {text}"
     sys.stderr.write(f"{text}\n")
 
