@@ -17,7 +17,7 @@ import torch
 import keypoint
 from keypoint.checkpoint.file import load_model, read_checkpoint
 from keypoint.config.load import load_config
-from keypoint.data.image import warp
+from keypoint.data.images.read import warp
 from keypoint.data.synthetic.demo_set import write_demo_set
 from tests.calling import tool
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.upright import read_upright
+from keypoint.data.images.upright import read_upright
 from keypoint.drawing.persons import draw_keypoints, fit_picture, fit_points
 from keypoint.errors import DataError, KeypointError
 from keypoint.pose.skeleton import Skeleton

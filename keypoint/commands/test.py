@@ -20,7 +20,7 @@ from keypoint.config.load import Config, find_config, load_config, override_conf
 from keypoint.data.annotations import read_annotations
 from keypoint.data.boxes import read_boxes
 from keypoint.data.coco import find_split, select_persons, usable_persons
-from keypoint.data.image_files import require_image_files
+from keypoint.data.images.files import require_image_files
 from keypoint.data.persons import Annotations, Persons
 from keypoint.data.report import write_reports
 from keypoint.errors import ConfigError

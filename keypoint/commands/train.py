@@ -26,7 +26,7 @@ from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import TrainDataset, TrainSampler, train_loader
 from keypoint.data.boxes import read_boxes
 from keypoint.data.coco import find_split, load_persons, select_persons
-from keypoint.data.image_files import require_image_files
+from keypoint.data.images.files import require_image_files
 from keypoint.data.persons import Annotations, Persons
 from keypoint.data.report import write_reports
 from keypoint.drawing.curves import training_curves

@@ -23,7 +23,7 @@ from keypoint.data.entries import (
     is_whole_number,
     names_fault,
 )
-from keypoint.data.image_files import find_bad_files
+from keypoint.data.images.files import find_bad_files
 from keypoint.data.persons import Annotations, Images
 from keypoint.data.report import raise_faults, raise_too_many
 from keypoint.errors import DataError

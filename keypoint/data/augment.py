@@ -21,7 +21,7 @@ import albumentations as A  # noqa: E402
 import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
-from keypoint.data.image import warp  # noqa: E402
+from keypoint.data.images.read import warp  # noqa: E402
 from keypoint.errors import ConfigError  # noqa: E402
 from keypoint.pose.codec import Codec  # noqa: E402
 from keypoint.pose.geometry import CropFrame, apply_affine  # noqa: E402

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, get_worker_info
 
 from keypoint.data.augment import Augmentation
-from keypoint.data.image import read_image, warp
+from keypoint.data.images.read import read_image, warp
 from keypoint.data.persons import Persons
 from keypoint.errors import ConfigError, DataError, lost_worker
 from keypoint.pose.codec import Codec

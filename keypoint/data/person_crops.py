@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keypoint.data.image import warp
+from keypoint.data.images.read import warp
 from keypoint.errors import DataError, NumericsError
 from keypoint.pose.geometry import CropFrame
 from keypoint.pose.skeleton import Skeleton

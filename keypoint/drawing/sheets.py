@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.data.batches import TrainDataset
-from keypoint.data.image import read_image, warp
+from keypoint.data.images.read import read_image, warp
 from keypoint.data.persons import Persons
 from keypoint.drawing.canvas import PAPER, RIM, Image
 from keypoint.drawing.persons import (

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.image import read_image
+from keypoint.data.images.read import read_image
 from keypoint.data.persons import Images, Persons
 from keypoint.drawing.canvas import FAR, PAPER, RIM, SHIFT, Color, Image, draw_line, fixed_point
 from keypoint.drawing.persons import (

@@ -20,9 +20,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.image import read_image
+from keypoint.data.images.read import read_image
+from keypoint.data.images.upright import moderate_header, read_upright
 from keypoint.data.report import Fault
-from keypoint.data.upright import moderate_header, read_upright
 from keypoint.data.video import VideoReader
 from keypoint.errors import DataError
 from keypoint.prediction.camera import CameraReader

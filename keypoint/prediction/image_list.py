@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from keypoint.data.entries import find_category, image_faults, name_image
-from keypoint.data.image import read_image
+from keypoint.data.images.read import read_image
 from keypoint.data.report import raise_faults
 from keypoint.errors import DataError
 from keypoint.files import read_json

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.image import warp
+from keypoint.data.images.read import warp
 from keypoint.data.person_crops import CropPredictor, crops_to_image
 from keypoint.data.persons import Persons
 from keypoint.pose.geometry import CropFrame

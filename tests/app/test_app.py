@@ -26,8 +26,8 @@ from keypoint.app.picture import (
     read_boxes,
     record_of_found,
 )
+from keypoint.data.images.upright import read_upright
 from keypoint.data.synthetic.samples import IMAGE_SIZE, write_samples
-from keypoint.data.upright import read_upright
 from keypoint.errors import ConfigError, DataError
 from keypoint.prediction.stream import whole_image
 from tests import tiny_network

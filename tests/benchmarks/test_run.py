@@ -14,7 +14,7 @@ import torch
 from keypoint.commands import cli
 from keypoint.data.batches import EvaluationDataset
 from keypoint.data.coco import load_persons
-from keypoint.data.image import read_image, warp
+from keypoint.data.images.read import read_image, warp
 from keypoint.data.synthetic.demo_set import write_demo_set
 from keypoint.models import SimpleBaseline
 from keypoint.pose.codec import Codec

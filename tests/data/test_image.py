@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keypoint.data.image import check_header, read_header, read_image
+from keypoint.data.images.read import check_header, read_header, read_image
 from keypoint.errors import DataError
 
 SIZES = [(1, 1), (7, 33), (64, 48), (300, 257)]  # height, width

@@ -6,7 +6,7 @@ import pytest
 
 from keypoint.data.boxes import load_boxes
 from keypoint.data.coco import load_persons
-from keypoint.data.image_files import missing_files, require_image_files
+from keypoint.data.images.files import missing_files, require_image_files
 from keypoint.errors import DataError
 from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from keypoint.data import image as images
-from keypoint.data import upright
-from keypoint.data.upright import moderate_header, read_upright
+from keypoint.data.images import read as images
+from keypoint.data.images import upright
+from keypoint.data.images.upright import moderate_header, read_upright
 from keypoint.errors import DataError
 
 PIXELS = cv2.resize(

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from keypoint.checkpoint.file import load_model
-from keypoint.data.image import read_image, warp
+from keypoint.data.images.read import read_image, warp
 from keypoint.drawing.persons import heatmap_sheet
 from keypoint.evaluation.coco import evaluate_coco
 from keypoint.models import SimpleBaseline

@@ -11,7 +11,7 @@ import yaml
 
 from keypoint import Predictor
 from keypoint.data.coco import load_persons
-from keypoint.data.image import read_image
+from keypoint.data.images.read import read_image
 from keypoint.evaluation import evaluate_coco
 from keypoint.pose.skeleton import load_skeleton
 from tests.calling import words

@@ -13,7 +13,7 @@ from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import TrainDataset
 from keypoint.data.boxes import read_boxes
 from keypoint.data.coco import load_persons, select_persons
-from keypoint.data.image_files import require_image_files
+from keypoint.data.images.files import require_image_files
 from keypoint.errors import DataError
 from keypoint.evaluation.coco import evaluate_coco
 from keypoint.pose.codec import Codec

@@ -21,7 +21,7 @@ from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import EvaluationDataset, TrainDataset
 from keypoint.data.boxes import read_boxes
 from keypoint.data.coco import load_persons, select_persons
-from keypoint.data.image import read_image
+from keypoint.data.images.read import read_image
 from keypoint.evaluation.coco import evaluate_coco
 from keypoint.pose.codec import Codec
 from keypoint.pose.skeleton import load_skeleton

@@ -50,7 +50,7 @@ def test_a_file_that_goes_while_others_are_read(tmp_path):
 
 
 def test_an_annotation_does_not_make_a_huge_image_smaller(tmp_path, monkeypatch):
-    monkeypatch.setattr("keypoint.data.image.MOST_PIXELS", 100)
+    monkeypatch.setattr("keypoint.data.images.read.MOST_PIXELS", 100)
     cv2.imwrite(str(tmp_path / "a.png"), IMAGE)
     one = Input(tmp_path / "a.png", "a.png", False, image_id=7, image_size=IMAGE.shape[:2])
     (event,) = read_inputs([one], threads=1)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from keypoint.data.boxes import load_boxes
 from keypoint.data.coco import load_persons
-from keypoint.data.image import check_header, read_image
+from keypoint.data.images.read import check_header, read_image
 from keypoint.errors import DataError
 from tests import tiny_coco
 from tests.test_readme import REPOSITORY
@@ -74,7 +74,7 @@ def test_a_damaged_png_does_not_end_the_process(tmp_path):
     program = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from keypoint.data.image import read_image\n"
+        "from keypoint.data.images.read import read_image\n"
         "try:\n    read_image(Path(sys.argv[1]))\n"
         "except Exception as error:\n    print(type(error).__name__, error)\n"
         "print('torchvision.io' in sys.modules)\n"
@@ -105,7 +105,7 @@ def png(width, height, rows):
 MEMORY = """
 import resource, sys
 from pathlib import Path
-from keypoint.data.image import read_image
+from keypoint.data.images.read import read_image
 from keypoint.errors import DataError
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:

@@ -78,7 +78,7 @@ def offences(text, path=""):
     tree = ast.parse(text)
     names = full_names(tree)
     found = [
-        (node.lineno, f"{name}: the one decoder is keypoint/data/image.py")
+        (node.lineno, f"{name}: the one decoder is keypoint/data/images/read.py")
         for node in ast.walk(tree)
         if isinstance(node, (ast.Import, ast.ImportFrom))
         for alias in node.names

@@ -33,7 +33,7 @@ from timing import (
     wall_seconds,
 )
 
-from keypoint.data.image import read_image, warp
+from keypoint.data.images.read import read_image, warp
 from keypoint.data.persons import Persons
 from keypoint.distributed import choose_device
 from keypoint.models import SimpleBaseline, create_model

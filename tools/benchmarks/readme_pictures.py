@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from keypoint.commands import cli
-from keypoint.data.image import warp
+from keypoint.data.images.read import warp
 from keypoint.data.synthetic.demo_set import synthesize_image
 from keypoint.drawing.canvas import PAPER, RIM, Image
 from keypoint.drawing.persons import (

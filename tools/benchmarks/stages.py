@@ -16,7 +16,7 @@ from data_path import SEED, DataPath
 from timing import table
 
 from keypoint.data.augment import Augmentation
-from keypoint.data.image import read_image, warp
+from keypoint.data.images.read import read_image, warp
 from keypoint.models import SimpleBaseline
 from keypoint.pose.geometry import CropFrame
 from keypoint.pose.names import STRIDE

@@ -26,7 +26,7 @@ from keypoint.data.audit.images import Look, look_at_images
 from keypoint.data.boxes import read_box_list, usable_boxes
 from keypoint.data.coco import implausible_form, usable_persons
 from keypoint.data.entries import check_entries, find_category, names_fault
-from keypoint.data.image_files import file_fault, header_fault
+from keypoint.data.images.files import file_fault, header_fault
 from keypoint.data.persons import Annotations, Persons
 from keypoint.data.report import Fault
 from keypoint.errors import DataError

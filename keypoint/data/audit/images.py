@@ -20,7 +20,7 @@ from typing import IO
 
 import cv2
 
-from keypoint.data.image import decode_image, read_file, read_header
+from keypoint.data.images.read import decode_image, read_file, read_header
 from keypoint.errors import DataError
 
 CHUNK = 16  # images a process takes at a time

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.image import ImageHeader, check_header, read_image, require_moderate
+from keypoint.data.images.read import ImageHeader, check_header, read_image, require_moderate
 from keypoint.errors import DataError
 
 MAX_BYTES = 2**30  # of the file

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from keypoint.data.image import check_header
+from keypoint.data.images.read import check_header
 from keypoint.data.persons import Persons
 from keypoint.data.report import Fault
 from keypoint.errors import DataError
