@@ -77,7 +77,8 @@ lint: $(VENV)/.installed-dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 
-types: $(VENV)/.installed-dev
+# gradio and onnx, of the test extra, bring the types that the page and the export are checked with.
+types: $(VENV)/.installed-test $(VENV)/.installed-dev
 	$(PY) -m mypy
 
 check: lint types test
