@@ -90,6 +90,8 @@ class VideoReader:
         self._stated_rate = rate if math.isfinite(rate) and rate > 0 else None
         height = self._whole(cv2.CAP_PROP_FRAME_HEIGHT)
         self.frame_bytes = 3 * max(0, height) * max(0, self._whole(cv2.CAP_PROP_FRAME_WIDTH))
+        codec = self._whole(cv2.CAP_PROP_FOURCC) % 2**32
+        self._codec = codec.to_bytes(4, "little").decode("latin-1")
         self.read = 0
         self._first = self._seconds = self._step = 0.0  # first stamp, last time, last difference
         self._untimed = 0
@@ -190,7 +192,10 @@ class VideoReader:
     def shortfall(self) -> str | None:
         """Describe missing frames once all were read; None if none is proven to be missing."""
         if self.read == 0:
-            return f"{self.path}: has no frame that can be read (it says {self.claimed})"
+            return (
+                f"{self.path}: has no frame that can be read (it says {self.claimed}, codec "
+                f"{self._codec}); damaged, or OpenCV lacks the codec (AV1): convert it to H.264"
+            )
         if not self._missing and not self.lost:
             return None
         says = f"says {self.read + self.lost} frames, {self.read}"

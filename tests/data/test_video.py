@@ -3,6 +3,7 @@
 import errno
 import re
 import struct
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,6 +13,8 @@ from keypoint.data import video
 from keypoint.data.video import VideoReader, VideoWriter
 from keypoint.errors import ConfigError, DataError
 from tests.data.test_containers import retime, write_other
+
+CLIPS = Path(__file__).parents[3] / "shared/clips"
 
 
 def frames(number, size):
@@ -283,6 +286,33 @@ def test_a_rate_that_is_none_is_measured(tmp_path, stated, said):
     times, reader = timed(path)
     assert reader.rate == pytest.approx(25)
     np.testing.assert_allclose(times, np.arange(20) / 25)
+
+
+def test_a_video_without_a_frame_that_can_be_read(tmp_path, monkeypatch):
+    with VideoReader(write(tmp_path / "a")) as reader:
+        monkeypatch.setattr(reader, "timed", lambda: iter(()))
+        assert list(reader) == []
+    assert reader.lost == 10
+    assert "a.mp4: has no frame that can be read (it says 10, codec FMP4)" in reader.shortfall()
+
+
+@pytest.mark.skipif(not CLIPS.exists(), reason="the clips are not in the repository")
+@pytest.mark.parametrize(
+    ("name", "number", "lost"),
+    [
+        ("corrupted.mp4", 28, 22),
+        ("demo.mp4", 280, 0),
+        ("flipping_a_pancake.mkv", 310, 0),
+        ("part_0.mp4", 32, 0),
+        ("unordered.mov", 4, 0),
+        ("video_90.mov", 3, 0),
+    ],
+)
+def test_real_clips(name, number, lost):
+    times, reader = timed(CLIPS / name)
+    assert (len(times), reader.lost, reader.notes()) == (number, lost, [])
+    assert (reader.shortfall() is None) == (lost == 0)
+    assert (np.diff(times) > 0).all()
 
 
 def test_a_black_video_is_noted(tmp_path):
