@@ -135,7 +135,8 @@ class VideoReader:
         """Yield the time of each frame in seconds since the first, and (H, W, 3) uint8 RGB.
 
         The time is the frame's time stamp. A frame without one, or with one that is not after the
-        frame before, is placed 1 / `rate` after that.
+        frame before, is placed 1 / `rate` after that; half as far if its stamp is less than a frame
+        too early, as where two parts of a video meet, so that later stamps count again.
 
         Raises:
             DataError: A frame differs in size from those before, or OpenCV refuses it.
@@ -167,8 +168,9 @@ class VideoReader:
             return
         self._step = stamp - self._first - self._seconds
         if not SHORTEST_S < self._step < math.inf:  # so for nan, too
-            self._step = 1 / self.rate
             self._untimed += 1
+            is_near = stamp != 0 and -1 / self.rate < self._step <= SHORTEST_S
+            self._step = (0.5 if is_near else 1) / self.rate
         self._seconds += self._step
 
     @property
@@ -214,7 +216,7 @@ class VideoReader:
             is_assumed = self._stated_rate is None and self.rate == USUAL_RATE
             notes.append(
                 f"{self.path}: {self._untimed} of {self.read} frames have no time stamp after the "
-                f"frame before; each is placed 1/{self.rate:g} s after it"
+                f"frame before; each is placed at most 1/{self.rate:g} s after it"
                 + (" (assumed, the file states no rate)" if is_assumed else "")
             )
         if self.read and self._is_dark:
