@@ -18,6 +18,7 @@ from keypoint.commands import cli
 from keypoint.config.effect import TRUTH, check_overrides, check_same_network, with_boxes
 from keypoint.config.load import Config, find_config, load_config, override_config
 from keypoint.data.annotations import read_annotations
+from keypoint.data.audit.skeletons import check_skeleton
 from keypoint.data.boxes import read_boxes
 from keypoint.data.coco import find_split, select_persons, usable_persons
 from keypoint.data.images.files import require_image_files
@@ -99,6 +100,7 @@ def main(argv: Sequence[str]) -> None:
     model.codec.decoding(config.test.decoding)  # refused now, not after the data
     output = output_folder(args.checkpoint, args.cfg, config, args.overrides)
     cli.log_to(output, quiet=not distributed.is_main())
+    check_skeleton(skeleton, mirrored=config.test.flip)
     chosen = args.boxes or [config.test.boxes or TRUTH]
     files = find_split(
         Path(config.data.root), config.data.val_annotations, config.data.val_images, "val2017"

@@ -199,11 +199,14 @@ def evaluate_model(
         The same on every process.
 
     Raises:
-        ConfigError: A decoding that the network's codec lacks.
+        ConfigError: A decoding that the network's codec lacks, or `flip` without the pairs that
+            the names ask for.
         DataError: An image cannot be used.
         NumericsError: The network gives numbers that are not finite.
     """
     method = model.codec.decoding(decoding)
+    if flip:
+        skeleton.require_pairs()
     dataset = EvaluationDataset(
         persons,
         codec=model.codec,

@@ -72,7 +72,9 @@ def _is_sided(parts: tuple[str, ...]) -> bool:
 
 
 def _swapped(parts: tuple[str, ...]) -> tuple[str, ...]:
-    """The parts of the mirrored name: every side changes."""
+    """The parts of the mirrored name: every side changes, `upright` only if there is no other."""
+    if {"left", "right"} & set(parts):
+        return tuple({"left": "right", "right": "left"}.get(part, part) for part in parts)
     return tuple(
         "right".join(piece.replace("right", "left") for piece in part.split("left"))
         for part in parts

@@ -13,6 +13,7 @@ WORDS = {
     "ear.left ear.right": "ear.left ear.right",
     "leftear rightear": "leftear rightear",
     "EyeLeft EyeRight": "EyeLeft EyeRight",
+    "upright_left upright_right": "upright_left upright_right",
     # An outer and an inner side: both change in a mirror.
     "left_wing_left_tip left_wing_right_tip right_wing_left_tip right_wing_right_tip": (
         "left_wing_left_tip right_wing_right_tip left_wing_right_tip right_wing_left_tip"
