@@ -168,6 +168,8 @@ def self_test(
             truth.persons,
             skeleton,
             boxes=check.persons if name == "boxes" else None,
+            input_size=config.model.input_size,
+            udp=config.model.codec == "udp",
             nms=config.test.oks_nms,
             nms_threshold=config.test.oks_nms_threshold,
         )

@@ -23,6 +23,8 @@ from keypoint.data.boxes import read_boxes
 from keypoint.data.coco import find_split, select_persons, usable_persons
 from keypoint.data.images.files import require_image_files
 from keypoint.data.persons import Annotations, Persons
+from keypoint.data.plausible.file import settle
+from keypoint.data.plausible.labels import area_doubts
 from keypoint.data.report import write_reports
 from keypoint.errors import ConfigError
 from keypoint.evaluation.analysis.analyse import analyse, compare_evaluation
@@ -167,6 +169,7 @@ def load_set(boxes: str, annotations: Annotations, config: Config) -> Persons:
             on_bad=config.data.on_bad,
             max_bad=config.data.max_bad,
         )
+        settle(annotations.source, area_doubts(annotations))
     require_image_files(persons)
     cli.logger.info("test %s", persons.report)
     return persons

@@ -151,6 +151,7 @@ class Evaluation:
             f"scores   of keypoints above {had['keypoint_threshold']}{boxes}",
             f"results  {counts['given']}: {counts['kept']} kept, {counts['suppressed']} suppressed",
         ]
+        lines += [f"NOTE     {note}" for note in had["persons"].get("notes", ())]
         if had["images_left_out"]:
             lines.append(
                 f"LEFT OUT {had['images_left_out']} faulty images, with all persons on them"
