@@ -29,11 +29,12 @@ def load_boxes(
     skeleton: Skeleton,
     score_threshold: float = 0.0,
 ) -> Persons:
-    """Boxes on the images of an annotation file, of which only the images are read.
+    """Boxes on the images of an annotation file, whose persons they are compared with.
 
     Args:
         boxes: JSON list of {image_id, category_id, bbox [x, y, width, height], score}, image frame.
         annotations: The annotation file of the same images: their sizes, names, and the category.
+            Its annotations may be missing or faulty; then there are no persons to compare with.
         image_root: Folder of the images.
         skeleton: Its names must be the category's.
         score_threshold: Boxes below it are skipped.
@@ -41,7 +42,10 @@ def load_boxes(
     Raises:
         DataError: Either file is unreadable or faulty; all faults are listed by place and image id.
     """
-    images = read_annotations(annotations, image_root, skeleton, images_only=True)
+    try:
+        images = read_annotations(annotations, image_root, skeleton)
+    except DataError:
+        images = read_annotations(annotations, image_root, skeleton, images_only=True)
     return read_boxes(boxes, images, score_threshold)
 
 

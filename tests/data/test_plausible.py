@@ -313,15 +313,25 @@ def test_a_detectors_boxes_are_compared_with_the_persons(tmp_path, caplog):
 
 
 def test_prediction_on_given_boxes_checks_them_too(tmp_path):
-    data = tiny_coco.content(12, 1)
+    data = spread_out(12, 1)
     file, images = tiny_coco.write(tmp_path, data)
     boxes = tmp_path / "boxes.json"
-    boxes.write_text(json.dumps(box_entries(data, lambda x, y, w, h: [x / 160, y / 120, 0.2, 0.3])))
+    boxes.write_text(json.dumps(box_entries(data, lambda x, y, w, h: [x / 320, y / 240, 0.2, 0.3])))
     with pytest.raises(DataError, match="as normalised coordinates are; give pixels"):
         load_boxes(boxes, file, images, SKELETON)
-    far = lambda x, y, w, h: [100 + x / 3, 70 + y, 150 + x / 9, 115]  # noqa: E731
+    far = lambda x, y, w, h: [200 + x / 3, 140 + y / 4, 305 + x / 30, 225]  # noqa: E731
     boxes.write_text(json.dumps(box_entries(data, far)))
+    nobody = {key: data[key] for key in ("images", "categories")}
+    file.write_text(json.dumps(nobody))
     with pytest.raises(DataError, match="run off their image by far, and fit as x1, y1, x2, y2"):
         load_boxes(boxes, file, images, SKELETON)
-    boxes.write_text(json.dumps(box_entries(data)))
+    file.write_text(json.dumps(data))
+    right = json.dumps(box_entries(data))
+    boxes.write_text(json.dumps(box_entries(swapped(data))))
+    with pytest.raises(DataError, match="boxes fit the annotated persons better as x1, y1, x2, y2"):
+        load_boxes(boxes, file, images, SKELETON)
+    boxes.write_text(right)
     assert load_boxes(boxes, file, images, SKELETON).report.notes == ()
+    data["annotations"][0]["keypoints"] = [1]  # of no concern here
+    file.write_text(json.dumps(data))
+    assert len(load_boxes(boxes, file, images, SKELETON)) == 12
