@@ -101,6 +101,7 @@ class DataReport:
         skipped: Count by reason.
         images: The same counts of its images, if they are known.
         listed: Entries left out as faulty, each with name, reason and text.
+        notes: What is probably wrong with the file as a whole, and used as it is.
     """
 
     source: str
@@ -109,6 +110,7 @@ class DataReport:
     skipped: dict[str, int]
     images: ImageCounts | None = None
     listed: Sequence[dict[str, Any]] = field(default=(), compare=False)
+    notes: Sequence[str] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         assert self.total == self.used + sum(self.skipped.values()), (
@@ -133,6 +135,8 @@ class DataReport:
             content["images"] = asdict(self.images)
         if self.listed:
             content["listed"] = list(self.listed)
+        if self.notes:
+            content["notes"] = list(self.notes)
         return content
 
 

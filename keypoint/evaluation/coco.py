@@ -42,6 +42,7 @@ from keypoint.evaluation.persons import (
 from keypoint.evaluation.results import MAX_PERSONS, CocoResults, read_results
 from keypoint.evaluation.similarity import person_similarity
 from keypoint.evaluation.validate import check_results
+from keypoint.pose.skeleton import LARGEST_SIGMA, SMALLEST_SIGMA
 
 logger = logging.getLogger(__name__)
 
@@ -129,8 +130,11 @@ def _checked_sigmas(
             )
         return None
     sigmas = np.asarray(oks_sigmas, dtype=np.float64)
-    if not (np.isfinite(sigmas).all() and (sigmas > 0).all()):
-        raise ValueError(f"oks_sigmas {sigmas.tolist()}; each must be finite and greater than 0")
+    if not ((sigmas >= SMALLEST_SIGMA) & (sigmas <= LARGEST_SIGMA)).all():
+        raise ValueError(
+            f"oks_sigmas {sigmas.tolist()}; each must be finite and greater than 0, from "
+            f"{SMALLEST_SIGMA:g} to {LARGEST_SIGMA:g} (COCO's are .025 to .107)"
+        )
     return sigmas
 
 

@@ -151,6 +151,7 @@ class Evaluation:
             f"scores   of keypoints above {had['keypoint_threshold']}{boxes}",
             f"results  {counts['given']}: {counts['kept']} kept, {counts['suppressed']} suppressed",
         ]
+        lines += [f"NOTE     {note}" for note in had["persons"].get("notes", ())]
         if had["images_left_out"]:
             lines.append(
                 f"LEFT OUT {had['images_left_out']} faulty images, with all persons on them"
@@ -199,11 +200,14 @@ def evaluate_model(
         The same on every process.
 
     Raises:
-        ConfigError: A decoding that the network's codec lacks.
+        ConfigError: A decoding that the network's codec lacks, or `flip` without the pairs that
+            the names ask for.
         DataError: An image cannot be used.
         NumericsError: The network gives numbers that are not finite.
     """
     method = model.codec.decoding(decoding)
+    if flip:
+        skeleton.require_pairs()
     dataset = EvaluationDataset(
         persons,
         codec=model.codec,

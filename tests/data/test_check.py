@@ -115,6 +115,8 @@ def test_everything_that_is_probably_wrong_is_counted_with_its_share_and_an_exam
     assert [str(finding) for finding in found.warnings] == [
         "2 of 6 (33.33%) images are duplicate images: files are there twice or more "
         "(for example 000000000103.png)",
+        "1 of 14 (7.14%) areas are larger than their bbox; OKS is too lenient: are they in square "
+        "pixels of this image? (for example annotation id 2)",
         "1 of 13 (7.69%) persons have most of their keypoints outside their bbox padded by 1.25: is "
         "the box another person's? (for example annotation id 2)",
         "1 of 208 (0.48%) labelled keypoints lie outside their person's bbox padded by 1.25; a crop "

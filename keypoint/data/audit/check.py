@@ -7,7 +7,7 @@ follows is in evaluation/self_test.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,10 +24,14 @@ from keypoint.data.audit.findings import (
 )
 from keypoint.data.audit.images import Look, look_at_images
 from keypoint.data.boxes import read_box_list, usable_boxes
-from keypoint.data.coco import implausible_form, usable_persons
+from keypoint.data.coco import usable_persons
 from keypoint.data.entries import check_entries, find_category, names_fault
 from keypoint.data.images.files import file_fault, header_fault
 from keypoint.data.persons import Annotations, Persons
+from keypoint.data.plausible.detected import box_doubt
+from keypoint.data.plausible.file import annotation_doubts
+from keypoint.data.plausible.labels import area_doubts
+from keypoint.data.plausible.readings import Doubt
 from keypoint.data.report import Fault
 from keypoint.errors import DataError
 from keypoint.pose.skeleton import Skeleton
@@ -77,6 +81,14 @@ class FileCheck:
             "faults": [fault.to_dict() for fault in self.faults],
             "warnings": [finding.to_dict() for finding in self.warnings],
         }
+
+    def add(self, doubts: Sequence[Doubt]) -> None:
+        """Add doubts: faults if they are proved, warnings otherwise."""
+        for doubt in doubts:
+            if doubt.proved:
+                self.faults.append(Fault("", f"{self.source}: {doubt}", "form"))
+            else:
+                self.warnings += find(doubt.text, doubt.flags, doubt.names, doubt.what)
 
     def stopping_faults(self, on_bad: str, max_bad: float) -> list[Fault]:
         """The faults that stop training or testing under `data.on_bad` and `data.max_bad`."""
@@ -151,14 +163,14 @@ def check_annotation_file(
     source = str(annotations)
     check.annotations = collect(content, bad, source, image_root, whole_images=False)
     check.to_score = collect(content, to_score, source, image_root, whole_images=True)
-    persons, implausible = usable_persons(check.annotations), implausible_form(check.annotations)
+    persons = usable_persons(check.annotations)
     check.persons, check.labels = persons, label_counts(persons, skeleton)
-    if implausible:
-        check.faults.append(Fault("", f"{annotations}: {implausible}", "form"))
+    check.warnings += image_findings(persons.images, check.looks)
+    doubts = annotation_doubts(replace(check.annotations, scored=False))
+    check.add(doubts + (area_doubts(check.to_score) if scored else []))
     if len(persons) == 0:
         text = f"{persons.report}; there is no usable person to train or test on"
         check.faults.append(Fault("", text, "no person"))
-    check.warnings += image_findings(persons.images, check.looks)
     check.warnings += person_findings(persons, skeleton)
     return check
 
@@ -185,5 +197,7 @@ def check_box_file(boxes: Path, truth: FileCheck, score_threshold: float = 0.0) 
     if len(check.persons) == 0:
         text = f"{check.persons.report}; there is no box to test on"
         check.faults.append(Fault("", text, "no box"))
+    doubt = box_doubt(check.persons, truth.annotations)
+    check.add([] if doubt is None else [doubt])
     check.warnings += box_findings(check.persons, truth.persons)
     return check
