@@ -25,7 +25,7 @@ EPILOG = """examples:
   keypoint convert project --to coco --output mice --val-share 0.2
       a DeepLabCut project; a fifth of its images, whole videos, for validation
   keypoint convert labels.slp --to coco --output flies
-      SLEAP; needs pip install 'keypoint[convert]'
+      SLEAP; needs pip install "keypoint[convert]"
 
 INPUT is the export as the tool wrote it, unpacked. Read are labelme, CVAT (XML 1.1 for images and
 for video, COCO keypoints), COCO Annotator, Ultralytics pose, DeepLabCut, SLEAP and Label Studio.

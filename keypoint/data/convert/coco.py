@@ -43,7 +43,7 @@ def read(files: list[Path]) -> Labels:
         pictures: dict[Any, Picture] = {}
         for entry in content["images"]:
             picture = _picture(entry, split_of(file.stem) if len(files) > 1 else None, file)
-            pictures[entry.get("id")] = picture
+            pictures[plain_key(entry.get("id"))] = picture
             labels.pictures.append(picture)
         for entry in content["annotations"]:
             _add(entry, pictures, categories, labels, file)
@@ -67,14 +67,20 @@ def _read_categories(content: dict[str, Any], labels: Labels, file: Path) -> dic
             )
         labels.keypoints[category] = names
         labels.edges[category] = _edges(entry.get("skeleton") or [], names)
-        categories[entry.get("id")] = category
+        categories[plain_key(entry.get("id"))] = category
     return categories
+
+
+def plain_key(value: Any) -> str | int | None:
+    """An id that can be compared: a whole number or a text; any other value as text."""
+    return value if isinstance(value, (int, str, type(None))) else str(value)
 
 
 def _edges(couples: Any, names: list[str]) -> list[tuple[str, str]]:
     """Edges count from 1 in COCO; from 0 in files of some tools, which an edge with 0 shows."""
     given = couples if isinstance(couples, list) else []
-    edges = [(c[0], c[1]) for c in given if isinstance(c, list) and len(c) == 2]
+    whole = [c for c in given if isinstance(c, list) and all(isinstance(n, int) for n in c)]
+    edges = [(c[0], c[1]) for c in whole if len(c) == 2]
     first = 0 if any(0 in edge for edge in edges) else 1
     numbers = dict(enumerate(names, first))
     return [(numbers[a], numbers[b]) for a, b in edges if a in numbers and b in numbers and a != b]
@@ -86,7 +92,7 @@ def _picture(entry: dict[str, Any], split: str | None, file: Path) -> Picture:
         raise DataError(f"{file}: image id {entry.get('id')!r} has no file_name")
     name = PureWindowsPath(name).as_posix()
     sides = [entry.get("height"), entry.get("width")]
-    stated = all(isinstance(side, (int, float)) and side == int(side) > 0 for side in sides)
+    stated = all(isinstance(side, (int, float)) and side > 0 and side % 1 == 0 for side in sides)
     size = (int(sides[0]), int(sides[1])) if stated else None  # type: ignore[arg-type]
     group = str(Path(name).parent)
     return Picture(name=name, persons=[], image_size=size, split=split, group=group)
@@ -101,8 +107,8 @@ def _add(
 ) -> None:
     place = f"{file.name}: annotation id {entry.get('id')!r}"
     picture, category = (
-        pictures.get(entry.get("image_id")),
-        categories.get(entry.get("category_id")),
+        pictures.get(plain_key(entry.get("image_id"))),
+        categories.get(plain_key(entry.get("category_id"))),
     )
     if picture is None:
         labels.leave_out("annotations of an image that is not listed", place)
@@ -117,7 +123,8 @@ def _add(
             return
         extra = entry.get("attributes")
         track = extra.get("track_id") if isinstance(extra, dict) else entry.get("track_id")
-        picture.persons.append(Person(points, _bbox(entry.get("bbox")), category, track))
+        bbox = _bbox(entry.get("bbox"))
+        picture.persons.append(Person(points, bbox, category, plain_key(track)))
 
 
 def _points(given: Any, names: list[str]) -> dict[str, tuple[float, float, int]] | str:

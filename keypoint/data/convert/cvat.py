@@ -14,7 +14,7 @@ from pathlib import Path, PureWindowsPath
 from xml.etree import ElementTree
 
 from keypoint.data.convert.coco import split_of
-from keypoint.data.convert.grouping import Box, Point, join
+from keypoint.data.convert.grouping import Box, Point, join, name_all
 from keypoint.data.convert.labels import OCCLUDED, VISIBLE, Bbox, Labels, Person, Picture
 from keypoint.errors import DataError
 
@@ -33,6 +33,7 @@ def read(files: list[Path]) -> Labels:
             labels.pictures.append(_image(element, labels))
         if root.find("track") is not None:
             labels.pictures.extend(_frames(file, root, labels))
+    name_all(labels)
     return labels
 
 
@@ -107,9 +108,6 @@ def _image(element: ElementTree.Element, labels: Labels) -> Picture:
             labels.leave_out("points next to skeletons", f"{name}: {point.name}")
     else:
         found = join(points, boxes, labels, name)
-        for person in found:
-            for point in points:
-                labels.add_name(person.category, point.name)
     size = _whole(element.get("height")), _whole(element.get("width"))
     return Picture(
         name=name,

@@ -84,9 +84,10 @@ def draw(found: list[Found], share: float) -> tuple[dict[str, list[Found]], str]
     if len(labelled) < 2 or wanted == 0:
         return {"train": found, "val": found}, "val is the training images: AP says little"
     val: set[int] = set()
+    chance = random.Random(SEED)  # noqa: S311 (a draw, not a secret)
     if len(groups) > 1:
         names = sorted(groups)
-        random.Random(SEED).shuffle(names)  # noqa: S311 (a draw, not a secret)
+        chance.shuffle(names)
         chosen: list[str] = []
         for name in names:
             if len(val) + len(groups[name]) <= wanted:
@@ -102,7 +103,7 @@ def draw(found: list[Found], share: float) -> tuple[dict[str, list[Found]], str]
         val = {id(image) for image in labelled[-wanted:]}
         how = "the last frames of the only video, which are like the others"
     else:
-        drawn = random.Random(SEED).sample(labelled, min(wanted, len(labelled) - 1))  # noqa: S311
+        drawn = chance.sample(labelled, min(wanted, len(labelled) - 1))
         val = {id(image) for image in drawn}
         how = f"drawn with seed {SEED} from the only folder"
     aside = {name for name in groups if all(id(image) in val for image in groups[name])}

@@ -46,6 +46,7 @@ def join(points: list[Point], boxes: list[Box], labels: Labels, place: str) -> l
         labels: Takes what is left out.
         place: The image's name.
     """
+    labels.loose += [point.name for point in points]
     persons: list[tuple[Person, object]] = []
     for box in boxes:
         person = Person({}, box.bbox_xywh, box.category)
@@ -95,15 +96,7 @@ def _holds(bbox: Bbox, point: Point) -> bool:
 
 
 def name_all(labels: Labels) -> None:
-    """Set the keypoint names of every class from the points seen, in the order they came.
-
-    Loose points are labelled without their class, so all classes have all names.
-    """
-    names: dict[str, None] = {}
-    for picture in labels.pictures:
-        for person in picture.persons:
-            names.update(dict.fromkeys(person.points))
-    for category in dict.fromkeys(
-        p.category for picture in labels.pictures for p in picture.persons
-    ):
-        labels.keypoints[category] = list(names)
+    """Give the classes that name no keypoints those of all loose points, in the order they came."""
+    persons = [person for picture in labels.pictures for person in picture.persons]
+    for category in dict.fromkeys(person.category for person in persons):
+        labels.keypoints.setdefault(category, list(dict.fromkeys(labels.loose)))

@@ -174,7 +174,7 @@ def _unpack(picture: Picture, folder: Path, places: dict[int, Path]) -> None:
     if isinstance(content, bytes):
         header = read_header(content)
         if header is None:
-            raise DataError("not a JPEG, PNG, BMP or WebP image")
+            raise DataError(f"{picture.name}: the image inside is no JPEG, PNG, BMP or WebP")
         suffix, data = SUFFIXES[header.form], content
     else:
         suffix, data = ".png", _png(content)

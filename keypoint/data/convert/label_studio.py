@@ -14,6 +14,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from keypoint.data.convert.coco import plain_key
 from keypoint.data.convert.grouping import Box, Point, join, name_all
 from keypoint.data.convert.labels import VISIBLE, Bbox, Labels, Picture
 from keypoint.errors import DataError
@@ -65,7 +66,8 @@ def _picture(task: dict[str, Any], place: str, labels: Labels) -> Picture | None
         return None
     points, boxes = [], []
     size: tuple[int, int] | None = None
-    results = [item for item in done[0].get("result", []) if isinstance(item, dict)]
+    given = done[0].get("result")
+    results = [item for item in given if isinstance(item, dict)] if isinstance(given, list) else []
     owners = _owners(results)
     for item in results:
         kind, value = item.get("type"), item.get("value")
@@ -81,10 +83,10 @@ def _picture(task: dict[str, Any], place: str, labels: Labels) -> Picture | None
             size = stated  # type: ignore[assignment]
         if kind == "keypointlabels" and label:
             x, y = _shares(value, ("x", "y"), place)
-            points.append(Point(label, x, y, VISIBLE, owners.get(item.get("id"))))
+            points.append(Point(label, x, y, VISIBLE, owners.get(plain_key(item.get("id")))))
         elif kind == "rectanglelabels" and label:
             bbox = _bbox(value, place, size)
-            key = item.get("id")
+            key = plain_key(item.get("id"))
             boxes.append(Box(label, bbox, key if key in set(owners.values()) else None))
         else:
             labels.leave_out(f"labels of type {kind}", place)
@@ -101,11 +103,12 @@ def _picture(task: dict[str, Any], place: str, labels: Labels) -> Picture | None
 
 def _owners(results: list[dict[str, Any]]) -> dict[Any, Any]:
     """The rectangle of each point that has one, by id: its parent, or by a relation of the two."""
-    boxes = {item.get("id") for item in results if item.get("type") == "rectanglelabels"}
-    owners = {item.get("id"): item["parentID"] for item in results if item.get("parentID") in boxes}
+    boxes = {plain_key(r.get("id")) for r in results if r.get("type") == "rectanglelabels"}
+    parents = {plain_key(r.get("id")): plain_key(r.get("parentID")) for r in results}
+    owners = {key: parent for key, parent in parents.items() if parent in boxes}
     for item in results:
         if item.get("type") == "relation":
-            ends = item.get("from_id"), item.get("to_id")
+            ends = plain_key(item.get("from_id")), plain_key(item.get("to_id"))
             for point, box in (ends, ends[::-1]):
                 if box in boxes and point not in boxes:
                     owners.setdefault(point, box)
@@ -122,7 +125,8 @@ def _shares(value: dict[str, Any], keys: tuple[str, ...], place: str) -> list[fl
 def _bbox(value: dict[str, Any], place: str, size: tuple[int, int] | None) -> Bbox:
     """The upright box, in shares, around a rectangle that may be turned about its first corner."""
     x, y, width, height = _shares(value, ("x", "y", "width", "height"), place)
-    angle = math.radians(float(value.get("rotation") or 0))
+    turn = value.get("rotation", 0)
+    angle = math.radians(turn) if isinstance(turn, (int, float)) and math.isfinite(turn) else 0
     if not angle:
         return x, y, width, height
     tall, wide = size or (1, 1)  # a turn is one of pixels, not of shares
@@ -137,6 +141,11 @@ def _image_name(task: dict[str, Any]) -> str | None:
     """The image's path as far as the export says it: of the upload, the local file or the URL."""
     data = task.get("data")
     values = list(data.values()) if isinstance(data, dict) else []
+    meta = task.get("meta")
+    video = meta.get("video") if isinstance(meta, dict) else None
+    files = video.get("filename") if isinstance(video, dict) else None
+    if isinstance(files, list) and isinstance(video, dict):
+        values += files[video.get("frame_idx", 0) :]  # of sleap-io
     for value in values:
         if isinstance(value, str) and IMAGE.search(value):
             parts = urlsplit(value)
@@ -152,9 +161,9 @@ def _frame(task: dict[str, Any]) -> tuple[str, int] | None:
     video = meta.get("video") if isinstance(meta, dict) else None
     if not isinstance(video, dict) or not isinstance(video.get("frame_idx"), int):
         return None
-    name = video.get("filename")
-    name = name[video["frame_idx"]] if isinstance(name, list) else name
-    return (str(name), video["frame_idx"])
+    if isinstance(video.get("filename"), list):
+        return None  # images: see _image_name
+    return str(video.get("filename")), video["frame_idx"]
 
 
 def upload_name(name: str) -> str:

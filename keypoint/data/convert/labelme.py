@@ -83,10 +83,12 @@ def _shape(file: Path, shape: Any) -> tuple[str, list[list[float]]]:
     )
     kind = shape.get("shape_type", "polygon") if isinstance(shape, dict) else None
     enough = {"point": 1, "rectangle": 2}.get(str(kind), 0)
-    if not fits or not isinstance(shape.get("label"), str) or len(points or []) < enough:
+    known = isinstance(shape, dict) and isinstance(shape.get("label"), str)
+    known = known and isinstance(shape.get("group_id"), (int, str, type(None)))
+    if not fits or not known or len(points or []) < enough:
         raise DataError(
-            f"{file}: a shape is not labelme's ({str(shape)[:80]}); it needs label, shape_type and "
-            "points as [x, y]"
+            f"{file}: a shape is not labelme's ({str(shape)[:80]}); it needs label, shape_type, "
+            "points as [x, y], and a number or null as group_id"
         )
     return str(kind), points or []
 

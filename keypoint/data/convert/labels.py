@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from keypoint.errors import DataError
 
 VISIBLE, OCCLUDED = 2, 1  # COCO's flags; a missing keypoint has no point
+INSTALL = 'pip install "keypoint[convert]", or in a clone: -e ".[convert]"'
 Bbox = tuple[float, float, float, float]
 
 
@@ -74,6 +75,7 @@ class Labels:
         pairs: (left, right) names, if the tool states them; None to guess by names.
         pictures: Images in the order of the files.
         left_out: Places of what was left out, by reason.
+        loose: Names of points that were labelled one by one, without a class.
         notes: What a user should know about the reading.
     """
 
@@ -83,6 +85,7 @@ class Labels:
     pairs: list[tuple[str, str]] | None = None
     pictures: list[Picture] = field(default_factory=list)
     left_out: dict[str, list[str]] = field(default_factory=dict)
+    loose: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def leave_out(self, reason: str, place: str) -> None:
@@ -118,6 +121,12 @@ def one_class(labels: Labels, category: str | None) -> tuple[list[str], list[tup
         raise DataError(
             f"{labels.form}: no keypoint is labelled ({len(labels.pictures)} images); label "
             "points, or give another file"
+        )
+    nameless = [name for name, points in classes.items() if any(not p.strip() for p in points)]
+    if nameless:
+        raise DataError(
+            f"{labels.form}: class {nameless[0]!r} has a keypoint without a name; give it one in "
+            "the tool"
         )
     chosen = [category] if category is not None else list(classes)
     first = chosen[0]

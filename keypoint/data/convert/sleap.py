@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.convert.labels import VISIBLE, Labels, Person, Picture
+from keypoint.data.convert.labels import INSTALL, VISIBLE, Labels, Person, Picture
 from keypoint.errors import ConfigError, DataError
 
 
@@ -28,9 +28,7 @@ def read(files: list[Path]) -> Labels:
     try:
         import sleap_io
     except ImportError:
-        raise ConfigError(
-            f"{files[0]}: reading SLEAP needs sleap-io; pip install 'keypoint[convert]'"
-        ) from None
+        raise ConfigError(f"{files[0]}: reading SLEAP needs sleap-io; {INSTALL}") from None
     labels = Labels("SLEAP")
     for file in files:
         try:

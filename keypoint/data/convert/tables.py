@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from keypoint.data.convert.labels import INSTALL
 from keypoint.errors import ConfigError, DataError
 
 LEVELS = ("scorer", "individuals", "bodyparts", "coords")
@@ -70,6 +71,8 @@ def _read_csv(file: Path) -> Table:
 def _columns(heads: list[tuple[str, list[str]]], file: Path) -> list[tuple[str, ...]]:
     levels = dict(heads)
     length = len(levels["coords"])
+    if any(len(values) != length for values in levels.values()):
+        raise DataError(f"{file}: its first rows have different lengths; save it again")
     columns = list(zip(*(levels.get(name, [""] * length) for name in LEVELS), strict=True))
     odd = [column for column in columns if column[3] not in ("x", "y")]
     if odd:
@@ -90,9 +93,7 @@ def _read_h5(file: Path) -> Table:
     try:
         import h5py
     except ImportError:
-        raise ConfigError(
-            f"{file}: reading HDF5 needs h5py; pip install 'keypoint[convert]', or give the CSV"
-        ) from None
+        raise ConfigError(f"{file}: reading HDF5 needs h5py; {INSTALL}; or give the CSV") from None
     try:
         with h5py.File(file, "r") as opened:
             (name,) = list(opened)

@@ -95,9 +95,9 @@ def _keypoint_names(content: dict[str, Any], number: int) -> list[str] | None:
 
 def _edges(given: Any, names: list[str]) -> list[tuple[str, str]]:
     """sleap-io's `skeleton`; Ultralytics has no such key."""
-    couples = [tuple(c) for c in given if isinstance(c, list)] if isinstance(given, list) else []
-    numbers = range(len(names))
-    fit = [c for c in couples if len(c) == 2 and c[0] != c[1] and set(c) <= set(numbers)]
+    couples = [c for c in given if isinstance(c, list)] if isinstance(given, list) else []
+    couples = [c for c in couples if len(c) == 2 and all(isinstance(n, int) for n in c)]
+    fit = [(a, b) for a, b in couples if a != b and min(a, b) >= 0 and max(a, b) < len(names)]
     return [(names[a], names[b]) for a, b in fit]
 
 

@@ -67,6 +67,12 @@ def test_what_is_found_and_what_is_allowed(tmp_path, capsys):
     assert "no labels of these forms: --from sleap" in capsys.readouterr().err
 
 
+def test_a_keypoint_without_a_name(tmp_path, capsys):
+    labelme(tmp_path / "in", "p", [point("nose", 5, 5), point(" ", 9, 9)])
+    convert(tmp_path / "in", tmp_path / "out", status=3)
+    assert "has a keypoint without a name" in capsys.readouterr().err
+
+
 def test_an_existing_output_is_kept(tmp_path, capsys):
     labelme(tmp_path / "in", "p", NOSE)
     out = tmp_path / "out"
@@ -266,4 +272,4 @@ def test_frames_beyond_the_end_of_a_video_are_counted(tmp_path):
 def test_sleap_without_its_library(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "sleap_io", None)
     convert(write(tmp_path / "a.slp", "x"), tmp_path / "out", status=2)
-    assert "pip install 'keypoint[convert]'" in capsys.readouterr().err
+    assert 'pip install "keypoint[convert]"' in capsys.readouterr().err
