@@ -137,6 +137,12 @@ def _frames(file: Path, root: ElementTree.Element, labels: Labels) -> list[Pictu
     video = PureWindowsPath(source).name or file.parent.name
     height = _whole(root.findtext(".//original_size/height"))
     width = _whole(root.findtext(".//original_size/width"))
+    tasks = sorted({track.get("task_id", "") for track in root.iter("track")})
+    if len(tasks) > 1:
+        raise DataError(
+            f"{file}: has tracks of tasks {tasks}, so a frame number may mean several videos; "
+            "export the tasks one by one"
+        )
     frames: dict[int, Picture] = {}
     between = 0
     for track in root.iter("track"):

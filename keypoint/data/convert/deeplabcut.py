@@ -2,8 +2,8 @@
 
 Source: DeepLabCut's user guides. A missing point is an empty cell; there are no boxes and no flag
 for occluded points. The edges are `skeleton` of config.yaml. Points of "single" in a table of
-several animals belong to the scene; they are a class of their own. sleap-io reads only the CSV,
-one table at a time.
+several animals belong to the scene; they are a class of their own. sleap-io reads projects,
+too, but no .h5.
 """
 
 from __future__ import annotations

@@ -269,6 +269,12 @@ def test_frames_beyond_the_end_of_a_video_are_counted(tmp_path):
     assert len(made["convert_report"]["left_out"]["frames that cannot be read"]) == 1
 
 
+def test_tracks_of_several_videos_are_refused(tmp_path, capsys):
+    tracks = "".join(f"<track id='{n}' label='cat' task_id='{n}'/>" for n in (4, 5))
+    convert(write(tmp_path / "a.xml", f"<annotations>{tracks}</annotations>"), tmp_path / "out", status=3)  # fmt: skip
+    assert "tracks of tasks ['4', '5']" in capsys.readouterr().err
+
+
 def test_sleap_without_its_library(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "sleap_io", None)
     convert(write(tmp_path / "a.slp", "x"), tmp_path / "out", status=2)
