@@ -1,8 +1,8 @@
 """SLEAP's .slp and .pkg.slp, read by sleap-io, which knows all versions of the form.
 
-A point that is marked as not visible keeps some position in the file; SLEAP's own training leaves
-it out, and so does this. There are no boxes. Predictions in the file are not labels. Videos are
-opened by our own reader; the images inside a .pkg.slp are decoded by sleap-io.
+A point that is marked as not visible keeps some position in the file; sleap-io's arrays leave it
+out by default, and so does this. There are no boxes. Predictions in the file are not labels. Videos
+are opened by our own reader; the images inside a .pkg.slp are decoded by sleap-io.
 """
 
 from __future__ import annotations
