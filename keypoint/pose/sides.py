@@ -57,7 +57,7 @@ def _sides(name: str) -> tuple[str, ...]:
 
 def _parts(name: str) -> list[str]:
     parts, before = [""], ""
-    for letter, after in zip(name, [*name[1:], ""], strict=True):
+    for letter, after in zip(name, [*name[1:], ""], strict=False):
         humps = letter.isupper() and (before.islower() or (before.isupper() and after.islower()))
         if humps or letter.isdigit() != before.isdigit() or not letter.isalnum():
             parts.append("")
