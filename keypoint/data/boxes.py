@@ -11,7 +11,7 @@ import numpy as np
 
 from keypoint.data.annotations import read_annotations
 from keypoint.data.coco import count_images
-from keypoint.data.entries import Wrong, as_number, is_whole_number, read_bbox
+from keypoint.data.entries import ALL, Wrong, as_number, is_whole_number, read_bbox
 from keypoint.data.persons import Annotations, Persons
 from keypoint.data.report import DataReport, Fault, raise_faults, raise_too_many
 from keypoint.errors import DataError
@@ -38,7 +38,7 @@ def load_boxes(
     Raises:
         DataError: Either file is unreadable or faulty; all faults are listed by place and image id.
     """
-    images = read_annotations(annotations, image_root, skeleton, images_only=True)
+    images = read_annotations(annotations, image_root, skeleton, images_only=True, category=ALL)
     return read_boxes(boxes, images, score_threshold)
 
 
@@ -111,7 +111,7 @@ def usable_boxes(
             skipped[f"faulty ({fault[0]})"] += 1
         elif entry["image_id"] not in row_of_id:
             skipped["on an image left out as faulty"] += 1
-        elif entry["category_id"] != annotations.category_id:
+        elif entry["category_id"] not in annotations.category_ids:
             skipped["of another category"] += 1
         elif entry["score"] < score_threshold:
             skipped[f"with a score under {score_threshold}"] += 1

@@ -7,7 +7,9 @@ left out are counted, too: total = used + skipped by reason.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +65,7 @@ def load_persons(
     image_root: Path,
     skeleton: Skeleton,
     *,
+    category: str | Sequence[str] | None = None,
     on_bad: str = "error",
     max_bad: float = 0.001,
 ) -> Persons:
@@ -71,9 +74,8 @@ def load_persons(
     Raises:
         DataError: The file is unreadable or faulty, or has no usable person.
     """
-    return select_persons(
-        read_annotations(annotations, image_root, skeleton, on_bad=on_bad, max_bad=max_bad)
-    )
+    policy: Any = {"category": category, "on_bad": on_bad, "max_bad": max_bad}
+    return select_persons(read_annotations(annotations, image_root, skeleton, **policy))
 
 
 def select_persons(annotations: Annotations) -> Persons:
@@ -131,6 +133,7 @@ def usable_persons(annotations: Annotations) -> Persons:
             skipped=dict(+skipped),
             images=count_images(annotations, image_index, "person"),
             listed=[fault.to_dict() for fault in faults],
+            notes=annotations.notes,
         ),
     )
 

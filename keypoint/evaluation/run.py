@@ -257,6 +257,7 @@ def evaluate_model(
         conditions = _conditions(persons, counts, nms, nms_threshold) | {
             "annotations": annotations.source,
             "images_left_out": sum(annotations.skipped_images.values()),
+            "notes": list(map(str, annotations.notes)),
             "keypoint_threshold": keypoint_threshold,
             "input_size": list(model.input_size),
             "color_order": model.color_order,
