@@ -307,11 +307,13 @@ def _conditions(
     persons: Persons, counts: ResultCounts, nms: str | None, nms_threshold: float
 ) -> dict[str, Any]:
     ground_truth = bool((persons.visibility > 0).any())
+    report = persons.report.to_dict()
+    report.pop("notes", None)  # those of the annotations are there for any boxes
     return {
         "boxes": "ground truth" if ground_truth else "detector",
         "boxes_file": persons.report.source,
         "box_score_threshold": persons.box_score_threshold,
-        "persons": persons.report.to_dict(),
+        "persons": report,
         "images": len(np.unique(persons.image_index)),
         "oks_nms": f"{nms} at {nms_threshold}" if nms == "hard" else nms,
         "results": asdict(counts),

@@ -184,13 +184,15 @@ def test_the_area_of_the_box_replaces_a_missing_one(tmp_path, area, caplog):
     assert evaluate_coco(data, results) == pytest.approx(expected, abs=1e-12)
     caplog.clear()
     found = read(tmp_path, data, scored=True)
-    note = "3 of 8 labelled persons have no area; that of their bbox is used (annotation id 2, "
+    note = "3 of 8 annotations have labelled keypoints and no area; that of their bbox is used ("
     assert [m for m in caplog.messages if note in m] == [f"{found.source}: {found.notes[0]}"]
     assert note in select_persons(found).report.to_dict()["notes"][0]
     assert evaluate_coco(found, results) == pytest.approx(expected, abs=1e-12)
     checked = check(tmp_path, data)
     assert checked.faults == []
-    assert "3 of 8 (37.50%) labelled persons have no area" in str(checked.warnings[0])
+    assert "3 of 8 (37.50%) annotations have labelled keypoints and no area" in str(
+        checked.warnings[0]
+    )
     assert not read(tmp_path, data).notes  # training needs none
     file = tmp_path / "one.json"
     file.write_text(json.dumps(data))
@@ -216,7 +218,7 @@ def test_no_box_was_drawn(tmp_path):
     assert found.area[1] == pytest.approx(found.bbox_xywh[1, 2:].prod())
     assert EXTENT_FACTOR == 1.25
     assert str(found.notes[1]) == (
-        "2 of 6 persons have the bbox [0, 0, 0, 0]; the extent of their labelled keypoints, 1.25 "
+        "2 of 6 annotations have the bbox [0, 0, 0, 0]; the extent of their labelled keypoints, 1.25 "
         "times as wide and high, is used (annotation id 1, annotation id 2)"
     )
     persons = select_persons(found)
@@ -228,7 +230,7 @@ def test_no_box_was_drawn(tmp_path):
     assert load_persons(*tiny_coco.write(tmp_path, data), SKELETON).ids.tolist() == [1, 2, 5, 6]
     checked = check(tmp_path, data)
     assert checked.faults == []
-    assert "2 of 6 (33.33%) persons have the bbox [0, 0, 0, 0]" in str(checked.warnings[1])
+    assert "2 of 6 (33.33%) annotations have the bbox [0, 0, 0, 0]" in str(checked.warnings[1])
 
 
 def test_a_count_of_the_visible_keypoints_is_noted(tmp_path):

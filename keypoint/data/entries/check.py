@@ -141,7 +141,7 @@ class CheckedEntries:
         """What was read otherwise than as it stands, of these persons by annotation id."""
         notes = list(self.notes_on_ids)
         names = self.category.names
-        if len(names) > 1:
+        if len(names) > 1 and persons:
             text = "persons are of several categories, which are one class; results have "
             text += f"category_id {self.category.id}"
             notes += [Note(len(persons), len(persons), text, tuple(map(short, names)))]

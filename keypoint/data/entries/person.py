@@ -22,8 +22,8 @@ Wrong = tuple[str, str]  # what is wrong, in a word or two that can be counted, 
 
 # Texts of the notes by what was filled in, or read otherwise than as it stands.
 FILLED_IN = {
-    "area": "labelled persons have no area; that of their bbox is used",
-    "bbox": "persons have the bbox [0, 0, 0, 0]; the extent of their labelled keypoints, "
+    "area": "annotations have labelled keypoints and no area; that of their bbox is used",
+    "bbox": "annotations have the bbox [0, 0, 0, 0]; the extent of their labelled keypoints, "
     f"{EXTENT_FACTOR} times as wide and high, is used",
     "num_keypoints": "annotations have the number of visible keypoints (v=2) as num_keypoints; all "
     "labelled ones are used",
