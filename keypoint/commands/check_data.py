@@ -150,7 +150,12 @@ def check_split(config: Config, skeleton: Skeleton, split: str) -> FileCheck:
         return FileCheck(Path(data.root) / names[0], faults=[Fault("", str(error), "file")])
     track = partial(progress, text=f"{split} images", unit="image")
     return check_annotation_file(
-        *files, skeleton, scored=split == "val", workers=data.workers, track=track
+        *files,
+        skeleton,
+        scored=split == "val",
+        category=data.category,
+        workers=data.workers,
+        track=track,
     )
 
 

@@ -107,7 +107,8 @@ def main(argv: Sequence[str]) -> None:
     files = find_split(
         Path(config.data.root), config.data.val_annotations, config.data.val_images, "val2017"
     )
-    policy: Any = {"on_bad": config.data.on_bad, "max_bad": config.data.max_bad}
+    given = config.data
+    policy: Any = {"category": given.category, "on_bad": given.on_bad, "max_bad": given.max_bad}
     annotations = read_annotations(*files, skeleton, scored=True, **policy)
     sets = [load_set(boxes, annotations, config) for boxes in chosen]
     folders = [output] if len(sets) == 1 else [output / name for name in names]

@@ -157,8 +157,9 @@ def load_data(config: Config, skeleton: Skeleton) -> Data:
     train_files = find_split(root, given.train_annotations, given.train_images, "train2017")
     val_files = find_split(root, given.val_annotations, given.val_images, "val2017")
     policy: Any = {"on_bad": given.on_bad, "max_bad": given.max_bad}
-    train = load_persons(*train_files, skeleton, **policy)
-    annotations = read_annotations(*val_files, skeleton, scored=True, **policy)
+    chosen: Any = {"category": given.category, **policy}
+    train = load_persons(*train_files, skeleton, **chosen)
+    annotations = read_annotations(*val_files, skeleton, scored=True, **chosen)
     if config.test.boxes is None:
         test = select_persons(annotations)
     else:

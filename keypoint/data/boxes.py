@@ -12,7 +12,7 @@ import numpy as np
 
 from keypoint.data.annotations import read_annotations
 from keypoint.data.coco import count_images
-from keypoint.data.entries import Wrong, as_number, is_whole_number, read_bbox
+from keypoint.data.entries import ALL, Wrong, as_number, is_whole_number, read_bbox
 from keypoint.data.persons import Annotations, Persons
 from keypoint.data.plausible.detected import box_doubt
 from keypoint.data.plausible.file import settle
@@ -43,9 +43,9 @@ def load_boxes(
         DataError: Either file is unreadable or faulty; all faults are listed by place and image id.
     """
     try:
-        images = read_annotations(annotations, image_root, skeleton)
+        images = read_annotations(annotations, image_root, skeleton, category=ALL)
     except DataError:
-        images = read_annotations(annotations, image_root, skeleton, images_only=True)
+        images = read_annotations(annotations, image_root, skeleton, images_only=True, category=ALL)
     return read_boxes(boxes, images, score_threshold)
 
 
@@ -121,7 +121,7 @@ def usable_boxes(
             skipped[f"faulty ({fault[0]})"] += 1
         elif entry["image_id"] not in row_of_id:
             skipped["on an image left out as faulty"] += 1
-        elif entry["category_id"] != annotations.category_id:
+        elif entry["category_id"] not in annotations.category_ids:
             skipped["of another category"] += 1
         elif entry["score"] < score_threshold:
             skipped[f"with a score under {score_threshold}"] += 1

@@ -7,8 +7,10 @@ left out are counted, too: total = used + skipped by reason.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +61,7 @@ def load_persons(
     image_root: Path,
     skeleton: Skeleton,
     *,
+    category: str | Sequence[str] | None = None,
     on_bad: str = "error",
     max_bad: float = 0.001,
 ) -> Persons:
@@ -67,9 +70,8 @@ def load_persons(
     Raises:
         DataError: The file is unreadable or faulty, or has no usable person.
     """
-    return select_persons(
-        read_annotations(annotations, image_root, skeleton, on_bad=on_bad, max_bad=max_bad)
-    )
+    policy: Any = {"category": category, "on_bad": on_bad, "max_bad": max_bad}
+    return select_persons(read_annotations(annotations, image_root, skeleton, **policy))
 
 
 def select_persons(annotations: Annotations) -> Persons:
@@ -83,10 +85,10 @@ def select_persons(annotations: Annotations) -> Persons:
     if not annotations.annotated:
         raise DataError(f"{annotations.source}: key 'annotations' is missing; {FORM}")
     persons = usable_persons(annotations)
-    notes = settle(annotations.source, annotation_doubts(annotations))
+    doubts = settle(annotations.source, annotation_doubts(annotations))
     if len(persons) == 0:
         raise DataError(f"{persons.report}; there is no usable person to train or test on")
-    return replace(persons, report=replace(persons.report, notes=notes))
+    return replace(persons, report=replace(persons.report, notes=(*persons.report.notes, *doubts)))
 
 
 def usable_persons(annotations: Annotations) -> Persons:
@@ -127,6 +129,7 @@ def usable_persons(annotations: Annotations) -> Persons:
             skipped=dict(+skipped),
             images=count_images(annotations, image_index, "person"),
             listed=[fault.to_dict() for fault in faults],
+            notes=tuple(map(str, annotations.notes)),
         ),
     )
 

@@ -67,12 +67,14 @@ def evaluate_coco(
       else. That includes an id or a score given as a string, a missing category, and the same
       result twice.
     * `bbox`, `area` and other keys of a result have no influence.
+    * A person without an area gets that of its box, with a warning.
     * Annotation ids may begin anywhere, 0 included. Annotations of other categories, crowds and
       persons without a labelled keypoint are not misses; they are counted in the log.
 
     Args:
         annotations: A file or its content, which is not modified, or what `read_annotations`
-            with `scored` returns; images that were left out there are not part of the score.
+            with `scored` returns; images that were left out there are not part of the score, and
+            several categories chosen there are one class.
         results: A file or its content, or what `make_results` gives; not modified.
         oks_sigmas: (K,); None takes COCO's 17.
         repeats: Score a result that is there twice, too; for results that are known to be of a box

@@ -40,7 +40,7 @@ def test_records_are_flat_arrays_that_agree_with_the_file(tmp_path):
         array = getattr(persons, name)
         assert isinstance(array, np.ndarray)
         assert array.dtype != object
-    assert persons.images.file_names.dtype.kind == "U"
+    assert persons.images.file_names.utf8.dtype == np.uint8
 
 
 def test_every_reason_is_counted(tmp_path):

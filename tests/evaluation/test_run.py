@@ -212,7 +212,7 @@ def test_thresholds_are_among_the_conditions(tmp_path):
     noted = dataclasses.replace(truth, report=dataclasses.replace(truth.report, notes=("odd",)))
     found = evaluate(noted, file, flip=False, model=Oracle(noted, (64, 64), False))
     assert "\nNOTE     odd\n" in found.table()
-    assert found.conditions["persons"]["notes"] == ["odd"]
+    assert found.conditions["notes"] == ["odd"]
 
 
 def test_heatmaps_that_are_not_finite_never_reach_the_score(tmp_path):

@@ -137,10 +137,10 @@ def test_skipping_scores_as_if_the_images_had_never_been_there(tmp_path):
     expected = evaluate_coco(less, [r for r in results if r["image_id"] not in (100, 103)])
     assert expected != evaluate_coco(data, results)
 
-    data["annotations"][0]["area"] = 0  # image 100
+    data["annotations"][0]["area"] = -1  # image 100
     file, images = write(tmp_path, data)
     (images / data["images"][3]["file_name"]).unlink()  # image 103
-    with pytest.raises(DataError, match="area 0"):
+    with pytest.raises(DataError, match="area -1"):
         read_annotations(file, images, SKELETON, scored=True)
     truth = read_annotations(file, images, SKELETON, scored=True, on_bad="skip", max_bad=0.5)
     found = [r for r in results if r["image_id"] in truth.images.ids]  # what is predicted

@@ -26,7 +26,7 @@ from keypoint.data.audit.images import Look, look_at_images
 from keypoint.data.boxes import read_box_list, usable_boxes
 from keypoint.data.coco import usable_persons
 from keypoint.data.entries import check_entries, find_category, names_fault
-from keypoint.data.images.files import file_fault, header_fault
+from keypoint.data.images.files import file_fault, header_fault, name_forms_once
 from keypoint.data.persons import Annotations, Persons
 from keypoint.data.plausible.detected import box_doubt
 from keypoint.data.plausible.file import annotation_doubts
@@ -104,6 +104,7 @@ def check_annotation_file(
     skeleton: Skeleton,
     *,
     scored: bool,
+    category: str | Sequence[str] | None = None,
     workers: int = 0,
     track: Callable[[int], Any] | None = None,
 ) -> FileCheck:
@@ -115,6 +116,7 @@ def check_annotation_file(
         skeleton: The skeleton that the keypoints should have.
         scored: AP is to be computed against the file: everything that COCOeval needs is a fault
             too. Otherwise it is a warning.
+        category: As `read_annotations` takes it.
         workers: Processes that decode; 0 decodes in this one.
         track: Takes the number of images and returns a context manager with `update()`, such as a
             progress bar.
@@ -122,18 +124,19 @@ def check_annotation_file(
     check = FileCheck(annotations)
     try:
         content = read_dataset(annotations)
-        category = find_category(content, annotations)
+        chosen = find_category(content, annotations, category)
     except DataError as error:
         check.faults.append(Fault("", str(error), "file"))
         return check
-    wrong_names = names_fault(category, skeleton)
+    wrong_names = names_fault(chosen, skeleton)
     if wrong_names:
         check.faults.append(Fault("", f"{annotations}: {wrong_names}", "keypoint names"))
     total = len(content["annotations"])
-    to_score = check_entries(content, category, skeleton.num_keypoints, scored=True)
+    to_score = check_entries(content, chosen, skeleton.num_keypoints, scored=True)
+    content = to_score.content
     bad = to_score
     if not scored:
-        bad = check_entries(content, category, skeleton.num_keypoints, scored=False)
+        bad = check_entries(content, chosen, skeleton.num_keypoints, scored=False)
         more = to_score.bad_annotations.keys() - bad.bad_annotations.keys()
         flags = [place in more for place in range(total)]
         names = [entry.get("id") for entry in content["annotations"]]
@@ -154,15 +157,15 @@ def check_annotation_file(
                 bad.bad_images[place] = to_score.bad_images[place] = [fault]
             if bar is not None:
                 bar.update()
-    check.faults += bad.faults()
+    check.faults += name_forms_once(bad.faults(), image_root, str(annotations))
     check.bad_shares = [
         (len(bad.bad_annotations), total),
         (len(bad.bad_images), len(content["images"])),
     ]
 
     source = str(annotations)
-    check.annotations = collect(content, bad, source, image_root, whole_images=False)
-    check.to_score = collect(content, to_score, source, image_root, whole_images=True)
+    check.annotations = collect(bad, source, image_root, whole_images=False)
+    check.to_score = collect(to_score, source, image_root, whole_images=True)
     persons = usable_persons(check.annotations)
     check.persons, check.labels = persons, label_counts(persons, skeleton)
     check.warnings += image_findings(persons.images, check.looks)
@@ -171,6 +174,8 @@ def check_annotation_file(
     if len(persons) == 0:
         text = f"{persons.report}; there is no usable person to train or test on"
         check.faults.append(Fault("", text, "no person"))
+    notes = check.to_score.notes
+    check.warnings += [Finding(n.count, n.total, n.text, n.examples) for n in notes]
     check.warnings += person_findings(persons, skeleton)
     return check
 
