@@ -147,7 +147,7 @@ def annotations(made, boxes=None, points=None):
     points = made.points if points is None else points
     return Annotations(
         source="made_up.json",
-        category_id=1,
+        category_ids=(1,),
         category_name="own",
         scored=False,
         annotated=True,

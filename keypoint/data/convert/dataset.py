@@ -19,13 +19,13 @@ from keypoint.data.annotations import read_annotations
 from keypoint.data.coco import usable_persons
 from keypoint.data.convert.images import Found
 from keypoint.data.convert.labels import Bbox, Labels, Person
+from keypoint.data.entries.person import EXTENT_FACTOR
 from keypoint.errors import ConfigError, DataError
 from keypoint.pose.sides import guess_pairs
 from keypoint.pose.skeleton import UNIFORM, Skeleton, skeleton_from_dict
 from keypoint.strict_yaml import dump_yaml
 
-EXTENT = 1.25  # of the labelled keypoints: a box that no tool drew, as wide as a crop's padding
-LEAST_SHARE = 0.1  # of the image's longer side: the least side of such a box
+LEAST_SHARE = 0.1  # of the image's longer side: the least side of a box that no tool drew
 SEED = 0
 ASPECT = 1.2  # height over width from which a box counts as upright
 
@@ -194,7 +194,7 @@ def _extent(points: list[tuple[float, float]], image_size: tuple[int, int]) -> B
     sides = []
     for values in zip(*points, strict=True):
         low, high = min(values), max(values)
-        side = max(EXTENT * (high - low), LEAST_SHARE * max(image_size))
+        side = max(EXTENT_FACTOR * (high - low), LEAST_SHARE * max(image_size))
         sides.append(((low + high - side) / 2, side))
     (x, width), (y, height) = sides
     return _clip((x, y, width, height), image_size)
