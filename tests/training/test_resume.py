@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from keypoint.blocks import SRL
 from keypoint.checkpoint.file import KEYS, save_checkpoint
 from keypoint.config.load import config_from_dict
 from keypoint.errors import CheckpointError
@@ -240,3 +241,46 @@ def test_the_loss_of_an_epoch_is_the_mean_of_its_steps_whatever_their_number(tmp
     second.fit()
     assert len(later) == 2
     assert second.history[0]["loss"] == pytest.approx((begun + sum(later)) / 6)
+
+
+class WithLearnedTransform(OneConvolution):
+    """Its average of weights is not orthogonal by itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.block = SRL(17, size=(8, 8), transform="lo", ratio=1, groups=1)
+        nn.init.ones_(self.block.alpha)
+
+    def forward(self, images):
+        return self.block(self.layer(images))
+
+
+def test_an_average_saved_between_evaluations_is_orthogonal_and_resumes_to_the_bit(tmp_path):
+    def a_run(folder, **options):
+        folder.mkdir()
+        torch.manual_seed(0)
+        model = WithLearnedTransform()
+        adam = torch.optim.Adam(model.parameters())
+        return trainer(folder, model=model, optimizer=adam, ema=0.5, lr=0.01, **options)
+
+    whole = a_run(tmp_path / "whole")
+    whole.fit()
+    stopped = a_run(tmp_path / "stopped", save_every=3)
+    save = stopped.save
+
+    def save_once(name):
+        save(name)
+        raise InterruptedError
+
+    stopped.save = save_once
+    with pytest.raises(InterruptedError):
+        stopped.fit()
+    saved = torch.load(tmp_path / "stopped" / "last.pt", weights_only=True)
+    p = saved["ema"]["block.transform.P"].double()
+    assert (p.T @ p - torch.eye(8)).abs().max() <= 1e-6
+    assert not torch.equal(p.float(), saved["model"]["block.transform.P"])
+    second = a_run(tmp_path / "second")
+    second.resume(tmp_path / "stopped" / "last.pt")
+    second.fit()
+    for name, tensor in whole.step.average.module.state_dict().items():
+        assert torch.equal(second.step.average.module.state_dict()[name], tensor), name
