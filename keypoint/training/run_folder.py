@@ -20,7 +20,7 @@ OF_A_RUN = (
     "last.pt", "best.pt", "history.json", "curves.png", "metrics.json", "results.json",
     "card.md", "predictions.jpg", "worst.jpg", "events.out.tfevents.*",
 )  # fmt: skip
-LEFT_BY_DEAD = (".last.pt.tmp", ".best.pt.tmp", ".*.json.*.tmp", ".probe.*.tmp")
+LEFT_BY_DEAD = (".last.pt.*tmp", ".best.pt.*tmp", ".*.json.*.tmp", ".probe.*.tmp")
 PROBE_BYTES = 2**20
 
 

@@ -80,7 +80,7 @@ def test_a_full_disk_is_met_before_the_work(tmp_path):
 
 
 def test_what_dead_runs_left_is_removed_and_nothing_else(tmp_path):
-    dead = [".last.pt.tmp", ".best.pt.tmp", ".metrics.json.12.tmp", ".probe.7.tmp"]
+    dead = [".last.pt.tmp", ".best.pt.12.tmp", ".metrics.json.12.tmp", ".probe.7.tmp"]
     others = [".mine.tmp", "last.pt", "notes.tmp"]
     for name in dead + others:
         (tmp_path / name).write_text("x")

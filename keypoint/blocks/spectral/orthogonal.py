@@ -168,7 +168,7 @@ class LearnedOrthogonal(nn.Module):
     def _save_to_state_dict(self, *arguments: Any) -> None:
         """Module's own part of `state_dict`, of orthogonal matrices."""
         self._look_before_saving()
-        super()._save_to_state_dict(*arguments)  # type: ignore[no-untyped-call]
+        super()._save_to_state_dict(*arguments)
 
     def __getstate__(self) -> dict[str, Any]:
         """The content of a copy or a pickle, of orthogonal matrices."""
