@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
-from keypoint.commands.process import ended_by_sigterm, keep_freed_memory
+from keypoint.commands.process import ended_by_sigterm, keep_freed_memory, kept_streams
 from keypoint.errors import ConfigError, lost_worker
 
 logger = logging.getLogger("keypoint")
@@ -283,34 +283,41 @@ def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     keep_freed_memory()
-    try:
-        with ended_by_sigterm(_say):
-            main(arguments)
-    except KeyboardInterrupt:
-        _say("interrupted")
-        return 130
-    except Exception as error:
-        from keypoint import distributed  # torch: not for --help or a mistyped command
-
-        _to_log_file(error)
-        error = lost_worker(error) or error
-        status = getattr(error, "exit_status", None)
-        if "--debug" in arguments:
-            sys.stderr.writelines(f"  {fault}\n" for fault in getattr(error, "faults", ()))
-            raise
-        if status in (130, 143):
-            _say(str(error))
-        elif status:
-            _say(f"error: {error}")
-        elif distributed.says_lost(error):
-            _say(
-                "error: another process has ended or does not answer "
-                f"({str(error).splitlines()[0]}); its own message says why"
-            )
-        else:
-            _say(f"error: {_unexpected(error)}")
-        return status or 1
+    with kept_streams():
+        try:
+            with ended_by_sigterm(_say):
+                main(arguments)
+            sys.stdout.flush()  # a full disk under it is this command's error
+        except KeyboardInterrupt:
+            _say("interrupted")
+            return 130
+        except Exception as error:
+            return _reported(error, debug="--debug" in arguments)
     return 0
+
+
+def _reported(error: Exception, debug: bool) -> int:
+    """Write an error to the log file and the terminal; returns the exit status."""
+    from keypoint import distributed  # torch: not for --help or a mistyped command
+
+    _to_log_file(error)
+    if debug:
+        sys.stderr.writelines(f"  {fault}\n" for fault in getattr(error, "faults", ()))
+        raise error
+    error = lost_worker(error) or error
+    status = getattr(error, "exit_status", None)
+    if status in (130, 143):
+        _say(str(error))
+    elif status:
+        _say(f"error: {error}")
+    elif distributed.says_lost(error):
+        _say(
+            "error: another process has ended or does not answer "
+            f"({str(error).splitlines()[0]}); its own message says why"
+        )
+    else:
+        _say(f"error: {_unexpected(error)}")
+    return status or 1
 
 
 def _say(text: str) -> None:
