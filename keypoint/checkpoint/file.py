@@ -9,7 +9,7 @@ A file holds tensors and plain types only (`torch.load(weights_only=True)` opens
     batch_persons             persons in a batch of all processes
     loss_sum, losses          sum and number of the losses of this epoch
     world_size                number of processes that trained
-    data                      fingerprints of the persons trained and tested on
+    data                      fingerprints of the persons trained and tested on, and of the truth
     random                    torch's generators; ours, keyed by seed, epoch, index, have no state
     best, history             the best AP so far; the numbers of each epoch and their conditions
     config, skeleton          as plain dicts

@@ -84,6 +84,7 @@ def main(argv: Sequence[str]) -> None:
 
     torch.manual_seed(config.seed)
     skeleton = load_skeleton(config.data.skeleton, Path(config.data.root))
+    distributed.require_same({"the skeleton": skeleton.to_dict()})
     data = load_data(config, skeleton)  # first: weights may have to be downloaded for the network
     model = build_model(config, skeleton, device, weights=not resuming)
     augmentation = build_augmentation(config, skeleton, model.codec)
@@ -91,7 +92,9 @@ def main(argv: Sequence[str]) -> None:
     log_recipe(config)
     trainer = build_trainer(config, skeleton, step, augmentation, data, output)
     if resuming:
-        changes = check_same_config(output / "last.pt", config, allow_changed=args.allow_changed)
+        changes = check_same_config(
+            output / "last.pt", config, skeleton, allow_changed=args.allow_changed
+        )
         trainer.resume(output / "last.pt", allow_changed=args.allow_changed, changes=changes)
     elif args.resume:
         cli.logger.info("%s: does not exist, starting over", output / "last.pt")
@@ -140,8 +143,12 @@ class Data:
     annotations: Annotations
 
     def fingerprints(self) -> dict[str, str]:
-        """By split, as a checkpoint has them."""
-        return {"train": self.train.fingerprint(), "test": self.test.fingerprint()}
+        """As a checkpoint has them: persons by split, and what results are scored against."""
+        return {
+            "train": self.train.fingerprint(),
+            "test": self.test.fingerprint(),
+            "truth": self.annotations.fingerprint(),
+        }
 
 
 def load_data(config: Config, skeleton: Skeleton) -> Data:
