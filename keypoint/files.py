@@ -13,7 +13,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -68,6 +68,20 @@ def read_json(path: Path, what: str) -> Any:
         raise DataError(f"{path}: JSON nested too deep to be {what}; {again}") from None
     except ValueError as error:  # a duplicate key, or a number of thousands of digits
         raise DataError(f"{path}: {error}; fix the file of {what}") from None
+
+
+def make_folders(folder: Path) -> list[Path]:
+    """Make a folder and those above it; returns those that were not there, the highest first."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing[::-1]
+
+
+def remove_empty(folders: Sequence[Path]) -> None:
+    """Remove those of these folders that are empty, the last first."""
+    for folder in reversed(folders):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 @contextlib.contextmanager

@@ -66,6 +66,7 @@ def main(argv: Sequence[str]) -> None:
     output = Path(config.output or "output/check_data")
     cli.log_to(output)
     skeleton = load_skeleton(config.data.skeleton, config.data.root)
+    cli.keep_log()
     checks = {split: check_split(config, skeleton, split) for split in splits}
     train, val = checks.get("train"), checks["val"]
     if train and train.persons and val.persons:

@@ -22,6 +22,7 @@ progress.STEADY_SECONDS = 0
 
 def main(argv):
     cli.log_to(Path(argv[0]))
+    cli.keep_log()
     with progress.progress(3, "work", "step") as bar:
         for step in range(3):
             cli.logger.info("step %d", step)
