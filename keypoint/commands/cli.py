@@ -331,7 +331,8 @@ def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None
 
     Returns:
         0; 2 usage or config, 3 data, 4 checkpoint or output, 5 numerics, 130 and 143 after a
-        signal, 1 anything else. The traceback goes to the log file, and to the terminal with --debug.
+        signal, 1 anything else. The traceback goes to the log file once the work has begun, and to
+        the terminal with --debug.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     keep_freed_memory()
