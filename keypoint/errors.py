@@ -75,6 +75,12 @@ class ExportError(KeypointError, RuntimeError):
     exit_status = 4
 
 
+class OutputError(KeypointError, OSError):
+    """A file of results that cannot be written: a full or failing disk, a folder that is gone."""
+
+    exit_status = 4
+
+
 class NumericsError(KeypointError, ArithmeticError):
     """A number that is not finite although training or scoring needs one."""
 

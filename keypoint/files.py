@@ -1,4 +1,4 @@
-"""JSON files read strictly and written whole: annotations, person boxes, results, metrics.
+"""Files written whole; JSON files read strictly: annotations, person boxes, results, metrics.
 
 Python's own reader keeps the last of two equal keys without a word, and what it says of an empty
 or half-copied file names neither the file nor a remedy. Numbers are not looked at here: `NaN` is
@@ -8,20 +8,23 @@ read, because only the reader of the content can say whose number it is.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.errors import DataError, NumericsError
+from keypoint.errors import DataError, KeypointError, NumericsError, OutputError
 
 FINGERPRINT_LETTERS = 16  # 64 bits: made to notice a mistake, not to withstand an enemy
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP)  # file systems that cannot sync a folder
 
 
 def read_json(path: Path, what: str) -> Any:
@@ -67,14 +70,116 @@ def read_json(path: Path, what: str) -> Any:
         raise DataError(f"{path}: {error}; fix the file of {what}") from None
 
 
+def make_folders(folder: Path) -> list[Path]:
+    """Make a folder and those above it; returns those that were not there, the highest first."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing[::-1]
+
+
+def remove_empty(folders: Sequence[Path]) -> None:
+    """Remove those of these folders that are empty, the last first."""
+    for folder in reversed(folders):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+@contextlib.contextmanager
+def whole_file(
+    path: Path, what: str, error: type[KeypointError] = OutputError, again: str = "try again"
+) -> Iterator[IO[bytes]]:
+    """A context that gives a file to write to, which takes the place of `path` at its end.
+
+    Whenever the process dies, `path` is the old file or the new one, never a part: a temporary file
+    next to it is written, synced and renamed.
+
+    Args:
+        path: The file.
+        what: Its content, for the error: "checkpoint".
+        error: Type of the error.
+        again: What to do once the cause is removed.
+
+    Raises:
+        KeypointError: The system refused; the text says what is at `path` now.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    old, new = _identity(path), None
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            new = _identity(temporary)
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as problem:
+        raise error(
+            f"{path}: cannot write the {what} ({_reason(problem, path.parent)}); "
+            f"{_found(path, old, new)}: {_remedy(problem, path.parent, again)}"
+        ) from None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _identity(path: Path) -> tuple[int, ...] | None:
+    """Name the file at a path, to recognise it under another name; None if there is none."""
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _sync_folder(folder: Path) -> None:
+    """Sync a folder, in which a rename itself lives."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        if error.errno not in NO_FOLDER_SYNC:
+            raise
+    finally:
+        os.close(opened)
+
+
+def _reason(problem: OSError, folder: Path) -> str:
+    """The system's words, with the free bytes while the temporary file still takes its part."""
+    words = problem.strerror or str(problem)
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return words
+    return f"{words}; {disk.f_bavail * disk.f_frsize} bytes free there"
+
+
+def _found(path: Path, old: tuple[int, ...] | None, new: tuple[int, ...] | None) -> str:
+    """What is at the path after a failure: a rename may report one and be done."""
+    found = _identity(path)
+    if found == ():
+        return "what is there now cannot be read"
+    if found is None:
+        return "there is none now" if old else "there was none before"
+    if found == new:
+        return "the new one is in place, but the disk may lose it"
+    return "the old one is untouched" if found == old else "another one is there now"
+
+
+def _remedy(problem: OSError, folder: Path, again: str) -> str:
+    if not folder.is_dir():
+        return "its folder is gone; give one that stays, and start over"
+    cause = "free some space" if problem.errno in FULL else "check the disk and its permissions"
+    return f"{cause} and {again}"
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write plain Python values: a list one entry per line, anything else indented.
 
-    The file is either the old or the new one, never a part: a temporary file next to it is synced
-    and renamed.
-
     Raises:
         NumericsError: A number is not finite; standard JSON has no word for it.
+        OutputError: The file cannot be written.
     """
     try:
         if isinstance(content, list) and content:
@@ -89,17 +194,8 @@ def write_json(path: Path, content: Any) -> None:
         raise NumericsError(
             f"{path}: not written, {place} is not finite; JSON holds finite numbers only"
         ) from None
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+    with whole_file(path, "file") as file:
+        file.write(text.encode())
 
 
 def _object_of_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -79,6 +79,7 @@ def progress(total: int | None, text: str, unit: str, enabled: bool = True) -> A
     Returns:
         A context manager with `update(number)`, `skip(number)` and `set_postfix(name=text)`.
     """
+    enabled = enabled and sys.stderr is not None  # None in a process without a terminal
     if enabled and not sys.stderr.isatty():
         return PlainProgress(total, text, unit)
     return _Bar(

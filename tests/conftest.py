@@ -1,5 +1,6 @@
 """Fixtures that many tests use."""
 
+import logging
 import os
 import shutil
 import sys
@@ -23,6 +24,16 @@ def coco_sample() -> Path:
     if not (folder / "annotations" / "person_keypoints_sample.json").is_file():
         pytest.skip(f"the COCO sample is not at {folder}; set KEYPOINT_COCO_SAMPLE")
     return folder
+
+
+@pytest.fixture
+def warnings(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> pytest.LogCaptureFixture:
+    """The toolkit's warnings, in `warnings.text`."""
+    monkeypatch.setattr(logging.getLogger("keypoint"), "propagate", True)
+    caplog.set_level(logging.WARNING, "keypoint")
+    return caplog
 
 
 @pytest.fixture(scope="module", autouse=True)

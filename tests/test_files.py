@@ -1,12 +1,16 @@
 """JSON files: what is refused and with which words, and that a write is whole or not at all."""
 
+import errno
 import json
+import os
+import shutil
+from pathlib import Path
 
 import pytest
 
 from keypoint import files as json_file
-from keypoint.errors import DataError, NumericsError
-from keypoint.files import read_json, write_json
+from keypoint.errors import CheckpointError, DataError, NumericsError, OutputError
+from keypoint.files import read_json, whole_file, write_json
 
 GOOD = '{"images": [{"id": 1, "name": "caf\u00e9"}], "x": [1.5, null]}'
 FAULTS = {
@@ -100,15 +104,101 @@ def test_a_key_that_is_not_finite_is_not_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def refusing(number):
+    def refuse(*arguments):
+        raise OSError(number, os.strerror(number))
+
+    return refuse
+
+
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     file = tmp_path / "metrics.json"
     file.write_text("old")
-
-    def no_space(_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(json_file.os, "fsync", no_space)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr(json_file.os, "fsync", refusing(errno.ENOSPC))
+    words = (
+        r"cannot write the file \(No space left on device; \d+ bytes free there\); the old one is "
+    )
+    with pytest.raises(OutputError, match=f"^{file}: {words}untouched: free some space and try"):
         write_json(file, {"AP": 0.5})
     assert file.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
+
+
+def test_free_bytes_are_counted_while_the_temporary_file_takes_its_part(tmp_path, monkeypatch):
+    statvfs, seen = os.statvfs, []
+
+    def counted(folder):
+        seen.extend(path.name for path in Path(folder).iterdir())
+        return statvfs(folder)
+
+    monkeypatch.setattr(json_file.os, "fsync", refusing(errno.ENOSPC))
+    monkeypatch.setattr(json_file.os, "statvfs", counted)
+    with pytest.raises(OutputError, match="there was none before: free some space"):
+        write_json(tmp_path / "metrics.json", {"AP": 0.5})
+    assert seen == [f".metrics.json.{os.getpid()}.tmp"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_rename_that_reports_an_error_is_looked_at(tmp_path, monkeypatch):
+    file = tmp_path / "metrics.json"
+    write_json(file, {"AP": 0.4})
+    replace = Path.replace
+    monkeypatch.setattr(Path, "replace", refusing(errno.EIO))
+    with pytest.raises(OutputError, match="Input/output error; .* the old one is untouched: check"):
+        write_json(file, {"AP": 0.5})
+
+    def done(temporary, path):
+        replace(temporary, path)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "replace", done)
+    with pytest.raises(OutputError, match="the new one is in place, but the disk may lose it: che"):
+        write_json(file, {"AP": 0.5})
+    assert read_json(file, "metrics") == {"AP": 0.5}
+
+    def lost(temporary, path):
+        path.unlink()
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "replace", lost)
+    with pytest.raises(OutputError, match="there is none now: check the disk"):
+        write_json(file, {"AP": 0.6})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("when", ["before", "while it is written"])
+def test_a_folder_that_is_gone_is_reported(tmp_path, when):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    words = r"cannot write the checkpoint \(No such file.* its folder is gone; give one that stays"
+    if when == "before":
+        folder.rmdir()
+
+    def write():
+        with whole_file(folder / "last.pt", "checkpoint", CheckpointError) as file:
+            file.write(b"x")
+            shutil.rmtree(folder)
+
+    with pytest.raises(CheckpointError, match=words) as caught:
+        write()
+    assert caught.value.exit_status == OutputError.exit_status == 4
+
+
+@pytest.mark.parametrize(("number", "fails"), [(errno.EINVAL, False), (errno.EIO, True)])
+def test_a_folder_that_cannot_be_synced_is_no_error_but_a_failing_disk_is(
+    tmp_path, monkeypatch, number, fails
+):
+    fsync = os.fsync
+
+    def of_files(opened):
+        if os.path.isdir(f"/proc/self/fd/{opened}"):  # noqa: PTH112
+            refusing(number)()
+        fsync(opened)
+
+    monkeypatch.setattr(json_file.os, "fsync", of_files)
+    if fails:
+        with pytest.raises(OutputError, match="the new one is in place, but"):
+            write_json(tmp_path / "a.json", [])
+    else:
+        write_json(tmp_path / "a.json", [])
+    assert read_json(tmp_path / "a.json", "list") == []

@@ -175,6 +175,7 @@ def test_a_librarys_long_text_is_joined_and_nothing_of_it_lost():
 def call(error, arguments=(), output=None):
     def main(_):
         cli.log_to(output)
+        cli.keep_log()
         raise error
 
     try:

@@ -9,7 +9,7 @@ A file holds tensors and plain types only (`torch.load(weights_only=True)` opens
     batch_persons             persons in a batch of all processes
     loss_sum, losses          sum and number of the losses of this epoch
     world_size                number of processes that trained
-    data                      fingerprints of the persons trained and tested on
+    data                      fingerprints of the persons trained and tested on, and of the truth
     random                    torch's generators; ours, keyed by seed, epoch, index, have no state
     best, history             the best AP so far; the numbers of each epoch and their conditions
     config, skeleton          as plain dicts
@@ -19,8 +19,6 @@ A file holds tensors and plain types only (`torch.load(weights_only=True)` opens
 
 from __future__ import annotations
 
-import contextlib
-import os
 import reprlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +29,7 @@ import torch
 from keypoint.checkpoint.content import check_content
 from keypoint.config.load import Config, config_from_dict
 from keypoint.errors import CheckpointError
+from keypoint.files import whole_file
 from keypoint.models import SimpleBaseline, create_model
 from keypoint.models.weights.formats import recognise
 from keypoint.models.weights.load import load_state
@@ -53,36 +52,25 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """Write a checkpoint; whenever the process dies, the file is the old one or the new one.
 
     Args:
-        path: The file; a temporary one next to it is written, synced and renamed.
+        path: The file.
         content: The keys listed at the top of this module.
 
     Raises:
-        CheckpointError: The file cannot be written (disk full, no permission); the old one is
-            untouched.
+        CheckpointError: The file cannot be written (disk full, no permission, the folder is gone);
+            the text says what is there now.
     """
     missing = [key for key in KEYS if key not in content]
     assert not missing, f"checkpoint content lacks {missing}"
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)  # the rename itself lives in the folder
+    with whole_file(path, "checkpoint", CheckpointError, again="resume") as file:
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        disk = os.statvfs(path.parent)
-        free = disk.f_bavail * disk.f_frsize
-        raise CheckpointError(
-            f"{path}: cannot write the checkpoint ({error}; {free} bytes free there); "
-            "the old one is untouched: free some space and resume"
-        ) from None
+            torch.save(content, file)
+        except RuntimeError as error:
+            # Torch's writer ends with an error of its own after whatever interrupted it: the
+            # system's, a signal's, the one that reports a lost worker process.
+            first: BaseException = error
+            while first.__context__ is not None:
+                first = first.__context__
+            raise first from None
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

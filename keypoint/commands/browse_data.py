@@ -56,6 +56,7 @@ def main(argv: Sequence[str]) -> None:
     codec = Codec(config.model.input_size, config.model.codec, config.model.heatmap_sigma)
     dataset = TrainDataset(persons, build_augmentation(config, skeleton, codec), config.seed)
     sheet = augmented_sheet(dataset, skeleton, codec, args.pictures)
+    cli.keep_log()
     picture = output / "browse_data.jpg"
     cv2.imwrite(str(picture), sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
     print(f"look at {picture}: {min(args.pictures, len(persons))} of {len(persons)} persons")

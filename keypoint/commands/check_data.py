@@ -70,6 +70,7 @@ def main(argv: Sequence[str]) -> None:
     mirrored = config.augment.flip_probability > 0 or config.test.flip
     if mirrored:
         skeleton.require_pairs()
+    cli.keep_log()
     checks = {split: check_split(config, skeleton, split) for split in splits}
     train, val = checks.get("train"), checks["val"]
     val.warnings += skeleton_findings(skeleton, mirrored=mirrored)

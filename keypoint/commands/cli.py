@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import re
@@ -14,8 +15,9 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
-from keypoint.commands.process import ended_by_sigterm, keep_freed_memory
+from keypoint.commands.process import ended_by_sigterm, keep_freed_memory, kept_streams
 from keypoint.errors import ConfigError, lost_worker
+from keypoint.files import make_folders, remove_empty
 
 logger = logging.getLogger("keypoint")
 
@@ -28,7 +30,34 @@ class _AroundProgressBars(logging.Handler):
 
 
 class _LogFile(logging.FileHandler):
-    """A log file that may end before the run does: a full disk is reported once."""
+    """A log file that begins with the work, and may end before the run does.
+
+    Until `keep_log` its lines are held back, so that a refused command leaves no file. A full disk
+    is reported once.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.held: list[logging.LogRecord] | None = []
+        is_new = not path.exists()
+        path.open("a").close()  # refused now, not when the work begins
+        if is_new:
+            path.unlink()
+        super().__init__(path, encoding="utf-8", delay=True)
+
+    def keep(self) -> None:
+        """Write what was held back, and all that comes."""
+        held, self.held = self.held or [], None
+        if self.stream is None:
+            make_folders(Path(self.baseFilename).parent)
+            self.stream = self._open()
+        for record in held:
+            self.emit(record)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.held is not None:
+            self.held.append(record)
+        else:
+            super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
         error = sys.exc_info()[1]
@@ -225,8 +254,13 @@ def refuse_existing(arguments: argparse.Namespace, checkpoint: Path | None = Non
         )
 
 
+_made: list[Path] = []  # folders that this command made, the highest first
+
+
 def log_to(folder: Path | None = None, quiet: bool = False) -> None:
     """Send the toolkit's messages to the terminal and, with a folder, to its log.txt.
+
+    The file begins at `keep_log`.
 
     Args:
         folder: Folder of the log file, made if it does not exist.
@@ -243,17 +277,35 @@ def log_to(folder: Path | None = None, quiet: bool = False) -> None:
     if folder is not None and not quiet:
         make_folder(folder, "output")
         try:
-            file = _LogFile(folder / "log.txt", encoding="utf-8")
+            file = _LogFile(folder / "log.txt")
         except OSError as error:
-            raise ConfigError(
-                f"output: {folder}/log.txt cannot be written ({error.strerror}); give another place"
-            ) from None
+            raise _no_log(folder / "log.txt", error) from None
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logger.addHandler(file)
 
 
+def keep_log() -> None:
+    """Write the log file from here on: the command was not refused, its work begins.
+
+    Raises:
+        ConfigError: It cannot be written.
+    """
+    for handler in _log_files():
+        try:
+            handler.keep()
+        except OSError as error:
+            logger.removeHandler(handler)
+            raise _no_log(Path(handler.baseFilename), error) from None
+
+
+def _no_log(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"output: {path} cannot be written ({error.strerror}); give another place")
+
+
 def make_folder(folder: Path, option: str) -> None:
     """Make a folder that a command writes to, and those above it, if they do not exist.
+
+    `run` removes those that are still empty when the command ends.
 
     Args:
         folder: The folder.
@@ -263,7 +315,7 @@ def make_folder(folder: Path, option: str) -> None:
         ConfigError: The folder cannot be made, or a file has its name.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        _made.extend(make_folders(folder))
     except OSError as error:
         raise ConfigError(
             f"{option}: the folder {folder} cannot be made ({error.strerror}); give another place"
@@ -278,39 +330,53 @@ def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None
         argv: Those arguments; None for the arguments of this process.
 
     Returns:
-        0; 2 usage or config, 3 data, 4 checkpoint, 5 numerics, 130 and 143 after a signal, 1
-        anything else. The traceback goes to the log file, and to the terminal with --debug.
+        0; 2 usage or config, 3 data, 4 checkpoint or output, 5 numerics, 130 and 143 after a
+        signal, 1 anything else. The traceback goes to the log file once the work has begun, and to
+        the terminal with --debug.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     keep_freed_memory()
-    try:
-        with ended_by_sigterm(_say):
-            main(arguments)
-    except KeyboardInterrupt:
-        _say("interrupted")
-        return 130
-    except Exception as error:
-        from keypoint import distributed  # torch: not for --help or a mistyped command
-
-        _to_log_file(error)
-        error = lost_worker(error) or error
-        status = getattr(error, "exit_status", None)
-        if "--debug" in arguments:
-            sys.stderr.writelines(f"  {fault}\n" for fault in getattr(error, "faults", ()))
-            raise
-        if status in (130, 143):
-            _say(str(error))
-        elif status:
-            _say(f"error: {error}")
-        elif distributed.says_lost(error):
-            _say(
-                "error: another process has ended or does not answer "
-                f"({str(error).splitlines()[0]}); its own message says why"
-            )
-        else:
-            _say(f"error: {_unexpected(error)}")
-        return status or 1
+    _made.clear()
+    with kept_streams():
+        try:
+            with ended_by_sigterm(_say):
+                main(arguments)
+            sys.stdout.flush()  # a full disk under it is this command's error
+        except KeyboardInterrupt:
+            _say("interrupted")
+            return 130
+        except Exception as error:
+            return _reported(error, debug="--debug" in arguments)
+        finally:
+            remove_empty(_made)
     return 0
+
+
+def _reported(error: Exception, debug: bool) -> int:
+    """Write an error to the log file and the terminal; returns the exit status."""
+    from keypoint import distributed  # torch: not for --help or a mistyped command
+
+    status = getattr(lost_worker(error) or error, "exit_status", None)
+    if status is None:  # its traceback is for a report
+        with contextlib.suppress(ConfigError):
+            keep_log()
+    _to_log_file(error)
+    if debug:
+        sys.stderr.writelines(f"  {fault}\n" for fault in getattr(error, "faults", ()))
+        raise error
+    error = lost_worker(error) or error
+    if status in (130, 143):
+        _say(str(error))
+    elif status:
+        _say(f"error: {error}")
+    elif distributed.says_lost(error):
+        _say(
+            "error: another process has ended or does not answer "
+            f"({str(error).splitlines()[0]}); its own message says why"
+        )
+    else:
+        _say(f"error: {_unexpected(error)}")
+    return status or 1
 
 
 def _say(text: str) -> None:
@@ -335,8 +401,8 @@ def _unexpected(error: Exception) -> str:
     )
 
 
-def _log_files() -> list[logging.FileHandler]:
-    return [handler for handler in logger.handlers if isinstance(handler, logging.FileHandler)]
+def _log_files() -> list[_LogFile]:
+    return [handler for handler in logger.handlers if isinstance(handler, _LogFile)]
 
 
 def _to_log_file(error: Exception) -> None:

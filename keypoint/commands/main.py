@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
 
+from keypoint.commands.process import kept_streams
+
 # By use, each with its line in `keypoint --help`. A command `a-b` is the file commands/a_b.py.
 GROUPS = {
     "train and test": {
@@ -47,7 +49,12 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         The exit status: the command's, or 2 for an unknown command.
     """
-    words = sys.argv[1:] if argv is None else argv
+    with kept_streams():
+        return _run(sys.argv[1:] if argv is None else argv)
+
+
+def _run(words: list[str]) -> int:
+    """Find the command and call it."""
     if not words or words[0] in ("-h", "--help", "help"):
         sys.stdout.write(usage())
         return 0 if words else 2

@@ -92,6 +92,7 @@ def main(argv: Sequence[str]) -> None:
     cli.log_to(output)
     predictor = make_predictor(args)
     job = plan(args, inputs, predictor)
+    cli.keep_log()
     for fault in inputs.faults:
         cli.logger.warning("%s", fault.text)
     with PredictOutput(

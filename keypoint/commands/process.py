@@ -1,4 +1,4 @@
-"""Settings of a command's process: how it ends by SIGTERM, and how it reuses memory."""
+"""Settings of a command's process: its streams, how it ends by SIGTERM, how it reuses memory."""
 
 from __future__ import annotations
 
@@ -6,11 +6,86 @@ import contextlib
 import ctypes
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
+from typing import Any, TextIO, cast
 
 AGAIN_S = 5.0  # after SIGTERM; ending takes less
+
+
+class KeptStream:
+    """A standard stream that never ends the work: once its reader is gone, text goes nowhere.
+
+    Args:
+        stream: The stream, or None if it was closed when the process began.
+        lost: The error after which text goes nowhere; others are raised.
+    """
+
+    def __init__(self, stream: TextIO | None, lost: type[OSError]) -> None:
+        self._stream = stream or _nowhere()
+        self._lost = lost
+
+    def write(self, text: str) -> int:
+        """Write as a text stream does."""
+        try:
+            return self._stream.write(text)
+        except self._lost:
+            self.give_up()
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush as a text stream does."""
+        try:
+            self._stream.flush()
+        except self._lost:
+            self.give_up()
+
+    def give_up(self) -> None:
+        """Send what is still buffered, and all that comes, nowhere: other libraries' text too."""
+        null = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(null, self._stream.fileno())
+        except (OSError, ValueError):  # a stream of Python's alone
+            self._stream = _nowhere()
+        finally:
+            os.close(null)
+
+    def __getattr__(self, name: str) -> Any:
+        """All else is the stream's own."""
+        return getattr(self._stream, name)
+
+
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (open until the end)
+
+
+@contextlib.contextmanager
+def kept_streams() -> Iterator[None]:
+    """Keep a command at work when what it prints is not read: `| head -1`, `>&- 2>&-`.
+
+    A full disk under stdout stays an error, as the text may be the command's result; under stderr
+    it is none, as all of it that matters is in the log file.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:  # closed: the next file that is opened would get the number, and the text
+            os.open(os.devnull, os.O_RDWR)
+    before = sys.stdout, sys.stderr
+    out, err = KeptStream(sys.stdout, BrokenPipeError), KeptStream(sys.stderr, OSError)
+    sys.stdout, sys.stderr = cast(TextIO, out), cast(TextIO, err)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+        err.flush()
+        try:
+            out.flush()
+        except OSError:  # reported by now; Python would try again at its end
+            out.give_up()
 
 
 @contextlib.contextmanager

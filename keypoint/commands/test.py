@@ -119,6 +119,7 @@ def main(argv: Sequence[str]) -> None:
             | {"the weights": distributed.name_of(model, buffers=True)}
             | {f"boxes {number}": each.fingerprint() for number, each in enumerate(sets, 1)}
         )
+    cli.keep_log()
     evaluations = []
     for persons, folder in zip(sets, folders, strict=True):
         evaluation = evaluate_model(

@@ -29,7 +29,7 @@ from keypoint.data.boxes import read_boxes
 from keypoint.data.coco import find_split, load_persons, select_persons
 from keypoint.data.images.files import require_image_files
 from keypoint.data.persons import Annotations, Persons
-from keypoint.data.report import write_reports
+from keypoint.data.report import DataReport, write_reports
 from keypoint.drawing.curves import training_curves
 from keypoint.errors import ConfigError
 from keypoint.evaluation.published import measured_under
@@ -78,6 +78,33 @@ def main(argv: Sequence[str]) -> None:
     resuming = finds_run(output, resume=args.resume, overwrite=args.overwrite)
     device = distributed.initialise(args.device, args.process_timeout)
     folder = RunFolder(output) if distributed.is_main() else None
+    try:
+        trainer, reports = prepare(args, config, device, resuming=resuming)
+    except BaseException:
+        if folder is not None:
+            folder.withdraw()
+        raise
+    cli.keep_log()
+    if folder is not None:  # a refused --resume has changed nothing of the run
+        if args.overwrite:
+            folder.clear()
+        (output / "config.yaml").write_text(dump_config(config), encoding="utf-8")
+        write_reports(output, **reports)
+    trainer.fit()
+    distributed.finish()  # not after an error: it waits for the others, who wait for this one
+    if folder is not None:
+        write_results(trainer, output)
+
+
+def prepare(
+    args: argparse.Namespace, config: Config, device: torch.device, *, resuming: bool
+) -> tuple[Trainer, dict[str, DataReport]]:
+    """All that may be refused: data, network and the run to resume.
+
+    Returns:
+        The training, ready to begin, and the counts of the data by split.
+    """
+    output = Path(config.output or "")
     cli.log_to(output, quiet=not distributed.is_main())
     distributed.require_same(
         shared(config) | {"finding last.pt in the output folder": resuming} | versions()
@@ -85,6 +112,7 @@ def main(argv: Sequence[str]) -> None:
 
     torch.manual_seed(config.seed)
     skeleton = load_skeleton(config.data.skeleton, Path(config.data.root))
+    distributed.require_same({"the skeleton": skeleton.to_dict()})
     check_skeleton(skeleton, mirrored=config.augment.flip_probability > 0 or config.test.flip)
     data = load_data(config, skeleton)  # first: weights may have to be downloaded for the network
     model = build_model(config, skeleton, device, weights=not resuming)
@@ -93,19 +121,13 @@ def main(argv: Sequence[str]) -> None:
     log_recipe(config)
     trainer = build_trainer(config, skeleton, step, augmentation, data, output)
     if resuming:
-        changes = check_same_config(output / "last.pt", config, allow_changed=args.allow_changed)
+        changes = check_same_config(
+            output / "last.pt", config, skeleton, allow_changed=args.allow_changed
+        )
         trainer.resume(output / "last.pt", allow_changed=args.allow_changed, changes=changes)
     elif args.resume:
         cli.logger.info("%s: does not exist, starting over", output / "last.pt")
-    if folder is not None:  # a refused --resume has changed nothing of the run
-        if args.overwrite:
-            folder.clear()
-        (output / "config.yaml").write_text(dump_config(config), encoding="utf-8")
-        write_reports(output, train=data.train.report, test=data.test.report)
-    trainer.fit()
-    distributed.finish()  # not after an error: it waits for the others, who wait for this one
-    if folder is not None:
-        write_results(trainer, output)
+    return trainer, {"train": data.train.report, "test": data.test.report}
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -142,8 +164,12 @@ class Data:
     annotations: Annotations
 
     def fingerprints(self) -> dict[str, str]:
-        """By split, as a checkpoint has them."""
-        return {"train": self.train.fingerprint(), "test": self.test.fingerprint()}
+        """As a checkpoint has them: persons by split, and what results are scored against."""
+        return {
+            "train": self.train.fingerprint(),
+            "test": self.test.fingerprint(),
+            "truth": self.annotations.fingerprint(),
+        }
 
 
 def load_data(config: Config, skeleton: Skeleton) -> Data:

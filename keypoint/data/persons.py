@@ -164,6 +164,11 @@ class Annotations:
         """(A,) persons that COCOeval counts: no crowd, and a keypoint is labelled."""
         return ~self.crowd & (self.keypoints[..., 2] > 0).any(axis=1)
 
+    def fingerprint(self) -> str:
+        """Equal if results score the same against them: equal entries in equal order."""
+        places = self.images.ids[self.image_index]
+        return fingerprint(self.ids, places, self.keypoints, self.bbox_xywh, self.area, self.crowd)
+
     def not_counted(self) -> dict[str, int]:
         """Numbers of annotations that do not count, by reason."""
         crowds = int(self.crowd.sum())

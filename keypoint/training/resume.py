@@ -1,8 +1,9 @@
-"""Whether training can resume from a checkpoint: the same config, data and number of processes."""
+"""Whether training can resume from a checkpoint: the same config, skeleton, data and processes."""
 
 from __future__ import annotations
 
 import logging
+import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,20 +11,28 @@ from typing import Any
 from keypoint.checkpoint.file import read_checkpoint
 from keypoint.config.load import Config, config_from_dict
 from keypoint.errors import CheckpointError
+from keypoint.pose.skeleton import Skeleton, skeleton_from_dict
 
 logger = logging.getLogger(__name__)
 
-# Keys that may differ between a run and its resumption: they change no number of the training.
-FREE_KEYS = {"output", "data.workers", "data.root", "train.log_every", "train.save_every"}
+# Keys that may differ between a run and its resumption: they change no weight and no AP, or name a
+# file whose content is compared.
+FREE_KEYS = {
+    "output", "data.workers", "data.root", "data.skeleton", "train.log_every", "train.save_every",
+    "test.batch_size", "test.boxes",
+}  # fmt: skip
 OF_THE_MACHINE = ("output", "data.root", "data.workers")
 
 
-def check_same_config(path: Path, config: Config, *, allow_changed: bool = False) -> list[str]:
-    """Refuse to resume a run under a config that would make it another run.
+def check_same_config(
+    path: Path, config: Config, skeleton: Skeleton, *, allow_changed: bool = False
+) -> list[str]:
+    """Refuse to resume a run under a config or skeleton that would make it another run.
 
     Args:
         path: The run's checkpoint.
         config: The config to resume with.
+        skeleton: The skeleton to resume with.
         allow_changed: Log what differs instead of refusing it.
 
     Returns:
@@ -32,19 +41,56 @@ def check_same_config(path: Path, config: Config, *, allow_changed: bool = False
     Raises:
         CheckpointError: Lists the keys that differ, with both values.
     """
-    given = config_from_dict(read_checkpoint(path)["config"], source=str(path))
+    content = read_checkpoint(path)
+    given = config_from_dict(content["config"], source=str(path))
     theirs, ours = flat(given), flat(config)
     different = [
         f"{key}={ours.get(key)!r} (was {theirs.get(key)!r})"
         for key in sorted(theirs.keys() | ours.keys())
-        if theirs.get(key) != ours.get(key) and key not in FREE_KEYS and not key.startswith("test.")
+        if theirs.get(key) != ours.get(key) and key not in FREE_KEYS
     ]
+    different += skeleton_changes(skeleton_from_dict(content["skeleton"], str(path)), skeleton)
     if not different:
         return []
     more = " .." if len(different) > 5 else ""
     shown = f"was trained with another config: {', '.join(different[:5])}{more}"
     _refuse(path, shown, "resume with the same, or start over in another output=", allow_changed)
     return [f"was trained with another config: {', '.join(different)}"]
+
+
+def skeleton_changes(theirs: Skeleton, ours: Skeleton) -> list[str]:
+    """The entries that differ between two skeletons, a text for each key of the file.
+
+    Not their names, and not the order of pairs, edges and upper_body, which changes nothing.
+    """
+    changes = []
+    old, new = _entries(theirs), _entries(ours)
+    for key in new:
+        added = [text for place, text in new[key].items() if place not in old[key]]
+        removed = [text for place, text in old[key].items() if place not in new[key]]
+        if added or removed:
+            changes.append(f"skeleton.{key}={reprlib.repr(added)} (was {reprlib.repr(removed)})")
+    return changes
+
+
+def _entries(skeleton: Skeleton) -> dict[str, dict[Any, Any]]:
+    """Each key's entries by what makes them equal: places, so that a new name counts once."""
+    names, sigmas = skeleton.keypoints, skeleton.oks_sigmas
+    places = {name: place for place, name in enumerate(names)}
+
+    def couples(entries: Sequence[tuple[str, str]]) -> dict[Any, Any]:
+        return {(places[a], places[b]): [a, b] for a, b in entries}
+
+    return {
+        "keypoints": {(place, name): name for place, name in enumerate(names)},
+        "oks_sigmas": {
+            (place, sigma): f"{name} {sigma:g}"
+            for place, (name, sigma) in enumerate(zip(names, sigmas, strict=True))
+        },
+        "pairs": couples(skeleton.pairs),
+        "edges": couples(skeleton.edges),
+        "upper_body": {places[name]: name for name in skeleton.upper_body},
+    }
 
 
 def require_same_run(
@@ -60,7 +106,8 @@ def require_same_run(
     Args:
         path: The checkpoint.
         content: Its content.
-        data: Fingerprints of the data by split, as the checkpoint has them.
+        data: Fingerprints of the data, as the checkpoint has them: persons by split, and the
+            `truth` that results are scored against.
         world_size: Number of processes now.
         allow_changed: Log what differs instead of refusing it.
 
@@ -72,14 +119,18 @@ def require_same_run(
     """
     allowed = []
     for split, name in data.items():
-        if content["data"].get(split) != name:
-            what = (
-                f"was trained with other {split} persons (fingerprint "
-                f"{content['data'].get(split)}, now {name}): annotations, boxes or what is left "
-                "out of them changed"
-            )
-            _refuse(path, what, "resume with the same", allow_changed)
-            allowed.append(what)
+        saved = content["data"].get(split)
+        if saved == name or (split == "truth" and saved is None):  # not kept by the first files
+            continue
+        what = f"was trained with other {split} persons"
+        if split == "truth":
+            what = "was scored by other annotations"
+        what += (
+            f" (fingerprint {saved}, now {name}): annotations, boxes or what is left out of them "
+            "changed"
+        )
+        _refuse(path, what, "resume with the same", allow_changed)
+        allowed.append(what)
     if content["world_size"] != world_size:
         what = (
             f"was trained on {content['world_size']} process(es), this is {world_size}; "

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from keypoint.errors import ConfigError
+from keypoint.files import make_folders, remove_empty
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +21,7 @@ OF_A_RUN = (
     "last.pt", "best.pt", "history.json", "curves.png", "metrics.json", "results.json",
     "card.md", "predictions.jpg", "worst.jpg", "events.out.tfevents.*",
 )  # fmt: skip
-LEFT_BY_DEAD = (".last.pt.tmp", ".best.pt.tmp", ".*.json.*.tmp", ".probe.*.tmp")
+LEFT_BY_DEAD = (".last.pt.*tmp", ".best.pt.*tmp", ".*.json.*.tmp", ".probe.*.tmp")
 PROBE_BYTES = 2**20
 
 
@@ -40,11 +41,15 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._made: list[Path] = []
+        self._file: IO[str] | None = None
+        self._owner_before: str | None = None  # None: there was no lock file
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            self._file = self._lock()
+            self._made = make_folders(path)
+            self._lock()
             _probe(path)
         except OSError as error:
+            self.withdraw()
             raise ConfigError(
                 f"output: {path} cannot be written to ({error.strerror}); give another place, or "
                 "make room there"
@@ -53,7 +58,18 @@ class RunFolder:
             left.unlink(missing_ok=True)
             logger.info("%s: removed, left by a run that was killed while writing", left)
 
-    def _lock(self) -> IO[str]:
+    def withdraw(self) -> None:
+        """Leave the folder as it was found, for a run that is refused before its work."""
+        if self._file is not None:
+            self._file.truncate(0)
+            self._file.write(self._owner_before or "")
+            if self._owner_before is None:
+                (self.path / ".lock").unlink(missing_ok=True)
+            self.close()
+        remove_empty(self._made)
+
+    def _lock(self) -> None:
+        self._owner_before = "" if (self.path / ".lock").exists() else None
         file = (self.path / ".lock").open("a+", encoding="utf-8")
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -64,18 +80,22 @@ class RunFolder:
                     self.path,
                     error.strerror,
                 )
-                return file
+                self._file = file
+                return
             file.seek(0)
             owner = file.read(200).strip() or "unknown"
+            file.close()
             raise ConfigError(
                 f"output: {self.path} is being written to by another run ({owner}); wait for it, "
                 "stop it, or give another output="
             ) from None
+        self._file = file
         file.seek(0)
-        file.truncate()
+        if self._owner_before is not None:
+            self._owner_before = file.read(200)
+        file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         file.flush()
-        return file
 
     def clear(self) -> None:
         """Remove the files of an earlier run, when a new one replaces it."""
@@ -85,7 +105,8 @@ class RunFolder:
 
     def close(self) -> None:
         """Release the folder."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
 
 def finds_run(output: Path, *, resume: bool, overwrite: bool) -> bool:

@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from keypoint import distributed
+from keypoint.blocks.spectral.orthogonal import look_at
 from keypoint.errors import CheckpointError, ConfigError, NumericsError
 from keypoint.training.optimizer import check_state
 
@@ -135,6 +136,8 @@ class TrainingStep:
         self.scaler.update()
         if self.average:
             self.average.update_parameters(self.model)
+            # After each step, not when it is saved: an interruption must not change the average.
+            look_at(self.average)
 
     def evaluated_model(self) -> nn.Module:
         """The averaged network if there is one, else the network."""

@@ -124,17 +124,77 @@ def test_only_the_stepping_optimizers_matrices_change():
     assert torch.equal(other.transform.P, untouched)
 
 
-def test_average_of_weights_is_orthogonal_where_it_is_used():
+def an_average(steps=20):
+    """Averaged weights of a training, before their first forward; and the network."""
     srl = block()
     average = AveragedModel(srl, multi_avg_fn=get_ema_multi_avg_fn(0.9))
     optimizer = torch.optim.SGD(srl.parameters(), lr=0.5)
-    for step in range(20):
+    for step in range(steps):
         train(srl, optimizer, 1, seed=step)
         average.update_parameters(srl)
     assert error(average) > 1e-4  # an average of orthogonal matrices is not one
+    return average, srl
+
+
+def test_average_of_weights_is_orthogonal_where_it_is_used():
+    average, srl = an_average()
     average.eval()(torch.randn(1, 4, *SIZE))
     assert error(average) <= 1e-5
     assert error(srl) <= 1e-5
+
+
+def loaded(state):
+    other = block(seed=5)
+    other.load_state_dict(state)
+    return other
+
+
+def mean_of(state, other):
+    return {name: (value + other[name]) / 2 for name, value in state.items()}
+
+
+SAVED = {
+    "state dict": lambda average: average.module.state_dict(),
+    "of the wrapper": lambda average: average.state_dict(),
+    "of a copy": lambda average: copy.deepcopy(average).state_dict(),
+    "a copy's own": lambda average: dict(copy.deepcopy(average).named_parameters()),
+    "pickle": lambda average: dict(pickle.loads(pickle.dumps(average.module)).named_parameters()),
+    "soup": lambda average: loaded(
+        mean_of(average.module.state_dict(), block().state_dict())
+    ).state_dict(),
+}
+
+
+@pytest.mark.parametrize("way", SAVED)
+def test_every_saved_matrix_is_orthogonal(way):
+    state = SAVED[way](an_average()[0])
+    matrices = [value for name, value in state.items() if name.endswith((".P", ".Q"))]
+    assert len(matrices) == 2
+    for m in matrices:
+        m = m.detach().double()
+        assert (m.T @ m - torch.eye(len(m))).abs().max() <= 1e-6
+
+
+@pytest.mark.parametrize("how", ["requires no gradient", "learning rate 0", "copied", "half of it"])
+def test_a_frozen_block_stays_to_the_last_bit(how):
+    srl = block()
+    train(srl, torch.optim.SGD(srl.parameters(), lr=0.1), 2)
+    frozen = [srl.transform.Q] if how == "half of it" else [srl.transform.P, srl.transform.Q]
+    lr = 0.0 if how == "learning rate 0" else 0.1
+    for matrix in frozen if lr else ():
+        matrix.requires_grad_(False)
+    if how == "copied":  # never looked at: a compiled network does not look
+        srl = copy.deepcopy(srl)
+        frozen = [srl.transform.P, srl.transform.Q]
+    before, start = [matrix.clone() for matrix in frozen], srl.transform.P.detach().clone()
+    optimizer = torch.optim.SGD(srl.parameters(), lr=lr)
+    for parameter in srl.parameters():
+        parameter.grad = torch.ones_like(parameter) if parameter.requires_grad else None
+    optimizer.step()
+    train(srl, optimizer, 10)
+    assert all(map(torch.equal, before, frozen))
+    assert torch.equal(start, srl.transform.P) == (how != "half of it")
+    assert error(srl) <= 1e-6
 
 
 def test_what_a_foreign_optimizer_wrote_is_retracted_in_the_next_forward():
@@ -244,15 +304,17 @@ def test_built_under_inference_mode():
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), 0.0])
 def test_refuses_what_is_not_finite_or_zero(retraction, bad):
     srl = block(retraction)
-    optimizer = torch.optim.SGD(srl.parameters(), lr=0.0)
+    optimizer = torch.optim.SGD(srl.parameters(), lr=1.0)
+    q = srl.transform.Q
+    q.grad = q.detach().clone() if bad == 0 else torch.full_like(q, bad)
+    with pytest.raises(ArithmeticError, match="lower the learning rate"):
+        optimizer.step()
     with torch.no_grad():
-        srl.transform.Q.mul_(0).add_(bad)
+        q.fill_(bad)
     what = "zero" if bad == 0 else "non-finite"
     with pytest.raises(ArithmeticError, match=f"7 x 7 orthogonal matrix .* became {what}"):
         srl(torch.randn(1, 4, *SIZE))
-    srl.alpha.grad = torch.zeros(())
-    with pytest.raises(ArithmeticError, match="lower the learning rate"):
-        optimizer.step()
+    assert srl.state_dict()["transform.Q"].allclose(torch.tensor(bad), equal_nan=True)
 
 
 def test_dropped_blocks_are_forgotten():

@@ -193,3 +193,40 @@ def test_a_full_disk_is_reported_and_the_old_file_stays(tmp_path, content):
     assert os.waitstatus_to_exitcode(status) == 0
     assert read_checkpoint(tmp_path / "a.pt")["epoch"] == 3
     assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (RuntimeError("DataLoader worker (pid 9) is killed by signal: Killed. "), "worker"),
+        (KeyboardInterrupt("by hand"), "by hand"),
+        (RuntimeError("CUDA error: an illegal memory access"), "CUDA error"),
+    ],
+)
+def test_what_interrupts_a_save_is_reported_as_what_it_is(
+    tmp_path, content, monkeypatch, error, words
+):
+    """Torch raises for a killed worker in a signal's handler, wherever the main process is."""
+    save_checkpoint(tmp_path / "a.pt", content)
+    save = torch.save
+
+    def interrupted(content, file):
+        write, calls = file.write, []
+
+        def once(data):
+            calls.append(data)
+            if len(calls) == 20:
+                raise error
+            return write(data)
+
+        class File:
+            def __getattr__(self, name):
+                return once if name == "write" else getattr(file, name)
+
+        save(content, File())
+
+    monkeypatch.setattr(torch, "save", interrupted)
+    with pytest.raises(type(error), match=words):
+        save_checkpoint(tmp_path / "a.pt", content | {"epoch": 4})
+    assert read_checkpoint(tmp_path / "a.pt")["epoch"] == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]

@@ -159,3 +159,12 @@ def test_boxes_need_the_images_only(tmp_path):
     assert len(read_boxes(boxes, truth)) == 1
     with pytest.raises(DataError, match="key 'annotations' is missing"):
         select_persons(truth)
+
+
+@pytest.mark.parametrize("change", [{"area": 5.0}, {"iscrowd": 1, "num_keypoints": 0}, {"id": 77}])
+def test_the_truths_fingerprint_is_of_all_that_scores(tmp_path, change):
+    """The persons' is not: training looks at no area, and detector boxes at no annotation."""
+    data = tiny_coco.content(2, 2)
+    one, same = (read(tmp_path, data, scored=True).fingerprint() for _ in range(2))
+    data["annotations"][1].update(change)
+    assert one == same != read(tmp_path, data, scored=True).fingerprint()

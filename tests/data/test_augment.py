@@ -1,12 +1,15 @@
 """Random crops: the references' distributions; half bodies by HRNet's procedure, in its order."""
 
 import math
+import random
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import torch
 
+from keypoint.data import augment
 from keypoint.data.augment import UPPER_PROBABILITY, Augmentation, PersonCrop, half_body_crop
 from keypoint.errors import ConfigError
 from keypoint.pose.codec import Codec
@@ -132,6 +135,76 @@ def test_the_seed_alone_decides():
 def test_transforms_that_cannot_be_used_are_refused(entry, text):
     with pytest.raises(ConfigError, match=text):
         Augmentation(crop(), [entry])
+
+
+@pytest.mark.parametrize(
+    ("entry", "text"),
+    [
+        ({"name": "Normalize"}, r"Normalize gives float32 \(128, 96, 3\) for a crop of uint8"),
+        ({"name": "ToFloat", "p": 0.01}, "ToFloat gives float32 .* normalizes them itself"),
+        ({"name": "FromFloat"}, "FromFloat (gives|fails)"),
+        ({"name": "ToGray", "num_output_channels": 1}, r"ToGray gives uint8 \(128, 96\)"),
+        ({"name": "HistogramMatching"}, r"HistogramMatching fails .*requires \['hm_metadata'\]"),
+        ({"name": "FDA"}, "FDA fails .*an image and nothing else"),
+        ({"name": "PixelDistributionAdaptation", "p": 0.1}, "PixelDistributionAdaptation fails"),
+        ({"name": "TextImage", "font_path": "/absent.ttf"}, "TextImage fails"),
+        ({"name": "ImageOnlyTransform"}, r"ImageOnlyTransform fails on a crop \(NotImplemented"),
+        ({"name": "Downscale", "scale_range": [0.001, 0.001], "p": 0.01}, "Downscale fails"),
+        (
+            {"name": "RandomBrightnessContrast", "brightness_limit": [1, 1], "p": 0.1},
+            "leaves one colour and no picture in 3 of 3 draws",
+        ),
+        ({"name": "ToTensorV2"}, "is not a pixel transform"),
+        ({"name": "RandomCrop", "height": 8, "width": 8}, "is not a pixel transform"),
+        ({"name": "Resize", "height": 8, "width": 8}, "is not a pixel transform"),
+        ({"name": "MaskDropout"}, "is not a pixel transform"),
+        ({"name": "Blur", "blur": 3, 4: 5}, r"Blur has no argument \[4, 'blur'\]"),
+        ({"name": "Blur", "p": 2}, "Blur: .*p"),
+    ],
+)
+def test_transforms_are_tried_before_training(entry, text):
+    with pytest.raises(ConfigError, match=f"(?s)^augment.transforms: .*{text}"):
+        Augmentation(crop(), [{"name": "Blur"}, entry])
+
+
+RIGHT = (
+    "Blur", "ColorJitter", "CLAHE", "CoarseDropout", "GridDropout", "Erasing", "PixelDropout", "ToGray",
+    "GaussNoise", "ImageCompression", "RandomFog", "ChannelShuffle", "Solarize", "MotionBlur", "Downscale",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_right_transforms_pass_and_leave_keypoints_in_place(name, warnings):
+    plain, augmented = Augmentation(crop()), Augmentation(crop(), [{"name": name, "p": 1.0}])
+    assert not warnings.text
+    picture, keypoints, visibility = augmented(*PERSON, seed=(0, 0, 1))
+    before, expected, flags = plain(*PERSON, seed=(0, 0, 1))
+    assert (picture.shape, picture.dtype) == (before.shape, np.uint8)
+    np.testing.assert_array_equal(keypoints, expected)
+    np.testing.assert_array_equal(visibility, flags)
+
+
+def test_the_trial_changes_no_random_number(monkeypatch):
+    entries = [{"name": "ColorJitter", "p": 0.5}, {"name": "GaussNoise", "p": 0.5}]
+
+    def states():
+        legacy = np.random.get_state()[1].tolist()  # noqa: NPY002 (the one that others may use)
+        return random.getstate(), legacy, torch.get_rng_state().tolist()
+
+    before = states()
+    tried = Augmentation(crop(), entries)
+    assert states() == before
+    monkeypatch.setattr(augment, "try_transform", lambda *arguments: None)
+    untried = Augmentation(crop(), entries)
+    for index in range(6):
+        one, other = (each(*PERSON, seed=(0, 0, index)) for each in (tried, untried))
+        assert all(map(np.array_equal, one, other))
+
+
+def test_a_transform_that_changes_nothing_is_mentioned(warnings):
+    Augmentation(crop(), [{"name": "RGBShift", "r_shift_limit": 0, "g_shift_limit": 0, "b_shift_limit": 0}])  # fmt: skip
+    assert "RGBShift changed nothing in 30 draws" in warnings.text
+    Augmentation(crop(), [{"name": "Normalize", "p": 0}])  # off
 
 
 def test_pixel_transforms_act_on_the_crop():

@@ -3,27 +3,31 @@
 import copy
 import functools
 import operator
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
+from keypoint.blocks import SRL
 from keypoint.checkpoint.file import KEYS, save_checkpoint
 from keypoint.config.load import config_from_dict
 from keypoint.errors import CheckpointError
 from keypoint.models import create_model
+from keypoint.pose.skeleton import UNIFORM_SIGMA, Skeleton
 from keypoint.training.optimizer import build_optimizer, check_state
-from keypoint.training.resume import check_same_config
+from keypoint.training.resume import check_same_config, skeleton_changes
 from keypoint.training.validation import Validation
-from tests.training.test_trainer import OneConvolution, judged, trainer
+from tests.training.test_trainer import SKELETON, OneConvolution, judged, trainer
 
 CONFIG = config_from_dict(
     {"model": {"encoder": "resnet18", "input_size": [64, 64], "blocks": "srl_lo"}}, "test"
 )
 
 
-def checkpoint_of(config, path):
-    needed = {"format": 1, "model": {}, "epoch": 0, "config": config, "skeleton": {}}
+def checkpoint_of(config, path, skeleton=SKELETON):
+    needed = {"format": 1, "model": {}, "epoch": 0, "config": config}
+    needed["skeleton"] = skeleton.to_dict()
     colors = OneConvolution().colors()
     save_checkpoint(path, dict.fromkeys(KEYS) | needed | colors)
     return path
@@ -31,17 +35,17 @@ def checkpoint_of(config, path):
 
 def test_another_config_is_refused_by_key(tmp_path, warnings):
     path = checkpoint_of(CONFIG.to_dict(), tmp_path / "a.pt")
-    check_same_config(path, CONFIG)
+    check_same_config(path, CONFIG, SKELETON)
     free = CONFIG.to_dict() | {"output": "elsewhere"}
-    free["data"] = free["data"] | {"workers": 1}
-    free["test"] = free["test"] | {"flip": False}
-    check_same_config(path, config_from_dict(free, "test"))
+    free["data"] = free["data"] | {"workers": 1, "skeleton": "the_same.yaml"}
+    free["test"] = free["test"] | {"batch_size": 7, "boxes": "the_same.json"}
+    check_same_config(path, config_from_dict(free, "test"), SKELETON)
     other = CONFIG.to_dict()
     other["train"] = other["train"] | {"lr": 0.5}
     with pytest.raises(CheckpointError, match=r"train.lr=0.5 \(was 0.001\); resume with the same"):
-        check_same_config(path, config_from_dict(other, "test"))
+        check_same_config(path, config_from_dict(other, "test"), SKELETON)
     assert not warnings.text
-    check_same_config(path, config_from_dict(other, "test"), allow_changed=True)
+    check_same_config(path, config_from_dict(other, "test"), SKELETON, allow_changed=True)
     assert "train.lr=0.5 (was 0.001); allowed by --allow-changed" in warnings.text
 
 
@@ -49,7 +53,66 @@ def test_a_checkpoint_from_before_a_key_resumes_as_if_it_had_the_default(tmp_pat
     older = CONFIG.to_dict()
     older["train"] = {**older["train"]}
     del older["train"]["recipe"], older["train"]["ohkm"]
-    check_same_config(checkpoint_of(older, tmp_path / "a.pt"), CONFIG)
+    check_same_config(checkpoint_of(older, tmp_path / "a.pt"), CONFIG, SKELETON)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("flip", False), ("decoding", "dark"), ("oks_nms", None)]
+)
+def test_another_evaluation_is_refused(tmp_path, key, value):
+    """The best epoch would be the best of two different numbers."""
+    path = checkpoint_of(CONFIG.to_dict(), tmp_path / "a.pt")
+    other = CONFIG.to_dict()
+    other["test"] = other["test"] | {key: value}
+    with pytest.raises(CheckpointError, match=rf"test.{key}={value!r} \(was"):
+        check_same_config(path, config_from_dict(other, "test"), SKELETON)
+
+
+THREE = Skeleton(
+    name="three",
+    keypoints=("nose", "ear_a", "ear_b"),
+    pairs=(),
+    edges=(("nose", "ear_a"), ("nose", "ear_b")),
+    oks_sigmas=(0.067, 0.067, 0.067),
+)
+EDITS = {
+    "sigmas": ({"oks_sigmas": (0.9, 0.067, 0.067)}, "oks_sigmas=['nose 0.9'] (was ['nose 0.067'])"),
+    "pairs": ({"pairs": (("ear_a", "ear_b"),)}, "pairs=[['ear_a', 'ear_b']] (was [])"),
+    "edges": ({"edges": (("nose", "ear_a"),)}, "edges=[] (was [['nose', 'ear_b']])"),
+    "a name": (
+        {"keypoints": ("nose", "ear_a", "mouth"), "edges": (("nose", "ear_a"), ("nose", "mouth"))},
+        "keypoints=['mouth'] (was ['ear_b'])",
+    ),
+    "order": (
+        {"keypoints": ("nose", "ear_b", "ear_a")},
+        "keypoints=['ear_b', 'ear_a'] (was ['ear_a', 'ear_b'])",
+    ),
+    "upper body": ({"upper_body": ("nose",)}, "upper_body=['nose'] (was [])"),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edited_skeleton_is_another_config(tmp_path, warnings, edit):
+    path = checkpoint_of(CONFIG.to_dict(), tmp_path / "a.pt", THREE)
+    changes, words = EDITS[edit]
+    edited = replace(THREE, **changes)
+    with pytest.raises(CheckpointError) as caught:
+        check_same_config(path, CONFIG, edited)
+    said = str(caught.value)
+    assert f"was trained with another config: skeleton.{words}; resume with the same" in said
+    assert said.endswith("or allow it with --allow-changed")
+    allowed = check_same_config(path, CONFIG, edited, allow_changed=True)
+    assert words in allowed[0]
+    assert words in warnings.text
+
+
+def test_what_changes_nothing_of_a_skeleton_is_no_change():
+    pairs = (("a", "b"), ("c", "d"))
+    one = Skeleton("one", tuple("abcde"), pairs, pairs, (UNIFORM_SIGMA,) * 5, tuple("abcd"))
+    other = replace(
+        one, name="x", pairs=pairs[::-1], edges=pairs[::-1], upper_body=tuple("dcba"), uniform_sigmas=True
+    )  # fmt: skip
+    assert skeleton_changes(one, other) == []
 
 
 def a_run(folder, **options):
@@ -168,6 +231,7 @@ def test_every_key_is_needed(saved, tmp_path, key):
     ("change", "words"),
     [
         ({"data": {"train": "0123"}}, "trained with other train persons (fingerprint 0123, now"),
+        ({"data": {"train": "a", "truth": "b"}}, "scored by other annotations (fingerprint b, now"),
         ({"world_size": 3}, "trained on 3 process(es), this is 1"),
     ],
 )
@@ -175,6 +239,7 @@ def test_another_run_is_refused_unless_allowed(saved, tmp_path, warnings, change
     path, content = saved
     save_checkpoint(tmp_path / "a.pt", content | change)
     run = a_run(tmp_path)
+    run.facts = run.facts | {"data": {"train": "a", "truth": "c"}}
     with pytest.raises(CheckpointError, match="or allow it with --allow-changed") as error:
         run.resume(tmp_path / "a.pt")
     assert words in str(error.value)
@@ -240,3 +305,46 @@ def test_the_loss_of_an_epoch_is_the_mean_of_its_steps_whatever_their_number(tmp
     second.fit()
     assert len(later) == 2
     assert second.history[0]["loss"] == pytest.approx((begun + sum(later)) / 6)
+
+
+class WithLearnedTransform(OneConvolution):
+    """Its average of weights is not orthogonal by itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.block = SRL(17, size=(8, 8), transform="lo", ratio=1, groups=1)
+        nn.init.ones_(self.block.alpha)
+
+    def forward(self, images):
+        return self.block(self.layer(images))
+
+
+def test_an_average_saved_between_evaluations_is_orthogonal_and_resumes_to_the_bit(tmp_path):
+    def a_run(folder, **options):
+        folder.mkdir()
+        torch.manual_seed(0)
+        model = WithLearnedTransform()
+        adam = torch.optim.Adam(model.parameters())
+        return trainer(folder, model=model, optimizer=adam, ema=0.5, lr=0.01, **options)
+
+    whole = a_run(tmp_path / "whole")
+    whole.fit()
+    stopped = a_run(tmp_path / "stopped", save_every=3)
+    save = stopped.save
+
+    def save_once(name):
+        save(name)
+        raise InterruptedError
+
+    stopped.save = save_once
+    with pytest.raises(InterruptedError):
+        stopped.fit()
+    saved = torch.load(tmp_path / "stopped" / "last.pt", weights_only=True)
+    p = saved["ema"]["block.transform.P"].double()
+    assert (p.T @ p - torch.eye(8)).abs().max() <= 1e-6
+    assert not torch.equal(p.float(), saved["model"]["block.transform.P"])
+    second = a_run(tmp_path / "second")
+    second.resume(tmp_path / "stopped" / "last.pt")
+    second.fit()
+    for name, tensor in whole.step.average.module.state_dict().items():
+        assert torch.equal(second.step.average.module.state_dict()[name], tensor), name

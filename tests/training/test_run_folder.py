@@ -80,7 +80,7 @@ def test_a_full_disk_is_met_before_the_work(tmp_path):
 
 
 def test_what_dead_runs_left_is_removed_and_nothing_else(tmp_path):
-    dead = [".last.pt.tmp", ".best.pt.tmp", ".metrics.json.12.tmp", ".probe.7.tmp"]
+    dead = [".last.pt.tmp", ".best.pt.12.tmp", ".metrics.json.12.tmp", ".probe.7.tmp"]
     others = [".mine.tmp", "last.pt", "notes.tmp"]
     for name in dead + others:
         (tmp_path / name).write_text("x")
@@ -93,3 +93,20 @@ def test_a_new_run_in_the_place_of_another_begins_without_its_files(tmp_path):
         (tmp_path / name).write_text("x")
     RunFolder(tmp_path).clear()
     assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "log.txt", "notes.txt"]
+
+
+@pytest.mark.parametrize("owner", [None, "process 7 on a\n"])
+def test_a_refused_run_leaves_the_folder_as_it_was(tmp_path, owner):
+    folder = tmp_path / "a" / "run"
+    if owner:
+        folder.mkdir(parents=True)
+        (folder / ".lock").write_text(owner)
+        (folder / "best.pt").write_text("x")
+    run = RunFolder(folder)
+    assert "process" in (folder / ".lock").read_text()
+    run.withdraw()
+    assert (tmp_path / "a").exists() == (owner is not None)
+    if owner:
+        assert (folder / ".lock").read_text() == owner
+        assert len(list(folder.iterdir())) == 2
+    RunFolder(folder).close()  # it is free again

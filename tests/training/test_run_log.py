@@ -42,6 +42,7 @@ def test_events_on_a_full_disk_are_reported_once(
 def test_a_log_file_on_a_full_disk_is_reported_once(tmp_path, capsys):
     (tmp_path / "log.txt").symlink_to("/dev/full")
     cli.log_to(tmp_path)
+    cli.keep_log()
     for number in range(5):
         logging.getLogger("keypoint.x").info("line %d", number)
     said = capsys.readouterr().err

@@ -9,12 +9,14 @@ What we do differently:
 * `retraction="polar"` takes the nearest orthogonal matrix instead (U V^T of the SVD). It follows
   the gradient more closely: QR favours the first columns.
 
-Nobody has to call anything for this. A hook that PyTorch runs after every optimiser's step retracts
-the matrices this optimiser stepped, outside the graph, so it holds under torch.compile and any
-training loop. Copies are found too, because deepcopy and pickle enter them in the same weak set.
+Nobody has to call anything for this. Hooks that PyTorch runs around every optimiser's step retract
+the matrices that this step changed, outside the graph, so it holds under torch.compile and any
+training loop; a frozen matrix stays as it is to the last bit. Copies are found too, because
+deepcopy and pickle enter them in the same weak set.
 What no optimiser steps (an average of weights, a matrix loaded or initialised by foreign code) is
-looked at in the next eager forward, when PyTorch's version counter says that it was written to, and
-retracted if it is not orthogonal. A loaded checkpoint is, and stays as it is to the last bit.
+looked at in the next eager forward and before it is saved or copied, when PyTorch's version counter
+says that it was written to, and retracted if it is not orthogonal. A loaded checkpoint is, and
+stays as it is to the last bit.
 Weights written through `.data` escape the counter: call `retract()` after that.
 
 The optimiser's momentum is not transported: as in the paper. P and Q stay float32 in a model of
@@ -23,18 +25,23 @@ half precision, as 8 bits of mantissa cannot hold an orthogonal matrix.
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
+from torch.optim.optimizer import (
+    Optimizer,
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
 
 from keypoint.blocks.spectral.separable import from_spectrum, to_spectrum
 
 RETRACTIONS = ("qr", "polar")
-TOLERANCE = 1e-5  # of |P P^T - I|; a fresh matrix in float32 has 1e-7 to 1e-6
+TOLERANCE = 1e-6  # of |P P^T - I|; a fresh matrix in float32 has up to 6e-7, a retracted one 1e-7
 
 
 def signed_qr(matrix: Tensor) -> Tensor:
@@ -99,12 +106,13 @@ class LearnedOrthogonal(nn.Module):
         self.P = nn.Parameter(signed_qr(torch.randn(size[0], size[0])).contiguous())
         self.Q = nn.Parameter(signed_qr(torch.randn(size[1], size[1])).contiguous())
         self._seen: object = self._state()
+        self._before: tuple[Tensor, ...] | None = None  # P and Q, while an optimiser steps
         _alive.add(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """B C H W -> B C H' W'."""
         if not torch.compiler.is_compiling():
-            self._look()
+            self.look()
         return to_spectrum(self.P, x, self.Q)
 
     def inverse(self, z: Tensor, size: tuple[int, int]) -> Tensor:
@@ -118,18 +126,26 @@ class LearnedOrthogonal(nn.Module):
         Raises:
             ArithmeticError: one of them holds nan or inf, or is zero.
         """
-        for matrix in (self.P, self.Q):
-            matrix.copy_(retracted(matrix, self.retraction))
+        self._replace(self.P, self.Q)
         self._seen = self._state()
 
-    def _look(self) -> None:
-        """Retract what was written to since the last look and is not orthogonal any more."""
+    @torch.no_grad()
+    def _replace(self, *matrices: Tensor) -> None:
+        for matrix in matrices:
+            matrix.copy_(retracted(matrix, self.retraction))
+
+    def look(self) -> None:
+        """Retract P and Q if they were written to since the last look and are not orthogonal.
+
+        Raises:
+            ArithmeticError: one of them holds nan or inf, or is zero.
+        """
         plain = isinstance(self.P, nn.Parameter)  # else a stand-in (torch.func): not ours to change
         if not plain or self.P.is_meta or self._state() == self._seen:
             return
         # Not `> TOLERANCE`: nan counts as not orthogonal too, and is refused.
-        if not all(orthogonality_error(matrix) <= TOLERANCE for matrix in (self.P, self.Q)):
-            self.retract()
+        off = [m for m in (self.P, self.Q) if not orthogonality_error(m) <= TOLERANCE]
+        self._replace(*off)
         self._seen = self._state()
 
     def _state(self) -> object:
@@ -149,24 +165,65 @@ class LearnedOrthogonal(nn.Module):
         super()._apply(convert, recurse)  # type: ignore[no-untyped-call]
         return self
 
+    def _save_to_state_dict(self, *arguments: Any) -> None:
+        """Module's own part of `state_dict`, of orthogonal matrices."""
+        self._look_before_saving()
+        super()._save_to_state_dict(*arguments)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The content of a copy or a pickle, of orthogonal matrices."""
+        self._look_before_saving()
+        return self.__dict__.copy()
+
+    def _look_before_saving(self) -> None:
+        with contextlib.suppress(ArithmeticError):  # what diverged can be saved, as any module can
+            self.look()
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         """A copy or an unpickled module: enter it too, and look at it once."""
         super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self._seen = None
+        self._seen = self._before = None
         _alive.add(self)
 
 
 _alive: weakref.WeakSet[LearnedOrthogonal] = weakref.WeakSet()
 
 
+def look_at(model: nn.Module) -> None:
+    """Look at all P and Q of a model that no optimiser steps, such as an average of weights."""
+    for module in model.modules():
+        if isinstance(module, LearnedOrthogonal):
+            module.look()
+
+
+def _of(optimizer: Optimizer) -> list[LearnedOrthogonal]:
+    """The modules with a matrix among the optimiser's parameters."""
+    modules = list(_alive)
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]} if modules else ()
+    return [module for module in modules if id(module.P) in held or id(module.Q) in held]
+
+
+def _remember(optimizer: Optimizer, *_: object) -> None:
+    """Run before every step of every optimiser."""
+    for module in _of(optimizer):
+        module._before = module.P.detach().clone(), module.Q.detach().clone()
+
+
 def _retract_stepped(optimizer: Optimizer, *_: object) -> None:
     """Run after every step of every optimiser."""
-    if not _alive:
-        return
-    stepped = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    for module in list(_alive):
-        if id(module.P) in stepped or id(module.Q) in stepped:
-            module.retract()
+    for module in _of(optimizer):
+        before = module._before or (None, None)
+        module._before = None
+        # By value: a frozen matrix, a learning rate of 0 and a gradient of 0 leave it as it is.
+        changed = [
+            matrix
+            for matrix, old in zip((module.P, module.Q), before, strict=True)
+            if old is None or not torch.equal(matrix, old)
+        ]
+        module._replace(*changed)
+        if len(changed) == 2:
+            module._seen = module._state()
 
 
+register_optimizer_step_pre_hook(_remember)
 register_optimizer_step_post_hook(_retract_stepped)
