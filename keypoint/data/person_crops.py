@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keypoint.data.entries import MAX_COORDINATE
+from keypoint.data.entries.person import MAX_COORDINATE
 from keypoint.data.images.read import warp
 from keypoint.errors import DataError, NumericsError
 from keypoint.pose.geometry import CropFrame

@@ -6,12 +6,14 @@ It decides the number of keypoints everywhere: heads, flip order, OKS, COCOeval'
 from __future__ import annotations
 
 import difflib
-import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from keypoint.errors import ConfigError
+from keypoint.pose.sides import guess_pairs
 from keypoint.strict_yaml import read_yaml
 
 BUILT_IN_FOLDER = Path(__file__).parent / "skeletons"
@@ -21,6 +23,10 @@ UNIFORM = "uniform"  # value of oks_sigmas if none are known
 # The mean of COCO's 17 sigmas: an error relative to the object's size then counts as much as for a
 # person's keypoints on average, so COCO's thresholds 0.5 to 0.95 remain a useful scale.
 UNIFORM_SIGMA = 0.067
+# A sigma is a standard deviation of annotations, in units of the object's size (the square root of
+# its area). With 10 a keypoint that is off by the whole object still has an OKS of 0.999; with 1e-6
+# the rounding of coordinates to float32 already decides. Beyond, an AP says nothing of keypoints.
+SMALLEST_SIGMA, LARGEST_SIGMA = 1e-6, 10.0
 
 
 @dataclass(frozen=True)
@@ -39,9 +45,8 @@ class Skeleton:
             an AP can then be compared only with others under the same skeleton.
 
     Raises:
-        ConfigError: A name is unknown or repeated, a keypoint is in two pairs, the left and right
-            keypoint of one name are not a pair, or the sigmas are not one positive number per
-            keypoint.
+        ConfigError: A name is unknown or repeated, a keypoint is in two pairs, or the sigmas are
+            not one number per keypoint from `SMALLEST_SIGMA` to `LARGEST_SIGMA`.
     """
 
     name: str
@@ -55,50 +60,74 @@ class Skeleton:
     def __post_init__(self) -> None:
         if not self.keypoints:
             raise ConfigError(f"skeleton {self.name}: keypoints is empty; list at least one name")
-        repeated = sorted({name for name in self.keypoints if self.keypoints.count(name) > 1})
+        repeated = _repeated(self.keypoints)
         if repeated:
             raise ConfigError(
                 f"skeleton {self.name}: keypoints lists {repeated} twice; names are unique"
             )
-        for key, couples in (("pairs", self.pairs), ("edges", self.edges)):
-            for couple in couples:
-                if len(couple) != 2 or couple[0] == couple[1]:
-                    raise ConfigError(
-                        f"skeleton {self.name}: {key} has {list(couple)}; "
-                        "each entry is two different names"
-                    )
-                for name in couple:
-                    if name not in self.keypoints:
-                        near = difflib.get_close_matches(str(name), self.keypoints, n=1)
-                        known = f"known: {list(self.keypoints)}"
-                        hint = f"did you mean {near[0]!r}?" if near else known
-                        raise ConfigError(
-                            f"skeleton {self.name}: {key} contains {name!r}, which is not a "
-                            f"keypoint; {hint}"
-                        )
-        paired = [name for pair in self.pairs for name in pair]
-        twice = sorted({name for name in paired if paired.count(name) > 1})
+        self._check_couples("pairs", self.pairs)
+        self._check_couples("edges", self.edges)
+        twice = _repeated([name for pair in self.pairs for name in pair])
         if twice:
             raise ConfigError(
                 f"skeleton {self.name}: {twice} are in more than one of pairs; give one pair each"
             )
-        for name in self.keypoints:
-            other = name.replace("left", "right")
-            if other != name and other in self.keypoints and (name, other) not in self.pairs:
+        self._check_sigmas()
+        self._check_upper_body()
+
+    def _check_couples(self, key: str, couples: tuple[tuple[str, str], ...]) -> None:
+        known = set(self.keypoints)
+        for couple in couples:
+            if len(couple) != 2 or couple[0] == couple[1]:
                 raise ConfigError(
-                    f"skeleton {self.name}: pairs lacks [{name}, {other}] (left first); without it "
-                    "mirrored images would teach the wrong side"
+                    f"skeleton {self.name}: {key} has {list(couple)}; "
+                    "each entry is two different names"
                 )
+            for name in couple:
+                if name not in known:
+                    near = difflib.get_close_matches(str(name), self.keypoints, n=1)
+                    hint = (
+                        f"did you mean {near[0]!r}?" if near else f"known: {list(self.keypoints)}"
+                    )
+                    raise ConfigError(
+                        f"skeleton {self.name}: {key} contains {name!r}, which is not a "
+                        f"keypoint; {hint}"
+                    )
+
+    def _check_sigmas(self) -> None:
         sigmas = self.oks_sigmas
-        positive = all(math.isfinite(sigma) and sigma > 0 for sigma in sigmas)
-        if len(sigmas) != len(self.keypoints) or not positive:
+        possible = all(SMALLEST_SIGMA <= sigma <= LARGEST_SIGMA for sigma in sigmas)  # nan is not
+        if len(sigmas) != len(self.keypoints) or not possible:
             raise ConfigError(
-                f"skeleton {self.name}: oks_sigmas has {len(sigmas)} numbers {list(sigmas)}; "
-                f"give one positive number for each of the {len(self.keypoints)} keypoints, or "
-                f"{UNIFORM} if none are known"
+                f"skeleton {self.name}: oks_sigmas has {len(sigmas)} numbers {list(sigmas)}; give "
+                f"one positive number from {SMALLEST_SIGMA:g} to {LARGEST_SIGMA:g} for each of the "
+                f"{len(self.keypoints)} keypoints (COCO's are .025 to .107), or {UNIFORM} if none "
+                "are known"
             )
         assert not self.uniform_sigmas or set(sigmas) == {UNIFORM_SIGMA}
-        self._check_upper_body()
+
+    def require_pairs(self) -> None:
+        """Raise if images are to be mirrored and keypoints called left and right are no pair.
+
+        Without mirroring such a skeleton is in order. The letters L and R may mean something else,
+        so `keypoint check-data` notes them.
+
+        Raises:
+            ConfigError: Names the pairs that are missing.
+        """
+        given = {frozenset(pair) for pair in self.pairs}
+        missing = [
+            f"[{left}, {right}]"
+            for left, right in guess_pairs(self.keypoints, words_only=True)
+            if frozenset((left, right)) not in given
+        ]
+        if missing:
+            raise ConfigError(
+                f"skeleton {self.name}: pairs lacks {', '.join(missing)}; without "
+                f"{'it' if len(missing) == 1 else 'them'} mirrored images would teach the wrong "
+                "side. Add to pairs, or switch mirroring off: augment.flip_probability=0 and "
+                "test.flip=false"
+            )
 
     def _check_upper_body(self) -> None:
         upper = set(self.upper_body)
@@ -123,10 +152,11 @@ class Skeleton:
     @property
     def flip_indices(self) -> tuple[int, ...]:
         """For each keypoint the index of its mirror image: itself, or the other of its pair."""
-        mirror = {name: name for name in self.keypoints}
+        place = {name: index for index, name in enumerate(self.keypoints)}
+        mirror = dict(place)
         for left, right in self.pairs:
-            mirror[left], mirror[right] = right, left
-        return tuple(self.keypoints.index(mirror[name]) for name in self.keypoints)
+            mirror[left], mirror[right] = place[right], place[left]
+        return tuple(mirror.values())
 
     @property
     def upper_body_indices(self) -> tuple[int, ...]:
@@ -136,7 +166,8 @@ class Skeleton:
     @property
     def edge_indices(self) -> tuple[tuple[int, int], ...]:
         """The edges as pairs of keypoint indices."""
-        return tuple((self.keypoints.index(a), self.keypoints.index(b)) for a, b in self.edges)
+        place = {name: index for index, name in enumerate(self.keypoints)}
+        return tuple((place[a], place[b]) for a, b in self.edges)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and strings for a checkpoint, with the keys of the YAML file."""
@@ -148,6 +179,10 @@ class Skeleton:
             "oks_sigmas": UNIFORM if self.uniform_sigmas else list(self.oks_sigmas),
             **({"upper_body": list(self.upper_body)} if self.upper_body else {}),
         }
+
+
+def _repeated(names: Sequence[str]) -> list[str]:
+    return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
 def skeleton_from_dict(content: Any, source: str) -> Skeleton:

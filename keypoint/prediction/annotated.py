@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.data.coco import load_persons
-from keypoint.data.entries import is_whole_number, name_annotation, read_bbox
-from keypoint.data.persons import Images, Persons
+from keypoint.data.entries import ALL, is_whole_number, read_bbox
+from keypoint.data.entries.check import name_annotation
+from keypoint.data.persons import FileNames, Images, Persons
 from keypoint.data.report import DataReport, Fault, ImageCounts, raise_faults
 from keypoint.errors import DataError
 from keypoint.files import read_json
@@ -36,7 +37,7 @@ def annotated_persons(annotations: Path, skeleton: Skeleton) -> Persons:
         DataError: The file is unreadable or faulty, or has no usable person or box.
     """
     try:
-        return load_persons(annotations, Path(), skeleton)
+        return load_persons(annotations, Path(), skeleton, category=ALL)
     except DataError:
         entries = read_json(annotations, "annotations")
         entries = entries.get("annotations") if isinstance(entries, dict) else None
@@ -129,7 +130,7 @@ def _annotated_boxes(
     )
     if not boxes:
         raise DataError(f"{report}; there is no box to predict on")
-    names = np.array([entry["file_name"] for entry in entries], dtype=np.str_)
+    names = FileNames.of([entry["file_name"] for entry in entries])
     images = Images(Path(), np.array(list(row_of_id), dtype=np.int64), names, sizes)
     return Persons(
         images=images,

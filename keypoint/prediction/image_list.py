@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from keypoint.data.entries import find_category, image_faults, name_image
+from keypoint.data.entries import ALL, find_category, image_faults, name_image, with_whole_numbers
 from keypoint.data.images.read import read_image
 from keypoint.data.report import raise_faults
 from keypoint.errors import DataError
@@ -43,7 +43,7 @@ def read_image_list(annotations: Path, folder: Path) -> ImageList:
         DataError: The file is unreadable or faulty, or has no category for the boxes.
     """
     content = read_lists(annotations, ("images", "categories"))
-    category_id = int(find_category(content, annotations)["id"])
+    category_id = find_category(content, annotations, ALL).id
     return ImageList(folder, tuple(content["images"]), category_id)
 
 
@@ -58,6 +58,7 @@ def read_lists(file: Path, keys: tuple[str, ...]) -> dict[str, Any]:
             raise DataError(f"{file}: {key!r} is not a list of objects; give COCO's form")
         if not entries:
             raise DataError(f"{file}: {key!r} is empty; give one with images to detect on")
+    content, _ = with_whole_numbers({"annotations": [], "categories": []} | content)
     names = [repr(entry.get("id")) for entry in content["images"]]
     ids = Counter(names)
     raise_faults(
