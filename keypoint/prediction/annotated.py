@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from reprlib import repr as short
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from keypoint.data.coco import load_persons
 from keypoint.data.entries import ALL, is_whole_number, read_bbox
 from keypoint.data.entries.check import name_annotation
 from keypoint.data.persons import FileNames, Images, Persons
+from keypoint.data.plausible.detected import box_doubt
+from keypoint.data.plausible.file import settle
 from keypoint.data.report import DataReport, Fault, ImageCounts, raise_faults
 from keypoint.errors import DataError
 from keypoint.files import read_json
@@ -91,56 +93,70 @@ def _annotated_boxes(
 ) -> Persons:
     """A record for each box that is no crowd and has an area inside its image."""
     entries = content["images"]
-    sizes = np.array([(e["height"], e["width"]) for e in entries], dtype=np.int64)
     row_of_id = {entry["id"]: row for row, entry in enumerate(entries)}
-    faults, listed, skipped = list[Fault](), list[Fault](), Counter[str]()
-    boxes: dict[int, tuple[int, NDArray[np.float64]]] = {}  # by annotation id: row, (4,)
+    faults, skipped = list[Fault](), Counter[str]()
+    boxes: list[tuple[int, int, Any]] = []  # annotation id, row of the image, box
     seen: set[int] = set()
     default = None if content.get("categories") else category_id
     for place, entry in enumerate(content["annotations"]):
-        name, fault = name_annotation(entry, place), _box_fault(entry, row_of_id.keys(), seen)
+        fault = _box_fault(entry, row_of_id.keys(), seen)
         if fault:
-            faults.append(Fault(name, fault, fault.split()[0]))
-            continue
-        key, row = entry["id"], row_of_id[entry["image_id"]]
-        given = np.array([entry["bbox"]], dtype=np.float64)
-        clean = clean_bbox(given, sizes[[row]])[0]
-        if entry.get("category_id", default) != category_id:
+            faults.append(Fault(name_annotation(entry, place), fault, fault.split()[0]))
+        elif entry.get("category_id", default) != category_id:
             skipped["of another category"] += 1
         elif entry.get("iscrowd"):
             skipped["crowd"] += 1
-        elif given[:, 2:].min() <= 0 or clean[2:].min() < 0 or clean[2:].max() <= 0:
-            skipped[NO_AREA] += 1
-            text = f"bbox {given[0].tolist()} lies outside its image or has no area"
-            listed.append(Fault(name, text, NO_AREA, key))
         else:
-            boxes[key] = row, clean
+            boxes.append((entry["id"], row_of_id[entry["image_id"]], entry["bbox"]))
     raise_faults(str(file), faults)
-    rows = np.array([row for row, _ in boxes.values()], dtype=np.int64)
-    used = len(np.unique(rows))
-    report = DataReport(
-        source=str(file),
-        total=len(content["annotations"]),
-        used=len(boxes),
-        skipped=dict(skipped),
-        images=ImageCounts(
-            len(entries), used, dict(+Counter({"without a usable box": len(entries) - used}))
+    given = Persons(
+        images=Images(
+            Path(),
+            np.array(list(row_of_id), dtype=np.int64),
+            FileNames.of([entry["file_name"] for entry in entries]),
+            np.array([(e["height"], e["width"]) for e in entries], dtype=np.int64),
         ),
-        listed=[fault.to_dict() for fault in listed],
-    )
-    if not boxes:
-        raise DataError(f"{report}; there is no box to predict on")
-    names = FileNames.of([entry["file_name"] for entry in entries])
-    images = Images(Path(), np.array(list(row_of_id), dtype=np.int64), names, sizes)
-    return Persons(
-        images=images,
-        ids=np.array(list(boxes), dtype=np.int64),
-        image_index=rows,
-        bbox_xywh=np.array([bbox for _, bbox in boxes.values()]),
+        ids=np.array([key for key, *_ in boxes], dtype=np.int64),
+        image_index=np.array([row for _, row, _ in boxes], dtype=np.int64),
+        bbox_xywh=np.array([bbox for *_, bbox in boxes], dtype=np.float64).reshape(-1, 4),
         bbox_scores=np.ones(len(boxes)),
         keypoints_image=np.zeros((len(boxes), skeleton.num_keypoints, 2), np.float32),
         visibility=np.zeros((len(boxes), skeleton.num_keypoints), np.uint8),
         category_id=category_id,
+        report=DataReport(str(file), len(boxes), len(boxes), {}),
+    )
+    doubt = box_doubt(given, None)
+    notes = settle(str(file), [] if doubt is None else [doubt])
+    clipped = clean_bbox(given.bbox_xywh, given.images.image_size[given.image_index])
+    usable = (given.bbox_xywh[:, 2:] > 0).all(axis=1) & (clipped[:, 2:] >= 0).all(axis=1)
+    usable &= (clipped[:, 2:] > 0).any(axis=1)  # as `usable_persons`
+    skipped[NO_AREA] = int((~usable).sum())
+    faults = [
+        Fault(f"annotation id {key}", f"bbox {short(bbox)} has no area there", NO_AREA, key)
+        for key, _, bbox in (boxes[row] for row in np.flatnonzero(~usable))
+    ]
+    rows = given.image_index[usable]
+    used = len(np.unique(rows))
+    unused = +Counter({"without a usable box": len(entries) - used})
+    report = DataReport(
+        source=str(file),
+        total=len(content["annotations"]),
+        used=len(rows),
+        skipped=dict(+skipped),
+        images=ImageCounts(len(entries), used, dict(unused)),
+        listed=[fault.to_dict() for fault in faults],
+        notes=notes,
+    )
+    if len(rows) == 0:
+        raise DataError(f"{report}; there is no box to predict on")
+    return replace(
+        given,
+        ids=given.ids[usable],
+        image_index=rows,
+        bbox_xywh=clipped[usable],
+        bbox_scores=given.bbox_scores[usable],
+        keypoints_image=given.keypoints_image[usable],
+        visibility=given.visibility[usable],
         report=report,
     )
 

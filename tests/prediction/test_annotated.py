@@ -94,6 +94,25 @@ def test_one_labelled_keypoint_and_boxes_are_not_persons(read):
         read(data)
 
 
+def test_boxes_in_another_form_are_noted_or_refused(read):
+    data, rng = content(), np.random.default_rng(0)
+    corners = np.concatenate([rng.uniform(60, 90, (20, 2)), rng.uniform(100, 119, (20, 2))], axis=1)
+    data["annotations"] = [
+        {"id": i, "image_id": 7, "category_id": 3, "bbox": box}
+        for i, box in enumerate(corners.tolist())
+    ]
+    try:
+        said = " ".join(map(str, read(data).report.notes))
+    except DataError as error:
+        said = str(error)
+    assert "x1, y1, x2, y2" in said
+    for entry in data["annotations"]:
+        entry["bbox"] = [0.2, 0.3, 0.4, 0.5]
+    with pytest.raises(DataError, match=r"boxes are within \[0, 1\]"):
+        read(data)
+    assert read(content()).report.notes == ()
+
+
 CATS = [{"id": 3, "name": "cat"}, {"id": 4, "name": "dog"}]
 
 
