@@ -28,7 +28,6 @@ from keypoint.prediction.predictor import Predictor
 from keypoint.prediction.stream import FindPersons
 
 KEPT_S = 3600  # seconds that files are kept on disk, and a visitor's result in memory
-SWEEP_S = 600  # between two searches for older ones
 WAITING = 64  # visitors in the queue; others are refused
 THRESHOLD = 0.2  # the score from which the evaluation counts a keypoint
 SHOWN_HEIGHT = 390  # px, of the two pictures on the page
@@ -98,7 +97,7 @@ def make_page(finder: Finder, samples: list[Sample], uploads: Path) -> Any:
         path, rows = str(samples[index].path), samples[index].boxes_xywh.tolist()
         return (path, rows, *answer({"path": path}, {"data": rows}, threshold))
 
-    with gr.Blocks(title="keypoint", delete_cache=(SWEEP_S, KEPT_S)) as page:
+    with gr.Blocks(title="keypoint") as page:
         found = gr.State(None, time_to_live=KEPT_S)
         gr.Markdown(
             f"# keypoint\nDrop a picture and see the {skeleton.num_keypoints} keypoints of every "
@@ -195,7 +194,7 @@ def make_page(finder: Finder, samples: list[Sample], uploads: Path) -> Any:
 def _require_upload(upload: Any, uploads: Path) -> Path:
     """Gradio checks the path only of an upload that declares itself to be a file."""
     path = Path(str(upload.get("path"))).resolve() if isinstance(upload, dict) else Path()
-    if not path.is_relative_to(uploads.resolve()):
+    if not path.is_relative_to(uploads.resolve()) or path.is_dir():
         raise DataError(f"{path.name}: not an upload; upload it")
     if not path.is_file():
         raise DataError(f"{path.name}: kept for {KEPT_S // 60} minutes only; upload it again")

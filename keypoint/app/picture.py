@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.data.images.upright import read_upright
+from keypoint.data.person_crops import outside_image
 from keypoint.drawing.persons import draw_keypoints, fit_picture, fit_points
 from keypoint.errors import DataError, KeypointError
 from keypoint.pose.skeleton import Skeleton
@@ -133,12 +134,10 @@ def read_boxes(rows: Sequence[Sequence[Any]]) -> NDArray[np.float64] | None:
 
 
 def _require_inside(boxes: NDArray[np.float64], frame: Frame) -> None:
-    """The predictor checks a box by itself, but not its place."""
-    size = np.array(frame.image_size[::-1])
-    outside = (boxes[:, :2] >= size) | (boxes[:, :2] + boxes[:, 2:] < 0)  # as `outside`
-    if outside.any():
-        number = int(np.flatnonzero(outside.any(axis=1))[0])
+    """The predictor gives such a box scores of 0, which a visitor would not understand."""
+    height, width = frame.image_size
+    for number in np.flatnonzero(outside_image(boxes, frame.image_size)):
         raise DataError(
             f"box {number} is {boxes[number].tolist()}, outside the picture of "
-            f"{size[0]} x {size[1]} pixels; give boxes on it"
+            f"{width} x {height} pixels; give boxes on it"
         )

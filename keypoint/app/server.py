@@ -6,17 +6,23 @@ gradio's telemetry, check for newer versions, history of runs, fetching of URLs 
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from keypoint.app.page import Finder, make_page
+from keypoint.app.page import KEPT_S, Finder, make_page
 from keypoint.data.synthetic.samples import write_samples
 from keypoint.errors import ConfigError
 
+logger = logging.getLogger(__name__)
+
+SWEEP_S = 600  # seconds between two searches for files older than `KEPT_S`
 MAX_UPLOAD = 64 * 2**20  # bytes; a phone's photo has up to 20
 SESSIONS = 100  # visitors whose last result is kept, some 8 MB each
 SAMPLE_SKELETON = "coco17"  # the samples show persons
@@ -73,8 +79,40 @@ def serve(finder: Finder, host: str, port: int) -> Iterator[str]:
         uploads = Path(folder)
         persons = finder.predictor.skeleton.name == SAMPLE_SKELETON
         page = make_page(finder, write_samples(uploads) if persons else [], uploads)
+        end.enter_context(_swept(uploads))
         end.callback(page.close, verbose=False)
         yield _launch(page, host, port)
+
+
+@contextmanager
+def _swept(uploads: Path) -> Iterator[None]:
+    """Delete files older than `KEPT_S`, except those that are there now.
+
+    gradio's sweep (`delete_cache`) deletes the paths that requests have named and ends for good at
+    one that it cannot delete, such as a folder.
+    """
+    kept, end = _files(uploads), threading.Event()
+
+    def sweep() -> None:
+        while not end.wait(SWEEP_S):
+            for file in _files(uploads) - kept:
+                try:
+                    if time.time() - file.lstat().st_ctime > KEPT_S:
+                        file.unlink(missing_ok=True)
+                except OSError as error:  # the next search tries again
+                    logger.warning("%s: cannot be deleted (%s)", file, error.strerror)
+
+    thread = threading.Thread(target=sweep, name="sweep", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join()
+
+
+def _files(folder: Path) -> set[Path]:
+    return {Path(place, name) for place, _, names in os.walk(folder) for name in names}
 
 
 @contextmanager

@@ -12,13 +12,12 @@ from pathlib import Path
 
 from keypoint.commands import cli
 from keypoint.data.boxes import load_boxes
-from keypoint.data.coco import load_persons
-from keypoint.data.entries import ALL
 from keypoint.data.person_crops import CropPredictor
 from keypoint.data.report import write_reports
 from keypoint.distributed import choose_device
 from keypoint.errors import ConfigError, DataError, KeypointError
 from keypoint.export.onnx_predictor import OnnxPredictor
+from keypoint.prediction.annotated import annotated_persons
 from keypoint.prediction.detector import DETECTOR_SCORE, DETECTORS, load_detector
 from keypoint.prediction.drawing import CROPS, PICTURES
 from keypoint.prediction.frames import VideoEnd, count_frames, read_inputs
@@ -55,7 +54,7 @@ EPILOG = f"""examples:
       --boxes boxes.json images
       boxes of another detector; the annotation file says which image has which id
   keypoint predict --checkpoint best.pt --output out --annotations person_keypoints.json images
-      the boxes of the annotated persons
+      the boxes of the annotated persons; all boxes of a file without keypoints
   keypoint predict --onnx model.onnx --output out photo.jpg
       a network that keypoint export wrote, run by onnxruntime
   keypoint predict --checkpoint best.pt --output out -- -x.jpg
@@ -245,7 +244,7 @@ def plan(args: argparse.Namespace, inputs: Inputs, predictor: CropPredictor) -> 
     if args.whole_image:
         return job_of_images(inputs, whole_image, "whole images", file)
     if file and not args.detector:
-        return job_of_records(inputs, load_persons(file, Path(), skeleton, category=ALL), file)
+        return job_of_records(inputs, annotated_persons(file, skeleton), file)
     threshold = DETECTOR_SCORE if args.box_threshold is None else args.box_threshold
     detector = load_detector(args.detector or DETECTORS[0], threshold)
     detector = detector.to(choose_device(args.device))

@@ -6,17 +6,22 @@ Letters: P persons, B crops in a batch, K keypoints.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from reprlib import repr as short
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from keypoint.data.entries.person import MAX_COORDINATE
 from keypoint.data.images.read import warp
 from keypoint.errors import DataError, NumericsError
 from keypoint.pose.geometry import CropFrame
 from keypoint.pose.skeleton import Skeleton
+
+logger = logging.getLogger(__name__)
 
 BATCH_SIZE = 64  # crops at a time: bounds the memory however many boxes there are
 
@@ -32,7 +37,8 @@ class Prediction:
         scores: (P, K) float64, the heatmap's peak: about 0 (keypoint not found) to 1 (the peak of a
             training target). It is not a probability and may exceed both ends a little. Above 0.2 a
             keypoint counts for the person's score in the evaluation, is drawn, and is followed in
-            videos (docs/prediction.md).
+            videos (docs/prediction.md). All 0 for a box wholly outside the image, whose keypoints
+            are its middle.
         boxes: (P, 4) float64 xywh, the input boxes.
     """
 
@@ -106,38 +112,95 @@ def predict_image(
     Args:
         predictor: Finds the keypoints in crops.
         image_rgb: (H, W, 3) uint8 RGB.
-        boxes_xywh: (P, 4) person boxes, image frame; None for one person that fills the image.
+        boxes_xywh: (P, 4) person boxes, image frame; None for one person that fills the image. A
+            box wholly outside the image is logged and has scores of 0.
 
     Raises:
         DataError: The image or the boxes have another form, or a box is not finite or has no area.
         NumericsError: A heatmap is not finite.
     """
-    if image_rgb is None:  # callers without type checks
-        raise DataError("image is None, which cv2.imread returns for a file that it cannot read")
-    image = np.asarray(image_rgb)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        raise DataError(f"image is {image.dtype} {image.shape}; give (H, W, 3) uint8 RGB")
+    image = _checked_image(image_rgb)
     height, width = image.shape[:2]
-    given = [[0, 0, width, height]] if boxes_xywh is None else boxes_xywh
-    boxes = np.asarray(given, dtype=np.float64) if np.size(given) else np.zeros((0, 4))
+    boxes = checked_boxes([[0, 0, width, height]] if boxes_xywh is None else boxes_xywh)
+    is_outside = outside_image(boxes, image.shape[:2])
+    for number in np.flatnonzero(is_outside).tolist():
+        logger.warning(
+            "box %d is %s, outside the image of %d x %d pixels; its scores are 0",
+            *(number, boxes[number].tolist(), width, height),
+        )
+    num_keypoints = predictor.skeleton.num_keypoints
+    keypoints = np.repeat((boxes[:, :2] + boxes[:, 2:] / 2)[:, None], num_keypoints, axis=1)
+    scores = np.zeros((len(boxes), num_keypoints))
+    inside = np.flatnonzero(~is_outside)
+    frame = predictor.crop_frame(boxes[inside])
+    matrices = frame.matrices()
+    for first in range(0, len(inside), BATCH_SIZE):
+        some = slice(first, first + BATCH_SIZE)
+        crops = np.stack([warp(image, matrix, frame.input_size) for matrix in matrices[some]])
+        found = crops_to_image(
+            frame[some], *predictor.predict_crops(crops), ["the image"] * len(crops)
+        )
+        keypoints[inside[some]], scores[inside[some]] = found
+    return Prediction(keypoints, scores, boxes)
+
+
+def outside_image(boxes_xywh: Floats, image_size: ArrayLike) -> NDArray[np.bool_]:
+    """(P,) whether a box (P, 4) lies wholly outside its image; `image_size` is (2,) or (P, 2)."""
+    width_height = np.asarray(image_size)[..., ::-1]
+    first, last = boxes_xywh[:, :2], boxes_xywh[:, :2] + boxes_xywh[:, 2:]
+    return np.asarray(((last < 0) | (first >= width_height)).any(axis=1))
+
+
+def checked_boxes(given: Any) -> Floats:
+    """Boxes (P, 4) from what a caller gave: finite, with area, and not of a million pixels.
+
+    Raises:
+        DataError: They are not; names the first box at fault.
+    """
+    form = "give (P, 4) numbers: x, y, width, height of each person in pixels"
+    boxes = _as_floats(given)
+    if boxes is None:
+        raise DataError(f"boxes are {_shown(given)}; {form}")
+    if boxes.size == 0:
+        return np.zeros((0, 4))
     if boxes.ndim != 2 or boxes.shape[1] != 4:
-        raise DataError(f"boxes are {boxes.shape}; give (P, 4): x, y, width, height of each person")
+        raise DataError(f"boxes are {boxes.shape}; {form}")
     bad = ~(np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1))
+    bad |= (np.abs(boxes) > MAX_COORDINATE).any(axis=1)
     if bad.any():
         number = int(np.flatnonzero(bad)[0])
         raise DataError(
-            f"box {number} is {boxes[number].tolist()}; give finite x, y, width, height "
-            "with positive sides"
+            f"box {number} is {boxes[number].tolist()}; give finite x, y, width, height in pixels, "
+            f"up to {MAX_COORDINATE:.0f}, with positive sides"
         )
-    frame = predictor.crop_frame(boxes)
-    matrices = frame.matrices()
-    num_keypoints = predictor.skeleton.num_keypoints
-    keypoints = np.zeros((len(boxes), num_keypoints, 2))
-    scores = np.zeros((len(boxes), num_keypoints))
-    for first in range(0, len(boxes), BATCH_SIZE):
-        some = slice(first, first + BATCH_SIZE)
-        crops = np.stack([warp(image, matrix, frame.input_size) for matrix in matrices[some]])
-        found = predictor.predict_crops(crops)
-        names = ["the image"] * len(crops)
-        keypoints[some], scores[some] = crops_to_image(frame[some], *found, names)
-    return Prediction(keypoints, scores, boxes)
+    return boxes
+
+
+def _as_floats(given: Any) -> Floats | None:
+    """Real numbers as an array; None for anything else, such as text, None or complex numbers."""
+    try:
+        array = np.asarray(given)
+        if array.dtype.kind == "O" and not any(isinstance(x, (str, bytes)) for x in array.flat):
+            array = array.astype(np.float64)  # Decimal; numbers of several types in a table
+        return array.astype(np.float64) if array.dtype.kind in "iuf" else None
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # torch's are RuntimeError
+        return None
+
+
+def _checked_image(given: Any) -> NDArray[np.uint8]:
+    if given is None:  # callers without type checks
+        raise DataError("image is None, which cv2.imread returns for a file that it cannot read")
+    try:
+        image = np.asarray(given)
+    except (TypeError, ValueError, RuntimeError):  # lists of unequal lengths; a tensor on a GPU
+        raise DataError(f"image is {_shown(given)}; give (H, W, 3) uint8 RGB") from None
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise DataError(f"image is {image.dtype} {image.shape}; give (H, W, 3) uint8 RGB")
+    return image
+
+
+def _shown(given: Any) -> str:
+    try:
+        return f"{type(given).__name__} {short(given)}"
+    except ValueError:  # an int of more than 4300 digits has no text
+        return type(given).__name__

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.data.images.read import warp
-from keypoint.data.person_crops import CropPredictor, crops_to_image
+from keypoint.data.person_crops import CropPredictor, crops_to_image, outside_image
 from keypoint.data.persons import Persons
 from keypoint.pose.geometry import CropFrame
 from keypoint.prediction.frames import BYTES_AHEAD, Event, Frame, Unread, VideoEnd
@@ -95,9 +95,7 @@ def detected_persons(detector: nn.Module) -> FindPersons:
 
 def outside(persons: Persons) -> NDArray[np.bool_]:
     """(P,) whether a box lies completely outside its image."""
-    size = persons.images.image_size[persons.image_index][:, ::-1]  # P 2, width and height
-    first, last = persons.bbox_xywh[:, :2], persons.bbox_xywh[:, :2] + persons.bbox_xywh[:, 2:]
-    return np.asarray(((last < 0) | (first >= size)).any(axis=1))
+    return outside_image(persons.bbox_xywh, persons.images.image_size[persons.image_index])
 
 
 def predict_stream(

@@ -1,9 +1,10 @@
 """Persons of a video over time: ids from frame to frame, and smoothed keypoints.
 
-Ids: the greedy matching of Xiao et al. 2018 (Simple Baselines, section 3.3) with OKS as the
-similarity, but without optical flow: a person is looked for where the last frame had them.
-Different here: only keypoints with a high score in both frames count (a hidden wrist may be
-anywhere), and a person who was hidden for a while gets the old id back.
+Ids: the greedy matching of Xiao et al. 2018 (Simple Baselines, section 3.3) by the similarity of
+poses. Different here: a person is looked for where their speed, not optical flow, has brought them;
+keypoints count by their scores, as a hidden wrist may be anywhere; the overlap of the boxes counts,
+too, so persons are followed whose keypoints are not found; and a person who was hidden for a while
+gets the old id back. `tools/benchmarks/run.py tracking` compares it with other trackers.
 
 Smoothing: the One Euro filter of Casiez, Roussel, Vogel, CHI 2012, a low-pass filter whose cut-off
 rises with speed: fc = min_cutoff + beta |speed|. Different here: speed is measured in two
@@ -28,11 +29,12 @@ from keypoint.prediction.stream import Predicted
 
 Floats = NDArray[np.float64]
 
-# Least OKS of two poses of one person. With COCO's sigmas and a box a third as wide as high that is
-# a move of 0.15 of the height from one frame to the next: 7 m/s at 30 frames a second.
-SIMILAR = 0.2
+SIMILAR = 0.05  # least similarity of one person in two frames, of 0 to 1
+BOX = 1 / 3  # weight of the boxes' overlap: of this share of the keypoints, if these are sure
+DOUBT = 2  # frames until a new track is trusted half as much as an old one
+MIDDLE = np.array([[1.0, 0], [0, 1], [0.5, 0], [0, 0.5]])  # x, y, width, height to the middle
 PATIENCE_S = 1.0  # time for which a hidden person keeps an id
-SEEN = 0.2  # keypoint score above which a keypoint counts, as in evaluation
+SEEN = 0.2  # score above which a keypoint is smoothed; it counts as such in evaluation
 
 MIN_CUTOFF = 1.0  # Hz, of a keypoint at rest
 BETA = 5.0  # Hz for each size of the person a second
@@ -71,10 +73,25 @@ def follow(
 @dataclass
 class _Track:
     number: int
-    seconds: float
+    seconds: float  # of the last frame with the person
     keypoints: Floats  # K 2
-    seen: NDArray[np.bool_]  # K
-    area: float
+    weights: Floats  # K
+    bbox_xywh: Floats  # 4
+    speed: Floats  # 2, pixels a second, of the person as a whole
+    frames: int  # with the person
+
+    def add(self, seconds: float, keypoints: Floats, weights: Floats, bbox_xywh: Floats) -> None:
+        """Follow the person to the next frame."""
+        passed = seconds - self.seconds
+        if passed > 0:
+            middle = (bbox_xywh - self.bbox_xywh) @ MIDDLE
+            moved = np.vstack([keypoints - self.keypoints, middle])  # K+1 2
+            weight = np.append(np.minimum(weights, self.weights), BOX * len(weights))
+            speed = weight @ moved / weight.sum() / passed
+            self.speed += _share(np.array(SPEED_CUTOFF), passed) * (speed - self.speed)
+        self.seconds, self.keypoints, self.weights = seconds, keypoints.copy(), weights
+        self.bbox_xywh = bbox_xywh.copy()
+        self.frames += 1
 
 
 class Tracker:
@@ -98,11 +115,14 @@ class Tracker:
     ) -> NDArray[np.int64]:
         """Return the ids of the persons of the next frame.
 
+        The most similar person and track come first; a track of many frames is preferred to a new
+        one, which may be of a person who was boxed twice.
+
         Args:
             seconds: Time of the frame, not before that of the last call.
             keypoints: (P, K, 2), finite.
             scores: (P, K).
-            boxes_xywh: (P, 4); the area scales the similarity.
+            boxes_xywh: (P, 4), with area.
 
         Returns:
             (P,) from 1, each once; a person unlike all tracks has a new one.
@@ -110,24 +130,22 @@ class Tracker:
         since = min(self._seconds, seconds - PATIENCE_S)
         self._tracks = [track for track in self._tracks if track.seconds >= since]
         self._seconds = seconds
-        areas = boxes_xywh[:, 2:].prod(axis=1)
-        similarity = self._similarity(keypoints, scores > SEEN, areas)  # P T
-        owner: dict[int, _Track] = {}
-        while similarity.size and similarity.max() >= SIMILAR:
-            row, column = np.unravel_index(similarity.argmax(), similarity.shape)
-            owner[int(row)] = self._tracks[column]
-            similarity[row], similarity[:, column] = -1, -1
+        weights = np.maximum(scores, 0)
+        similarity = self._similarity(seconds, keypoints, weights, boxes_xywh)  # P T
+        trust = np.array([track.frames / (track.frames + DOUBT) for track in self._tracks])
+        preference = np.where(similarity >= SIMILAR, similarity * trust, 0)
         ids = np.zeros(len(keypoints), np.int64)
-        for person, points in enumerate(keypoints):
-            if person in owner:
-                number = owner[person].number
-                self._tracks.remove(owner[person])
-            else:
-                self._last += 1
-                number = self._last
-            seen = scores[person] > SEEN
-            self._tracks.append(_Track(number, seconds, points.copy(), seen, float(areas[person])))
-            ids[person] = number
+        while preference.size and preference.max() > 0:
+            row, column = np.unravel_index(preference.argmax(), preference.shape)
+            track = self._tracks[column]
+            track.add(seconds, keypoints[row], weights[row], boxes_xywh[row])
+            ids[row] = track.number
+            preference[row], preference[:, column] = 0, 0
+        for row in np.flatnonzero(ids == 0):
+            self._last += 1
+            ids[row] = self._last
+            new = keypoints[row].copy(), weights[row], boxes_xywh[row].copy(), np.zeros(2), 1
+            self._tracks.append(_Track(self._last, seconds, *new))
         return ids
 
     def holds(self, number: int) -> bool:
@@ -135,17 +153,39 @@ class Tracker:
         return any(track.number == number for track in self._tracks)
 
     def _similarity(
-        self, keypoints: Floats, seen: NDArray[np.bool_], areas: Floats
+        self, seconds: float, keypoints: Floats, weights: Floats, boxes_xywh: Floats
     ) -> NDArray[np.float64]:
-        """(P, T) OKS over the keypoints that both have; 0 if there is none."""
-        if not self._tracks:
+        """(P, T) mean of the keypoints' similarity, as in OKS, and of the boxes' overlap.
+
+        A keypoint's weight is its score, the higher one of the two frames, and it is similar as far
+        as the lower score goes: two sure keypoints of a part of a person are little of seventeen.
+        """
+        tracks = self._tracks
+        if not tracks:
             return np.zeros((len(keypoints), 0))
-        before = np.stack([t.keypoints for t in self._tracks])  # T K 2
-        both = seen[:, None] & np.stack([t.seen for t in self._tracks])  # P T K
-        area = (areas[:, None] + np.array([t.area for t in self._tracks])) / 2  # P T
+        passed = [min(seconds - track.seconds, PATIENCE_S) for track in tracks]
+        moved = np.array(passed)[:, None] * np.stack([track.speed for track in tracks])  # T 2
+        before = np.stack([track.keypoints for track in tracks]) + moved[:, None]  # T K 2
+        boxes_before = np.stack([track.bbox_xywh for track in tracks])  # T 4
+        boxes_before[:, :2] += moved
+        areas, areas_before = boxes_xywh[:, 2:].prod(axis=1), boxes_before[:, 2:].prod(axis=1)
+        area = np.minimum(areas[:, None], areas_before)  # P T; not of a box of the whole image
         squared = ((keypoints[:, None] - before) ** 2).sum(axis=3)  # P T K
         alike = np.exp(-squared / (2 * area[..., None] * self.variances))
-        return np.asarray((alike * both).sum(axis=2) / np.maximum(both.sum(axis=2), 1))
+        weights_before = np.stack([track.weights for track in tracks])  # T K
+        lower = np.minimum(weights[:, None], weights_before)  # P T K
+        higher = np.maximum(weights[:, None], weights_before)
+        box = BOX * len(self.variances)
+        total = (alike * lower).sum(axis=2) + box * _overlap(boxes_xywh, boxes_before)
+        return np.asarray(total / (higher.sum(axis=2) + box))
+
+
+def _overlap(boxes_xywh: Floats, others_xywh: Floats) -> Floats:
+    """(P, T) intersection over union of boxes (P, 4) and (T, 4)."""
+    one, other = boxes_xywh[:, None], others_xywh[None]
+    last = np.minimum(one[..., :2] + one[..., 2:], other[..., :2] + other[..., 2:])
+    shared = np.maximum(last - np.maximum(one[..., :2], other[..., :2]), 0).prod(axis=2)
+    return np.asarray(shared / (one[..., 2:].prod(axis=2) + other[..., 2:].prod(axis=2) - shared))
 
 
 class OneEuro:

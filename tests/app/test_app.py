@@ -15,7 +15,6 @@ import pytest
 import torch
 from PIL import Image
 
-from keypoint.app import page as app_page
 from keypoint.app import picture
 from keypoint.app import server as app_server
 from keypoint.app.page import Finder
@@ -368,11 +367,11 @@ def test_a_taken_port_is_an_error_of_the_command_line(address, tmp_path):
 
 
 def test_files_are_deleted_in_time_and_samples_are_not(tmp_path, monkeypatch):
-    """Uploads, drawn pictures and JSON files; also if a sample was looked at."""
+    """Uploads, drawn pictures and JSON files; also if a sample or a folder was asked for."""
     import httpx
 
-    monkeypatch.setattr(app_page, "SWEEP_S", 1)
-    monkeypatch.setattr(app_page, "KEPT_S", 2)
+    monkeypatch.setattr(app_server, "SWEEP_S", 1)
+    monkeypatch.setattr(app_server, "KEPT_S", 2)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     content = photo(tmp_path / "photo.jpg").read_bytes()
 
@@ -387,6 +386,8 @@ def test_files_are_deleted_in_time_and_samples_are_not(tmp_path, monkeypatch):
         where = f"{served}gradio_api/upload"
         [uploaded] = httpx.post(where, files={"files": ("a.jpg", content)}).json()
         assert Path(uploaded).is_relative_to(tmp_path)
+        for folder in (Path(uploaded).parent, sample.parent):  # the upload's, and of all uploads
+            assert "not an upload" in ask_raw(served, {"path": str(folder), "meta": META})
         for path in (uploaded, str(sample)):
             assert "1 person" in ask_raw(served, {"path": path, "meta": META})
         made = files() - before
@@ -396,6 +397,30 @@ def test_files_are_deleted_in_time_and_samples_are_not(tmp_path, monkeypatch):
             time.sleep(0.1)
         assert files() == before
     assert list(tmp_path.iterdir()) == [tmp_path / "photo.jpg"]
+
+
+def test_the_sweep_passes_files_that_it_cannot_delete(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(app_server, "SWEEP_S", 0.01)
+    monkeypatch.setattr(app_server, "KEPT_S", 0.05)
+    delete = Path.unlink
+
+    def refuse(path, missing_ok=False):
+        if path.name == "stuck":
+            raise PermissionError(1, "Operation not permitted")
+        delete(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    (tmp_path / "sample").touch()
+    (tmp_path / "folder.jpg").mkdir()
+    with app_server._swept(tmp_path):
+        for name in ("a", "stuck", "z", "folder.jpg/b"):
+            (tmp_path / name).touch()
+        end = time.monotonic() + 30
+        while len(list(tmp_path.rglob("*"))) > 3 and time.monotonic() < end:
+            time.sleep(0.01)
+    left = {path.name for path in tmp_path.rglob("*")}
+    assert left == {"sample", "stuck", "folder.jpg"}
+    assert "stuck: cannot be deleted (Operation not permitted)" in caplog.messages[0]
 
 
 def test_the_command_serves_loopback_only_and_leaves_nothing(tmp_path):

@@ -205,6 +205,33 @@ def test_predict_fills_its_table_and_its_section(tmp_path, run):
     assert "\nold\n" not in document.read_text()
 
 
+def test_tracking_fills_its_table_and_its_section(tmp_path, run, monkeypatch):
+    import tracking
+
+    monkeypatch.setattr(tracking, "SECONDS", 2.2)
+    document = tmp_path / "benchmarks.md"
+    document.write_text("<!-- begin tracking cpu -->\nold\n<!-- end tracking cpu -->\n")
+    rows = cells(run("tracking", "--scenes", 1, "--write", document).out)
+    assert [row[0] for row in rows] == ["scenes", *tracking.SETTINGS, "all"]
+    assert rows[1][:3] == ["easy", "0", "100.0"]
+    assert "\nold\n" not in document.read_text()
+
+
+def test_identities_are_scored_by_hand(tools):
+    """Two persons in four frames: one swaps ids with the other, then one is boxed twice."""
+    import tracking
+
+    def shown(*identity):
+        return tracking.Shown(0.0, np.array(identity), *([None] * 3))
+
+    frames = [shown(0, 1), shown(1, 0, -1), shown(0, 1), shown(0, 0, 1)]
+    ids = [np.array(one) for one in ([5, 6], [6, 5, 7], [6, 5], [9, 6, 0])]
+    score = tracking.Score()
+    score.add(frames, ids)
+    assert score == tracking.Score(switches=2, right=4, with_id=7, total=8)
+    assert score.cells() == ["2", "53.3"]
+
+
 def test_straightforward_prediction_is_ours(demo, tools):
     import predict
 
@@ -288,6 +315,7 @@ def test_every_section_is_in_the_document(tools):
         "predict cuda",
         "export cpu",
         "export cuda",
+        "tracking cpu",
     ]
     for name in names:
         assert benchmark.section_of(benchmark.DOCUMENT, name)

@@ -148,6 +148,21 @@ def test_annotated_persons_and_boxes_as_test_py_has_them(predict, tmp_path, chec
     assert [len(r["boxes"]) for r in records(tmp_path / "boxes")] == [1, 0, 0]
 
 
+def test_boxes_without_keypoints_are_persons(predict, tmp_path):
+    data = tiny_coco.content(num_images=2)
+    del data["categories"][0]["keypoints"]
+    for entry in data["annotations"]:
+        del entry["keypoints"], entry["num_keypoints"]
+    data["annotations"][0]["iscrowd"] = 1
+    data["annotations"][1]["bbox"][2] = 0
+    file, images = tiny_coco.write(tmp_path / "data", data)
+    assert predict("--annotations", file, images) == 0
+    assert [len(r["boxes"]) for r in records(tmp_path / "out")] == [0, 2]
+    skipped = {"crowd": 1, "with a bbox without area inside its image": 1}
+    found = report(tmp_path / "out")
+    assert (found["total"], found["used"], found["skipped"]) == (4, 2, skipped)
+
+
 def test_a_broken_image_under_annotations_takes_its_persons_with_it(predict, tmp_path, capsys):
     file, images = tiny_coco.write(tmp_path / "data", tiny_coco.content())
     (images / "000000000101.png").write_bytes(b"")

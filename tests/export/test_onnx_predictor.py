@@ -57,6 +57,9 @@ def test_as_the_predictor_with_torch(plain, flipped, flip):
     assert ours(IMAGE, []).keypoints.shape == (0, 17, 2)
     with pytest.raises(DataError, match="box 0 is"):
         ours(IMAGE, [[0, 0, np.nan, 10]])
+    with pytest.raises(DataError, match="boxes are list .*; give .P, 4. numbers"):
+        ours(IMAGE, [[1, 2, 3, 4], [1]])
+    assert (ours(IMAGE, [[9999, 0, 10, 10]]).scores == 0).all()
     said = "float32, averaged with" if flip else "float32, without flip average"
     assert ours.describe().startswith(said)
     assert keypoint.OnnxPredictor is OnnxPredictor

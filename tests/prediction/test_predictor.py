@@ -1,11 +1,13 @@
 import copy
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 
 import numpy as np
 import pytest
 import torch
 
 import keypoint
+from keypoint.data.person_crops import checked_boxes
 from keypoint.errors import DataError
 from keypoint.models import create_model
 from keypoint.pose.geometry import CropFrame
@@ -60,11 +62,56 @@ def test_no_boxes_whole_image_and_many(predictor):
         (IMAGE, [0, 0, 10, 10], r"boxes are .4,.; give .P, 4."),
         (IMAGE, [[0, 0, 10, 10], [0, 0, 0, 10]], "box 1 is .* positive sides"),
         (IMAGE, [[0, 0, np.nan, 10]], "box 0 is"),
+        (IMAGE, [[0, 0, 10, np.inf]], "box 0 is .* give finite"),
+        (IMAGE, [[0, None, 10, 10]], "box 0 is .0.0, nan, "),
+        (IMAGE, [[0, 0, 1e300, 1e300]], "box 0 is .* up to 1000000, with positive sides"),
+        (IMAGE, [[1, 2, 3, 4], [1, 2]], r"boxes are list \[\[1, 2, 3, 4\], \[1, 2\]\]; give"),
+        (IMAGE, "1 2 3 4", "boxes are str '1 2 3 4'; give .P, 4. numbers"),
+        (IMAGE, [["1", "2", "3", "4"]], "boxes are list .*; give"),
+        (IMAGE, np.array([[1, 2, 3, "4"]], object), "boxes are ndarray .*; give"),
+        (IMAGE, {"x": 1}, "boxes are dict {'x': 1}; give"),
+        (IMAGE, {1, 2, 3, 4}, "boxes are set .*; give"),
+        (IMAGE, [{"x": 1}], "boxes are list .*; give"),
+        (IMAGE, [[1, 2, 3, 4j]], "boxes are list .*; give"),
+        (IMAGE, np.array([[1, 2, 3, 4j]], object), "boxes are ndarray .*; give"),
+        (IMAGE, [[True] * 4], "boxes are list .*; give"),
+        (IMAGE, [[10**5000, 2, 3, 4]], "boxes are list; give"),
+        (IMAGE, torch.ones(1, 4, requires_grad=True), "boxes are Tensor .*; give"),
+        (IMAGE, 4, r"boxes are \(\); give"),
+        ([[1], [1, 2]], None, "image is list .*; give .H, W, 3. uint8 RGB"),
     ],
 )
 def test_other_input_is_refused(predictor, image, boxes, text):
     with pytest.raises(DataError, match=text):
         predictor(image, boxes)
+
+
+def test_boxes_of_any_kind_of_numbers():
+    whole = [[10, 20, 60, 80]]
+    kinds = [whole, [(10, 20, 60, 80)], np.uint8(whole), np.float16(whole), np.array(whole, object)]
+    kinds += [[[Decimal(x) for x in whole[0]]], torch.tensor(whole), torch.Tensor(whole)]
+    for given in kinds:
+        boxes = checked_boxes(given)
+        assert boxes.dtype == np.float64
+        np.testing.assert_array_equal(boxes, whole)
+    for given in ([], (), [[]], np.zeros((0, 4)), torch.zeros(0, 5)):
+        assert checked_boxes(given).shape == (0, 4)
+
+
+def test_a_box_wholly_outside_is_named_and_has_no_scores(predictor, caplog):
+    """The other persons of a stream are not lost, and nothing is invented about this one."""
+    outside = [[200, 20, 60, 80], [-70, 20, 60, 80], [10, 120, 60, 80], [10, -90, 60, 80]]
+    found = predictor(IMAGE, [outside[0], BOXES[0], *outside[1:], BOXES[2]])
+    alone = predictor(IMAGE, [BOXES[0], BOXES[2]])
+    np.testing.assert_allclose(found.keypoints[[1, 5]], alone.keypoints, atol=1e-6)
+    np.testing.assert_allclose(found.scores[[1, 5]], alone.scores, atol=1e-6)
+    assert (found.scores[[0, 2, 3, 4]] == 0).all()
+    assert (found.keypoints[0] == [230, 60]).all()
+    said = [record.getMessage() for record in caplog.records]
+    words = "outside the image of 200 x 120 pixels; its scores are 0"
+    assert said[0] == f"box 0 is [200.0, 20.0, 60.0, 80.0], {words}"
+    assert [text.split(" is ")[0] for text in said] == ["box 0", "box 2", "box 3", "box 4"]
+    assert predictor(IMAGE, outside[:1]).scores.sum() == 0
 
 
 def test_lazy_name():

@@ -82,27 +82,134 @@ def test_two_persons_alike_do_not_share_an_id():
     assert tracker.update(0.1, both, SURE[:2], boxes(both)).tolist() == [2, 1]
 
 
-def test_similarity_is_oks_where_all_is_seen():
+def test_similarity_by_loops():
+    """OKS with scores as weights, and the boxes' overlap as a third as many keypoints."""
     tracker = Tracker(SIGMAS)
+    scores, later = RNG.uniform(-0.1, 1, (2, 6, 17))
     moved = POSES + RNG.normal(0, 8, POSES.shape)
-    tracker.update(0, POSES, SURE, boxes(POSES))
-    areas = boxes(moved)[:, 2:].prod(axis=1)
-    others = boxes(POSES)[:, 2:].prod(axis=1)
-    found = tracker._similarity(moved, SURE > 0, areas)
-    expected = [oks(p, POSES, a, others, SIGMAS) for p, a in zip(moved, areas, strict=True)]
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    areas = [boxes(points)[:, 2:].prod(axis=1) for points in (moved, POSES)]
+    tracker.update(0, POSES, scores, boxes(POSES))
+    found = tracker._similarity(0.1, moved, np.maximum(later, 0), boxes(moved))
+    for p, t in np.ndindex(6, 6):
+        scale, total, most = min(areas[0][p], areas[1][t]), 0.0, 0.0
+        for k in range(17):
+            lower, higher = sorted([max(later[p, k], 0), max(scores[t, k], 0)])
+            distance = np.sum((moved[p, k] - POSES[t, k]) ** 2)
+            total += lower * np.exp(-distance / (2 * scale * (2 * SIGMAS[k]) ** 2))
+            most += higher
+        iou = overlap(boxes(moved)[p], boxes(POSES)[t])
+        assert found[p, t] == pytest.approx((total + 17 / 3 * iou) / (most + 17 / 3), rel=1e-9)
+    same = Tracker(SIGMAS)
+    same.update(0, POSES, SURE, boxes(POSES))
+    among = same._similarity(0.1, moved, SURE, boxes(moved))
+    without_boxes = (among * (17 + 17 / 3) - 17 / 3 * overlaps(moved, POSES)) / 17
+    least = np.minimum(areas[0][:, None], areas[1])
+    expected = [oks(p, POSES, a, a, SIGMAS) for p, a in zip(moved, least, strict=True)]
+    np.testing.assert_allclose(without_boxes, expected, rtol=1e-9)
 
 
-def test_keypoints_that_one_frame_does_not_see_do_not_count():
+def overlap(one, other):
+    """Intersection over union of two boxes xywh, from the spans of x and of y."""
+    shared = 1.0
+    for i in (0, 1):
+        ends = min(one[i] + one[i + 2], other[i] + other[i + 2])
+        shared *= max(0.0, ends - max(one[i], other[i]))
+    return shared / (one[2] * one[3] + other[2] * other[3] - shared)
+
+
+def overlaps(ones, others):
+    return np.array([[overlap(a, b) for b in boxes(others)] for a in boxes(ones)])
+
+
+def test_keypoints_count_by_their_scores():
     tracker = Tracker(SIGMAS)
     half = np.where(np.arange(17) < 5, 1.0, 0.1)[None]
     tracker.update(0, POSES[:1], half, boxes(POSES[:1]))
-    elsewhere = POSES[:1].copy()
+    elsewhere, apart = POSES[:1].copy(), POSES[:1].copy()
     elsewhere[:, 5:] += 500
-    box = boxes(POSES[:1])
-    assert tracker.update(0.1, elsewhere, SURE[:1], box).tolist() == [1]
-    nothing = np.zeros((1, 17))
-    assert tracker.update(0.2, POSES[:1], nothing, box).tolist() == [2]
+    apart[:, :5] += 500
+    both = np.concatenate([apart, elsewhere])
+    same_box = boxes(POSES[[0, 0]])
+    assert tracker.update(0.1, both, half[[0, 0]], same_box).tolist() == [2, 1]
+
+
+# A person of 60 by 180 px who walks, as detections: keypoints, scores, box.
+STANDING = np.stack([RNG.uniform(12, 48, 17), np.linspace(9, 171, 17)], axis=1)
+
+
+def walker(i, speed=12.0):
+    return STANDING + [100 + speed * i, 50], np.full(17, 0.9), [100 + speed * i, 50, 60, 180]
+
+
+def sure_of(*keypoints):
+    return np.where(np.isin(np.arange(17), keypoints), 0.9, 0.05)
+
+
+def lower_half(i):
+    x = 100 + 12 * i
+    return STANDING + [x - 6, 50], sure_of(11, 12), [x, 140, 60, 90]
+
+
+def upper_half(i):
+    x = 100 + 12 * i
+    return STANDING + [x - 6, 50], sure_of(*range(11)), [x, 50, 60, 90]
+
+
+def bystander(i):
+    """Stands where the walker comes along; one keypoint is sure, just where the walker had it."""
+    points = STANDING + [136, 50]
+    points[5] = STANDING[5] + [100 + 12 * (i - 1), 50]
+    return points, sure_of(5), [136, 50, 60, 180]
+
+
+def whole_image_box(i):
+    """With keypoints that lie a quarter of a person off."""
+    return STANDING + [85 + 12 * i, 90], np.full(17, 0.9), [0, 0, 640, 480]
+
+
+def again(i):
+    points, scores, box = walker(i)
+    return points + 1, scores - 0.1, [box[0] + 1, box[1] + 1, 60, 180]
+
+
+def tracked(frames, rate=30.0):
+    """Ids of frames, each a list of detections."""
+    tracker, found = Tracker(SIGMAS), []
+    for i, persons in enumerate(frames):
+        columns = [np.array(column, float) for column in zip(*persons, strict=True)]
+        found.append(tracker.update(i / rate, *columns).tolist() if persons else [])
+    return found
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize(
+    "other", [lower_half, upper_half, bystander, whole_image_box, again], ids=lambda f: f.__name__
+)
+def test_a_moving_person_keeps_the_id_next_to_other_detections(other, first):
+    """These come for three frames, for some frames, or stay."""
+    for there in ([3, 4, 5], [3, 6, 9], range(3, 12)):
+        frames = [[walker(i), other(i)] if i in there else [walker(i)] for i in range(12)]
+        frames = frames if first else [frame[::-1] for frame in frames]
+        assert {found[0 if first else -1] for found in tracked(frames)} == {1}
+
+
+def test_low_scores_are_no_reason_for_a_new_id():
+    """The peaks of a network that was hardly trained: anywhere, and low or even below 0."""
+    rng = np.random.default_rng(3)
+    for level in (0.03, 0.2, -0.01):
+        scores = level * rng.uniform(0.5, 1.5, (90, 17))
+        points = rng.uniform(0, 1, (90, 17, 2)) * [640, 480]
+        frames = [[(points[i], scores[i], [0, 0, 640, 480])] for i in range(90)]
+        assert {found[0] for found in tracked(frames)} == {1}
+
+
+def test_a_walker_is_found_where_the_speed_has_brought_them():
+    """Hidden for half a second; and at five frames a second, a third of the width from the start."""
+    hidden = [[] if 15 <= i < 30 else [walker(i, 6.0)] for i in range(45)]
+    assert {number for found in tracked(hidden) for number in found} == {1}
+    slow = [[walker(i, 40.0), walker(12 - i, 40.0)] for i in range(12)]
+    ids = tracked(slow, rate=5.0)
+    assert ids == [[1, 2]] * 12
 
 
 def test_the_more_similar_pair_comes_first():

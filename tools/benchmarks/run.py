@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Time what keypoint does: tools/benchmarks/run.py data|model|blocks|eval|export|predict."""
+"""Measure keypoint: tools/benchmarks/run.py data|model|blocks|eval|export|predict|tracking."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ import export
 import model
 import predict
 import torch
+import tracking
 
 from keypoint.commands import cli
 from keypoint.distributed import choose_device
@@ -31,6 +32,7 @@ MEASURED = {
     "eval": evaluation,
     "export": export,
     "predict": predict,
+    "tracking": tracking,
 }
 DOCUMENT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "albumentations")
@@ -50,6 +52,8 @@ EPILOG = """examples:
       persons/s from image files to keypoints, and by one person after the other
   tools/benchmarks/run.py export
       crops to keypoints by torch and by onnxruntime
+  tools/benchmarks/run.py tracking
+      identity switches of our tracker, and of those of `trackers` if it is installed
   tools/benchmarks/run.py data --write && tools/benchmarks/run.py model --write
       put the figures into docs/benchmarks.md
 
@@ -62,7 +66,7 @@ def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
     parser = cli.parser(
         "tools/benchmarks/run.py",
-        "Time the data path, the network, the blocks, the evaluation or prediction.",
+        "Time the data path, the network, the blocks, the evaluation, prediction or tracking.",
         EPILOG,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar=" | ".join(MEASURED))

@@ -29,12 +29,12 @@ MIN_BOXES = 5  # for a proof
 TINY = 1.5  # pixels from the image's origin
 
 
-def box_doubt(boxes: Persons, annotations: Annotations) -> Doubt | None:
+def box_doubt(boxes: Persons, annotations: Annotations | None) -> Doubt | None:
     """What a detector's boxes probably mean instead, or None.
 
     Args:
         boxes: The detector's.
-        annotations: Of the same images; they may have no persons.
+        annotations: Of the same images; they may have no persons. None if there are none.
     """
     sides = boxes.images.image_size[boxes.image_index][:, ::-1].astype(float)
     if len(boxes) == 0 or sides.min() <= 2:
@@ -42,6 +42,8 @@ def box_doubt(boxes: Persons, annotations: Annotations) -> Doubt | None:
     if within_one(boxes.bbox_xywh):
         text = f"boxes are within [0, 1], as {NORMALISED} are; give pixels of the image"
         return Doubt(text, np.ones(len(boxes), dtype=bool), boxes.ids, "box ", proved=True)
+    if annotations is None:
+        return _by_images(boxes, sides)
     counted = annotations.counted & (annotations.bbox_xywh[:, 2:] > 0).all(axis=1)
     persons = from_sides(annotations.bbox_xywh[counted])
     box, person = _pairs(boxes.image_index, annotations.image_index[counted])
