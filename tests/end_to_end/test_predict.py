@@ -365,11 +365,21 @@ def test_compiled_it_finds_the_same(predict, tmp_path, monkeypatch):
 def test_photos_are_turned_upright_and_that_is_said(predict, tmp_path, capsys):
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.fromarray(np.full((60, 90, 3), 90, np.uint8)).save(tmp_path / "a.jpg", exif=exif)
-    assert predict("--whole-image", "a.jpg") == 0
-    (record,) = records(tmp_path / "out")
-    assert (record["width"], record["height"], record["exif_orientation"]) == (60, 90, 6)
-    assert "1 images turned upright by their EXIF orientation" in capsys.readouterr().out
+    names = ["a.jpg", "b.png", "c.webp"]
+    for name in names:
+        Image.fromarray(np.full((60, 90, 3), 90, np.uint8)).save(tmp_path / name, exif=exif)
+    assert predict("--whole-image", *names) == 0
+    for record in records(tmp_path / "out"):
+        assert (record["width"], record["height"], record["exif_orientation"]) == (60, 90, 6)
+    assert "3 images turned upright by EXIF orientation" in capsys.readouterr().out
+
+
+def test_12_bit_data_in_16_bits_are_used_and_said(predict, tmp_path, capsys):
+    ramp = np.linspace(0, 1, 60 * 90).reshape(60, 90)
+    for name, most in {"a.png": 4095, "b.png": 65535}.items():
+        cv2.imwrite(str(tmp_path / name), (ramp * most).astype(np.uint16))
+    assert predict("--whole-image", "a.png", "b.png") == 0
+    assert "warning: 1 image nearly black (12-bit data?): 16 bits" in capsys.readouterr().out
 
 
 def test_results_are_not_overwritten_unasked(predict, tmp_path, capsys):
