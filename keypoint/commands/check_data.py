@@ -40,7 +40,8 @@ EPILOG = """examples:
 
 All files are read, all images decoded, and all faults reported at once. A FAULT stops training or
 testing; a warning is probably wrong and used as it is. Every fault by id and file is in
-OUTPUT/data_report.json, random persons with their labels in OUTPUT/check_data.jpg; look at it.
+OUTPUT/data_report.json, random persons with numbered keypoints in OUTPUT/check_data.jpg; look
+whether each number lies on the part that it is named after.
 Exit status 0, or 3 if something would stop training or testing.
 """
 
