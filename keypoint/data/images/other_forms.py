@@ -1,10 +1,10 @@
 """Names of the files that people give as images and that are not read here, and what to do.
 
 Only JPEG, PNG, BMP and WebP are decoded. The others have no single picture, or none that is the
-same everywhere: a GIF is a film, a TIFF has pages, samples of any type and an orientation that
-Pillow follows and OpenCV does not; so it is with an AVIF's, which older Pillow and OpenCV cannot
-read at all; HEIC and JPEG XL need libraries of their own. A conversion is one command, and its
-result can be looked at.
+same everywhere: a GIF is a film; a TIFF has pages, samples of any type, and an orientation by which
+OpenCV 5 and Pillow 12 turn it even for annotations in stored order; of an AVIF's only Pillow knows,
+from version 11.3 on. HEIC and JPEG XL need libraries of their own. A conversion is one command, and
+its result can be looked at.
 """
 
 from __future__ import annotations
