@@ -36,16 +36,17 @@ class KeypointError(Exception):
         super().__init__("\n".join(short) if len(lines) > MOST_LINES else text)
 
     @classmethod
-    def of_many(cls: type[E], head: str, faults: Iterable[object]) -> E:
+    def of_many(cls: type[E], head: str, faults: Iterable[object], alike: str = "") -> E:
         """Make the error of several faults, to be fixed together.
 
         Args:
             head: What they are of and what to do, one line.
             faults: At least one.
+            alike: How many of those that are not shown are like the first, in words.
         """
         lines = [" ".join(str(fault).splitlines()) for fault in faults]
         shown = lines if len(lines) < MOST_LINES else lines[:1]
-        more = [f"and {len(lines) - 1} more; --debug lists all"] if shown != lines else []
+        more = [f"and {len(lines) - 1} more{alike}; --debug lists all"] if shown != lines else []
         error = cls("\n  ".join([head, *shown, *more]))
         error.faults = tuple(lines) if more else ()
         return error

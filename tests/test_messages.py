@@ -44,7 +44,7 @@ TABLE = [
     ([*TRAIN, "output=tiny.yaml/x"], 2, "error: output: tiny.yaml/x cannot be written to .Not a directory", "give another place"),
     # data
     ([*TRAIN, "data.root=nowhere"], 3, "error: nowhere/annotations/person_keypoints_train2017.json: no such annotation file", "set data.root"),
-    ([*TRAIN, "data.train_annotations=many.json"], 3, "error: {}/many.json: 8 faults; fix or remove these entries\n  annotation id 1: keypoints", "and 7 more; --debug lists all"),
+    ([*TRAIN, "data.train_annotations=many.json"], 3, "error: {}/many.json: 8 faults; fix or remove these entries\n  annotation id 1: keypoints", "and 7 more like it, such as annotation id 2, 3; --debug lists all"),
     ([*TRAIN, "data.train_annotations=empty.json"], 3, "error: {}/empty.json: empty", "again"),
     ([*TRAIN, "data.train_images=annotations"], 3, "error: {}/annotations: 4 of the 4 image files .* are missing: ", "check data.root"),
     ([*TRAIN, "data.train_annotations=many.json", "data.on_bad=skip"], 3, "error: {}/many.json: 8 of 8 annotations .* are bad, over the limit", "fix them, or raise the limit"),

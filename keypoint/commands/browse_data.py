@@ -14,6 +14,7 @@ from keypoint.config.load import find_config, load_config
 from keypoint.data.batches import TrainDataset
 from keypoint.data.coco import find_split, load_persons
 from keypoint.data.images.files import require_image_files
+from keypoint.data.report import in_number
 from keypoint.drawing.sheets import augmented_sheet
 from keypoint.pose.codec import Codec
 from keypoint.pose.skeleton import load_skeleton
@@ -25,9 +26,10 @@ EPILOG = """examples:
       others, and all mirrored
 
 A row is one person in epochs 0, 1 and 2, exactly as training with this config and seed draws it:
-the crop with its keypoints, and next to it the target heatmaps. On a mirrored crop the person's
-left must still be orange; skin must not be blue, or the color order is wrong. The picture is
-OUTPUT/browse_data.jpg.
+the crop with its keypoints, and next to it the target heatmaps. A number is the keypoint's place in
+the skeleton, named on top: each must lie on the part that it is named after. On a mirrored crop the
+person's left must still be orange; skin must not be blue, or the color order is wrong. The picture
+is OUTPUT/browse_data.jpg.
 """
 
 
@@ -58,5 +60,6 @@ def main(argv: Sequence[str]) -> None:
     sheet = augmented_sheet(dataset, skeleton, codec, args.pictures)
     cli.keep_log()
     picture = output / "browse_data.jpg"
+    count = in_number(len(persons), "persons")
     cv2.imwrite(str(picture), sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
-    print(f"look at {picture}: {min(args.pictures, len(persons))} of {len(persons)} persons")
+    print(f"look at {picture}: {min(args.pictures, len(persons))} of {count}")

@@ -21,7 +21,7 @@ from keypoint.data.audit.check import FileCheck, check_annotation_file, check_bo
 from keypoint.data.audit.findings import overlap_findings
 from keypoint.data.audit.skeletons import skeleton_findings
 from keypoint.data.coco import find_split
-from keypoint.data.report import Fault
+from keypoint.data.report import Fault, group_faults, in_number
 from keypoint.drawing.sheets import stack, truth_sheet
 from keypoint.errors import ConfigError, DataError
 from keypoint.evaluation.self_test import SelfTest, truth_as_prediction
@@ -29,7 +29,7 @@ from keypoint.files import read_json, write_json
 from keypoint.pose.skeleton import Skeleton, load_skeleton, skeleton_from_here
 from keypoint.progress import progress
 
-SHOWN = 20  # faults of a file that are printed; data_report.json has all
+SHOWN = 20  # kinds of faults of a file that are printed; data_report.json has all
 
 EPILOG = """examples:
   keypoint check-data --cfg res50_256x192.yaml data.root=/data/coco
@@ -41,7 +41,8 @@ EPILOG = """examples:
 
 All files are read, all images decoded, and all faults reported at once. A FAULT stops training or
 testing; a warning is probably wrong and used as it is. Every fault by id and file is in
-OUTPUT/data_report.json, random persons with their labels in OUTPUT/check_data.jpg; look at it.
+OUTPUT/data_report.json, random persons with numbered keypoints in OUTPUT/check_data.jpg; look
+whether each number lies on the part that it is named after.
 Exit status 0, or 3 if something would stop training or testing.
 """
 
@@ -104,7 +105,8 @@ def main(argv: Sequence[str]) -> None:
     policy = config.data.on_bad, config.data.max_bad
     stopping = sum(len(check.stopping_faults(*policy)) for check in checks.values())
     if stopping:
-        raise DataError(f"{stopping} faults would stop training or testing; all are in {file}")
+        count = in_number(stopping, "faults")
+        raise DataError(f"{count} would stop training or testing; all are in {file}")
     print(f"nothing stops training or testing; the report is {file}")
 
 
@@ -200,9 +202,11 @@ def describe(name: str, check: FileCheck, test: SelfTest | None) -> str:
             f"  labels   {totals[rarest]} ({rarest}) to {totals[most]} ({most}) of a keypoint, "
             f"{occluded / max(sum(totals.values()), 1):.0%} of them occluded"
         )
-    lines += [f"  FAULT    {fault}" for fault in check.faults[:SHOWN]]
-    if len(check.faults) > SHOWN:
-        lines.append(f"  and {len(check.faults) - SHOWN} more faults")
+    groups = group_faults(check.faults)
+    lines += [f"  FAULT    {line}" for _, line in groups[:SHOWN]]
+    if len(groups) > SHOWN:
+        hidden = sum(count for count, _ in groups[SHOWN:])
+        lines.append(f"  and {in_number(hidden, 'more faults')} of other kinds")
     lines += [f"  warning  {finding}" for finding in check.warnings]
     if test:
         best = "best possible AP with these boxes; " if name == "boxes" else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,6 +12,13 @@ from keypoint.errors import DataError
 from keypoint.files import read_json, write_json
 
 EXAMPLES = 10  # that a note names
+NAMED = 3  # names in a line for many equal faults
+# Numbers and quoted values, in which the texts of one kind of fault differ.
+VALUES = re.compile(r"'[^']*'|\"[^\"]*\"|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|\bnan\b|-?\binf\b")
+
+SINGULAR = {"have": "has", "are": "is", "lie": "lies", "repeat": "repeats", "use": "uses"}
+VERB = re.compile(rf"\b({'|'.join(SINGULAR)})\b")
+PLURAL = re.compile(r"(?<=\bbox)es\b|(?<=[a-z]{2}[^s])s\b")
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,21 @@ class Note:
         return f"{self.count} of {self.total} {self.text} ({', '.join(self.examples)}{more})"
 
 
+def in_number(count: int, text: str) -> str:
+    """`2 images have no size`, `1 image has no size`."""
+    return f"{count} {singular_noun(singular_verb(text)) if count == 1 else text}"
+
+
+def singular_verb(text: str) -> str:
+    """`images has` of `images have`, for `1 of 6 images has no size`."""
+    return VERB.sub(lambda found: SINGULAR[found[0]], text, count=1)
+
+
+def singular_noun(text: str) -> str:
+    """`image has` of `images has`: the first plural becomes a singular."""
+    return PLURAL.sub("", text, count=1)
+
+
 def raise_faults(source: str, faults: Sequence[Fault | str]) -> None:
     """Raise one error for all faults of a file; do nothing if there are none.
 
@@ -76,8 +99,64 @@ def raise_faults(source: str, faults: Sequence[Fault | str]) -> None:
         DataError: Its text has the first fault and the number of all, its `faults` all of them.
     """
     if faults:
-        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-        raise DataError.of_many(f"{source}: {count}; fix or remove these entries", faults)
+        what = "this entry" if len(faults) == 1 else "these entries"
+        head = f"{source}: {in_number(len(faults), 'faults')}; fix or remove {what}"
+        raise DataError.of_many(head, faults, _alike(faults))
+
+
+def group_faults(faults: Sequence[Fault | str]) -> list[tuple[int, str]]:
+    """Lines of faults in their order, equal ones joined: how many they are, and the line.
+
+    Texts that differ in numbers, quoted values and the image's file only are joined, too; the line
+    has the first and says so.
+    """
+    return [(len(kind), _line(kind)) for kind in _kinds(faults)]
+
+
+def _kinds(faults: Sequence[Fault | str]) -> list[list[Fault]]:
+    kinds: dict[tuple[str, str], list[Fault]] = {}
+    for given in faults:
+        name, mark, text = str(given).partition(": ")
+        of_text = Fault(name, text, "") if mark else Fault("", name, "")
+        fault = given if isinstance(given, Fault) else of_text
+        text = fault.text.replace(fault.file, "#") if fault.file else fault.text
+        kinds.setdefault((fault.reason, VALUES.sub("#", text)), []).append(fault)
+    return list(kinds.values())
+
+
+def _line(faults: Sequence[Fault]) -> str:
+    """One line for faults of one kind."""
+    first, count = faults[0], len(faults)
+    if count == 1:
+        return str(first)
+    if any(fault.text != first.text for fault in faults):
+        others = _names(faults[1:NAMED])
+        also = f"; also {others}" if others else ""
+        return f"{count} times with different values, for example {first}{also}"
+    names = _names(faults[:NAMED])
+    example = f" (for example {names})" if count > NAMED else f" ({names})"
+    return f"{count} times: {first.text}{example if names else ''}"
+
+
+def _alike(faults: Sequence[Fault | str]) -> str:
+    """How many faults are of the first one's kind, after `and 29 more`."""
+    kind = _kinds(faults)[0][1:]
+    if not kind:
+        return ""
+    names = _names(kind[: NAMED - 1])
+    example = f", such as {names}" if names else ""
+    if len(kind) == len(faults) - 1:
+        return f" like it{example}"
+    return f" ({len(kind)} like it{example})"
+
+
+def _names(faults: Sequence[Fault]) -> str:
+    """`annotation id 5, 9, 12`."""
+    names = [fault.name for fault in faults if fault.name]
+    kind = names[0].rpartition(" ")[0] + " " if names else ""
+    if all(name.startswith(kind) for name in names):
+        return kind + ", ".join(name.removeprefix(kind) for name in names)
+    return ", ".join(names)
 
 
 def raise_too_many(
@@ -98,9 +177,10 @@ def raise_too_many(
     """
     if bad > max_bad * total:
         raise DataError.of_many(
-            f"{source}: {bad} of {total} {what} ({bad / total:.2%}) are bad, over the limit "
-            f"data.max_bad={max_bad:g}; fix them, or raise the limit",
+            f"{source}: {bad} of {total} {what} ({bad / total:.2%}) {'is' if bad == 1 else 'are'} "
+            f"bad, over the limit data.max_bad={max_bad:g}; fix them, or raise the limit",
             faults,
+            _alike(faults),
         )
 
 
@@ -172,6 +252,7 @@ class DataReport:
 def in_words(what: str, total: int, used: int, skipped: dict[str, int]) -> str:
     """`10 persons = 9 used + 1 skipped (1 crowd)`."""
     reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.items()) or "none"
+    what = what.removesuffix("s") if total == 1 else what
     return f"{total} {what} = {used} used + {total - used} skipped ({reasons})"
 
 

@@ -53,6 +53,7 @@ def draw_keypoints(
     boxes: NDArray[Any] | None = None,
     captions: Sequence[str] | None = None,
     ids: Sequence[int] | None = None,
+    own_colors: Sequence[Color] | None = None,
 ) -> Image:
     """Draw persons on a copy of the image, the small over the large, so that both are seen.
 
@@ -69,6 +70,7 @@ def draw_keypoints(
         boxes: (P, 4) xywh, image frame; drawn, and the strokes' width follows them.
         captions: One per person, above the box, or above the keypoints if there are no boxes.
         ids: One per person, from which box and caption get their color; white without.
+        own_colors: K, of the labels and the middle of each disc; labels have their side's without.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -89,9 +91,10 @@ def draw_keypoints(
     for p in order:
         strokes = strokes_of(strength[p], visible[p], skeleton, colors)
         rings = set() if hollow is None else set(np.flatnonzero(hollow[p]).tolist())
-        draw_strokes(canvas, keypoints_image[p], strokes, stroke_width(sizes[p]), rings)
+        width = stroke_width(sizes[p])
+        draw_strokes(canvas, keypoints_image[p], strokes, width, rings, own_colors)
     if labels is not None:
-        _draw_labels(canvas, keypoints_image, visible, labels, colors, sizes)
+        _draw_labels(canvas, keypoints_image, visible, labels, own_colors or colors, sizes)
     if captions is not None:
         for p in framed:
             _draw_caption(canvas, captions[p], frames[p], owners[p])

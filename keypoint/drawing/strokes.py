@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -20,7 +21,9 @@ from keypoint.drawing.canvas import RIM, SHIFT, Color, Image, fixed_point
 from keypoint.pose.skeleton import Skeleton
 
 LEFT, RIGHT, MIDDLE = (255, 150, 40), (60, 170, 255), (120, 235, 120)  # orange, blue, green
+TONES = ((255, 255), (100, 255), (255, 170), (120, 190))  # saturation and value
 SMOOTHING = 1.4  # px by which OpenCV's anti-aliasing widens a polygon, as measured
+CORE = 0.7  # of a disc, its middle in the keypoint's own color
 THIN = 1.7  # px; below, its line of thickness 1 is closer: 1.4 px wide
 HALF_TURN = np.exp(1j * np.linspace(-np.pi / 2, np.pi / 2, 9)).view(float).reshape(-1, 2)
 
@@ -34,6 +37,22 @@ def keypoint_colors(skeleton: Skeleton) -> list[Color]:
     return [
         LEFT if name in left else RIGHT if name in right else MIDDLE for name in skeleton.keypoints
     ]
+
+
+@lru_cache
+def distinct_colors(number: int) -> list[Color]:
+    """So many RGB colors, each as far as can be from those before it; from 256 on they repeat."""
+    hues, tones = np.arange(0, 180, 180 / 64), np.array(TONES)
+    hsv = [np.repeat(hues, len(tones)), *np.tile(tones, (len(hues), 1)).T]
+    bright = np.stack(hsv, axis=-1).astype(np.uint8)[None]
+    choice = cv2.cvtColor(bright, cv2.COLOR_HSV2RGB)[0].astype(int)  # 256 3
+    distance = np.full(len(choice), np.inf)
+    colors: list[Color] = []
+    for _ in range(min(number, len(choice))):
+        r, g, b = choice[int(distance.argmax())].tolist()
+        colors.append((r, g, b))
+        distance = np.minimum(distance, np.linalg.norm(choice - colors[-1], axis=1))
+    return [colors[n % len(colors)] for n in range(number)]
 
 
 def stroke_width(size: float) -> float:
@@ -74,8 +93,18 @@ def draw_strokes(
     strokes: Sequence[Stroke],
     width: float,
     rings: AbstractSet[int] = frozenset(),
+    cores: Sequence[Color] | None = None,
 ) -> None:
-    """Blend a person's strokes over the image, in place; only the pixels around them change."""
+    """Blend a person's strokes over the image, in place; only the pixels around them change.
+
+    Args:
+        canvas: (H, W, 3) uint8 RGB.
+        points: (K, 2), image frame.
+        strokes: Of `strokes_of`.
+        width: Of a limb, px.
+        rings: Keypoints whose disc has a dark hole.
+        cores: K colors in the middle of the other discs, if any.
+    """
     if not strokes:
         return
     rim = 0.7 + 0.1 * width
@@ -97,6 +126,8 @@ def draw_strokes(
         _stroke(opacity, path, across + 2 * rim, (round(255 * strength),))
         if ring:
             _stroke(layer, path, max(THIN, 0.6 * across), RIM)
+        elif ends == 1 and cores is not None:
+            _stroke(layer, path, max(THIN, CORE * across), cores[which[0]])
     share = cv2.merge([opacity] * 3)
     cv2.multiply(layer, share, dst=layer, scale=1 / 255)
     cv2.bitwise_not(share, dst=share)

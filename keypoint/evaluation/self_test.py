@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.data.persons import Annotations, Persons
+from keypoint.data.report import in_number
 from keypoint.evaluation.coco import evaluate_coco
 from keypoint.evaluation.results import MAX_PERSONS, make_results
 from keypoint.pose.geometry import CropFrame
@@ -51,13 +52,14 @@ class SelfTest:
     def __str__(self) -> str:
         why = f" ({'; '.join(self.reasons)})" if self.reasons else ""
         return (
-            f"truth as prediction: AP {self.metrics['AP']:.3f}, {self.persons} persons on "
-            f"{self.images} images{why}"
+            f"truth as prediction: AP {self.metrics['AP']:.3f}, "
+            f"{in_number(self.persons, 'persons')} on {in_number(self.images, 'images')}{why}"
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for `data_report.json`."""
-        return asdict(self) | {"reasons": list(self.reasons)}
+        metrics = {name: round(value, 6) for name, value in self.metrics.items()}
+        return asdict(self) | {"metrics": metrics, "reasons": list(self.reasons)}
 
 
 def truth_as_prediction(
@@ -125,7 +127,7 @@ def truth_as_prediction(
         matched = len(np.unique(_nearest(truth, given, rows)))
         why["persons are not the best match of any box"] = mine - matched
         why["labelled keypoints lie outside the crop of their box"] = int(outside.sum())
-    reasons = tuple(f"{count} {text}" for text, count in why.items() if count > 0)
+    reasons = tuple(in_number(count, text) for text, count in why.items() if count > 0)
     return SelfTest(metrics, len(rows), len(image_ids), reasons)
 
 

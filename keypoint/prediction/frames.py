@@ -21,7 +21,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.images.read import read_image
+from keypoint.data.images.read import is_nearly_black, read_image
 from keypoint.data.images.upright import moderate_header, read_upright
 from keypoint.data.report import Fault
 from keypoint.data.video import VideoReader
@@ -51,6 +51,7 @@ class Frame:
         image_size: (height, width).
         orientation: EXIF orientation by which it was turned; 1 if it was not.
         image: (H, W, 3) uint8 RGB; None once it is not needed any more.
+        is_dark: An image of 16 bits that uses at most a quarter of their range.
     """
 
     path: Path
@@ -61,6 +62,7 @@ class Frame:
     image_size: tuple[int, int]
     orientation: int
     image: NDArray[np.uint8] | None
+    is_dark: bool = False
 
     @property
     def name(self) -> str:
@@ -193,16 +195,17 @@ def _size(one: Input) -> int:
 def _read_image(one: Input, number: int) -> Frame | Unread:
     orientation = 1
     try:
+        header = moderate_header(one.path)
         if one.image_size is None:
             image, orientation = read_upright(one.path)
         else:
-            moderate_header(one.path)
             image = read_image(one.path, one.image_size)
     except (DataError, OSError) as error:
         return Unread(one.path, _fault(one.path, error, one.image_id))
     image_id = number if one.image_id is None else one.image_id
     size = image.shape[0], image.shape[1]
-    return Frame(one.path, None, 0.0, 0.0, image_id, size, orientation, image)
+    is_dark = is_nearly_black(header, image)
+    return Frame(one.path, None, 0.0, 0.0, image_id, size, orientation, image, is_dark)
 
 
 def _read_video(path: Path, numbers: Iterator[int]) -> Iterator[Event]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from keypoint.data.persons import Persons
-from keypoint.data.report import DataReport, Fault, ImageCounts, in_words, raise_faults
+from keypoint.data.report import DataReport, Fault, ImageCounts, in_number, in_words, raise_faults
 from keypoint.errors import DataError
 from keypoint.prediction.frames import Unread, VideoEnd
 from keypoint.prediction.image_list import read_image_list
@@ -175,6 +175,7 @@ class PredictCounts:
         files_used: Number of images, and of videos with a frame.
         persons: Number of persons predicted so far.
         turned: Number of images turned upright by their EXIF orientation.
+        dark: Number of 16-bit images that use at most a quarter of their range.
     """
 
     def __init__(
@@ -187,7 +188,7 @@ class PredictCounts:
     ) -> None:
         self.source = source
         self.faults = list(inputs.faults)
-        self.persons = self.turned = 0
+        self.persons = self.turned = self.dark = 0
         self.files = len(inputs.found) + len(inputs.faults) + inputs.left_out.total()
         self.files_used = 0
         self._files_skipped = Counter(inputs.left_out)
@@ -205,6 +206,7 @@ class PredictCounts:
         if isinstance(event, Predicted):
             self.persons += len(event.boxes)
             self.turned += event.frame.orientation != 1
+            self.dark += event.frame.is_dark
             self.files_used += event.frame.number is None
             return None
         if isinstance(event, Unread):
@@ -257,7 +259,12 @@ class PredictCounts:
             frames = reports["frames"]
             lines.append(in_words("frames", frames.total, frames.used, frames.skipped))
         if self.turned:
-            lines.append(f"{self.turned} images turned upright by their EXIF orientation")
+            lines.append(f"{in_number(self.turned, 'images')} turned upright by EXIF orientation")
+        if self.dark:
+            lines.append(
+                f"warning: {in_number(self.dark, 'images')} nearly black (12-bit data?): 16 bits, "
+                "at most a quarter of their range used; rescale to the full range"
+            )
         return "\n".join(lines)
 
     def _skipped_records(self, persons: Persons) -> Counter[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keypoint.errors import ConfigError
 from keypoint.evaluation.results import make_results
@@ -177,10 +178,10 @@ def record_of(
         "width": width,
         "height": height,
         "exif_orientation": frame.orientation,
-        "boxes": predicted.boxes.tolist(),  # P 4, x y width height
-        "box_scores": predicted.box_scores.tolist(),  # P
-        "keypoints": predicted.keypoints.tolist(),  # P K 2, x y
-        "scores": predicted.scores.tolist(),  # P K
+        "boxes": _rounded(predicted.boxes, 3),  # P 4, x y width height
+        "box_scores": _rounded(predicted.box_scores, 6),  # P
+        "keypoints": _rounded(predicted.keypoints, 3),  # P K 2, x y
+        "scores": _rounded(predicted.scores, 6),  # P K
         "picture": picture,
     }
     if predicted.ids is not None:
@@ -188,3 +189,9 @@ def record_of(
     if crops:
         record["crops"] = list(crops)  # P
     return record
+
+
+def _rounded(values: NDArray[Any], digits: int) -> list[Any]:
+    """Numbers for readers: a thousandth of a pixel, a millionth of a score."""
+    numbers: list[Any] = np.asarray(values, np.float64).round(digits).tolist()
+    return numbers

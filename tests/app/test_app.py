@@ -85,10 +85,10 @@ def expected(file, boxes=None):
         "width": image.shape[1],
         "height": image.shape[0],
         "exif_orientation": orientation,
-        "boxes": found.boxes.tolist(),
+        "boxes": found.boxes.round(3).tolist(),
         "box_scores": [1.0] * len(found.boxes),
-        "keypoints": found.keypoints.tolist(),
-        "scores": found.scores.tolist(),
+        "keypoints": found.keypoints.astype(float).round(3).tolist(),
+        "scores": found.scores.astype(float).round(6).tolist(),
         "picture": None,
         "keypoint_names": list(tiny_network.SKELETON.keypoints),
     }

@@ -76,7 +76,8 @@ def test_evaluation_leaves_out_whole_images(damaged, tmp_path):
         entry["score"] = "high"
     boxes.write_text(json.dumps(entries))
     with pytest.raises(
-        DataError, match=r"4 of 6 boxes .*(.|\n)*box 2: score 'high' .*\n  and 3 more;"
+        DataError,
+        match=r"4 of 6 boxes .*(.|\n)*box 2: score 'high' .*\n  and 3 more like it, such as box 3, 4;",
     ):
         read_boxes(boxes, truth, **SKIP)
 
@@ -93,7 +94,7 @@ def test_the_limit_holds_for_annotations_too(tmp_path):
     data["annotations"][0]["keypoints"] = [1, 2]
     files = tiny_coco.write(tmp_path, data)
     assert len(load_persons(*files, SKELETON, on_bad="skip", max_bad=1 / 12)) == 11
-    with pytest.raises(DataError, match=r"1 of 12 annotations \(8.33%\) are bad"):
+    with pytest.raises(DataError, match=r"1 of 12 annotations \(8.33%\) is bad"):
         load_persons(*files, SKELETON, on_bad="skip", max_bad=0.08)
 
 

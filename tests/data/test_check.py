@@ -118,22 +118,22 @@ def test_everything_that_is_probably_wrong_is_counted_with_its_share_and_an_exam
         "(for example 000000000103.png)",
         "1 of 14 (7.14%) areas are larger than their bbox; OKS is too lenient: are they in square "
         "pixels of this image? (for example annotation id 2)",
-        "1 of 13 (7.69%) persons have most of their keypoints outside their bbox padded by 1.25: is "
+        "1 of 13 (7.69%) persons has most of their keypoints outside their bbox padded by 1.25: is "
         "the box another person's? (for example annotation id 2)",
-        "1 of 208 (0.48%) labelled keypoints lie outside their person's bbox padded by 1.25; a crop "
+        "1 of 208 (0.48%) labelled keypoints lies outside their person's bbox padded by 1.25; a crop "
         "may not reach them (for example annotation id 1)",
-        "1 of 208 (0.48%) labelled keypoints lie outside their image; they are not used "
+        "1 of 208 (0.48%) labelled keypoints lies outside their image: not used "
         "(for example annotation id 1)",
-        "1 of 13 (7.69%) persons are duplicates: on the same image with identical box and keypoints "
+        "1 of 13 (7.69%) persons repeats another: on the same image with identical box and keypoints "
         "(for example annotation id 500)",
-        "1 of 13 (7.69%) persons have a bbox under 16 x 16 pixels (for example annotation id 2)",
+        "1 of 13 (7.69%) persons has a bbox under 16 x 16 pixels (for example annotation id 2)",
         "208 of 208 (100.00%) labelled keypoints have visibility 1 (occluded) and none has 2 "
         "(visible): are the flags 0 and 1 only? (for example annotation id 1)",
-        "1 of 17 (5.88%) keypoints are never labelled (for example right_ankle)",
+        "1 of 17 (5.88%) keypoints is never labelled (for example right_ankle)",
     ]
     report = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert report["warnings"][0]["examples"] == ["000000000103.png", "000000000105.png"]
-    assert report["warnings"][0]["share"] == 2 / 6
+    assert report["warnings"][0]["share"] == 0.333333
     assert [entry["id"] for entry in report["left_out"]] == [501]
     assert report["skipped"]["of another category"] == 1
     assert report["labels"]["nose"] == {"visible": 0, "occluded": 13}
@@ -166,15 +166,37 @@ def test_processes_see_the_same_in_order(tmp_path):
 
 
 def test_exif_orientations_are_counted(tmp_path):
-    data = tiny_coco.content(2, 1)
-    for entry in data["images"]:
-        entry["file_name"] = entry["file_name"].replace("png", "jpg")
+    data = tiny_coco.content(4, 1)
+    for entry, suffix in zip(data["images"], ("jpg", "png", "webp", "jpg"), strict=True):
+        entry["file_name"] = entry["file_name"].replace("png", suffix)
     file, images = tiny_coco.write(tmp_path, data)
     exif = Image.Exif()
     exif[0x0112] = 3
-    jpeg(images / data["images"][0]["file_name"], (120, 160), exif=exif)
-    texts = " ".join(map(str, check(file, images).warnings))
-    assert "1 of 2 (50.00%) images have an EXIF orientation; it is ignored" in texts
+    for entry in data["images"][:3]:
+        jpeg(images / entry["file_name"], (120, 160), exif=exif)
+    found = check(file, images)
+    assert found.faults == []
+    texts = " ".join(map(str, found.warnings))
+    assert "3 of 4 (75.00%) images have an EXIF orientation; it is ignored" in texts
+
+
+def test_16_bit_images_of_12_bit_data_are_counted(tmp_path):
+    """OpenCV divides by 256 whatever the values are: 4095 becomes 15."""
+    data = tiny_coco.content(4, 1)
+    file, images = tiny_coco.write(tmp_path, data)
+    ramp = np.linspace(0, 1, 120 * 160).reshape(120, 160)
+    names = [entry["file_name"] for entry in data["images"]]
+    for name, most in zip(names, (1023, 4095, 16383, 65535), strict=True):
+        cv2.imwrite(str(images / name), (ramp * most).astype(np.uint16))
+    found = check(file, images)
+    assert found.faults == []
+    finding = next(f for f in found.warnings if "16 bits" in f.text)
+    assert (finding.count, finding.examples) == (3, tuple(names[:3]))
+    assert "nearly black: rescale to the full range" in str(finding)
+    dark = np.full((120, 160), 10, np.uint8)  # 8 bits may be dark
+    for name in names:
+        cv2.imwrite(str(images / name), dark)
+    assert "16 bits" not in " ".join(map(str, check(file, images).warnings))
 
 
 def test_an_overlap_is_of_files_and_not_of_ids(tmp_path):
@@ -188,7 +210,7 @@ def test_an_overlap_is_of_files_and_not_of_ids(tmp_path):
     shutil.copy(same, images / "000000000103.png")  # under another name
     val = check(file, images)
     found = overlap_findings(train.looks, val.looks, val.persons.images)
-    assert str(found[0]).startswith("1 of 4 (25.00%) validation images are in the training set too")
+    assert str(found[0]).startswith("1 of 4 (25.00%) validation images is in the training set too")
     assert found[0].examples == ("000000000103.png",)
 
 

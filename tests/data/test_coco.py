@@ -80,7 +80,8 @@ def test_the_first_fault_is_shown_and_all_are_kept(tmp_path):
     data = tiny_coco.content(20, 2)
     for entry in data["annotations"][:30]:
         entry["keypoints"] = []
-    text = r"val2017\.json: 30 faults.*\n  annotation id 1: .*\n  and 29 more; --debug lists all$"
+    text = r"val2017\.json: 30 faults.*\n  annotation id 1: .*\n"
+    text += r"  and 29 more like it, such as annotation id 2, 3; --debug lists all$"
     with pytest.raises(DataError, match=text) as error:
         load(tmp_path, data)
     ids = [fault.split(":")[0] for fault in error.value.faults]

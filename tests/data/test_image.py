@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keypoint.data.images.read import check_header, read_header, read_image
+from keypoint.data.images.header import read_header
+from keypoint.data.images.read import check_header, read_image
 from keypoint.errors import DataError
 
 SIZES = [(1, 1), (7, 33), (64, 48), (300, 257)]  # height, width
@@ -65,7 +66,7 @@ def test_what_is_no_image(tmp_path):
         b"\xff\xd8\xff\xe0": "truncated JPEG",
         b"<html>404</html>": "not a JPEG, PNG",
         b"\x89PNG\r\n\x1a\nx": "truncated PNG",
-        b"\x89PNG\r\n\x1a\nIEND": "damaged PNG",
+        b"\x89PNG\r\n\x1a\n\0\0\0\0IEND\xaeB`\x82": "damaged PNG",
     }
     for content, text in cases.items():
         (tmp_path / "a.jpg").write_bytes(content)
@@ -142,3 +143,124 @@ def test_junk_raises_the_toolkits_error_or_nothing(tmp_path):
                 look(file, (16, 12))
             except DataError as error:
                 assert str(file) in str(error)  # noqa: PT017
+
+
+# With what could be an end marker, behind one that no picture has.
+FILM = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom\xff\x3a\0\2\xff\xd9" + np.random.default_rng(2).bytes(
+    60_000
+)
+BEHIND = {
+    "a film": FILM,
+    "a long line of zeros": bytes(70_000),
+    "a camera's trailer": b"SEFH" + bytes(range(256)) * 40 + b"SEFT",
+    "a second picture": saved("JPEG", (64, 48)) + bytes(9000),
+    "a byte": b"\n",
+}
+
+
+def photo(form, size=(240, 320)):
+    """A file with an EXIF block that holds a thumbnail, which has an end marker of its own."""
+    thumbnail = saved("JPEG", (16, 12))
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0" + thumbnail
+    return saved(form, size, **{"exif": exif} if form != "BMP" else {})
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+@pytest.mark.parametrize("form", ["JPEG", "JPEG progressive", "PNG", "WEBP", "BMP"])
+def test_what_follows_the_end_makes_no_difference(tmp_path, form, behind):
+    whole, more = tmp_path / "whole", tmp_path / "more"
+    whole.write_bytes(photo(form))
+    more.write_bytes(photo(form) + BEHIND[behind])
+    assert check_header(more, (240, 320)) == check_header(whole, (240, 320))
+    np.testing.assert_array_equal(read_image(more), read_image(whole))
+    with Image.open(more) as opened, Image.open(whole) as expected:
+        np.testing.assert_array_equal(np.asarray(opened), np.asarray(expected))
+
+
+@pytest.mark.parametrize("behind", ["nothing", *BEHIND])
+@pytest.mark.parametrize("form", ["JPEG", "JPEG progressive", "PNG"])
+def test_a_cut_picture_is_named_whatever_follows(tmp_path, form, behind):
+    content = photo(form)
+    end_of_thumbnail = content.index(b"\xff\xd9") + 2
+    for length in (end_of_thumbnail, len(content) // 2, len(content) * 3 // 4, len(content) - 20):
+        if behind == "a second picture" and form.startswith("JPEG") and length > end_of_thumbnail:
+            continue  # decoders take the second's end for the first's: it cannot be told
+        (tmp_path / "a").write_bytes(content[:length] + BEHIND.get(behind, b""))
+        for look in (check_header, read_image):
+            with pytest.raises(DataError, match="a: truncated"):
+                look(tmp_path / "a")
+
+
+def test_restarts_and_repeated_ff_are_no_end(tmp_path, picture):
+    cv2.imwrite(str(tmp_path / "a.jpg"), picture, [cv2.IMWRITE_JPEG_RST_INTERVAL, 2])
+    content = (tmp_path / "a.jpg").read_bytes()
+    assert content.count(b"\xff\xd0") > 1
+    (tmp_path / "a.jpg").write_bytes(content[:-2] + b"\xff\xff\xff\xd9" + FILM)
+    assert check_header(tmp_path / "a.jpg").image_size == (120, 160)
+    scan = content.index(b"\xff\xda")
+    for cut in (content[:-2] + FILM, content[:scan] + b"\xff\xd9", content[:scan] + b"\xff\xd9\n"):
+        (tmp_path / "a.jpg").write_bytes(cut)
+        with pytest.raises(DataError, match="no end marker"):
+            check_header(tmp_path / "a.jpg")
+
+
+def test_a_usual_file_is_known_by_its_first_and_last_bytes(tmp_path, monkeypatch):
+    """Training looks at 118,287 of them before it starts."""
+    monkeypatch.setattr("keypoint.data.images.read.read_file", None)  # would fail
+    for form in SAVED:
+        content = saved(form, (300, 257))
+        (tmp_path / "a").write_bytes(content)
+        if form != "JPEG with a profile":  # longer than what is read at first
+            assert check_header(tmp_path / "a", (300, 257)) == read_header(content)
+
+
+def other(form, **options):
+    file = io.BytesIO()
+    Image.new("RGB", (20, 10), (200, 100, 50)).save(file, form, **options)
+    return file.getvalue()
+
+
+BOX = b"\0\0\0\x18ftyp%b\0\0\0\0%bmiaf"
+OTHERS = {
+    "a GIF": lambda: other("GIF"),
+    "a TIFF": lambda: other("TIFF"),
+    "a JPEG 2000": lambda: other("JPEG2000"),
+    "a PDF": lambda: other("PDF"),
+    "an AVIF": lambda: BOX % (b"mif1", b"avif"),
+    "a HEIC": lambda: BOX % (b"heic", b"mif1"),
+    "a JPEG XL": lambda: b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(50),
+    "a Photoshop (PSD)": lambda: b"8BPS\0\1" + bytes(50),
+    "an SVG": lambda: b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>',
+    "a camera's raw file": lambda: BOX % (b"crx ", b"isom"),
+}
+
+
+@pytest.mark.parametrize("form", OTHERS)
+def test_other_forms_are_named_with_what_to_do(tmp_path, form):
+    """By content: their names are wrong often."""
+    file = tmp_path / "my photo.jpg"
+    file.write_bytes(OTHERS[form]())
+    text = f"my photo.jpg: not a JPEG, PNG, BMP or WebP image but {form} ("
+    remedy = "convert it to PNG or JPEG, for example with ImageMagick: "
+    remedy += "magick 'my photo.jpg' 'my photo'.png"
+    for look in (check_header, read_image):
+        with pytest.raises(DataError) as caught:
+            look(file)
+        assert text in str(caught.value)
+        assert str(caught.value).endswith(remedy)
+
+
+def test_raw_files_and_films_are_told_apart(tmp_path):
+    (tmp_path / "a.nef").write_bytes(other("TIFF"))
+    with pytest.raises(DataError, match=r"but a camera's raw file \("):
+        check_header(tmp_path / "a.nef")
+    for content in (FILM, b"RIFF\0\1\0\0AVI LIST" + bytes(99)):
+        (tmp_path / "a.jpg").write_bytes(content)
+        with pytest.raises(DataError, match=r"but a video \(.*under a video's name, such as"):
+            check_header(tmp_path / "a.jpg")
+
+
+def test_webp_under_another_name_is_read(tmp_path, picture):
+    Image.fromarray(picture).save(tmp_path / "a.webp", lossless=True)
+    (tmp_path / "a.webp").rename(tmp_path / "a.jpg")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.jpg"), picture)

@@ -42,7 +42,7 @@ def test_both_splits_are_reported_even_if_one_is_missing(demo, tmp_path, capsys)
     assert status == 3
     assert "nowhere.json: no such annotation file" in printed.out
     assert "truth as prediction: AP 1.000" in printed.out  # of val
-    assert printed.err.strip().splitlines()[-1].startswith("error: 1 faults would stop")
+    assert printed.err.strip().splitlines()[-1].startswith("error: 1 fault would stop")
 
 
 def test_skip_is_judged_as_training_would(tmp_path, capsys):

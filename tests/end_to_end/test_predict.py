@@ -83,7 +83,7 @@ def test_images_as_the_predictor_sees_them(predict, tmp_path, checkpoint):
     predictor = Predictor.from_checkpoint(checkpoint, "cpu")
     for record in found:
         expected = predictor(read_image(tmp_path / record["file"]))
-        np.testing.assert_allclose(record["keypoints"], expected.keypoints, atol=1e-5)
+        np.testing.assert_allclose(record["keypoints"], expected.keypoints, atol=6e-4)
         np.testing.assert_allclose(record["scores"], expected.scores, atol=1e-5)
         assert (record["width"], record["height"], record["frame"]) == (160, 120, None)
         drawn = cv2.imread(str(tmp_path / "out" / record["picture"]))
@@ -94,8 +94,8 @@ def test_images_as_the_predictor_sees_them(predict, tmp_path, checkpoint):
     results = json.loads((tmp_path / "out/results.json").read_text())
     for result, record in zip(results, found, strict=True):
         triples = np.reshape(result["keypoints"], (17, 3))
-        np.testing.assert_array_equal(triples[:, :2], record["keypoints"][0])
-        np.testing.assert_array_equal(triples[:, 2], record["scores"][0])
+        np.testing.assert_array_equal(triples[:, :2].round(3), record["keypoints"][0])
+        np.testing.assert_array_equal(triples[:, 2].round(6), record["scores"][0])
         assert (result["image_id"], result["category_id"]) == (record["image_id"], 1)
 
 
@@ -260,12 +260,14 @@ def test_persons_of_a_video_are_numbered_and_smoothed(predict, tmp_path):
         assert tracked[i]["ids"] == tracked[i + 3]["ids"] == smooth[i]["ids"] == ids.tolist()
         smoothing = one.setdefault(ids[0], OneEuro())
         expected = smoothing(i / 25, points[0], scores[0] > 0.2, (48 * 64) ** 0.5)
-        np.testing.assert_allclose(smooth[i]["keypoints"][0], expected, atol=1e-9)
+        np.testing.assert_allclose(smooth[i]["keypoints"][0], expected, atol=2e-3)
     assert 0.2 < np.mean([np.array(r["scores"]) > 0.2 for r in plain]) < 0.8
     assert np.abs(np.array(smooth[2]["keypoints"]) - plain[2]["keypoints"]).max() > 0.01
     results = json.loads((tmp_path / "smooth" / "results.json").read_text())
     np.testing.assert_allclose(
-        np.array(results[2]["keypoints"]).reshape(17, 3)[:, :2], smooth[2]["keypoints"][0]
+        np.array(results[2]["keypoints"]).reshape(17, 3)[:, :2],
+        smooth[2]["keypoints"][0],
+        atol=6e-4,  # records have three decimals
     )
 
 
@@ -388,11 +390,21 @@ def test_compiled_it_finds_the_same(predict, tmp_path, monkeypatch):
 def test_photos_are_turned_upright_and_that_is_said(predict, tmp_path, capsys):
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.fromarray(np.full((60, 90, 3), 90, np.uint8)).save(tmp_path / "a.jpg", exif=exif)
-    assert predict("--whole-image", "a.jpg") == 0
-    (record,) = records(tmp_path / "out")
-    assert (record["width"], record["height"], record["exif_orientation"]) == (60, 90, 6)
-    assert "1 images turned upright by their EXIF orientation" in capsys.readouterr().out
+    names = ["a.jpg", "b.png", "c.webp"]
+    for name in names:
+        Image.fromarray(np.full((60, 90, 3), 90, np.uint8)).save(tmp_path / name, exif=exif)
+    assert predict("--whole-image", *names) == 0
+    for record in records(tmp_path / "out"):
+        assert (record["width"], record["height"], record["exif_orientation"]) == (60, 90, 6)
+    assert "3 images turned upright by EXIF orientation" in capsys.readouterr().out
+
+
+def test_12_bit_data_in_16_bits_are_used_and_said(predict, tmp_path, capsys):
+    ramp = np.linspace(0, 1, 60 * 90).reshape(60, 90)
+    for name, most in {"a.png": 4095, "b.png": 65535}.items():
+        cv2.imwrite(str(tmp_path / name), (ramp * most).astype(np.uint16))
+    assert predict("--whole-image", "a.png", "b.png") == 0
+    assert "warning: 1 image nearly black (12-bit data?): 16 bits" in capsys.readouterr().out
 
 
 def test_results_are_not_overwritten_unasked(predict, tmp_path, capsys):

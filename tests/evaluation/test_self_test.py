@@ -53,7 +53,7 @@ def test_what_costs_ap_is_explained(tmp_path):
     test = run(*write(tmp_path, data))
     assert test.metrics["AP"] < 0.9
     assert test.reasons == (
-        "1 scored persons have a bbox without area: missed",
+        "1 scored person has a bbox without area: missed",
         "1 results suppressed by OKS-NMS as the same person",
         "10 results over COCO's 20 of an image",
     )
@@ -98,7 +98,7 @@ def test_boxes_bound_ap_from_above(tmp_path):
     assert best(entries).metrics["AP"] == pytest.approx(1.0)
     three = best(entries[:3])  # recall of 3 of 4: precision 1 at 76 of the 101 recalls
     assert three.metrics["AP"] == pytest.approx(76 / 101)
-    assert three.reasons == ("1 persons are not the best match of any box",)
+    assert three.reasons == ("1 person is not the best match of any box",)
 
 
 def test_a_box_file_is_checked_against_its_images(tmp_path):
@@ -112,8 +112,8 @@ def test_a_box_file_is_checked_against_its_images(tmp_path):
     assert [fault.reason for fault in check.faults] == ["score"]
     reported = " ".join(map(str, check.warnings))
     for words in (
-        "1 of 3 (33.33%) boxes lie wholly outside",
-        "1 of 3 (33.33%) boxes repeat",
+        "1 of 3 (33.33%) boxes lies wholly outside",
+        "1 of 3 (33.33%) boxes repeats",
         "scores are under 0.01",
         "3 of 4 (75.00%) images with",
     ):

@@ -16,7 +16,7 @@ def counts_in(job, text):
     """
     file = job.folder / "out" / "data_report.json"
     if not file.is_file():
-        said = re.search(r"(\d+) persons = (\d+) used \+ \d+ skipped \((.*?)\)", text)
+        said = re.search(r"(\d+) persons? = (\d+) used \+ \d+ skipped \((.*?)\)", text)
         if job.name != "browse" or said is None:
             return {}
         reasons = re.findall(r"(\d+) ([^,]+)", said[3])

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from keypoint.data.audit.images import Look
 from keypoint.data.persons import Images, Persons
+from keypoint.data.report import singular_noun, singular_verb
 from keypoint.pose.skeleton import Skeleton
 
 EXAMPLES = 10  # that data_report.json names; the terminal shows one
@@ -41,11 +42,13 @@ class Finding:
 
     def __str__(self) -> str:
         share = f"{self.count} of {self.total} ({self.count / self.total:.2%})"
-        return f"{share} {self.text} (for example {self.examples[0]})"
+        text = singular_verb(self.text) if self.count == 1 else self.text  # `1 of 6 images has`
+        text = singular_noun(text) if self.total == 1 else text
+        return f"{share} {text} (for example {self.examples[0]})"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for `data_report.json`."""
-        return asdict(self) | {"share": self.count / self.total}
+        return asdict(self) | {"share": round(self.count / self.total, 6)}
 
 
 def find(text: str, flags: ArrayLike, names: Iterable[Any], what: str = "") -> list[Finding]:
@@ -88,12 +91,12 @@ def person_findings(persons: Persons, skeleton: Skeleton) -> list[Finding]:
     text = f"labelled keypoints lie outside their person's bbox padded by {PADDING}; "
     some = (beyond & ~most[:, None])[labelled]
     found += find(text + "a crop may not reach them", some, owners, what)
-    text = "labelled keypoints lie outside their image; they are not used"
+    text = "labelled keypoints lie outside their image: not used"
     found += find(text, away[labelled], owners, what)
     upright, swapped = _eyes(points, labelled, skeleton)
     text = "upright persons have their left eye to the left of their right eye: "
     found += find(text + "are left and right swapped?", swapped[upright], ids[upright], what)
-    text = "persons are duplicates: on the same image with identical box and keypoints"
+    text = "persons repeat another: on the same image with identical box and keypoints"
     found += find(text, _repeats(np.column_stack(rows)), ids, what)
     text = f"persons have a bbox under {TINY} x {TINY} pixels"
     found += find(text, (persons.bbox_xywh[:, 2:] < TINY).all(axis=1), ids, what)
@@ -121,7 +124,10 @@ def image_findings(images: Images, looks: Sequence[Look]) -> list[Finding]:
     text += "order: look at them in the sheet"
     found += find(text, [look.orientation != 1 for look in looks], names)
     text = "images are duplicate images: files are there twice or more"
-    return found + find(text, [copies[look.digest] > 1 for look in looks], names)
+    found += find(text, [copies[look.digest] > 1 for look in looks], names)
+    text = "images have 16 bits and use at most a quarter of their range (12-bit data?), nearly "
+    text += "black: rescale to the full range"
+    return found + find(text, [look.is_dark for look in looks], names)
 
 
 def overlap_findings(

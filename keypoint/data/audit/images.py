@@ -20,7 +20,8 @@ from typing import IO
 
 import cv2
 
-from keypoint.data.images.read import decode_image, read_file, read_header
+from keypoint.data.images.header import read_header
+from keypoint.data.images.read import decode_image, is_nearly_black, read_file
 from keypoint.errors import DataError
 
 CHUNK = 16  # images a process takes at a time
@@ -36,12 +37,14 @@ class Look:
         complaint: The decoder's message about a file that it read, or None.
         orientation: EXIF orientation, 1 to 8.
         digest: Hash of its bytes; None if it could not be read.
+        is_dark: It has 16 bits and uses at most a quarter of their range.
     """
 
     fault: str | None = None
     complaint: str | None = None
     orientation: int = 1
     digest: bytes | None = None
+    is_dark: bool = False
 
 
 def look_at_images(files: Sequence[ImageFile], workers: int) -> Iterator[Look]:
@@ -67,14 +70,15 @@ def look_at_image(file: ImageFile) -> Look:
     digest = hashlib.blake2b(content, digest_size=16).digest()
     with _stderr_to_file() as written:
         try:
-            decode_image(path, content, image_size)
+            image = decode_image(path, content, image_size)
         except DataError as error:
             return Look(str(error), None, orientation, digest)
         written.seek(0)
         lines = written.read().decode("utf-8", "replace").splitlines()
     # Other libraries warn of harmless things, such as a colour profile.
     complaint = next((line.strip() for line in lines if "JPEG" in line), None)
-    return Look(None, complaint, orientation, digest)
+    is_dark = header is not None and is_nearly_black(header, image)
+    return Look(None, complaint, orientation, digest, is_dark)
 
 
 @contextmanager

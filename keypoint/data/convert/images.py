@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from keypoint.data.convert.label_studio import upload_name
 from keypoint.data.convert.labels import Labels, Picture
-from keypoint.data.images.read import check_header, read_header
+from keypoint.data.images.header import read_header
+from keypoint.data.images.read import check_header
 from keypoint.data.images.upright import read_upright
 from keypoint.data.video import VideoReader
 from keypoint.errors import ConfigError, DataError

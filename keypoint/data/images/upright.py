@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.images.read import ImageHeader, check_header, read_image, require_moderate
+from keypoint.data.images.header import ImageHeader, read_header
+from keypoint.data.images.read import check_header, decode_image, read_file, require_moderate
 from keypoint.errors import DataError
 
 MAX_BYTES = 2**30  # of the file
@@ -28,15 +29,14 @@ def moderate_header(path: Path) -> ImageHeader:
     Raises:
         DataError: `check_header` refuses it, or it has more than 179 million pixels or 1 GiB.
     """
-    header = check_header(path)
-    if header.image_size is not None:
-        require_moderate(path, header.image_size)
-    length = path.stat().st_size
+    length = path.stat().st_size if path.is_file() else 0
     if length > MAX_BYTES:
         raise DataError(
             f"{path}: too large, a file of {length} bytes; up to {MAX_BYTES} are read: make it "
             "smaller"
         )
+    header = check_header(path)
+    require_moderate(path, header.image_size or (0, 0))
     return header
 
 
@@ -44,14 +44,16 @@ def read_upright(path: Path) -> tuple[NDArray[np.uint8], int]:
     """Decode an image and turn it upright.
 
     Returns:
-        (H, W, 3) uint8 RGB, and the EXIF orientation by which it was turned: 1 for none (of a
-        JPEG; other forms are taken as stored).
+        (H, W, 3) uint8 RGB, and the EXIF orientation by which it was turned: 1 for none.
 
     Raises:
         DataError: `read_image` or `moderate_header` refuses it.
     """
-    orientation = moderate_header(path).orientation
-    image = read_image(path)
+    moderate_header(path)
+    content = read_file(path)
+    image = decode_image(path, content)
+    header = read_header(content)
+    orientation = header.orientation if header else 1
     turned = cv2.flip(image, FLIPS[orientation]) if orientation in FLIPS else image
     upright = cv2.transpose(turned) if orientation >= 5 else turned
     return np.asarray(upright, np.uint8), orientation
