@@ -36,6 +36,8 @@ from keypoint.errors import CheckpointError, ConfigError
 from keypoint.models.complexity import Count, count_model
 from keypoint.models.weights.formats import Weights, read_weights
 from keypoint.models.weights.report import encoder_of, other_architecture, sites_of
+from keypoint.pose.codec import Codec
+from keypoint.pose.names import DECODING_WORDS
 from keypoint.pose.skeleton import Skeleton, skeleton_from_dict
 
 Rows = dict[str, Any]
@@ -126,18 +128,19 @@ def network_section(config: Config, skeleton: Skeleton, colors: Mapping[str, Any
     """Return the facts of a network.
 
     Args:
-        config: Its `model` section counts.
+        config: Its `model` section counts, and test.decoding.
         skeleton: Its keypoints.
         colors: `color_order`, `mean` and `std` that the weights expect.
 
     Raises:
-        ConfigError: There is no such network.
+        ConfigError: There is no such network, or its codec lacks the decoding.
     """
     network = config.model
     parts = count_model(**network.arguments(skeleton.num_keypoints))
     total = sum(parts.values(), Count.zero()).true
     sites = [name.removeprefix("block at ") for name in parts if name.startswith("block at ")]
     blocks = network.blocks
+    codec = Codec(network.input_size, network.codec)
     return {
         "encoder": network.encoder,
         "encoder_stride": network.encoder_stride,
@@ -149,6 +152,7 @@ def network_section(config: Config, skeleton: Skeleton, colors: Mapping[str, Any
         "mean": [round(value, 4) for value in colors["mean"]],
         "std": [round(value, 4) for value in colors["std"]],
         "codec": network.codec,
+        "decoding": DECODING_WORDS[codec.decoding(config.test.decoding)],
         "skeleton": skeleton.name,
         "keypoints": list(skeleton.keypoints),
         "oks_sigmas": "uniform, not measured"

@@ -124,6 +124,23 @@ def add_flip(made: _Options) -> None:
     made.add_argument("--flip", action="store_true", help="average with the mirrored crop")
 
 
+def add_decoding(made: _Options) -> None:
+    """Add --decoding, which `chosen_decoding` reads."""
+    made.add_argument(
+        "--decoding",
+        choices=("codec", "quarter", "dark", "none"),
+        help="of the heatmaps' peaks, as test.decoding; default: the checkpoint's test.decoding",
+    )
+
+
+def chosen_decoding(args: argparse.Namespace) -> str | None:
+    """The decoding that --decoding chooses, for `Restored.decoding`."""
+    from keypoint.pose.names import OF_CHECKPOINT
+
+    given: str | None = args.decoding
+    return OF_CHECKPOINT if given is None else None if given == "none" else given
+
+
 def add_detector(made: _Options, default: str) -> None:
     """Add --detector, for `prediction.detector.load_detector`."""
     from keypoint.prediction.detector import DETECTORS

@@ -32,6 +32,7 @@ class ExportCard:
         input: One of `INPUTS`; mean, std and color order of the weights are in the network.
         outputs: A key of `OUTPUTS`.
         codec: "heatmap" or "udp": how crops are cut and lengths measured (codec.py).
+        decoding: "quarter", "dark" or None: how peaks of the heatmaps become keypoints (codec.py).
         flip: Whether each crop is averaged with its mirror image.
         precision: One of `PRECISIONS`.
         format: The version of this description.
@@ -43,6 +44,7 @@ class ExportCard:
     input: str
     outputs: str
     codec: str
+    decoding: str | None
     flip: bool
     precision: str
     format: int = FORMAT
@@ -89,14 +91,14 @@ def card_from_texts(texts: Mapping[str, str], source: str) -> ExportCard:
         CheckpointError: It is missing, or this version cannot read it; names the source.
     """
     names = [field.name for field in fields(ExportCard)]
-    missing = [name for name in names if name not in texts]
+    missing = [name for name in names if name not in texts and name != "decoding"]
     if missing:
         raise CheckpointError(
             f"{source}: has no description of keypoint export (lacks {', '.join(missing[:3])}); "
             "export the checkpoint with it"
         )
     try:
-        values: dict[str, Any] = {name: json.loads(texts[name]) for name in names}
+        values: dict[str, Any] = {name: json.loads(texts[name]) for name in names if name in texts}
         if values["format"] != FORMAT:
             raise ValueError(f"format {values['format']!r}, this version reads {FORMAT}")
         size = values["input_size"]
@@ -114,6 +116,10 @@ def card_from_texts(texts: Mapping[str, str], source: str) -> ExportCard:
                 raise ValueError(f"{name} {value!r}")
         if not isinstance(values["flip"], bool):
             raise ValueError(f"flip {values['flip']!r}")
+        known_decodings = DECODINGS[values["codec"]]
+        values.setdefault("decoding", known_decodings[0])  # files from before it was noted
+        if values["decoding"] not in known_decodings:
+            raise ValueError(f"decoding {values['decoding']!r} of the codec {values['codec']}")
         skeleton = skeleton_from_dict(values["skeleton"], source)
         return ExportCard(**values | {"input_size": tuple(size), "skeleton": skeleton})
     except (KeypointError, ValueError, RecursionError) as error:

@@ -17,6 +17,7 @@ from keypoint.data.person_crops import Prediction, predict_image
 from keypoint.errors import CheckpointError, ConfigError
 from keypoint.export.card import ExportCard, card_from_texts
 from keypoint.pose.geometry import CropFrame
+from keypoint.pose.names import DECODING_WORDS
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -78,7 +79,8 @@ class OnnxPredictor:
         """The choices of the export and the provider that runs it, as one line."""
         flip = "averaged with the mirrored crop" if self.card.flip else "without flip average"
         provider = self.session.get_providers()[0]
-        return f"{self.card.precision}, {flip}, by onnxruntime's {provider}"
+        decoding = DECODING_WORDS[self.card.decoding]
+        return f"{self.card.precision}, {flip}, decoding {decoding}, by onnxruntime's {provider}"
 
     def crop_frame(self, boxes_xywh: NDArray[np.float64]) -> CropFrame:
         """The crops of boxes (P, 4) as the network expects them."""
