@@ -84,12 +84,23 @@ def read_card(path: Path) -> Card:
         if weights.content is not None:
             raise
         sections = {"weights": weights_section(weights)}
+    return card_of_file(path, sections)
+
+
+def card_of_file(path: Path, sections: Mapping[str, Rows]) -> Card:
+    """Return the card of a file with these sections, in types of JSON.
+
+    Raises:
+        CheckpointError: They are too long to be shown.
+    """
     if not is_bounded(sections, MOST_SMALL):
         raise CheckpointError(
             f"{path}: what it says of itself is too long or nested too deep; use another copy"
         )
     size, digest = path.stat().st_size, file_sha256(path)
-    card: Card = _plain({"file": {"name": path.name, "bytes": size, "sha256": digest}} | sections)
+    card: Card = _plain(
+        {"file": {"name": path.name, "bytes": size, "sha256": digest}} | dict(sections)
+    )
     return card
 
 
@@ -254,7 +265,7 @@ def weights_section(weights: Weights) -> Rows:
         "encoder": encoder,
         "blocks": sites_of(state) or None,
         "keypoints": weights.keypoints or (len(state["final_layer.weight"]) if pose else None),
-        "color_order": weights.color_order,
+        "color_order": weights.file_color_order or weights.color_order,
         "numbers": sum(tensor.numel() for tensor in state.values()),
         "network": weights.trained or "unknown",
         "assumed": weights.notes or None,

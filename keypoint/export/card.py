@@ -12,13 +12,14 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from keypoint.errors import CheckpointError, KeypointError
-from keypoint.pose.names import DECODINGS, STRIDE
+from keypoint.pose.names import DECODING_WORDS, DECODINGS, STRIDE
 from keypoint.pose.skeleton import Skeleton, skeleton_from_dict
 
 INPUTS = ("uint8", "float32")
 OUTPUTS = {"keypoints": ("keypoints", "scores", "heatmaps"), "heatmaps": ("heatmaps",)}
 PRECISIONS = ("float32", "fp16", "int8")
 FORMAT = 1
+CARD_FILE = "keypoint.json"  # the description inside a .pt2 file
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,24 @@ class ExportCard:
         }
         crop = [height, width, 3] if self.input == "uint8" else [3, height, width]
         return {"crops": crop} | {name: outputs[name] for name in OUTPUTS[self.outputs]}
+
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """Return rows of a model card by section, as `keypoint info` shows them."""
+        skeleton = self.skeleton
+        return {
+            "network": {
+                "content": f"a network of keypoint export, version {self.version}",
+                "precision": self.precision,
+                "input_size": list(self.input_size),
+                "color_order": "rgb, of the crops; the order that the weights expect is inside",
+                "codec": self.codec,
+                "decoding": DECODING_WORDS[self.decoding],
+                "flip": self.flip,
+                "skeleton": skeleton.name,
+                "keypoints": list(skeleton.keypoints),
+            },
+            "inputs_and_outputs": self.describe(),
+        }
 
     def describe(self) -> dict[str, str]:
         """Return shape, type and units of the input and the outputs, by name."""

@@ -16,6 +16,7 @@ from keypoint.errors import ConfigError, ExportError, NumericsError
 from keypoint.export import write
 from keypoint.export.card import ExportCard, card_from_texts
 from keypoint.export.network import ExportedNetwork
+from keypoint.export.read import read_export
 from keypoint.export.write import check_choice, export_network
 from keypoint.models import create_model
 from keypoint.models.inference import predict_keypoints
@@ -123,6 +124,7 @@ def test_torch_export_of_every_block(case, tmp_path):
     card = replace(card, flip=card.codec == "udp")  # the half with fewer and faster blocks
     path = tmp_path / "model.pt2"
     export_network(model, card, path)
+    assert read_export(path) == card
     texts = {write.CARD_FILE: ""}
     program = torch.export.load(path, extra_files=texts)
     assert card_from_texts(json.loads(texts[write.CARD_FILE]), "the file") == card
