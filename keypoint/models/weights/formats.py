@@ -54,6 +54,8 @@ class Weights:
         format: One of the first column above.
         state: Tensors by our names; a tensor without one keeps its own.
         color_order: "rgb" or "bgr", of conv1's input channels.
+        decoding: With which its AP was measured, as test.decoding of a config, if the file says it.
+        file_color_order: The order in the file, if its channels were turned when it was read.
         mean, std: Of pixel values in [0, 1], in RGB order.
         left_out: Names of the file that no pose network has: classifier, preprocessing.
         trained: Settings of its network that the file holds, by the keys of a config's model
@@ -73,6 +75,8 @@ class Weights:
     keypoints: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     content: Mapping[str, Any] | None = None
+    decoding: Any = "codec"
+    file_color_order: str | None = None
 
 
 def read_weights(path: Path, color_order: str | None = None) -> Weights:
@@ -103,11 +107,13 @@ def recognise(content: Any, source: str, color_order: str | None = None) -> Weig
     left_out = [*preprocessor, *(name for name in CLASSIFIER if name in named)]
     named = {_our_name(name, kind): t for name, t in named.items() if name not in CLASSIFIER}
 
+    in_file = None
     note, trained, keypoints = _note_of_export(state, source)
     if note is not None and color_order is None:
         colors = _colors(note, source)
         if note.get("file_color_order") != colors[0] and "conv1.weight" in named:
             named["conv1.weight"] = named["conv1.weight"].flip(1)
+            in_file = ORDERS[colors[0] == "rgb"]
         notes.append("colour order and mean/std as the export from this toolkit noted them")
     else:
         colors = _colors_of_others(kind, preprocessor, source, color_order)
@@ -115,7 +121,17 @@ def recognise(content: Any, source: str, color_order: str | None = None) -> Weig
         notes.append(f"colour order {colors[0].upper()} ({'as given' if color_order else usual})")
     if kind == "simple_baseline":
         notes.append("if this is a caffe-style file (stride in the first 1x1), it does not fit")
-    return Weights(kind, named, *colors, tuple(left_out), trained, keypoints, tuple(notes))
+    return Weights(
+        kind,
+        named,
+        *colors,
+        tuple(left_out),
+        trained,
+        keypoints,
+        tuple(notes),
+        decoding=(note or {}).get("decoding", "codec"),
+        file_color_order=in_file,
+    )
 
 
 def _own(content: Mapping[str, Any], source: str, color_order: str | None) -> Weights:
