@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import difflib
 import math
+import reprlib
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,8 @@ UNIFORM = "uniform"  # value of oks_sigmas if none are known
 # The mean of COCO's 17 sigmas: an error relative to the object's size then counts as much as for a
 # person's keypoints on average, so COCO's thresholds 0.5 to 0.95 remain a useful scale.
 UNIFORM_SIGMA = 0.067
+MOST_LETTERS = 200  # of a name
+MOST_KEYPOINTS = 10_000  # the largest set with a public model is a face mesh of 478
 
 
 @dataclass(frozen=True)
@@ -55,11 +60,17 @@ class Skeleton:
     def __post_init__(self) -> None:
         if not self.keypoints:
             raise ConfigError(f"skeleton {self.name}: keypoints is empty; list at least one name")
-        repeated = sorted({name for name in self.keypoints if self.keypoints.count(name) > 1})
+        if len(self.keypoints) > MOST_KEYPOINTS:
+            raise ConfigError(
+                f"skeleton {self.name}: lists {len(self.keypoints):,} keypoints; at most "
+                f"{MOST_KEYPOINTS:,} are supported"
+            )
+        repeated = _repeated(self.keypoints)
         if repeated:
             raise ConfigError(
                 f"skeleton {self.name}: keypoints lists {repeated} twice; names are unique"
             )
+        known_names = set(self.keypoints)
         for key, couples in (("pairs", self.pairs), ("edges", self.edges)):
             for couple in couples:
                 if len(couple) != 2 or couple[0] == couple[1]:
@@ -68,7 +79,7 @@ class Skeleton:
                         "each entry is two different names"
                     )
                 for name in couple:
-                    if name not in self.keypoints:
+                    if name not in known_names:
                         near = difflib.get_close_matches(str(name), self.keypoints, n=1)
                         known = f"known: {list(self.keypoints)}"
                         hint = f"did you mean {near[0]!r}?" if near else known
@@ -76,15 +87,15 @@ class Skeleton:
                             f"skeleton {self.name}: {key} contains {name!r}, which is not a "
                             f"keypoint; {hint}"
                         )
-        paired = [name for pair in self.pairs for name in pair]
-        twice = sorted({name for name in paired if paired.count(name) > 1})
+        twice = _repeated([name for pair in self.pairs for name in pair])
         if twice:
             raise ConfigError(
                 f"skeleton {self.name}: {twice} are in more than one of pairs; give one pair each"
             )
+        known_pairs = set(self.pairs)
         for name in self.keypoints:
             other = name.replace("left", "right")
-            if other != name and other in self.keypoints and (name, other) not in self.pairs:
+            if other != name and other in known_names and (name, other) not in known_pairs:
                 raise ConfigError(
                     f"skeleton {self.name}: pairs lacks [{name}, {other}] (left first); without it "
                     "mirrored images would teach the wrong side"
@@ -126,17 +137,23 @@ class Skeleton:
         mirror = {name: name for name in self.keypoints}
         for left, right in self.pairs:
             mirror[left], mirror[right] = right, left
-        return tuple(self.keypoints.index(mirror[name]) for name in self.keypoints)
+        index = self._index()
+        return tuple(index[mirror[name]] for name in self.keypoints)
 
     @property
     def upper_body_indices(self) -> tuple[int, ...]:
         """`upper_body` as keypoint indices."""
-        return tuple(self.keypoints.index(name) for name in self.upper_body)
+        index = self._index()
+        return tuple(index[name] for name in self.upper_body)
 
     @property
     def edge_indices(self) -> tuple[tuple[int, int], ...]:
         """The edges as pairs of keypoint indices."""
-        return tuple((self.keypoints.index(a), self.keypoints.index(b)) for a, b in self.edges)
+        index = self._index()
+        return tuple((index[a], index[b]) for a, b in self.edges)
+
+    def _index(self) -> dict[str, int]:
+        return {name: number for number, name in enumerate(self.keypoints)}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and strings for a checkpoint, with the keys of the YAML file."""
@@ -148,6 +165,21 @@ class Skeleton:
             "oks_sigmas": UNIFORM if self.uniform_sigmas else list(self.oks_sigmas),
             **({"upper_body": list(self.upper_body)} if self.upper_body else {}),
         }
+
+
+def _repeated(names: Sequence[str]) -> list[str]:
+    return sorted(name for name, times in Counter(names).items() if times > 1)
+
+
+def _name(value: Any) -> str:
+    """A name as text; YAML reads some names as numbers."""
+    text = str(value) if isinstance(value, str | int | float) else ""
+    if not text.isprintable() or not 0 < len(text) <= MOST_LETTERS:
+        raise ValueError(
+            f"{reprlib.repr(value)} is not a name, which is printable text of up to {MOST_LETTERS} "
+            "letters"
+        )
+    return text
 
 
 def skeleton_from_dict(content: Any, source: str) -> Skeleton:
@@ -175,17 +207,17 @@ def skeleton_from_dict(content: Any, source: str) -> Skeleton:
             if not isinstance(content.get(key, []), list | tuple) and not (
                 key == "oks_sigmas" and unknown
             ):
-                raise ValueError(f"{key} is {content[key]!r}")
+                raise ValueError(f"{key} is {reprlib.repr(content[key])}")
         return Skeleton(
-            name=str(content["name"]),
-            keypoints=tuple(str(name) for name in content["keypoints"]),
-            pairs=tuple((str(left), str(right)) for left, right in content["pairs"]),
-            edges=tuple((str(a), str(b)) for a, b in content["edges"]),
+            name=_name(content["name"]),
+            keypoints=tuple(map(_name, content["keypoints"])),
+            pairs=tuple((_name(left), _name(right)) for left, right in content["pairs"]),
+            edges=tuple((_name(a), _name(b)) for a, b in content["edges"]),
             oks_sigmas=(UNIFORM_SIGMA,) * len(content["keypoints"])
             if unknown
             else tuple(float(sigma) for sigma in sigmas),
             uniform_sigmas=unknown,
-            upper_body=tuple(str(name) for name in content.get("upper_body", [])),
+            upper_body=tuple(map(_name, content.get("upper_body", []))),
         )
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from None
