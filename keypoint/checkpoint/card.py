@@ -19,6 +19,7 @@ Source: Mitchell et al. 2019, Model Cards for Model Reporting (the order of the 
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -32,7 +33,7 @@ from keypoint.checkpoint.provenance import file_sha256
 from keypoint.config.load import Config, config_from_dict
 from keypoint.config.recipe import recipe_card
 from keypoint.data.persons import Persons
-from keypoint.errors import CheckpointError, ConfigError
+from keypoint.errors import CheckpointError, ConfigError, printable
 from keypoint.models.complexity import Count, count_model
 from keypoint.models.weights.formats import Weights, read_weights
 from keypoint.models.weights.report import encoder_of, other_architecture, sites_of
@@ -46,6 +47,9 @@ Card = dict[str, Rows]
 # Settings of a training that are shown even if they are the recipe's.
 SETTINGS = ("optimizer", "lr", "weight_decay", "batch_size", "accumulate", "amp", "ema")
 WIDTH = 100  # of a line of Markdown
+# What Markdown or HTML would not show as it is: links, tags, tables, code, and at the beginning of
+# a line, which wrapping can make of any word, headings, lists and rules.
+MARKDOWN = re.compile(r"[\\`*\[\]<>|&~]|(?<!\S)(?:[#+=-]|_(?=__)|\d+(?=[.)](?!\S)))")
 
 
 def trained_on(commit: str, **persons: Persons) -> Rows:
@@ -93,7 +97,8 @@ def card_of_file(path: Path, sections: Mapping[str, Rows]) -> Card:
     Raises:
         CheckpointError: They are too long to be shown.
     """
-    if not is_bounded(sections, MOST_SMALL):
+    # The network's keypoints are as many as a skeleton may have.
+    if not is_bounded({key: sections[key] for key in sections if key != "network"}, MOST_SMALL):
         raise CheckpointError(
             f"{path}: what it says of itself is too long or nested too deep; use another copy"
         )
@@ -316,8 +321,7 @@ def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
         texts = [_text(entry) for entry in value]
         return ("; " if any(", " in text for text in texts) else ", ").join(texts)
-    line = " ".join(str(value).split())
-    return line if line.isprintable() else repr(line)  # an escape would move the terminal
+    return MARKDOWN.sub(r"\\\g<0>", printable(" ".join(str(value).split())))
 
 
 def _words(key: str) -> str:

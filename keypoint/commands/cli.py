@@ -15,7 +15,7 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from keypoint.commands.process import ended_by_sigterm, keep_freed_memory
-from keypoint.errors import ConfigError, lost_worker
+from keypoint.errors import ConfigError, lost_worker, printable
 
 logger = logging.getLogger("keypoint")
 
@@ -25,6 +25,13 @@ class _AroundProgressBars(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         tqdm.write(self.format(record), file=sys.stderr)
+
+
+class _Printable(logging.Formatter):
+    """Escapes what would move the terminal: messages hold names and texts of files."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(map(printable, super().format(record).split("\n")))
 
 
 class _LogFile(logging.FileHandler):
@@ -255,7 +262,7 @@ def log_to(folder: Path | None = None, quiet: bool = False) -> None:
         logger.removeHandler(handler)
         handler.close()
     terminal = _AroundProgressBars(logging.WARNING if quiet else logging.INFO)
-    terminal.setFormatter(logging.Formatter("%(message)s"))
+    terminal.setFormatter(_Printable("%(message)s"))
     logger.addHandler(terminal)
     if folder is not None and not quiet:
         make_folder(folder, "output")
@@ -265,7 +272,7 @@ def log_to(folder: Path | None = None, quiet: bool = False) -> None:
             raise ConfigError(
                 f"output: {folder}/log.txt cannot be written ({error.strerror}); give another place"
             ) from None
-        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        file.setFormatter(_Printable("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logger.addHandler(file)
 
 
@@ -343,7 +350,7 @@ def _say(text: str) -> None:
 
 def _unexpected(error: Exception) -> str:
     """Describe an unexpected error, a bug or a fault of the machine, in two lines."""
-    first = next(iter(str(error).splitlines()), "")[:300]
+    first = printable(next(iter(str(error).splitlines()), "")[:300])
     files = [handler.baseFilename for handler in _log_files()]
     where = f"in {files[0]}" if files else "that --debug shows"
     return (
