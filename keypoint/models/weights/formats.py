@@ -17,8 +17,10 @@ SimpleBaseline's caffe-style files a bottleneck's first one, else the second).
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -178,17 +180,17 @@ def unwrap(content: Any, source: str) -> tuple[Mapping[Any, Tensor], list[str]]:
             notes.append(f"taken from the file's {key!r}")
             break
     if isinstance(content, Mapping) and any(torch.is_tensor(entry) for entry in content.values()):
-        others = [repr(name) for name, entry in content.items() if not torch.is_tensor(entry)]
+        others = [name for name, entry in content.items() if not torch.is_tensor(entry)]
         if not others:
             return content, notes
         raise CheckpointError(
             f"{source}: {len(others)} entries of its state dict are not tensors: "
-            f"{', '.join(others[:4])}; save the state dict alone, of plain tensors (not quantised, "
-            "sparse or of 8 bits), and give that"
+            f"{', '.join(map(reprlib.repr, others[:4]))}; save the state dict alone, of plain "
+            "tensors (not quantised, sparse or of 8 bits), and give that"
         )
     found = type(content).__name__
     if isinstance(content, Mapping):
-        found = f"a mapping with {[str(key) for key in content][:4]}"
+        found = f"a mapping with {reprlib.repr(list(islice(content, 4)))}"
     raise CheckpointError(
         f"{source}: holds no state dict (a mapping from names to tensors), but {found}; "
         "nothing to load"
