@@ -12,8 +12,9 @@ import hashlib
 import json
 import math
 import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,7 +126,21 @@ def _first_not_finite(content: Any, place: str) -> str | None:
     return next((text for text in found if text is not None), None)
 
 
-def fingerprint(*arrays: NDArray[np.generic]) -> str:
+class Parts(NamedTuple):
+    """An array that is made part by part, because it would not fit the memory.
+
+    Attributes:
+        dtype: Of the array.
+        shape: Of the whole.
+        parts: The rows in their order.
+    """
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    parts: Iterable[NDArray[Any]]
+
+
+def fingerprint(*arrays: NDArray[np.generic] | Parts) -> str:
     """The beginning of the SHA-256 of all types, shapes and bytes.
 
     Args:
@@ -134,5 +149,6 @@ def fingerprint(*arrays: NDArray[np.generic]) -> str:
     hashed = hashlib.sha256()
     for array in arrays:
         hashed.update(f"{array.dtype.str}{array.shape}".encode())
-        hashed.update(np.ascontiguousarray(array).data)
+        for part in array.parts if isinstance(array, Parts) else [array]:
+            hashed.update(np.ascontiguousarray(part).data)
     return hashed.hexdigest()[:FINGERPRINT_LETTERS]

@@ -54,7 +54,7 @@ class PlainProgress:
         seconds = max(now - self._begin, 1e-9)
         rate = (self.done - self._first) / seconds
         of, left = "", ""
-        if self.total is not None:
+        if self.total is not None and self.done <= self.total:  # it may be an estimate
             of = f"/{self.total}"
             to_go = tqdm.format_interval((self.total - self.done) / rate) if rate else "?"
             left = f", {to_go} to go"

@@ -49,7 +49,7 @@ SETTINGS = ("optimizer", "lr", "weight_decay", "batch_size", "accumulate", "amp"
 WIDTH = 100  # of a line of Markdown
 # What Markdown or HTML would not show as it is: links, tags, tables, code, and at the beginning of
 # a line, which wrapping can make of any word, headings, lists and rules.
-MARKDOWN = re.compile(r"[\\`*\[\]<>|&~]|(?<!\S)(?:[#+=-]|_(?=__)|\d+(?=[.)](?!\S)))")
+MARKDOWN = re.compile(r"[\\`*\[\]<>|&~]|(?<!\S)(?:(?:\+|#+|-+|=+|_{3,})(?!\S)|\d+(?=[.)](?!\S)))")
 
 
 def trained_on(commit: str, **persons: Persons) -> Rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 
@@ -12,6 +13,7 @@ from keypoint.commands.train import build_augmentation
 from keypoint.config.load import find_config, load_config
 from keypoint.data.batches import TrainDataset
 from keypoint.data.coco import find_split, load_persons
+from keypoint.data.images.files import require_image_files
 from keypoint.drawing.sheets import augmented_sheet
 from keypoint.pose.codec import Codec
 from keypoint.pose.skeleton import load_skeleton
@@ -46,7 +48,10 @@ def main(argv: Sequence[str]) -> None:
     files = find_split(
         Path(config.data.root), config.data.train_annotations, config.data.train_images, "train2017"
     )
-    persons = load_persons(*files, skeleton, on_bad=config.data.on_bad, max_bad=config.data.max_bad)
+    given = config.data
+    policy: Any = {"category": given.category, "on_bad": given.on_bad, "max_bad": given.max_bad}
+    persons = load_persons(*files, skeleton, **policy)
+    require_image_files(persons)
     cli.logger.info("train %s", persons.report)
     codec = Codec(config.model.input_size, config.model.codec, config.model.heatmap_sigma)
     dataset = TrainDataset(persons, build_augmentation(config, skeleton, codec), config.seed)

@@ -19,6 +19,7 @@ from keypoint.config.load import (
 )
 from keypoint.data.audit.check import FileCheck, check_annotation_file, check_box_file
 from keypoint.data.audit.findings import overlap_findings
+from keypoint.data.audit.skeletons import skeleton_findings
 from keypoint.data.coco import find_split
 from keypoint.data.report import Fault
 from keypoint.drawing.sheets import stack, truth_sheet
@@ -66,8 +67,12 @@ def main(argv: Sequence[str]) -> None:
     output = Path(config.output or "output/check_data")
     cli.log_to(output)
     skeleton = load_skeleton(config.data.skeleton, config.data.root)
+    mirrored = config.augment.flip_probability > 0 or config.test.flip
+    if mirrored:
+        skeleton.require_pairs()
     checks = {split: check_split(config, skeleton, split) for split in splits}
     train, val = checks.get("train"), checks["val"]
+    val.warnings += skeleton_findings(skeleton, mirrored=mirrored)
     if train and train.persons and val.persons:
         val.warnings += overlap_findings(train.looks, val.looks, val.persons.images)
     if config.test.boxes is not None:
@@ -145,7 +150,12 @@ def check_split(config: Config, skeleton: Skeleton, split: str) -> FileCheck:
         return FileCheck(Path(data.root) / names[0], faults=[Fault("", str(error), "file")])
     track = partial(progress, text=f"{split} images", unit="image")
     return check_annotation_file(
-        *files, skeleton, scored=split == "val", workers=data.workers, track=track
+        *files,
+        skeleton,
+        scored=split == "val",
+        category=data.category,
+        workers=data.workers,
+        track=track,
     )
 
 
@@ -163,6 +173,8 @@ def self_test(
             truth.persons,
             skeleton,
             boxes=check.persons if name == "boxes" else None,
+            input_size=config.model.input_size,
+            udp=config.model.codec == "udp",
             nms=config.test.oks_nms,
             nms_threshold=config.test.oks_nms_threshold,
         )

@@ -97,7 +97,9 @@ def person_crops(restored: Restored, annotations: Path, images: Path) -> NDArray
     Raises:
         DataError: The files cannot be used, or hold too few persons.
     """
-    persons = load_persons(annotations, images, restored.skeleton)
+    persons = load_persons(
+        annotations, images, restored.skeleton, category=restored.config.data.category
+    )
     dataset = EvaluationDataset(persons, codec=restored.model.codec, batch_size=1)
     crops = [batch.crops.numpy() for batch in islice(dataset, MOST_CROPS)]
     if len(crops) < LEAST_CROPS:

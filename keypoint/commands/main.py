@@ -20,6 +20,7 @@ GROUPS = {
         "detect-boxes": "write the person boxes of a detector",
     },
     "data": {
+        "convert": "make a data set from the files of labelling tools",
         "check-data": "report all faults of a data set before training",
         "browse-data": "draw training crops with their targets",
         "download-coco": "download and check COCO 2017",

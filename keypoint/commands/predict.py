@@ -13,6 +13,7 @@ from pathlib import Path
 from keypoint.commands import cli
 from keypoint.data.boxes import load_boxes
 from keypoint.data.coco import load_persons
+from keypoint.data.entries import ALL
 from keypoint.data.person_crops import CropPredictor
 from keypoint.data.report import write_reports
 from keypoint.distributed import choose_device
@@ -246,7 +247,7 @@ def plan(args: argparse.Namespace, inputs: Inputs, predictor: CropPredictor) -> 
     if args.whole_image:
         return job_of_images(inputs, whole_image, "whole images", file)
     if file and not args.detector:
-        return job_of_records(inputs, load_persons(file, Path(), skeleton), file)
+        return job_of_records(inputs, load_persons(file, Path(), skeleton, category=ALL), file)
     threshold = DETECTOR_SCORE if args.box_threshold is None else args.box_threshold
     detector = load_detector(args.detector or DETECTORS[0], threshold)
     detector = detector.to(choose_device(args.device))

@@ -18,10 +18,13 @@ from keypoint.commands import cli
 from keypoint.config.effect import TRUTH, check_overrides, check_same_network, with_boxes
 from keypoint.config.load import Config, find_config, load_config, override_config
 from keypoint.data.annotations import read_annotations
+from keypoint.data.audit.skeletons import check_skeleton
 from keypoint.data.boxes import read_boxes
 from keypoint.data.coco import find_split, select_persons, usable_persons
 from keypoint.data.images.files import require_image_files
 from keypoint.data.persons import Annotations, Persons
+from keypoint.data.plausible.file import settle
+from keypoint.data.plausible.labels import area_doubts
 from keypoint.data.report import write_reports
 from keypoint.errors import ConfigError
 from keypoint.evaluation.analysis.analyse import analyse, compare_evaluation
@@ -99,11 +102,13 @@ def main(argv: Sequence[str]) -> None:
     model.codec.decoding(config.test.decoding)  # refused now, not after the data
     output = output_folder(args.checkpoint, args.cfg, config, args.overrides)
     cli.log_to(output, quiet=not distributed.is_main())
+    check_skeleton(skeleton, mirrored=config.test.flip)
     chosen = args.boxes or [config.test.boxes or TRUTH]
     files = find_split(
         Path(config.data.root), config.data.val_annotations, config.data.val_images, "val2017"
     )
-    policy: Any = {"on_bad": config.data.on_bad, "max_bad": config.data.max_bad}
+    given = config.data
+    policy: Any = {"category": given.category, "on_bad": given.on_bad, "max_bad": given.max_bad}
     annotations = read_annotations(*files, skeleton, scored=True, **policy)
     sets = [load_set(boxes, annotations, config) for boxes in chosen]
     folders = [output] if len(sets) == 1 else [output / name for name in names]
@@ -165,6 +170,7 @@ def load_set(boxes: str, annotations: Annotations, config: Config) -> Persons:
             on_bad=config.data.on_bad,
             max_bad=config.data.max_bad,
         )
+        settle(annotations.source, area_doubts(annotations))
     require_image_files(persons)
     cli.logger.info("test %s", persons.report)
     return persons

@@ -22,6 +22,7 @@ from keypoint.commands import cli
 from keypoint.config.load import Config, describe_keys, dump_config, find_config, load_config
 from keypoint.config.recipe import recipe_card, step_card
 from keypoint.data.annotations import read_annotations
+from keypoint.data.audit.skeletons import check_skeleton
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import TrainDataset, TrainSampler, train_loader
 from keypoint.data.boxes import read_boxes
@@ -84,6 +85,7 @@ def main(argv: Sequence[str]) -> None:
 
     torch.manual_seed(config.seed)
     skeleton = load_skeleton(config.data.skeleton, Path(config.data.root))
+    check_skeleton(skeleton, mirrored=config.augment.flip_probability > 0 or config.test.flip)
     data = load_data(config, skeleton)  # first: weights may have to be downloaded for the network
     model = build_model(config, skeleton, device, weights=not resuming)
     augmentation = build_augmentation(config, skeleton, model.codec)
@@ -155,8 +157,9 @@ def load_data(config: Config, skeleton: Skeleton) -> Data:
     train_files = find_split(root, given.train_annotations, given.train_images, "train2017")
     val_files = find_split(root, given.val_annotations, given.val_images, "val2017")
     policy: Any = {"on_bad": given.on_bad, "max_bad": given.max_bad}
-    train = load_persons(*train_files, skeleton, **policy)
-    annotations = read_annotations(*val_files, skeleton, scored=True, **policy)
+    chosen: Any = {"category": given.category, **policy}
+    train = load_persons(*train_files, skeleton, **chosen)
+    annotations = read_annotations(*val_files, skeleton, scored=True, **chosen)
     if config.test.boxes is None:
         test = select_persons(annotations)
     else:

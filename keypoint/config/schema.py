@@ -42,11 +42,26 @@ class DataConfig(BaseModel):
     )
     val_images: Text | None = Field(default=None, description="folder; none: [images/]val2017")
     skeleton: Text = Field(default="coco17", description="a built-in name, or a YAML file")
+    category: str | tuple[str, ...] | None = Field(
+        default=None,
+        description="of the persons, several as one class; none: the only one with keypoints",
+        json_schema_extra={"allowed": "none | a name | [names] | all"},
+    )
     workers: int = Field(default=4, ge=0, le=64, description="processes that load data; 0: none")
     on_bad: Literal["error", "skip"] = Field(
         default="error", description="bad annotations, images, boxes: stop, or leave out and list"
     )
     max_bad: Fraction = Field(default=0.001, description="largest share of each that skip leaves")
+
+    @field_validator("category", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        names = value if isinstance(value, list | tuple) else [value]
+        if value is not None and not all(isinstance(name, str) and name for name in names):
+            raise ValueError("category is none, a category's name, a list of names, or all")
+        if not names or len(set(names)) < len(names):
+            raise ValueError("a list of categories has each name once, and at least one")
+        return tuple(value) if isinstance(value, list) else value
 
     @field_validator("max_bad")
     @classmethod

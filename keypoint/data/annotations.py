@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from reprlib import repr as short
 from typing import Any
@@ -24,7 +25,7 @@ from keypoint.data.entries import (
     names_fault,
 )
 from keypoint.data.images.files import find_bad_files
-from keypoint.data.persons import Annotations, Images
+from keypoint.data.persons import Annotations, FileNames, Images
 from keypoint.data.report import raise_faults, raise_too_many
 from keypoint.errors import DataError
 from keypoint.files import read_json
@@ -42,6 +43,7 @@ def read_annotations(
     *,
     scored: bool = False,
     images_only: bool = False,
+    category: str | Sequence[str] | None = None,
     on_bad: str = "error",
     max_bad: float = 0.001,
 ) -> Annotations:
@@ -55,6 +57,8 @@ def read_annotations(
         scored: They are to be scored against: check what COCOeval needs, and with "skip" leave out
             an image with anything bad whole.
         images_only: Leave the annotations unread.
+        category: Names of the persons' categories, "all" for all with keypoints, None for the only
+            one. Several must have equal keypoints and are one class.
         on_bad: "error", or "skip" to leave out bad annotations, and images whose entry or file is
             bad (the first and last bytes of every file are read, about 0.15 ms each).
         max_bad: Largest share of annotations, and of images, that "skip" leaves out.
@@ -66,23 +70,24 @@ def read_annotations(
     if on_bad not in ("error", "skip"):
         raise ValueError(f"on_bad={on_bad!r}; choose 'error' or 'skip'")
     content, source = read_dataset(path, need_annotations=False), str(path)
-    category = find_category(content, path)
-    wrong_names = names_fault(category, skeleton)
+    chosen = find_category(content, path, category)
+    wrong_names = names_fault(chosen, skeleton)
     if wrong_names:
         raise DataError(f"{path}: {wrong_names}")
     if images_only:
         content.pop("annotations", None)
-    checked = check_entries(content, category, skeleton.num_keypoints, scored=scored)
+    checked = check_entries(content, chosen, skeleton.num_keypoints, scored=scored)
     if on_bad == "error":
         raise_faults(source, checked.faults())
     else:
-        images, bad = content["images"], checked.bad_images
+        images, bad = checked.content["images"], checked.bad_images
         logger.info("%s: looking at %d image files", source, len(images))
         bad |= find_bad_files(images, bad, image_root)
         raise_too_many(source, "images", checked.image_faults(), len(bad), len(images), max_bad)
         faults, total = list(checked.bad_annotations.values()), len(content.get("annotations", []))
         raise_too_many(source, "annotations", faults, len(faults), total, max_bad)
-    annotations = collect(content, checked, source, image_root, whole_images=scored)
+    annotations = collect(checked, source, image_root, whole_images=scored)
+    log_notes(annotations)
     if scored and annotations.annotated:
         require_scorable(annotations)
     return annotations
@@ -122,7 +127,7 @@ def _check_to_score(given: str | Path | dict[str, Any], num_keypoints: int | Non
         content, source = given, "annotations"
         _check_form(content, source)
     category = find_category(content, source)
-    names = category.get("keypoints")
+    names = category.keypoints
     if isinstance(names, list) and names:
         num_keypoints = len(names)
     elif num_keypoints is None:  # by the first annotation with keypoints
@@ -131,7 +136,15 @@ def _check_to_score(given: str | Path | dict[str, Any], num_keypoints: int | Non
         num_keypoints = max(1, len(first) // 3)
     checked = check_entries(content, category, num_keypoints, scored=True, with_files=False)
     raise_faults(source, checked.faults())
-    return collect(content, checked, source, whole_images=True)
+    annotations = collect(checked, source, whole_images=True)
+    log_notes(annotations)
+    return annotations
+
+
+def log_notes(annotations: Annotations) -> None:
+    """Log once per file what was read otherwise than as it stands."""
+    for note in annotations.notes:
+        logger.warning("%s: %s", annotations.source, note)
 
 
 def require_scorable(annotations: Annotations) -> None:
@@ -184,7 +197,6 @@ def _check_form(content: Any, source: str, need_annotations: bool = True) -> Non
 
 
 def collect(
-    content: dict[str, Any],
     checked: CheckedEntries,
     source: str,
     image_root: Path | None = None,
@@ -194,14 +206,13 @@ def collect(
     """The arrays of what is in order.
 
     Args:
-        content: Content of the file.
         checked: The outcome of `check_entries`, with the bad image files added.
         source: The file.
         image_root: Folder of the images; None if their files were not checked.
         whole_images: Leave out an image with a bad annotation, as evaluation has to: without that
             person a right prediction would count as a false one.
     """
-    bad = checked.bad_images
+    bad, content = checked.bad_images, checked.content
     concerned = checked.faults() if whole_images else checked.image_faults()
     ids_of_file = {e["id"] for e in content["images"] if is_whole_number(e.get("id"))}
     left_out = frozenset(ids_of_file & {fault.image_id for fault in concerned})
@@ -229,14 +240,14 @@ def collect(
     sizes = [(0, 0) if none else (entry["height"], entry["width"]) for entry in images]
     return Annotations(
         source=source,
-        category_id=int(checked.category["id"]),
-        category_name=checked.category.get("name"),
+        category_ids=checked.category.ids,
+        category_name=checked.category.name,
         scored=checked.scored,
         annotated="annotations" in content,
         images=Images(
             root=image_root or Path(),
             ids=np.array([entry["id"] for entry in images], dtype=np.int64),
-            file_names=np.array(["" if none else e["file_name"] for e in images], dtype=np.str_),
+            file_names=FileNames.of(["" if none else e["file_name"] for e in images]),
             image_size=np.array(sizes, dtype=np.int64).reshape(-1, 2),
         ),
         ids=np.array(ids, dtype=np.int64),
@@ -251,4 +262,5 @@ def collect(
         skipped_images=dict(+skipped_images),
         faults=tuple(checked.faults()),
         left_out_images=left_out,
+        notes=tuple(checked.notes(ids, persons)),
     )

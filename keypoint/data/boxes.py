@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import numpy as np
 
 from keypoint.data.annotations import read_annotations
 from keypoint.data.coco import count_images
-from keypoint.data.entries import Wrong, as_number, is_whole_number, read_bbox
+from keypoint.data.entries import ALL, Wrong, as_number, is_whole_number, read_bbox
 from keypoint.data.persons import Annotations, Persons
+from keypoint.data.plausible.detected import box_doubt
+from keypoint.data.plausible.file import settle
 from keypoint.data.report import DataReport, Fault, raise_faults, raise_too_many
 from keypoint.errors import DataError
 from keypoint.files import read_json
@@ -26,11 +29,12 @@ def load_boxes(
     skeleton: Skeleton,
     score_threshold: float = 0.0,
 ) -> Persons:
-    """Boxes on the images of an annotation file, of which only the images are read.
+    """Boxes on the images of an annotation file, whose persons they are compared with.
 
     Args:
         boxes: JSON list of {image_id, category_id, bbox [x, y, width, height], score}, image frame.
         annotations: The annotation file of the same images: their sizes, names, and the category.
+            Its annotations may be missing or faulty; then there are no persons to compare with.
         image_root: Folder of the images.
         skeleton: Its names must be the category's.
         score_threshold: Boxes below it are skipped.
@@ -38,7 +42,10 @@ def load_boxes(
     Raises:
         DataError: Either file is unreadable or faulty; all faults are listed by place and image id.
     """
-    images = read_annotations(annotations, image_root, skeleton, images_only=True)
+    try:
+        images = read_annotations(annotations, image_root, skeleton, category=ALL)
+    except DataError:
+        images = read_annotations(annotations, image_root, skeleton, images_only=True, category=ALL)
     return read_boxes(boxes, images, score_threshold)
 
 
@@ -60,7 +67,8 @@ def read_boxes(
         max_bad: Largest share of boxes that "skip" leaves out.
 
     Raises:
-        DataError: The file is unreadable or faulty, or has no box that is used.
+        DataError: The file is unreadable or faulty, has no box that is used, or boxes that cannot
+            be x, y, width, height in pixels. What is only likely is logged and noted.
     """
     entries = read_box_list(boxes)
     persons, faults = usable_boxes(boxes, entries, annotations, score_threshold)
@@ -69,7 +77,9 @@ def read_boxes(
     raise_too_many(str(boxes), "boxes", faults, len(faults), len(entries), max_bad)
     if len(persons) == 0:
         raise DataError(f"{persons.report}; there is no box to test on")
-    return persons
+    doubt = box_doubt(persons, annotations)
+    notes = settle(str(boxes), [] if doubt is None else [doubt])
+    return replace(persons, report=replace(persons.report, notes=notes))
 
 
 def read_box_list(boxes: Path) -> list[Any]:
@@ -111,7 +121,7 @@ def usable_boxes(
             skipped[f"faulty ({fault[0]})"] += 1
         elif entry["image_id"] not in row_of_id:
             skipped["on an image left out as faulty"] += 1
-        elif entry["category_id"] != annotations.category_id:
+        elif entry["category_id"] not in annotations.category_ids:
             skipped["of another category"] += 1
         elif entry["score"] < score_threshold:
             skipped[f"with a score under {score_threshold}"] += 1

@@ -7,23 +7,21 @@ left out are counted, too: total = used + skipped by reason.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.data.annotations import FORM, read_annotations
 from keypoint.data.persons import Annotations, Persons
+from keypoint.data.plausible.file import annotation_doubts, settle
 from keypoint.data.report import DataReport, Fault, ImageCounts
 from keypoint.errors import DataError
 from keypoint.pose.geometry import clean_bbox
 from keypoint.pose.skeleton import Skeleton
-
-Floats = NDArray[np.floating]
-
-# Of COCO's boxes (605 images of val2017) 5 % look like corners by chance, and 80 % do when corners
-# are what they hold.
-CORNER_SHARE, MIN_CORNER_BOXES = 0.5, 3
 
 
 def find_split(root: Path, annotations: str, images: str | None, split: str) -> tuple[Path, Path]:
@@ -63,6 +61,7 @@ def load_persons(
     image_root: Path,
     skeleton: Skeleton,
     *,
+    category: str | Sequence[str] | None = None,
     on_bad: str = "error",
     max_bad: float = 0.001,
 ) -> Persons:
@@ -71,30 +70,29 @@ def load_persons(
     Raises:
         DataError: The file is unreadable or faulty, or has no usable person.
     """
-    return select_persons(
-        read_annotations(annotations, image_root, skeleton, on_bad=on_bad, max_bad=max_bad)
-    )
+    policy: Any = {"category": category, "on_bad": on_bad, "max_bad": max_bad}
+    return select_persons(read_annotations(annotations, image_root, skeleton, **policy))
 
 
 def select_persons(annotations: Annotations) -> Persons:
     """The ground-truth persons: no crowd, a labelled keypoint, and a box with area.
 
+    What is probably wrong with the file as a whole is logged and noted in the report.
+
     Raises:
-        DataError: There is none, or the coordinates of the file as a whole are not pixels.
+        DataError: There is none, or the numbers of the file as a whole cannot be pixels.
     """
     if not annotations.annotated:
         raise DataError(f"{annotations.source}: key 'annotations' is missing; {FORM}")
     persons = usable_persons(annotations)
-    implausible = implausible_form(annotations)
-    if implausible:
-        raise DataError(f"{annotations.source}: {implausible}")
+    doubts = settle(annotations.source, annotation_doubts(annotations))
     if len(persons) == 0:
         raise DataError(f"{persons.report}; there is no usable person to train or test on")
-    return persons
+    return replace(persons, report=replace(persons.report, notes=(*persons.report.notes, *doubts)))
 
 
 def usable_persons(annotations: Annotations) -> Persons:
-    """The persons of `select_persons`, also if there is none or their form is implausible."""
+    """The persons of `select_persons`, also if there is none or their form is doubtful."""
     images, rows = annotations.images, np.flatnonzero(annotations.counted)
     skipped = Counter(annotations.skipped)
     skipped["crowd"] = int(annotations.crowd.sum())
@@ -131,6 +129,7 @@ def usable_persons(annotations: Annotations) -> Persons:
             skipped=dict(+skipped),
             images=count_images(annotations, image_index, "person"),
             listed=[fault.to_dict() for fault in faults],
+            notes=tuple(map(str, annotations.notes)),
         ),
     )
 
@@ -146,65 +145,3 @@ def count_images(
     unused = Counter({f"without a usable {record}": len(annotations.images.ids) - used})
     skipped = annotations.skipped_images | dict(+unused)
     return ImageCounts(annotations.total_images, used, skipped)
-
-
-def implausible_form(annotations: Annotations) -> str | None:
-    """The fault of a file that is well formed but does not mean pixels, or None.
-
-    Boxes as corners, or coordinates from 0 to 1: nothing fails on such a file, and a network trains
-    on the wrong pixels. One odd person proves nothing, so the whole file decides.
-    """
-    rows = np.flatnonzero(annotations.counted)
-    if len(rows) == 0:
-        return None
-    triples, bbox = annotations.keypoints[rows], annotations.bbox_xywh[rows]  # P K 3, P 4
-    labelled, points = triples[..., 2] > 0, triples[..., :2]
-    values = np.concatenate([points[labelled].ravel(), bbox.ravel()])
-    image_size = annotations.images.image_size[annotations.image_index[rows]]
-    if (values >= 0).all() and (values <= 1).all() and image_size.min() > 2:
-        return (
-            f"all {len(rows)} persons have keypoints and bbox within [0, 1], as "
-            "normalised coordinates are; give pixels of the image"
-        )
-    corners, compared = count_corner_boxes(points, labelled, bbox)
-    if corners >= MIN_CORNER_BOXES and corners >= CORNER_SHARE * compared:
-        return (
-            f"{corners} of {compared} boxes fit their keypoints better as x1, y1, x2, y2 "
-            "than as x, y, width, height; bbox is xywh, convert them"
-        )
-    return None
-
-
-def count_corner_boxes(
-    points: Floats, labelled: NDArray[np.bool_], bbox: Floats
-) -> tuple[int, int]:
-    """Count the boxes that fit their keypoints better when read as two corners.
-
-    Such a box is smaller, overlaps the extent of the keypoints more, and still holds them all: read
-    as corners, a true x, y, width, height cuts keypoints off at the right or below. Only persons
-    with three labelled keypoints or more whose extent has an area are looked at. A box at the
-    image's origin is the same in both readings, and one that makes no two corners overlaps nothing.
-
-    Returns:
-        That number, and the number of persons looked at.
-    """
-    enough = labelled.sum(axis=1) >= 3
-    far = np.where(labelled[..., None], points, np.inf).astype(np.float64)
-    low = far.min(axis=1)  # P 2
-    high = np.where(labelled[..., None], points, -np.inf).astype(np.float64).max(axis=1)
-    usable = enough & ((high - low) > 0).all(axis=1)
-    low, high, boxes = low[usable], high[usable], bbox[usable].astype(np.float64)
-    as_sides = _overlap(low, high, boxes[:, :2], boxes[:, :2] + boxes[:, 2:])
-    as_corners = _overlap(low, high, boxes[:, :2], boxes[:, 2:])
-    slack = 0.02 * (boxes[:, 2:] - boxes[:, :2])
-    holds = (low >= boxes[:, :2] - slack).all(axis=1) & (high <= boxes[:, 2:] + slack).all(axis=1)
-    return int(((as_corners > as_sides) & holds).sum()), int(usable.sum())
-
-
-def _overlap(low: Floats, high: Floats, first: Floats, last: Floats) -> Floats:
-    """(P,) intersection over union of two kinds of boxes; 0 if the second is no box."""
-    sides = np.minimum(high, last) - np.maximum(low, first)
-    shared = np.clip(sides, 0, None).prod(axis=1)
-    area = np.clip(last - first, 0, None).prod(axis=1)
-    union = (high - low).prod(axis=1) + area - shared
-    return np.asarray(np.where((last > first).all(axis=1), shared / union, 0.0))

@@ -7,6 +7,7 @@ images, A annotations, P persons, K keypoints.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,58 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.report import DataReport, Fault
-from keypoint.files import fingerprint
+from keypoint.data.report import DataReport, Fault, Note
+from keypoint.files import Parts, fingerprint
+
+
+@dataclass(frozen=True)
+class FileNames:
+    """Names as one array of bytes, and not of a fixed width: one long name costs its length only.
+
+    Attributes:
+        utf8: All names, one after the other.
+        ends: (I,) int64, the end of each in `utf8`.
+    """
+
+    utf8: NDArray[np.uint8]
+    ends: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, names: Sequence[str]) -> FileNames:
+        """These names."""
+        encoded = [name.encode() for name in names]
+        lengths = np.array([len(name) for name in encoded], dtype=np.int64)
+        return cls(np.frombuffer(b"".join(encoded), np.uint8), lengths.cumsum())
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __getitem__(self, index: int) -> str:
+        if index < 0:
+            index += len(self)
+        begin = self.ends[index - 1] if index else 0
+        return self.utf8[begin : self.ends[index]].tobytes().decode()
+
+    def __iter__(self) -> Iterator[str]:
+        return (self[index] for index in range(len(self)))
+
+    def part(self, rows: NDArray[np.int64]) -> FileNames:
+        """The names of these rows."""
+        names = self.tolist()
+        return FileNames.of([names[row] for row in rows.tolist()])
+
+    def tolist(self) -> list[str]:
+        """All names."""
+        utf8, ends = self.utf8.tobytes(), self.ends.tolist()
+        return [utf8[a:b].decode() for a, b in zip([0, *ends], ends, strict=False)]
+
+    def fixed_width(self, rows: NDArray[np.int64]) -> Parts:
+        """The names of these rows as an array of the longest name's width, for a fingerprint."""
+        names = self.tolist()
+        dtype = np.dtype(f"U{max(map(len, names), default=0) or 1}")
+        spans = (rows[begin : begin + 1000].tolist() for begin in range(0, len(rows), 1000))
+        parts = (np.array([names[row] for row in span], dtype) for span in spans)
+        return Parts(dtype, rows.shape, parts)
 
 
 @dataclass(frozen=True)
@@ -25,18 +76,18 @@ class Images:
     Attributes:
         root: Folder of the files.
         ids: (I,) int64, COCO image ids.
-        file_names: (I,) str, relative to `root`.
+        file_names: I names, relative to `root`.
         image_size: (I, 2) int64, height and width.
     """
 
     root: Path
     ids: NDArray[np.int64]
-    file_names: NDArray[np.str_]
+    file_names: FileNames
     image_size: NDArray[np.int64]
 
     def path(self, index: int) -> Path:
         """File of image `index`."""
-        return self.root / str(self.file_names[index])
+        return self.root / self.file_names[index]
 
 
 @dataclass(frozen=True)
@@ -47,8 +98,8 @@ class Annotations:
 
     Attributes:
         source: The file.
-        category_id: Id of the category with keypoints.
-        category_name: Its name.
+        category_ids: Ids of the persons' categories, which are one class.
+        category_name: Their names.
         scored: Whether they were checked for scoring. Otherwise a crowd's numbers, the box of a
             person without a labelled keypoint, and a missing area are 0.
         annotated: Whether the file has annotations; COCO's `image_info_*.json` have none.
@@ -64,10 +115,11 @@ class Annotations:
         skipped_images: Counts of the images that are left out, by reason.
         faults: Faults of what is left out.
         left_out_images: COCO ids of the images that are left out.
+        notes: What was read otherwise than as it stands, or filled in.
     """
 
     source: str
-    category_id: int
+    category_ids: tuple[int, ...]
     category_name: Any
     scored: bool
     annotated: bool
@@ -82,9 +134,15 @@ class Annotations:
     skipped_images: dict[str, int]
     faults: tuple[Fault, ...]
     left_out_images: frozenset[int]
+    notes: tuple[Note, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def category_id(self) -> int:
+        """The first of `category_ids`, which results carry."""
+        return self.category_ids[0]
 
     @property
     def num_keypoints(self) -> int:
@@ -120,7 +178,10 @@ class Annotations:
         return replace(
             self,
             images=Images(
-                images.root, images.ids[kept], images.file_names[kept], images.image_size[kept]
+                images.root,
+                images.ids[kept],
+                images.file_names.part(np.flatnonzero(kept)),
+                images.image_size[kept],
             ),
             ids=self.ids[rows],
             image_index=(np.cumsum(kept) - 1)[self.image_index[rows]],
@@ -143,7 +204,7 @@ class Persons:
         bbox_scores: (P,) float64; 1 for ground truth.
         keypoints_image: (P, K, 2) float32; zeros for detector boxes.
         visibility: (P, K) uint8: 0 unlabelled, 1 occluded, 2 visible; zeros for detector boxes.
-        category_id: Id of the persons' category in the annotation file.
+        category_id: Id of the persons' category in the annotation file, the first of several.
         report: Counts of the file's entries.
         box_score_threshold: Detector boxes below it are not among these; None for ground truth.
     """
@@ -167,7 +228,7 @@ class Persons:
         images = self.images
         return fingerprint(
             images.ids[self.image_index],
-            images.file_names[self.image_index],
+            images.file_names.fixed_width(self.image_index),
             images.image_size[self.image_index],
             self.bbox_xywh,
             self.bbox_scores,

@@ -10,6 +10,8 @@ from typing import Any
 from keypoint.errors import DataError
 from keypoint.files import read_json, write_json
 
+EXAMPLES = 10  # that a note names
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -39,6 +41,32 @@ class Fault:
         known = {"id": self.id, "file": self.file}
         given = {key: value for key, value in known.items() if value is not None}
         return {"name": self.name, **given, "reason": self.reason, "text": self.text}
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something in a file that is used otherwise than as it stands, or that was filled in.
+
+    Attributes:
+        count: How many.
+        total: Of how many.
+        text: The plural of what they are, and what is done.
+        examples: Ids or names of the first.
+    """
+
+    count: int
+    total: int
+    text: str
+    examples: tuple[str, ...]
+
+    @classmethod
+    def of(cls, names: Sequence[str], total: int, text: str) -> list[Note]:
+        """The note of the things of these names, or none if there are none."""
+        return [cls(len(names), total, text, tuple(names[:EXAMPLES]))] if names else []
+
+    def __str__(self) -> str:
+        more = " .." if self.count > len(self.examples) else ""
+        return f"{self.count} of {self.total} {self.text} ({', '.join(self.examples)}{more})"
 
 
 def raise_faults(source: str, faults: Sequence[Fault | str]) -> None:
@@ -101,6 +129,8 @@ class DataReport:
         skipped: Count by reason.
         images: The same counts of its images, if they are known.
         listed: Entries left out as faulty, each with name, reason and text.
+        notes: What was read otherwise than as it stands, and what is probably wrong and used as
+            it is.
     """
 
     source: str
@@ -109,6 +139,7 @@ class DataReport:
     skipped: dict[str, int]
     images: ImageCounts | None = None
     listed: Sequence[dict[str, Any]] = field(default=(), compare=False)
+    notes: Sequence[str] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         assert self.total == self.used + sum(self.skipped.values()), (
@@ -133,6 +164,8 @@ class DataReport:
             content["images"] = asdict(self.images)
         if self.listed:
             content["listed"] = list(self.listed)
+        if self.notes:
+            content["notes"] = list(self.notes)
         return content
 
 

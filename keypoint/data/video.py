@@ -1,10 +1,11 @@
-"""Frames of a video file, read and written by OpenCV's FFmpeg and counted both ways.
+"""Frames of a video file, read and written by OpenCV's FFmpeg, counted and timed.
 
 OpenCV says little: a damaged video ends early without an error, and a writer drops frames of
 another size, or cuts an odd side by a pixel, without a word (measured, OpenCV 5.0). So the frames
-read are compared with those the file claims, and what was written is opened again.
+read are compared with what the file proves to have, and what was written is opened again.
 
-Sound is not kept, and the frame rate is constant. A turned video (by its rotation
+A frame's time is its own time stamp, as phones, browsers and screen recorders do not keep a rate.
+Sound is not kept, and a written video has a constant rate. A turned video (by its rotation
 metadata) is turned upright by OpenCV.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
@@ -20,6 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from keypoint.data.containers import Times, listed_times, missing_bytes
 from keypoint.errors import ConfigError, DataError
 
 # Of the containers: AVI; MP4 and MOV; Matroska and WebM; MPEG program and transport stream; WMV.
@@ -33,10 +36,13 @@ SIGNATURES = (
     (0, b"\x47"),
     (0, b"\x30\x26\xb2\x75"),
 )
-# AVI and MP4 list their frames, so each missing one is lost; others only state a duration.
-EXACT = (".avi", ".mp4", ".m4v", ".mov")
-ESTIMATE_ERROR = 0.05  # of the number of frames, if it is computed from duration and rate
 USUAL_RATE = 25.0  # frames a second, if the file does not say
+MOST_USUAL_RATE = 120.0  # a higher one may be the resolution of the time stamps, often 1000
+FRAMES_TIMED = 100  # to find the rate then
+FRAMES_OPEN = 2  # at the end of a healthy AVI or MPEG, that are missing or have no time stamp
+REST_S, REST = 1.0, 0.05  # seconds, and share of all, by which sound is often longer
+SHORTEST_S = 1e-6  # between frames; less is a rounding error
+DARK = 8  # mean of a picture on which nothing is seen
 # In order of preference; FFmpeg's cut odd sides by a pixel, OpenCV's own motion JPEG does not.
 WRITERS = ((".mp4", "mp4v", cv2.CAP_FFMPEG), (".avi", "MJPG", cv2.CAP_OPENCV_MJPEG))
 
@@ -48,9 +54,9 @@ class VideoReader:
         path: The video file.
 
     Attributes:
-        claimed: Number of frames according to the file; 0 if it does not say.
+        claimed: Number of frames according to the file, computed from duration and rate if it has
+            no list of them; 0 if it does not say.
         read: Number of frames read so far.
-        rate: Frames a second.
         frame_bytes: Approximate size of a decoded frame.
 
     Raises:
@@ -76,13 +82,40 @@ class VideoReader:
                 f"{path}: damaged or cut off video, cannot be opened ({path.stat().st_size} bytes, "
                 "no index of frames or an unknown codec); use another copy"
             )
-        self.claimed = max(0, self._whole(cv2.CAP_PROP_FRAME_COUNT))
+        self._times = listed_times(path)
+        self._missing = missing_bytes(path) if self._times is None else 0
+        counted = max(0, self._whole(cv2.CAP_PROP_FRAME_COUNT))
+        self.claimed = counted if self._times is None else len(self._times)
         rate = float(self._capture.get(cv2.CAP_PROP_FPS))
-        self.rate = rate if math.isfinite(rate) and 0.1 <= rate <= 1000 else USUAL_RATE
+        self._stated_rate = rate if math.isfinite(rate) and rate > 0 else None
         height = self._whole(cv2.CAP_PROP_FRAME_HEIGHT)
         self.frame_bytes = 3 * max(0, height) * max(0, self._whole(cv2.CAP_PROP_FRAME_WIDTH))
+        codec = self._whole(cv2.CAP_PROP_FOURCC) % 2**32
+        self._codec = codec.to_bytes(4, "little").decode("latin-1")
         self.read = 0
+        self._first = self._seconds = self._step = 0.0  # first stamp, last time, last difference
+        self._untimed = 0
+        self._is_avi = head.startswith(b"RIFF")
+        self._is_dark = True  # all frames
         self._shape: tuple[int, ...] | None = None
+
+    @cached_property
+    def rate(self) -> float:
+        """Frames a second; if that varies, as many as in the fastest parts.
+
+        From the list of an MP4; else as the file states it, which is checked with the first frames
+        if it is above 120; 25 if nothing is known.
+        """
+        rate = self._stated_rate
+        if self._times is not None:
+            measured = _rate_of(self._times)
+        elif rate is None or rate > MOST_USUAL_RATE:
+            measured = self._rate_of_first_frames()
+        else:
+            return rate
+        if rate is not None and (measured is None or abs(rate - measured) <= 0.01 * measured):
+            return rate  # exact
+        return measured or USUAL_RATE
 
     def __enter__(self) -> VideoReader:
         return self
@@ -92,6 +125,18 @@ class VideoReader:
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         """Yield each frame, (H, W, 3) uint8 RGB, up to the last one that can be read.
+
+        Raises:
+            DataError: As `timed`.
+        """
+        return (image for _, image in self.timed())
+
+    def timed(self) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        """Yield the time of each frame in seconds since the first, and (H, W, 3) uint8 RGB.
+
+        The time is the frame's time stamp. A frame without one, or with one that is not after the
+        frame before, is placed 1 / `rate` after that; half as far if its stamp is less than a frame
+        too early, as where two parts of a video meet, so that later stamps count again.
 
         Raises:
             DataError: A frame differs in size from those before, or OpenCV refuses it.
@@ -111,25 +156,122 @@ class VideoReader:
                     f"before {self._shape[1]} x {self._shape[0]}; cut the video where it changes"
                 )
             self._shape = frame.shape
+            self._is_dark = self._is_dark and bool(frame.mean() < DARK)
+            self._place(float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000)
             self.read += 1
-            yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
+            yield self._seconds, np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
+
+    def _place(self, stamp: float) -> None:
+        """Set the time of the frame that was just read."""
+        if self.read == 0:
+            self._first = stamp if math.isfinite(stamp) else 0.0
+            return
+        self._step = stamp - self._first - self._seconds
+        if not SHORTEST_S < self._step < math.inf:  # so for nan, too
+            self._untimed += 1
+            is_near = stamp != 0 and -1 / self.rate < self._step <= SHORTEST_S
+            self._step = (0.5 if is_near else 1) / self.rate
+        self._seconds += self._step
+
+    @property
+    def lost(self) -> int:
+        """Number of frames that are proven to be missing, once all were read.
+
+        Of an MP4 those it lists, but for any before the first that could be read: a cut may leave
+        some there that depend on others. Of an AVI, which has a constant rate, and of a file that
+        was cut off, those that fit in between the last one and the stated end.
+        """
+        if self._times is not None:
+            before = int(np.searchsorted(self._times, self._first - 1e-4))
+            return max(0, len(self._times) - before - self.read)
+        if self.read == 0:
+            return self.claimed
+        missing = round(self._rest * self.rate)
+        if self._missing or (self._is_avi and missing > FRAMES_OPEN):
+            return max(0, min(missing, self.claimed - self.read))
+        return 0
 
     def shortfall(self) -> str | None:
-        """Describe missing frames once all were read; None if none is missing."""
+        """Describe missing frames once all were read; None if none is proven to be missing."""
         if self.read == 0:
-            return f"{self.path}: has no frame that can be read (it says {self.claimed})"
-        missing = self.claimed - self.read
-        allowed = 0 if self.path.suffix.lower() in EXACT else ESTIMATE_ERROR * self.claimed
-        if missing > allowed:
             return (
-                f"{self.path}: says {self.claimed} frames, {self.read} could be read; damaged or "
-                "cut off: use another copy if the rest matters"
+                f"{self.path}: has no frame that can be read (it says {self.claimed}, codec "
+                f"{self._codec}); damaged, or OpenCV lacks the codec (AV1): convert it to H.264"
             )
-        return None
+        if not self._missing and not self.lost:
+            return None
+        says = f"says {self.read + self.lost} frames, {self.read}"
+        how = "damaged or cut off"
+        if self._missing:
+            how = f"cut off, {self._missing} bytes are missing"
+        return (
+            f"{self.path}: {says if self.lost else f'{self.read} frames'} could be read; {how}: "
+            "use another copy if the rest matters"
+        )
+
+    def notes(self) -> list[str]:
+        """Describe what is likely to be wrong with the frames and times, once all were read."""
+        notes = []
+        if self._untimed > FRAMES_OPEN:
+            is_assumed = self._stated_rate is None and self.rate == USUAL_RATE
+            notes.append(
+                f"{self.path}: {self._untimed} of {self.read} frames have no time stamp after the "
+                f"frame before; each is placed at most 1/{self.rate:g} s after it"
+                + (" (assumed, the file states no rate)" if is_assumed else "")
+            )
+        if self.read and self._is_dark:
+            notes.append(
+                f"{self.path}: all frames are black; if players show more, it is interlaced, which "
+                'OpenCV 4.13 to 5.0 cannot read: convert it ("ffmpeg -i IN -vf yadif OUT")'
+            )
+        if self._times is None and not self.lost and self.read:
+            stated = self._seconds + self._step + self._rest
+            if self._rest > max(REST_S, REST * stated):
+                notes.append(
+                    f"{self.path}: its frames end {self._rest:.1f} s before the {stated:.1f} s "
+                    "that it states; its sound may be longer, or the rest is damaged"
+                )
+        return notes
+
+    @property
+    def _rest(self) -> float:
+        """Seconds between the end of the last frame read and the end that the file states."""
+        if self._stated_rate is None:
+            return 0.0
+        return self.claimed / self._stated_rate - self._seconds - (self._step or 1 / self.rate)
+
+    def _rate_of_first_frames(self) -> float | None:
+        """Frames a second by the time stamps of the first frames; None if they have none."""
+        times: list[float] = []
+        capture = cv2.VideoCapture(str(self.path.absolute()), cv2.CAP_FFMPEG)
+        while len(times) < FRAMES_TIMED and capture.grab():
+            times.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+        capture.release()
+        passed = max(times) - times[0] if times else 0.0
+        return (len(times) - 1) / passed if passed > 0 else None
 
     def _whole(self, what: int) -> int:
         value = float(self._capture.get(what))
         return int(value) if math.isfinite(value) and abs(value) < 2**40 else 0
+
+
+def _rate_of(times: Times) -> float | None:
+    """Frames a second in the fastest tenth; None if there is only one time."""
+    steps = np.diff(times)
+    steps = steps[steps > 0]
+    if not len(steps):
+        return None
+    return float(1 / steps[steps <= 1.25 * np.quantile(steps, 0.1)].mean())
+
+
+def _mp4_rate(rate: float) -> float:
+    """Nearest rate that OpenCV writes as MPEG-4: to 0.001, numerator up to 65,535 (measured)."""
+    rate = min(max(rate, 0.01), 60_000.0)
+    return round(rate, max(0, min(3, math.floor(math.log10(65_000 / rate)))))
+
+
+def _avi_rate(rate: float) -> float:
+    return min(max(1.0, float(round(rate))), 1000.0)
 
 
 class VideoWriter:
@@ -138,7 +280,7 @@ class VideoWriter:
     Args:
         path: The file without its suffix: .mp4 (MPEG-4) is added or, for sides of odd length,
             .avi (motion JPEG, whose rate is a whole number).
-        rate: Frames a second.
+        rate: Frames a second; the nearest one is taken that the form has.
         image_size: (height, width) of the frames.
 
     Attributes:
@@ -160,7 +302,7 @@ class VideoWriter:
             self._temporary = path.with_name(f".{path.name}.part{suffix}")
             code = cv2.VideoWriter.fourcc(*codec)
             name = str(self._temporary.absolute())
-            self.rate = rate if codec == "mp4v" else max(1.0, float(round(rate)))
+            self.rate = _mp4_rate(rate) if codec == "mp4v" else _avi_rate(rate)
             self._writer = cv2.VideoWriter(name, backend, code, self.rate, (width, height))
             if self._writer.isOpened():
                 break

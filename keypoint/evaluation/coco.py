@@ -42,6 +42,7 @@ from keypoint.evaluation.persons import (
 from keypoint.evaluation.results import MAX_PERSONS, CocoResults, read_results
 from keypoint.evaluation.similarity import person_similarity
 from keypoint.evaluation.validate import check_results
+from keypoint.pose.skeleton import LARGEST_SIGMA, SMALLEST_SIGMA
 
 logger = logging.getLogger(__name__)
 
@@ -66,12 +67,14 @@ def evaluate_coco(
       else. That includes an id or a score given as a string, a missing category, and the same
       result twice.
     * `bbox`, `area` and other keys of a result have no influence.
+    * A person without an area gets that of its box, with a warning.
     * Annotation ids may begin anywhere, 0 included. Annotations of other categories, crowds and
       persons without a labelled keypoint are not misses; they are counted in the log.
 
     Args:
         annotations: A file or its content, which is not modified, or what `read_annotations`
-            with `scored` returns; images that were left out there are not part of the score.
+            with `scored` returns; images that were left out there are not part of the score, and
+            several categories chosen there are one class.
         results: A file or its content, or what `make_results` gives; not modified.
         oks_sigmas: (K,); None takes COCO's 17.
         repeats: Score a result that is there twice, too; for results that are known to be of a box
@@ -129,8 +132,11 @@ def _checked_sigmas(
             )
         return None
     sigmas = np.asarray(oks_sigmas, dtype=np.float64)
-    if not (np.isfinite(sigmas).all() and (sigmas > 0).all()):
-        raise ValueError(f"oks_sigmas {sigmas.tolist()}; each must be finite and greater than 0")
+    if not ((sigmas >= SMALLEST_SIGMA) & (sigmas <= LARGEST_SIGMA)).all():
+        raise ValueError(
+            f"oks_sigmas {sigmas.tolist()}; each must be finite and greater than 0, from "
+            f"{SMALLEST_SIGMA:g} to {LARGEST_SIGMA:g} (COCO's are .025 to .107)"
+        )
     return sigmas
 
 

@@ -150,6 +150,7 @@ class Evaluation:
             f"scores   of keypoints above {had['keypoint_threshold']}{boxes}",
             f"results  {counts['given']}: {counts['kept']} kept, {counts['suppressed']} suppressed",
         ]
+        lines += [f"NOTE     {note}" for note in had.get("notes", ())]
         if had["images_left_out"]:
             lines.append(
                 f"LEFT OUT {had['images_left_out']} faulty images, with all persons on them"
@@ -198,11 +199,14 @@ def evaluate_model(
         The same on every process.
 
     Raises:
-        ConfigError: A decoding that the network's codec lacks.
+        ConfigError: A decoding that the network's codec lacks, or `flip` without the pairs that
+            the names ask for.
         DataError: An image cannot be used.
         NumericsError: The network gives numbers that are not finite.
     """
     method = model.codec.decoding(decoding)
+    if flip:
+        skeleton.require_pairs()
     dataset = EvaluationDataset(
         persons,
         codec=model.codec,
@@ -256,6 +260,7 @@ def evaluate_model(
         conditions = _conditions(persons, counts, nms, nms_threshold) | {
             "annotations": annotations.source,
             "images_left_out": sum(annotations.skipped_images.values()),
+            "notes": list(dict.fromkeys([*map(str, annotations.notes), *persons.report.notes])),
             "keypoint_threshold": keypoint_threshold,
             "input_size": list(model.input_size),
             "color_order": model.color_order,
@@ -305,11 +310,13 @@ def _conditions(
     persons: Persons, counts: ResultCounts, nms: str | None, nms_threshold: float
 ) -> dict[str, Any]:
     ground_truth = bool((persons.visibility > 0).any())
+    report = persons.report.to_dict()
+    report.pop("notes", None)  # they are among the conditions
     return {
         "boxes": "ground truth" if ground_truth else "detector",
         "boxes_file": persons.report.source,
         "box_score_threshold": persons.box_score_threshold,
-        "persons": persons.report.to_dict(),
+        "persons": report,
         "images": len(np.unique(persons.image_index)),
         "oks_nms": f"{nms} at {nms_threshold}" if nms == "hard" else nms,
         "results": asdict(counts),

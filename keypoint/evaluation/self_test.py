@@ -2,8 +2,9 @@
 
 The annotations go through `make_results` and `evaluate_coco` like a model's predictions, and AP
 must be 1. If it is rightly less, the reasons are counted; anything else is a fault of the data or
-of the toolkit. No network and no crop is in between, so a labelled keypoint that no crop reaches
-does no harm here.
+of the toolkit. No network is in between. With annotated boxes no crop either, so a labelled
+keypoint that no crop reaches does no harm; with a detector's boxes no keypoint is predicted outside
+the crop of its box, as the last pixel of a heatmap is the farthest that any network can say.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from keypoint.data.persons import Annotations, Persons
 from keypoint.evaluation.coco import evaluate_coco
 from keypoint.evaluation.results import MAX_PERSONS, make_results
 from keypoint.pose.geometry import CropFrame
+from keypoint.pose.names import STRIDE
 from keypoint.pose.skeleton import Skeleton
 
 MAX_IMAGES = 5000  # as val2017 has; of a larger set as many are taken evenly
 PERFECT = 0.9995
+SLACK = 1e-6  # pixels
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ def truth_as_prediction(
     skeleton: Skeleton,
     *,
     boxes: Persons | None = None,
+    input_size: tuple[int, int] = (256, 192),
+    udp: bool = False,
     nms: str | None = "hard",
     nms_threshold: float = 0.9,
 ) -> SelfTest:
@@ -75,6 +80,8 @@ def truth_as_prediction(
         skeleton: Its OKS sigmas are used.
         boxes: A detector's boxes: each predicts the person whose box it overlaps most, which is
             the best that any network can do with them. None: ground-truth boxes.
+        input_size: (height, width) of the network's input; its heatmaps are a quarter of it.
+        udp: Whether crops are measured as UDP does.
         nms: "hard", "soft" or None.
         nms_threshold: OKS above which "hard" drops the lower score.
 
@@ -86,7 +93,12 @@ def truth_as_prediction(
     given = truth if boxes is None else boxes
     rows = np.flatnonzero(np.isin(given.image_ids, image_ids))
     points, scores, rows = _predict(truth, given, rows)
-    crops = CropFrame.from_bboxes(given.bbox_xywh[rows], (4, 3))
+    crops = CropFrame.from_bboxes(given.bbox_xywh[rows], input_size, udp=udp)
+    outside = np.zeros(scores.shape, dtype=bool)
+    if boxes is not None:
+        reached = _into_crops(points, crops)
+        outside = (scores > 0) & (np.abs(reached - points) > SLACK).any(axis=2)
+        points = reached
     results, counts = make_results(
         given.image_ids[rows],
         points,
@@ -112,6 +124,7 @@ def truth_as_prediction(
     if boxes is not None:
         matched = len(np.unique(_nearest(truth, given, rows)))
         why["persons are not the best match of any box"] = mine - matched
+        why["labelled keypoints lie outside the crop of their box"] = int(outside.sum())
     reasons = tuple(f"{count} {text}" for text, count in why.items() if count > 0)
     return SelfTest(metrics, len(rows), len(image_ids), reasons)
 
@@ -132,6 +145,14 @@ def _predict(
     middle = (boxes[:, :2] + boxes[:, 2:] / 2)[:, None]
     points = np.where(labelled[..., None], truth.keypoints_image[persons], middle)
     return points.astype(np.float64), labelled.astype(np.float64), rows
+
+
+def _into_crops(points: NDArray[np.float64], crops: CropFrame) -> NDArray[np.float64]:
+    """(P, K, 2) the points of the heatmaps that are nearest to points of the image."""
+    grid = (crops.input_size[0] // STRIDE, crops.input_size[1] // STRIDE)
+    ends = np.array([[0, 0], [grid[1] - 1, grid[0] - 1]], dtype=np.float64)
+    first, last = np.split(crops.to_image(np.tile(ends, (len(crops), 1, 1)), grid), 2, axis=1)
+    return np.clip(points, first, last)
 
 
 def _nearest(truth: Persons, given: Persons, rows: NDArray[np.int64]) -> NDArray[np.int64]:

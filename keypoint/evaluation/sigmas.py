@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.data.annotations import read_dataset
-from keypoint.data.entries import check_entries, find_category, names_fault
+from keypoint.data.entries import ALL, Person, check_entries, find_category, names_fault
 from keypoint.data.report import raise_faults
 from keypoint.errors import DataError
 from keypoint.pose.skeleton import Skeleton
@@ -126,48 +126,47 @@ def read_repeated(
         DataError: A file is unreadable or faulty, the files are of different images, or
             annotations of one object are apart as those of two would be.
     """
-    groups: dict[tuple[int, Any], list[dict[str, Any]]] = defaultdict(list)
+    groups: dict[tuple[int, Any], list[Person]] = defaultdict(list)
     names: dict[int, str] = {}
     for file in files:
         content = read_dataset(file)
-        category = find_category(content, file)
+        category = find_category(content, file, ALL)
         wrong_names = names_fault(category, skeleton)
         if wrong_names:
             raise DataError(f"{file}: {wrong_names}")
         checked = check_entries(content, category, skeleton.num_keypoints, scored=True)
         raise_faults(str(file), checked.faults())
         faults: list[str] = []
-        for image in content["images"]:
+        for image in checked.content["images"]:
             known = names.setdefault(image["id"], image["file_name"])
             if known != image["file_name"]:
                 faults.append(f"image id {image['id']} is {image['file_name']}, elsewhere {known}")
         taken: set[tuple[int, Any]] = set()
-        for entry in content["annotations"]:
-            if (
-                entry["category_id"] != category["id"]
-                or entry.get("iscrowd", 0)
-                or not any(entry["keypoints"][2::3])
-            ):
+        for place, person in checked.persons.items():
+            if person.crowd or not person.keypoints[2::3].any():
                 continue
-            fault = _fault(entry, key, taken, several_files=len(files) > 1)
+            entry = checked.content["annotations"][place]
+            fault = _fault(entry, person, key, taken, several_files=len(files) > 1)
             if fault is None:
-                groups[entry["image_id"], entry[key]].append(entry)
+                groups[entry["image_id"], entry[key]].append(person)
             else:
                 faults.append(f"annotation id {entry['id']}: {fault}")
         raise_faults(str(file), faults)
     raise_faults(", ".join(map(str, files)), _far_apart(groups, key))
     return [
         (
-            np.array([entry["keypoints"] for entry in entries], np.float64).reshape(
-                len(entries), -1, 3
+            np.array([person.keypoints for person in persons], np.float64).reshape(
+                len(persons), -1, 3
             ),
-            float(np.mean([entry["area"] for entry in entries])),
+            float(np.mean([person.area for person in persons])),
         )
-        for entries in groups.values()
+        for persons in groups.values()
     ]
 
 
-def _fault(entry: dict[str, Any], key: str, taken: set[Any], several_files: bool) -> str | None:
+def _fault(
+    entry: dict[str, Any], person: Person, key: str, taken: set[Any], several_files: bool
+) -> str | None:
     """Return why an annotation cannot be used, or None; `taken` collects a file's objects."""
     value = entry.get(key)
     if isinstance(value, bool) or not isinstance(value, int | str):
@@ -175,16 +174,18 @@ def _fault(entry: dict[str, Any], key: str, taken: set[Any], several_files: bool
     if several_files and (entry["image_id"], value) in taken:
         return f"{key} {value!r} is twice on its image; in each of several files objects are unique"
     taken.add((entry["image_id"], value))
-    if min(entry["bbox"][2:]) <= 0:
+    if "area" in person.filled_in:
+        return f"area {entry.get('area')}; sigmas are in proportion to its root, give square pixels"
+    if min(person.bbox_xywh[2:]) <= 0:
         return f"bbox {entry['bbox']} has no area; give x, y, width, height"
     return None
 
 
-def _far_apart(groups: dict[tuple[int, Any], list[dict[str, Any]]], key: str) -> list[str]:
+def _far_apart(groups: dict[tuple[int, Any], list[Person]], key: str) -> list[str]:
     """Objects whose boxes hardly overlap: the key joined different ones."""
     faults = []
-    for (image_id, value), entries in groups.items():
-        boxes = np.array([entry["bbox"] for entry in entries], dtype=np.float64)  # n 4
+    for (image_id, value), persons in groups.items():
+        boxes = np.array([person.bbox_xywh for person in persons], dtype=np.float64)  # n 4
         low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
         inner = np.minimum(high, high[0]) - np.maximum(low, low[0])
         shared = np.clip(inner, 0, None).prod(axis=1)

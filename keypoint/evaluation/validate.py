@@ -137,7 +137,7 @@ def _result(
         return "image_id must be a whole number, as in the annotations"
     if image_id not in images:
         return "this image_id is not in the annotations; give results of the same images"
-    if not is_whole_number(category_id) or category_id != truth.category_id:
+    if not is_whole_number(category_id) or category_id not in truth.category_ids:
         wanted = f"{truth.category_id} ({short(truth.category_name)})"
         return f"category_id {short(category_id)} must be {wanted}, the category with keypoints"
     keypoints = as_numbers(entry.get("keypoints"))

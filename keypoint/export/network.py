@@ -33,6 +33,8 @@ class ExportedNetwork(nn.Module):
         self.model = model
         self.card = card
         self.in_half = card.precision == "fp16"
+        if card.flip:
+            card.skeleton.require_pairs()
         self.register_buffer("flip_indices", torch.tensor(card.skeleton.flip_indices))
         self.register_buffer("crop_per_heatmap", torch.tensor(model.codec.crop_per_heatmap))
 

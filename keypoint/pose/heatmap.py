@@ -51,6 +51,7 @@ def encode(
     size = torch.tensor([width, height], device=keypoints_crop.device)
     heatmap_per_crop = (size - 1) / (STRIDE * size - 1) if udp else 1 / STRIDE
     place = keypoints_crop.float() * heatmap_per_crop  # B K 2
+    # The reference cuts towards zero: left of and above the map its centre is a pixel further in.
     mu = torch.floor(place + 0.5)
     # The reference tests `last + 1 < 0`: a patch that ends on the pixel next to the map keeps its
     # weight with an empty target. Here it counts as outside.

@@ -6,7 +6,6 @@ It decides the number of keypoints everywhere: heads, flip order, OKS, COCOeval'
 from __future__ import annotations
 
 import difflib
-import math
 import reprlib
 from collections import Counter
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from keypoint.errors import ConfigError
+from keypoint.pose.sides import guess_pairs
 from keypoint.strict_yaml import read_yaml
 
 BUILT_IN_FOLDER = Path(__file__).parent / "skeletons"
@@ -26,6 +26,10 @@ UNIFORM = "uniform"  # value of oks_sigmas if none are known
 UNIFORM_SIGMA = 0.067
 MOST_LETTERS = 200  # of a name
 MOST_KEYPOINTS = 10_000  # the largest set with a public model is a face mesh of 478
+# A sigma is a standard deviation of annotations, in units of the object's size (the square root of
+# its area). With 10 a keypoint that is off by the whole object still has an OKS of 0.999; with 1e-6
+# the rounding of coordinates to float32 already decides. Beyond, an AP says nothing of keypoints.
+SMALLEST_SIGMA, LARGEST_SIGMA = 1e-6, 10.0
 
 
 @dataclass(frozen=True)
@@ -44,9 +48,8 @@ class Skeleton:
             an AP can then be compared only with others under the same skeleton.
 
     Raises:
-        ConfigError: A name is unknown or repeated, a keypoint is in two pairs, the left and right
-            keypoint of one name are not a pair, or the sigmas are not one positive number per
-            keypoint.
+        ConfigError: A name is unknown or repeated, a keypoint is in two pairs, or the sigmas are
+            not one number per keypoint from `SMALLEST_SIGMA` to `LARGEST_SIGMA`.
     """
 
     name: str
@@ -70,46 +73,69 @@ class Skeleton:
             raise ConfigError(
                 f"skeleton {self.name}: keypoints lists {repeated} twice; names are unique"
             )
-        known_names = set(self.keypoints)
-        for key, couples in (("pairs", self.pairs), ("edges", self.edges)):
-            for couple in couples:
-                if len(couple) != 2 or couple[0] == couple[1]:
-                    raise ConfigError(
-                        f"skeleton {self.name}: {key} has {list(couple)}; "
-                        "each entry is two different names"
-                    )
-                for name in couple:
-                    if name not in known_names:
-                        near = difflib.get_close_matches(str(name), self.keypoints, n=1)
-                        known = f"known: {list(self.keypoints)}"
-                        hint = f"did you mean {near[0]!r}?" if near else known
-                        raise ConfigError(
-                            f"skeleton {self.name}: {key} contains {name!r}, which is not a "
-                            f"keypoint; {hint}"
-                        )
+        self._check_couples("pairs", self.pairs)
+        self._check_couples("edges", self.edges)
         twice = _repeated([name for pair in self.pairs for name in pair])
         if twice:
             raise ConfigError(
                 f"skeleton {self.name}: {twice} are in more than one of pairs; give one pair each"
             )
-        known_pairs = set(self.pairs)
-        for name in self.keypoints:
-            other = name.replace("left", "right")
-            if other != name and other in known_names and (name, other) not in known_pairs:
+        self._check_sigmas()
+        self._check_upper_body()
+
+    def _check_couples(self, key: str, couples: tuple[tuple[str, str], ...]) -> None:
+        known = set(self.keypoints)
+        for couple in couples:
+            if len(couple) != 2 or couple[0] == couple[1]:
                 raise ConfigError(
-                    f"skeleton {self.name}: pairs lacks [{name}, {other}] (left first); without it "
-                    "mirrored images would teach the wrong side"
+                    f"skeleton {self.name}: {key} has {list(couple)}; "
+                    "each entry is two different names"
                 )
+            for name in couple:
+                if name not in known:
+                    near = difflib.get_close_matches(str(name), self.keypoints, n=1)
+                    hint = (
+                        f"did you mean {near[0]!r}?" if near else f"known: {list(self.keypoints)}"
+                    )
+                    raise ConfigError(
+                        f"skeleton {self.name}: {key} contains {name!r}, which is not a "
+                        f"keypoint; {hint}"
+                    )
+
+    def _check_sigmas(self) -> None:
         sigmas = self.oks_sigmas
-        positive = all(math.isfinite(sigma) and sigma > 0 for sigma in sigmas)
-        if len(sigmas) != len(self.keypoints) or not positive:
+        possible = all(SMALLEST_SIGMA <= sigma <= LARGEST_SIGMA for sigma in sigmas)  # nan is not
+        if len(sigmas) != len(self.keypoints) or not possible:
             raise ConfigError(
-                f"skeleton {self.name}: oks_sigmas has {len(sigmas)} numbers {list(sigmas)}; "
-                f"give one positive number for each of the {len(self.keypoints)} keypoints, or "
-                f"{UNIFORM} if none are known"
+                f"skeleton {self.name}: oks_sigmas has {len(sigmas)} numbers {list(sigmas)}; give "
+                f"one positive number from {SMALLEST_SIGMA:g} to {LARGEST_SIGMA:g} for each of the "
+                f"{len(self.keypoints)} keypoints (COCO's are .025 to .107), or {UNIFORM} if none "
+                "are known"
             )
         assert not self.uniform_sigmas or set(sigmas) == {UNIFORM_SIGMA}
-        self._check_upper_body()
+
+    def require_pairs(self) -> None:
+        """Raise if images are to be mirrored and keypoints called left and right are no pair.
+
+        Without mirroring such a skeleton is in order. The letters L and R may mean something else,
+        so `keypoint check-data` notes them.
+
+        Raises:
+            ConfigError: Names the pairs that are missing.
+        """
+        given = {frozenset(pair) for pair in self.pairs}
+        missing = [
+            f"[{left}, {right}]"
+            for left, right in guess_pairs(self.keypoints, words_only=True)
+            if frozenset((left, right)) not in given
+        ]
+        if missing:
+            raise ConfigError(
+                f"skeleton {self.name}: pairs lacks {', '.join(missing)}; without "
+                f"{'it' if len(missing) == 1 else 'them'} mirrored images would teach the wrong "
+                "side. Add to pairs, or switch mirroring off: augment.flip_probability=0 and "
+                "test.flip=false"
+            )
 
     def _check_upper_body(self) -> None:
         upper = set(self.upper_body)
@@ -134,26 +160,22 @@ class Skeleton:
     @property
     def flip_indices(self) -> tuple[int, ...]:
         """For each keypoint the index of its mirror image: itself, or the other of its pair."""
-        mirror = {name: name for name in self.keypoints}
+        place = {name: index for index, name in enumerate(self.keypoints)}
+        mirror = dict(place)
         for left, right in self.pairs:
-            mirror[left], mirror[right] = right, left
-        index = self._index()
-        return tuple(index[mirror[name]] for name in self.keypoints)
+            mirror[left], mirror[right] = place[right], place[left]
+        return tuple(mirror.values())
 
     @property
     def upper_body_indices(self) -> tuple[int, ...]:
         """`upper_body` as keypoint indices."""
-        index = self._index()
-        return tuple(index[name] for name in self.upper_body)
+        return tuple(self.keypoints.index(name) for name in self.upper_body)
 
     @property
     def edge_indices(self) -> tuple[tuple[int, int], ...]:
         """The edges as pairs of keypoint indices."""
-        index = self._index()
-        return tuple((index[a], index[b]) for a, b in self.edges)
-
-    def _index(self) -> dict[str, int]:
-        return {name: number for number, name in enumerate(self.keypoints)}
+        place = {name: index for index, name in enumerate(self.keypoints)}
+        return tuple((place[a], place[b]) for a, b in self.edges)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and strings for a checkpoint, with the keys of the YAML file."""
@@ -168,7 +190,7 @@ class Skeleton:
 
 
 def _repeated(names: Sequence[str]) -> list[str]:
-    return sorted(name for name, times in Counter(names).items() if times > 1)
+    return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
 def _name(value: Any) -> str:

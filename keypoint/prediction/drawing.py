@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,11 @@ from keypoint.prediction.stream import Predicted
 
 PICTURES, CROPS = "pictures", "crops"  # folders
 JPEG_SIDE = 65_000  # pixels; JPEG ends at 65,535
+# Frames of a drawn video that show one frame of its source: 20 s at 30 a second. A camera that
+# records only what moves may rest for hours.
+MOST_REPEATED = 600
+
+logger = logging.getLogger(__name__)
 
 
 class PredictPictures:
@@ -54,6 +60,7 @@ class PredictPictures:
         self.udp = udp
         self._video: VideoWriter | None = None
         self._shown: NDArray[np.uint8] | None = None  # the last frame drawn into it
+        self._left_out = 0  # repeated frames that are not in it
         for name, is_asked in ((PICTURES, pictures), (CROPS, crops)):
             if is_asked:
                 with writing(folder / name):
@@ -81,6 +88,15 @@ class PredictPictures:
         if self._video is not None:
             video, self._video, self._shown = self._video, None, None
             video.finish()
+            left_out, self._left_out = self._left_out / video.rate, 0
+            if left_out:
+                logger.warning(
+                    "%s: pauses are %.0f s shorter than in the source, as a frame is repeated at "
+                    "most %d times; records.jsonl has every frame's time",
+                    video.path,
+                    left_out,
+                    MOST_REPEATED,
+                )
 
     def discard(self) -> None:
         """Remove an unfinished video."""
@@ -114,11 +130,15 @@ class PredictPictures:
     def _write_in_time(self, image: NDArray[np.uint8], seconds: float) -> None:
         """Write a frame at its time, and the one before it until then.
 
-        Frames of a camera come at irregular times; those of a file are written one for one, unless
-        the drawn video needs another rate.
+        Frames of a camera, and of a file whose rate varies, come at irregular times; those of
+        another file are written one for one, unless the drawn video needs another rate.
         """
         assert self._video is not None
-        due = round(seconds * self._video.rate)
+        due = round(seconds * self._video.rate) - self._left_out
+        too_many = due - self._video.written - MOST_REPEATED
+        if too_many > 0:
+            self._left_out += too_many
+            due -= too_many
         while self._video.written < due:
             self._video.write(image if self._shown is None else self._shown)
         if self._video.written == due:

@@ -8,6 +8,7 @@ upright by their EXIF orientation.
 from __future__ import annotations
 
 import itertools
+import logging
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,6 +29,8 @@ from keypoint.errors import DataError, printable
 from keypoint.prediction.camera import CameraReader
 from keypoint.prediction.inputs import Input
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
 FRAMES_AHEAD = 16
 BYTES_AHEAD = 2**28  # of decoded pixels that wait: 0.27 GB, or one larger image
@@ -41,8 +44,9 @@ class Frame:
     Attributes:
         path: The file.
         number: Index in its video, from 0; None for an image.
-        rate: Frames a second of its video; 0 for an image.
-        seconds: Time since the video's first frame; 0 for an image.
+        rate: Frames a second of its video, in its fastest parts if that varies; 0 for an image.
+        seconds: Time since the video's first frame, by the time stamps of the file or the clock of
+            the camera; later than that of the frame before. 0 for an image.
         image_id: From the annotations, or counted from 1 over all images and frames.
         image_size: (height, width).
         orientation: EXIF orientation by which it was turned; 1 if it was not.
@@ -79,10 +83,12 @@ class VideoEnd:
 
     Attributes:
         path: The file.
-        claimed: Frames according to the file, or delivered by the camera; 0 if unknown.
+        claimed: Frames according to the file, perhaps an estimate, or delivered by the camera; 0 if
+            unknown.
         read: Frames that were read.
-        fault: Why these are fewer, or None.
+        fault: Why the file could not be read completely, or None.
         reason: Why frames were not read, for the counts.
+        lost: Frames that are known to be there and were not read.
     """
 
     path: Path
@@ -90,6 +96,7 @@ class VideoEnd:
     read: int
     fault: Fault | None
     reason: str = "claimed by the file, not read"
+    lost: int = 0
 
 
 Event = Frame | Unread | VideoEnd
@@ -199,25 +206,27 @@ def _read_image(one: Input, number: int) -> Frame | Unread:
 
 
 def _read_video(path: Path, numbers: Iterator[int]) -> Iterator[Event]:
-    read, claimed, fault = 0, 0, None
+    read, claimed, lost, fault = 0, 0, 0, None
     try:
         with VideoReader(path) as reader:
             claimed = reader.claimed
-            calls = itertools.repeat((reader.frame_bytes, partial(next, iter(reader), None)))
-            with closing(ahead(calls, 1, FRAMES_AHEAD, BYTES_AHEAD)) as images:
-                for image in images:
-                    if image is None:
+            calls = itertools.repeat((reader.frame_bytes, partial(next, reader.timed(), None)))
+            with closing(ahead(calls, 1, FRAMES_AHEAD, BYTES_AHEAD)) as timed:
+                for one in timed:
+                    if one is None:
                         break
+                    seconds, image = one
                     size = image.shape[0], image.shape[1]
-                    seconds = read / reader.rate
                     yield Frame(path, read, reader.rate, seconds, next(numbers), size, 1, image)
                     read += 1
-            shortfall = reader.shortfall()
+            lost, shortfall = reader.lost, reader.shortfall()
+            for note in reader.notes():
+                logger.warning("%s", printable(note))
         if shortfall:
             fault = Fault(printable(path), printable(shortfall), UNREADABLE, file=str(path))
     except (DataError, OSError) as error:
-        fault = _fault(path, error)
-    yield VideoEnd(path, claimed, read, fault)
+        fault, lost = _fault(path, error), max(0, claimed - read)
+    yield VideoEnd(path, claimed, read, fault, lost=lost)
 
 
 def _read_camera(
@@ -237,7 +246,8 @@ def _read_camera(
                 delivered = reader.delivered
     except DataError as error:
         fault = _fault(path, error)
-    yield VideoEnd(path, delivered, read, fault, "passed over, as newer ones were there")
+    why = "passed over, as newer ones were there"
+    yield VideoEnd(path, delivered, read, fault, why, max(0, delivered - read))
 
 
 def _fault(path: Path, error: Exception, image_id: int | None = None) -> Fault:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from keypoint.data.entries import find_category, image_faults, name_image
+from keypoint.data.entries import ALL, find_category, image_faults, name_image, with_whole_numbers
 from keypoint.data.images.read import read_image
 from keypoint.data.report import raise_faults
 from keypoint.errors import DataError
@@ -51,6 +51,7 @@ def read_image_list(annotations: Path, folder: Path) -> ImageList:
             raise DataError(f"{annotations}: {key!r} is not a list of objects; give COCO's form")
         if not entries:
             raise DataError(f"{annotations}: {key!r} is empty; give one with images to detect on")
+    content, _ = with_whole_numbers({**content, "annotations": []})
     keys = [repr(entry.get("id")) for entry in content["images"]]
     ids = Counter(keys)
     raise_faults(
@@ -61,8 +62,7 @@ def read_image_list(annotations: Path, folder: Path) -> ImageList:
             for _, text in image_faults(entry, is_repeated=ids[keys[place]] > 1)
         ],
     )
-    category_id = int(find_category(content, annotations)["id"])
-    return ImageList(folder, tuple(content["images"]), category_id)
+    return ImageList(folder, tuple(content["images"]), find_category(content, annotations, ALL).id)
 
 
 def list_folder(folder: Path) -> ImageList:

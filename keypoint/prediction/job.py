@@ -212,9 +212,9 @@ class PredictCounts:
             if event.fault.id is not None:
                 self._unread.add(event.fault.id)
         else:
-            self._frames += max(event.claimed, event.read)
+            self._frames += event.read + event.lost
             self._frames_used += event.read
-            self._frames_skipped[event.reason] += max(0, event.claimed - event.read)
+            self._frames_skipped[event.reason] += event.lost
             if event.read:
                 self.files_used += 1
             else:

@@ -64,6 +64,8 @@ class Predictor:
         self.udp = model.codec.udp
         self.device = model.pixel_mean.device
         self.amp_dtype = amp_dtype
+        if flip:
+            skeleton.require_pairs()
         self.flip_indices = (
             torch.tensor(skeleton.flip_indices, device=self.device) if flip else None
         )

@@ -81,12 +81,12 @@ CHOICES = {
     "test.decoding": [None, "codec", "quarter", "dark"],
 }
 NULLABLE = [
-    "data.train_images", "data.val_images", "test.boxes", "output", "model.heatmap_sigma", "model.blocks",
+    "data.category", "data.train_images", "data.val_images", "test.boxes", "output", "model.heatmap_sigma", "model.blocks",
     "model.weights", "train.ema", "train.save_every", "train.ohkm", "train.keypoint_weights", "train.momentum",
     "train.lr_drops",
 ]  # fmt: skip
 OTHERS = [  # each with a test of its own
-    "augment.transforms", "data.max_bad", "model.input_size", "model.blocks", "model.weights",
+    "augment.transforms", "data.category", "data.max_bad", "model.input_size", "model.blocks", "model.weights",
     "model.partial_weights", "model.dilated", "train.weight_decay", "train.momentum", "train.lr_drops",
     "train.keypoint_weights", "test.box_score_threshold",
 ]  # fmt: skip
@@ -372,6 +372,20 @@ def test_none_is_a_value_where_it_is_one_and_nowhere_else():
             assert get(config_from_dict(nested(key, None), "x").to_dict(), key) is None
         else:
             assert f"{key}: given none; " in refusal(nested(key, None))
+
+
+@pytest.mark.parametrize("value", ["rat", "all", ["rat", "vole"], ["all"]])
+def test_categories_are_names(value):
+    config = config_from_dict({"data": {"category": value}}, "x")
+    assert config.to_dict()["data"]["category"] == value
+    assert config_from_dict(config.to_dict(), "x") == config
+
+
+@pytest.mark.parametrize("value", ["", [], [1], 1, True, {}, ["rat", "rat"], [["rat"]], [None]])
+def test_what_names_no_category_is_refused(value):
+    message = refusal({"data": {"category": value}})
+    assert message.startswith("run/last.pt: data.category: given ")
+    assert "categor" in message.partition("; ")[2]
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_faults_of_every_kind_are_found_together(tmp_path):
     entries, pictures = data["annotations"], data["images"]
     entries[0]["keypoints"] = [1] * 48
     entries[2]["bbox"] = [1, 2, -3, 4]
-    entries[4]["area"] = 0
+    entries[4]["area"] = -1
     entries[6]["image_id"] = 999
     pictures[4]["file_name"] = "../outside.png"
     pictures[5]["width"], pictures[5]["height"] = 120, 160
@@ -108,6 +108,7 @@ def test_everything_that_is_probably_wrong_is_counted_with_its_share_and_an_exam
     entries.append({"id": 502, "image_id": 100, "category_id": 2})
     for entry in entries[:-1]:
         entry["keypoints"][2::3] = [1] * 16 + [0]  # right_ankle
+        entry["num_keypoints"] = 16
     shutil.copy(images / data["images"][3]["file_name"], images / data["images"][5]["file_name"])
     file.write_text(json.dumps(data))
     found = check(file, images)
@@ -115,6 +116,8 @@ def test_everything_that_is_probably_wrong_is_counted_with_its_share_and_an_exam
     assert [str(finding) for finding in found.warnings] == [
         "2 of 6 (33.33%) images are duplicate images: files are there twice or more "
         "(for example 000000000103.png)",
+        "1 of 14 (7.14%) areas are larger than their bbox; OKS is too lenient: are they in square "
+        "pixels of this image? (for example annotation id 2)",
         "1 of 13 (7.69%) persons have most of their keypoints outside their bbox padded by 1.25: is "
         "the box another person's? (for example annotation id 2)",
         "1 of 208 (0.48%) labelled keypoints lie outside their person's bbox padded by 1.25; a crop "
@@ -192,7 +195,7 @@ def test_an_overlap_is_of_files_and_not_of_ids(tmp_path):
 @pytest.mark.parametrize("scored", [True, False])
 def test_what_only_scoring_needs_is_a_warning_for_training(tmp_path, scored):
     data = tiny_coco.content()
-    del data["annotations"][0]["area"]
+    data["annotations"][0].update(iscrowd=1, bbox=None)
     file, images = tiny_coco.write(tmp_path, data)
     found = check_annotation_file(file, images, SKELETON, scored=scored)
     assert len(found.faults) == scored

@@ -1,6 +1,9 @@
 """Frames in, frames out: counted, of the same size, and damage reported."""
 
 import errno
+import re
+import struct
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,6 +12,9 @@ import pytest
 from keypoint.data import video
 from keypoint.data.video import VideoReader, VideoWriter
 from keypoint.errors import ConfigError, DataError
+from tests.data.test_containers import retime, write_other
+
+CLIPS = Path(__file__).parents[3] / "shared/clips"
 
 
 def frames(number, size):
@@ -53,30 +59,116 @@ def test_colours_are_rgb(tmp_path):
     assert np.abs(read(writer.path)[0][0].astype(int) - red).max() < 20
 
 
+def cut(path, share):
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    return path
+
+
+@pytest.mark.parametrize("share", [0.4, 0.6, 0.8])
 @pytest.mark.parametrize(
-    ("suffix", "claimed", "read", "is_reported"),
-    [
-        (".avi", 100, 99, True),
-        (".MP4", 100, 99, True),
-        (".webm", 100, 96, False),  # made of duration and rate
-        (".webm", 100, 94, True),
-        (".mkv", 0, 10, False),
-        (".avi", 90, 100, False),
-        (".avi", 100, 0, True),
-    ],
+    ("name", "codec"), [("a.mkv", "mp4v"), ("a.webm", "VP80"), ("a.wmv", "WMV2"), ("a.avi", "MJPG")]
 )
-def test_fewer_frames_than_claimed(tmp_path, suffix, claimed, read, is_reported):
-    reader = VideoReader(write(tmp_path / "a"))
-    reader.path, reader.claimed, reader.read = tmp_path / f"b{suffix}", claimed, read
+def test_a_file_without_its_end_is_named(tmp_path, name, codec, share):
+    found, reader = read(cut(write_other(tmp_path / name, codec), share))
+    assert 0 < len(found) < 20
+    assert 0 <= reader.lost <= 20 - len(found)
     text = reader.shortfall()
-    assert (text is not None) == is_reported
-    assert text is None or (f"b{suffix}" in text and str(claimed) in text and str(read) in text)
+    assert re.search(rf"{name}: .*{len(found)} .*could be read; cut off, \d+ bytes are", text)
+    assert reader.notes() == []
+
+
+def test_an_mp4_without_its_end_is_named(tmp_path):
+    """The tables come first, as in files for the web."""
+    path = write(tmp_path / "a", number=20)
+    data = path.read_bytes()
+    mdat, moov = data.index(b"mdat") - 4, data.index(b"moov") - 4
+    tables = bytearray(data[moov:])
+    place = tables.index(b"stco") + 12  # of the only chunk
+    tables[place : place + 4] = struct.pack(">I", mdat + 8 + len(tables))
+    path.write_bytes(data[:mdat] + tables + data[mdat:moov])
+    found, reader = read(path)
+    assert (len(found), reader.lost, reader.shortfall()) == (20, 0, None)
+    found, reader = read(cut(path, 0.8))
+    assert 0 < len(found) < 20
+    assert reader.lost == 20 - len(found)
+    assert f"a.mp4: says 20 frames, {len(found)} could be read; damaged" in reader.shortfall()
+
+
+def test_frames_before_the_first_that_can_be_read_are_no_loss(tmp_path):
+    """After a cut they may depend on frames that are not there any more."""
+    with VideoReader(write(tmp_path / "a")) as reader:
+        assert reader._capture.grab()
+        assert reader._capture.grab()
+        assert len(list(reader)) == 8
+        assert (reader.lost, reader.shortfall()) == (0, None)
+
+
+def test_frames_that_are_damaged_in_an_avi_are_named(tmp_path):
+    path = write_other(tmp_path / "a.avi", "MJPG")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
+    path.write_bytes(data)
+    found, reader = read(path)
+    assert 0 < len(found) < 20
+    assert f"a.avi: says 20 frames, {len(found)} could be read; damaged" in reader.shortfall()
+
+
+@pytest.mark.parametrize("codec", ["mp4v", "VP80"])
+def test_a_duration_longer_than_the_frames_is_a_note(tmp_path, codec):
+    """As of a longer sound; the number of frames is computed from it."""
+    path = write_other(tmp_path / "a.mkv", codec)
+    data = path.read_bytes()
+    place = data.index(b"\x44\x89\x88") + 3
+    assert struct.unpack_from(">d", data, place) == (800.0,)
+    path.write_bytes(data[:place] + struct.pack(">d", 3000.0) + data[place + 8 :])
+    found, reader = read(path)
+    assert (len(found), reader.claimed, reader.lost, reader.shortfall()) == (20, 75, 0, None)
+    assert reader.notes() == [
+        f"{path}: its frames end 2.2 s before the 3.0 s that it states; its sound may be longer, or "
+        "the rest is damaged"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.mov", "mp4v"), ("a.ts", "MPG2"), ("a.mpg", "MPG2"), ("a.wmv", "WMV2"), ("a.webm", "VP80")],
+)
+def test_other_containers_are_read_whole_without_a_word(tmp_path, name, codec):
+    path = write_other(tmp_path / name, codec)
+    with VideoReader(path) as reader:
+        times = [seconds for seconds, _ in reader.timed()]
+    np.testing.assert_allclose(times, np.arange(20) / 25, atol=0.021)  # MPEG: not all have a stamp
+    assert (reader.rate, reader.lost, reader.shortfall(), reader.notes()) == (25, 0, None, [])
+
+
+@pytest.mark.parametrize("rate", [0.05, 1000.0, 2400.0])
+def test_slow_and_fast_rates_are_kept(tmp_path, rate):
+    with VideoReader(write(tmp_path / "a", number=5, rate=rate)) as reader:
+        times = [seconds for seconds, _ in reader.timed()]
+    assert reader.rate == rate
+    np.testing.assert_allclose(times, np.arange(5) / rate, rtol=1e-6)
+
+
+def test_rates_that_no_file_has_become_the_nearest(tmp_path):
+    for rate, size, written in (
+        (1 / 3600, (48, 64), 0.01),
+        (1e6, (48, 64), 6e4),
+        (959.0409, (48, 64), 959.0),
+        (0.2, (49, 64), 1.0),
+        (1e6, (49, 64), 1000.0),
+    ):
+        with VideoReader(write(tmp_path / "a", size=size, rate=rate)) as reader:
+            assert reader.rate == pytest.approx(written, rel=1e-6)
+
+
+def test_the_rate_is_that_of_the_fastest_parts(tmp_path):
+    for name, steps in (("a", [1 / 30] * 10 + [0.2] * 10), ("b", [0.2] * 10 + [1 / 30] * 10)):
+        path = retime(write(tmp_path / name, number=20, rate=30), steps)
+        assert VideoReader(path).rate == pytest.approx(30, rel=1e-3)
 
 
 def test_a_video_cut_off_is_reported_at_its_end(tmp_path):
-    path = write(tmp_path / "a", number=20, size=(49, 65))
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    found, reader = read(path)
+    found, reader = read(cut(write(tmp_path / "a", number=20, size=(49, 65)), 0.5))
     assert 0 < len(found) < 20
     assert "says 20 frames" in (reader.shortfall() or "")
 
@@ -95,6 +187,9 @@ def test_a_frame_of_another_size_is_refused(tmp_path):
     class Capture:
         def read(self):
             return True, next(self.frames)
+
+        def get(self, what):
+            return 0.0
 
         frames = iter([np.zeros((4, 6, 3), np.uint8), np.zeros((6, 4, 3), np.uint8)])
 
@@ -122,18 +217,122 @@ def test_a_writer_that_cannot_open_or_loses_frames_is_an_error(tmp_path, monkeyp
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_odd_rate_is_replaced(tmp_path, monkeypatch):
-    path, real = write(tmp_path / "a"), cv2.VideoCapture
+@pytest.fixture
+def stated(monkeypatch):
+    """Changes what OpenCV says of a video: functions of the number of the frame, by property."""
+    real = cv2.VideoCapture
 
-    class Capture:  # no subclass: those of OpenCV's types end the process
-        def __init__(self, *arguments):
-            self.real = real(*arguments)
+    def use(**properties):
+        changed = {getattr(cv2, f"CAP_PROP_{name}"): made for name, made in properties.items()}
 
-        def __getattr__(self, name):
-            return getattr(self.real, name)
+        class Capture:  # no subclass: those of OpenCV's types end the process
+            def __init__(self, *arguments):
+                self.real = real(*arguments)
+                self.count = -1
 
-        def get(self, what):
-            return float("nan") if what == cv2.CAP_PROP_FPS else self.real.get(what)
+            def __getattr__(self, name):
+                return getattr(self.real, name)
 
-    monkeypatch.setattr(cv2, "VideoCapture", Capture)
-    assert VideoReader(path).rate == video.USUAL_RATE
+            def read(self):
+                self.count += 1
+                return self.real.read()
+
+            def grab(self):
+                self.count += 1
+                return self.real.grab()
+
+            def get(self, what):
+                return changed[what](self.count) if what in changed else self.real.get(what)
+
+        monkeypatch.setattr(cv2, "VideoCapture", Capture)
+
+    return use
+
+
+def timed(path):
+    with VideoReader(path) as reader:
+        return [seconds for seconds, _ in reader.timed()], reader
+
+
+def test_frames_without_time_stamps_are_placed_by_the_rate(tmp_path, stated):
+    path = write_other(tmp_path / "a.ts", "MPG2", number=6)
+    for stamp in (
+        lambda i: 0.0,
+        lambda i: float("nan"),
+        lambda i: -50 * i,
+        lambda i: float("inf") * i,
+    ):
+        stated(POS_MSEC=stamp)
+        times, reader = timed(path)
+        np.testing.assert_allclose(times, np.arange(6) / 25)
+        assert reader.notes() == [
+            f"{path}: 5 of 6 frames have no time stamp after the frame before; each is placed at "
+            "most 1/25 s after it"
+        ]
+    stated(POS_MSEC=lambda i: 0.0, FPS=lambda i: float("nan"))
+    times, reader = timed(path)
+    assert reader.rate == video.USUAL_RATE
+    np.testing.assert_allclose(times, np.arange(6) / 25)
+    assert reader.notes()[0].endswith("after it (assumed, the file states no rate)")
+
+
+def test_times_are_since_the_first_frame_and_go_on_after_a_leap_back(tmp_path, stated):
+    path = write_other(tmp_path / "a.ts", "MPG2", number=6)
+    stated(POS_MSEC=lambda i: [5000, 5040, 5080, 100, 140, 6000][i])
+    times, _ = timed(path)
+    np.testing.assert_allclose(times, [0, 0.04, 0.08, 0.12, 0.16, 1.0])
+
+
+def test_times_catch_up_with_stamps_that_are_a_little_early(tmp_path, stated):
+    path = write_other(tmp_path / "a.ts", "MPG2", number=7)
+    stated(POS_MSEC=lambda i: [0, 40, 80, 70, 110, 150, 190][i])
+    times, reader = timed(path)
+    np.testing.assert_allclose(times, [0, 0.04, 0.08, 0.1, 0.11, 0.15, 0.19])
+    assert reader.notes() == []
+
+
+@pytest.mark.parametrize("said", [1000.0, float("nan"), 0.0, 90000.0])
+def test_a_rate_that_is_none_is_measured(tmp_path, stated, said):
+    """Recordings of browsers say 1000, the resolution of their time stamps."""
+    path = write_other(tmp_path / "a.webm", "VP80")
+    stated(FPS=lambda i: said)
+    times, reader = timed(path)
+    assert reader.rate == pytest.approx(25)
+    np.testing.assert_allclose(times, np.arange(20) / 25)
+
+
+def test_a_video_without_a_frame_that_can_be_read(tmp_path, monkeypatch):
+    with VideoReader(write(tmp_path / "a")) as reader:
+        monkeypatch.setattr(reader, "timed", lambda: iter(()))
+        assert list(reader) == []
+    assert reader.lost == 10
+    assert "a.mp4: has no frame that can be read (it says 10, codec FMP4)" in reader.shortfall()
+
+
+@pytest.mark.skipif(not CLIPS.exists(), reason="the clips are not in the repository")
+@pytest.mark.parametrize(
+    ("name", "number", "lost"),
+    [
+        ("corrupted.mp4", 28, 22),
+        ("demo.mp4", 280, 0),
+        ("flipping_a_pancake.mkv", 310, 0),
+        ("part_0.mp4", 32, 0),
+        ("unordered.mov", 4, 0),
+        ("video_90.mov", 3, 0),
+    ],
+)
+def test_real_clips(name, number, lost):
+    times, reader = timed(CLIPS / name)
+    assert (len(times), reader.lost, reader.notes()) == (number, lost, [])
+    assert (reader.shortfall() is None) == (lost == 0)
+    assert (np.diff(times) > 0).all()
+
+
+def test_a_black_video_is_noted(tmp_path):
+    """OpenCV 4.13 to 5.0 reads interlaced video as black, and says nothing but on stderr."""
+    with VideoWriter(tmp_path / "a", 25, (48, 64)) as writer:
+        for _ in range(3):
+            writer.write(np.zeros((48, 64, 3), np.uint8))
+        writer.finish()
+    _, reader = read(writer.path)
+    assert "a.mp4: all frames are black" in reader.notes()[0]

@@ -120,3 +120,35 @@ def test_browse(demo, tmp_path, capsys, codec):
     assert tool("browse_data", *arguments, "--pictures", "2") == 0
     assert "2 of" in capsys.readouterr().out
     assert cv2.imread(str(tmp_path / "browse_data.jpg")).shape[0] > 2 * 288
+
+
+def test_categories_are_chosen_by_the_config(tmp_path, capsys):
+    data = tiny_coco.content(3, 2)
+    names = data["categories"][0]["keypoints"]
+    data["categories"] = [{"id": n, "name": f"deer {n}", "keypoints": names} for n in (4, 9)]
+    for entry in data["annotations"]:
+        entry["category_id"] = 4 if entry["id"] % 2 else 9
+    for split in ("train2017", "val2017"):
+        _, images = tiny_coco.write(tmp_path, data, split)
+    (tmp_path / "own.yaml").write_text(f"data: {{root: {tmp_path}, workers: 0}}\n")
+    command = ["--cfg", tmp_path / "own.yaml", f"output={tmp_path / 'o'}"]
+    assert tool("check_data", *command) == 3
+    said = capsys.readouterr().out
+    assert said.count("2 categories have keypoints ('deer 4', 'deer 9'); set data.category") == 2
+    assert tool("check_data", *command, "data.category=all") == 0
+    said = capsys.readouterr().out
+    assert (
+        said.count("6 of 6 (100.00%) persons are of several categories, which are one class") == 2
+    )
+    assert tool("check_data", *command, "data.category=[deer 9]") == 0
+    assert capsys.readouterr().out.count("6 persons = 3 used + 3 skipped (3 of another") == 2
+    assert tool("browse_data", *command, "data.category=deer 4", "--pictures", "1") == 0
+    assert "1 of 3 persons" in capsys.readouterr().out
+    for split in ("train2017", "val2017"):
+        for file in (tmp_path / split).iterdir():
+            file.rename(file.with_suffix(".PNG"))
+    for name in ("check_data", "browse_data", "train"):
+        assert tool(name, *command, "data.category=all", "train.batch_size=2") == 3
+        said = capsys.readouterr()
+        text = "3 image files are there under another name: file_names differ from the files in"
+        assert (said.out + said.err).count(text) == (2 if name == "check_data" else 1)

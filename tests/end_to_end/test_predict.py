@@ -24,6 +24,7 @@ from keypoint.prediction.predictor import Predictor
 from keypoint.prediction.tracking import OneEuro, Tracker
 from tests import tiny_coco, tiny_network
 from tests.calling import tool, words
+from tests.data.test_containers import edit, retime
 from tests.data.test_video import write as write_video
 from tests.prediction import made_up_camera, random_detector
 
@@ -198,6 +199,8 @@ def test_videos_with_images(predict, tmp_path, capsys):
     cut = write_video(tmp_path / "in/c", number=20, size=(49, 65))
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
     (tmp_path / "in/d.mp4").write_bytes(b"")
+    varying = retime(write_video(tmp_path / "in/e", number=9), [0.04] * 5 + [0.2] * 4)
+    edit(varying, (0.04, 0.56))  # trimmed: frames 1 to 6 are shown
     assert predict("--whole-image", "--pictures", "in") == 3
     said = capsys.readouterr()
     assert "c.avi: says 20 frames, " in said.err
@@ -206,15 +209,20 @@ def test_videos_with_images(predict, tmp_path, capsys):
     assert [r["image_id"] for r in found] == list(range(1, len(found) + 1))
     assert [r["frame"] for r in found[:9]] == [None, *range(7), 0]
     frames = report(tmp_path / "out", "frames")
-    assert (frames["total"], frames["used"]) == (27, len(found) - 1)
+    assert (frames["total"], frames["used"]) == (33, len(found) - 1)
     files = report(tmp_path / "out")["images"]
-    assert (files["total"], files["used"]) == (4, 3)
+    assert (files["total"], files["used"]) == (5, 4)
     assert files["skipped"] == {"that cannot be read": 1}
     drawn = cv2.VideoCapture(str(tmp_path / "out" / found[1]["picture"]))
     assert drawn.get(cv2.CAP_PROP_FRAME_COUNT) == 7
     assert drawn.read()[1].shape == (49, 65, 3)
     assert odd.name == "b.avi"
-    assert len(list((tmp_path / "out/pictures").iterdir())) == 3
+    assert len(list((tmp_path / "out/pictures").iterdir())) == 4
+    assert "e.mp4" not in said.err
+    times = [r["seconds"] for r in found[-6:]]
+    np.testing.assert_allclose(times, [0, 0.04, 0.08, 0.12, 0.16, 0.36], atol=1e-3)
+    drawn = cv2.VideoCapture(str(tmp_path / "out" / found[-1]["picture"]))
+    assert drawn.get(cv2.CAP_PROP_FRAME_COUNT) == 10  # 0.36 s and the last frame
 
 
 def test_persons_of_a_video_are_numbered_and_smoothed(predict, tmp_path):

@@ -208,6 +208,11 @@ def test_thresholds_are_among_the_conditions(tmp_path):
     found = evaluate(truth, file, flip=False, model=Oracle(truth, (64, 64), False))
     assert found.conditions["box_score_threshold"] is None
     assert "scores   of keypoints above 0.2\n" in found.table()
+    assert "NOTE" not in found.table()
+    noted = dataclasses.replace(truth, report=dataclasses.replace(truth.report, notes=("odd",)))
+    found = evaluate(noted, file, flip=False, model=Oracle(noted, (64, 64), False))
+    assert "\nNOTE     odd\n" in found.table()
+    assert found.conditions["notes"] == ["odd"]
 
 
 def test_heatmaps_that_are_not_finite_never_reach_the_score(tmp_path):

@@ -137,10 +137,10 @@ def test_skipping_scores_as_if_the_images_had_never_been_there(tmp_path):
     expected = evaluate_coco(less, [r for r in results if r["image_id"] not in (100, 103)])
     assert expected != evaluate_coco(data, results)
 
-    data["annotations"][0]["area"] = 0  # image 100
+    data["annotations"][0]["area"] = -1  # image 100
     file, images = write(tmp_path, data)
     (images / data["images"][3]["file_name"]).unlink()  # image 103
-    with pytest.raises(DataError, match="area 0"):
+    with pytest.raises(DataError, match="area -1"):
         read_annotations(file, images, SKELETON, scored=True)
     truth = read_annotations(file, images, SKELETON, scored=True, on_bad="skip", max_bad=0.5)
     found = [r for r in results if r["image_id"] in truth.images.ids]  # what is predicted
@@ -204,3 +204,45 @@ def test_ap_does_not_change_under_any_renumbering(tmp_path, seed):
         entry["id"] = categories[entry["id"]]
     back = {new: old for old, new in annotations.items()}
     assert score(other, tmp_path / "other.json", categories[1], back) == plain
+
+
+@pytest.mark.parametrize("udp", [False, True])
+def test_a_box_predicts_no_keypoint_outside_its_crop(tmp_path, udp):
+    """Judged keypoint by keypoint: the crop, its heatmap's last pixel, the nearest point."""
+    data = tiny_coco.content(6, 1)
+    file, images = write(tmp_path, data)
+    annotations = read_annotations(file, images, SKELETON, scored=True)
+    truth = select_persons(annotations)
+    boxes = tmp_path / "boxes.json"
+    entries = boxes_of(data, 0.5)
+    for entry, part in zip(entries, (1, 0.7, 0.5, 0.4, 0.3, 0.2), strict=True):
+        x, y, w, h = entry["bbox"]
+        entry["bbox"] = [x + 0.3 * w, y, w * part, h * part]
+    boxes.write_text(json.dumps(entries))
+    options = {"input_size": (128, 64), "udp": udp}
+    given = read_boxes(boxes, annotations)
+    test = truth_as_prediction(annotations, truth, SKELETON, boxes=given, **options)
+
+    results, outside = [], 0
+    for entry, annotation in zip(entries, data["annotations"], strict=True):
+        x, y, w, h = entry["bbox"]
+        width, height = max(w, h / 2) * 1.25, max(h, 2 * w) * 1.25
+        points = np.reshape(annotation["keypoints"], (17, 3))[:, :2].astype(np.float32)
+        reached = []
+        for px, py in points.tolist():
+            near = []
+            for value, middle, size, pixels in (
+                (px, x + w / 2, width, 16),
+                (py, y + h / 2, height, 32),
+            ):
+                step = size / (pixels - udp)
+                first = middle - size / 2
+                near.append(min(max(value, first), first + step * (pixels - 1)))
+            reached.append(near)
+            outside += near != pytest.approx([px, py], abs=1e-5)
+        results.append(result_of(annotation["image_id"], np.c_[reached, np.ones(17)], 0.5))
+    expected = evaluate_coco(data, results)
+    assert 0 < expected["AP"] < 0.7
+    assert test.metrics == pytest.approx(expected)
+    assert f"{outside} labelled keypoints lie outside the crop of their box" in test.reasons
+    assert test.is_explained

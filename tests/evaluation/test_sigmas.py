@@ -184,5 +184,5 @@ def test_what_cannot_be_matched_is_reported(tmp_path):
         read_repeated([first], SKELETON, key="object")
     flat = content([(4, 1, points, box)])
     flat["annotations"][0]["area"] = 0
-    with pytest.raises(DataError, match="area 0 of a labelled person; OKS divides by it"):
+    with pytest.raises(DataError, match="area 0; sigmas are in proportion to its root"):
         read(good, flat)

@@ -109,7 +109,7 @@ TRUTH_FAULTS = {
     ),
     "two": (
         lambda a: a["categories"].append({"id": 2, "keypoints": ["a"]}),
-        "have 2 with 'keypoints'",
+        "2 categories have keypoints",
     ),
     "image id": (
         lambda a: a["images"].append({"id": "x"}),

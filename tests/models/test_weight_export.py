@@ -179,7 +179,7 @@ def test_udp_goes_where_udp_is_decoded():
 @pytest.mark.parametrize(
     ("target", "decoding", "words"),
     [
-        ("mmpose", "dark", "sigma=1, unbiased=True)"),
+        ("mmpose", "dark", "sigma=1, unbiased=True, blur_kernel_size=5)"),
         ("mmpose", None, "without refinement; there they are refined"),
         ("simple_baseline", "dark", "that of DARK; there peaks are refined by a quarter pixel"),
         ("simple_baseline", None, "TEST.POST_PROCESS: false"),

@@ -73,9 +73,9 @@ SIGN = {
         ({"oks_sigmas": "0.1"}, "oks_sigmas is '0.1'; .* a list of numbers or uniform"),
         ({"keypoints": "abc"}, "keypoints is 'abc'; keypoints is a list"),
         ({"pairs": "ab"}, "pairs is 'ab'"),
-        (
-            {"keypoints": ["a", "top_left", "top_right"], "pairs": [], "edges": []},
-            r"pairs lacks \[top_left, top_right\]",
+        *(
+            ({"oks_sigmas": [0.1, sigma, 0.1]}, "one positive number from 1e-06 to 10 for each")
+            for sigma in (9e15, 1e-200, 11.0, -0.1, 9e-7, float("inf"))
         ),
     ],
 )
@@ -175,7 +175,7 @@ def many(number):
     return {"name": "many", "keypoints": names, "pairs": pairs, "edges": edges}
 
 
-def test_many_keypoints_take_linear_time():
+def test_the_most_keypoints():
     """Names, pairs and edges were looked up in lists: 100,000 keypoints took more than 40 s."""
     begin = time.process_time()
     skeleton = skeleton_from_dict(many(10_000), "x")
@@ -197,3 +197,43 @@ def test_names_are_short_printable_text(key, name):
         skeleton_from_dict(content, "x.yaml")
     assert str(e.value).isprintable()
     assert len(str(e.value)) < 500
+
+
+def sided(*names, pairs=()):
+    content = {
+        "name": "x",
+        "keypoints": names,
+        "pairs": pairs,
+        "edges": [],
+        "oks_sigmas": "uniform",
+    }
+    return skeleton_from_dict(content, "x")
+
+
+def test_sides_need_pairs_only_if_images_are_mirrored():
+    for names in (
+        ("a", "top_left", "top_right"),
+        ("TOP_LEFT", "TOP_RIGHT"),
+        ("Left", "Right", "tail"),
+        ("earLeft", "earRight"),
+    ):
+        skeleton = sided(*names)  # in order, as long as no image is mirrored
+        with pytest.raises(
+            ConfigError, match=r"pairs lacks \[.*(?i:left), .*(?i:right)\]; .*flip=f"
+        ):
+            skeleton.require_pairs()
+    sided("LEFT", "RIGHT", pairs=[("RIGHT", "LEFT")]).require_pairs()
+    sided("L_1", "R_1", "left").require_pairs()  # lenses, perhaps
+    with pytest.raises(ConfigError, match=r"pairs lacks \[left_ear, right_ear\], \[left_eye"):
+        sided(
+            *("left_ear", "right_ear", "left_eye", "right_eye"),
+            pairs=[("left_ear", "right_eye"), ("left_eye", "right_ear")],
+        ).require_pairs()
+
+
+def test_many_keypoints_take_linear_time():
+    names = [f"k{n}" for n in range(10_000)]
+    start = time.perf_counter()
+    skeleton = sided(*names, pairs=list(zip(names[::2], names[1::2], strict=True)))
+    assert skeleton.flip_indices[:4] == (1, 0, 3, 2)
+    assert time.perf_counter() - start < 5

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keypoint.pose.skeleton import load_skeleton
-from keypoint.prediction.drawing import PredictPictures, remove_pictures
+from keypoint.prediction.drawing import MOST_REPEATED, PredictPictures, remove_pictures
 from keypoint.prediction.frames import Frame
 from keypoint.prediction.stream import Predicted
 
@@ -57,6 +57,30 @@ def test_a_rate_that_the_form_lacks(tmp_path):
     assert rate == 8
     assert len(greys) == 4 * 8 + 1
     assert greys == [0] * 16 + [1] * 16 + [2]
+
+
+def test_a_varying_rate_keeps_its_time(tmp_path):
+    """Three frames at 30 a second, then at 5 a second."""
+    greys, rate = drawn(tmp_path, [0, 1 / 30, 2 / 30, 0.1, 0.3, 0.5], 30.0)
+    assert rate == 30
+    assert greys == [0, 1, 2, *[3] * 6, *[4] * 6, 5]
+
+
+@pytest.mark.parametrize(("rate", "number"), [(0.05, 5), (1 / 60, 5), (2400.0, 6)])
+def test_slow_and_fast_videos_are_not_padded(tmp_path, rate, number):
+    greys, written = drawn(tmp_path, [i / rate for i in range(number)], rate)
+    assert greys == list(range(number))
+    assert written == pytest.approx(rate, abs=5e-4)
+
+
+def test_a_long_pause_is_shortened_and_that_is_said(tmp_path, caplog):
+    """A camera that records what moves may rest for hours: no million equal frames."""
+    greys, _ = drawn(tmp_path, [0, 0.1, 10_000.1, 10_000.2, 10_000.3], 10.0)
+    assert greys == [0, *[1] * (1 + MOST_REPEATED), 2, 3, 4]
+    assert caplog.messages == [
+        f"{tmp_path}/pictures/000001_camera.mp4: pauses are 9940 s shorter than in the source, as a "
+        f"frame is repeated at most {MOST_REPEATED} times; records.jsonl has every frame's time"
+    ]
 
 
 @pytest.mark.parametrize("line", ["[]", "null", "5", '{"picture": 3}', '{"crops": null}', "{", ""])

@@ -8,9 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
+from keypoint.data.video import VideoWriter
 from keypoint.prediction.frames import Frame, Unread, VideoEnd, ahead, read_inputs
 from keypoint.prediction.inputs import Input, find_inputs
-from tests.data.test_video import write
+from tests.data.test_containers import edit, retime, write_other
+from tests.data.test_video import cut, write
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (80, 60, 3), dtype=np.uint8)
 
@@ -33,6 +35,38 @@ def test_frames_of_images_and_videos_are_numbered_through(tmp_path):
     (end,) = (e for e in events if isinstance(e, VideoEnd))
     assert (end.claimed, end.read, end.fault) == (3, 3, None)
     assert events.index(end) == 6
+
+
+def events_of(path):
+    return list(read_inputs([Input(path, path.name, True)], threads=1))
+
+
+def test_frames_of_a_video_have_their_own_times(tmp_path):
+    steps = [1 / 30] * 6 + [0.2] * 3
+    *frames, end = events_of(retime(write(tmp_path / "a", number=9, rate=30), steps))
+    expected = np.cumsum([0, *steps[:-1]])
+    np.testing.assert_allclose([frame.seconds for frame in frames], expected, atol=1e-4)
+    assert frames[0].rate == pytest.approx(30, rel=1e-3)
+    assert (end.claimed, end.read, end.lost, end.fault) == (9, 9, 0, None)
+
+
+def test_only_frames_that_are_proven_to_be_missing_are_lost(tmp_path, caplog):
+    path = edit(write(tmp_path / "trimmed", number=20), (0.2, 0.4))
+    end = events_of(path)[-1]
+    assert (end.claimed, end.read, end.lost, end.fault) == (10, 10, 0, None)
+    end = events_of(cut(write_other(tmp_path / "cut.webm", "VP80"), 0.5))[-1]
+    assert 0 < end.lost == 20 - end.read
+    assert "cut.webm: says 20 frames" in end.fault.text
+    assert caplog.messages == []
+
+
+def test_notes_on_a_video_are_logged(tmp_path, caplog):
+    path = tmp_path / "black"
+    with VideoWriter(path, 25, (48, 64)) as writer:
+        writer.write(np.zeros((48, 64, 3), np.uint8))
+        writer.finish()
+    assert events_of(writer.path)[-1].fault is None
+    assert "black.mp4: all frames are black" in caplog.text
 
 
 def test_a_file_that_goes_while_others_are_read(tmp_path):

@@ -30,6 +30,7 @@ from tests.reference import pose_resnet
 
 SIZE = "[32,32]"  # of the input of what is trained, where the command says no other
 DETECTOR = "fasterrcnn_mobilenet_v3_large_320_fpn"
+CONVERT = Path(__file__).parents[1] / "fixtures" / "convert"
 TINY = ["model.encoder=resnet18", "model.weights=none", "data.workers=0"]
 
 
@@ -127,6 +128,12 @@ def exported(path):
     export_network(restored.model, card, path)
 
 
+def cvat(path):
+    """An XML file of CVAT, and its images in photos/."""
+    shutil.copy(CONVERT / "cvat_skeletons" / "annotations.xml", path)
+    shutil.copytree(CONVERT / "cvat_skeletons" / "images", path.with_name("photos"))
+
+
 def demo_set(folder):
     write_demo_set(folder, train_images=2, val_images=1)
 
@@ -149,6 +156,8 @@ MAKERS = [
     (r"COCO_val2017_detections\w+\.json", lambda path: boxes(path, Path("data/coco/annotations/person_keypoints_val2017.json"))),
     (r"COCO_test-dev2017_detections\w+\.json", lambda path: boxes(path, Path("data/coco/annotations/image_info_test-dev2017.json"))),
     (r"clip\.mp4", lambda path: write_video(path.with_suffix(""), number=2)),
+    (r"labelled", lambda path: shutil.copytree(CONVERT / "labelme", path)),
+    (r"annotations\.xml", cvat),
     (r"photos", lambda path: picture(path / "a.jpg")),
     (r"crops/\*\.jpg", lambda path: picture(path.parent / "a.jpg")),
     (r"\w+\.jpg", picture),

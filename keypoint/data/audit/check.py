@@ -7,7 +7,7 @@ follows is in evaluation/self_test.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,10 +24,14 @@ from keypoint.data.audit.findings import (
 )
 from keypoint.data.audit.images import Look, look_at_images
 from keypoint.data.boxes import read_box_list, usable_boxes
-from keypoint.data.coco import implausible_form, usable_persons
+from keypoint.data.coco import usable_persons
 from keypoint.data.entries import check_entries, find_category, names_fault
-from keypoint.data.images.files import file_fault, header_fault
+from keypoint.data.images.files import file_fault, header_fault, name_forms_once
 from keypoint.data.persons import Annotations, Persons
+from keypoint.data.plausible.detected import box_doubt
+from keypoint.data.plausible.file import annotation_doubts
+from keypoint.data.plausible.labels import area_doubts
+from keypoint.data.plausible.readings import Doubt
 from keypoint.data.report import Fault
 from keypoint.errors import DataError
 from keypoint.pose.skeleton import Skeleton
@@ -78,6 +82,14 @@ class FileCheck:
             "warnings": [finding.to_dict() for finding in self.warnings],
         }
 
+    def add(self, doubts: Sequence[Doubt]) -> None:
+        """Add doubts: faults if they are proved, warnings otherwise."""
+        for doubt in doubts:
+            if doubt.proved:
+                self.faults.append(Fault("", f"{self.source}: {doubt}", "form"))
+            else:
+                self.warnings += find(doubt.text, doubt.flags, doubt.names, doubt.what)
+
     def stopping_faults(self, on_bad: str, max_bad: float) -> list[Fault]:
         """The faults that stop training or testing under `data.on_bad` and `data.max_bad`."""
         too_many = any(bad > max_bad * total for bad, total in self.bad_shares)
@@ -92,6 +104,7 @@ def check_annotation_file(
     skeleton: Skeleton,
     *,
     scored: bool,
+    category: str | Sequence[str] | None = None,
     workers: int = 0,
     track: Callable[[int], Any] | None = None,
 ) -> FileCheck:
@@ -103,6 +116,7 @@ def check_annotation_file(
         skeleton: The skeleton that the keypoints should have.
         scored: AP is to be computed against the file: everything that COCOeval needs is a fault
             too. Otherwise it is a warning.
+        category: As `read_annotations` takes it.
         workers: Processes that decode; 0 decodes in this one.
         track: Takes the number of images and returns a context manager with `update()`, such as a
             progress bar.
@@ -110,18 +124,19 @@ def check_annotation_file(
     check = FileCheck(annotations)
     try:
         content = read_dataset(annotations)
-        category = find_category(content, annotations)
+        chosen = find_category(content, annotations, category)
     except DataError as error:
         check.faults.append(Fault("", str(error), "file"))
         return check
-    wrong_names = names_fault(category, skeleton)
+    wrong_names = names_fault(chosen, skeleton)
     if wrong_names:
         check.faults.append(Fault("", f"{annotations}: {wrong_names}", "keypoint names"))
     total = len(content["annotations"])
-    to_score = check_entries(content, category, skeleton.num_keypoints, scored=True)
+    to_score = check_entries(content, chosen, skeleton.num_keypoints, scored=True)
+    content = to_score.content
     bad = to_score
     if not scored:
-        bad = check_entries(content, category, skeleton.num_keypoints, scored=False)
+        bad = check_entries(content, chosen, skeleton.num_keypoints, scored=False)
         more = to_score.bad_annotations.keys() - bad.bad_annotations.keys()
         flags = [place in more for place in range(total)]
         names = [entry.get("id") for entry in content["annotations"]]
@@ -142,23 +157,25 @@ def check_annotation_file(
                 bad.bad_images[place] = to_score.bad_images[place] = [fault]
             if bar is not None:
                 bar.update()
-    check.faults += bad.faults()
+    check.faults += name_forms_once(bad.faults(), image_root, str(annotations))
     check.bad_shares = [
         (len(bad.bad_annotations), total),
         (len(bad.bad_images), len(content["images"])),
     ]
 
     source = str(annotations)
-    check.annotations = collect(content, bad, source, image_root, whole_images=False)
-    check.to_score = collect(content, to_score, source, image_root, whole_images=True)
-    persons, implausible = usable_persons(check.annotations), implausible_form(check.annotations)
+    check.annotations = collect(bad, source, image_root, whole_images=False)
+    check.to_score = collect(to_score, source, image_root, whole_images=True)
+    persons = usable_persons(check.annotations)
     check.persons, check.labels = persons, label_counts(persons, skeleton)
-    if implausible:
-        check.faults.append(Fault("", f"{annotations}: {implausible}", "form"))
+    check.warnings += image_findings(persons.images, check.looks)
+    doubts = annotation_doubts(replace(check.annotations, scored=False))
+    check.add(doubts + (area_doubts(check.to_score) if scored else []))
     if len(persons) == 0:
         text = f"{persons.report}; there is no usable person to train or test on"
         check.faults.append(Fault("", text, "no person"))
-    check.warnings += image_findings(persons.images, check.looks)
+    notes = check.to_score.notes
+    check.warnings += [Finding(n.count, n.total, n.text, n.examples) for n in notes]
     check.warnings += person_findings(persons, skeleton)
     return check
 
@@ -185,5 +202,7 @@ def check_box_file(boxes: Path, truth: FileCheck, score_threshold: float = 0.0) 
     if len(check.persons) == 0:
         text = f"{check.persons.report}; there is no box to test on"
         check.faults.append(Fault("", text, "no box"))
+    doubt = box_doubt(check.persons, truth.annotations)
+    check.add([] if doubt is None else [doubt])
     check.warnings += box_findings(check.persons, truth.persons)
     return check

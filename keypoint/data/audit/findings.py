@@ -7,7 +7,7 @@ Letters: N things, P persons, K keypoints.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -48,7 +48,7 @@ class Finding:
         return asdict(self) | {"share": self.count / self.total}
 
 
-def find(text: str, flags: ArrayLike, names: ArrayLike, what: str = "") -> list[Finding]:
+def find(text: str, flags: ArrayLike, names: Iterable[Any], what: str = "") -> list[Finding]:
     """The finding of all things that are flagged, or none.
 
     Args:
@@ -58,7 +58,7 @@ def find(text: str, flags: ArrayLike, names: ArrayLike, what: str = "") -> list[
         what: What the names are, for the examples.
     """
     flags = np.asarray(flags, dtype=bool)
-    flagged = np.asarray(names)[flags].tolist()
+    flagged = [name for name, flag in zip(names, flags.tolist(), strict=True) if flag]
     examples = tuple(f"{what}{name}" for name in list(dict.fromkeys(flagged))[:EXAMPLES])
     return [Finding(len(flagged), len(flags), text, examples)] if examples else []
 

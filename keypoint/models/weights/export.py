@@ -20,6 +20,7 @@ from torch import Tensor
 from keypoint.errors import CheckpointError
 from keypoint.models.simple_baseline import SimpleBaseline
 from keypoint.models.weights.formats import CHANNEL_MEAN, CHANNEL_STD, NOTE, TRAINED
+from keypoint.pose.dark import gaussian_kernel
 
 COLOR_ORDERS = {"simple_baseline": "bgr", "mmpose": "rgb"}
 
@@ -136,7 +137,10 @@ def _mmpose_settings(
     height, width = model.input_size
     udp = model.codec.udp
     codec = "UDPHeatmap" if udp else "MSRAHeatmap"
-    dark = ", unbiased=True" if decoding == "dark" and not udp else ""
+    dark = ""
+    if decoding == "dark":
+        kernel = len(gaussian_kernel(model.codec.sigma))
+        dark = f"{'' if udp else ', unbiased=True'}, blur_kernel_size={kernel}"
     unrefined = "\n    Its AP here is that of peaks without refinement; there they are refined"
     return (
         "expects RGB; in the config set\n"

@@ -69,10 +69,10 @@ def test_each_keypoint_alone_equals_coco_eval(skeleton):
 
 
 def test_crowds_with_labels_far_results_and_huge_areas():
-    """Branches that few cases reach: a crowd taken twice, results and persons above 1e10 px^2."""
+    """Branches that few cases reach: a crowd taken twice, results above 1e10 px^2."""
     annotations, results = small_case()
     annotations["annotations"][0]["iscrowd"] = 1
-    annotations["annotations"][1]["area"] = 2e10
+    annotations["annotations"][1]["area"] = 1e10
     twice = [{**results[0], "score": 0.3 + i / 10, "keypoints": [x + i for x in results[0]["keypoints"]]} for i in range(3)]  # fmt: skip
     far = {**results[2], "score": 0.99, "keypoints": list(np.linspace(0, 1e7, 51))}
     for given in (results, results + twice, [far, *results], [far]):

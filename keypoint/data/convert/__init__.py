@@ -1,0 +1,1 @@
+"""Label files of other tools, read and written as COCO keypoints."""

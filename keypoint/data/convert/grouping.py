@@ -1,0 +1,102 @@
+"""Loose points joined to persons: by the tool's group, else by the one box around them.
+
+labelme, Label Studio and CVAT's point shapes label a point at a time; which points are of one
+person is said by a group or a parent, or follows from the boxes. What does not follow is left out
+and counted: a guess would train on mixed persons.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from keypoint.data.convert.labels import Bbox, Labels, Person
+
+WHOLE_IMAGE = "object"  # class of points without a box that names one
+
+
+@dataclass
+class Point:
+    """A labelled point; `group` is the tool's key of the person, if it has one."""
+
+    name: str
+    x: float
+    y: float
+    flag: int
+    group: object = None
+
+
+@dataclass
+class Box:
+    """A labelled box and its class."""
+
+    category: str
+    bbox_xywh: Bbox
+    group: object = None
+
+
+def join(points: list[Point], boxes: list[Box], labels: Labels, place: str) -> list[Person]:
+    """The persons of one image.
+
+    Points of a group are one person, with the group's box. A point without a group belongs to the
+    only box that holds it; on an image with one box or group at most, all points are one person.
+
+    Args:
+        points: Points of the image.
+        boxes: Boxes of the image.
+        labels: Takes what is left out.
+        place: The image's name.
+    """
+    labels.loose += [point.name for point in points]
+    persons: list[tuple[Person, object]] = []
+    for box in boxes:
+        person = Person({}, box.bbox_xywh, box.category)
+        persons.append((person, box.group))
+    for group in dict.fromkeys(point.group for point in points if point.group is not None):
+        known = [person for person, key in persons if key is not None and key == group]
+        if len(known) > 1:
+            labels.leave_out("boxes of a group that has another box", f"{place}: group {group}")
+            persons = [(p, key) for p, key in persons if not any(p is k for k in known[1:])]
+        if not known:
+            persons.append((Person({}, None, WHOLE_IMAGE), group))
+    if not persons and points:
+        persons.append((Person({}, None, WHOLE_IMAGE), None))
+    only = persons[0][0] if len(persons) == 1 else None
+    twice: set[int] = set()
+    for point in points:
+        owner = only if only and point.group is None else _owner(point, persons)
+        if owner is None:
+            labels.leave_out(
+                "points of no group, and in no box or in several", f"{place}: {point.name}"
+            )
+        elif point.name in owner.points:
+            twice.add(id(owner))
+        else:
+            owner.points[point.name] = (point.x, point.y, point.flag)
+    kept = []
+    for person, _ in persons:
+        if id(person) in twice:
+            labels.leave_out("persons with a keypoint labelled twice", place)
+        else:
+            kept.append(person)
+    return kept
+
+
+def _owner(point: Point, persons: list[tuple[Person, object]]) -> Person | None:
+    if point.group is not None:
+        return next(person for person, key in persons if key == point.group)
+    around = [
+        person for person, _ in persons if person.bbox_xywh and _holds(person.bbox_xywh, point)
+    ]
+    return around[0] if len(around) == 1 else None
+
+
+def _holds(bbox: Bbox, point: Point) -> bool:
+    x, y, width, height = bbox
+    return x <= point.x <= x + width and y <= point.y <= y + height
+
+
+def name_all(labels: Labels) -> None:
+    """Give the classes that name no keypoints those of all loose points, in the order they came."""
+    persons = [person for picture in labels.pictures for person in picture.persons]
+    for category in dict.fromkeys(person.category for person in persons):
+        labels.keypoints.setdefault(category, list(dict.fromkeys(labels.loose)))

@@ -1,0 +1,249 @@
+"""The image files of labelled pictures: found where they are, or written from videos and packages.
+
+Label files name images by paths of another computer or a server, so a file is also looked for by
+its name below the input. A photo that is turned by its EXIF orientation is written upright, because
+labelling tools show it so and training does not turn images.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from keypoint.data.convert.label_studio import upload_name
+from keypoint.data.convert.labels import Labels, Picture
+from keypoint.data.images.read import check_header, read_header
+from keypoint.data.images.upright import read_upright
+from keypoint.data.video import VideoReader
+from keypoint.errors import ConfigError, DataError
+
+SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "BMP": ".bmp", "WebP": ".webp"}
+
+
+@dataclass
+class Found:
+    """A picture with its file, and (height, width) as the file has it."""
+
+    picture: Picture
+    file: Path
+    image_size: tuple[int, int]
+
+
+class Finder:
+    """Finds files by the names that label files give.
+
+    Args:
+        roots: Folders to look in, with all below.
+    """
+
+    def __init__(self, roots: list[Path]) -> None:
+        self.roots = roots
+        self._by_name: dict[str, list[Path]] | None = None
+
+    def find(self, name: str) -> tuple[Path, int] | None:
+        """The file that fits best, and how many parts of its path agree; None without a single one.
+
+        Args:
+            name: Path with "/" between folders, of this computer or of any other.
+        """
+        for root in (Path(), *self.roots):
+            if (root / name).is_file():
+                return (root / name).absolute(), 1000
+        if self._by_name is None:
+            self._by_name = {}
+            for root in self.roots:
+                for folder, _, names in os.walk(root):
+                    for there in names:
+                        self._by_name.setdefault(_key(there), []).append(Path(folder) / there)
+        for base in (Path(name).name, upload_name(name)):
+            scores: dict[int, set[Path]] = {}
+            for file in self._by_name.get(_key(base), []):
+                wanted = (*Path(name).parts[:-1], base)
+                scores.setdefault(_agreeing(file.parts, wanted), set()).add(file.absolute())
+            if scores:
+                best = max(scores)
+                return (scores[best].pop(), best) if len(scores[best]) == 1 else None
+        return None
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _agreeing(parts: tuple[str, ...], wanted: tuple[str, ...]) -> int:
+    pairs = list(zip(reversed(parts), reversed(wanted), strict=False))
+    return next((n for n, (a, b) in enumerate(pairs) if _key(a) != _key(b)), len(pairs))
+
+
+def bring(labels: Labels, finder: Finder, folder: Path, bar: Any) -> list[Found]:
+    """Find or write the image of each picture.
+
+    Args:
+        labels: Takes what is left out, by reason.
+        finder: Knows where to look.
+        folder: For images that have to be written; made if there is one.
+        bar: Progress, with `update`.
+
+    Returns:
+        The pictures that have an image, in their order.
+    """
+    places: dict[int, Path] = {}
+    owner: dict[Path, tuple[int, Picture]] = {}
+    frames: dict[str, list[Picture]] = {}
+    for picture in labels.pictures:
+        match = finder.find(picture.name)
+        if match is None:
+            if picture.content is not None:
+                _attempt(labels, picture, places, lambda p=picture: _unpack(p, folder, places))
+            elif picture.video is not None and picture.video[0]:
+                frames.setdefault(picture.video[0], []).append(picture)
+                continue
+            else:
+                labels.leave_out(
+                    "images that are not found (--images DIR says where)", picture.name
+                )
+        else:
+            file, score = match
+            before = owner.get(file)
+            if before is not None and before[0] < score:
+                places.pop(id(before[1]))
+                labels.leave_out(
+                    "images that are not found (--images DIR says where)", before[1].name
+                )
+            elif before is not None:
+                reason = "pictures whose image another picture has"
+                labels.leave_out(reason, f"{picture.name}: {file}")
+                bar.update()
+                continue
+            owner[file], places[id(picture)] = (score, picture), file
+        bar.update()
+    for name, pictures in frames.items():
+        _extract(labels, finder, name, pictures, folder, places, bar)
+    found: list[Found] = []
+    for picture in labels.pictures:
+        if id(picture) in places:
+            _attempt(labels, picture, places, lambda p=picture: _check(p, folder, places, found))
+    return found
+
+
+def _attempt(labels: Labels, picture: Picture, places: dict[int, Path], act: Any) -> None:
+    """Do what may find an image unusable, and then count it."""
+    try:
+        act()
+    except DataError as error:
+        places.pop(id(picture), None)
+        labels.leave_out("images that cannot be used", f"{picture.name}: {error}")
+
+
+def _check(picture: Picture, folder: Path, places: dict[int, Path], found: list[Found]) -> None:
+    """Compare the size of a file with the label file's, and turn a photo upright."""
+    file = places[id(picture)]
+    header = check_header(file)
+    stored = header.image_size
+    if stored is None:
+        raise DataError(f"{file}: its header has no size; use another copy")
+    shown = stored[::-1] if header.orientation >= 5 else stored
+    as_stored = picture.image_size == stored != shown
+    if header.orientation != 1 and not as_stored:
+        image, _ = read_upright(file)
+        shown, file = (image.shape[0], image.shape[1]), _new(folder, file.stem, ".png", places)
+        _write(file, _png(image))
+        places[id(picture)] = file
+    size = stored if as_stored else shown
+    if picture.image_size is not None and picture.image_size != size and not picture.relative:
+        height, width = picture.image_size
+        raise DataError(
+            f"{file} is {size[1]} x {size[0]} pixels (width x height), "
+            f"labelled at {width} x {height}"
+        )
+    found.append(Found(picture, file.absolute(), size))
+
+
+def _unpack(picture: Picture, folder: Path, places: dict[int, Path]) -> None:
+    """Write an image that the label file holds."""
+    assert picture.content is not None
+    content = picture.content()
+    if isinstance(content, bytes):
+        header = read_header(content)
+        if header is None:
+            raise DataError(f"{picture.name}: the image inside is no JPEG, PNG, BMP or WebP")
+        suffix, data = SUFFIXES[header.form], content
+    else:
+        suffix, data = ".png", _png(content)
+    file = _new(folder, Path(picture.name).stem, suffix, places)
+    _write(file, data)
+    places[id(picture)] = file
+
+
+def _extract(
+    labels: Labels,
+    finder: Finder,
+    name: str,
+    pictures: list[Picture],
+    folder: Path,
+    places: dict[int, Path],
+    bar: Any,
+) -> None:
+    """Write the labelled frames of a video as PNG."""
+    match = finder.find(name)
+    wanted = {picture.video[1]: picture for picture in pictures if picture.video}
+    stem = Path(name).stem
+    try:
+        if match is None:
+            raise DataError(f"{name}: no such video; --images DIR says where it is")
+        with VideoReader(match[0]) as reader:
+            for number, frame in enumerate(reader):
+                picture = wanted.pop(number, None)
+                if picture is not None:
+                    file = _new(folder / _safe(stem), f"{stem}_{number:06d}", ".png", places)
+                    _write(file, _png(frame))
+                    places[id(picture)] = file
+                    bar.update()
+                if not wanted:
+                    break
+        reason = "the video ends before"
+    except DataError as error:
+        reason = str(error)
+    for number in wanted:
+        labels.leave_out("frames that cannot be read", f"{name} frame {number}: {reason}")
+        bar.update()
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", name) or "image"
+
+
+def _new(folder: Path, stem: str, suffix: str, places: dict[int, Path]) -> Path:
+    """A name in the folder that no other picture has."""
+    taken, number = set(places.values()), 1
+    file = folder / f"{_safe(stem)}{suffix}"
+    while file in taken:
+        number += 1
+        file = folder / f"{_safe(stem)}_{number}{suffix}"
+    return file
+
+
+def _png(image: NDArray[np.uint8]) -> bytes:
+    """Encode (H, W, 3) RGB or (H, W, 1)."""
+    stored = image[..., ::-1] if image.ndim == 3 and image.shape[2] == 3 else image
+    done, data = cv2.imencode(".png", stored)
+    assert done, f"{image.shape} {image.dtype}"
+    return data.tobytes()
+
+
+def _write(file: Path, data: bytes) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+    except OSError as error:
+        raise ConfigError(
+            f"{file}: cannot be written ({error.strerror}); give another --output"
+        ) from None

@@ -1,0 +1,199 @@
+"""The rules for the entries of COCO's files: images, and annotations with their ids.
+
+A rule returns the first thing that is wrong with an entry: a word to count by, and a short text
+that begins with the key. The caller puts the entry's name before it and reports all faults of a
+file at once. Training and evaluation share the rules; scoring asks for more (`scored`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from reprlib import repr as short  # a fault shows the value, however long it is
+from typing import Any
+
+from keypoint.data.entries.categories import Category
+from keypoint.data.entries.ids import describe_id, with_whole_numbers
+from keypoint.data.entries.numbers import is_whole_number
+from keypoint.data.entries.person import FILLED_IN, Person, Wrong, read_person
+from keypoint.data.report import Fault, Note
+
+# That a file system takes: letters of a part of a path, and bytes of a path.
+MOST_LETTERS, MOST_BYTES = 255, 4095
+
+
+def name_image(entry: dict[str, Any], place: int) -> str:
+    """The name of an image in an error: its id, or its place in the list."""
+    return f"image id {short(entry['id'])}" if "id" in entry else f"image number {place}"
+
+
+def image_faults(entry: dict[str, Any], is_repeated: bool, with_file: bool = True) -> list[Wrong]:
+    """All faults of an entry of `images`.
+
+    Args:
+        entry: The entry.
+        is_repeated: Another image has the same id.
+        with_file: Check the size and the file name, too; scoring needs neither.
+    """
+    faults = []
+    if not is_whole_number(entry.get("id")):
+        faults.append(("image id", describe_id(entry.get("id"))))
+    elif is_repeated:
+        faults.append(("image id", "duplicate id; ids are unique"))
+    if not with_file:
+        return faults
+    width, height = entry.get("width"), entry.get("height")
+    if not all(is_whole_number(side) and side > 0 for side in (width, height)):
+        text = f"width={short(width)} height={short(height)}; give its size in pixels, two whole "
+        faults.append(("image size", text + "numbers above 0"))
+    name = entry.get("file_name")
+    if not isinstance(name, str) or not name:
+        faults.append(("file_name", f"file_name={short(name)}; give the file's name"))
+    elif re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", name):
+        control = "a NUL byte (\\x00)" if "\0" in name else "a control character"
+        faults.append(("file_name", f"file_name={short(name)} has {control}; rename the file"))
+    elif _is_too_long(name):
+        text = f"file_name={short(name)} has {len(name)} letters, longer than a path can be "
+        text += f"({MOST_LETTERS} letters a part, {MOST_BYTES} bytes in all); give the file's name"
+        faults.append(("file_name", text))
+    elif re.match(r"[a-z][a-z0-9+.-]+://", name, re.IGNORECASE):
+        text = (
+            f"file_name={short(name)} is a URL; nothing is fetched, give files of the image folder"
+        )
+        faults.append(("file_name", text))
+    elif name.startswith("/") or ".." in name.split("/"):
+        text = f"file_name={short(name)} points outside the image folder (absolute or ..)"
+        faults.append(("file_name", text))
+    return faults
+
+
+def _is_too_long(name: str) -> bool:
+    if len(name) <= MOST_LETTERS:
+        return False
+    parts = re.split(r"[/\\]", name)
+    return max(map(len, parts)) > MOST_LETTERS or len(name.encode()) > MOST_BYTES
+
+
+def name_annotation(entry: dict[str, Any], place: int) -> str:
+    """The name of an annotation in an error: its id, or its place in the list."""
+    if "id" in entry:
+        return f"annotation id {short(entry['id'])}"
+    return f"annotation number {place} (image_id {short(entry.get('image_id'))})"
+
+
+def reference_fault(
+    entry: dict[str, Any], images: set[int], categories: set[int], seen: set[int]
+) -> Wrong | None:
+    """The first thing wrong with the ids of an annotation of any category, or None.
+
+    `images` and `categories` are the ids of the file, `seen` those of the annotations before this
+    one; its own is added.
+    """
+    key = entry.get("id")
+    if not is_whole_number(key):
+        return "id", describe_id(key)
+    if key in seen:
+        return "id", "duplicate id; ids are unique"
+    seen.add(key)
+    image_id, category_id = entry.get("image_id"), entry.get("category_id")
+    if not is_whole_number(image_id) or image_id not in images:
+        return "image_id", f"image_id {short(image_id)} is not among the images"
+    if not is_whole_number(category_id) or category_id not in categories:
+        return "category_id", f"category_id {short(category_id)} is not among the categories"
+    return None
+
+
+@dataclass
+class CheckedEntries:
+    """The outcome of the rules for every entry of a file, by its place in the file's lists.
+
+    Attributes:
+        content: Content of the file, with whole numbers for ids and sizes that mean one.
+        category: The persons' category.
+        num_keypoints: K.
+        scored: Whether they were checked for what COCOeval needs.
+        notes_on_ids: Whether ids were read otherwise than as they stand.
+        bad_images: All faults of each bad entry of `images`, or of its file.
+        bad_annotations: The first fault of each bad annotation.
+        persons: The numbers of the category's other annotations.
+    """
+
+    content: dict[str, Any]
+    category: Category
+    num_keypoints: int
+    scored: bool
+    notes_on_ids: list[Note]
+    bad_images: dict[int, list[Fault]] = field(default_factory=dict)
+    bad_annotations: dict[int, Fault] = field(default_factory=dict)
+    persons: dict[int, Person] = field(default_factory=dict)
+
+    def image_faults(self) -> list[Fault]:
+        """All faults of images."""
+        return [fault for faults in self.bad_images.values() for fault in faults]
+
+    def faults(self) -> list[Fault]:
+        """All faults, those of images first."""
+        return self.image_faults() + list(self.bad_annotations.values())
+
+    def notes(self, ids: Sequence[int], persons: Sequence[Person]) -> list[Note]:
+        """What was read otherwise than as it stands, of these persons by annotation id."""
+        notes = list(self.notes_on_ids)
+        names = self.category.names
+        if len(names) > 1 and persons:
+            text = "persons are of several categories, which are one class; results have "
+            text += f"category_id {self.category.id}"
+            notes += [Note(len(persons), len(persons), text, tuple(map(short, names)))]
+        for key, text in FILLED_IN.items():
+            rows = zip(ids, persons, strict=True)
+            filled_in = [f"annotation id {n}" for n, person in rows if key in person.filled_in]
+            notes += Note.of(filled_in, len(persons), text)
+        return notes
+
+
+def check_entries(
+    content: dict[str, Any],
+    category: Category,
+    num_keypoints: int,
+    *,
+    scored: bool,
+    with_files: bool = True,
+) -> CheckedEntries:
+    """Look at every image and annotation of a file; no image file is opened.
+
+    Args:
+        content: Content of the file, of the right form; not modified.
+        category: The persons' category.
+        num_keypoints: K.
+        scored: Ask for what COCOeval needs.
+        with_files: Check the images' sizes and file names.
+    """
+    content, notes = with_whole_numbers(content)
+    checked = CheckedEntries(content, category, num_keypoints, scored, notes)
+    ids = Counter(e["id"] for e in content["images"] if is_whole_number(e.get("id")))
+    for place, entry in enumerate(content["images"]):
+        key, file = _whole(entry, "id"), entry.get("file_name")
+        wrong = image_faults(entry, key is not None and ids[key] > 1, with_files)
+        if wrong:
+            name, file = name_image(entry, place), file if isinstance(file, str) else None
+            faults = [Fault(name, text, reason, key, file, key) for reason, text in wrong]
+            checked.bad_images[place] = faults
+    categories = {c["id"] for c in content["categories"] if is_whole_number(c.get("id"))}
+    images, seen = set(ids), set[int]()
+    for place, entry in enumerate(content.get("annotations", [])):
+        found: Person | Wrong | None = reference_fault(entry, images, categories, seen)
+        if found is None and entry["category_id"] in category.ids:
+            found = read_person(entry, num_keypoints, scored)
+        if isinstance(found, Person):
+            checked.persons[place] = found
+        elif found is not None:
+            name, (reason, text) = name_annotation(entry, place), found
+            ids_of = _whole(entry, "id"), _whole(entry, "image_id")
+            checked.bad_annotations[place] = Fault(name, text, reason, ids_of[0], None, ids_of[1])
+    return checked
+
+
+def _whole(entry: dict[str, Any], key: str) -> int | None:
+    value = entry.get(key)
+    return value if is_whole_number(value) else None

@@ -1,0 +1,1 @@
+"""Data that is well formed and probably or certainly means something else."""

@@ -1,0 +1,205 @@
+"""Annotated boxes and keypoints that do not mean pixels, or not x, y, width, height.
+
+Nothing fails on such a file, and a network trains on the wrong pixels. One odd person proves
+nothing, so the file decides as a whole: the keypoints of a person lie in its box, and how far they
+are from the box's edge does not depend on where the box is. Letters: P persons, K keypoints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keypoint.data.persons import Annotations
+from keypoint.data.plausible.readings import (
+    CORNERS,
+    FAR,
+    NORMALISED,
+    RANGES,
+    Doubt,
+    Flags,
+    Floats,
+    from_sides,
+    is_box,
+    is_inside,
+    other_readings,
+    within_one,
+)
+
+# Persons that fit another reading alone, and those that fit the right one alone. Random right sets
+# reach neither (tests/data/test_plausible.py).
+BETTER, WORSE = 0.25, 0.05
+MIN_PERSONS = 4  # for the slope
+HELD = 0.8  # persons of COCO have all keypoints in their box as often
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """The persons that count, in the form of this comparison.
+
+    Attributes:
+        ids: (P,) annotation ids.
+        boxes: (P, 4) as given.
+        points: (P, K, 2).
+        labelled: (P, K).
+        sides: (P, 2) width and height of their images.
+    """
+
+    ids: NDArray[np.int64]
+    boxes: Floats
+    points: Floats
+    labelled: Flags
+    sides: Floats
+
+    def extent(self, points: Floats | None = None) -> Floats:
+        """(P, 4) corners of the extent of the labelled keypoints."""
+        points = self.points if points is None else points
+        low = np.where(self.labelled[..., None], points, np.inf).min(axis=1)
+        high = np.where(self.labelled[..., None], points, -np.inf).max(axis=1)
+        return np.concatenate([low, high], axis=1)
+
+
+def form_doubt(annotations: Annotations) -> Doubt | None:
+    """What the boxes or keypoints of a file probably mean instead, or None.
+
+    Args:
+        annotations: With image sizes.
+    """
+    sides = annotations.images.image_size[annotations.image_index, ::-1].astype(float)
+    has_area = (annotations.bbox_xywh[:, 2:] > 0).all(axis=1) & (sides > 2).all(axis=1)
+    rows = np.flatnonzero(annotations.counted & has_area)
+    if len(rows) == 0:
+        return None
+    given = Annotated(
+        ids=annotations.ids[rows],
+        boxes=annotations.bbox_xywh[rows],
+        points=annotations.keypoints[rows, :, :2],
+        labelled=annotations.keypoints[rows, :, 2] > 0,
+        sides=sides[rows],
+    )
+    return _normalised(given) or _box_form(given) or _corners(given) or _keypoint_form(given)
+
+
+def _normalised(given: Annotated) -> Doubt | None:
+    points = given.points[given.labelled]
+    everyone = np.ones(len(given.ids), dtype=bool)
+    boxes = bool(((given.boxes >= 0) & (given.boxes <= 1)).all())
+    if within_one(np.concatenate([points.ravel(), given.boxes.ravel()])):
+        text = f"persons have keypoints and bbox within [0, 1], as {NORMALISED} are"
+    elif boxes and points.max() > 2:
+        text = (
+            f"persons have a bbox within [0, 1], as {NORMALISED} are, and their keypoints are not"
+        )
+    elif within_one(points) and len(np.unique(points, axis=0)) > 2 and given.boxes.max() > 10:
+        text = f"persons have keypoints within [0, 1], as {NORMALISED} are, and a larger bbox"
+    else:
+        return None
+    return Doubt(f"{text}; give pixels of the image", everyone, given.ids, proved=True)
+
+
+def _box_form(given: Annotated) -> Doubt | None:
+    """The reading under which boxes hold keypoints that they do not hold as given."""
+    extent, corners = given.extent(), from_sides(given.boxes)
+    held, far = _holds(corners, extent), ~is_inside(corners, given.sides, FAR)
+    best: tuple[float, str, Flags] | None = None
+    for name, corners in other_readings(given.boxes, given.sides):
+        holds, inside = _holds(corners, extent), is_inside(corners, given.sides)
+        better = holds & (~held | (far & inside))
+        if better.mean() < BETTER or (held & ~holds).mean() > WORSE:
+            continue
+        score = better.sum() + 0.1 * inside.sum()
+        if best is None or score > best[0]:
+            best = score, name, better
+    if best is None:
+        return None
+    proved = best[1] == CORNERS and _proves_corners(given)
+    return _doubt_of_form(given, best[1], best[2], proved)
+
+
+def _corners(given: Annotated) -> Doubt | None:
+    """Boxes as corners that hold their keypoints also as given, because they are too large."""
+    holds = _holds(given.boxes, given.extent())
+    slope, errors = corner_slope(given.boxes, given.extent()[:, 2:])
+    if holds.mean() < HELD or slope < 0.4 or slope < 3 * errors:
+        return None
+    return _doubt_of_form(given, CORNERS, holds, _proves_corners(given))
+
+
+def _doubt_of_form(given: Annotated, name: str, flags: Flags, proved: bool) -> Doubt:
+    text = f"boxes fit their keypoints better as {name} than as x, y, width, height"
+    if proved:
+        text = f"{text}, which run off their image; bbox is xywh in pixels, convert them"
+    else:
+        text = f"{text} in pixels: what are they?"
+    return Doubt(text, flags, given.ids, proved=proved)
+
+
+def _proves_corners(given: Annotated) -> bool:
+    """Whether boxes cannot be anything but corners.
+
+    As given some run off their image by far; as corners none does, nearly all hold their keypoints,
+    and the slope is that of corners beyond doubt, of keypoints that are not always in one place.
+    """
+    extent, corners = given.extent(), given.boxes
+    far = ~is_inside(from_sides(corners), given.sides, FAR)
+    fits = is_box(corners) & is_inside(corners, given.sides)
+    slope, error = corner_slope(corners, extent[:, 2:])
+    moved = np.sqrt((extent[:, 2:] / given.sides).var(axis=0).mean())
+    return bool(
+        far.mean() >= 0.1
+        and fits.mean() > 0.98
+        and _holds(corners, extent).mean() >= HELD
+        and 0.7 < slope < 1.2
+        and slope > 7 * error
+        and moved > 0.1
+    )
+
+
+def corner_slope(boxes: Floats, last: Floats) -> tuple[float, float]:
+    """Change of the gap between keypoints and the far edge with the place of the near edge.
+
+    In units of the third and fourth number: the slope is about 0 if these are the sides, as a gap
+    does not depend on the place, and about 1 if they are corners.
+
+    Args:
+        boxes: (P, 4) as given.
+        last: (P, 2) largest x and y of the labelled keypoints.
+
+    Returns:
+        The slope over both axes and its standard error; (0, inf) for too few persons.
+    """
+    if len(boxes) < MIN_PERSONS:
+        return 0.0, np.inf
+    place = boxes[:, :2] / boxes[:, 2:]
+    gap = 1 + place - last / boxes[:, 2:]
+    place, gap = place - place.mean(axis=0), gap - gap.mean(axis=0)
+    variance = (place**2).sum()
+    if variance < 1e-4:
+        return 0.0, np.inf
+    slope = (place * gap).sum() / variance
+    rest = ((gap - slope * place) ** 2).sum() / (2 * len(boxes) - 3)
+    return float(slope), max(float(np.sqrt(rest / variance)), 1e-6)
+
+
+def _keypoint_form(given: Annotated) -> Doubt | None:
+    """Keypoints as shares of the image's sides, next to boxes in pixels."""
+    corners = from_sides(given.boxes)
+    held = _holds(corners, given.extent())
+    for top in RANGES:
+        if given.points[given.labelled].max() > 1.5 * top:
+            continue
+        holds = _holds(corners, given.extent(given.points * given.sides[:, None] / top))
+        better = holds & ~held
+        if better.mean() >= BETTER and (held & ~holds).mean() <= WORSE:
+            text = f"persons have keypoints that fit their bbox as {NORMALISED} (0 to {top})"
+            return Doubt(f"{text}, not as pixels", better, given.ids)
+    return None
+
+
+def _holds(corners: Floats, extent: Floats) -> Flags:
+    """(P,) whether a box, with 2 % and a pixel around it, holds all labelled keypoints."""
+    slack = 0.02 * (corners[:, 2:] - corners[:, :2]) + 1
+    first, last = extent[:, :2] >= corners[:, :2] - slack, extent[:, 2:] <= corners[:, 2:] + slack
+    return is_box(corners) & (first & last).all(axis=1)

@@ -1,0 +1,35 @@
+"""All doubts about an annotation file, and what becomes of them: an error, or a note."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from keypoint.data.persons import Annotations
+from keypoint.data.plausible.annotated import form_doubt
+from keypoint.data.plausible.labels import area_doubts, label_doubts
+from keypoint.data.plausible.readings import Doubt
+from keypoint.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+
+def annotation_doubts(annotations: Annotations) -> list[Doubt]:
+    """Doubts about boxes and labels, and about areas if the annotations are to be scored."""
+    form = form_doubt(annotations)
+    found = ([] if form is None else [form]) + label_doubts(annotations)
+    return found + (area_doubts(annotations) if annotations.scored else [])
+
+
+def settle(source: str, doubts: Sequence[Doubt]) -> tuple[str, ...]:
+    """Raise what is proved, log the rest as warnings, and return it as notes for a report.
+
+    Raises:
+        DataError: A doubt is proved.
+    """
+    for doubt in doubts:
+        if doubt.proved:
+            raise DataError(f"{source}: {doubt}")
+    for doubt in doubts:
+        logger.warning("%s: %s", source, doubt)
+    return tuple(map(str, doubts))
