@@ -8,11 +8,27 @@ has the first, and `faults` all. Programming errors stay assertions and built-in
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TypeVar
 
 MOST_LINES = 3
+MOST_LETTERS = 4_000  # of a line; a path has up to 4,096, and those of people a few hundred
 
 E = TypeVar("E", bound="KeypointError")
+
+
+def printable(text: str | Path) -> str:
+    """Return a text of a file, or its name, on one line: what would move a terminal is escaped."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text)
+    )
+
+
+def _shortened(line: str) -> str:
+    if len(line) <= MOST_LETTERS:
+        return line
+    half = MOST_LETTERS // 2
+    return f"{line[:half]} .. {line[-half:]}"
 
 
 class KeypointError(Exception):
@@ -20,7 +36,8 @@ class KeypointError(Exception):
 
     Args:
         text: Cause, place, what to do. What comes after its second line is joined to a third: a
-            library's own text that is quoted, or a file's name, may hold any number of lines.
+            library's own text that is quoted, or a file's name, may hold any number of lines. Lines
+            are made printable, and long ones lose their middle.
 
     Attributes:
         faults: All faults, a line each, if the text has only the first; else empty.
@@ -30,10 +47,10 @@ class KeypointError(Exception):
     faults: tuple[str, ...] = ()
 
     def __init__(self, text: str = "") -> None:
-        lines = text.splitlines()
+        lines = [_shortened(printable(line)) for line in text.splitlines()]
         last = " ".join(line.strip() for line in lines[MOST_LINES - 1 :])
         short = [*lines[: MOST_LINES - 1], f"  {last}"]
-        super().__init__("\n".join(short) if len(lines) > MOST_LINES else text)
+        super().__init__("\n".join(short if len(lines) > MOST_LINES else lines))
 
     @classmethod
     def of_many(cls: type[E], head: str, faults: Iterable[object], alike: str = "") -> E:
@@ -44,7 +61,7 @@ class KeypointError(Exception):
             faults: At least one.
             alike: How many of those that are not shown are like the first, in words.
         """
-        lines = [" ".join(str(fault).splitlines()) for fault in faults]
+        lines = [_shortened(printable(" ".join(str(fault).splitlines()))) for fault in faults]
         shown = lines if len(lines) < MOST_LINES else lines[:1]
         more = [f"and {len(lines) - 1} more{alike}; --debug lists all"] if shown != lines else []
         error = cls("\n  ".join([head, *shown, *more]))

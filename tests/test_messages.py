@@ -259,3 +259,22 @@ def test_a_path_with_line_breaks_does_not_break_the_limit():
     error = DataError(f"{'a' + chr(10)}{'b' + chr(10)}c{chr(10)}d: no such file; check it")
     assert len(str(error).splitlines()) == 3
     assert np.char.count(str(error), "no such file; check it") == 1
+
+
+def test_no_text_of_a_file_moves_the_terminal(tmp_path, capsys):
+    """Errors and what is logged, on the terminal and in log.txt; 0x9b is an escape too."""
+    evil = "a\x1b[2J\x9b31m\u202e"
+    shown = r"a\x1b[2J\x9b31m\u202e"
+    cli.log_to(tmp_path)
+    cli.logger.warning("%s is\nodd", evil)
+    assert capsys.readouterr().err == f"{shown} is\nodd\n"
+    assert f"{shown} is\nodd\n" in (tmp_path / "log.txt").read_text()
+    assert str(DataError(f"{evil}\n  b\t")) == f"{shown}\n  b\\t"
+    assert str(DataError.of_many("head", [evil])) == f"head\n  {shown}"
+
+
+def test_a_long_line_of_a_message_loses_its_middle():
+    text = str(CheckpointError(f"a.pt: has {'b' * 10**6}; use another copy"))
+    assert text.startswith("a.pt: has bbb")
+    assert text.endswith("bbb; use another copy")
+    assert len(text) < 4_100

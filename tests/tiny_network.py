@@ -11,10 +11,10 @@ from keypoint.prediction.predictor import Predictor
 SKELETON = load_skeleton("coco17")
 
 
-def model(seed=0):
+def model(seed=0, **options):
     """64 x 64, with heatmaps that differ from each other."""
     torch.manual_seed(seed)
-    made = create_model("resnet18", input_size=(64, 64))
+    made = create_model("resnet18", input_size=(64, 64), **options)
     torch.nn.init.normal_(made.final_layer.weight, std=1.0)
     return made.eval()
 
@@ -23,12 +23,13 @@ def predictor(**options):
     return Predictor(model(), SKELETON, **options)
 
 
-def checkpoint(path, changed=None):
+def checkpoint(path, changed=None, codec="heatmap", decoding="codec"):
     """Write `model()` as a run would; `changed` takes it and may break it."""
-    made = model()
+    made = model(codec=codec)
     if changed:
         changed(made)
-    config = config_from_dict({"model": {"encoder": "resnet18", "input_size": [64, 64]}}, "test")
+    network = {"encoder": "resnet18", "input_size": [64, 64], "codec": codec}
+    config = config_from_dict({"model": network, "test": {"decoding": decoding}}, "test")
     content = dict.fromkeys(KEYS) | {
         "format": 1,
         "model": dict(made.state_dict()),

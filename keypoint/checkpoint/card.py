@@ -19,6 +19,7 @@ Source: Mitchell et al. 2019, Model Cards for Model Reporting (the order of the 
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -32,10 +33,12 @@ from keypoint.checkpoint.provenance import file_sha256
 from keypoint.config.load import Config, config_from_dict
 from keypoint.config.recipe import recipe_card
 from keypoint.data.persons import Persons
-from keypoint.errors import CheckpointError, ConfigError
+from keypoint.errors import CheckpointError, ConfigError, printable
 from keypoint.models.complexity import Count, count_model
 from keypoint.models.weights.formats import Weights, read_weights
 from keypoint.models.weights.report import encoder_of, other_architecture, sites_of
+from keypoint.pose.codec import Codec
+from keypoint.pose.names import DECODING_WORDS
 from keypoint.pose.skeleton import Skeleton, skeleton_from_dict
 
 Rows = dict[str, Any]
@@ -44,6 +47,9 @@ Card = dict[str, Rows]
 # Settings of a training that are shown even if they are the recipe's.
 SETTINGS = ("optimizer", "lr", "weight_decay", "batch_size", "accumulate", "amp", "ema")
 WIDTH = 100  # of a line of Markdown
+# What Markdown or HTML would not show as it is: links, tags, tables, code, and at the beginning of
+# a line, which wrapping can make of any word, headings, lists and rules.
+MARKDOWN = re.compile(r"[\\`*\[\]<>|&~]|(?<!\S)(?:(?:\+|#+|-+|=+|_{3,})(?!\S)|\d+(?=[.)](?!\S)))")
 
 
 def trained_on(commit: str, **persons: Persons) -> Rows:
@@ -82,12 +88,24 @@ def read_card(path: Path) -> Card:
         if weights.content is not None:
             raise
         sections = {"weights": weights_section(weights)}
-    if not is_bounded(sections, MOST_SMALL):
+    return card_of_file(path, sections)
+
+
+def card_of_file(path: Path, sections: Mapping[str, Rows]) -> Card:
+    """Return the card of a file with these sections, in types of JSON.
+
+    Raises:
+        CheckpointError: They are too long to be shown.
+    """
+    # The network's keypoints are as many as a skeleton may have.
+    if not is_bounded({key: sections[key] for key in sections if key != "network"}, MOST_SMALL):
         raise CheckpointError(
             f"{path}: what it says of itself is too long or nested too deep; use another copy"
         )
     size, digest = path.stat().st_size, file_sha256(path)
-    card: Card = _plain({"file": {"name": path.name, "bytes": size, "sha256": digest}} | sections)
+    card: Card = _plain(
+        {"file": {"name": path.name, "bytes": size, "sha256": digest}} | dict(sections)
+    )
     return card
 
 
@@ -126,18 +144,19 @@ def network_section(config: Config, skeleton: Skeleton, colors: Mapping[str, Any
     """Return the facts of a network.
 
     Args:
-        config: Its `model` section counts.
+        config: Its `model` section counts, and test.decoding.
         skeleton: Its keypoints.
         colors: `color_order`, `mean` and `std` that the weights expect.
 
     Raises:
-        ConfigError: There is no such network.
+        ConfigError: There is no such network, or its codec lacks the decoding.
     """
     network = config.model
     parts = count_model(**network.arguments(skeleton.num_keypoints))
     total = sum(parts.values(), Count.zero()).true
     sites = [name.removeprefix("block at ") for name in parts if name.startswith("block at ")]
     blocks = network.blocks
+    codec = Codec(network.input_size, network.codec)
     return {
         "encoder": network.encoder,
         "encoder_stride": network.encoder_stride,
@@ -149,6 +168,7 @@ def network_section(config: Config, skeleton: Skeleton, colors: Mapping[str, Any
         "mean": [round(value, 4) for value in colors["mean"]],
         "std": [round(value, 4) for value in colors["std"]],
         "codec": network.codec,
+        "decoding": DECODING_WORDS[codec.decoding(config.test.decoding)],
         "skeleton": skeleton.name,
         "keypoints": list(skeleton.keypoints),
         "oks_sigmas": "uniform, not measured"
@@ -250,7 +270,7 @@ def weights_section(weights: Weights) -> Rows:
         "encoder": encoder,
         "blocks": sites_of(state) or None,
         "keypoints": weights.keypoints or (len(state["final_layer.weight"]) if pose else None),
-        "color_order": weights.color_order,
+        "color_order": weights.file_color_order or weights.color_order,
         "numbers": sum(tensor.numel() for tensor in state.values()),
         "network": weights.trained or "unknown",
         "assumed": weights.notes or None,
@@ -301,8 +321,7 @@ def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
         texts = [_text(entry) for entry in value]
         return ("; " if any(", " in text for text in texts) else ", ").join(texts)
-    line = " ".join(str(value).split())
-    return line if line.isprintable() else repr(line)  # an escape would move the terminal
+    return MARKDOWN.sub(r"\\\g<0>", printable(" ".join(str(value).split())))
 
 
 def _words(key: str) -> str:

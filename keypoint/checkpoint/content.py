@@ -23,9 +23,9 @@ OF_A_TRAINING = (
 # Values in a part, counting what is shared each time: a small file can unfold to billions.
 MOST_LEVELS = 12
 MOST_SMALL = 10_000  # of what is parsed or shown
-MOST_LARGE = 1_000_000  # of the history of a long run, or the state of an optimizer
-SMALL = ("versions", "data", "best", "config", "skeleton", "card")
-LARGE = ("history", "optimizer", "scaler")
+MOST_LARGE = 1_000_000  # of the history of a long run, a skeleton, or the state of an optimizer
+SMALL = ("versions", "data", "best", "config", "card")
+LARGE = ("history", "optimizer", "scaler", "skeleton")
 LETTERS = 100  # of a text that count as one value
 
 

@@ -34,6 +34,7 @@ from keypoint.models import SimpleBaseline, create_model
 from keypoint.models.weights.formats import recognise
 from keypoint.models.weights.load import load_state
 from keypoint.models.weights.read import file_form, read_tensors
+from keypoint.pose.names import OF_CHECKPOINT
 from keypoint.pose.skeleton import Skeleton, skeleton_from_dict
 
 FORMAT = 1
@@ -111,6 +112,20 @@ class Restored:
     skeleton: Skeleton
     epoch: int
     best: dict[str, Any] | None
+
+    def decoding(self, chosen: str | None = OF_CHECKPOINT) -> str | None:
+        """Return the decoding of its heatmaps: "quarter", "dark" or None.
+
+        Args:
+            chosen: "checkpoint" for its config's test.decoding, with which its AP was measured, or
+                one that `Codec.decode` accepts.
+
+        Raises:
+            ConfigError: The network's codec does not have this decoding.
+        """
+        return self.model.codec.decoding(
+            self.config.test.decoding if chosen == OF_CHECKPOINT else chosen
+        )
 
 
 def load_model(path: Path) -> Restored:

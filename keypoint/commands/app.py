@@ -33,7 +33,9 @@ def main(argv: Sequence[str]) -> None:
     args = parse(argv)
     cli.log_to()
     require_gradio()
-    predictor = Predictor.from_checkpoint(args.checkpoint, args.device, args.flip)
+    predictor = Predictor.from_checkpoint(
+        args.checkpoint, args.device, args.flip, decoding=cli.chosen_decoding(args)
+    )
     finder = Finder(predictor, whole_image, "Without boxes, the picture is taken for one person")
     if args.detector:
         detector = load_detector(args.detector).to(predictor.device)
@@ -61,5 +63,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--port", type=cli.whole_number(1), default=7860, help="to listen at (%(default)s)"
     )
     cli.add_flip(parser)
+    cli.add_decoding(parser)
     cli.add_device(parser)
     return parser.parse_args(argv)

@@ -16,7 +16,7 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from keypoint.commands.process import ended_by_sigterm, keep_freed_memory, kept_streams
-from keypoint.errors import ConfigError, lost_worker
+from keypoint.errors import ConfigError, lost_worker, printable
 from keypoint.files import make_folders, remove_empty
 
 logger = logging.getLogger("keypoint")
@@ -27,6 +27,13 @@ class _AroundProgressBars(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         tqdm.write(self.format(record), file=sys.stderr)
+
+
+class _Printable(logging.Formatter):
+    """Escapes what would move the terminal: messages hold names and texts of files."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(map(printable, super().format(record).split("\n")))
 
 
 class _LogFile(logging.FileHandler):
@@ -153,6 +160,23 @@ def add_flip(made: _Options) -> None:
     made.add_argument("--flip", action="store_true", help="average with the mirrored crop")
 
 
+def add_decoding(made: _Options) -> None:
+    """Add --decoding, which `chosen_decoding` reads."""
+    made.add_argument(
+        "--decoding",
+        choices=("codec", "quarter", "dark", "none"),
+        help="of the heatmaps' peaks, as test.decoding; default: the checkpoint's test.decoding",
+    )
+
+
+def chosen_decoding(args: argparse.Namespace) -> str | None:
+    """The decoding that --decoding chooses, for `Restored.decoding`."""
+    from keypoint.pose.names import OF_CHECKPOINT
+
+    given: str | None = args.decoding
+    return OF_CHECKPOINT if given is None else None if given == "none" else given
+
+
 def add_detector(made: _Options, default: str) -> None:
     """Add --detector, for `prediction.detector.load_detector`."""
     from keypoint.prediction.detector import DETECTORS
@@ -272,7 +296,7 @@ def log_to(folder: Path | None = None, quiet: bool = False) -> None:
         logger.removeHandler(handler)
         handler.close()
     terminal = _AroundProgressBars(logging.WARNING if quiet else logging.INFO)
-    terminal.setFormatter(logging.Formatter("%(message)s"))
+    terminal.setFormatter(_Printable("%(message)s"))
     logger.addHandler(terminal)
     if folder is not None and not quiet:
         make_folder(folder, "output")
@@ -280,7 +304,7 @@ def log_to(folder: Path | None = None, quiet: bool = False) -> None:
             file = _LogFile(folder / "log.txt")
         except OSError as error:
             raise _no_log(folder / "log.txt", error) from None
-        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        file.setFormatter(_Printable("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logger.addHandler(file)
 
 
@@ -392,7 +416,7 @@ def _say(text: str) -> None:
 
 def _unexpected(error: Exception) -> str:
     """Describe an unexpected error, a bug or a fault of the machine, in two lines."""
-    first = next(iter(str(error).splitlines()), "")[:300]
+    first = printable(next(iter(str(error).splitlines()), "")[:300])
     files = [handler.baseFilename for handler in _log_files()]
     where = f"in {files[0]}" if files else "that --debug shows"
     return (

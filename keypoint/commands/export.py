@@ -55,6 +55,7 @@ def main(argv: Sequence[str]) -> None:
         "--outputs", choices=list(OUTPUTS), default="keypoints", help="with heatmaps, or them alone"
     )
     cli.add_flip(parser)
+    cli.add_decoding(parser)
     add("--precision", choices=PRECISIONS, default="float32", help="default: float32")
     add(
         "--annotations",
@@ -76,6 +77,7 @@ def main(argv: Sequence[str]) -> None:
         input=args.input,
         outputs=args.outputs,
         codec=restored.model.codec.name,
+        decoding=restored.decoding(cli.chosen_decoding(args)),
         flip=args.flip,
         precision=args.precision,
     )

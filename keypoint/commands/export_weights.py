@@ -22,7 +22,8 @@ EPILOG = """examples:
 The colour order is turned to the other toolkit's by permuting the first convolution's channels,
 which is exact. Other settings that are needed there are printed: read them, or AP will be lower.
 A network with blocks cannot run there and is refused. keypoint import-weights reads the file back
-to equal weights, colours, codec, sigma and input size, which are in the state dict's metadata.
+to equal weights, colours, codec, decoding, sigma and input size, which are in the state dict's
+metadata.
 """
 
 
@@ -46,6 +47,7 @@ def main(argv: Sequence[str]) -> None:
         args.format,
         keypoints=restored.skeleton.keypoints,
         epoch=restored.epoch,
+        decoding=restored.decoding(),
     )
     cli.make_folder(args.output.parent, "--output")
     try:

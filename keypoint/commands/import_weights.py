@@ -169,5 +169,9 @@ def derived_config(weights: Weights, file: Path, overrides: Sequence[str]) -> Co
             "costs AP silently; give --input-size H W, such as 256 192, or --cfg"
         )
     network = {"encoder": encoder, **weights.trained}
-    content = {"model": network, "output": f"output/{file.name.split('.')[0]}"}
+    content = {
+        "model": network,
+        "test": {"decoding": weights.decoding},
+        "output": f"output/{file.name.split('.')[0]}",
+    }
     return config_from_dict(content, source=str(file))

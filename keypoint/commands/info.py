@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from keypoint.checkpoint.card import read_card, to_markdown
+from keypoint.checkpoint.card import card_of_file, read_card, to_markdown
 from keypoint.commands import cli
+from keypoint.export.read import read_export
+from keypoint.export.write import FORMATS
 
 EPILOG = """examples:
   keypoint info --checkpoint output/demo/best.pt
@@ -15,6 +17,8 @@ EPILOG = """examples:
       the same for programs
   keypoint info --checkpoint pose_resnet_50_256x192.pth.tar
       weights of other toolkits: what they are recognised as
+  keypoint info --checkpoint model.onnx
+      a file of keypoint export (also .pt2): its inputs and outputs
 
 The card is Markdown. To share a network, put it next to the checkpoint as README.md; the folder is
 what Predictor.from_pretrained takes, from disk or from the Hugging Face Hub (pip install
@@ -32,9 +36,11 @@ connection is opened.
 def main(argv: Sequence[str]) -> None:
     """Parse, read, print."""
     parser = cli.parser("keypoint info", "Print the model card of a checkpoint.", EPILOG)
-    cli.add_checkpoint(parser, "best.pt, last.pt or weights of others")
+    cli.add_checkpoint(parser, "best.pt, last.pt, weights of others, or an exported file")
     parser.add_argument("--json", action="store_true", help="as JSON")
     args = parser.parse_args(argv)
 
-    card = read_card(args.checkpoint)
+    path = args.checkpoint
+    exported = path.suffix in FORMATS
+    card = card_of_file(path, read_export(path).facts()) if exported else read_card(path)
     print(json.dumps(card, indent=2) if args.json else to_markdown(card))

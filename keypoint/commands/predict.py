@@ -145,6 +145,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--track", action="store_true", help="number persons through a video")
     add("--smooth", action="store_true", help="number them, and smooth their keypoints over time")
     cli.add_flip(parser)
+    cli.add_decoding(parser)
     cli.add_device(parser)
     add("--amp", choices=("bf16", "fp16"), help="compute in half precision")
     add(
@@ -182,6 +183,7 @@ def require_effect(args: argparse.Namespace) -> None:
         raise ConfigError("--box-threshold has no effect here, no box has a score; leave it out")
     for option, instead in (
         ("flip", "give it to keypoint export"),
+        ("decoding", "give it to keypoint export"),
         ("amp", "give --precision to keypoint export"),
         ("compile", "onnxruntime does that by itself"),
     ):
@@ -227,6 +229,7 @@ def make_predictor(args: argparse.Namespace) -> Predictor | OnnxPredictor:
         args.flip,
         AMP_DTYPES[args.amp],
         (args.batch_size or BATCH_SIZE) if args.compile else None,
+        cli.chosen_decoding(args),
     )
 
 

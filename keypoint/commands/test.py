@@ -239,7 +239,14 @@ def write_card(
     network = config.model
     card = read_card(args.checkpoint)
     card.pop("best_epoch", None)
+    shipped = card.get("network", {}).get("decoding")  # none in weights of another toolkit
     card["network"] = network_section(config, skeleton, model.colors())
+    tested = card["network"]["decoding"]
+    if shipped not in (None, tested):
+        card["network"]["decoding"] = (
+            f"{shipped} in the checkpoint; measured with {tested}, which predict and export take "
+            f"by --decoding {config.test.decoding or 'none'}"
+        )
     card["measured"] = {
         **scores(evaluation.metrics),
         **compare(

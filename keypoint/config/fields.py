@@ -10,7 +10,10 @@ from pydantic import ConfigDict, Field
 
 # Not a number and infinity fail every range, and every number has one.
 STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
-Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$")]  # a path, a name: not empty, one line
+# A path, a name: not empty, one line, and nothing that moves a terminal or turns the writing.
+Text = Annotated[
+    str, Field(pattern="^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+$")
+]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 

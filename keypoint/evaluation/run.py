@@ -22,12 +22,11 @@ from keypoint.evaluation.results import CocoResults, ResultCounts, make_results
 from keypoint.files import write_json
 from keypoint.models import SimpleBaseline
 from keypoint.models.inference import predict_keypoints
+from keypoint.pose.names import DECODING_WORDS
 from keypoint.pose.skeleton import UNIFORM_SIGMA, Skeleton
 from keypoint.progress import progress
 
 logger = logging.getLogger(__name__)
-
-DECODING_WORDS = {"quarter": "quarter offset", "dark": "dark", None: "none"}
 
 
 @dataclass

@@ -12,13 +12,14 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from keypoint.errors import CheckpointError, KeypointError
-from keypoint.pose.names import DECODINGS, STRIDE
+from keypoint.pose.names import DECODING_WORDS, DECODINGS, STRIDE
 from keypoint.pose.skeleton import Skeleton, skeleton_from_dict
 
 INPUTS = ("uint8", "float32")
 OUTPUTS = {"keypoints": ("keypoints", "scores", "heatmaps"), "heatmaps": ("heatmaps",)}
 PRECISIONS = ("float32", "fp16", "int8")
 FORMAT = 1
+CARD_FILE = "keypoint.json"  # the description inside a .pt2 file
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class ExportCard:
         input: One of `INPUTS`; mean, std and color order of the weights are in the network.
         outputs: A key of `OUTPUTS`.
         codec: "heatmap" or "udp": how crops are cut and lengths measured (codec.py).
+        decoding: "quarter", "dark" or None: how peaks of the heatmaps become keypoints (codec.py).
         flip: Whether each crop is averaged with its mirror image.
         precision: One of `PRECISIONS`.
         format: The version of this description.
@@ -43,6 +45,7 @@ class ExportCard:
     input: str
     outputs: str
     codec: str
+    decoding: str | None
     flip: bool
     precision: str
     format: int = FORMAT
@@ -68,6 +71,24 @@ class ExportCard:
         crop = [height, width, 3] if self.input == "uint8" else [3, height, width]
         return {"crops": crop} | {name: outputs[name] for name in OUTPUTS[self.outputs]}
 
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """Return rows of a model card by section, as `keypoint info` shows them."""
+        skeleton = self.skeleton
+        return {
+            "network": {
+                "content": f"a network of keypoint export, version {self.version}",
+                "precision": self.precision,
+                "input_size": list(self.input_size),
+                "color_order": "rgb, of the crops; the order that the weights expect is inside",
+                "codec": self.codec,
+                "decoding": DECODING_WORDS[self.decoding],
+                "flip": self.flip,
+                "skeleton": skeleton.name,
+                "keypoints": list(skeleton.keypoints),
+            },
+            "inputs_and_outputs": self.describe(),
+        }
+
     def describe(self) -> dict[str, str]:
         """Return shape, type and units of the input and the outputs, by name."""
         meanings = {
@@ -89,14 +110,14 @@ def card_from_texts(texts: Mapping[str, str], source: str) -> ExportCard:
         CheckpointError: It is missing, or this version cannot read it; names the source.
     """
     names = [field.name for field in fields(ExportCard)]
-    missing = [name for name in names if name not in texts]
+    missing = [name for name in names if name not in texts and name != "decoding"]
     if missing:
         raise CheckpointError(
             f"{source}: has no description of keypoint export (lacks {', '.join(missing[:3])}); "
             "export the checkpoint with it"
         )
     try:
-        values: dict[str, Any] = {name: json.loads(texts[name]) for name in names}
+        values: dict[str, Any] = {name: json.loads(texts[name]) for name in names if name in texts}
         if values["format"] != FORMAT:
             raise ValueError(f"format {values['format']!r}, this version reads {FORMAT}")
         size = values["input_size"]
@@ -114,6 +135,10 @@ def card_from_texts(texts: Mapping[str, str], source: str) -> ExportCard:
                 raise ValueError(f"{name} {value!r}")
         if not isinstance(values["flip"], bool):
             raise ValueError(f"flip {values['flip']!r}")
+        known_decodings = DECODINGS[values["codec"]]
+        values.setdefault("decoding", known_decodings[0])  # files from before it was noted
+        if values["decoding"] not in known_decodings:
+            raise ValueError(f"decoding {values['decoding']!r} of the codec {values['codec']}")
         skeleton = skeleton_from_dict(values["skeleton"], source)
         return ExportCard(**values | {"input_size": tuple(size), "skeleton": skeleton})
     except (KeypointError, ValueError, RecursionError) as error:

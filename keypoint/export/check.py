@@ -149,8 +149,8 @@ def compare(
     if card.codec == "udp":
         height, width = card.input_size
         pixels = torch.tensor([(width - 1) / (width // 4 - 1), (height - 1) / (height // 4 - 1)])
-    points, peaks = model.codec.decode(heatmaps)
-    reference, scores = model.codec.decode(expected)
+    points, peaks = model.codec.decode(heatmaps, card.decoding)
+    reference, scores = model.codec.decode(expected, card.decoding)
     decoding = None
     if "keypoints" in found:
         own, other = found["keypoints"] - points * pixels, found["scores"] - peaks

@@ -43,7 +43,7 @@ class ExportedNetwork(nn.Module):
         heatmaps = self.run(self.normalize(crops))  # B K H/4 W/4
         if self.card.outputs == "heatmaps":
             return (heatmaps,)
-        keypoints, scores = self.model.codec.decode(heatmaps)
+        keypoints, scores = self.model.codec.decode(heatmaps, self.card.decoding)
         return keypoints * self.crop_per_heatmap, scores, heatmaps
 
     def normalize(self, crops: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from keypoint.data.person_crops import Prediction, predict_image
 from keypoint.errors import CheckpointError, ConfigError
 from keypoint.export.card import ExportCard, card_from_texts
 from keypoint.pose.geometry import CropFrame
+from keypoint.pose.names import DECODING_WORDS
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -35,6 +36,8 @@ class OnnxPredictor:
     def __init__(self, session: InferenceSession, card: ExportCard) -> None:
         self.session = session
         self.card = card
+        batch = session.get_inputs()[0].shape[0]  # a number if it was fixed, for some hardware
+        self.batch_size: int | None = batch if isinstance(batch, int) else None
         self.skeleton = card.skeleton
         self.udp = card.codec == "udp"
 
@@ -79,7 +82,8 @@ class OnnxPredictor:
         """The choices of the export and the provider that runs it, as one line."""
         flip = "averaged with the mirrored crop" if self.card.flip else "without flip average"
         provider = self.session.get_providers()[0]
-        return f"{self.card.precision}, {flip}, by onnxruntime's {provider}"
+        decoding = DECODING_WORDS[self.card.decoding]
+        return f"{self.card.precision}, {flip}, decoding {decoding}, by onnxruntime's {provider}"
 
     def crop_frame(self, boxes_xywh: NDArray[np.float64]) -> CropFrame:
         """The crops of boxes (P, 4) as the network expects them."""
@@ -96,19 +100,39 @@ class OnnxPredictor:
         Returns:
             Keypoints (B, K, 2), crop frame, and scores (B, K).
         """
-        points, scores = self.session.run(
-            ["keypoints", "scores"], {"crops": as_input(crops, self.card)}
-        )
+        points, scores = self._run(["keypoints", "scores"], crops)
         return points, scores
 
     def predict_with_heatmaps(
         self, crops: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """Keypoints and scores as of `predict_crops`, and their heatmaps (B, K, H/4, W/4)."""
-        points, scores, heatmaps = self.session.run(
-            ["keypoints", "scores", "heatmaps"], {"crops": as_input(crops, self.card)}
-        )
+        points, scores, heatmaps = self._run(["keypoints", "scores", "heatmaps"], crops)
         return points, scores, heatmaps
+
+    def _run(self, names: list[str], crops: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """The outputs of these names, in batches of the file's size, the last one padded.
+
+        Raises:
+            CheckpointError: onnxruntime cannot run the file.
+        """
+        count = max(1, len(crops))
+        size = self.batch_size or count
+        missing = -count % size + count - len(crops)
+        padded = crops
+        if missing:
+            padded = np.concatenate([crops, np.zeros((missing, *crops.shape[1:]), np.uint8)])
+        parts = []
+        for first in range(0, count, size):
+            given = {"crops": as_input(padded[first : first + size], self.card)}
+            try:
+                parts.append(self.session.run(names, given))
+            except Exception as error:  # onnxruntime's exceptions share no class
+                raise CheckpointError(
+                    f"the exported network does not run on {size} crops ({_reason(error)}); "
+                    "predict fewer at a time, or export the checkpoint again"
+                ) from None
+        return [np.concatenate(part)[: len(crops)] for part in zip(*parts, strict=True)]
 
 
 def as_input(crops: NDArray[np.uint8], card: ExportCard) -> NDArray[Any]:
@@ -142,24 +166,52 @@ def open_onnx(path: Path, device: str | None = None) -> tuple[InferenceSession, 
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime's exceptions share no class
-        reason = str(error).splitlines()[0][:200]
         raise CheckpointError(
-            f"{path}: onnxruntime cannot open it ({reason}); give a file of keypoint export"
+            f"{path}: onnxruntime cannot open it ({_reason(error)}); give a file of keypoint export"
         ) from None
     if device and device != "cpu" and session.get_providers()[0] != "CUDAExecutionProvider":
         raise ConfigError(
             f"device={device}: onnxruntime cannot use CUDA here (its libraries or the driver are "
             "missing or do not fit); use cpu"
         )
-    card = card_from_texts(session.get_modelmeta().custom_metadata_map, str(path))
-    values = [*session.get_inputs(), *session.get_outputs()]
-    found = {value.name: value.shape[1:] for value in values}  # without the batch
-    if list(found.items()) != list(card.shapes().items()):
+    try:
+        card = card_from_texts(session.get_modelmeta().custom_metadata_map, str(path))
+        _check_shapes(session, card, path)
+    except UnicodeDecodeError as error:
         raise CheckpointError(
-            f"{path}: its inputs and outputs are {found}, its description says {card.shapes()}; "
-            "export the checkpoint again"
-        )
+            f"{path}: its description is not UTF-8 ({error.reason}); the file is damaged, or "
+            "another program changed it: export the checkpoint again"
+        ) from None
     return session, card
+
+
+def _check_shapes(session: InferenceSession, card: ExportCard, path: Path) -> None:
+    """Compare the names, types and shapes of input and outputs with the description.
+
+    Raises:
+        CheckpointError: They differ.
+    """
+    values = [*session.get_inputs(), *session.get_outputs()]
+    found = {value.name: (value.type, value.shape[1:]) for value in values}
+    kinds = dict.fromkeys(card.shapes(), "tensor(float)")
+    kinds["crops"] = "tensor(uint8)" if card.input == "uint8" else "tensor(float)"
+    wanted = {name: (kinds[name], shape) for name, shape in card.shapes().items()}
+    batches = [value.shape[0] for value in values if value.shape]
+    fixed = {size for size in batches if isinstance(size, int)}
+    if list(found.items()) != list(wanted.items()) or (fixed and fixed != {batches[0] or None}):
+        shown = ", ".join(f"{value.name} {value.type} {value.shape}" for value in values)
+        meant = ", ".join(
+            f"{name} {kind} ['batch', {str(shape)[1:]}" for name, (kind, shape) in wanted.items()
+        )
+        raise CheckpointError(
+            f"{path}: its inputs and outputs are {shown}; its description says {meant}; export the "
+            "checkpoint again"
+        )
+
+
+def _reason(error: Exception) -> str:
+    """The first line of an error of onnxruntime."""
+    return next(iter(str(error).splitlines()), type(error).__name__)[:200]
 
 
 def choose_providers(device: str | None, available: Sequence[str]) -> list[Any]:

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from keypoint.blocks.spectral.transforms import Fourier
 from keypoint.errors import ConfigError
-from keypoint.export.card import ExportCard
+from keypoint.export.card import CARD_FILE, ExportCard
 from keypoint.export.check import Comparison, compare, made_up_crops
 from keypoint.export.int8 import quantize
 from keypoint.export.network import ExportedNetwork, convert_network
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 FORMATS = {".onnx": "ONNX", ".pt2": "torch.export"}
-CARD_FILE = "keypoint.json"  # the description inside a .pt2 file
 LEAST_CROPS = 8  # a half to calibrate by, the other to compare on
 
 

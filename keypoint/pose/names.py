@@ -15,4 +15,6 @@ DECODINGS: dict[str, tuple[str | None, ...]] = {
     "heatmap": ("quarter", "dark", None),
     "udp": ("dark", None),
 }
+DECODING_WORDS = {"quarter": "quarter offset", "dark": "dark", None: "none"}
+OF_CHECKPOINT = "checkpoint"  # the decoding that a checkpoint's config has as test.decoding
 STRIDE = 4  # input pixels per heatmap pixel: the encoder's 32 over the three deconvolutions' 8

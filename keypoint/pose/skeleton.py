@@ -6,6 +6,7 @@ It decides the number of keypoints everywhere: heads, flip order, OKS, COCOeval'
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ UNIFORM = "uniform"  # value of oks_sigmas if none are known
 # The mean of COCO's 17 sigmas: an error relative to the object's size then counts as much as for a
 # person's keypoints on average, so COCO's thresholds 0.5 to 0.95 remain a useful scale.
 UNIFORM_SIGMA = 0.067
+MOST_LETTERS = 200  # of a name
+MOST_KEYPOINTS = 10_000  # the largest set with a public model is a face mesh of 478
 # A sigma is a standard deviation of annotations, in units of the object's size (the square root of
 # its area). With 10 a keypoint that is off by the whole object still has an OKS of 0.999; with 1e-6
 # the rounding of coordinates to float32 already decides. Beyond, an AP says nothing of keypoints.
@@ -60,6 +63,11 @@ class Skeleton:
     def __post_init__(self) -> None:
         if not self.keypoints:
             raise ConfigError(f"skeleton {self.name}: keypoints is empty; list at least one name")
+        if len(self.keypoints) > MOST_KEYPOINTS:
+            raise ConfigError(
+                f"skeleton {self.name}: lists {len(self.keypoints):,} keypoints; at most "
+                f"{MOST_KEYPOINTS:,} are supported"
+            )
         repeated = _repeated(self.keypoints)
         if repeated:
             raise ConfigError(
@@ -185,6 +193,17 @@ def _repeated(names: Sequence[str]) -> list[str]:
     return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
+def _name(value: Any) -> str:
+    """A name as text; YAML reads some names as numbers."""
+    text = str(value) if isinstance(value, str | int | float) else ""
+    if not text.isprintable() or not 0 < len(text) <= MOST_LETTERS:
+        raise ValueError(
+            f"{reprlib.repr(value)} is not a name, which is printable text of up to {MOST_LETTERS} "
+            "letters"
+        )
+    return text
+
+
 def skeleton_from_dict(content: Any, source: str) -> Skeleton:
     """Build a skeleton from the content of a YAML file or a checkpoint.
 
@@ -210,17 +229,17 @@ def skeleton_from_dict(content: Any, source: str) -> Skeleton:
             if not isinstance(content.get(key, []), list | tuple) and not (
                 key == "oks_sigmas" and unknown
             ):
-                raise ValueError(f"{key} is {content[key]!r}")
+                raise ValueError(f"{key} is {reprlib.repr(content[key])}")
         return Skeleton(
-            name=str(content["name"]),
-            keypoints=tuple(str(name) for name in content["keypoints"]),
-            pairs=tuple((str(left), str(right)) for left, right in content["pairs"]),
-            edges=tuple((str(a), str(b)) for a, b in content["edges"]),
+            name=_name(content["name"]),
+            keypoints=tuple(map(_name, content["keypoints"])),
+            pairs=tuple((_name(left), _name(right)) for left, right in content["pairs"]),
+            edges=tuple((_name(a), _name(b)) for a, b in content["edges"]),
             oks_sigmas=(UNIFORM_SIGMA,) * len(content["keypoints"])
             if unknown
             else tuple(float(sigma) for sigma in sigmas),
             uniform_sigmas=unknown,
-            upper_body=tuple(str(name) for name in content.get("upper_body", [])),
+            upper_body=tuple(map(_name, content.get("upper_body", []))),
         )
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from None

@@ -25,9 +25,9 @@ from keypoint.data.images.read import is_nearly_black, read_image
 from keypoint.data.images.upright import moderate_header, read_upright
 from keypoint.data.report import Fault
 from keypoint.data.video import VideoReader
-from keypoint.errors import DataError
+from keypoint.errors import DataError, printable
 from keypoint.prediction.camera import CameraReader
-from keypoint.prediction.inputs import Input, printable
+from keypoint.prediction.inputs import Input
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from keypoint.data.report import Fault, raise_faults
-from keypoint.errors import ConfigError, DataError
+from keypoint.errors import ConfigError, DataError, printable
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 # Images in formats that are not read here. In a folder they are faults, not left out like a text
@@ -129,13 +129,6 @@ def _camera(argument: str) -> int | None:
     if match is None or os.path.lexists(argument):
         return None
     return int(match[1] or 0)
-
-
-def printable(text: str | Path) -> str:
-    """A file's name on one line: newlines, escape codes and invalid UTF-8 are escaped."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text)
-    )
 
 
 def _expand(argument: str) -> tuple[list[Path], bool]:

@@ -15,10 +15,10 @@ import numpy as np
 
 from keypoint.data.persons import Persons
 from keypoint.data.report import DataReport, Fault, ImageCounts, in_number, in_words, raise_faults
-from keypoint.errors import DataError
+from keypoint.errors import DataError, printable
 from keypoint.prediction.frames import Unread, VideoEnd
 from keypoint.prediction.image_list import read_image_list
-from keypoint.prediction.inputs import Input, Inputs, printable
+from keypoint.prediction.inputs import Input, Inputs
 from keypoint.prediction.stream import FindPersons, Predicted, known_persons, outside
 
 logger = logging.getLogger(__name__)

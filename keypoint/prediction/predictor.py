@@ -21,6 +21,7 @@ from keypoint.models import SimpleBaseline
 from keypoint.models.fold_norms import fold_norms
 from keypoint.models.inference import predict_heatmaps, predict_keypoints
 from keypoint.pose.geometry import CropFrame
+from keypoint.pose.names import OF_CHECKPOINT
 from keypoint.pose.skeleton import Skeleton
 
 
@@ -38,6 +39,10 @@ class Predictor:
         compile_batch: Compile the network, in place, for this number of crops at a time; smaller
             batches are padded, so that it is compiled once (half a minute, at the first call).
             None: do not compile.
+        decoding: "quarter", "dark", None, or "codec" for the default of the network's codec.
+
+    Raises:
+        ConfigError: The network's codec does not have this decoding.
     """
 
     def __init__(
@@ -48,8 +53,10 @@ class Predictor:
         flip: bool = False,
         amp_dtype: torch.dtype | None = None,
         compile_batch: int | None = None,
+        decoding: str | None = "codec",
     ) -> None:
         self.model = model.eval()
+        self.decoding = model.codec.decoding(decoding)
         self.compile_batch = compile_batch
         if compile_batch is not None:
             model.compile(dynamic=False)
@@ -71,6 +78,7 @@ class Predictor:
         flip: bool = False,
         amp_dtype: torch.dtype | None = None,
         compile_batch: int | None = None,
+        decoding: str | None = OF_CHECKPOINT,
     ) -> Predictor:
         """Load a predictor from `best.pt` or `last.pt` of a run, with its BatchNorms folded.
 
@@ -80,10 +88,11 @@ class Predictor:
             flip: Average with the mirrored crop.
             amp_dtype: Autocast the network to this dtype.
             compile_batch: Compile the network for this number of crops; None: do not compile.
+            decoding: "checkpoint" for its config's test.decoding, else as for `Predictor`.
 
         Raises:
             CheckpointError: The file cannot be used.
-            ConfigError: There is no such device.
+            ConfigError: There is no such device, or the network's codec lacks the decoding.
         """
         chosen = distributed.choose_device(device)
         restored = load_model(Path(path))
@@ -94,6 +103,7 @@ class Predictor:
             flip=flip,
             amp_dtype=amp_dtype,
             compile_batch=compile_batch,
+            decoding=restored.decoding(decoding),
         )
 
     @classmethod
@@ -104,6 +114,7 @@ class Predictor:
         flip: bool = False,
         amp_dtype: torch.dtype | None = None,
         revision: str | None = None,
+        decoding: str | None = OF_CHECKPOINT,
     ) -> Predictor:
         """Load a predictor from a folder, or from "user/name" of the Hugging Face Hub.
 
@@ -114,16 +125,17 @@ class Predictor:
             flip: Average with the mirrored crop.
             amp_dtype: Autocast the network to this dtype.
             revision: Branch, tag or commit on the Hub.
+            decoding: "checkpoint" for its config's test.decoding, else as for `Predictor`.
 
         Raises:
             CheckpointError: There is no such folder or repository, or its file cannot be fetched or
                 used.
             ConfigError: The name is neither a folder nor a repository's name, there is no such
-                device, or the Hub's client is not installed.
+                device, the network's codec lacks the decoding, or the Hub's client is not
+                installed.
         """
-        return cls.from_checkpoint(
-            find_checkpoint(name_or_folder, revision), device, flip, amp_dtype
-        )
+        path = find_checkpoint(name_or_folder, revision)
+        return cls.from_checkpoint(path, device, flip, amp_dtype, decoding=decoding)
 
     def __call__(
         self, image_rgb: NDArray[np.uint8], boxes_xywh: ArrayLike | None = None
@@ -158,7 +170,7 @@ class Predictor:
             them.
         """
         found = [
-            predict_keypoints(self.model, batch, self.flip_indices, self.amp_dtype)
+            predict_keypoints(self.model, batch, self.flip_indices, self.amp_dtype, self.decoding)
             for batch in self._batches(crops)
         ]
         points, scores = (torch.cat(parts)[: len(crops)] for parts in zip(*found, strict=True))
@@ -186,7 +198,7 @@ class Predictor:
     ) -> tuple[Tensor, Tensor, NDArray[np.float32]]:
         """Keypoints and scores as of `predict_crops`, and their heatmaps (B, K, H/4, W/4)."""
         heatmaps = self.predict_heatmaps(crops)
-        points, scores = self.model.codec.decode(heatmaps)
+        points, scores = self.model.codec.decode(heatmaps, self.decoding)
         return self.model.codec.to_crop(points), scores, heatmaps.cpu().numpy()
 
     def _batches(self, crops: NDArray[np.uint8] | Tensor) -> Sequence[Tensor]:

@@ -249,7 +249,7 @@ def test_a_note_of_other_weights_is_bounded_too(tmp_path):
     state._metadata["keypoint"] = colors | {"codec": laugh()}
     torch.save(state, tmp_path / "a.pth")
     with pytest.raises(
-        CheckpointError, match=r"a\.pth: truncated or corrupt .more than 1000000 values"
+        CheckpointError, match=r"a\.pth: its metadata is nested too deep or too large"
     ):
         read_card(tmp_path / "a.pth")
 
@@ -260,10 +260,27 @@ def test_terminal_escapes_and_other_types_are_shown_as_text(trained, tmp_path, c
     save_checkpoint(tmp_path / "a\x1b.pt", trained | {"card": card, "versions": versions})
     text = printed(tmp_path / "a\x1b.pt", capsys)
     assert text.replace("\n", "").isprintable()
-    assert "* commit: '\\x1b[2J'" in text
-    assert "'a\\x1b' b * c: d, fingerprint" in text
-    assert "torch (Tensor), python nan, '\\u202e' x" in text
+    assert r"* commit: \\x1b\[2J" in text
+    assert r"a\\x1b b \* c: d, fingerprint" in text
+    assert r"torch (Tensor), python nan, \\u202e x" in text
     json.loads(printed(tmp_path / "a\x1b.pt", capsys, "--json"))
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("<script>alert(1)</script>", r"\<script\>alert(1)\</script\>"),
+        ("[a](javascript:b) ![c](d)", r"\[a\](javascript:b) !\[c\](d)"),
+        ("a | b `c` **d** ~~e~~ &lt;", r"a \| b \`c\` \*\*d\*\* \~\~e\~\~ \&lt;"),
+        ("# a\n\n## File\n\n---\n=== ___", r"\# a \## File \--- \=== \___"),
+        ("a 1. b 2) + c - d", r"a \1. b \2) \+ c \- d"),
+        ("2.6.0+cu124 left_ear a-b 1.5 train.lr=0.1 (1e-3)", None),
+    ],
+)
+def test_what_a_file_says_is_no_markdown_of_ours(value, shown):
+    text = to_markdown({"file": {"name": "x"}, "s": {"key": value, "keys": {value: 1}}})
+    shown = value if shown is None else shown
+    assert text.endswith(f"* key: {shown}\n* keys: {shown} 1")
 
 
 def test_rows_become_bullets():

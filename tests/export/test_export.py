@@ -16,6 +16,7 @@ from keypoint.errors import ConfigError, ExportError, NumericsError
 from keypoint.export import write
 from keypoint.export.card import ExportCard, card_from_texts
 from keypoint.export.network import ExportedNetwork
+from keypoint.export.read import read_export
 from keypoint.export.write import check_choice, export_network
 from keypoint.models import create_model
 from keypoint.models.inference import predict_keypoints
@@ -31,7 +32,7 @@ TOLERANCE = 2e-5
 def card_of(model, **changed):
     return ExportCard(**{
         "version": __version__, "skeleton": tiny_network.SKELETON, "input_size": model.input_size,
-        "input": "uint8", "outputs": "keypoints", "codec": model.codec.name, "flip": False,
+        "input": "uint8", "outputs": "keypoints", "codec": model.codec.name, "decoding": model.codec.decoding(), "flip": False,
         "precision": "float32",
     } | changed)  # fmt: skip
 
@@ -52,16 +53,16 @@ def network(names, codec, color_order):
 
 
 HALVES = {
-    "first": (list(BLOCKS)[:6], "heatmap", "rgb", "uint8"),
-    "second": (list(BLOCKS)[6:], "udp", "bgr", "float32"),
+    "first": (list(BLOCKS)[:6], "heatmap", "dark", "rgb", "uint8"),
+    "second": (list(BLOCKS)[6:], "udp", "dark", "bgr", "float32"),
 }
 
 
 @pytest.fixture(scope="module", params=list(HALVES))
 def case(request):
-    names, codec, color_order, given = HALVES[request.param]
+    names, codec, decoding, color_order, given = HALVES[request.param]
     model = network(names, codec, color_order)
-    return model, card_of(model, input=given)
+    return model, card_of(model, input=given, decoding=decoding)
 
 
 def crops_of(card, number, seed=7):
@@ -76,7 +77,7 @@ def expected_of(model, card, crops):
     """By the toolkit's own inference, which has a flip average of its own: keypoints in the crop's frame."""
     flip = torch.tensor(card.skeleton.flip_indices) if card.flip else None
     with torch.no_grad():
-        points, scores = predict_keypoints(model, crops, flip)
+        points, scores = predict_keypoints(model, crops, flip, decoding=card.decoding)
     height, width = card.input_size
     if card.codec == "heatmap":
         return 4 * points, scores
@@ -123,6 +124,7 @@ def test_torch_export_of_every_block(case, tmp_path):
     card = replace(card, flip=card.codec == "udp")  # the half with fewer and faster blocks
     path = tmp_path / "model.pt2"
     export_network(model, card, path)
+    assert read_export(path) == card
     texts = {write.CARD_FILE: ""}
     program = torch.export.load(path, extra_files=texts)
     assert card_from_texts(json.loads(texts[write.CARD_FILE]), "the file") == card

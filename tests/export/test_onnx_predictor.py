@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import zipfile
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ import keypoint
 from keypoint.errors import CheckpointError, ConfigError, DataError, NumericsError
 from keypoint.export.card import card_from_texts
 from keypoint.export.onnx_predictor import OnnxPredictor, as_input, choose_providers
+from keypoint.export.read import read_export
 from keypoint.export.write import export_network
 from keypoint.pose.skeleton import load_skeleton
 from keypoint.prediction.stream import Unread, predict_stream
@@ -65,6 +67,26 @@ def test_as_the_predictor_with_torch(plain, flipped, flip):
     assert keypoint.OnnxPredictor is OnnxPredictor
 
 
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_fixed_batch_runs_that_many_crops_at_a_time(plain, tmp_path, size):
+    """As onnxruntime's make_dynamic_shape_fixed does it for phones."""
+    path = changed(plain, tmp_path / "fixed.onnx", lambda proto, texts: fix_batch([*proto.graph.input, *proto.graph.output], size))  # fmt: skip
+    fixed, free = OnnxPredictor.from_file(path, "cpu"), OnnxPredictor.from_file(plain, "cpu")
+    assert (fixed.batch_size, free.batch_size) == (size, None)
+    for boxes in (BOXES, BOXES[:1], []):
+        found, expected = fixed(IMAGE, boxes), free(IMAGE, boxes)
+        np.testing.assert_allclose(found.keypoints, expected.keypoints, rtol=0, atol=0.01)
+    crops = np.zeros((0, 64, 64, 3), np.uint8)
+    for predictor in (fixed, free):
+        assert [len(part) for part in predictor.predict_with_heatmaps(crops)] == [0, 0, 0]
+
+
+def test_a_failure_of_onnxruntime_is_put_for_users(plain):
+    predictor = OnnxPredictor.from_file(plain, "cpu")
+    with pytest.raises(CheckpointError, match=r"does not run on 2 crops \(.*; predict fewer"):
+        predictor.predict_crops(np.zeros((2, 64, 32, 3), np.uint8))
+
+
 def test_a_stream_of_frames(plain):
     options = {"batch_size": 4, "group_size": 2}
     both = [
@@ -87,6 +109,60 @@ predictor = keypoint.OnnxPredictor.from_file(sys.argv[1], "cpu")
 found = predictor(np.load(sys.argv[2]), json.loads(sys.argv[3]))
 print(json.dumps(found.keypoints.tolist()))
 """
+
+
+@pytest.mark.parametrize("order", ["rgb", "bgr"])
+def test_info_describes_an_exported_file(plain, tmp_path, capsys, order):
+    """Crops are RGB whatever the weights expect: the graph turns them."""
+    model = tiny_network.model()
+    model.set_colors(order, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
+    with zipfile.ZipFile(tmp_path / "model.pt2", "w") as archive:  # as torch.export lays it out
+        texts = card_of(model, input="float32", decoding="dark").to_texts()
+        archive.writestr("model/extra/keypoint.json", json.dumps(texts))
+    for path, decoding in ((plain, "quarter offset"), (tmp_path / "model.pt2", "dark")):
+        capsys.readouterr()
+        assert tool("info", "--checkpoint", path) == 0
+        said = capsys.readouterr().out
+        assert f"* decoding: {decoding}\n" in said
+        assert (
+            "* color order: rgb, of the crops; the order that the weights expect is inside" in said
+        )
+        assert "* crops: (B, 3, 64, 64) float32, RGB, 0 to 1\n" in said
+
+
+def not_a_zip(path):
+    path.write_bytes(b"PK\x03\x04")
+
+
+def without_description(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model/extra/other.json", "{}")
+
+
+def with_bytes(text):
+    def write(path):
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("model/extra/keypoint.json", text)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("write", "words"),
+    [
+        (not_a_zip, "not a file of torch.export, or damaged"),
+        (without_description, "has no description of keypoint export"),
+        (with_bytes(b"\xff"), "not a file of torch.export, or damaged"),
+        (with_bytes(b"[" * 100_000), "not a file of torch.export, or damaged"),
+        (with_bytes(b" " * 20_000_000), "has no description of keypoint export"),
+        (with_bytes(b"[]"), "its description is damaged"),
+        (with_bytes(b"{}"), "has no description of keypoint export"),
+    ],
+)
+def test_files_of_torch_export_that_do_not_describe_themselves(tmp_path, write, words):
+    write(tmp_path / "a.pt2")
+    with pytest.raises(CheckpointError, match=rf"a\.pt2: {words}"):
+        read_export(tmp_path / "a.pt2")
 
 
 def test_where_torch_is_not_installed(flipped, tmp_path):
@@ -188,6 +264,11 @@ def changed(plain, path, change):
     return path
 
 
+def fix_batch(values, size):
+    for value in values:
+        value.type.tensor_type.shape.dim[0].dim_value = size
+
+
 def heatmaps_alone(proto, texts):
     texts["outputs"] = '"heatmaps"'
     del proto.graph.output[:2]
@@ -199,14 +280,27 @@ def heatmaps_alone(proto, texts):
         (lambda proto, texts: texts.clear(), r"has no description of keypoint export \(lacks version, skeleton, input_size\)"),
         (lambda proto, texts: texts.update(flip="7"), r"its description cannot be used \(flip 7\); export the checkpoint again"),
         (heatmaps_alone, "gives heatmaps only; export the checkpoint with --outputs keypoints"),
-        (lambda proto, texts: texts.update(outputs='"heatmaps"'), r"its inputs and outputs are {'crops': \[3, 64, 64\], .* its description says {"),
-        (lambda proto, texts: texts.update(input_size="[64, 96]"), r"its description says {'crops': \[3, 64, 96\]"),
-        (lambda proto, texts: texts.update(skeleton=json.dumps(load_skeleton("mpii16").to_dict())), r"its description says .*'scores': \[16\]"),
+        (lambda proto, texts: texts.update(outputs='"heatmaps"'), r"its inputs and outputs are crops tensor\(float\) \['batch', 3, 64, 64\], .* its description says crops tensor\(float\) \['batch', 3, 64, 64\], heatmaps"),
+        (lambda proto, texts: texts.update(input_size="[64, 96]"), r"its description says crops tensor\(float\) \['batch', 3, 64, 96\]"),
+        (lambda proto, texts: texts.update(input='"uint8"'), r"its description says crops tensor\(uint8\) \['batch', 64, 64, 3\]"),
+        (lambda proto, texts: fix_batch(proto.graph.input, 0), r"its inputs and outputs are crops tensor\(float\) \[0, 3, 64, 64\]"),
+        (lambda proto, texts: fix_batch(proto.graph.output, 2), r"its inputs and outputs are .* keypoints tensor\(float\) \[2, 17, 2\]"),
+        (lambda proto, texts: texts.update(skeleton=json.dumps(load_skeleton("mpii16").to_dict())), r"its description says .* scores tensor\(float\) \['batch', 16\]"),
     ],
 )  # fmt: skip
 def test_files_that_do_not_describe_themselves(plain, tmp_path, change, text):
     path = changed(plain, tmp_path / "other.onnx", change)
     with pytest.raises(CheckpointError, match=rf"other\.onnx: .*{text}"):
+        OnnxPredictor.from_file(path, "cpu")
+
+
+@pytest.mark.parametrize("text", [b"keypoint_test_version", b"crops"])
+def test_texts_that_are_not_utf_8(plain, tmp_path, text):
+    path = changed(plain, tmp_path / "a.onnx", lambda proto, texts: texts.update(version='"keypoint_test_version"'))  # fmt: skip
+    path.write_bytes(path.read_bytes().replace(text, b"\xff" * len(text)))
+    with pytest.raises(
+        CheckpointError, match=r"a\.onnx: .*not UTF-8 .*: export the checkpoint again"
+    ):
         OnnxPredictor.from_file(path, "cpu")
 
 

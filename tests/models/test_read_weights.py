@@ -237,9 +237,14 @@ HALF = b"ccollections\nOrderedDict\n)R"
         (b"cbuiltins\nbytearray\n(J\xff\xff\xff\x7ftR", "code"),
         (b"ctorch\nTensor\n(J\xff\xff\xff\x7ftR", "larger than the file|allocate"),
         (b"Nr\xff\xff\xff\x7f", None),  # a place in the memo for which others make room
-        (b"]q\x05h\x05a", "nested deeper"),  # a list that holds itself
-        (b"N" + 99 * b"\x85", "nested deeper"),
-        (b"N" + 20 * b"q\x05h\x05h\x05\x87", "more than 1000000 values"),  # 3^20, in 140 bytes
+        (b"]q\x05h\x05a", "its 'entry' is nested too deep"),  # a list that holds itself
+        (b"N" + 99 * b"\x85", "a tuple is nested too deep"),
+        (b"N" + 40 * b"q\x05h\x05h\x05\x87", "a tuple is nested too deep"),  # 3^40, in 280 bytes
+        (b"}N" + 40 * b"q\x05h\x05h\x05\x87" + b"Ns", "a tuple is nested too deep"),  # hashed
+        (b"}N" + 10**6 * b"\x85" + b"Ns", "a tuple is nested too deep"),
+        (b"](]q\x05" + 40 * b"](h\x05h\x05eq\x05" + b"e", "its 'entry' is nested too"),
+        (b"](" + text("a" * 10_000) + b"q\x05" + 20_000 * b"h\x05" + b"e", "its 'entry' is nested too"),
+        (b"](" + b"\x8a\xff" + b"\x7f" * 255 + b"q\x05" + 40_000 * b"h\x05" + b"e", "its 'entry' is nested too"),
     ],
 )  # fmt: skip
 def test_a_file_cannot_change_the_reader_or_fill_the_memory(tmp_path, opcodes, words, zipped):
@@ -312,6 +317,12 @@ def test_records_that_torch_does_not_look_at(tmp_path):
             archive.writestr(name, b"1" * 24)
         with pytest.raises(CheckpointError, match="record good/data/0 is there twice"):
             read_tensors(path)
+    for name in ("/good/data/0", "good//data/0", "good/./data/0", "x/../good/data/0"):
+        path = rewritten(tmp_path, lambda n, d: d)
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr(name, b"1" * 24)
+        with pytest.raises(CheckpointError, match=f"record {name} has no plain name"):
+            read_tensors(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("good/data.pkl", bare(b"}"))
         for number in range(9):
@@ -321,6 +332,17 @@ def test_records_that_torch_does_not_look_at(tmp_path):
             entry.file_size = archive.start_dir - entry.header_offset - 40
     with pytest.raises(CheckpointError, match="its records are larger than the file"):
         read_tensors(path)
+
+
+def test_two_archives_in_one_file(tmp_path):
+    """zipfile reads the second one, and torch the first, which lies where the second says."""
+    one = saved(tmp_path, {"w": torch.zeros(3)}, name="one.pth").read_bytes()
+    other = saved(tmp_path, {"w": torch.ones(3)}, name="one.pth").read_bytes()
+    assert len(one) == len(other)
+    (tmp_path / "w.pth").write_bytes(one + other)
+    assert zipfile.ZipFile(tmp_path / "w.pth").read("one/data/0") == torch.ones(3).numpy().tobytes()
+    with pytest.raises(CheckpointError, match="it holds more than its records"):
+        read_tensors(tmp_path / "w.pth")
 
 
 def test_numbers_of_another_byte_order(tmp_path):

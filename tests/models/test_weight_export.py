@@ -6,6 +6,8 @@ import re
 import pytest
 import torch
 
+from keypoint.checkpoint.card import read_card
+from keypoint.commands.import_weights import derived_config
 from keypoint.errors import CheckpointError
 from keypoint.models import SimpleBaseline, create_model
 from keypoint.models.weights.export import export_weights
@@ -172,3 +174,30 @@ def test_udp_goes_where_udp_is_decoded():
     settings = export_weights(model, "mmpose").settings
     for text in ("'UDPHeatmap'", "use_udp=True", "shift_heatmap=False"):
         assert text in settings
+
+
+@pytest.mark.parametrize(
+    ("target", "decoding", "words"),
+    [
+        ("mmpose", "dark", "sigma=1, unbiased=True, blur_kernel_size=5)"),
+        ("mmpose", None, "without refinement; there they are refined"),
+        ("simple_baseline", "dark", "that of DARK; there peaks are refined by a quarter pixel"),
+        ("simple_baseline", None, "TEST.POST_PROCESS: false"),
+    ],
+)
+def test_the_decoding_goes_there_and_comes_back(tmp_path, target, decoding, words):
+    export = export_weights(trained("bgr"), target, decoding=decoding)
+    assert words in export.settings
+    torch.save(export.content, tmp_path / "w.pth")
+    weights = read_weights(tmp_path / "w.pth")
+    assert weights.decoding == decoding
+    config = derived_config(weights, tmp_path / "w.pth", [])
+    assert config.test.decoding == decoding
+
+
+@pytest.mark.parametrize("colors", COLORS)
+@pytest.mark.parametrize("target", ["simple_baseline", "mmpose"])
+def test_info_says_the_order_that_the_file_expects(tmp_path, target, colors):
+    torch.save(export_weights(trained(colors), target).content, tmp_path / "w.pth")
+    order = {"simple_baseline": "bgr", "mmpose": "rgb"}[target]
+    assert read_card(tmp_path / "w.pth")["weights"]["color_order"] == order

@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from keypoint.errors import ConfigError
-from keypoint.evaluation.run import DECODING_WORDS
 from keypoint.pose.codec import Codec
 from keypoint.pose.geometry import apply_affine
-from keypoint.pose.names import DECODINGS, CodecName, Decoding
+from keypoint.pose.names import DECODING_WORDS, DECODINGS, CodecName, Decoding
 from keypoint.pose.skeleton import load_skeleton
 from tests.reference import simple_baseline, udp
 

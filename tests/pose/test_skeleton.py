@@ -168,6 +168,37 @@ def test_a_key_twice_is_refused(tmp_path):
         load_skeleton(tmp_path / "own.yaml")
 
 
+def many(number):
+    names = [f"{side}_{i}" for i in range(number // 2) for side in ("left", "right")]
+    pairs = [[f"left_{i}", f"right_{i}"] for i in range(number // 2)]
+    edges = [[a, b] for a, b in zip(names, names[1:], strict=False)]
+    return {"name": "many", "keypoints": names, "pairs": pairs, "edges": edges}
+
+
+def test_the_most_keypoints():
+    """Names, pairs and edges were looked up in lists: 100,000 keypoints took more than 40 s."""
+    begin = time.process_time()
+    skeleton = skeleton_from_dict(many(10_000), "x")
+    assert skeleton.flip_indices[:4] == (1, 0, 3, 2)
+    assert skeleton.edge_indices[-1] == (9_998, 9_999)
+    with pytest.raises(ConfigError, match="lists 100,000 keypoints; at most 10,000 are supported"):
+        skeleton_from_dict(many(100_000), "x")
+    assert time.process_time() - begin < 5  # 0.2 s
+
+
+@pytest.mark.parametrize("key", ["name", "keypoints", "pairs"])
+@pytest.mark.parametrize("name", ["a\x1b[31m", "\u202eb", "", "a" * 201, ["a"], None])
+def test_names_are_short_printable_text(key, name):
+    content = {"name": "x", "keypoints": ["a", "b"], "pairs": [], "edges": []}
+    content[key] = {"name": name, "keypoints": ["a", name], "pairs": [["a", name]]}[key]
+    with pytest.raises(
+        ConfigError, match="x.yaml: .*is not a name, which is printable text of"
+    ) as e:
+        skeleton_from_dict(content, "x.yaml")
+    assert str(e.value).isprintable()
+    assert len(str(e.value)) < 500
+
+
 def sided(*names, pairs=()):
     content = {
         "name": "x",
@@ -201,7 +232,7 @@ def test_sides_need_pairs_only_if_images_are_mirrored():
 
 
 def test_many_keypoints_take_linear_time():
-    names = [f"k{n}" for n in range(20_000)]
+    names = [f"k{n}" for n in range(10_000)]
     start = time.perf_counter()
     skeleton = sided(*names, pairs=list(zip(names[::2], names[1::2], strict=True)))
     assert skeleton.flip_indices[:4] == (1, 0, 3, 2)

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from keypoint.errors import ConfigError, DataError
-from keypoint.prediction.inputs import find_inputs, printable
+from keypoint.errors import ConfigError, DataError, printable
+from keypoint.prediction.inputs import find_inputs
 
 
 @pytest.fixture

@@ -121,6 +121,7 @@ def exported(path):
         input="uint8",
         outputs="keypoints",
         codec="heatmap",
+        decoding="quarter",
         flip=False,
         precision="float32",
     )

@@ -111,6 +111,7 @@ def write(model: SimpleBaseline, precision: str, folder: Path) -> Path:
         input="uint8",
         outputs="keypoints",
         codec=model.codec.name,
+        decoding=model.codec.decoding(),
         flip=False,
         precision=precision,
     )

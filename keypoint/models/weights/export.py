@@ -20,6 +20,7 @@ from torch import Tensor
 from keypoint.errors import CheckpointError
 from keypoint.models.simple_baseline import SimpleBaseline
 from keypoint.models.weights.formats import CHANNEL_MEAN, CHANNEL_STD, NOTE, TRAINED
+from keypoint.pose.dark import gaussian_kernel
 
 COLOR_ORDERS = {"simple_baseline": "bgr", "mmpose": "rgb"}
 
@@ -38,7 +39,12 @@ class Export:
 
 
 def export_weights(
-    model: SimpleBaseline, target: str, *, keypoints: Sequence[str] = (), epoch: int = 0
+    model: SimpleBaseline,
+    target: str,
+    *,
+    keypoints: Sequence[str] = (),
+    epoch: int = 0,
+    decoding: str | None = "codec",
 ) -> Export:
     """Rename a network's tensors to another toolkit's names.
 
@@ -49,6 +55,7 @@ def export_weights(
             ResNet and a HeatmapHead.
         keypoints: Their names; an import of the file checks them against its skeleton.
         epoch: Written to mmpose's meta.
+        decoding: With which its AP was measured, as for `Codec.decode`; the settings ask for it.
 
     Raises:
         CheckpointError: The network has blocks, which neither toolkit knows, or is of the codec
@@ -79,6 +86,7 @@ def export_weights(
         **model.colors(),
         "file_color_order": order,
         "codec": model.codec.name,
+        "decoding": model.codec.decoding(decoding),
         "heatmap_sigma": model.codec.heatmap_sigma,
         "input_size": list(model.input_size),
         "encoder_stride": model.encoder_stride,
@@ -90,9 +98,11 @@ def export_weights(
     step = 1 if order == "rgb" else -1
     in_file = note["mean"][::step], note["std"][::step]
     if target == "simple_baseline":
-        return Export(state, _simple_baseline_settings(*in_file))
+        return Export(state, _simple_baseline_settings(*in_file, note["decoding"]))
     meta = {"epoch": epoch, "iter": 0, "keypoint": note}
-    return Export({"meta": meta, "state_dict": state}, _mmpose_settings(model, *in_file))
+    return Export(
+        {"meta": meta, "state_dict": state}, _mmpose_settings(model, *in_file, note["decoding"])
+    )
 
 
 def _mmpose_name(name: str) -> str:
@@ -100,33 +110,47 @@ def _mmpose_name(name: str) -> str:
     return f"{'head' if head else 'backbone'}.{name}"
 
 
-def _simple_baseline_settings(mean: list[float], std: list[float]) -> str:
+def _simple_baseline_settings(mean: list[float], std: list[float], decoding: str | None) -> str:
+    peaks = {
+        "quarter": "",
+        "dark": "\n    Its AP here is that of DARK; there peaks are refined by a quarter pixel",
+        None: "\n    TEST.POST_PROCESS: false, as its AP here is that of peaks without refinement",
+    }[decoding]
     usual = torch.allclose(torch.tensor([mean, std]), torch.tensor([CHANNEL_MEAN, CHANNEL_STD]))
     if usual:
         return (
             "expects BGR normalised as SimpleBaseline does: nothing to set "
-            "(HRNet's repository: DATASET.COLOR_RGB: false)"
+            f"(HRNet's repository: DATASET.COLOR_RGB: false){peaks}"
         )
     return (
         "expects BGR; in pose_estimation/train.py and valid.py (train.py and test.py of HRNet's "
         "repository, with DATASET.COLOR_RGB: false) set\n"
         f"    normalize = transforms.Normalize(mean={_row(mean)}, std={_row(std)})\n"
         "Without that line its channels are normalised with each other's mean, and AP is lower"
+        f"{peaks}"
     )
 
 
-def _mmpose_settings(model: SimpleBaseline, mean: list[float], std: list[float]) -> str:
+def _mmpose_settings(
+    model: SimpleBaseline, mean: list[float], std: list[float], decoding: str | None
+) -> str:
     height, width = model.input_size
     udp = model.codec.udp
     codec = "UDPHeatmap" if udp else "MSRAHeatmap"
+    dark = ""
+    if decoding == "dark":
+        kernel = len(gaussian_kernel(model.codec.sigma))
+        dark = f"{'' if udp else ', unbiased=True'}, blur_kernel_size={kernel}"
+    unrefined = "\n    Its AP here is that of peaks without refinement; there they are refined"
     return (
         "expects RGB; in the config set\n"
         "    data_preprocessor=dict(type='PoseDataPreprocessor', bgr_to_rgb=True,\n"
         f"        mean={_row(mean, 255)}, std={_row(std, 255)})\n"
         f"    codec = dict(type={codec!r}, input_size=({width}, {height}), "
-        f"heatmap_size=({width // 4}, {height // 4}), sigma={model.codec.sigma:g})\n"
+        f"heatmap_size=({width // 4}, {height // 4}), sigma={model.codec.sigma:g}{dark})\n"
         f"    dict(type='TopdownAffine', input_size=codec['input_size'], use_udp={udp})\n"
         f"    test_cfg=dict(flip_test=True, flip_mode='heatmap', shift_heatmap={not udp})"
+        f"{unrefined if decoding is None else ''}"
     )
 
 

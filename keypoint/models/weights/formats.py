@@ -17,8 +17,10 @@ SimpleBaseline's caffe-style files a bottleneck's first one, else the second).
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,8 @@ class Weights:
         format: One of the first column above.
         state: Tensors by our names; a tensor without one keeps its own.
         color_order: "rgb" or "bgr", of conv1's input channels.
+        decoding: With which its AP was measured, as test.decoding of a config, if the file says it.
+        file_color_order: The order in the file, if its channels were turned when it was read.
         mean, std: Of pixel values in [0, 1], in RGB order.
         left_out: Names of the file that no pose network has: classifier, preprocessing.
         trained: Settings of its network that the file holds, by the keys of a config's model
@@ -73,6 +77,8 @@ class Weights:
     keypoints: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     content: Mapping[str, Any] | None = None
+    decoding: Any = "codec"
+    file_color_order: str | None = None
 
 
 def read_weights(path: Path, color_order: str | None = None) -> Weights:
@@ -103,11 +109,13 @@ def recognise(content: Any, source: str, color_order: str | None = None) -> Weig
     left_out = [*preprocessor, *(name for name in CLASSIFIER if name in named)]
     named = {_our_name(name, kind): t for name, t in named.items() if name not in CLASSIFIER}
 
+    in_file = None
     note, trained, keypoints = _note_of_export(state, source)
     if note is not None and color_order is None:
         colors = _colors(note, source)
         if note.get("file_color_order") != colors[0] and "conv1.weight" in named:
             named["conv1.weight"] = named["conv1.weight"].flip(1)
+            in_file = ORDERS[colors[0] == "rgb"]
         notes.append("colour order and mean/std as the export from this toolkit noted them")
     else:
         colors = _colors_of_others(kind, preprocessor, source, color_order)
@@ -115,7 +123,17 @@ def recognise(content: Any, source: str, color_order: str | None = None) -> Weig
         notes.append(f"colour order {colors[0].upper()} ({'as given' if color_order else usual})")
     if kind == "simple_baseline":
         notes.append("if this is a caffe-style file (stride in the first 1x1), it does not fit")
-    return Weights(kind, named, *colors, tuple(left_out), trained, keypoints, tuple(notes))
+    return Weights(
+        kind,
+        named,
+        *colors,
+        tuple(left_out),
+        trained,
+        keypoints,
+        tuple(notes),
+        decoding=(note or {}).get("decoding", "codec"),
+        file_color_order=in_file,
+    )
 
 
 def _own(content: Mapping[str, Any], source: str, color_order: str | None) -> Weights:
@@ -162,17 +180,17 @@ def unwrap(content: Any, source: str) -> tuple[Mapping[Any, Tensor], list[str]]:
             notes.append(f"taken from the file's {key!r}")
             break
     if isinstance(content, Mapping) and any(torch.is_tensor(entry) for entry in content.values()):
-        others = [repr(name) for name, entry in content.items() if not torch.is_tensor(entry)]
+        others = [name for name, entry in content.items() if not torch.is_tensor(entry)]
         if not others:
             return content, notes
         raise CheckpointError(
             f"{source}: {len(others)} entries of its state dict are not tensors: "
-            f"{', '.join(others[:4])}; save the state dict alone, of plain tensors (not quantised, "
-            "sparse or of 8 bits), and give that"
+            f"{', '.join(map(reprlib.repr, others[:4]))}; save the state dict alone, of plain "
+            "tensors (not quantised, sparse or of 8 bits), and give that"
         )
     found = type(content).__name__
     if isinstance(content, Mapping):
-        found = f"a mapping with {[str(key) for key in content][:4]}"
+        found = f"a mapping with {reprlib.repr(list(islice(content, 4)))}"
     raise CheckpointError(
         f"{source}: holds no state dict (a mapping from names to tensors), but {found}; "
         "nothing to load"

@@ -3,8 +3,8 @@
 torch's safe loading and the safetensors library do the reading. Training checkpoints of other
 toolkits hold objects as well as tensors (configs, histories, numpy scalars), which torch refuses:
 it is given a `StandIn` for each of their classes. Checked here is what torch does not look at:
-checksums, records that are compressed or stored twice, the byte order of the older form, tensors
-that take more memory than the file, values nested without end.
+checksums, records that are compressed, stored twice or out of place, the byte order of the older
+form, tensors that take more memory than the file, values nested without end.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import io
 import pickle
 import pickletools
 import re
+import reprlib
 import warnings
 import zipfile
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
@@ -24,7 +25,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from keypoint.errors import CheckpointError
+from keypoint.errors import CheckpointError, printable
 
 DTYPES = (
     torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32,
@@ -33,7 +34,9 @@ DTYPES = (
 # Numbers of a tensor that repeats some of its storage (`expand`): what is computed of it takes
 # memory that the file does not. The largest layer of our networks has half as many.
 LARGEST_REPEATED = 1 << 24
-MOST_VALUES, DEEPEST = 1_000_000, 64  # far beyond honest files; lists that share parts can be 10^10
+# Far beyond honest files. What is shared counts each time: a small file can unfold to billions.
+MOST_VALUES, DEEPEST = 1_000_000, 64
+LETTERS, BITS = 100, 64  # of a text and of a whole number that count as one value
 # Weights need none of these, so the file is refused although a stand-in would do no harm. The last
 # is no code, but torch would call it, and it makes gigabytes of zeros out of a number.
 UNSAFE = re.compile(
@@ -41,6 +44,7 @@ UNSAFE = re.compile(
     r"|pickle)\b.*|builtins\.(eval|exec|compile|__import__|open|breakpoint"
     r"|input|globals|bytearray)"
 )
+TOO_MUCH = f"is nested too deep or too large (more than {DEEPEST} levels or {MOST_VALUES:,} values)"
 OLDER_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.serialization.MAGIC_NUMBER as a pickle
 # The whole of a file such as mmengine's last_checkpoint.
 POINTER = re.compile(rb"[\w./\\ -]{1,255}\.(pt|pth|tar|ckpt|safetensors)")
@@ -143,7 +147,7 @@ def read_tensors(path: Path, *, objects: bool = True) -> Any:
                 content = torch.load(file, map_location="cpu", weights_only=True, encoding="latin1")
             if form == "older" and file.read(1):
                 raise ValueError("there are numbers that belong to no tensor")
-        return _plain(content, path.stat().st_size)
+        return _plain(path, content)
     except CheckpointError:
         raise
     except pickle.UnpicklingError:  # its text advises to run the file's code
@@ -163,11 +167,6 @@ def read_tensors(path: Path, *, objects: bool = True) -> Any:
         ) from None
 
 
-def printable(text: str) -> str:
-    """Return a file's own text without what would move a terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
 def _names_in_zip(path: Path, file: IO[bytes]) -> set[str]:
     """Check the records; return the classes and functions that the pickle names."""
     try:
@@ -183,6 +182,8 @@ def _names_in_zip(path: Path, file: IO[bytes]) -> set[str]:
     names: set[str] = set()
     for entry in archive.infolist():
         name = entry.filename.lower()  # torch ignores the case
+        if not {"", ".", ".."}.isdisjoint(name.split("/")):
+            raise ValueError(f"record {name} has no plain name")
         if name in names:
             raise ValueError(f"record {name} is there twice, and readers differ in which they take")
         if entry.compress_type != zipfile.ZIP_STORED:
@@ -190,6 +191,9 @@ def _names_in_zip(path: Path, file: IO[bytes]) -> set[str]:
         names.add(name)
     if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
         raise ValueError("its records are larger than the file")
+    if min(entry.header_offset for entry in archive.infolist()) > 0 or archive.comment:
+        # Two archives one after the other: readers differ in which they take.
+        raise ValueError("it holds more than its records")
     damaged = archive.testzip()
     if damaged:  # torch itself reads past a flipped bit
         raise CheckpointError(
@@ -210,10 +214,16 @@ def _names_in_older(path: Path, file: IO[bytes]) -> set[str]:
 
 
 def _scan(file: IO[bytes]) -> tuple[set[str], set[str]]:
-    """Return the names and the opcodes of a pickle, and leave the file behind it."""
+    """Return the names and the opcodes of a pickle, and leave the file behind it.
+
+    Raises:
+        ValueError: A tuple that unfolds without end; as a key it would be hashed while torch reads.
+    """
     names, opcodes = set(), set()
+    tuples = _Tuples()
     for opcode, value, _ in pickletools.genops(file):
         opcodes.add(opcode.name)
+        tuples.follow(opcode, value)
         if opcode.name == "GLOBAL":  # by its name in Python 2, as in all pickles of protocol 2
             module, _, name = str(value).partition(" ")
             module, name = NAME_MAPPING.get((module, name), (module, name))
@@ -221,28 +231,76 @@ def _scan(file: IO[bytes]) -> tuple[set[str], set[str]]:
     return names, opcodes
 
 
-def _plain(content: Any, file_size: int) -> Any:
+class _Tuples:
+    """The stack of a pickle that is read, with the values and levels of each tuple on it."""
+
+    OTHER = (1, 0)
+    MARK = (0, 0)
+
+    def __init__(self) -> None:
+        self.stack: list[tuple[int, int]] = []
+        self.memo: dict[int, tuple[int, int]] = {}
+        self.shared = 0  # values of tuples that were taken from the memo
+
+    def follow(self, opcode: pickletools.OpcodeInfo, argument: Any) -> None:
+        """Do one step.
+
+        Raises:
+            ValueError: A tuple of too many values or levels.
+        """
+        before, after = list(opcode.stack_before), [self.OTHER] * len(opcode.stack_after)
+        taken: list[tuple[int, int]] = []
+        if pickletools.markobject in before:
+            while (item := self.stack.pop()) is not self.MARK:
+                taken.append(item)
+            before = before[: before.index(pickletools.markobject)]
+        if opcode.name.endswith("GET"):
+            after = [self.memo[int(argument)]]
+            self.shared += after[0][0]
+        elif opcode.name.endswith("PUT"):
+            self.memo[int(argument)] = self.stack[-1]
+        elif opcode.name == "MARK":
+            after = [self.MARK]
+        taken += [self.stack.pop() for _ in before]
+        if opcode.name.startswith("TUPLE"):
+            after = [(1 + sum(n for n, _ in taken), 1 + max((d for _, d in taken), default=0))]
+        self.stack += after
+        if self.shared > MOST_VALUES or (after and after[-1][1] > DEEPEST):
+            raise ValueError(f"a tuple {TOO_MUCH}")
+
+
+def _plain(path: Path, content: Any) -> Any:
     """Copy the dicts, lists and tensors, whose attributes a file can set (`items` to None).
 
     Raises:
-        ValueError: More values or memory than an honest file asks for.
+        CheckpointError: More values than an honest file has; names the part.
+        ValueError: A tensor of more memory than the file.
     """
-    count = 0
+    file_size, count, part = path.stat().st_size, 0, "content"
 
     def copy(value: Any, depth: int = 0) -> Any:
-        nonlocal count
+        nonlocal count, part
         count += 1
+        if isinstance(value, str | bytes | bytearray):
+            count += len(value) // LETTERS
+        elif isinstance(value, int):
+            count += value.bit_length() // BITS
         if count > MOST_VALUES or depth > DEEPEST:
-            raise ValueError(f"more than {MOST_VALUES} values, or nested deeper than {DEEPEST}")
+            raise CheckpointError(f"{path}: its {part} {TOO_MUCH}; use another copy")
         if isinstance(value, Tensor):
             return _plain_tensor(value, file_size)
         if type(value) in (list, tuple, set, frozenset):
             return type(value)(copy(item, depth + 1) for item in value)
         if not isinstance(value, dict):
             return value
-        pairs = [(copy(k, depth + 1), copy(v, depth + 1)) for k, v in dict.items(value)]
+        pairs = []
+        for key, entry in dict.items(value):
+            if depth == 0:
+                part = reprlib.repr(key) if isinstance(key, str | int) else "content"
+            pairs.append((copy(key, depth + 1), copy(entry, depth + 1)))
         if type(value) is not OrderedDict or "_metadata" not in vars(value):
             return dict(pairs)
+        part = "metadata" if depth == 0 else part
         state = OrderedDict(pairs)
         state._metadata = copy(vars(value)["_metadata"], depth + 1)  # type: ignore[attr-defined]
         return state

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from keypoint.errors import CheckpointError
+from keypoint.errors import CheckpointError, printable
 from keypoint.models.names import DEPTHS
 from keypoint.models.weights.formats import ENCODER_PREFIXES, Weights
 
@@ -141,8 +141,7 @@ def compare(
 
 def _counted(names: Sequence[str], what: str) -> str:
     more = " .." if len(names) > SHOWN else ""
-    # A name is the file's own: one that would move the terminal is shown with its escapes.
-    shown = [name if name.isprintable() else repr(name) for name in names[:SHOWN]]
+    shown = [printable(name) for name in names[:SHOWN]]
     return f"{len(names)} {what}: {', '.join(shown)}{more}"
 
 
