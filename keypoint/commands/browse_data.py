@@ -14,7 +14,7 @@ from keypoint.config.load import find_config, load_config
 from keypoint.data.batches import TrainDataset
 from keypoint.data.coco import find_split, load_persons
 from keypoint.data.images.files import require_image_files
-from keypoint.data.report import in_number
+from keypoint.data.notes import in_number
 from keypoint.drawing.sheets import augmented_sheet
 from keypoint.pose.codec import Codec
 from keypoint.pose.skeleton import load_skeleton

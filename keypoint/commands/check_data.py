@@ -21,7 +21,8 @@ from keypoint.data.audit.check import FileCheck, check_annotation_file, check_bo
 from keypoint.data.audit.findings import overlap_findings
 from keypoint.data.audit.skeletons import skeleton_findings
 from keypoint.data.coco import find_split
-from keypoint.data.report import Fault, group_faults, in_number
+from keypoint.data.notes import in_number
+from keypoint.data.report import Fault, group_faults
 from keypoint.drawing.sheets import stack, truth_sheet
 from keypoint.errors import ConfigError, DataError
 from keypoint.evaluation.self_test import SelfTest, truth_as_prediction

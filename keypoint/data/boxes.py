@@ -14,7 +14,7 @@ from keypoint.data.annotations import read_annotations
 from keypoint.data.coco import count_images
 from keypoint.data.entries import ALL, Wrong, as_number, is_whole_number, read_bbox
 from keypoint.data.persons import Annotations, Persons
-from keypoint.data.plausible.detected import box_doubt
+from keypoint.data.plausible.detected import box_doubts
 from keypoint.data.plausible.file import settle
 from keypoint.data.report import DataReport, Fault, raise_faults, raise_too_many
 from keypoint.errors import DataError
@@ -77,8 +77,7 @@ def read_boxes(
     raise_too_many(str(boxes), "boxes", faults, len(faults), len(entries), max_bad)
     if len(persons) == 0:
         raise DataError(f"{persons.report}; there is no box to test on")
-    doubt = box_doubt(persons, annotations)
-    notes = settle(str(boxes), [] if doubt is None else [doubt])
+    notes = settle(str(boxes), box_doubts(persons, annotations))
     return replace(persons, report=replace(persons.report, notes=notes))
 
 

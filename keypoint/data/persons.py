@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.report import DataReport, Fault, Note
+from keypoint.data.notes import Note
+from keypoint.data.report import DataReport, Fault
 from keypoint.files import Parts, fingerprint
 
 

@@ -8,17 +8,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from keypoint.data.notes import NAMED, in_number, joined
 from keypoint.errors import DataError
 from keypoint.files import read_json, write_json
 
-EXAMPLES = 10  # that a note names
-NAMED = 3  # names in a line for many equal faults
 # Numbers and quoted values, in which the texts of one kind of fault differ.
 VALUES = re.compile(r"'[^']*'|\"[^\"]*\"|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|\bnan\b|-?\binf\b")
-
-SINGULAR = {"have": "has", "are": "is", "lie": "lies", "repeat": "repeats", "use": "uses"}
-VERB = re.compile(rf"\b({'|'.join(SINGULAR)})\b")
-PLURAL = re.compile(r"(?<=\bbox)es\b|(?<=[a-z]{2}[^s])s\b")
 
 
 @dataclass(frozen=True)
@@ -49,47 +44,6 @@ class Fault:
         known = {"id": self.id, "file": self.file}
         given = {key: value for key, value in known.items() if value is not None}
         return {"name": self.name, **given, "reason": self.reason, "text": self.text}
-
-
-@dataclass(frozen=True)
-class Note:
-    """Something in a file that is used otherwise than as it stands, or that was filled in.
-
-    Attributes:
-        count: How many.
-        total: Of how many.
-        text: The plural of what they are, and what is done.
-        examples: Ids or names of the first.
-    """
-
-    count: int
-    total: int
-    text: str
-    examples: tuple[str, ...]
-
-    @classmethod
-    def of(cls, names: Sequence[str], total: int, text: str) -> list[Note]:
-        """The note of the things of these names, or none if there are none."""
-        return [cls(len(names), total, text, tuple(names[:EXAMPLES]))] if names else []
-
-    def __str__(self) -> str:
-        more = " .." if self.count > len(self.examples) else ""
-        return f"{self.count} of {self.total} {self.text} ({', '.join(self.examples)}{more})"
-
-
-def in_number(count: int, text: str) -> str:
-    """`2 images have no size`, `1 image has no size`."""
-    return f"{count} {singular_noun(singular_verb(text)) if count == 1 else text}"
-
-
-def singular_verb(text: str) -> str:
-    """`images has` of `images have`, for `1 of 6 images has no size`."""
-    return VERB.sub(lambda found: SINGULAR[found[0]], text, count=1)
-
-
-def singular_noun(text: str) -> str:
-    """`image has` of `images has`: the first plural becomes a singular."""
-    return PLURAL.sub("", text, count=1)
 
 
 def raise_faults(source: str, faults: Sequence[Fault | str]) -> None:
@@ -151,12 +105,7 @@ def _alike(faults: Sequence[Fault | str]) -> str:
 
 
 def _names(faults: Sequence[Fault]) -> str:
-    """`annotation id 5, 9, 12`."""
-    names = [fault.name for fault in faults if fault.name]
-    kind = names[0].rpartition(" ")[0] + " " if names else ""
-    if all(name.startswith(kind) for name in names):
-        return kind + ", ".join(name.removeprefix(kind) for name in names)
-    return ", ".join(names)
+    return joined([fault.name for fault in faults if fault.name])
 
 
 def raise_too_many(

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keypoint.data.notes import in_number
 from keypoint.data.persons import Annotations, Persons
-from keypoint.data.report import in_number
 from keypoint.evaluation.coco import evaluate_coco
 from keypoint.evaluation.results import MAX_PERSONS, make_results
 from keypoint.pose.geometry import CropFrame

@@ -15,7 +15,7 @@ from keypoint.data.coco import load_persons
 from keypoint.data.entries import ALL, is_whole_number, read_bbox
 from keypoint.data.entries.check import name_annotation
 from keypoint.data.persons import FileNames, Images, Persons
-from keypoint.data.plausible.detected import box_doubt
+from keypoint.data.plausible.detected import box_doubts
 from keypoint.data.plausible.file import settle
 from keypoint.data.report import DataReport, Fault, ImageCounts, raise_faults
 from keypoint.errors import DataError
@@ -125,8 +125,7 @@ def _annotated_boxes(
         category_id=category_id,
         report=DataReport(str(file), len(boxes), len(boxes), {}),
     )
-    doubt = box_doubt(given, None)
-    notes = settle(str(file), [] if doubt is None else [doubt])
+    notes = settle(str(file), box_doubts(given, None))
     clipped = clean_bbox(given.bbox_xywh, given.images.image_size[given.image_index])
     usable = (given.bbox_xywh[:, 2:] > 0).all(axis=1) & (clipped[:, 2:] >= 0).all(axis=1)
     usable &= (clipped[:, 2:] > 0).any(axis=1)  # as `usable_persons`

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from keypoint.data.notes import in_number
 from keypoint.data.persons import Persons
-from keypoint.data.report import DataReport, Fault, ImageCounts, in_number, in_words, raise_faults
+from keypoint.data.report import DataReport, Fault, ImageCounts, in_words, raise_faults
 from keypoint.errors import DataError, printable
 from keypoint.prediction.frames import Unread, VideoEnd
 from keypoint.prediction.image_list import read_image_list

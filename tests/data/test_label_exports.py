@@ -13,6 +13,7 @@ from keypoint.data.boxes import read_boxes
 from keypoint.data.coco import load_persons, select_persons
 from keypoint.data.entries import whole_number
 from keypoint.data.entries.person import EXTENT_FACTOR
+from keypoint.data.notes import joined
 from keypoint.errors import DataError
 from keypoint.evaluation.coco import evaluate_coco
 from keypoint.evaluation.sigmas import read_repeated
@@ -115,7 +116,7 @@ def test_ids_as_text_are_whole_numbers(tmp_path, form, caplog):
     assert (found.ids.tolist(), found.category_id) == (expected.ids.tolist(), 1)
     assert [r for r in caplog.messages if "ids are text" in r] == [
         f"{file}: 22 of 22 ids are text or decimals; they are read as whole numbers, and results "
-        f"have these ({', '.join(map(str, found.notes[0].examples))} ..)"
+        f"have these (for example {joined(found.notes[0].examples[:3])})"
     ]
     results = truth_as_results(plain)
     assert evaluate_coco(data, results) == evaluate_coco(plain, results)
@@ -184,7 +185,7 @@ def test_the_area_of_the_box_replaces_a_missing_one(tmp_path, area, caplog):
     assert evaluate_coco(data, results) == pytest.approx(expected, abs=1e-12)
     caplog.clear()
     found = read(tmp_path, data, scored=True)
-    note = "3 of 8 annotations have labelled keypoints and no area; that of their bbox is used ("
+    note = "3 of 8 (37.50%) annotations have labelled keypoints and no area; that of their bbox is used ("
     assert [m for m in caplog.messages if note in m] == [f"{found.source}: {found.notes[0]}"]
     assert note in select_persons(found).report.to_dict()["notes"][0]
     assert evaluate_coco(found, results) == pytest.approx(expected, abs=1e-12)
@@ -218,8 +219,8 @@ def test_no_box_was_drawn(tmp_path):
     assert found.area[1] == pytest.approx(found.bbox_xywh[1, 2:].prod())
     assert EXTENT_FACTOR == 1.25
     assert str(found.notes[1]) == (
-        "2 of 6 annotations have the bbox [0, 0, 0, 0]; the extent of their labelled keypoints, 1.25 "
-        "times as wide and high, is used (annotation id 1, annotation id 2)"
+        "2 of 6 (33.33%) annotations have the bbox [0, 0, 0, 0]; the extent of their labelled keypoints, 1.25 "
+        "times as wide and high, is used (for example annotation id 1, 2)"
     )
     persons = select_persons(found)
     assert persons.ids.tolist() == [1, 2, 5, 6]

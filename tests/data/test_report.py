@@ -2,8 +2,8 @@
 
 import pytest
 
-from keypoint.data.audit.findings import Finding
-from keypoint.data.report import Fault, group_faults, in_number, in_words, raise_faults
+from keypoint.data.notes import Note, in_number
+from keypoint.data.report import Fault, group_faults, in_words, raise_faults
 from keypoint.errors import DataError
 
 
@@ -75,9 +75,12 @@ def test_one_is_singular():
     assert in_words("persons", 1, 1, {}) == "1 person = 1 used + 0 skipped (none)"
     assert in_words("persons", 2, 1, {"crowd": 1}).startswith("2 persons = 1 used")
     of_many = "images have an EXIF orientation"
-    counts = {(3, 6): "images have", (1, 6): "images has", (1, 1): "image has"}
+    counts = {
+        (3, 6): "3 of 6 (50.00%) images have",
+        (1, 6): "1 of 6 (16.67%) images has",
+        (1, 1): "1 of 1 image has",
+    }
     for (count, total), words in counts.items():
-        text = str(Finding(count, total, of_many, ("a.jpg",)))
-        assert text.startswith(f"{count} of {total} (")
-        assert f") {words} an EXIF orientation (for example a.jpg)" in text
-    assert Finding(1, 3, of_many, ("a.jpg",)).to_dict()["share"] == 0.333333
+        text = str(Note(count, total, of_many, ("a.jpg",)))
+        assert text == f"{words} an EXIF orientation (for example a.jpg)"
+    assert Note(1, 3, of_many, ("a.jpg",)).to_dict()["share"] == 0.333333

@@ -54,7 +54,7 @@ def test_what_costs_ap_is_explained(tmp_path):
     assert test.metrics["AP"] < 0.9
     assert test.reasons == (
         "1 scored person has a bbox without area: missed",
-        "1 results suppressed by OKS-NMS as the same person",
+        "1 result suppressed by OKS-NMS as the same person",
         "10 results over COCO's 20 of an image",
     )
     assert test.is_explained

@@ -15,9 +15,7 @@ from typing import Any
 
 from keypoint.data.annotations import collect, read_dataset
 from keypoint.data.audit.findings import (
-    Finding,
     box_findings,
-    find,
     image_findings,
     label_counts,
     person_findings,
@@ -27,11 +25,11 @@ from keypoint.data.boxes import read_box_list, usable_boxes
 from keypoint.data.coco import usable_persons
 from keypoint.data.entries import check_entries, find_category, names_fault
 from keypoint.data.images.files import file_fault, header_fault, name_forms_once
+from keypoint.data.notes import Note, find
 from keypoint.data.persons import Annotations, Persons
-from keypoint.data.plausible.detected import box_doubt
+from keypoint.data.plausible.detected import box_doubts
 from keypoint.data.plausible.file import annotation_doubts
 from keypoint.data.plausible.labels import area_doubts
-from keypoint.data.plausible.readings import Doubt
 from keypoint.data.report import Fault
 from keypoint.errors import DataError
 from keypoint.pose.skeleton import Skeleton
@@ -61,7 +59,7 @@ class FileCheck:
 
     source: Path
     faults: list[Fault] = field(default_factory=list)
-    warnings: list[Finding] = field(default_factory=list)
+    warnings: list[Note] = field(default_factory=list)
     persons: Persons | None = None
     labels: dict[str, dict[str, int]] = field(default_factory=dict)
     looks: list[Look] = field(default_factory=list)
@@ -82,13 +80,11 @@ class FileCheck:
             "warnings": [finding.to_dict() for finding in self.warnings],
         }
 
-    def add(self, doubts: Sequence[Doubt]) -> None:
-        """Add doubts: faults if they are proved, warnings otherwise."""
-        for doubt in doubts:
-            if doubt.proved:
-                self.faults.append(Fault("", f"{self.source}: {doubt}", "form"))
-            else:
-                self.warnings += find(doubt.text, doubt.flags, doubt.names, doubt.what)
+    def add(self, notes: Sequence[Note]) -> None:
+        """Add notes: faults if they are proved, warnings otherwise."""
+        proved = [note for note in notes if note.proved]
+        self.faults += [Fault("", f"{self.source}: {note}", "form") for note in proved]
+        self.warnings += [note for note in notes if not note.proved]
 
     def stopping_faults(self, on_bad: str, max_bad: float) -> list[Fault]:
         """The faults that stop training or testing under `data.on_bad` and `data.max_bad`."""
@@ -174,8 +170,7 @@ def check_annotation_file(
     if len(persons) == 0:
         text = f"{persons.report}; there is no usable person to train or test on"
         check.faults.append(Fault("", text, "no person"))
-    notes = check.to_score.notes
-    check.warnings += [Finding(n.count, n.total, n.text, n.examples) for n in notes]
+    check.warnings += check.to_score.notes
     check.warnings += person_findings(persons, skeleton)
     return check
 
@@ -202,7 +197,6 @@ def check_box_file(boxes: Path, truth: FileCheck, score_threshold: float = 0.0) 
     if len(check.persons) == 0:
         text = f"{check.persons.report}; there is no box to test on"
         check.faults.append(Fault("", text, "no box"))
-    doubt = box_doubt(check.persons, truth.annotations)
-    check.add([] if doubt is None else [doubt])
+    check.add(box_doubts(check.persons, truth.annotations))
     check.warnings += box_findings(check.persons, truth.persons)
     return check

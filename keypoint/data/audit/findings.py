@@ -7,66 +7,22 @@ Letters: N things, P persons, K keypoints.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from keypoint.data.audit.images import Look
+from keypoint.data.notes import Note, find
 from keypoint.data.persons import Images, Persons
-from keypoint.data.report import singular_noun, singular_verb
 from keypoint.pose.skeleton import Skeleton
 
-EXAMPLES = 10  # that data_report.json names; the terminal shows one
 PADDING = 1.25  # of a crop around its box
 TINY = 16  # pixels
 
 
-@dataclass(frozen=True)
-class Finding:
-    """Something that is probably wrong.
-
-    Attributes:
-        count: How many.
-        total: Of how many.
-        text: The plural of what they are, and what is wrong with them.
-        examples: Ids or file names of the first.
-    """
-
-    count: int
-    total: int
-    text: str
-    examples: tuple[str, ...]
-
-    def __str__(self) -> str:
-        share = f"{self.count} of {self.total} ({self.count / self.total:.2%})"
-        text = singular_verb(self.text) if self.count == 1 else self.text  # `1 of 6 images has`
-        text = singular_noun(text) if self.total == 1 else text
-        return f"{share} {text} (for example {self.examples[0]})"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for `data_report.json`."""
-        return asdict(self) | {"share": round(self.count / self.total, 6)}
-
-
-def find(text: str, flags: ArrayLike, names: Iterable[Any], what: str = "") -> list[Finding]:
-    """The finding of all things that are flagged, or none.
-
-    Args:
-        text: The plural of what they are, and what is wrong with them.
-        flags: (N,) bool.
-        names: (N,) ids or file names.
-        what: What the names are, for the examples.
-    """
-    flags = np.asarray(flags, dtype=bool)
-    flagged = [name for name, flag in zip(names, flags.tolist(), strict=True) if flag]
-    examples = tuple(f"{what}{name}" for name in list(dict.fromkeys(flagged))[:EXAMPLES])
-    return [Finding(len(flagged), len(flags), text, examples)] if examples else []
-
-
-def person_findings(persons: Persons, skeleton: Skeleton) -> list[Finding]:
+def person_findings(persons: Persons, skeleton: Skeleton) -> list[Note]:
     """Findings about annotated persons; `skeleton` names their keypoints."""
     if len(persons) == 0:
         return []
@@ -108,7 +64,7 @@ def person_findings(persons: Persons, skeleton: Skeleton) -> list[Finding]:
     return found + find(text, per_image > 20, persons.images.ids, "image id ")
 
 
-def image_findings(images: Images, looks: Sequence[Look]) -> list[Finding]:
+def image_findings(images: Images, looks: Sequence[Look]) -> list[Note]:
     """Findings about image files.
 
     Args:
@@ -130,16 +86,14 @@ def image_findings(images: Images, looks: Sequence[Look]) -> list[Finding]:
     return found + find(text, [look.is_dark for look in looks], names)
 
 
-def overlap_findings(
-    train: Sequence[Look], val: Sequence[Look], val_images: Images
-) -> list[Finding]:
+def overlap_findings(train: Sequence[Look], val: Sequence[Look], val_images: Images) -> list[Note]:
     """Images that are in both splits, byte for byte."""
     seen = {look.digest for look in train}
     text = "validation images are in the training set too (overlap): AP is flattered"
     return find(text, [look.digest in seen for look in val], val_images.file_names)
 
 
-def box_findings(boxes: Persons, truth: Persons) -> list[Finding]:
+def box_findings(boxes: Persons, truth: Persons) -> list[Note]:
     """Findings about a detector's boxes; `truth` are the persons of the same images."""
     bbox, sizes = boxes.bbox_xywh, boxes.images.image_size[boxes.image_index][:, ::-1]
     outside = ((bbox[:, :2] >= sizes) | (bbox[:, :2] + bbox[:, 2:] <= 0)).any(axis=1)

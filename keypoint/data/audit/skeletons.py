@@ -6,7 +6,7 @@ import logging
 
 import numpy as np
 
-from keypoint.data.audit.findings import Finding, find
+from keypoint.data.notes import Note, find
 from keypoint.pose.sides import guess_pairs
 from keypoint.pose.skeleton import Skeleton
 
@@ -32,7 +32,7 @@ def check_skeleton(skeleton: Skeleton, *, mirrored: bool) -> None:
         logger.warning("skeleton %s: %s", skeleton.name, finding)
 
 
-def skeleton_findings(skeleton: Skeleton, *, mirrored: bool) -> list[Finding]:
+def skeleton_findings(skeleton: Skeleton, *, mirrored: bool) -> list[Note]:
     """Findings about a skeleton; arguments as of `check_skeleton`."""
     sigmas, names = np.array(skeleton.oks_sigmas), skeleton.keypoints
     least, most = USUAL_SIGMAS

@@ -18,7 +18,8 @@ from keypoint.data.entries.categories import Category
 from keypoint.data.entries.ids import describe_id, with_whole_numbers
 from keypoint.data.entries.numbers import is_whole_number
 from keypoint.data.entries.person import FILLED_IN, Person, Wrong, read_person
-from keypoint.data.report import Fault, Note
+from keypoint.data.notes import Note
+from keypoint.data.report import Fault
 
 # That a file system takes: letters of a part of a path, and bytes of a path.
 MOST_LETTERS, MOST_BYTES = 255, 4095

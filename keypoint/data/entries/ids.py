@@ -7,7 +7,7 @@ from reprlib import repr as short
 from typing import Any
 
 from keypoint.data.entries.numbers import describe_no_whole_number, whole_number
-from keypoint.data.report import Note
+from keypoint.data.notes import Note
 
 Entries = list[dict[str, Any]]
 

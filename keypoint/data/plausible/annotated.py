@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from keypoint.data.notes import Note, find
 from keypoint.data.persons import Annotations
 from keypoint.data.plausible.readings import (
     CORNERS,
     FAR,
     NORMALISED,
     RANGES,
-    Doubt,
     Flags,
     Floats,
     from_sides,
@@ -60,9 +60,13 @@ class Annotated:
         high = np.where(self.labelled[..., None], points, -np.inf).max(axis=1)
         return np.concatenate([low, high], axis=1)
 
+    def find(self, text: str, flags: Flags, *, proved: bool = False) -> list[Note]:
+        """The note of the flagged persons."""
+        return find(text, flags, self.ids, "annotation id ", proved=proved)
 
-def form_doubt(annotations: Annotations) -> Doubt | None:
-    """What the boxes or keypoints of a file probably mean instead, or None.
+
+def form_doubts(annotations: Annotations) -> list[Note]:
+    """What the boxes or keypoints of a file probably mean instead, once at most.
 
     Args:
         annotations: With image sizes.
@@ -71,7 +75,7 @@ def form_doubt(annotations: Annotations) -> Doubt | None:
     has_area = (annotations.bbox_xywh[:, 2:] > 0).all(axis=1) & (sides > 2).all(axis=1)
     rows = np.flatnonzero(annotations.counted & has_area)
     if len(rows) == 0:
-        return None
+        return []
     given = Annotated(
         ids=annotations.ids[rows],
         boxes=annotations.bbox_xywh[rows],
@@ -82,7 +86,7 @@ def form_doubt(annotations: Annotations) -> Doubt | None:
     return _normalised(given) or _box_form(given) or _corners(given) or _keypoint_form(given)
 
 
-def _normalised(given: Annotated) -> Doubt | None:
+def _normalised(given: Annotated) -> list[Note]:
     points = given.points[given.labelled]
     everyone = np.ones(len(given.ids), dtype=bool)
     boxes = bool(((given.boxes >= 0) & (given.boxes <= 1)).all())
@@ -95,11 +99,11 @@ def _normalised(given: Annotated) -> Doubt | None:
     elif within_one(points) and len(np.unique(points, axis=0)) > 2 and given.boxes.max() > 10:
         text = f"persons have keypoints within [0, 1], as {NORMALISED} are, and a larger bbox"
     else:
-        return None
-    return Doubt(f"{text}; give pixels of the image", everyone, given.ids, proved=True)
+        return []
+    return given.find(f"{text}; give pixels of the image", everyone, proved=True)
 
 
-def _box_form(given: Annotated) -> Doubt | None:
+def _box_form(given: Annotated) -> list[Note]:
     """The reading under which boxes hold keypoints that they do not hold as given."""
     extent, corners = given.extent(), from_sides(given.boxes)
     held, far = _holds(corners, extent), ~is_inside(corners, given.sides, FAR)
@@ -113,27 +117,27 @@ def _box_form(given: Annotated) -> Doubt | None:
         if best is None or score > best[0]:
             best = score, name, better
     if best is None:
-        return None
+        return []
     proved = best[1] == CORNERS and _proves_corners(given)
     return _doubt_of_form(given, best[1], best[2], proved)
 
 
-def _corners(given: Annotated) -> Doubt | None:
+def _corners(given: Annotated) -> list[Note]:
     """Boxes as corners that hold their keypoints also as given, because they are too large."""
     holds = _holds(given.boxes, given.extent())
     slope, errors = corner_slope(given.boxes, given.extent()[:, 2:])
     if holds.mean() < HELD or slope < 0.4 or slope < 3 * errors:
-        return None
+        return []
     return _doubt_of_form(given, CORNERS, holds, _proves_corners(given))
 
 
-def _doubt_of_form(given: Annotated, name: str, flags: Flags, proved: bool) -> Doubt:
+def _doubt_of_form(given: Annotated, name: str, flags: Flags, proved: bool) -> list[Note]:
     text = f"boxes fit their keypoints better as {name} than as x, y, width, height"
     if proved:
         text = f"{text}, which run off their image; bbox is xywh in pixels, convert them"
     else:
         text = f"{text} in pixels: what are they?"
-    return Doubt(text, flags, given.ids, proved=proved)
+    return given.find(text, flags, proved=proved)
 
 
 def _proves_corners(given: Annotated) -> bool:
@@ -183,7 +187,7 @@ def corner_slope(boxes: Floats, last: Floats) -> tuple[float, float]:
     return float(slope), max(float(np.sqrt(rest / variance)), 1e-6)
 
 
-def _keypoint_form(given: Annotated) -> Doubt | None:
+def _keypoint_form(given: Annotated) -> list[Note]:
     """Keypoints as shares of the image's sides, next to boxes in pixels."""
     corners = from_sides(given.boxes)
     held = _holds(corners, given.extent())
@@ -194,8 +198,8 @@ def _keypoint_form(given: Annotated) -> Doubt | None:
         better = holds & ~held
         if better.mean() >= BETTER and (held & ~holds).mean() <= WORSE:
             text = f"persons have keypoints that fit their bbox as {NORMALISED} (0 to {top})"
-            return Doubt(f"{text}, not as pixels", better, given.ids)
-    return None
+            return given.find(f"{text}, not as pixels", better)
+    return []
 
 
 def _holds(corners: Floats, extent: Floats) -> Flags:

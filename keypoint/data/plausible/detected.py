@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from keypoint.data.notes import Note, find
 from keypoint.data.persons import Annotations, Persons
 from keypoint.data.plausible.readings import (
     CORNERS,
     FAR,
     NORMALISED,
-    Doubt,
     Flags,
     Floats,
     from_sides,
@@ -29,8 +29,8 @@ MIN_BOXES = 5  # for a proof
 TINY = 1.5  # pixels from the image's origin
 
 
-def box_doubt(boxes: Persons, annotations: Annotations | None) -> Doubt | None:
-    """What a detector's boxes probably mean instead, or None.
+def box_doubts(boxes: Persons, annotations: Annotations | None) -> list[Note]:
+    """What a detector's boxes probably mean instead, once at most.
 
     Args:
         boxes: The detector's.
@@ -38,10 +38,10 @@ def box_doubt(boxes: Persons, annotations: Annotations | None) -> Doubt | None:
     """
     sides = boxes.images.image_size[boxes.image_index][:, ::-1].astype(float)
     if len(boxes) == 0 or sides.min() <= 2:
-        return None
+        return []
     if within_one(boxes.bbox_xywh):
         text = f"boxes are within [0, 1], as {NORMALISED} are; give pixels of the image"
-        return Doubt(text, np.ones(len(boxes), dtype=bool), boxes.ids, "box ", proved=True)
+        return find(text, np.ones(len(boxes), dtype=bool), boxes.ids, "box ", proved=True)
     if annotations is None:
         return _by_images(boxes, sides)
     counted = annotations.counted & (annotations.bbox_xywh[:, 2:] > 0).all(axis=1)
@@ -58,7 +58,7 @@ def _by_persons(
     persons: Floats,
     box: NDArray[np.int64],
     person: NDArray[np.int64],
-) -> Doubt | None:
+) -> list[Note]:
     """The reading under which far more persons have a box; `box` and `person` are all pairs."""
     total = len(np.unique(person))
 
@@ -75,7 +75,7 @@ def _by_persons(
     assert best is not None
     found, name, flags, corners = best
     if given > 0.75 * found or found < 0.5 * total or not (flags & ~matched).any():
-        return None
+        return []
     proved = (
         name == CORNERS
         and found >= max(MIN_BOXES, 0.8 * total)
@@ -90,7 +90,7 @@ def _by_persons(
     return _doubt(text, flags & ~matched, boxes, proved)
 
 
-def _by_images(boxes: Persons, sides: Floats) -> Doubt | None:
+def _by_images(boxes: Persons, sides: Floats) -> list[Note]:
     """The reading under which all boxes are in their images; as given some run off by far."""
     off = _runs_off(boxes.bbox_xywh, sides)
     far = off.any(axis=1)
@@ -105,12 +105,12 @@ def _by_images(boxes: Persons, sides: Floats) -> Doubt | None:
         # Whole bodies of truncated persons run off too, but not half of them in both directions.
         many = len(boxes) >= 2 * MIN_BOXES and off.mean(axis=0).min() > 0.5
         return _doubt(text, far | unit, boxes, bool(name == CORNERS and many))
-    return None
+    return []
 
 
-def _doubt(text: str, flags: Flags, boxes: Persons, proved: bool) -> Doubt:
+def _doubt(text: str, flags: Flags, boxes: Persons, proved: bool) -> list[Note]:
     todo = "; bbox is xywh in pixels, convert them" if proved else ": what are they?"
-    return Doubt(text + todo, flags, boxes.ids, "box ", proved)
+    return find(text + todo, flags, boxes.ids, "box ", proved=proved)
 
 
 def _runs_off(boxes: Floats, sides: Floats) -> Flags:

@@ -5,23 +5,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from keypoint.data.notes import Note
 from keypoint.data.persons import Annotations
-from keypoint.data.plausible.annotated import form_doubt
+from keypoint.data.plausible.annotated import form_doubts
 from keypoint.data.plausible.labels import area_doubts, label_doubts
-from keypoint.data.plausible.readings import Doubt
 from keypoint.errors import DataError
 
 logger = logging.getLogger(__name__)
 
 
-def annotation_doubts(annotations: Annotations) -> list[Doubt]:
+def annotation_doubts(annotations: Annotations) -> list[Note]:
     """Doubts about boxes and labels, and about areas if the annotations are to be scored."""
-    form = form_doubt(annotations)
-    found = ([] if form is None else [form]) + label_doubts(annotations)
+    found = form_doubts(annotations) + label_doubts(annotations)
     return found + (area_doubts(annotations) if annotations.scored else [])
 
 
-def settle(source: str, doubts: Sequence[Doubt]) -> tuple[str, ...]:
+def settle(source: str, doubts: Sequence[Note]) -> tuple[str, ...]:
     """Raise what is proved, log the rest as warnings, and return it as notes for a report.
 
     Raises:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from keypoint.data.notes import Note, find
 from keypoint.data.persons import Annotations
-from keypoint.data.plausible.readings import Doubt, Flags, Floats
+from keypoint.data.plausible.readings import Flags, Floats
 
 SENTINELS = ((0.0, 0.0), (-1.0, -1.0))  # of exporters, for a keypoint that is not there
 # One keypoint in a thousand is at the image's corner by chance: an object cut off there.
@@ -18,9 +19,10 @@ SENTINEL_SHARE = 0.01  # of the labels of one keypoint
 # shares are at most 0.3 % and 0.02 %.
 SAME_PIXEL, SAME_PIXEL_OF_ALL = 0.2, 0.05
 MIN_SAME, MIN_SAME_OF_ALL = 3, 5
+NAME = "annotation id "
 
 
-def label_doubts(annotations: Annotations) -> list[Doubt]:
+def label_doubts(annotations: Annotations) -> list[Note]:
     """Labelled keypoints at (0, 0), or at one and the same pixel in many images."""
     rows = np.flatnonzero(annotations.counted)
     keypoints = annotations.keypoints[rows]
@@ -28,7 +30,7 @@ def label_doubts(annotations: Annotations) -> list[Doubt]:
     points, owners = keypoints[row, column, :2], annotations.ids[rows][row]
     images = annotations.image_index[rows][row]
     labels = np.bincount(column, minlength=annotations.num_keypoints)[column]  # L
-    found = []
+    found: list[Note] = []
     sentinel = np.zeros(len(points), dtype=bool)
     for place in SENTINELS:
         there = (points == place).all(axis=1)
@@ -36,13 +38,11 @@ def label_doubts(annotations: Annotations) -> list[Doubt]:
         flags = there & (count >= SENTINEL_SHARE * labels)
         sentinel |= there
         text = f"labelled keypoints are at exactly ({place[0]:g}, {place[1]:g}): are they missing "
-        found.append(Doubt(f"{text}ones? give them v=0", flags, owners))
+        found += find(f"{text}ones? give them v=0", flags, owners, NAME)
     same = _same_pixel(points, column, images, labels) & ~sentinel
     text = "labelled keypoints are at one and the same pixel in many images: are they missing? "
-    found.append(
-        Doubt(f"{text}give them v=0 (a fixed camera's fixed point is right)", same, owners)
-    )
-    return [doubt for doubt in found if doubt.flags.any()]
+    text += "give them v=0 (a fixed camera's fixed point is right)"
+    return found + find(text, same, owners, NAME)
 
 
 def _same_pixel(
@@ -66,7 +66,7 @@ def _count(values: NDArray[np.int64], images: NDArray[np.int64]) -> NDArray[np.i
     return np.bincount(once, minlength=place.max() + 1)[place]
 
 
-def area_doubts(annotations: Annotations) -> list[Doubt]:
+def area_doubts(annotations: Annotations) -> list[Note]:
     """Areas, the scale of OKS, that are not those of an object in its bbox.
 
     Args:
@@ -85,4 +85,4 @@ def area_doubts(annotations: Annotations) -> list[Doubt]:
         f"areas are at most 1, as shares of the image are; OKS is too strict: {todo}": share,
     }
     ids = annotations.ids[rows]
-    return [Doubt(text, flags, ids) for text, flags in texts.items() if flags.any()]
+    return [note for text, flags in texts.items() for note in find(text, flags, ids, NAME)]

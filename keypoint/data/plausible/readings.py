@@ -6,7 +6,6 @@ Letters: N boxes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,30 +16,6 @@ Flags = NDArray[np.bool_]
 CORNERS = "x1, y1, x2, y2"
 NORMALISED = "normalised coordinates"
 FAR = 0.1  # of the image: truncated objects are annotated beyond the border, and rounded
-
-
-@dataclass(frozen=True, eq=False)
-class Doubt:
-    """Entries that probably mean something else than they say.
-
-    Attributes:
-        text: The plural of what they are, what is wrong with them, and what to do.
-        flags: (N,) which ones.
-        names: (N,) their ids.
-        what: What the names are: "annotation id ".
-        proved: Whether it cannot be true of right data; then it is a fault.
-    """
-
-    text: str
-    flags: Flags
-    names: NDArray[np.int64]
-    what: str = "annotation id "
-    proved: bool = False
-
-    def __str__(self) -> str:
-        first = self.names[self.flags][0]
-        shown = f"{int(self.flags.sum())} of {len(self.flags)} {self.text}"
-        return f"{shown} (for example {self.what}{first})"
 
 
 def from_sides(boxes: Floats) -> Floats:
