@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from keypoint.commands import cli
 from keypoint.data.convert.dataset import annotate, make_skeleton, no_images, split, write
@@ -80,23 +82,23 @@ def main(argv: Sequence[str]) -> None:
     skeleton, guessed = make_skeleton(plain(name), names, edges, labels.pairs)
     roots = [args.images or (args.input if args.input.is_dir() else args.input.parent)]
     with progress(len(labels.pictures), "images", "image") as bar:
-        found = bring(labels, Finder(roots), output / "images", bar)
-    if not any(person.points for image in found for person in image.picture.persons):
-        raise no_images(labels)
+        found = bring(labels, Finder(roots, output), output / "images", bar)
     images, how = split(found, args.val_share)
-    parts, first = {}, 1
+    parts: dict[str, tuple[dict[str, Any], Counter[str]]] = {}
+    first = 1
     for part, chosen in images.items():
+        if parts and chosen is images["train"]:
+            parts[part] = parts["train"]  # val, if there is too little to divide
+            continue
         parts[part] = annotate(chosen, skeleton, labels, first)
         first += max(len(chosen), len(parts[part][0]["annotations"]))
+    if not any(c["visible keypoints"] + c["occluded keypoints"] for _, c in parts.values()):
+        raise no_images(labels)
     write(output, parts, skeleton, labels.form)
-    counts = {part: dict(numbers) for part, (_, numbers) in parts.items()}
+    counts = {part: numbers for part, (_, numbers) in parts.items()}
     report = {"from": labels.form, "split": how, "counts": counts, "left_out": labels.left_out}
     write_json(output / "convert_report.json", report | {"notes": labels.notes})
-    print(
-        describe(
-            output, {part: c for part, (_, c) in parts.items()}, skeleton, guessed, labels, how
-        )
-    )
+    print(describe(output, counts, skeleton, guessed, labels, how))
 
 
 def prepare(output: Path, overwrite: bool) -> Path:
@@ -135,7 +137,7 @@ def describe(
             f"{counts['visible keypoints']} visible, {counts['occluded keypoints']} occluded, "
             f"{counts['missing keypoints']} missing"
         )
-    total = sum(parts.values(), Counter[str]())
+    total = sum({id(counts): counts for counts in parts.values()}.values(), Counter[str]())
     lines.append(f"split  {how}")
     if total["boxes around the keypoints"]:
         lines.append(
@@ -147,8 +149,7 @@ def describe(
     source = "guessed by the names" if guessed else "of the tool"
     lines.append(f"pairs  {pairs} ({source}): change {output}/skeleton.yaml if that is wrong")
     lines += [f"note   {note}" for note in labels.notes]
-    for reason, places in labels.left_out.items():
-        lines.append(f"left out  {reason}: {len(places)} (for example {places[0]})")
+    lines += [f"left out  {line}" for line in labels.left_out_lines()]
     lines.append(f"all of it is in {output}/convert_report.json; next:")
-    lines.append(f"  keypoint check-data --cfg {output}/config.yaml")
+    lines.append(f"  keypoint check-data --cfg {shlex.quote(f'{output}/config.yaml')}")
     return "\n".join(lines)

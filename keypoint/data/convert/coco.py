@@ -40,6 +40,9 @@ def read(files: list[Path]) -> Labels:
     for file in files:
         content = read_dataset(file)
         categories = _read_categories(content, labels, file)
+        if not categories:  # instances_val2017.json beside person_keypoints_val2017.json
+            labels.leave_out("files without a class that has keypoints", str(file))
+            continue
         pictures: dict[Any, Picture] = {}
         for entry in content["images"]:
             picture = _picture(entry, split_of(file.stem) if len(files) > 1 else None, file)

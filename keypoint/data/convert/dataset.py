@@ -132,7 +132,9 @@ def annotate(
         for person in image.picture.persons:
             entry = _annotation(person, image, skeleton, counts)
             if entry is None:
-                labels.leave_out("objects without a keypoint and a box", image.picture.name)
+                labels.leave_out(
+                    "objects without a keypoint and a box in the image", image.picture.name
+                )
             else:
                 ids = {"id": first + len(annotations), "image_id": key, "category_id": 1}
                 annotations.append(ids | entry)
@@ -159,11 +161,12 @@ def _annotation(
         sides = x * scale[0], y * scale[1], w * scale[0], h * scale[1]
         bbox = _clip(sides, image.image_size)
         counts["boxes without an area in the image"] += bbox is None
-    if bbox is None and points:
+    drawn = bbox is not None
+    if not drawn and points:
         bbox = _extent([(x, y) for x, y, _ in points.values()], image.image_size)
-        counts["boxes around the keypoints"] += 1
     if bbox is None:
         return None
+    counts["boxes around the keypoints"] += not drawn
     keypoints = []
     for name in skeleton.keypoints:
         x, y, flag = points.get(name, (0, 0, 0))
@@ -227,9 +230,12 @@ def write(
         with tempfile.TemporaryDirectory(dir=output, prefix=".") as folder:
             written = []
             for name, (content, _) in parts.items():
-                for entry in content["images"]:
-                    entry["file_name"] = Path(entry["file_name"]).relative_to(root).as_posix()
-                written.append(_write(Path(folder) / f"{name}.json", _one_a_line(content)))
+                images = [
+                    e | {"file_name": Path(e["file_name"]).relative_to(root).as_posix()}
+                    for e in content["images"]
+                ]
+                text = _one_a_line(content | {"images": images})
+                written.append(_write(Path(folder) / f"{name}.json", text))
                 if content["annotations"]:
                     checked = read_annotations(written[-1], root, skeleton, scored=False)
                     bad = usable_persons(checked).report.skipped.get(
@@ -293,5 +299,6 @@ def _config(output: Path, images: Path, boxes: list[Bbox], mirrored: bool, form:
 
 def no_images(labels: Labels) -> DataError:
     """The error if not one image is left."""
-    lines = [f"{len(places)} {why}: {places[0]}" for why, places in labels.left_out.items()]
-    return DataError.of_many(f"{labels.form}: no labelled image is left", lines or ["no image"])
+    return DataError.of_many(
+        f"{labels.form}: no labelled image is left", labels.left_out_lines() or ["no image"]
+    )

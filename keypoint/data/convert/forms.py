@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from keypoint.data.convert import (
     coco,
@@ -28,6 +27,7 @@ READERS: dict[str, Callable[[list[Path]], Labels]] = {
     "sleap": sleap.read,
     "label-studio": label_studio.read,
 }
+JSON_FORMS = ("labelme", "coco", "label-studio")
 LOOKED_AT = {".json", ".xml", ".yaml", ".yml", ".csv", ".h5", ".slp"}
 
 
@@ -48,9 +48,11 @@ def read_labels(path: Path, form: str | None, ignore: Path) -> tuple[str, Labels
     """
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; check the path")
-    found = _recognise(path, ignore)
+    found, damaged = _recognise(path, ignore)
     if form is not None:
         found = {name: files for name, files in found.items() if name == form}
+    if not found and damaged and form in (None, *JSON_FORMS):
+        raise damaged[0]
     if not found:
         raise DataError(_nothing(path, form))
     if len(found) > 1:
@@ -59,7 +61,11 @@ def read_labels(path: Path, form: str | None, ignore: Path) -> tuple[str, Labels
     ((name, files),) = found.items()
     if name == "ultralytics" and len(files) > 1:
         raise ConfigError(f"{path}: {_names(files)} are several data sets; give one of them")
-    return name, READERS[name](files)
+    labels = READERS[name](files)
+    if name in JSON_FORMS:
+        for error in damaged:
+            labels.leave_out("JSON files that cannot be read", str(error))
+    return name, labels
 
 
 def _names(files: list[Path]) -> str:
@@ -67,17 +73,22 @@ def _names(files: list[Path]) -> str:
     return ", ".join(str(file) for file in files[:2]) + more
 
 
-def _recognise(path: Path, ignore: Path) -> dict[str, list[Path]]:
-    """The files of each form."""
+def _recognise(path: Path, ignore: Path) -> tuple[dict[str, list[Path]], list[DataError]]:
+    """The files of each form, and what is wrong with JSON files that cannot be read."""
     tables = deeplabcut.find_tables(path) if path.is_dir() else []
     files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file())
     found: dict[str, list[Path]] = {}
+    damaged: list[DataError] = []
     for file in files:
         hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
         inside = ignore.absolute() in file.absolute().parents
         if file.suffix.lower() not in LOOKED_AT or hidden or inside:
             continue
-        form = _form(file)
+        try:
+            form = _form(file)
+        except DataError as error:
+            damaged.append(error)
+            continue
         if form == "deeplabcut" and path.is_dir():
             continue  # among the tables, or a copy of them
         if form is not None:
@@ -85,7 +96,7 @@ def _recognise(path: Path, ignore: Path) -> dict[str, list[Path]]:
     if path.is_file() and found.get("deeplabcut") and path.suffix in (".yaml", ".yml"):
         tables = deeplabcut.find_tables(path.parent)
         found.pop("deeplabcut")
-    return found | ({"deeplabcut": tables} if tables else {})
+    return found | ({"deeplabcut": tables} if tables else {}), damaged
 
 
 def _form(file: Path) -> str | None:
@@ -106,15 +117,7 @@ def _form(file: Path) -> str | None:
         if "kpt_shape" in keys:
             return "ultralytics"
         return "deeplabcut" if {"video_sets", "scorer"} <= keys else None
-    try:
-        return _form_of_json(read_json(file, "labels"))
-    except DataError:
-        if file.stat().st_size > 2:  # said again when it is the only file
-            return None
-        raise
-
-
-def _form_of_json(content: Any) -> str | None:
+    content = read_json(file, "labels")
     if labelme.is_labelme(content):
         return "labelme"
     if coco.is_coco(content):
@@ -125,12 +128,10 @@ def _form_of_json(content: Any) -> str | None:
 def _nothing(path: Path, form: str | None) -> str:
     if path.suffix.lower() in (".zip", ".tar", ".gz", ".rar", ".7z"):
         return f"{path}: an archive; unpack it and give the folder"
-    if path.suffix.lower() == ".json" and path.is_file():
-        read_json(path, "labels")  # raises if that is the reason
     wanted = f"--from {form}" if form else ", ".join(READERS)
     kinds: dict[str, int] = {}
     for file in [path] if path.is_file() else path.rglob("*"):
         if file.is_file():
             kinds[file.suffix or "no suffix"] = kinds.get(file.suffix or "no suffix", 0) + 1
-    seen = ", ".join(f"{count} {kind}" for kind, count in list(kinds.items())[:5]) or "no file"
+    seen = ", ".join(f"{count} {kind}" for kind, count in list(kinds.items())[:5]) or "nothing"
     return f"{path}: has {seen}, but no labels of these forms: {wanted}; give the tool's export"

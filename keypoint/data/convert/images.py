@@ -26,6 +26,8 @@ from keypoint.data.images.upright import read_upright
 from keypoint.data.video import VideoReader
 from keypoint.errors import ConfigError, DataError
 
+MISSING = "images that are not found (--images DIR says where)"
+EXACT = 1000  # parts of a path that agree if it is found as it is written
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "BMP": ".bmp", "WebP": ".webp"}
 
 
@@ -43,10 +45,12 @@ class Finder:
 
     Args:
         roots: Folders to look in, with all below.
+        ignore: A folder that is not looked into: the output.
     """
 
-    def __init__(self, roots: list[Path]) -> None:
+    def __init__(self, roots: list[Path], ignore: Path | None = None) -> None:
         self.roots = roots
+        self._ignore = ignore.absolute() if ignore is not None else None
         self._by_name: dict[str, list[Path]] | None = None
 
     def find(self, name: str) -> tuple[Path, int] | None:
@@ -57,11 +61,13 @@ class Finder:
         """
         for root in (Path(), *self.roots):
             if (root / name).is_file():
-                return (root / name).absolute(), 1000
+                return (root / name).absolute(), EXACT
         if self._by_name is None:
             self._by_name = {}
             for root in self.roots:
                 for folder, _, names in os.walk(root):
+                    if self._ignore in (Path(folder).absolute(), *Path(folder).absolute().parents):
+                        continue
                     for there in names:
                         self._by_name.setdefault(_key(there), []).append(Path(folder) / there)
         for base in (Path(name).name, upload_name(name)):
@@ -101,24 +107,19 @@ def bring(labels: Labels, finder: Finder, folder: Path, bar: Any) -> list[Found]
     frames: dict[str, list[Picture]] = {}
     for picture in labels.pictures:
         match = finder.find(picture.name)
-        if match is None:
-            if picture.content is not None:
-                _attempt(labels, picture, places, lambda p=picture: _unpack(p, folder, places))
-            elif picture.video is not None and picture.video[0]:
+        if picture.content is not None and (match is None or match[1] < EXACT):
+            _attempt(labels, picture, places, lambda p=picture: _unpack(p, folder, places))
+        elif match is None:
+            if picture.video is not None and picture.video[0]:
                 frames.setdefault(picture.video[0], []).append(picture)
                 continue
-            else:
-                labels.leave_out(
-                    "images that are not found (--images DIR says where)", picture.name
-                )
+            labels.leave_out(MISSING, picture.name)
         else:
             file, score = match
             before = owner.get(file)
             if before is not None and before[0] < score:
                 places.pop(id(before[1]))
-                labels.leave_out(
-                    "images that are not found (--images DIR says where)", before[1].name
-                )
+                labels.leave_out(MISSING, before[1].name)
             elif before is not None:
                 reason = "pictures whose image another picture has"
                 labels.leave_out(reason, f"{picture.name}: {file}")

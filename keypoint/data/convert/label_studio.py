@@ -25,13 +25,15 @@ UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # put before the name of an uploaded fi
 
 
 def is_label_studio(content: Any) -> bool:
-    """Whether a JSON file's content is of this form."""
+    """Whether a JSON file's content is of this form, or of JSON-MIN, which `read` refuses."""
+    return _tasks(content, "annotations") or _tasks(content, "annotation_id")
+
+
+def _tasks(content: Any, key: str) -> bool:
     return (
         isinstance(content, list)
         and bool(content)
-        and all(
-            isinstance(task, dict) and isinstance(task.get("annotations"), list) for task in content
-        )
+        and all(isinstance(task, dict) and key in task for task in content)
     )
 
 
@@ -40,12 +42,10 @@ def read(files: list[Path]) -> Labels:
     labels = Labels("Label Studio")
     for file in files:
         content = read_json(file, "Label Studio tasks")
-        if not is_label_studio(content):
-            raise DataError(
-                f"{file}: not a list of tasks with annotations; export as JSON, not JSON-MIN"
-            )
         for place, task in enumerate(content):
             name = f"{file.name}: task {task.get('id', f'number {place}')}"
+            if not isinstance(task.get("annotations"), list):
+                raise DataError(f"{name} has no annotations; export as JSON, not JSON-MIN")
             picture = _picture(task, name, labels)
             if picture is not None:
                 labels.pictures.append(picture)

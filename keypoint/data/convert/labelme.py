@@ -26,14 +26,10 @@ def is_labelme(content: Any) -> bool:
 
 
 def read(files: list[Path]) -> Labels:
-    """Read label files; others than labelme's are counted."""
+    """Read label files, one for each image."""
     labels = Labels("labelme")
     for file in files:
-        content = read_json(file, "labelme labels")
-        if not is_labelme(content):
-            labels.leave_out("JSON files that are not labelme's", str(file))
-            continue
-        labels.pictures.append(_picture(file, content, labels))
+        labels.pictures.append(_picture(file, read_json(file, "labelme labels"), labels))
     name_all(labels)
     return labels
 

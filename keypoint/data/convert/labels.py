@@ -92,6 +92,10 @@ class Labels:
         """Count something that is not used."""
         self.left_out.setdefault(reason, []).append(place)
 
+    def left_out_lines(self) -> list[str]:
+        """A line for each reason: how many, and an example."""
+        return [f"{why}: {len(at)} (for example {at[0]})" for why, at in self.left_out.items()]
+
     def add_name(self, category: str, name: str) -> None:
         """Append a keypoint to those of a class, if it is new."""
         names = self.keypoints.setdefault(category, [])
@@ -118,9 +122,9 @@ def one_class(labels: Labels, category: str | None) -> tuple[list[str], list[tup
             f"--category {category!r}: no such class with keypoints; there are {list(classes)}"
         )
     if not classes:
-        raise DataError(
-            f"{labels.form}: no keypoint is labelled ({len(labels.pictures)} images); label "
-            "points, or give another file"
+        raise DataError.of_many(
+            f"{labels.form}: no keypoint is labelled; label points, or give another file",
+            labels.left_out_lines() or [f"images: {len(labels.pictures)}"],
         )
     nameless = [name for name, points in classes.items() if any(not p.strip() for p in points)]
     if nameless:

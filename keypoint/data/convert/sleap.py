@@ -43,10 +43,14 @@ def read(files: list[Path]) -> Labels:
 
 
 def _add(source: Any, predicted: type, file: Path, labels: Labels) -> None:
+    categories: dict[int, str] = {}  # of each skeleton; two of a file may have the same name
     for skeleton in source.skeletons:
-        category = str(skeleton.name or "animal")
-        for name in skeleton.node_names:
-            labels.add_name(category, str(name))
+        name = category = str(skeleton.name or "animal")
+        while category in categories.values():
+            category = f"{name} {len(categories) + 1}"
+        categories[id(skeleton)] = category
+        for node in skeleton.node_names:
+            labels.add_name(category, str(node))
         labels.edges[category] = [(str(a), str(b)) for a, b in skeleton.edge_names]
     for frame in source.labeled_frames:
         picture = _picture(frame, file)
@@ -54,7 +58,7 @@ def _add(source: Any, predicted: type, file: Path, labels: Labels) -> None:
             if isinstance(instance, predicted):
                 labels.leave_out("predictions, not labels", picture.name)
                 continue
-            person = _person(instance, labels, picture.name)
+            person = _person(instance, categories[id(instance.skeleton)], labels, picture.name)
             if person.points:
                 picture.persons.append(person)
         if picture.persons:
@@ -63,7 +67,7 @@ def _add(source: Any, predicted: type, file: Path, labels: Labels) -> None:
             labels.leave_out("frames without a labelled instance", picture.name)
 
 
-def _person(instance: Any, labels: Labels, place: str) -> Person:
+def _person(instance: Any, category: str, labels: Labels, place: str) -> Person:
     points = {}
     for point in instance.points:
         name, (x, y) = str(point["name"]), point["xy"]
@@ -74,7 +78,7 @@ def _person(instance: Any, labels: Labels, place: str) -> Person:
         else:
             labels.leave_out("points marked as not visible, taken as missing", f"{place}: {name}")
     track = instance.track.name if instance.track is not None else None
-    return Person(points, None, str(instance.skeleton.name or "animal"), track)
+    return Person(points, None, category, track)
 
 
 def _picture(frame: Any, file: Path) -> Picture:

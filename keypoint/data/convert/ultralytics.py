@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from keypoint.data.convert.labels import OCCLUDED, VISIBLE, Labels, Person, Picture
@@ -49,7 +49,10 @@ def read(file: Path) -> Labels:
     classes = _by_number(content.get("names"))
     names = _keypoint_names(content, number)
     if names is None:
-        labels.notes.append("data.yaml has no kpt_names: keypoints are named keypoint_0, ..")
+        labels.notes.append(
+            f"data.yaml has no kpt_names of {number} keypoints, equal for all classes: they are "
+            "named keypoint_0, .."
+        )
         names = [f"keypoint_{k}" for k in range(number)]
     for category in classes.values():
         labels.keypoints[category] = names
@@ -124,13 +127,24 @@ def _places(given: Any) -> list[str]:
 
 def _images(root: Path, place: str) -> list[Path]:
     """Images of a folder, or of a text file that lists them."""
-    path = root / place
-    if not path.exists() and place.startswith("../"):  # Roboflow's yaml, made for another folder
-        path = root / place.removeprefix("../")
+    path = _moved(root, place)
     if path.suffix == ".txt" and path.is_file():
         lines = path.read_text(encoding="utf-8").splitlines()
-        return [path.parent / line.strip() for line in lines if line.strip()]
+        return [_moved(path.parent, line.strip()) for line in lines if line.strip()]
     return sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGES)
+
+
+def _moved(root: Path, name: str) -> Path:
+    """A file or folder by its path, or by the end of one that was written on another computer.
+
+    Roboflow's yaml, too, has paths of another folder: ../train/images.
+    """
+    for place in (name, PureWindowsPath(name).as_posix()):
+        if (root / place).exists():
+            return root / place
+    parts = [part for part in PureWindowsPath(name).as_posix().split("/") if part != ".."]
+    ends = (root.joinpath(*parts[first:]) for first in range(len(parts)))
+    return next((end for end in ends if end.exists()), root / name)
 
 
 def _label_file(image: Path) -> Path:
@@ -158,7 +172,11 @@ def _picture(
             labels.leave_out("objects twice in a file", place)
         elif line.strip():
             seen.add(line)
-            picture.persons.append(_person(line, names, values, classes, place, labels))
+            person = _person(line, names, values, classes, place, labels)
+            if person.bbox_xywh and max(person.bbox_xywh[2:]) > 2:
+                labels.leave_out("boxes in pixels, not in shares of the image", place)
+            else:
+                picture.persons.append(person)
     return picture
 
 

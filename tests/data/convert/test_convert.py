@@ -67,6 +67,59 @@ def test_what_is_found_and_what_is_allowed(tmp_path, capsys):
     assert "no labels of these forms: --from sleap" in capsys.readouterr().err
 
 
+def test_damaged_json_is_named(tmp_path, capsys):
+    write(tmp_path / "in" / "b.json", '{"shapes": [')
+    convert(tmp_path / "in", tmp_path / "out", status=3)
+    assert "b.json: JSON cut off after 12 bytes" in capsys.readouterr().err
+    labelme(tmp_path / "in", "a", NOSE)
+    made = convert(tmp_path / "in", tmp_path / "out")
+    assert len(made["convert_report"]["left_out"]["JSON files that cannot be read"]) == 1
+    assert "left out  JSON files that cannot be read: 1 (for" in capsys.readouterr().out
+
+
+def test_files_without_keypoints_beside_those_with(tmp_path):
+    """COCO's instances_val2017.json comes before person_keypoints_val2017.json."""
+    file = coco(tmp_path / "in")
+    write(
+        tmp_path / "in" / "boxes.json",
+        file.read_text().replace('"keypoints": ["a", "b"]', '"keypoints": []'),
+    )
+    made = convert(tmp_path / "in", tmp_path / "out", *ALONE)
+    assert len(made["train"]["annotations"]) == 1
+    assert made["convert_report"]["left_out"] == {
+        "files without a class that has keypoints": [str(tmp_path / "in" / "boxes.json")]
+    }
+
+
+def test_without_a_keypoint_what_was_found_is_said(tmp_path, capsys):
+    labelme(tmp_path / "in", "a", [point("nose", 5, 5, shape_type="polygon")])
+    convert(tmp_path / "in", tmp_path / "out", status=3)
+    said = capsys.readouterr().err
+    assert "no keypoint is labelled" in said
+    assert "shapes of type polygon: 1 (for example" in said
+
+
+def test_keypoints_wholly_outside_the_image_are_no_data_set(tmp_path, capsys):
+    labelme(tmp_path / "in", "a", [point("nose", 500, 5)])
+    convert(tmp_path / "in", tmp_path / "out", status=3)
+    assert "without a keypoint and a box in the image: 1" in capsys.readouterr().err
+
+
+def test_nothing_is_counted_twice_if_val_is_train(tmp_path, capsys):
+    labelme(tmp_path / "in", "a", [point("nose", 5, 5, 1), point("nose", 500, 5, 2)])
+    made = convert(tmp_path / "in", tmp_path / "out")
+    assert made["train"] == made["val"]
+    said = capsys.readouterr().out
+    assert "boxes  1 of 1 are" in said
+    assert "without a keypoint and a box in the image: 1 (" in said
+
+
+def test_the_next_command_can_be_copied(tmp_path, capsys):
+    labelme(tmp_path / "in", "a", NOSE)
+    convert(tmp_path / "in", tmp_path / "my pets")
+    assert f"check-data --cfg '{tmp_path}/my pets/config.yaml'" in capsys.readouterr().out
+
+
 def test_a_keypoint_without_a_name(tmp_path, capsys):
     labelme(tmp_path / "in", "p", [point("nose", 5, 5), point(" ", 9, 9)])
     convert(tmp_path / "in", tmp_path / "out", status=3)

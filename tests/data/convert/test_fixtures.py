@@ -14,6 +14,8 @@ from pycocotools.coco import COCO
 from keypoint.config.load import load_config
 from keypoint.pose.skeleton import load_skeleton
 from tests.calling import tool
+from tests.data.convert import made
+from tests.data.convert.made import picture
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "convert"
 NAMES = ["nose", "left_ear", "right_ear", "tail"]
@@ -149,3 +151,26 @@ def test_the_hdf5_of_deeplabcut_is_read_like_its_csv(tmp_path):
         for name, persons in by_csv.items():
             for (a, _), (b, _) in zip(persons, by_h5[name], strict=True):
                 np.testing.assert_array_equal(a, b)
+
+
+def test_sleap_skeletons_of_one_name_are_classes_of_their_own(tmp_path, capsys):
+    sleap_io = pytest.importorskip("sleap_io")
+    picture(tmp_path / "0.png")
+    video = sleap_io.Video.from_filename([str(tmp_path / "0.png")])
+    instances = [
+        sleap_io.Instance.from_numpy(
+            np.array(points, float), skeleton=sleap_io.Skeleton(names, name="fly")
+        )
+        for names, points in (
+            (["head", "tail"], [[5, 6], [20, 30]]),
+            (["a", "b", "c"], [[50, 6], [60, 30], [70, 9]]),
+        )
+    ]
+    frame = sleap_io.LabeledFrame(video=video, frame_idx=0, instances=instances)
+    file = tmp_path / "p.slp"
+    sleap_io.save_slp(sleap_io.Labels([frame]), str(file), embed=False)
+    made.convert(file, tmp_path / "out", status=3)
+    assert "{'fly': '2 keypoints', 'fly 2': '3 keypoints'}" in capsys.readouterr().err
+    made.convert(file, tmp_path / "out", "--category", "fly 2")
+    (person,) = json.loads((tmp_path / "out" / "train.json").read_text())["annotations"]
+    assert person["keypoints"] == [50, 6, 2, 60, 30, 2, 70, 9, 2]

@@ -82,6 +82,25 @@ def test_an_image_inside_the_label_file_is_written(tmp_path):
     assert (tmp_path / "out" / "images" / entry["file_name"]).read_bytes() == data
 
 
+def test_an_image_inside_the_label_file_is_not_that_of_another_folder(tmp_path):
+    """Both are called a.png, and only the other is a file."""
+    inside = picture(tmp_path / "a.png", seed=7).read_bytes()
+    data = base64.b64encode(inside).decode()
+    file = labelme(tmp_path / "in" / "x", "a", [point("nose", 5, 5)], imageData=data)
+    file.with_suffix(".png").unlink()
+    picture(tmp_path / "in" / "y" / "a.png")
+    made = convert(tmp_path / "in", tmp_path / "out", *ALONE)
+    (entry,) = made["train"]["images"]
+    assert (tmp_path / "out" / "images" / entry["file_name"]).read_bytes() == inside
+    made = convert(tmp_path / "in", tmp_path / "in" / "out", *ALONE)
+    other = base64.b64encode(picture(tmp_path / "b.png", seed=8).read_bytes()).decode()
+    labelme(tmp_path / "in" / "x", "a", [point("nose", 5, 5)], imageData=other)
+    (tmp_path / "in" / "x" / "a.png").unlink()
+    convert(tmp_path / "in", tmp_path / "in" / "out", "--overwrite", *ALONE)
+    written = tmp_path / "in" / "out" / "images" / "a.png"
+    assert written.read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
 def test_a_turned_photo_is_written_upright_as_the_tools_show_it(tmp_path):
     """labelme states the upright size; training does not turn images."""
     file = labelme(
@@ -173,7 +192,8 @@ def test_label_studio_by_sleap_io(tmp_path):
 
 
 def test_json_min_of_label_studio_is_refused(tmp_path, capsys):
-    content = [{"id": 1, "img": "a.png", "kp": [{"x": 1, "y": 2, "keypointlabels": ["nose"]}]}]
+    points = [{"x": 1, "y": 2, "keypointlabels": ["nose"]}]
+    content = [{"id": 1, "img": "a.png", "kp": points, "annotator": 1, "annotation_id": 1}]
     file = write(tmp_path / "min.json", content)
     convert(file, tmp_path / "out", status=3)
-    assert "no labels of these forms" in capsys.readouterr().err
+    assert "min.json: task 1 has no annotations; export as JSON, not" in capsys.readouterr().err

@@ -61,6 +61,44 @@ def test_ultralytics_lists_of_images(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "written",
+    ["/content/cats/images/{}/0.png", "C:\\cats\\images\\{}\\0.png", "images\\{}\\0.png"],
+)
+def test_ultralytics_lists_of_another_computer(tmp_path, written):
+    file = ultralytics(tmp_path / "in", "0 0.5 0.5 0.25 0.5 0.5 0.25 2 0.1 0.2 1")
+    for split in ("train", "val"):
+        write(tmp_path / "in" / f"{split}.txt", written.format(split))
+    write(file, file.read_text().replace(": images/", ": /content/cats/") + "\n")
+    write(
+        file, file.read_text().replace("/train\n", "/train.txt\n").replace("/val\n", "/val.txt\n")
+    )
+    made = convert(file, tmp_path / "out")
+    assert len(made["train"]["annotations"]) == len(made["val"]["annotations"]) == 1
+
+
+@pytest.mark.parametrize("written", ["/content/cats/images/train", "../images/train"])
+def test_ultralytics_folders_of_another_computer(tmp_path, written):
+    file = ultralytics(tmp_path / "in", "0 0.5 0.5 0.25 0.5 0.5 0.25 2 0.1 0.2 1")
+    write(file, file.read_text().replace("train: images/train", f"train: {written}"))
+    made = convert(file, tmp_path / "out")
+    assert len(made["train"]["images"]) == 1
+    assert len(made["train"]["annotations"]) == 1
+
+
+def test_ultralytics_in_pixels(tmp_path, capsys):
+    file = ultralytics(tmp_path / "in", "0 40 30 20 30 40 15 2 8 12 1")
+    convert(file, tmp_path / "out", status=3)
+    assert "boxes in pixels, not in shares of the image: 2 (for ex" in capsys.readouterr().err
+
+
+def test_ultralytics_with_other_names_for_each_class(tmp_path, capsys):
+    more = "kpt_names:\n  0: [a, b]\n  1: [a, c]\n"
+    line = "1 0.5 0.5 0.25 0.5 0.5 0.25 2 0.1 0.2 1\n"
+    convert(ultralytics(tmp_path / "in", line, more=more), tmp_path / "out")
+    assert "has no kpt_names of 2 keypoints, equal for all classes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
     ("line", "said"),
     [
         ("0 0.5 0.5 0.1 0.1", "0.txt: line 1: not the 11 numbers"),
