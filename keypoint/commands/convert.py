@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from keypoint.commands import cli
-from keypoint.data.convert.dataset import annotate, make_skeleton, no_images, split, write
+from keypoint.data.convert.dataset import annotate, make_skeleton, split, write
 from keypoint.data.convert.forms import READERS, read_labels
 from keypoint.data.convert.images import Finder, bring
 from keypoint.data.convert.labels import Labels, one_class
-from keypoint.errors import ConfigError
+from keypoint.errors import ConfigError, DataError
 from keypoint.files import write_json
 from keypoint.pose.skeleton import Skeleton
 from keypoint.progress import progress
@@ -93,7 +93,9 @@ def main(argv: Sequence[str]) -> None:
         parts[part] = annotate(chosen, skeleton, labels, first)
         first += max(len(chosen), len(parts[part][0]["annotations"]))
     if not any(c["visible keypoints"] + c["occluded keypoints"] for _, c in parts.values()):
-        raise no_images(labels)
+        raise DataError.of_many(
+            f"{labels.form}: no labelled image is left", labels.left_out_lines() or ["no image"]
+        )
     write(output, parts, skeleton, labels.form)
     counts = {part: numbers for part, (_, numbers) in parts.items()}
     report = {"from": labels.form, "split": how, "counts": counts, "left_out": labels.left_out}

@@ -20,7 +20,7 @@ from keypoint.data.coco import usable_persons
 from keypoint.data.convert.images import Found
 from keypoint.data.convert.labels import Bbox, Labels, Person
 from keypoint.data.entries.person import EXTENT_FACTOR
-from keypoint.errors import ConfigError, DataError
+from keypoint.errors import ConfigError
 from keypoint.pose.sides import guess_pairs
 from keypoint.pose.skeleton import UNIFORM, Skeleton, skeleton_from_dict
 from keypoint.strict_yaml import dump_yaml
@@ -294,11 +294,4 @@ def _config(output: Path, images: Path, boxes: list[Bbox], mirrored: bool, form:
     return (
         f"# To start from; made by keypoint convert from labels of {form}.\n"
         f"# input_size is (height, width) of a crop, by the middle box.\n{note}{dump_yaml(content)}"
-    )
-
-
-def no_images(labels: Labels) -> DataError:
-    """The error if not one image is left."""
-    return DataError.of_many(
-        f"{labels.form}: no labelled image is left", labels.left_out_lines() or ["no image"]
     )

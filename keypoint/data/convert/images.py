@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -28,6 +29,7 @@ from keypoint.errors import ConfigError, DataError
 
 MISSING = "images that are not found (--images DIR says where)"
 EXACT = 1000  # parts of a path that agree if it is found as it is written
+T = TypeVar("T")
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "BMP": ".bmp", "WebP": ".webp"}
 
 
@@ -90,6 +92,39 @@ def _agreeing(parts: tuple[str, ...], wanted: tuple[str, ...]) -> int:
     return next((n for n, (a, b) in enumerate(pairs) if _key(a) != _key(b)), len(pairs))
 
 
+class Writer:
+    """Writes images into a folder, none over another picture's.
+
+    Args:
+        folder: Made with the first image.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.taken: set[Path] = set()
+
+    def write(self, stem: str, suffix: str, data: bytes) -> Path:
+        """Write a file under a name like `stem`, which may begin with a folder's.
+
+        Raises:
+            ConfigError: It cannot be written.
+        """
+        place = self.folder.joinpath(*map(_safe, Path(stem).parts))
+        file, number = place.with_name(place.name + suffix), 1
+        while file in self.taken:
+            number += 1
+            file = place.with_name(f"{place.name}_{number}{suffix}")
+        self.taken.add(file)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+        except OSError as error:
+            raise ConfigError(
+                f"{file}: cannot be written ({error.strerror}); give another --output"
+            ) from None
+        return file
+
+
 def bring(labels: Labels, finder: Finder, folder: Path, bar: Any) -> list[Found]:
     """Find or write the image of each picture.
 
@@ -102,52 +137,64 @@ def bring(labels: Labels, finder: Finder, folder: Path, bar: Any) -> list[Found]
     Returns:
         The pictures that have an image, in their order.
     """
-    places: dict[int, Path] = {}
+    writer = Writer(folder)
     owner: dict[Path, tuple[int, Picture]] = {}
+    inside: list[Picture] = []
     frames: dict[str, list[Picture]] = {}
     for picture in labels.pictures:
         match = finder.find(picture.name)
         if picture.content is not None and (match is None or match[1] < EXACT):
-            _attempt(labels, picture, places, lambda p=picture: _unpack(p, folder, places))
-        elif match is None:
-            if picture.video is not None and picture.video[0]:
-                frames.setdefault(picture.video[0], []).append(picture)
-                continue
-            labels.leave_out(MISSING, picture.name)
+            inside.append(picture)
+            continue
+        if match is not None:
+            _claim(picture, *match, owner, labels)
+        elif picture.video is not None and picture.video[0]:
+            frames.setdefault(picture.video[0], []).append(picture)
+            continue
         else:
-            file, score = match
-            before = owner.get(file)
-            if before is not None and before[0] < score:
-                places.pop(id(before[1]))
-                labels.leave_out(MISSING, before[1].name)
-            elif before is not None:
-                reason = "pictures whose image another picture has"
-                labels.leave_out(reason, f"{picture.name}: {file}")
-                bar.update()
-                continue
-            owner[file], places[id(picture)] = (score, picture), file
+            labels.leave_out(MISSING, picture.name)
+        bar.update()
+    writer.taken |= set(owner)
+    for picture in inside:
+        _attempt(_unpack, picture, writer, labels)
         bar.update()
     for name, pictures in frames.items():
-        _extract(labels, finder, name, pictures, folder, places, bar)
-    found: list[Found] = []
-    for picture in labels.pictures:
-        if id(picture) in places:
-            _attempt(labels, picture, places, lambda p=picture: _check(p, folder, places, found))
-    return found
+        _extract(labels, finder, name, pictures, writer, bar)
+    found = [_attempt(_check, p, writer, labels) for p in labels.pictures if p.file is not None]
+    return [image for image in found if image is not None]
 
 
-def _attempt(labels: Labels, picture: Picture, places: dict[int, Path], act: Any) -> None:
+def _claim(
+    picture: Picture, file: Path, score: int, owner: dict[Path, tuple[int, Picture]], labels: Labels
+) -> None:
+    """Give a file to the picture whose path fits it best."""
+    before = owner.get(file)
+    if before is not None and before[0] >= score:
+        reason = "pictures whose image another picture has"
+        labels.leave_out(reason, f"{picture.name}: {file}")
+        return
+    if before is not None:
+        before[1].file = None
+        labels.leave_out(MISSING, before[1].name)
+    owner[file], picture.file = (score, picture), file
+
+
+def _attempt(
+    act: Callable[[Picture, Writer], T], picture: Picture, writer: Writer, labels: Labels
+) -> T | None:
     """Do what may find an image unusable, and then count it."""
     try:
-        act()
+        return act(picture, writer)
     except DataError as error:
-        places.pop(id(picture), None)
+        picture.file = None
         labels.leave_out("images that cannot be used", f"{picture.name}: {error}")
+        return None
 
 
-def _check(picture: Picture, folder: Path, places: dict[int, Path], found: list[Found]) -> None:
+def _check(picture: Picture, writer: Writer) -> Found:
     """Compare the size of a file with the label file's, and turn a photo upright."""
-    file = places[id(picture)]
+    file = picture.file
+    assert file is not None
     header = check_header(file)
     stored = header.image_size
     if stored is None:
@@ -156,9 +203,8 @@ def _check(picture: Picture, folder: Path, places: dict[int, Path], found: list[
     as_stored = picture.image_size == stored != shown
     if header.orientation != 1 and not as_stored:
         image, _ = read_upright(file)
-        shown, file = (image.shape[0], image.shape[1]), _new(folder, file.stem, ".png", places)
-        _write(file, _png(image))
-        places[id(picture)] = file
+        shown = (image.shape[0], image.shape[1])
+        file = writer.write(file.stem, ".png", _png(image))
     size = stored if as_stored else shown
     if picture.image_size is not None and picture.image_size != size and not picture.relative:
         height, width = picture.image_size
@@ -166,10 +212,10 @@ def _check(picture: Picture, folder: Path, places: dict[int, Path], found: list[
             f"{file} is {size[1]} x {size[0]} pixels (width x height), "
             f"labelled at {width} x {height}"
         )
-    found.append(Found(picture, file.absolute(), size))
+    return Found(picture, file.absolute(), size)
 
 
-def _unpack(picture: Picture, folder: Path, places: dict[int, Path]) -> None:
+def _unpack(picture: Picture, writer: Writer) -> None:
     """Write an image that the label file holds."""
     assert picture.content is not None
     content = picture.content()
@@ -180,9 +226,7 @@ def _unpack(picture: Picture, folder: Path, places: dict[int, Path]) -> None:
         suffix, data = SUFFIXES[header.form], content
     else:
         suffix, data = ".png", _png(content)
-    file = _new(folder, Path(picture.name).stem, suffix, places)
-    _write(file, data)
-    places[id(picture)] = file
+    picture.file = writer.write(Path(picture.name).stem, suffix, data)
 
 
 def _extract(
@@ -190,8 +234,7 @@ def _extract(
     finder: Finder,
     name: str,
     pictures: list[Picture],
-    folder: Path,
-    places: dict[int, Path],
+    writer: Writer,
     bar: Any,
 ) -> None:
     """Write the labelled frames of a video as PNG."""
@@ -205,9 +248,7 @@ def _extract(
             for number, frame in enumerate(reader):
                 picture = wanted.pop(number, None)
                 if picture is not None:
-                    file = _new(folder / _safe(stem), f"{stem}_{number:06d}", ".png", places)
-                    _write(file, _png(frame))
-                    places[id(picture)] = file
+                    picture.file = writer.write(f"{stem}/{stem}_{number:06d}", ".png", _png(frame))
                     bar.update()
                 if not wanted:
                     break
@@ -223,29 +264,9 @@ def _safe(name: str) -> str:
     return re.sub(r"[^\w.-]+", "_", name) or "image"
 
 
-def _new(folder: Path, stem: str, suffix: str, places: dict[int, Path]) -> Path:
-    """A name in the folder that no other picture has."""
-    taken, number = set(places.values()), 1
-    file = folder / f"{_safe(stem)}{suffix}"
-    while file in taken:
-        number += 1
-        file = folder / f"{_safe(stem)}_{number}{suffix}"
-    return file
-
-
 def _png(image: NDArray[np.uint8]) -> bytes:
     """Encode (H, W, 3) RGB or (H, W, 1)."""
     stored = image[..., ::-1] if image.ndim == 3 and image.shape[2] == 3 else image
     done, data = cv2.imencode(".png", stored)
     assert done, f"{image.shape} {image.dtype}"
     return data.tobytes()
-
-
-def _write(file: Path, data: bytes) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(data)
-    except OSError as error:
-        raise ConfigError(
-            f"{file}: cannot be written ({error.strerror}); give another --output"
-        ) from None

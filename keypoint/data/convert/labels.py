@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,7 @@ class Picture:
         content: The image itself if the label file holds it: the bytes of an image file, or the
             decoded (H, W, 3) or (H, W, 1) uint8 RGB.
         split: "train", "val" or "test", if the tool has a split.
+        file: Its image on this computer, once it is found or written.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Picture:
     is_frame: bool = False
     content: Callable[[], bytes | NDArray[np.uint8]] | None = None
     split: str | None = None
+    file: Path | None = None
 
 
 @dataclass
