@@ -70,7 +70,9 @@ def _annotated_boxes(file: Path, content: dict[str, Any], skeleton: Skeleton) ->
     # With a labelled keypoint, anywhere, a box counts by the rules for persons.
     keypoints = [0, 0, 2] + (3 * skeleton.num_keypoints - 3) * [0]
     boxes = [
-        {"category_id": 1} | {key: e[key] for key in OF_A_BOX if key in e} | {"keypoints": keypoints}
+        {"category_id": 1}
+        | {key: e[key] for key in OF_A_BOX if key in e}
+        | {"keypoints": keypoints}
         for e in content["annotations"]
     ]
     checked = check_entries(

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from keypoint.data.containers import listed_times, missing_bytes
-from keypoint.data.video import VideoReader, VideoWriter
+from keypoint.data.video import VideoReader
+from keypoint.data.video_writer import VideoWriter
 
 SIZE = 48, 64
 

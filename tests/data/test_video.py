@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from keypoint.data import video
-from keypoint.data.video import VideoReader, VideoWriter
+from keypoint.data.video import VideoReader
+from keypoint.data.video_writer import VideoWriter
 from keypoint.errors import ConfigError, DataError
 from tests.data.test_containers import retime, write_other
 

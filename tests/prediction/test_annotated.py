@@ -123,7 +123,10 @@ CATS = [{"id": 3, "name": "cat"}, {"id": 4, "name": "dog"}]
             {"categories": CATS},
             r"boxes and no keypoints, of 2 categories \(cat, dog\); name the one",
         ),
-        ({"categories": [{"id": 3, "keypoints": ["a"]}]}, "1 keypoint names do not match the 17 of skeleton coco17"),
+        (
+            {"categories": [{"id": 3, "keypoints": ["a"]}]},
+            "1 keypoint names do not match the 17 of skeleton coco17",
+        ),
         ({"categories": [{"id": "x", "name": "person"}]}, "category id 'x'; give a whole number"),
         (
             {"annotations": [{"id": 1, "image_id": 7, "category_id": 3}]},

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from keypoint.data.video import VideoWriter
+from keypoint.data.video_writer import VideoWriter
 from keypoint.prediction.frames import Frame, Unread, VideoEnd, ahead, read_inputs
 from keypoint.prediction.inputs import Input, find_inputs
 from tests.data.test_containers import edit, retime, write_other
