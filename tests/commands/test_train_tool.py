@@ -5,6 +5,7 @@ import logging
 import pytest
 
 from keypoint.commands import cli
+from keypoint.commands.log import log_files
 from keypoint.data.synthetic.demo_set import write_demo_set
 from keypoint.errors import ConfigError
 from tests.calling import command
@@ -55,7 +56,7 @@ def begin(monkeypatch, tmp_path):
 
 def held_lines():
     """Lines of the log file, which has not begun."""
-    (file,) = cli._log_files()
+    (file,) = log_files()
     return "".join(f"{file.format(record)}\n" for record in file.held)
 
 
