@@ -44,7 +44,7 @@ class _LogFile(logging.FileHandler):
         is_new = not path.exists()
         path.open("a").close()  # refused now, not when the work begins
         if is_new:
-            path.unlink()
+            path.resolve().unlink()  # it may be a link
         super().__init__(path, encoding="utf-8", delay=True)
 
     def keep(self) -> None:
