@@ -89,14 +89,10 @@ def main(argv: Sequence[str]) -> None:
         parts[part] = annotate(chosen, skeleton, labels, first)
         first += max(len(chosen), len(parts[part][0]["annotations"]))
     write(output, parts, skeleton, labels.form)
-    counts = {part: dict(numbers) for part, (_, numbers) in parts.items()}
+    counts = {part: numbers for part, (_, numbers) in parts.items()}
     report = {"from": labels.form, "split": how, "counts": counts, "left_out": labels.left_out}
     write_json(output / "convert_report.json", report | {"notes": labels.notes})
-    print(
-        describe(
-            output, {part: c for part, (_, c) in parts.items()}, skeleton, guessed, labels, how
-        )
-    )
+    print(describe(output, counts, skeleton, guessed, labels, how))
 
 
 def prepare(output: Path, overwrite: bool) -> Path:
