@@ -1,10 +1,9 @@
-"""Shared by all commands: options, the log, and errors as one message and an exit status."""
+"""Shared by all commands: options, and errors as one message and an exit status."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import logging
 import os
 import re
 import reprlib
@@ -13,63 +12,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from tqdm import tqdm
-
+from keypoint.commands.log import add_error, log_files
+from keypoint.commands.log import keep_log as keep_log
+from keypoint.commands.log import log_to as log_to
+from keypoint.commands.log import logger as logger
+from keypoint.commands.log import made as made_folders
+from keypoint.commands.log import make_folder as make_folder
 from keypoint.commands.process import ended_by_sigterm, keep_freed_memory, kept_streams
 from keypoint.errors import ConfigError, lost_worker, printable
-from keypoint.files import make_folders, remove_empty
-
-logger = logging.getLogger("keypoint")
-
-
-class _AroundProgressBars(logging.Handler):
-    """Prints above a running progress bar instead of through it."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), file=sys.stderr)
-
-
-class _Printable(logging.Formatter):
-    """Escapes what would move the terminal: messages hold names and texts of files."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return "\n".join(map(printable, super().format(record).split("\n")))
-
-
-class _LogFile(logging.FileHandler):
-    """A log file that begins with the work, and may end before the run does.
-
-    Until `keep_log` its lines are held back, so that a refused command leaves no file. A full disk
-    is reported once.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.held: list[logging.LogRecord] | None = []
-        is_new = not path.exists()
-        path.open("a").close()  # refused now, not when the work begins
-        if is_new:
-            path.unlink()
-        super().__init__(path, encoding="utf-8", delay=True)
-
-    def keep(self) -> None:
-        """Write what was held back, and all that comes."""
-        held, self.held = self.held or [], None
-        if self.stream is None:
-            make_folders(Path(self.baseFilename).parent)
-            self.stream = self._open()
-        for record in held:
-            self.emit(record)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if self.held is not None:
-            self.held.append(record)
-        else:
-            super().emit(record)
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
-        error = sys.exc_info()[1]
-        logger.removeHandler(self)
-        logger.warning("%s: cannot be written any more (%s)", self.baseFilename, error)
+from keypoint.files import remove_empty
 
 
 class _Parser(argparse.ArgumentParser):
@@ -278,74 +229,6 @@ def refuse_existing(arguments: argparse.Namespace, checkpoint: Path | None = Non
         )
 
 
-_made: list[Path] = []  # folders that this command made, the highest first
-
-
-def log_to(folder: Path | None = None, quiet: bool = False) -> None:
-    """Send the toolkit's messages to the terminal and, with a folder, to its log.txt.
-
-    The file begins at `keep_log`.
-
-    Args:
-        folder: Folder of the log file, made if it does not exist.
-        quiet: Only warnings and errors, on the terminal: for all ranks but the first.
-    """
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    for handler in list(logger.handlers):
-        logger.removeHandler(handler)
-        handler.close()
-    terminal = _AroundProgressBars(logging.WARNING if quiet else logging.INFO)
-    terminal.setFormatter(_Printable("%(message)s"))
-    logger.addHandler(terminal)
-    if folder is not None and not quiet:
-        make_folder(folder, "output")
-        try:
-            file = _LogFile(folder / "log.txt")
-        except OSError as error:
-            raise _no_log(folder / "log.txt", error) from None
-        file.setFormatter(_Printable("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        logger.addHandler(file)
-
-
-def keep_log() -> None:
-    """Write the log file from here on: the command was not refused, its work begins.
-
-    Raises:
-        ConfigError: It cannot be written.
-    """
-    for handler in _log_files():
-        try:
-            handler.keep()
-        except OSError as error:
-            logger.removeHandler(handler)
-            raise _no_log(Path(handler.baseFilename), error) from None
-
-
-def _no_log(path: Path, error: OSError) -> ConfigError:
-    return ConfigError(f"output: {path} cannot be written ({error.strerror}); give another place")
-
-
-def make_folder(folder: Path, option: str) -> None:
-    """Make a folder that a command writes to, and those above it, if they do not exist.
-
-    `run` removes those that are still empty when the command ends.
-
-    Args:
-        folder: The folder.
-        option: The option that names it, for the error.
-
-    Raises:
-        ConfigError: The folder cannot be made, or a file has its name.
-    """
-    try:
-        _made.extend(make_folders(folder))
-    except OSError as error:
-        raise ConfigError(
-            f"{option}: the folder {folder} cannot be made ({error.strerror}); give another place"
-        ) from None
-
-
 def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None) -> int:
     """Call a command, and turn an exception into a message and an exit status.
 
@@ -360,7 +243,7 @@ def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     keep_freed_memory()
-    _made.clear()
+    made_folders.clear()
     with kept_streams():
         try:
             with ended_by_sigterm(_say):
@@ -372,7 +255,7 @@ def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None
         except Exception as error:
             return _reported(error, debug="--debug" in arguments)
         finally:
-            remove_empty(_made)
+            remove_empty(made_folders)
     return 0
 
 
@@ -384,7 +267,7 @@ def _reported(error: Exception, debug: bool) -> int:
     if status is None:  # its traceback is for a report
         with contextlib.suppress(ConfigError):
             keep_log()
-    _to_log_file(error)
+    add_error(error)
     if debug:
         sys.stderr.writelines(f"  {fault}\n" for fault in getattr(error, "faults", ()))
         raise error
@@ -417,23 +300,9 @@ def _say(text: str) -> None:
 def _unexpected(error: Exception) -> str:
     """Describe an unexpected error, a bug or a fault of the machine, in two lines."""
     first = printable(next(iter(str(error).splitlines()), "")[:300])
-    files = [handler.baseFilename for handler in _log_files()]
+    files = [handler.baseFilename for handler in log_files()]
     where = f"in {files[0]}" if files else "that --debug shows"
     return (
         f"unexpected {type(error).__name__}: {first}\n  if it is not the machine's (memory, disk, "
         f"permissions), report it with the traceback {where}"
     )
-
-
-def _log_files() -> list[_LogFile]:
-    return [handler for handler in logger.handlers if isinstance(handler, _LogFile)]
-
-
-def _to_log_file(error: Exception) -> None:
-    text = "\n  ".join([str(error), *getattr(error, "faults", ())])
-    for handler in _log_files():
-        traceback = (type(error), error, error.__traceback__)
-        record = logger.makeRecord(
-            logger.name, logging.ERROR, __file__, 0, "%s", (text,), traceback
-        )
-        handler.handle(record)

@@ -125,7 +125,7 @@ def _check_to_score(given: str | Path | dict[str, Any], num_keypoints: int | Non
         content, source = read_dataset(Path(given)), str(given)
     else:
         content, source = given, "annotations"
-        _check_form(content, source)
+        check_form(content, source)
     category = find_category(content, source)
     names = category.keypoints
     if isinstance(names, list) and names:
@@ -173,12 +173,17 @@ def read_dataset(path: Path, need_annotations: bool = True) -> dict[str, Any]:
         DataError: The file is unreadable, or a list is missing or empty.
     """
     content = read_json(path, "annotations")
-    _check_form(content, str(path), need_annotations)
+    check_form(content, str(path), need_annotations)
     assert isinstance(content, dict)
     return content
 
 
-def _check_form(content: Any, source: str, need_annotations: bool = True) -> None:
+def check_form(content: Any, source: str, need_annotations: bool = True) -> None:
+    """Check that a file's content is three lists, each of at least one object.
+
+    Raises:
+        DataError: It is not.
+    """
     if not isinstance(content, dict):
         kind = type(content).__name__
         raise DataError(f"{source}: holds a {kind}; an annotation file is a JSON object")

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.video import VideoWriter
+from keypoint.data.video_writer import VideoWriter
 from keypoint.drawing.persons import draw_keypoints, heatmap_sheet
 from keypoint.errors import ConfigError
 from keypoint.pose.skeleton import Skeleton

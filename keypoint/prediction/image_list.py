@@ -42,34 +42,28 @@ def read_image_list(annotations: Path, folder: Path) -> ImageList:
     Raises:
         DataError: The file is unreadable or faulty, or has no category for the boxes.
     """
-    content = read_lists(annotations, ("images", "categories"))
-    category_id = find_category(content, annotations, ALL).id
-    return ImageList(folder, tuple(content["images"]), category_id)
-
-
-def read_lists(file: Path, keys: tuple[str, ...]) -> dict[str, Any]:
-    """The content of an annotation file, whose lists are checked, and each entry of its images."""
-    content = read_json(file, "images")
+    content = read_json(annotations, "images")
     if not isinstance(content, dict):
-        raise DataError(f"{file}: holds a {type(content).__name__}; give a JSON object")
-    for key in keys:
+        raise DataError(f"{annotations}: holds a {type(content).__name__}; give a JSON object")
+    for key in ("images", "categories"):
         entries = content.get(key)
         if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
-            raise DataError(f"{file}: {key!r} is not a list of objects; give COCO's form")
+            raise DataError(f"{annotations}: {key!r} is not a list of objects; give COCO's form")
         if not entries:
-            raise DataError(f"{file}: {key!r} is empty; give one with images to detect on")
-    content, _ = with_whole_numbers({"annotations": [], "categories": []} | content)
+            raise DataError(f"{annotations}: {key!r} is empty; give one with images to detect on")
+    content, _ = with_whole_numbers(content | {"annotations": []})
     names = [repr(entry.get("id")) for entry in content["images"]]
     ids = Counter(names)
     raise_faults(
-        str(file),
+        str(annotations),
         [
             f"{name_image(entry, place)}: {text}"
             for place, entry in enumerate(content["images"])
             for _, text in image_faults(entry, is_repeated=ids[names[place]] > 1)
         ],
     )
-    return content
+    category_id = find_category(content, annotations, ALL).id
+    return ImageList(folder, tuple(content["images"]), category_id)
 
 
 def list_folder(folder: Path) -> ImageList:

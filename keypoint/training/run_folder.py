@@ -60,39 +60,36 @@ class RunFolder:
 
     def withdraw(self) -> None:
         """Leave the folder as it was found, for a run that is refused before its work."""
-        if self._file is not None:
-            self._file.truncate(0)
-            self._file.write(self._owner_before or "")
-            if self._owner_before is None:
+        with contextlib.suppress(OSError):  # a full disk, which is reported by now
+            if self._file is not None and self._owner_before is None:
                 (self.path / ".lock").unlink(missing_ok=True)
+            elif self._file is not None:
+                self._file.truncate(0)
+                self._file.write(self._owner_before or "")
+        with contextlib.suppress(OSError):  # it still holds what could not be written
             self.close()
         remove_empty(self._made)
 
     def _lock(self) -> None:
-        self._owner_before = "" if (self.path / ".lock").exists() else None
+        is_there = (self.path / ".lock").exists()
         file = (self.path / ".lock").open("a+", encoding="utf-8")
+        file.seek(0)
+        owner = file.read(200)
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EAGAIN):  # a file system without locks
-                logger.warning(
-                    "%s: cannot be locked (%s); take care that no other run writes there",
-                    self.path,
-                    error.strerror,
-                )
-                self._file = file
-                return
-            file.seek(0)
-            owner = file.read(200).strip() or "unknown"
-            file.close()
-            raise ConfigError(
-                f"output: {self.path} is being written to by another run ({owner}); wait for it, "
-                "stop it, or give another output="
-            ) from None
-        self._file = file
-        file.seek(0)
-        if self._owner_before is not None:
-            self._owner_before = file.read(200)
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                file.close()
+                raise ConfigError(
+                    f"output: {self.path} is being written to by another run "
+                    f"({owner.strip() or 'unknown'}); wait for it, stop it, or give another output="
+                ) from None
+            logger.warning(
+                "%s: cannot be locked (%s); take care that no other run writes there",
+                self.path,
+                error.strerror,
+            )
+        self._file, self._owner_before = file, owner if is_there else None
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         file.flush()

@@ -5,6 +5,7 @@ import logging
 import pytest
 
 from keypoint.commands import cli
+from keypoint.commands.log import log_files
 from keypoint.data.synthetic.demo_set import write_demo_set
 from keypoint.errors import ConfigError
 from tests.calling import command
@@ -20,12 +21,18 @@ class ReachedError(Exception):
     """The trainer would begin here."""
 
 
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    write_demo_set(folder, train_images=30, val_images=2, seed=1)
+    return folder
+
+
 @pytest.fixture
-def begin(monkeypatch, tmp_path):
+def begin(data, monkeypatch, tmp_path):
     """Runs keypoint train up to the trainer; gives what trainer and crop were made of."""
     train = command("train")
-    write_demo_set(tmp_path / "data", train_images=30, val_images=2, seed=1)
-    (tmp_path / "own.yaml").write_text(CONFIG.replace("ROOT", str(tmp_path / "data")))
+    (tmp_path / "own.yaml").write_text(CONFIG.replace("ROOT", str(data)))
     given = {}
     crop = train.PersonCrop
 
@@ -55,7 +62,7 @@ def begin(monkeypatch, tmp_path):
 
 def held_lines():
     """Lines of the log file, which has not begun."""
-    (file,) = cli._log_files()
+    (file,) = log_files()
     return "".join(f"{file.format(record)}\n" for record in file.held)
 
 

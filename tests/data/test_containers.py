@@ -10,16 +10,22 @@ import numpy as np
 import pytest
 
 from keypoint.data.containers import listed_times, missing_bytes
-from keypoint.data.video import VideoReader, VideoWriter
+from keypoint.data.video import VideoReader
+from keypoint.data.video_writer import VideoWriter
 
 SIZE = 48, 64
 
 
-def write(path, number, rate=25.0):
-    """An MP4 whose n-th frame has a grey of its own."""
-    with VideoWriter(path, rate, SIZE) as writer:
-        for i in range(number):
-            writer.write(np.full((*SIZE, 3), 20 + 15 * (i % 15), np.uint8))
+def frames(number, size):
+    """Each has a brightness of its own, so that order and losses are seen."""
+    return [np.full((*size, 3), 20 + 15 * (i % 15), np.uint8) for i in range(number)]
+
+
+def write(path, number=10, rate=25.0, size=SIZE):
+    """An MP4, or an AVI if a side is odd."""
+    with VideoWriter(path, rate, size) as writer:
+        for frame in frames(number, size):
+            writer.write(frame)
         writer.finish()
     return writer.path
 

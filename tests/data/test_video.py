@@ -10,24 +10,12 @@ import numpy as np
 import pytest
 
 from keypoint.data import video
-from keypoint.data.video import VideoReader, VideoWriter
+from keypoint.data.video import VideoReader
+from keypoint.data.video_writer import VideoWriter
 from keypoint.errors import ConfigError, DataError
-from tests.data.test_containers import retime, write_other
+from tests.data.test_containers import frames, retime, write, write_other
 
 CLIPS = Path(__file__).parents[3] / "shared/clips"
-
-
-def frames(number, size):
-    """Each has a brightness of its own, so that order and losses are seen."""
-    return [np.full((*size, 3), 20 + 15 * (i % 15), np.uint8) for i in range(number)]
-
-
-def write(path, number=10, size=(48, 64), rate=25.0):
-    with VideoWriter(path, rate, size) as writer:
-        for frame in frames(number, size):
-            writer.write(frame)
-        writer.finish()
-    return writer.path
 
 
 def read(path):

@@ -25,7 +25,7 @@ from keypoint.prediction.tracking import OneEuro, Tracker
 from tests import tiny_coco, tiny_network
 from tests.calling import tool, words
 from tests.data.test_containers import edit, retime
-from tests.data.test_video import write as write_video
+from tests.data.test_containers import write as write_video
 from tests.prediction import made_up_camera, random_detector
 
 THRESHOLD = 0.3  # that some boxes of random weights reach

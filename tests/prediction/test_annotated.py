@@ -43,7 +43,7 @@ def read(tmp_path):
         [],
     ],
 )
-@pytest.mark.parametrize("keypoints", ["absent", None, [], [0] * 51])
+@pytest.mark.parametrize("keypoints", ["absent", None, [], [0] * 51, [9, 5, 0] * 17])
 def test_boxes_are_persons_with_their_ids(read, categories, keypoints):
     data = content(categories)
     if keypoints != "absent":
@@ -60,7 +60,7 @@ def test_boxes_are_persons_with_their_ids(read, categories, keypoints):
     assert (report.total, report.used) == (5, 3)
     assert report.skipped == {"with a bbox without area inside its image": 2}
     assert [one["id"] for one in report.listed] == [12, 13]
-    assert report.images.skipped == {"without a usable box": 1}
+    assert report.images.skipped == {"without a usable person": 1}
 
 
 def test_crowds_and_other_categories_are_counted(read):
@@ -123,7 +123,10 @@ CATS = [{"id": 3, "name": "cat"}, {"id": 4, "name": "dog"}]
             {"categories": CATS},
             r"boxes and no keypoints, of 2 categories \(cat, dog\); name the one",
         ),
-        ({"categories": [{"id": 3, "keypoints": ["a"]}]}, "not those of skeleton coco17"),
+        (
+            {"categories": [{"id": 3, "keypoints": ["a"]}]},
+            "1 keypoint names do not match the 17 of skeleton coco17",
+        ),
         ({"categories": [{"id": "x", "name": "person"}]}, "category id 'x'; give a whole number"),
         (
             {"annotations": [{"id": 1, "image_id": 7, "category_id": 3}]},

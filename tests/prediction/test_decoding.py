@@ -31,6 +31,11 @@ def data(tmp_path_factory):
     return read_annotations(*files, tiny_network.SKELETON, scored=True)
 
 
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return tiny_network.checkpoint(tmp_path_factory.mktemp("run") / "best.pt", decoding="dark")
+
+
 @pytest.mark.parametrize(("codec", "decoding"), BOTH)
 def test_what_ships_gives_the_keypoints_of_the_evaluation(data, codec, decoding):
     model, persons = tiny_network.model(codec=codec), select_persons(data)
@@ -58,29 +63,27 @@ def test_what_ships_gives_the_keypoints_of_the_evaluation(data, codec, decoding)
         torch.testing.assert_close(with_heatmaps[0], points, rtol=0, atol=0.01)
 
 
-def test_another_decoding_is_another_answer_and_can_be_chosen(tmp_path):
-    path = tiny_network.checkpoint(tmp_path / "best.pt", decoding="dark")
-    assert read_card(path)["network"]["decoding"] == "dark"
+def test_another_decoding_is_another_answer_and_can_be_chosen(checkpoint):
+    assert read_card(checkpoint)["network"]["decoding"] == "dark"
     crops = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
     found = [
-        Predictor.from_checkpoint(path, "cpu", **options).predict_crops(crops)[0]
+        Predictor.from_checkpoint(checkpoint, "cpu", **options).predict_crops(crops)[0]
         for options in ({}, {"decoding": "codec"}, {"decoding": None})
     ]
     assert not torch.equal(found[0], found[1])
     assert torch.equal(found[1] % 1, torch.zeros_like(found[1]))  # a quarter of 4 pixels
     assert torch.equal(found[2] % 4, torch.zeros_like(found[2]))  # whole pixels of the heatmap
-    pretrained = Predictor.from_pretrained(tmp_path, "cpu")
+    pretrained = Predictor.from_pretrained(checkpoint.parent, "cpu")
     assert torch.equal(pretrained.predict_crops(crops)[0], found[0])
-    assert Predictor.from_pretrained(tmp_path, "cpu", decoding=None).decoding is None
+    assert Predictor.from_pretrained(checkpoint.parent, "cpu", decoding=None).decoding is None
     udp = tiny_network.model(codec="udp")
     with pytest.raises(ConfigError, match="'quarter' does not belong to the codec 'udp'"):
         Predictor(udp, tiny_network.SKELETON, decoding="quarter")
 
 
 @pytest.mark.parametrize(("typed", "decoding"), [([], "dark"), (["--decoding", "none"], None), (["--decoding", "codec"], "quarter")])  # fmt: skip
-def test_the_commands(tmp_path, typed, decoding, monkeypatch):
-    path = tiny_network.checkpoint(tmp_path / "best.pt", decoding="dark")
-    common = ["--checkpoint", str(path), *typed]
+def test_the_commands(checkpoint, tmp_path, typed, decoding, monkeypatch):
+    common = ["--checkpoint", str(checkpoint), *typed]
     args = predict.make_parser().parse_args([*common, "--output", "x", "a.png"])
     assert predict.make_predictor(args).decoding == decoding
 

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from keypoint.data.video import VideoWriter
+from keypoint.data.video_writer import VideoWriter
 from keypoint.prediction.frames import Frame, Unread, VideoEnd, ahead, read_inputs
 from keypoint.prediction.inputs import Input, find_inputs
-from tests.data.test_containers import edit, retime, write_other
-from tests.data.test_video import cut, write
+from tests.data.test_containers import edit, retime, write, write_other
+from tests.data.test_video import cut
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (80, 60, 3), dtype=np.uint8)
 

@@ -25,7 +25,7 @@ from keypoint.export.write import export_network
 from keypoint.models import create_model
 from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco, tiny_network
-from tests.data.test_video import write as write_video
+from tests.data.test_containers import write as write_video
 from tests.reference import pose_resnet
 
 SIZE = "[32,32]"  # of the input of what is trained, where the command says no other

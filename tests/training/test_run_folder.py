@@ -65,18 +65,26 @@ def test_a_folder_that_cannot_be_made(tmp_path):
             RunFolder(place)
 
 
-def test_a_full_disk_is_met_before_the_work(tmp_path):
-    """/dev/full cannot be a folder; a limit of file size is the same to the writer."""
+@pytest.mark.parametrize("limit", [0, 4096])
+def test_a_full_disk_is_met_before_the_work(tmp_path, limit):
+    """/dev/full cannot be a folder; a limit of file size is the same to the writer.
+
+    With 0 bytes not even the lock's owner can be written.
+    """
     code = (
         "import resource, sys; from pathlib import Path; from keypoint.training.run_folder import RunFolder\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
         "RunFolder(Path(sys.argv[1]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "run")], capture_output=True, text=True
     )
-    assert "cannot be written to (File too large); give another place, or make room" in done.stderr
-    assert not list((tmp_path / "run").glob(".probe*"))
+    last = done.stderr.splitlines()[-1]
+    assert "ConfigError: output: " in last
+    assert last.endswith(
+        "cannot be written to (File too large); give another place, or make room there"
+    )
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_dead_runs_left_is_removed_and_nothing_else(tmp_path):

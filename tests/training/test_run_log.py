@@ -53,3 +53,14 @@ def test_a_log_file_on_a_full_disk_is_reported_once(tmp_path, capsys):
         f"line {number}" for number in range(5)
     ]
     assert "Traceback" not in said
+
+
+def test_a_link_to_a_log_that_does_not_exist_yet_stays(tmp_path):
+    (tmp_path / "log.txt").symlink_to(tmp_path / "elsewhere.txt")
+    cli.log_to(tmp_path)
+    assert not (tmp_path / "elsewhere.txt").exists()
+    cli.keep_log()
+    logging.getLogger("keypoint.x").info("begun")
+    cli.log_to()
+    assert "begun" in (tmp_path / "elsewhere.txt").read_text()
+    assert (tmp_path / "log.txt").is_symlink()

@@ -9,7 +9,7 @@ What we do differently:
 * `retraction="polar"` takes the nearest orthogonal matrix instead (U V^T of the SVD). It follows
   the gradient more closely: QR favours the first columns.
 
-Nobody has to call anything for this. Hooks that PyTorch runs around every optimiser's step retract
+Nothing has to be called for this. Hooks that PyTorch runs around every optimiser's step retract
 the matrices that this step changed, outside the graph, so it holds under torch.compile and any
 training loop; a frozen matrix stays as it is to the last bit. Copies are found too, because
 deepcopy and pickle enter them in the same weak set.

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from keypoint.data.images.names import find_name_forms, is_file
+from keypoint.data.images.names import find_name_forms, is_file, names_in
 from keypoint.data.images.read import check_header
 from keypoint.data.persons import Persons
 from keypoint.data.report import Fault
@@ -71,21 +71,12 @@ def missing_files(root: Path, names: Sequence[str]) -> list[str]:
     for name in names:
         folder, _, base = name.rpartition("/")
         if folder not in there:
-            there[folder] = _files_in(root / folder)
+            there[folder] = names_in(root / folder, os.DirEntry.is_file)
         # A file that is not listed may be there: in a folder that cannot be listed, or under the
         # same name in other letters, if the file system takes the two for one.
         if base not in there[folder] and not is_file(root / name):
             missing.append(name)
     return missing
-
-
-def _files_in(folder: Path) -> set[str]:
-    """Names of the files in a folder, links to files included; none if it cannot be listed."""
-    try:
-        with os.scandir(folder) as entries:
-            return {entry.name for entry in entries if entry.is_file()}
-    except OSError:
-        return set()
 
 
 def find_bad_files(

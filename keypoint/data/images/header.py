@@ -1,8 +1,8 @@
 """Form, size, EXIF orientation and end of an image file, from its bytes; nothing is decoded.
 
-A file may go on behind its end marker: phones append a film to a photo, cameras a second picture or
-zeros. So the end is looked for where the pixels end, not at the end of the file. A thumbnail within
-the EXIF block has an end marker of its own, which does not count.
+A file may continue behind its end marker: phones append a film to a photo, cameras a second picture
+or zeros. So the end is looked for where the pixels end, not at the end of the file. A thumbnail
+within the EXIF block has an end marker of its own, which does not count.
 
 Source: ITU T.81 annex B (JPEG markers), EXIF 2.32 sections 4.5.2 and 4.6.4 (TIFF directory), PNG 3
 sections 5.3 and 11 (chunks, IHDR, eXIf), RFC 9649 (WebP), and Microsoft's BITMAPINFOHEADER.

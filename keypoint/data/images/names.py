@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,7 +75,7 @@ class _Folders:
                 return there
         if self.below is None:
             self.below = {}
-            for folder in sorted(_names(self.root, folders=True))[:MOST_FOLDERS]:
+            for folder in sorted(names_in(self.root, os.DirEntry.is_dir))[:MOST_FOLDERS]:
                 for key in self._listing(folder)[1]:
                     self.below.setdefault(key, []).append(folder)
         holders = self.below.get(_key(parts[0]), []) if parts else []
@@ -84,7 +84,7 @@ class _Folders:
     def _listing(self, folder: str) -> tuple[set[str], dict[str, list[str]]]:
         """The names in a folder, and the same by what they have in common with those like them."""
         if folder not in self.listed:
-            names = _names(self.root / folder)
+            names = names_in(self.root / folder)
             like: dict[str, list[str]] = {}
             for name in names:
                 like.setdefault(_key(name), []).append(name)
@@ -109,11 +109,11 @@ def is_file(path: Path) -> bool:
         return False
 
 
-def _names(folder: Path, folders: bool = False) -> set[str]:
-    """Names in a folder, or those of its folders; none if it cannot be listed."""
+def names_in(folder: Path, kind: Callable[[os.DirEntry[str]], bool] | None = None) -> set[str]:
+    """Names in a folder, or those of which `kind` is true; none if it cannot be listed."""
     try:
         with os.scandir(folder) as entries:
-            return {entry.name for entry in entries if not folders or entry.is_dir()}
+            return {entry.name for entry in entries if kind is None or kind(entry)}
     except OSError:
         return set()
 

@@ -44,7 +44,7 @@ def other_form(content: bytes, path: Path) -> tuple[str, str]:
 
     Args:
         content: The first bytes, at least 4,096 if there are so many.
-        path: The file; its suffix tells a camera's raw file from other TIFF files.
+        path: The file; its suffix shows whether a TIFF is a camera's raw file.
 
     Returns:
         An empty name if the form is not known.

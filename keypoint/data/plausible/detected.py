@@ -29,11 +29,11 @@ MIN_BOXES = 5  # for a proof
 TINY = 1.5  # pixels from the image's origin
 
 
-def box_doubts(boxes: Persons, annotations: Annotations | None) -> list[Note]:
-    """What a detector's boxes probably mean instead, once at most.
+def box_doubts(boxes: Persons | Annotations, annotations: Annotations | None) -> list[Note]:
+    """What boxes probably mean instead, once at most.
 
     Args:
-        boxes: The detector's.
+        boxes: A detector's, or those of annotations without keypoints.
         annotations: Of the same images; they may have no persons. None if there are none.
     """
     sides = boxes.images.image_size[boxes.image_index][:, ::-1].astype(float)
@@ -53,7 +53,7 @@ def box_doubts(boxes: Persons, annotations: Annotations | None) -> list[Note]:
 
 
 def _by_persons(
-    boxes: Persons,
+    boxes: Persons | Annotations,
     sides: Floats,
     persons: Floats,
     box: NDArray[np.int64],
@@ -90,7 +90,7 @@ def _by_persons(
     return _doubt(text, flags & ~matched, boxes, proved)
 
 
-def _by_images(boxes: Persons, sides: Floats) -> list[Note]:
+def _by_images(boxes: Persons | Annotations, sides: Floats) -> list[Note]:
     """The reading under which all boxes are in their images; as given some run off by far."""
     off = _runs_off(boxes.bbox_xywh, sides)
     far = off.any(axis=1)
@@ -108,7 +108,7 @@ def _by_images(boxes: Persons, sides: Floats) -> list[Note]:
     return []
 
 
-def _doubt(text: str, flags: Flags, boxes: Persons, proved: bool) -> list[Note]:
+def _doubt(text: str, flags: Flags, boxes: Persons | Annotations, proved: bool) -> list[Note]:
     todo = "; bbox is xywh in pixels, convert them" if proved else ": what are they?"
     return find(text + todo, flags, boxes.ids, "box ", proved=proved)
 
