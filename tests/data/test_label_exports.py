@@ -167,6 +167,9 @@ def test_two_categories_of_one_number_are_refused(tmp_path):
     data["categories"].append({"id": "1", "name": "dog"})
     with pytest.raises(DataError, match="'person' and 'dog' have the same id 1; ids are unique"):
         read(tmp_path, data)
+    data["categories"][1] = data["categories"][0] | {"name": "child"}
+    with pytest.raises(DataError, match="'person' and 'child' have the same id 1; ids are unique"):
+        read(tmp_path, data, category="all")
 
 
 @pytest.mark.parametrize("area", [0, 0.0, None, "missing"])

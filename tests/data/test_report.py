@@ -74,6 +74,10 @@ def test_one_is_singular():
         assert (in_number(1, text), in_number(2, text)) == (one, f"2 {text}")
     assert in_words("persons", 1, 1, {}) == "1 person = 1 used + 0 skipped (none)"
     assert in_words("persons", 2, 1, {"crowd": 1}).startswith("2 persons = 1 used")
+    one = str(Note(1, 4, "boxes fit as corners in pixels: what are they?", ("box 0",)))
+    assert one.startswith("1 of 4 (25.00%) boxes fits as corners in pixels: what are they?")
+    one = str(Note(1, 1, "boxes run off: what are they?", ("box 0",)))
+    assert one.startswith("1 of 1 box runs off: what are they?")
     of_many = "images have an EXIF orientation"
     counts = {
         (3, 6): "3 of 6 (50.00%) images have",
