@@ -1,9 +1,18 @@
 """Equal faults are counted, and one is not many."""
 
+import json
+
 import pytest
 
 from keypoint.data.notes import Note, in_number
-from keypoint.data.report import Fault, group_faults, in_words, raise_faults
+from keypoint.data.report import (
+    DataReport,
+    Fault,
+    group_faults,
+    in_words,
+    raise_faults,
+    write_reports,
+)
 from keypoint.errors import DataError
 
 
@@ -88,3 +97,12 @@ def test_one_is_singular():
         text = str(Note(count, total, of_many, ("a.jpg",)))
         assert text == f"{words} an EXIF orientation (for example a.jpg)"
     assert Note(1, 3, of_many, ("a.jpg",)).to_dict()["share"] == 0.333333
+
+
+def test_a_report_keeps_those_of_other_names(tmp_path):
+    write_reports(tmp_path, train=DataReport("a.json", 0, 0, {}))
+    write_reports(tmp_path, val=DataReport("b.json", 0, 0, {}))
+    assert json.loads((tmp_path / "data_report.json").read_text()).keys() == {"train", "val"}
+    (tmp_path / "data_report.json").write_text("[]")
+    with pytest.raises(DataError, match=r"data_report\.json: holds a list, not a data report; rem"):
+        write_reports(tmp_path, val=DataReport("b.json", 0, 0, {}))
