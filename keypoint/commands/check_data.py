@@ -22,11 +22,10 @@ from keypoint.data.audit.findings import overlap_findings
 from keypoint.data.audit.skeletons import skeleton_findings
 from keypoint.data.coco import find_split
 from keypoint.data.notes import in_number
-from keypoint.data.report import Fault, group_faults
+from keypoint.data.report import Fault, group_faults, update_report_file
 from keypoint.drawing.sheets import stack, truth_sheet
 from keypoint.errors import ConfigError, DataError
 from keypoint.evaluation.self_test import SelfTest, truth_as_prediction
-from keypoint.files import read_json, write_json
 from keypoint.pose.skeleton import Skeleton, load_skeleton, skeleton_from_here
 from keypoint.progress import progress
 
@@ -86,13 +85,11 @@ def main(argv: Sequence[str]) -> None:
 
     for name, check in checks.items():
         print(describe(name, check, tests[name]))
-    file = output / "data_report.json"
-    before = read_json(file, "data report") if file.is_file() else {}
     report = {
         name: check.to_dict() | {"self_test": test.to_dict() if (test := tests[name]) else None}
         for name, check in checks.items()
     }
-    write_json(file, before | {"check": report})
+    file = update_report_file(output, {"check": report})
     sheets = [
         truth_sheet(persons, skeleton, args.pictures, title=f"{split}, as annotated")
         for split in splits

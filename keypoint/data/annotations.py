@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from reprlib import repr as short
 from typing import Any
@@ -228,19 +228,13 @@ def collect(
     with_faulty = len(content["images"]) - len(bad) - len(images)
     skipped_images["left out with a faulty annotation"] = with_faulty
 
-    skipped: Counter[str] = Counter()
-    ids, rows, persons = [], [], []
-    for place, entry in enumerate(content.get("annotations", [])):
-        if place in checked.bad_annotations:
-            skipped[f"faulty ({checked.bad_annotations[place].reason})"] += 1
-        elif entry["image_id"] not in row_of_id:
-            skipped["on an image left out as faulty"] += 1
-        elif place not in checked.persons:
-            skipped["of another category"] += 1
-        else:
-            ids.append(entry["id"])
-            rows.append(row_of_id[entry["image_id"]])
-            persons.append(checked.persons[place])
+    entries = content.get("annotations", [])
+    reasons = [_why_skipped(checked, place, e, row_of_id) for place, e in enumerate(entries)]
+    used = [place for place, reason in enumerate(reasons) if reason is None]
+    ids = [entries[place]["id"] for place in used]
+    rows = [row_of_id[entries[place]["image_id"]] for place in used]
+    persons = [checked.persons[place] for place in used]
+    triples = np.array([p.keypoints for p in persons], np.float64)
     none = image_root is None
     sizes = [(0, 0) if none else (entry["height"], entry["width"]) for entry in images]
     return Annotations(
@@ -257,15 +251,24 @@ def collect(
         ),
         ids=np.array(ids, dtype=np.int64),
         image_index=np.array(rows, dtype=np.int64),
-        keypoints=np.array([p.keypoints for p in persons], np.float64).reshape(
-            -1, checked.num_keypoints, 3
-        ),
+        keypoints=triples.reshape(-1, checked.num_keypoints, 3),
         bbox_xywh=np.array([p.bbox_xywh for p in persons], np.float64).reshape(-1, 4),
         area=np.array([p.area for p in persons], dtype=np.float64),
         crowd=np.array([p.crowd for p in persons], dtype=bool),
-        skipped=dict(skipped),
+        skipped=dict(Counter(reason for reason in reasons if reason)),
         skipped_images=dict(+skipped_images),
         faults=tuple(checked.faults()),
         left_out_images=left_out,
         notes=tuple(checked.notes(ids, persons)),
     )
+
+
+def _why_skipped(
+    checked: CheckedEntries, place: int, entry: dict[str, Any], images: Collection[int]
+) -> str | None:
+    """The reason for which an annotation is left out, or None; `images` are ids of those used."""
+    if place in checked.bad_annotations:
+        return f"faulty ({checked.bad_annotations[place].reason})"
+    if entry["image_id"] not in images:
+        return "on an image left out as faulty"
+    return None if place in checked.persons else "of another category"

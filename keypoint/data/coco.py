@@ -94,9 +94,7 @@ def select_persons(annotations: Annotations) -> Persons:
 def usable_persons(annotations: Annotations) -> Persons:
     """The persons of `select_persons`, also if there is none or their form is doubtful."""
     images, rows = annotations.images, np.flatnonzero(annotations.counted)
-    skipped = Counter(annotations.skipped)
-    skipped["crowd"] = int(annotations.crowd.sum())
-    skipped["without a labelled keypoint"] = len(annotations) - len(rows) - skipped["crowd"]
+    skipped = Counter(annotations.not_counted())
     given = annotations.bbox_xywh[rows]
     bbox = clean_bbox(given, images.image_size[annotations.image_index[rows]])
     # The references keep a side of 0 after cleaning (a box of one pixel's width); both would leave

@@ -13,7 +13,10 @@ from numpy.typing import ArrayLike
 EXAMPLES = 10  # that a note keeps, for data_report.json
 NAMED = 3  # that a line names
 
-SINGULAR = {"have": "has", "are": "is", "lie": "lies", "repeat": "repeats", "use": "uses"}
+SINGULAR = {
+    **{"have": "has", "are": "is", "fit": "fits", "lie": "lies", "repeat": "repeats"},
+    **{"run": "runs", "use": "uses"},
+}
 VERB = re.compile(rf"\b({'|'.join(SINGULAR)})\b")
 PLURAL = re.compile(r"(?<=\bbox)es\b|(?<=[a-z]{2}[^s])s\b")
 

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from keypoint.data.entries.person import MAX_COORDINATE
 from keypoint.data.images.read import warp
+from keypoint.data.notes import in_number
 from keypoint.errors import DataError, NumericsError
 from keypoint.pose.geometry import CropFrame
 from keypoint.pose.skeleton import Skeleton
@@ -92,7 +93,7 @@ def crops_to_image(
         where = list(dict.fromkeys(names[row] for row in np.flatnonzero(broken).tolist()))
         more = f" and {len(where) - 3} more" if len(where) > 3 else ""
         raise NumericsError(
-            f"heatmaps of {int(broken.sum())} persons are nan or inf, on "
+            f"heatmaps of {in_number(int(broken.sum()), 'persons')} are nan or inf, on "
             f"{', '.join(where[:3])}{more}; the network's weights are broken: use another "
             "checkpoint, or leave out --amp"
         )

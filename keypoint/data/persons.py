@@ -49,7 +49,7 @@ class FileNames:
         return self.utf8[begin : self.ends[index]].tobytes().decode()
 
     def __iter__(self) -> Iterator[str]:
-        return (self[index] for index in range(len(self)))
+        return iter(self.tolist())
 
     def part(self, rows: NDArray[np.int64]) -> FileNames:
         """The names of these rows."""

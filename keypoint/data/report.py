@@ -206,7 +206,19 @@ def in_words(what: str, total: int, used: int, skipped: dict[str, int]) -> str:
 
 
 def write_reports(folder: Path, **reports: DataReport) -> None:
-    """Write reports by name into `data_report.json`; those of other names in it are kept."""
+    """Write reports by name into `data_report.json`; those of other names in it are kept.
+
+    Raises:
+        DataError: The file is there and is no report.
+    """
+    update_report_file(folder, {name: report.to_dict() for name, report in reports.items()})
+
+
+def update_report_file(folder: Path, content: dict[str, Any]) -> Path:
+    """`write_reports` of plain values; returns the file."""
     file = folder / "data_report.json"
     before = read_json(file, "data report") if file.is_file() else {}
-    write_json(file, before | {name: report.to_dict() for name, report in reports.items()})
+    if not isinstance(before, dict):
+        raise DataError(f"{file}: holds a {type(before).__name__}, not a data report; remove it")
+    write_json(file, before | content)
+    return file

@@ -29,6 +29,7 @@ except ImportError:
     FASTER = None
 
 from keypoint.data.annotations import annotations_to_score
+from keypoint.data.notes import Note, in_number
 from keypoint.data.persons import Annotations
 from keypoint.errors import DataError
 from keypoint.evaluation.persons import (
@@ -146,12 +147,12 @@ def _log_coverage(results: CocoResults, name: str, truth: Annotations) -> None:
     left_out = ", ".join(f"{count} {reason}" for reason, count in truth.not_counted().items())
     persons_on = set(truth.images.ids[truth.image_index[truth.counted]].tolist())
     logger.info(
-        "%s: %d results on %d images; %s: %d images, %d with persons; annotations not scored: %s",
+        "%s: %s on %s; %s: %s, %d with persons; annotations not scored: %s",
         name,
-        len(results),
-        len(per_image),
+        in_number(len(results), "results"),
+        in_number(len(per_image), "images"),
         truth.source,
-        len(truth.images.ids),
+        in_number(len(truth.images.ids), "images"),
         len(persons_on),
         left_out or "none",
     )
@@ -159,20 +160,15 @@ def _log_coverage(results: CocoResults, name: str, truth: Annotations) -> None:
     if not len(results):
         logger.warning("%s: empty, no result at all: AP is 0", name)
     elif missing:
-        logger.warning(
-            "%s: %d of %d images with persons have no result (%s ...): these persons are missed",
-            name,
-            len(missing),
-            len(persons_on),
-            ", ".join(map(str, sorted(missing)[:5])),
-        )
+        names = [f"image id {key}" for key in sorted(missing)]
+        text = "images with persons have no result: these persons are missed"
+        logger.warning("%s: %s", name, Note.of(names, len(persons_on), text)[0])
     crowded = [count - MAX_PERSONS for count in per_image.values() if count > MAX_PERSONS]
     if crowded:
         logger.info(
-            "%s: %d images have more than %d results; COCO scores the best %d of each, %d are cut",
+            "%s: %s; COCO scores the best %d of each: %d cut",
             name,
-            len(crowded),
-            MAX_PERSONS,
+            in_number(len(crowded), f"images have more than {MAX_PERSONS} results"),
             MAX_PERSONS,
             sum(crowded),
         )

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.data.images.read import read_image
+from keypoint.data.notes import in_number
 from keypoint.data.persons import Images, Persons
 from keypoint.drawing.canvas import FAR, PAPER, RIM, SHIFT, Color, Image, draw_line, fixed_point
 from keypoint.drawing.persons import (
@@ -203,6 +204,6 @@ def _legend(width: int, shown: int, missed: int) -> Image:
         draw_text(strip, KINDS[kind], (x + 22, 7), 9)
         x += 100
     if missed:
-        words = f"{missed} persons have no result; {shown} of them shown, the largest"
+        words = f"{in_number(missed, 'persons have no result')}; {shown} of them shown, the largest"
         draw_text(strip, words, (8, 29), 9)
     return strip

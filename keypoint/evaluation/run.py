@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from keypoint import distributed
 from keypoint.data.batches import EvaluationBatch, EvaluationDataset, evaluation_loader
+from keypoint.data.notes import in_number
 from keypoint.data.persons import Annotations, Persons
 from keypoint.errors import NumericsError
 from keypoint.evaluation.coco import evaluate_coco, summary_table
@@ -95,7 +96,8 @@ def predict_persons(
         ids = np.unique(persons.image_ids[rows[bad]])
         more = " .." if len(ids) > 5 else ""
         raise NumericsError(
-            f"heatmaps of {int(bad.sum())} persons are nan or inf, on image ids {ids[:5].tolist()}"
+            f"heatmaps of {in_number(int(bad.sum()), 'persons')} are nan or inf, on image ids "
+            f"{ids[:5].tolist()}"
             f"{more}; the weights are broken: train again with a lower train.lr or without fp16"
         )
     return Predictions(
@@ -153,7 +155,7 @@ class Evaluation:
         lines += [f"NOTE     {note}" for note in had.get("notes", ())]
         if had["images_left_out"]:
             lines.append(
-                f"LEFT OUT {had['images_left_out']} faulty images, with all persons on them"
+                f"LEFT OUT {in_number(had['images_left_out'], 'faulty images')}, with all persons"
             )
         if not self.metrics:
             return "\n".join([*lines, "no annotations, so no AP: hand in results.json"])

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.data.entries import as_number, as_numbers, describe_numbers, is_whole_number
+from keypoint.data.notes import in_number
 from keypoint.data.persons import Annotations
 from keypoint.data.report import raise_faults
 from keypoint.errors import DataError
@@ -72,10 +73,10 @@ def check_results(
     raise_faults(source, faults)
     if repeated:
         logger.warning(
-            "%s: %d results repeat another, of an equal box or with all keypoints at one point (a "
-            "network that sees nothing says the same of every box); they are scored",
+            "%s: %s, of an equal box or with all keypoints at one point (a network that sees "
+            "nothing says the same of every box); they are scored",
             source,
-            repeated,
+            in_number(repeated, "results repeat another"),
         )
     return checked
 
@@ -138,7 +139,8 @@ def _result(
     if image_id not in images:
         return "this image_id is not in the annotations; give results of the same images"
     if not is_whole_number(category_id) or category_id not in truth.category_ids:
-        wanted = f"{truth.category_id} ({short(truth.category_name)})"
+        ids = " or ".join(map(str, truth.category_ids))
+        wanted = f"{ids} ({short(truth.category_name)})"
         return f"category_id {short(category_id)} must be {wanted}, the category with keypoints"
     keypoints = as_numbers(entry.get("keypoints"))
     length = 3 * truth.num_keypoints

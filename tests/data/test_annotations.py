@@ -37,7 +37,7 @@ FOR_BOTH = {
     "area 1.1e.10 is larger than any image": {"area": 1.1e10},
     "num_keypoints 5, but 17 are labelled": {"num_keypoints": 5},
     "num_keypoints 0, but 17 are labelled": {"num_keypoints": 0},
-    "num_keypoints 17, but 0 are labelled": {"keypoints": [0] * 51},
+    "num_keypoints 17, but 0 are labelled": {"keypoints": [5, 5, 0] * 17},
     "keypoints has 0 numbers; give 51": {"keypoints": []},
     "image_id 'a7' is not among": {"image_id": "a7"},
     "image_id True is not among": {"image_id": True},

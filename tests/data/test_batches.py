@@ -164,6 +164,7 @@ def test_a_broken_image_is_named_though_a_worker_reads_it(tmp_path, workers):
 
 def test_a_killed_worker_is_reported_with_a_hint(persons, monkeypatch):
     monkeypatch.setattr(batches, "read_image", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.1)  # seconds, not 5
     text = "worker process that reads images ended.*lower data.workers"
     with pytest.raises(DataError, match=text):
         collected(persons, workers=1)

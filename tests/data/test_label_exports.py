@@ -167,6 +167,9 @@ def test_two_categories_of_one_number_are_refused(tmp_path):
     data["categories"].append({"id": "1", "name": "dog"})
     with pytest.raises(DataError, match="'person' and 'dog' have the same id 1; ids are unique"):
         read(tmp_path, data)
+    data["categories"][1] = data["categories"][0] | {"name": "child"}
+    with pytest.raises(DataError, match="'person' and 'child' have the same id 1; ids are unique"):
+        read(tmp_path, data, category="all")
 
 
 @pytest.mark.parametrize("area", [0, 0.0, None, "missing"])
@@ -275,16 +278,10 @@ def test_chosen_categories_are_one_class(tmp_path, chosen, ids):
     assert found.category_id == data["annotations"][ids[0] - 1]["category_id"]
     assert bool(found.notes) == (len(ids) > 1)
     results = truth_as_results(data, shift=2.0)
-    merged = copy.deepcopy(data)
-    for entry in merged["annotations"]:
-        entry["category_id"] = 1 if entry["id"] in ids else 2
-    merged["categories"] = [{"id": 1, "name": "animal"}, {"id": 2, "name": "other"}]
-    mine = [r | {"category_id": found.category_id} for r in results]
-    mine = [r for r, e in zip(mine, data["annotations"], strict=True) if e["id"] in ids]
-    expected = plain_coco_eval(merged, [r | {"category_id": 1} for r in mine])
-    both = copy.deepcopy(merged)
-    both["annotations"] = [e for e in both["annotations"] if e["id"] in ids]
-    expected = plain_coco_eval(both, [r | {"category_id": 1} for r in mine])
+    mine = [results[key - 1] | {"category_id": found.category_id} for key in ids]
+    one_class = copy.deepcopy(data) | {"categories": [{"id": 1, "name": "animal"}]}
+    one_class["annotations"] = [data["annotations"][key - 1] | {"category_id": 1} for key in ids]
+    expected = plain_coco_eval(one_class, [r | {"category_id": 1} for r in mine])
     assert evaluate_coco(found, mine) == pytest.approx(expected, abs=1e-12)
     checked = check(tmp_path, data, category=chosen)
     assert checked.faults == []
@@ -303,12 +300,11 @@ def test_boxes_and_results_of_any_chosen_category_are_used(tmp_path):
     persons = read_boxes(tmp_path / "boxes.json", found)
     assert persons.ids.tolist() == [0, 2]
     assert persons.category_id == 7
-    results = [
-        r | {"category_id": e["category_id"]}
-        for r, e in zip(truth_as_results(data), data["annotations"], strict=True)
-        if e["category_id"] in (7, 5)
-    ]
-    assert evaluate_coco(found, results)["AP"] == pytest.approx(1)
+    results = truth_as_results(data)
+    mine = [results[0] | {"category_id": 7}, results[2] | {"category_id": 5}]
+    assert evaluate_coco(found, mine)["AP"] == pytest.approx(1)
+    with pytest.raises(DataError, match=r"category_id 3 must be 7 or 5 \('rat, newt'\)"):
+        evaluate_coco(found, [mine[0] | {"category_id": 3}])
 
 
 @pytest.mark.parametrize(

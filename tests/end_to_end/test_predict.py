@@ -444,7 +444,7 @@ def test_broken_weights_are_refused_and_the_image_is_named(tmp_path, capsys):
     arguments = ["--checkpoint", file, "--output", tmp_path / "out", "--device", "cpu"]
     assert tool("predict", *arguments, "--whole-image", tmp_path / "a b.png") == 5
     said = capsys.readouterr().err
-    assert "1 persons are nan or inf" in said
+    assert "1 person are nan or inf" in said
     assert "a b.png" in said
     assert not (tmp_path / "out/results.json").exists()
 

@@ -195,8 +195,10 @@ def test_images_without_a_result_are_counted(log):
     annotations["images"].append({"id": 503})  # without a person: nothing is missing
     metrics = evaluate_coco(annotations, results[:2])
     assert metrics["AR"] == pytest.approx(2 / 3)
+    assert "results: 2 results on 1 image; annotations: 3 images, 2 with persons" in log.text
     assert warnings_of(log) == [
-        "results: 1 of 2 images with persons have no result (502 ...): these persons are missed"
+        "results: 1 of 2 (50.00%) images with persons has no result: these persons are missed "
+        "(for example image id 502)"
     ]
     log.clear()
     evaluate_coco(annotations, results)
@@ -211,12 +213,10 @@ def test_more_than_twenty_results_on_an_image_are_reported(log):
     ]
     metrics = evaluate_coco(annotations, flood + results)
     assert metrics["AR"] == pytest.approx(1 / 3)
-    assert (
-        "1 images have more than 20 results; COCO scores the best 20 of each, 7 are cut" in log.text
-    )
+    assert "1 image has more than 20 results; COCO scores the best 20 of each: 7 cut" in log.text
     log.clear()
     evaluate_coco(annotations, flood[:19] + results)
-    assert ", 1 are cut" in log.text
+    assert ": 1 cut" in log.text
     log.clear()
     evaluate_coco(annotations, flood[:18] + results)
     assert "more than 20" not in log.text

@@ -221,7 +221,7 @@ def test_heatmaps_that_are_not_finite_never_reach_the_score(tmp_path):
     model = Oracle(persons, (64, 64), False)
     model.points[3] = torch.nan
     with pytest.raises(
-        NumericsError, match=r"heatmaps of 1 persons are nan or inf, on image ids \[101\]"
+        NumericsError, match=r"heatmaps of 1 person are nan or inf, on image ids \[101\]"
     ):
         evaluate(persons, file, flip=False, model=model)
 

@@ -121,8 +121,6 @@ TRUTH_FAULTS = {
     ),
     "crowd": (annotation(0, iscrowd=2), "iscrowd 2 must be 0 or 1"),
     "area nan": (annotation(1, area=NAN), "id 72: area nan must be a finite number"),
-    "count": (annotation(1, num_keypoints=0), "num_keypoints 0, but 17 are labelled"),
-    "none labelled": (annotation(1, keypoints=[5, 5, 0] * 17), "num_keypoints 17, but 0 are label"),
 }
 
 

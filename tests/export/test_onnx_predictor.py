@@ -329,7 +329,7 @@ def test_a_broken_network_is_refused(plain):
             return list(found)
 
     predictor.session = Broken()
-    with pytest.raises(NumericsError, match="heatmaps of 1 persons are nan or inf, on the image"):
+    with pytest.raises(NumericsError, match="heatmaps of 1 person are nan or inf, on the image"):
         predictor(IMAGE)
 
 

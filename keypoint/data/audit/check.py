@@ -23,7 +23,7 @@ from keypoint.data.audit.findings import (
 from keypoint.data.audit.images import Look, look_at_images
 from keypoint.data.boxes import read_box_list, usable_boxes
 from keypoint.data.coco import usable_persons
-from keypoint.data.entries import check_entries, find_category, names_fault
+from keypoint.data.entries import CheckedEntries, check_entries, find_category, names_fault
 from keypoint.data.images.files import file_fault, header_fault, name_forms_once
 from keypoint.data.notes import Note, find
 from keypoint.data.persons import Annotations, Persons
@@ -139,20 +139,9 @@ def check_annotation_file(
         text = "annotations can be trained on but not scored against"
         check.warnings += find(text, flags, names, "annotation id ")
 
-    places = [place for place in range(len(content["images"])) if place not in bad.bad_images]
-    entries = [content["images"][place] for place in places]
-    files = [(image_root / e["file_name"], (e["height"], e["width"])) for e in entries]
-    with track(len(files)) if track else nullcontext() as bar:
-        for place, entry, look in zip(places, entries, look_at_images(files, workers), strict=True):
-            if look.fault is None:
-                check.looks.append(look)
-            else:
-                fault = file_fault(entry["id"], entry["file_name"], DataError(look.fault))
-                only_pixels = header_fault(entry, image_root) is None
-                fault = replace(fault, reason=PIXELS) if only_pixels else fault
-                bad.bad_images[place] = to_score.bad_images[place] = [fault]
-            if bar is not None:
-                bar.update()
+    check.looks, bad_files = _decode(bad, image_root, workers, track)
+    bad.bad_images |= bad_files
+    to_score.bad_images |= bad_files
     check.faults += name_forms_once(bad.faults(), image_root, str(annotations))
     check.bad_shares = [
         (len(bad.bad_annotations), total),
@@ -173,6 +162,28 @@ def check_annotation_file(
     check.warnings += check.to_score.notes
     check.warnings += person_findings(persons, skeleton)
     return check
+
+
+def _decode(
+    checked: CheckedEntries, root: Path, workers: int, track: Callable[[int], Any] | None
+) -> tuple[list[Look], dict[int, list[Fault]]]:
+    """Decode the files of all images that are in order so far; the results, and faults by place."""
+    images = checked.content["images"]
+    places = [place for place in range(len(images)) if place not in checked.bad_images]
+    entries = [images[place] for place in places]
+    files = [(root / e["file_name"], (e["height"], e["width"])) for e in entries]
+    looks, faults = [], {}
+    with track(len(files)) if track else nullcontext() as bar:
+        for place, entry, look in zip(places, entries, look_at_images(files, workers), strict=True):
+            if look.fault is None:
+                looks.append(look)
+            else:
+                fault = file_fault(entry["id"], entry["file_name"], DataError(look.fault))
+                only_pixels = header_fault(entry, root) is None
+                faults[place] = [replace(fault, reason=PIXELS) if only_pixels else fault]
+            if bar is not None:
+                bar.update()
+    return looks, faults
 
 
 def check_box_file(boxes: Path, truth: FileCheck, score_threshold: float = 0.0) -> FileCheck:

@@ -59,8 +59,8 @@ def person_findings(persons: Persons, skeleton: Skeleton) -> list[Note]:
     text = "labelled keypoints have visibility 1 (occluded) and none has 2 (visible): "
     found += find(text + "are the flags 0 and 1 only?", never_visible, owners, what)
     found += find("keypoints are never labelled", ~labelled.any(axis=0), skeleton.keypoints)
-    text = "images have more than 20 persons; COCO's AP takes the best 20 results of an image, "
-    text += f"so {missed} are missed"
+    text = "images have more than 20 persons; COCO's AP takes the best 20 results of an image: "
+    text += f"{missed} missed"
     return found + find(text, per_image > 20, persons.images.ids, "image id ")
 
 

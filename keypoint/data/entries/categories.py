@@ -98,7 +98,7 @@ def _check(found: list[dict[str, Any]], categories: list[dict[str, Any]], source
                 "keypoints, so they are not one class; name those of equal keypoints in "
                 "data.category"
             )
-        others = [c for c in categories if c not in found and whole_number(c.get("id")) == key]
+        others = [c for c in categories if c is not category and whole_number(c.get("id")) == key]
         if others:
             raise DataError(
                 f"{source}: categories {name} and {short(others[0].get('name'))} have the same id "

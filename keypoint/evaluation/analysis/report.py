@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from keypoint.data.notes import in_number
 from keypoint.evaluation.analysis.analyse import PAIRING_OKS, Analysis
 from keypoint.evaluation.analysis.calibration import Bin
 from keypoint.evaluation.analysis.errors import FIXING_ORDER, KINDS
@@ -157,7 +158,8 @@ def _error_table(analysis: Analysis) -> str:
     )
     unpaired = analysis.persons - analysis.paired
     left = int(analysis.labelled.sum() - counts.sum())
-    lines.append(f"{unpaired} persons without a result ({left} labelled keypoints) are in no kind")
+    persons = in_number(unpaired, "persons")
+    lines.append(f"in no kind: {persons} without a result ({left} labelled keypoints)")
     return "\n".join(lines)
 
 
