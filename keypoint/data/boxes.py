@@ -12,7 +12,7 @@ import numpy as np
 
 from keypoint.data.annotations import read_annotations
 from keypoint.data.coco import count_images
-from keypoint.data.entries import ALL, Wrong, as_number, is_whole_number, read_bbox
+from keypoint.data.entries import ALL, Wrong, as_number, is_whole_number, read_bbox, whole_number
 from keypoint.data.persons import Annotations, Persons
 from keypoint.data.plausible.detected import box_doubts
 from keypoint.data.plausible.file import settle
@@ -110,6 +110,7 @@ def usable_boxes(
     """
     row_of_id = {key: row for row, key in enumerate(annotations.images.ids.tolist())}
     known = row_of_id.keys() | annotations.left_out_images
+    entries = [_with_whole_ids(entry) for entry in entries]
     faults: list[Fault] = []
     skipped: Counter[str] = Counter()
     places, rows = [], []
@@ -151,6 +152,15 @@ def usable_boxes(
         box_score_threshold=score_threshold,
     )
     return persons, faults
+
+
+def _with_whole_ids(entry: Any) -> Any:
+    """The entry with 1 for the ids 1.0 and "1", as annotation files are read."""
+    if not isinstance(entry, dict):
+        return entry
+    ids = {key: whole_number(entry.get(key)) for key in ("image_id", "category_id")}
+    changed = {key: n for key, n in ids.items() if n is not None and type(entry[key]) is not int}
+    return entry | changed if changed else entry
 
 
 def box_fault(entry: Any, images: set[int]) -> Wrong | None:

@@ -147,12 +147,23 @@ def test_boxes_keep_their_form_and_are_counted(tmp_path):
     }
 
 
+@pytest.mark.parametrize("form", [str, float])
+def test_ids_of_boxes_are_whole_numbers_as_text_or_decimals(tmp_path, form):
+    file, images = tiny_coco.write(tmp_path, tiny_coco.content())
+    box = {"image_id": form(101), "category_id": form(1), "bbox": [5, 3, 50, 80], "score": 0.9}
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text(json.dumps([box]))
+    persons = load_boxes(boxes, file, images, SKELETON)
+    assert (persons.image_ids.tolist(), persons.report.skipped) == ([101], {})
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [
         ({"image_id": 999}, "image_id 999 is not"),
         ({"score": float("nan")}, "score nan"),
         ({"score": "0.5"}, "score '0.5'"),
+        ({"image_id": "a101"}, "image_id 'a101' is not"),
         ({"score": []}, r"score \[\]"),
         ({"bbox": [0, 0, float("nan"), 1]}, "has nan or inf"),
         ({"bbox": [0, 0, 1]}, "bbox has 3 numbers; give 4 numbers"),

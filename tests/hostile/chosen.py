@@ -57,7 +57,7 @@ CHOSEN = {
     "B01": ("error", "an empty file, or one of comments"),
     "D01": ("error", "not a list; an empty list"),
     "D04": ("error", WRONG_IMAGE),
-    "D05": ("error", WRONG_IMAGE),
+    "D05": ("accept", "ids of images and categories as text or decimals"),
     "D07": ("skip", "width or height 0 or negative"),
     "D08": ("error", "nan in the box"),
     "D09": ("accept", "wholly outside the image; ten times"),
