@@ -220,6 +220,19 @@ def test_keypoints_that_are_in_the_first_pixel_are_no_shares():
     assert found is None or not found.proved
 
 
+def test_keypoints_in_percent_are_named_even_if_a_box_fits_another_form_by_chance():
+    boxes = np.array([[100, 50, 60, 40], [200, 150, 80, 60], [30, 20, 50, 40], [20, 10, 40, 30.0]])
+    sides = np.tile([320.0, 240], (4, 1))
+    inside = np.array([[0.2, 0.3], [0.6, 0.5], [0.7, 0.8]])
+    points = (boxes[:, None, :2] + inside * boxes[:, None, 2:]) / sides[:, None] * 100
+    made = type(right_set(np.random.default_rng(0)))(
+        "own", boxes, sides, points, np.ones((4, 3), bool)
+    )
+    assert "keypoints that fit their bbox as normalised coordinates (0 to 100)" in str(
+        form_doubt(annotations(made))
+    )
+
+
 def with_labels(points):
     """One person of K keypoints an image."""
     points = np.array(points, float)
@@ -297,6 +310,10 @@ def test_a_detectors_boxes_are_compared_with_the_persons(tmp_path, caplog):
         (
             "normalised coordinates (0 to 1000)",
             lambda x, y, w, h: np.divide([x, y, w, h], [0.32, 0.24] * 2).tolist(),
+        ),
+        (
+            "normalised coordinates (0 to 1000)",  # of language models, rows first
+            lambda x, y, w, h: np.divide([y, x, y + h, x + w], [0.24, 0.32] * 2).tolist(),
         ),
     ):
         (note,) = read(change)

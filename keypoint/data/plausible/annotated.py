@@ -31,6 +31,7 @@ from keypoint.data.plausible.readings import (
 # Persons that fit another reading alone, and those that fit the right one alone. Random right sets
 # reach neither (tests/data/test_plausible.py).
 BETTER, WORSE = 0.25, 0.05
+FIT = 0.5  # of the persons another reading must fit: the form is that of the whole file
 MIN_PERSONS = 4  # for the slope
 HELD = 0.8  # persons of COCO have all keypoints in their box as often
 
@@ -83,7 +84,10 @@ def form_doubts(annotations: Annotations) -> list[Note]:
         labelled=annotations.keypoints[rows, :, 2] > 0,
         sides=sides[rows],
     )
-    return _normalised(given) or _box_form(given) or _corners(given) or _keypoint_form(given)
+    boxes, keypoints = _box_form(given), _keypoint_form(given)
+    if boxes and keypoints and keypoints[0].count > boxes[0].count:
+        boxes = []
+    return _normalised(given) or boxes or _corners(given) or keypoints
 
 
 def _normalised(given: Annotated) -> list[Note]:
@@ -111,7 +115,7 @@ def _box_form(given: Annotated) -> list[Note]:
     for name, corners in other_readings(given.boxes, given.sides):
         holds, inside = _holds(corners, extent), is_inside(corners, given.sides)
         better = holds & (~held | (far & inside))
-        if better.mean() < BETTER or (held & ~holds).mean() > WORSE:
+        if better.mean() < BETTER or holds.mean() < FIT or (held & ~holds).mean() > WORSE:
             continue
         score = better.sum() + 0.1 * inside.sum()
         if best is None or score > best[0]:

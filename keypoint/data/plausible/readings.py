@@ -53,7 +53,7 @@ def other_readings(boxes: Floats, sides: Floats) -> Iterator[tuple[str, Floats]]
     for top in RANGES:
         if len(boxes) and np.abs(boxes).max() <= 3 * top:
             for form in FORMS.values():
-                yield f"{NORMALISED} (0 to {top})", form(boxes * np.tile(sides / top, 2))
+                yield f"{NORMALISED} (0 to {top})", form(boxes) * np.tile(sides / top, 2)
     for scale in SCALES:
         yield f"pixels of the image at scale {scale:.3g}", from_sides(boxes / scale)
 
