@@ -27,7 +27,7 @@ class _Parser(argparse.ArgumentParser):
     """Prints the error without the usage, which is six lines for some commands."""
 
     def error(self, message: str) -> NoReturn:
-        line = " ".join(message.splitlines())
+        line = printable(" ".join(message.splitlines()))
         self.exit(2, f"error: {line} ({self.prog} --help explains all options)\n")
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO, cast
 
+from keypoint.errors import printable
+
 AGAIN_S = 5.0  # after SIGTERM; ending takes less
 
 
@@ -22,14 +24,19 @@ class KeptStream:
     Args:
         stream: The stream, or None if it was closed when the process began.
         lost: The error after which text goes nowhere; others are raised.
+        lines: Its text is lines, in which what would move the terminal is escaped: they hold names
+            of files.
     """
 
-    def __init__(self, stream: TextIO | None, lost: type[OSError]) -> None:
+    def __init__(self, stream: TextIO | None, lost: type[OSError], *, lines: bool = False) -> None:
         self._stream = stream or _nowhere()
         self._lost = lost
+        self._lines = lines
 
     def write(self, text: str) -> int:
         """Write as a text stream does."""
+        if self._lines:
+            text = "\n".join(map(printable, text.split("\n")))
         try:
             return self._stream.write(text)
         except self._lost:
@@ -75,7 +82,8 @@ def kept_streams() -> Iterator[None]:
         except OSError:  # closed: the next file that is opened would get the number, and the text
             os.open(os.devnull, os.O_RDWR)
     before = sys.stdout, sys.stderr
-    out, err = KeptStream(sys.stdout, BrokenPipeError), KeptStream(sys.stderr, OSError)
+    out = KeptStream(sys.stdout, BrokenPipeError, lines=True)
+    err = KeptStream(sys.stderr, OSError)  # progress bars move the terminal
     sys.stdout, sys.stderr = cast(TextIO, out), cast(TextIO, err)
     try:
         yield

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from keypoint.commands import cli
 from keypoint.commands.process import KeptStream, kept_streams
 from keypoint.progress import progress
 
@@ -29,7 +30,7 @@ def main(argv):
             bar.update()
             time.sleep(0.05)
     with open(Path(argv[0]) / "result", "w") as file:  # gets no closed stream's number
-        print("printed")
+        sys.stdout.write("printed")
         file.write("made")
 
 sys.exit(cli.run(main))
@@ -118,3 +119,19 @@ def test_a_stream_is_itself_while_it_can_be():
     assert not stream.isatty()
     with pytest.raises(OSError, match="No space"):
         KeptStream(Refusing(errno.ENOSPC), BrokenPipeError).write("a")
+
+
+def test_what_would_move_the_terminal_is_escaped_on_stdout(capsys):
+    """Commands print names of files; lines and letters of other languages stay as they are."""
+    with kept_streams():
+        sys.stdout.write("written: x\x1b[31m\r\u202e.onnx\nausführlich: 写真.jpg\n")
+        sys.stdout.write("not UTF-8: \udcff.jpg\n")
+    assert capsys.readouterr().out == (
+        "written: x\\x1b[31m\\r\\u202e.onnx\nausführlich: 写真.jpg\nnot UTF-8: \\udcff.jpg\n"
+    )
+
+
+def test_an_unknown_option_is_printable(capsys):
+    with pytest.raises(SystemExit):
+        cli.parser("keypoint x", "").parse_args(["--fo\x1b[31m"])
+    assert "arguments: --fo\\x1b[31m (" in capsys.readouterr().err
