@@ -44,7 +44,9 @@ def test_letters_for_sides_are_noted_if_images_are_mirrored(caplog):
     letters = skeleton(["L_Eye", "R_Eye", "nose", "earL", "earR"])
     (note,) = skeleton_findings(letters, mirrored=True)
     assert str(note).startswith("4 of 5 (80.00%) keypoints have a side in their name and no pair")
-    assert "add to pairs: [L_Eye, R_Eye], [earL, earR] (for example L_Eye, R_Eye, earL)" in str(note)
+    assert "add to pairs: [L_Eye, R_Eye], [earL, earR] (for example L_Eye, R_Eye, earL)" in str(
+        note
+    )
     assert skeleton_findings(letters, mirrored=False) == []
     pairs = [("L_Eye", "nose"), ("earR", "earL")]  # as the user chose
     assert skeleton_findings(skeleton(letters.keypoints, pairs=pairs), mirrored=True) == []
