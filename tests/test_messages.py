@@ -266,6 +266,7 @@ def test_no_text_of_a_file_moves_the_terminal(tmp_path, capsys):
     evil = "a\x1b[2J\x9b31m\u202e"
     shown = r"a\x1b[2J\x9b31m\u202e"
     cli.log_to(tmp_path)
+    cli.keep_log()
     cli.logger.warning("%s is\nodd", evil)
     assert capsys.readouterr().err == f"{shown} is\nodd\n"
     assert f"{shown} is\nodd\n" in (tmp_path / "log.txt").read_text()

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.data.containers import Times, listed_times, missing_bytes
+from keypoint.data.images.other_forms import picture_form
 from keypoint.errors import ConfigError, DataError
 
 # Of the containers: AVI; MP4 and MOV; Matroska and WebM; MPEG program and transport stream; WMV.
@@ -66,9 +67,13 @@ class VideoReader:
         self.path = path = Path(path)
         try:
             with path.open("rb") as file:
-                head = file.read(12)
+                head = file.read(64)
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror}); give a video") from None
+        form, remedy = picture_form(head, path)
+        if form:
+            size = path.stat().st_size
+            raise DataError(f"{path}: not a video but {form} ({size} bytes); {remedy}")
         if not any(head[place:].startswith(word) for place, word in SIGNATURES):
             raise DataError(
                 f"{path}: not a video ({path.stat().st_size} bytes, no AVI, MP4, MOV, Matroska, "
