@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.data.containers import Times, listed_times, missing_bytes
+from keypoint.data.images.other_forms import picture_form
 from keypoint.errors import DataError
 
 # Of the containers: AVI; MP4 and MOV; Matroska and WebM; MPEG program and transport stream; WMV.
@@ -38,7 +39,6 @@ FRAMES_TIMED = 100  # to find the rate then
 FRAMES_OPEN = 2  # at the end of a healthy AVI or MPEG, that are missing or have no time stamp
 REST_S, REST = 1.0, 0.05  # seconds, and share of all, by which sound is often longer
 SHORTEST_S = 1e-6  # between frames; less is a rounding error
-DARK = 8  # mean of a picture on which nothing is seen
 
 
 class VideoReader:
@@ -61,9 +61,13 @@ class VideoReader:
         self.path = path = Path(path)
         try:
             with path.open("rb") as file:
-                head = file.read(12)
+                head = file.read(64)
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror}); give a video") from None
+        form, remedy = picture_form(head, path)
+        if form:
+            size = path.stat().st_size
+            raise DataError(f"{path}: not a video but {form} ({size} bytes); {remedy}")
         if not any(head[place:].startswith(word) for place, word in SIGNATURES):
             raise DataError(
                 f"{path}: not a video ({path.stat().st_size} bytes, no AVI, MP4, MOV, Matroska, "
@@ -90,7 +94,7 @@ class VideoReader:
         self._first = self._seconds = self._step = 0.0  # first stamp, last time, last difference
         self._untimed = 0
         self._is_avi = head.startswith(b"RIFF")
-        self._is_dark = True  # all frames
+        self._still: NDArray[np.generic] | None = None  # the first frame, if all are like it
         self._shape: tuple[int, ...] | None = None
 
     @cached_property
@@ -150,7 +154,8 @@ class VideoReader:
                     f"before {self._shape[1]} x {self._shape[0]}; cut the video where it changes"
                 )
             self._shape = frame.shape
-            self._is_dark = self._is_dark and bool(frame.mean() < DARK)
+            if self.read == 0 or (self._still is not None and (frame != self._still).any()):
+                self._still = frame if self.read == 0 else None
             self._place(float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000)
             self.read += 1
             yield self._seconds, np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
@@ -213,10 +218,12 @@ class VideoReader:
                 f"frame before; each is placed at most 1/{self.rate:g} s after it"
                 + (" (assumed, the file states no rate)" if is_assumed else "")
             )
-        if self.read and self._is_dark:
+        if self.read > 1 and self._still is not None:
+            # Such OpenCV returns whatever its memory holds, often black, without an error.
             notes.append(
-                f"{self.path}: all frames are black; if players show more, it is interlaced, which "
-                'OpenCV 4.13 to 5.0 cannot read: convert it ("ffmpeg -i IN -vf yadif OUT")'
+                f"{self.path}: all {self.read} frames are the same picture; if players show more, "
+                "it is interlaced, which OpenCV 4.13 to 5.0 cannot read: convert it "
+                '("ffmpeg -i IN -vf yadif OUT")'
             )
         if self._times is None and not self.lost and self.read:
             stated = self._seconds + self._step + self._rest

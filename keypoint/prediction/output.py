@@ -174,7 +174,7 @@ def record_of(
         "image_id": frame.image_id,
         "file": str(frame.path),
         "frame": frame.number,
-        "seconds": frame.seconds,
+        "seconds": round(frame.seconds, 6),
         "width": width,
         "height": height,
         "exif_orientation": frame.orientation,
@@ -192,6 +192,6 @@ def record_of(
 
 
 def _rounded(values: NDArray[Any], digits: int) -> list[Any]:
-    """Numbers for readers: a thousandth of a pixel, a millionth of a score."""
+    """Numbers for readers: a thousandth of a pixel, a millionth of a score or second."""
     numbers: list[Any] = np.asarray(values, np.float64).round(digits).tolist()
     return numbers

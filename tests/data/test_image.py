@@ -9,6 +9,7 @@ from PIL import Image
 
 from keypoint.data.images.header import read_header
 from keypoint.data.images.read import check_header, read_image
+from keypoint.data.video import VideoReader
 from keypoint.errors import DataError
 
 SIZES = [(1, 1), (7, 33), (64, 48), (300, 257)]  # height, width
@@ -215,18 +216,38 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("form", OTHERS)
-def test_other_forms_are_named_with_what_to_do(tmp_path, form):
-    """By content: their names are wrong often."""
-    file = tmp_path / "my photo.jpg"
+@pytest.mark.parametrize(("suffix", "made"), [(".jpg", ".png"), (".PNG", ".jpg")])
+def test_other_forms_are_named_with_what_to_do(tmp_path, form, suffix, made):
+    """By content: their names are wrong often. The conversion keeps the file."""
+    file = tmp_path / f"my photo{suffix}"
     file.write_bytes(OTHERS[form]())
-    text = f"my photo.jpg: not a JPEG, PNG, BMP or WebP image but {form} ("
+    text = f"my photo{suffix}: not a JPEG, PNG, BMP or WebP image but {form} ("
     remedy = "convert it to PNG or JPEG, for example with ImageMagick: "
-    remedy += "magick 'my photo.jpg' 'my photo'.png"
+    remedy += f"magick 'my photo{suffix}' 'my photo{made}'"
     for look in (check_header, read_image):
         with pytest.raises(DataError) as caught:
             look(file)
         assert text in str(caught.value)
         assert str(caught.value).endswith(remedy)
+
+
+@pytest.mark.parametrize("form", OTHERS)
+def test_pictures_under_the_name_of_a_video_are_named(tmp_path, form):
+    """FFmpeg would take the GIF, and of a HEIC or AVIF one tile."""
+    file = tmp_path / "a.mp4"
+    file.write_bytes(OTHERS[form]())
+    with pytest.raises(DataError, match=r"a\.mp4: not a video but ") as caught:
+        VideoReader(file)
+    assert f"but {form} (" in str(caught.value)
+    assert str(caught.value).endswith("magick a.mp4 a.png")
+
+
+@pytest.mark.parametrize("form", SAVED)
+def test_images_under_the_name_of_a_video_are_named(tmp_path, form):
+    (tmp_path / "a.mov").write_bytes(saved(form, (30, 27)))
+    name = form.split()[0].replace("WEBP", "WebP")
+    with pytest.raises(DataError, match=rf"not a video but a {name} image .*such as \.jpg"):
+        VideoReader(tmp_path / "a.mov")
 
 
 def test_raw_files_and_films_are_told_apart(tmp_path):

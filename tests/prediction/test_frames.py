@@ -61,12 +61,13 @@ def test_only_frames_that_are_proven_to_be_missing_are_lost(tmp_path, caplog):
 
 
 def test_notes_on_a_video_are_logged(tmp_path, caplog):
-    path = tmp_path / "black"
+    path = tmp_path / "still"
     with VideoWriter(path, 25, (48, 64)) as writer:
-        writer.write(np.zeros((48, 64, 3), np.uint8))
+        for _ in range(2):
+            writer.write(np.zeros((48, 64, 3), np.uint8))
         writer.finish()
     assert events_of(writer.path)[-1].fault is None
-    assert "black.mp4: all frames are black" in caplog.text
+    assert "still.mp4: all 2 frames are the same picture" in caplog.text
 
 
 def test_a_file_that_goes_while_others_are_read(tmp_path):

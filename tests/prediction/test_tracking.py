@@ -9,6 +9,7 @@ from keypoint.data.report import Fault
 from keypoint.evaluation.oks import oks
 from keypoint.pose.skeleton import load_skeleton
 from keypoint.prediction.frames import Frame, Unread, VideoEnd
+from keypoint.prediction.output import record_of
 from keypoint.prediction.stream import Predicted
 from keypoint.prediction.tracking import BETA, MIN_CUTOFF, OneEuro, Tracker, follow
 from tests.reference.one_euro import one_euro
@@ -290,6 +291,10 @@ def predicted(number, keypoints, rate=25.0):
     persons = len(keypoints)
     scores = np.ones((persons, 17))
     return Predicted(frame, BOX.repeat(persons, 0), np.ones(persons), keypoints.copy(), scores, 0)
+
+
+def test_seconds_are_written_to_the_microsecond():
+    assert record_of(predicted(3, POSE, rate=7.0))["seconds"] == 0.428571
 
 
 def end():

@@ -12,6 +12,8 @@ from __future__ import annotations
 from pathlib import Path
 from shlex import quote
 
+from keypoint.data.images.header import read_header
+
 # By the first bytes, in the order in which they are tried.
 SIGNATURES = (
     (b"GIF8", "a GIF"),
@@ -58,8 +60,25 @@ def other_form(content: bytes, path: Path) -> tuple[str, str]:
         form = "a camera's raw file"
     if not form:
         return "", "use another copy"
-    names = f"{quote(path.name)} {quote(path.stem)}.png"
+    suffix = ".jpg" if path.suffix.lower() == ".png" else ".png"  # not the name of the source
+    names = f"{quote(path.name)} {quote(path.stem + suffix)}"
     return form, f"convert it to PNG or JPEG, for example with ImageMagick: magick {names}"
+
+
+def picture_form(content: bytes, path: Path) -> tuple[str, str]:
+    """The name of a form that is no video's, and what to do; an empty name if none is known.
+
+    FFmpeg would take a GIF, or a HEIC, of which it reads one tile.
+
+    Args:
+        content: The first bytes, at least 12 if there are so many.
+        path: The file, whose name is that of a video.
+    """
+    header = read_header(content)
+    if header is not None and (header.form != "WebP" or content[8:12] == b"WEBP"):
+        return f"a {header.form} image", "give it the name of one, such as .jpg, .png or .webp"
+    form, remedy = other_form(content, path)
+    return (form, remedy) if form != "a video" else ("", "")
 
 
 def _form(content: bytes) -> str:
