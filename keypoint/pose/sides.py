@@ -2,7 +2,8 @@
 
 A name is split where its kind of letters changes: at separators, between letters and digits, and as
 in `leftEar` and `LEar`. Two names are a pair if they differ in the side alone, upper and lower case
-aside; `lear` and `rear` are not split, so not a pair.
+aside. `lhand` and `rhand` are not split: such names are pairs if there are two pairs or more, since
+`lear` and `rear` alone may be an ear and a rear.
 """
 
 from __future__ import annotations
@@ -40,6 +41,12 @@ def guess_pairs(names: Sequence[str], *, words_only: bool = False) -> list[tuple
         for name in names:  # LF and RF, TL and TR
             if partner.get(name) is None:
                 partner[name] = _only(name, _one_letter_swapped(sides[name]), owners)
+        for at in (0, -1):  # lhand and rhand, handl and handr
+            rest = [name for name in names if partner.get(name) is None]
+            glued = {name: _only(name, _glued_swapped(sides[name], at), owners) for name in rest}
+            both = {n: other for n, other in glued.items() if other and glued.get(other) == n}
+            if len(both) >= 4:
+                partner |= both
     return [
         (name, other)
         for name, other in partner.items()
@@ -89,6 +96,17 @@ def _one_letter_swapped(parts: tuple[str, ...]) -> list[tuple[str, ...]]:
         for at in range(len(part))
         if len(part) == 2 and part[at] in OTHER_SIDE
     ]
+
+
+def _glued_swapped(parts: tuple[str, ...], at: int) -> list[tuple[str, ...]]:
+    """The names with the L or R at the first (`at` 0) or last (-1) letter of a part changed."""
+    found = []
+    for n, part in enumerate(parts):
+        if len(part) > 2 and part[at] in OTHER_SIDE:
+            other = OTHER_SIDE[part[at]]
+            changed = other + part[1:] if at == 0 else part[:-1] + other
+            found.append((*parts[:n], changed, *parts[n + 1 :]))
+    return found
 
 
 def _only(

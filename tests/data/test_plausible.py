@@ -319,6 +319,12 @@ def test_a_detectors_boxes_are_compared_with_the_persons(tmp_path, caplog):
         (note,) = read(change)
         assert f"boxes fit the annotated persons better as {name} than as x, y, width" in note
         assert note in caplog.text
+    for change in (
+        lambda x, y, w, h: [x + w / 4, y + h / 4, w / 2, h / 2],  # half the sides
+        lambda x, y, w, h: [320 - x - w, y, w, h],  # of the mirrored image
+    ):
+        (note,) = read(change)
+        assert "of 12 persons have such a box: are they of these images, and in pixels?" in note
     check = check_annotation_file(file, images, SKELETON, scored=True)
     boxes.write_text(json.dumps(box_entries(swapped(data))))
     assert [fault.reason for fault in check_box_file(boxes, check).faults] == ["form"]

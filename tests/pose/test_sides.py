@@ -34,6 +34,10 @@ LETTERS = {
     "ul ur lr ll": "ul ur ll lr",
     "Ear_L ear_l Ear_R ear_r": "Ear_L Ear_R ear_l ear_r",
     "öhrL öhrR": "öhrL öhrR",
+    "lhand rhand rfoot lfoot": "lhand rhand lfoot rfoot",
+    "LHAND RHAND LFOOT RFOOT": "LHAND RHAND LFOOT RFOOT",
+    "earl earr eyel eyer": "earl earr eyel eyer",
+    "lfront_paw rfront_paw lhind_paw rhind_paw": "lfront_paw rfront_paw lhind_paw rhind_paw",
 }
 NONE = (
     "lear rear",
