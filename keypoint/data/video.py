@@ -22,7 +22,8 @@ from keypoint.data.containers import Times, listed_times, missing_bytes
 from keypoint.data.images.other_forms import picture_form
 from keypoint.errors import DataError
 
-# Of the containers: AVI; MP4 and MOV; Matroska and WebM; MPEG program and transport stream; WMV.
+# Of the containers: AVI; MP4 and MOV; Matroska and WebM; MPEG program and transport stream; WMV;
+# Flash; Ogg.
 # FFmpeg looks at the content too, and would take a text file for subtitles or a list of others.
 SIGNATURES = (
     (0, b"RIFF"),
@@ -31,7 +32,10 @@ SIGNATURES = (
     (0, b"\x00\x00\x01\xba"),
     (0, b"\x00\x00\x01\xb3"),
     (0, b"\x47"),
+    (4, b"\x47"),  # of camcorders and Blu-ray: four bytes of time before each packet
     (0, b"\x30\x26\xb2\x75"),
+    (0, b"FLV"),
+    (0, b"OggS"),
 )
 USUAL_RATE = 25.0  # frames a second, if the file does not say
 MOST_USUAL_RATE = 120.0  # a higher one may be the resolution of the time stamps, often 1000
@@ -71,7 +75,7 @@ class VideoReader:
         if not any(head[place:].startswith(word) for place, word in SIGNATURES):
             raise DataError(
                 f"{path}: not a video ({path.stat().st_size} bytes, no AVI, MP4, MOV, Matroska, "
-                "WebM, MPEG or WMV); use another copy"
+                "WebM, MPEG, WMV, FLV or Ogg); use another copy"
             )
         # By name of the backend: the next one takes a % in the file's name for numbered images.
         self._capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)

@@ -21,8 +21,22 @@ from keypoint.errors import ConfigError, DataError, printable
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 # Images in formats that are not read here. In a folder they are faults, not left out like a text
 # file: a user with .heic photos needs to know.
-OTHER_SUFFIXES = (".gif", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".jfif", ".jpe")
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv")
+OTHER_SUFFIXES = (
+    ".gif",
+    ".tif",
+    ".tiff",
+    ".heic",
+    ".heif",
+    ".avif",
+    ".jp2",
+    ".jfif",
+    ".jpe",
+    ".jxl",
+)
+VIDEO_SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".3gp", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts"),
+    *(".m2ts", ".wmv", ".flv", ".ogv"),
+)
 
 
 @dataclass(frozen=True)

@@ -171,6 +171,14 @@ def test_what_is_no_video_is_not_opened(tmp_path, monkeypatch):
         VideoReader(tmp_path / "w.mp4")
 
 
+@pytest.mark.parametrize("head", [b"FLV\x01", b"OggS", b"\0\0\1\0G@"])  # the last is .m2ts
+def test_other_containers_are_given_to_the_decoder(tmp_path, head):
+    file = tmp_path / "v.mp4"
+    file.write_bytes(head + bytes(200))
+    with pytest.raises(DataError, match="damaged or cut off video, cannot be opened"):
+        VideoReader(file)
+
+
 def test_a_frame_of_another_size_is_refused(tmp_path):
     class Capture:
         def read(self):
