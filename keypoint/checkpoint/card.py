@@ -48,8 +48,8 @@ Card = dict[str, Rows]
 SETTINGS = ("optimizer", "lr", "weight_decay", "batch_size", "accumulate", "amp", "ema")
 WIDTH = 100  # of a line of Markdown
 # What Markdown or HTML would not show as it is: links, tags, tables, code, and at the beginning of
-# a line, which wrapping can make of any word, headings, lists and rules.
-MARKDOWN = re.compile(r"[\\`*\[\]<>|&~]|(?<!\S)(?:(?:\+|#+|-+|=+|_{3,})(?!\S)|\d+(?=[.)](?!\S)))")
+# a line, which wrapping can make of any word, headings, lists (numbered ones from 1) and rules.
+MARKDOWN = re.compile(r"[\\`*\[\]<>|&~]|(?<!\S)(?:(?:\+|#+|-+|=+|_{3,})(?!\S)|0*1(?=[.)](?!\S)))")
 
 
 def trained_on(commit: str, **persons: Persons) -> Rows:

@@ -273,7 +273,7 @@ def test_terminal_escapes_and_other_types_are_shown_as_text(trained, tmp_path, c
         ("[a](javascript:b) ![c](d)", r"\[a\](javascript:b) !\[c\](d)"),
         ("a | b `c` **d** ~~e~~ &lt;", r"a \| b \`c\` \*\*d\*\* \~\~e\~\~ \&lt;"),
         ("# a\n\n## File\n\n---\n=== ___", r"\# a \## File \--- \=== \___"),
-        ("a 1. b 2) + c - d", r"a \1. b \2) \+ c \- d"),
+        ("a 1. b 2) + c - d", r"a \1. b 2) \+ c \- d"),
         ("2.6.0+cu124 left_ear a-b 1.5 train.lr=0.1 (1e-3)", None),
     ],
 )

@@ -39,6 +39,7 @@ def test_every_command_has_a_file_and_every_file_a_command():
     files = {p.stem.replace("_", "-") for p in FOLDER.glob("*.py")} - {
         "--init--",
         "cli",
+        "log",
         "main",
         "process",
     }
