@@ -36,13 +36,36 @@ RESULTS = [
 ]
 
 
+def whole(value):
+    return int(float(value)) if isinstance(value, (str, float)) else value
+
+
+def as_meant(entry):
+    """Fill in an annotation as docs/errors.md says: no keypoints, no area, no box."""
+    points = np.array(entry.get("keypoints") or [0] * 51, object).reshape(17, 3)
+    points[[flag == 0 for flag in points[:, 2]]] = 0
+    entry["keypoints"] = points.ravel().tolist()
+    entry["num_keypoints"] = sum(flag > 0 for flag in points[:, 2])
+    entry["iscrowd"] = whole(entry.get("iscrowd") or 0)
+    entry["bbox"] = entry.get("bbox") or [0] * 4
+    seen = points[[flag > 0 for flag in points[:, 2]], :2].astype(float)
+    if not any(entry["bbox"]) and len(seen):
+        low, high = seen.min(axis=0), seen.max(axis=0)
+        first, last = np.maximum(low - (high - low) / 8, 0), high + (high - low) / 8
+        entry["bbox"] = [*first, *(last - first)]
+    entry["area"] = entry.get("area") or entry["bbox"][2] * entry["bbox"][3]
+
+
 def plain(truth, results):
-    """COCOeval itself, given what the contract says: counted num_keypoints, iscrowd 0, ids from 1."""
+    """COCOeval itself, given what the contract says: what is missing filled in, ids from 1."""
     truth = copy.deepcopy(truth)
     for number, entry in enumerate(truth["annotations"], 1):
+        as_meant(entry)
         entry["id"] = number
-        entry.setdefault("iscrowd", 0)
-        entry["num_keypoints"] = sum(flag > 0 for flag in entry["keypoints"][2::3])
+    for entry in truth["images"] + truth["annotations"]:
+        entry |= {
+            key: whole(entry[key]) for key in ("id", "image_id", "category_id") if key in entry
+        }
     truth.setdefault("info", {})
     keys = ("image_id", "category_id", "keypoints", "score")
     with contextlib.redirect_stdout(io.StringIO()):

@@ -83,11 +83,12 @@ def problems_of(job, done):
     if outcome.kind == "error" and expected["expect"] == "error":
         lines += words_in_names(case, told)
     skipped = any(sum(skipped.values()) for _, _, skipped in counts_in(job, text).values())
+    noted = any(line.startswith("NOTE ") for line in text.splitlines())  # in the table of test
     if job.name not in ("check", "score") and outcome.kind == "accept":
         # Odd things that are used are told by counts; check_data is what names them.
         lines = [line for line in lines if not line.startswith("no word")]
         must_act = expected["expect"] == "error" and "accept" not in expected["also_ok"]
-        if must_act and not skipped:
+        if must_act and not skipped and not noted:
             found.append(("silent", "used as if nothing were wrong"))
         elif must_act:
             lines = [line for line in lines if not line.startswith("accept, allowed")]

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(not GENERATOR.is_file(), reason=f"no generator a
 REPOSITORY = Path(__file__).parents[2]
 ALL = os.environ.get("HOSTILE") == "all"
 GROUPS = ("A", "B", "C", "D", "E", "I")
-FEW = ["A00", "A30", "A59", "B14", "C06", "D16", "E09", "I16"]
+FEW = ["A00", "A30", "A59", "A62", "B14", "C06", "D16", "E09", "I16"]
 
 
 @pytest.fixture(scope="module")
