@@ -14,7 +14,9 @@ import torch
 from keypoint.commands import cli
 from keypoint.training.step import TrainingStep
 from keypoint.training.trainer import Trainer
-from tests.calling import command
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # some installed packages bring a `tests`, too
+from tests.calling import command  # noqa: E402
 
 FAULT, STEP = os.environ.get("FAULT"), int(os.environ.get("FAULT_STEP", "2"))
 
