@@ -339,8 +339,8 @@ def test_prediction_on_given_boxes_checks_them_too(tmp_path):
         load_boxes(boxes, file, images, SKELETON)
     far = lambda x, y, w, h: [200 + x / 3, 140 + y / 4, 305 + x / 30, 225]  # noqa: E731
     boxes.write_text(json.dumps(box_entries(data, far)))
-    nobody = {key: data[key] for key in ("images", "categories")}
-    file.write_text(json.dumps(nobody))
+    no_persons = {key: data[key] for key in ("images", "categories")}
+    file.write_text(json.dumps(no_persons))
     with pytest.raises(DataError, match="run off their image by far, and fit as x1, y1, x2, y2"):
         load_boxes(boxes, file, images, SKELETON)
     file.write_text(json.dumps(data))
