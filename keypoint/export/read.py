@@ -6,6 +6,7 @@ import json
 import zipfile
 from pathlib import Path
 
+from keypoint.data.download.archives import NOT_A_ZIP
 from keypoint.errors import CheckpointError
 from keypoint.export.card import CARD_FILE, ExportCard, card_from_texts
 from keypoint.export.onnx_predictor import open_onnx
@@ -33,7 +34,7 @@ def read_export(path: Path) -> ExportCard:
                 )
             with archive.open(found[0]) as record:
                 texts = json.loads(record.read(MOST_BYTES))
-    except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError, *NOT_A_ZIP) as error:
         raise CheckpointError(
             f"{path}: not a file of torch.export, or damaged ({error}); use another copy"
         ) from None

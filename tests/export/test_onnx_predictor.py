@@ -147,9 +147,26 @@ def with_bytes(text):
     return write
 
 
+def with_a_broken_record(path):
+    with_bytes(b"{}" * 100)(path)
+    content = bytearray(path.read_bytes())
+    start = content.index(b"keypoint.json") + len(b"keypoint.json")
+    content[start : start + 4] = b"\xff" * 4  # of the compressed data: zlib.error
+    path.write_bytes(content)
+
+
+def with_an_encrypted_record(path):
+    with_bytes(b"{}")(path)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1  # RuntimeError of zipfile
+    path.write_bytes(content)
+
+
 @pytest.mark.parametrize(
     ("write", "words"),
     [
+        (with_a_broken_record, "not a file of torch.export, or damaged"),
+        (with_an_encrypted_record, "not a file of torch.export, or damaged"),
         (not_a_zip, "not a file of torch.export, or damaged"),
         (without_description, "has no description of keypoint export"),
         (with_bytes(b"\xff"), "not a file of torch.export, or damaged"),
