@@ -18,7 +18,7 @@ from keypoint.distributed import choose_device
 from keypoint.errors import ConfigError, DataError, KeypointError
 from keypoint.export.onnx_predictor import OnnxPredictor
 from keypoint.prediction.annotated import annotated_persons
-from keypoint.prediction.detector import DETECTOR_SCORE, DETECTORS, load_detector
+from keypoint.prediction.detector import DETECTOR_SCORE, DETECTORS, HOG, load_detector
 from keypoint.prediction.drawing import CROPS, PICTURES
 from keypoint.prediction.frames import VideoEnd, count_frames, read_inputs
 from keypoint.prediction.inputs import Input, Inputs, find_inputs
@@ -50,6 +50,8 @@ EPILOG = f"""examples:
       images that show one person each; with each crop and its heatmaps in out/crops
   keypoint predict --checkpoint best.pt --output out --detector fasterrcnn.pth street.mp4
       a detector from a file (of {DETECTORS[0]}; NAME:FILE for another one)
+  keypoint predict --checkpoint best.pt --output out --detector {HOG} street.jpg
+      without network: finds whole, standing persons, and misses many (docs/prediction.md)
   keypoint predict --checkpoint best.pt --output out --annotations instances.json \\
       --boxes boxes.json images
       boxes of another detector; the annotation file says which image has which id

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
@@ -71,11 +72,12 @@ def load_detector(given: str, score_threshold: float = DETECTOR_SCORE) -> nn.Mod
         try:
             with _answer_within(DOWNLOAD_TIMEOUT_S):
                 model = build(weights="DEFAULT", box_score_thresh=score_threshold)
-        except (OSError, RuntimeError) as error:  # no network, no space, another file's hash
+        except (OSError, HTTPException, RuntimeError) as error:  # no network, no space, wrong hash
             raise CheckpointError(
                 f"torchvision's weights of {name} cannot be downloaded ({error}); give a file of "
-                f"them (--detector {name}:FILE), --detector {HOG} (finds fewer persons), --boxes "
-                "FILE with boxes from elsewhere, or --whole-image for one person in each image"
+                f"them (--detector {name}:FILE), or --detector {HOG}, which needs none and finds fewer "
+                "persons; keypoint predict also takes boxes from elsewhere (--boxes FILE) or one "
+                "person that fills each image (--whole-image)"
             ) from None
     else:
         model = _from_file(name, weights, score_threshold)
@@ -97,7 +99,8 @@ def _answer_within(seconds: float) -> Iterator[None]:
 
 def most_boxes(model: nn.Module) -> int:
     """The number of boxes, of all classes, at which a detector of `load_detector` stops."""
-    return int((model if isinstance(model, Hog) else model.roi_heads).detections_per_img)  # type: ignore[union-attr, arg-type]
+    stops = model if isinstance(model, Hog) else model.roi_heads
+    return int(stops.detections_per_img)  # type: ignore[union-attr, arg-type]
 
 
 def _from_file(name: str, weights: Path, score_threshold: float) -> nn.Module:
