@@ -102,7 +102,9 @@ def add_checkpoint(
 def add_device(made: _Options) -> None:
     """Add --device, for `distributed.choose_device`."""
     made.add_argument(
-        "--device", metavar="NAME", help="cpu, cuda, cuda:1, or mps (Apple; untested); default: CUDA if there is one, else cpu"
+        "--device",
+        metavar="NAME",
+        help="cpu, cuda, cuda:1, or mps (Apple, untested); default: CUDA if there is one, else cpu",
     )
 
 
@@ -135,7 +137,7 @@ def add_detector(made: _Options, default: str) -> None:
     made.add_argument(
         "--detector",
         metavar="NAME|FILE",
-        help=f"one of {', '.join(DETECTORS)}, or weights (NAME:FILE if not of the first), or {HOG}: "
+        help=f"one of {', '.join(DETECTORS)}, weights (NAME:FILE if not of the first), or {HOG}: "
         "OpenCV's, without any download, for whole standing persons of some 100 pixels and more, "
         f"of whom it misses about half; default: {default}",
     )

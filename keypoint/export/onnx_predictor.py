@@ -69,11 +69,10 @@ class OnnxPredictor:
         Args:
             image_rgb: (H, W, 3) uint8 RGB.
             boxes_xywh: (P, 4) person boxes, image frame; None for one person that fills the image.
-                A box wholly outside the image is logged and has scores of 0.
 
         Raises:
-            DataError: The image or the boxes have another form, or a box is not finite or has no
-                area.
+            DataError: The image or the boxes have another form, or a box is not finite, has no area
+                or lies wholly outside the image.
             NumericsError: A heatmap is not finite.
         """
         return predict_image(self, image_rgb, boxes_xywh)

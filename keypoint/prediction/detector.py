@@ -24,7 +24,7 @@ from torchvision.models import detection
 from keypoint.errors import CheckpointError, ConfigError, NumericsError
 from keypoint.models.weights.formats import unwrap
 from keypoint.models.weights.read import read_tensors
-from keypoint.prediction.hog import Hog
+from keypoint.prediction.persons.hog import Hog
 
 LABEL = 1
 DETECTORS = (
@@ -75,8 +75,8 @@ def load_detector(given: str, score_threshold: float = DETECTOR_SCORE) -> nn.Mod
         except (OSError, HTTPException, RuntimeError) as error:  # no network, no space, wrong hash
             raise CheckpointError(
                 f"torchvision's weights of {name} cannot be downloaded ({error}); give a file of "
-                f"them (--detector {name}:FILE), or --detector {HOG}, which needs none and finds fewer "
-                "persons; keypoint predict also takes boxes from elsewhere (--boxes FILE) or one "
+                f"them (--detector {name}:FILE), or --detector {HOG}, which needs none and finds "
+                "fewer persons; keypoint predict also takes boxes from elsewhere (--boxes FILE) or one "
                 "person that fills each image (--whole-image)"
             ) from None
     else:

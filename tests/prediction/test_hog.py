@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from keypoint.prediction import hog
 from keypoint.prediction.detector import HOG, detect, load_detector, most_boxes
 from keypoint.prediction.image_list import detect_boxes, list_folder
+from keypoint.prediction.persons import hog
 from tests.fixtures.hog.make import draw_person
 
 OPENCV = Path(__file__).parents[1] / "fixtures" / "hog" / "opencv.npz"
@@ -46,7 +46,9 @@ def test_a_cells_weights_are_those_of_a_slow_loop():
             gauss = np.exp(-((x - 8) ** 2 + (y - 8) ** 2) / 32)
             for cell_y in (0, 1):
                 for cell_x in (0, 1):
-                    near = [1 - abs((at + 0.5) / 8 - (c + 0.5)) for at, c in ((x, cell_x), (y, cell_y))]
+                    near = [
+                        1 - abs((at + 0.5) / 8 - (c + 0.5)) for at, c in ((x, cell_x), (y, cell_y))
+                    ]
                     expected[cell_y, cell_x, y, x] = gauss * max(near[0], 0) * max(near[1], 0)
     np.testing.assert_allclose(hog.cell_weights().reshape(2, 2, 16, 16), expected, atol=1e-6)
 

@@ -34,8 +34,8 @@ SCALE = 1.05  # from one level of the pyramid to the next
 LONGEST = 1333  # pixels; a longer image is shrunk to it, as torchvision's detectors do
 OVERLAP = 0.3  # IoU of two boxes that are one person's
 MOST_WINDOWS, MOST_BOXES = 2000, 100  # by score, before and after that; 100 as torchvision's
-# A score is a probability by Platt's sigmoid of the SVM's margin, fitted to 514 boxes on 39 photos of
-# COCO (tools/benchmarks/detector.py): slope 2.2, middle 1.07.
+# A score is a probability by Platt's sigmoid of the SVM's margin, fitted to 514 boxes on 39 photos
+# of COCO (tools/benchmarks/detector.py): slope 2.2, middle 1.07.
 SLOPE, MIDDLE = 2.0, 1.0
 
 
