@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from keypoint.app.page import Finder
 from keypoint.app.server import is_loopback, require_gradio, serve
+from keypoint.checkpoint.generated import ONLY_GENERATED
 from keypoint.commands import cli
 from keypoint.prediction.detector import DETECTORS, HOG, load_detector
 from keypoint.prediction.predictor import Predictor
@@ -38,6 +39,8 @@ def main(argv: Sequence[str]) -> None:
     predictor = Predictor.from_checkpoint(
         args.checkpoint, args.device, args.flip, decoding=cli.chosen_decoding(args)
     )
+    if predictor.only_generated:
+        cli.logger.warning("warning: %s", ONLY_GENERATED)
     finder = Finder(predictor, whole_image, "Without boxes, the picture is taken for one person")
     if args.detector:
         detector = load_detector(args.detector).to(predictor.device)

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from keypoint.checkpoint.generated import ONLY_GENERATED
 from keypoint.commands import cli
 from keypoint.data.person_crops import CropPredictor
 from keypoint.data.report import write_reports
+from keypoint.data.synthetic.mark import are_generated
 from keypoint.distributed import choose_device
 from keypoint.errors import ConfigError, DataError, KeypointError
 from keypoint.export.onnx_predictor import OnnxPredictor
@@ -55,9 +57,9 @@ EPILOG = f"""examples:
   keypoint predict --checkpoint best.pt --output out --annotations instances.json \\
       --boxes boxes.json images
       boxes of another detector; the annotation file says which image has which id. Boxes of a
-      score under {GIVEN_SCORE}, and doubles (IoU over {OVERLAP} with a better box), are left out and
-      counted, unless no box has a score or all have the same. One wholly outside its image is named,
-      and the exit status is 3
+      score under {GIVEN_SCORE} and doubles (IoU over {OVERLAP} with a better box) are left out and
+      counted, unless no box has a score or all have the same. One wholly outside its image is
+      named, and the exit status is 3
   keypoint predict --checkpoint best.pt --output out --annotations person_keypoints.json images
       the boxes of the annotated persons; all boxes of a file without keypoints
   keypoint predict --onnx model.onnx --output out photo.jpg
@@ -95,6 +97,7 @@ def main(argv: Sequence[str]) -> None:
     require_free(output, args.overwrite, [Path(name) for name in given if name])
     cli.log_to(output)
     predictor = make_predictor(args)
+    warn_of_photos(predictor, inputs)
     job = plan(args, inputs, predictor)
     cli.keep_log()
     for fault in inputs.faults:
@@ -236,6 +239,14 @@ def make_predictor(args: argparse.Namespace) -> Predictor | OnnxPredictor:
         (args.batch_size or BATCH_SIZE) if args.compile else None,
         cli.chosen_decoding(args),
     )
+
+
+def warn_of_photos(predictor: Predictor | OnnxPredictor, inputs: Inputs) -> None:
+    """Warn if a network that has seen generated figures only is given anything else."""
+    if isinstance(predictor, Predictor) and predictor.only_generated:
+        others = any(one.is_video for one in inputs.found)
+        if others or not are_generated(one.path for one in inputs.found):
+            cli.logger.warning("warning: %s", ONLY_GENERATED)
 
 
 def plan(args: argparse.Namespace, inputs: Inputs, predictor: CropPredictor) -> Job:

@@ -135,7 +135,7 @@ class SimpleBaseline(nn.Module):
 
     def colors(self) -> dict[str, Any]:
         """The arguments of `set_colors` as plain types; set again, they give the same bits."""
-        mean, std = ((v.double() / 255).tolist() for v in (self.pixel_mean, self.pixel_std))
+        mean, std = ((v.cpu().double() / 255).tolist() for v in (self.pixel_mean, self.pixel_std))
         return {"color_order": self.color_order, "mean": mean, "std": std}
 
     def set_input_size(self, input_size: tuple[int, int]) -> None:

@@ -76,8 +76,8 @@ def load_detector(given: str, score_threshold: float = DETECTOR_SCORE) -> nn.Mod
             raise CheckpointError(
                 f"torchvision's weights of {name} cannot be downloaded ({error}); give a file of "
                 f"them (--detector {name}:FILE), or --detector {HOG}, which needs none and finds "
-                "fewer persons; keypoint predict also takes boxes from elsewhere (--boxes FILE) or one "
-                "person that fills each image (--whole-image)"
+                "fewer persons; keypoint predict also takes boxes from elsewhere (--boxes FILE) or "
+                "one person that fills each image (--whole-image)"
             ) from None
     else:
         model = _from_file(name, weights, score_threshold)

@@ -1,11 +1,12 @@
+#!/usr/bin/env python
 """Persons that a detector finds on annotated photos, and its false boxes, by the least score.
 
     python tools/benchmarks/detector.py --detector hog \
         --annotations annotations/person_keypoints_val2017.json --images val2017
 
 A box finds the person whom it overlaps most, by an IoU of at least 0.5; each person is found once,
-by the box of the highest score. A box that finds none is false, unless more than half of it lies in a
-crowd. `standing` are persons with a labelled ankle and part of the head, at least 100 pixels tall
+by the box of the highest score. A box that finds none is false, unless more than half of it lies in
+a crowd. `standing` are persons with a labelled ankle and part of the head, at least 100 pixels tall
 and 1.8 times as tall as wide. Both numbers of Platt's sigmoid (hog.py) are fitted by the last line.
 """
 

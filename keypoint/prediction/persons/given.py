@@ -82,7 +82,7 @@ def without_doubles(persons: Persons, images: Annotations) -> Persons:
     order = np.lexsort((-persons.bbox_scores, persons.image_index))
     ends = np.flatnonzero(np.diff(persons.image_index[order])) + 1
     kept = [_best(rows, persons.bbox_xywh) for rows in np.split(order, ends)]
-    rows = np.sort(np.concatenate(kept))
+    rows: NDArray[np.int64] = np.sort(np.concatenate(kept))
     doubles = len(persons) - len(rows)
     if doubles == 0:
         return persons

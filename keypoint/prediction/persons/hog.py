@@ -84,7 +84,8 @@ class Hog(nn.Module):
         found = conv2d(oriented(image)[:, None], self.cells, stride=CELL).flatten(0, 1)  # 36 h w
         # L2-Hys: normalise, clip, normalise; the constants are OpenCV's.
         clipped = (found / (found.norm(dim=0) + 0.1 * len(found))).clamp(max=0.2)
-        return clipped / (clipped.norm(dim=0) + 1e-3)
+        again: Tensor = clipped / (clipped.norm(dim=0) + 1e-3)
+        return again
 
     def _detect(self, image: Tensor) -> dict[str, Tensor]:
         height, width = image.shape[1:]
@@ -139,7 +140,8 @@ def oriented(image: Tensor) -> Tensor:
     position = torch.atan2(y, x) * (BINS / math.pi) - 0.5  # -9.5 to 8.5, in bins
     bins = torch.arange(BINS, device=image.device)[:, None, None]
     away = (torch.remainder(position - bins + BINS / 2, BINS) - BINS / 2).abs()  # 9 H W
-    return strongest.sqrt() * (1 - away).clamp(min=0)
+    shared: Tensor = strongest.sqrt() * (1 - away).clamp(min=0)
+    return shared
 
 
 def cell_weights() -> Tensor:
