@@ -30,7 +30,7 @@ from keypoint.checkpoint.content import check_content
 from keypoint.config.load import Config, config_from_dict
 from keypoint.errors import CheckpointError
 from keypoint.files import whole_file
-from keypoint.models import SimpleBaseline, create_model
+from keypoint.models import PoseNetwork, create_model
 from keypoint.models.weights.formats import recognise
 from keypoint.models.weights.load import load_state
 from keypoint.models.weights.read import file_form, read_tensors
@@ -107,7 +107,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 class Restored:
     """A trained network with its config and skeleton."""
 
-    model: SimpleBaseline
+    model: PoseNetwork
     config: Config
     skeleton: Skeleton
     epoch: int
@@ -145,7 +145,7 @@ def load_model(path: Path) -> Restored:
 
 
 def checkpoint_of(
-    model: SimpleBaseline,
+    model: PoseNetwork,
     config: Config,
     skeleton: Skeleton,
     versions: dict[str, str],

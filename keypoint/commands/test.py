@@ -32,7 +32,7 @@ from keypoint.evaluation.analysis.report import to_dict, to_text
 from keypoint.evaluation.pictures import truth_beside_prediction, worst_persons
 from keypoint.evaluation.published import compare, measured_under
 from keypoint.evaluation.run import Evaluation, evaluate_model
-from keypoint.models import SimpleBaseline, create_model
+from keypoint.models import PoseNetwork, create_model
 from keypoint.models.weights.load import load_weights_file
 from keypoint.pose.skeleton import Skeleton, load_skeleton
 from keypoint.training.resume import shared
@@ -202,7 +202,7 @@ def write(
     evaluation: Evaluation,
     persons: Persons,
     annotations: Annotations,
-    model: SimpleBaseline,
+    model: PoseNetwork,
     skeleton: Skeleton,
     folder: Path,
 ) -> None:
@@ -231,7 +231,7 @@ def write_card(
     args: argparse.Namespace,
     config: Config,
     evaluation: Evaluation,
-    model: SimpleBaseline,
+    model: PoseNetwork,
     skeleton: Skeleton,
     folder: Path,
 ) -> None:
@@ -300,7 +300,7 @@ def write_analysis(
 
 def open_network(
     checkpoint: Path, cfg: str | None, overrides: Sequence[str]
-) -> tuple[SimpleBaseline, Config, Skeleton]:
+) -> tuple[PoseNetwork, Config, Skeleton]:
     """Return the network and skeleton, with the config that decides how it is tested."""
     if cfg is None:
         restored = load_model(checkpoint)

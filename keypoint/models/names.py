@@ -1,4 +1,4 @@
-"""Encoders, sites and strides of SimpleBaseline, shared by networks, weights files and configs.
+"""Networks, encoders, sites and strides, shared by networks, weights files and configs.
 
 It does not import torch, so that reading a config does not load it.
 """
@@ -12,6 +12,7 @@ from keypoint.errors import ConfigError
 Encoder = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 EncoderStride = Literal[32, 16, 8]  # input pixels per pixel of layer4's map
 
+NETWORKS = ("simple_baseline",)
 ENCODERS: tuple[str, ...] = get_args(Encoder)
 ENCODER_STRIDES: tuple[int, ...] = get_args(EncoderStride)
 

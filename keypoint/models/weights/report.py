@@ -11,7 +11,8 @@ from torch import Tensor
 
 from keypoint.errors import CheckpointError, printable
 from keypoint.models.names import DEPTHS
-from keypoint.models.weights.formats import ENCODER_PREFIXES, Weights
+from keypoint.models.pose_network import PoseNetwork
+from keypoint.models.weights.formats import Weights
 
 HEAD = "final_layer.weight"
 SHOWN = 4  # names of a list in a message
@@ -103,27 +104,28 @@ class Report:
 
 
 def compare(
-    wanted: Mapping[str, Tensor], weights: Weights, source: str, *, partial: bool, whole: bool
+    model: PoseNetwork, weights: Weights, source: str, *, partial: bool, whole: bool
 ) -> Report:
-    """Compare weights with a network's state dict.
+    """Compare weights with a network, tensor by tensor.
 
     Args:
-        wanted: The network's.
-        weights: The file's.
+        model: The network.
+        weights: The file's, by the network's names.
         source: The file's name.
         partial: Allow whole blocks to be missing.
         whole: Compare with the whole network even if the file holds an encoder alone.
     """
-    state = weights.state
-    encoder_only = not whole and all(name.startswith(ENCODER_PREFIXES) for name in state)
+    state, wanted = weights.state, model.state_dict()
+    of_encoder = model.ENCODER_PREFIXES
+    encoder_only = not whole and all(name.startswith(of_encoder) for name in state)
     if encoder_only:
-        wanted = {k: v for k, v in wanted.items() if k.startswith(ENCODER_PREFIXES)}
+        wanted = {k: v for k, v in wanted.items() if k.startswith(of_encoder)}
     # Files from before torch 0.4.1 lack this counter, and nothing reads it while momentum is set.
     missing = [
         name for name in wanted if name not in state and not name.endswith("num_batches_tracked")
     ]
-    theirs = sites_of(state)
-    new = tuple(f"blocks.{site}." for site in sites_of(wanted) if partial and site not in theirs)
+    blocks = [f"{path}." for path in model.block_paths().values()]
+    new = tuple(b for b in blocks if partial and not any(name.startswith(b) for name in state))
     shapes = [(n, tuple(state[n].shape), tuple(wanted[n].shape)) for n in wanted if n in state]
     return Report(
         source,
