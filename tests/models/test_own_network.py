@@ -78,7 +78,7 @@ def test_the_stride_is_that_of_the_output(outside, stride, sigma):
     assert model.heatmap_size == (64 // stride, 48 // stride)
     assert model(torch.zeros(2, 3, *SIZE)).shape == (2, 5, *model.heatmap_size)
     assert model.codec.sigma == sigma  # 2 pixels of the crop, 1/24 of its width
-    points = torch.tensor([[[0.0, 0.0], [20.0, 31.0], [40.0, 62.0], [13.0, 7.0], [33.0, 50.0]]])
+    points = torch.tensor([[[0.0, 0.0], [20.0, 31.0], [40.0, 58.0], [13.0, 7.0], [33.0, 50.0]]])
     targets, weights = model.codec.encode(points, torch.ones(1, 5))
     assert weights.all()
     found = model.codec.to_crop(model.codec.decode(targets, None)[0])
