@@ -27,7 +27,7 @@ import torch
 from torch import nn
 
 from keypoint.blocks.build import build_block
-from keypoint.blocks.layout import Layout, compared, layout_of
+from keypoint.blocks.layout import Layout, compared_with_example, layout_of
 from keypoint.blocks.trial import Calls, Map, run, same
 from keypoint.blocks.with_block import WithBlock
 
@@ -104,7 +104,7 @@ def insert_blocks(
     named = layout_of(grid, layout)
     sites = find_sites(net, after)
     expected, calls = run(net, example)
-    named = compared(named, net, calls)
+    named = compared_with_example(named, net, calls)
     pairs = {
         site: with_block(net, where, calls, named, name, options) for where, site in sites.items()
     }

@@ -205,7 +205,7 @@ def layout_of(grid: Sequence[int] | None, layout: str | None) -> Layout:
     return Tokens((int(grid[0]), int(grid[1])))
 
 
-def compared(layout: Layout, net: nn.Module, calls: Calls) -> Layout:
+def compared_with_example(layout: Layout, net: nn.Module, calls: Calls) -> Layout:
     """The layout, after its grid was looked for in what the network gave for the example.
 
     Raises:
