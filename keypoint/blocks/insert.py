@@ -218,7 +218,7 @@ def fault_of(site: nn.Module, calls: Calls, layout: Layout) -> str | None:
     if len(channels) > 1:
         return f"it gives maps of {sorted(channels)} channels in one run"
     if len({layout.of(shape) for shape in shapes}) > 1:
-        return f"it gives {sorted(shape[1] for shape in shapes)} tokens in one run"
+        return f"it gives {sorted({shape[1] for shape in shapes})} tokens in one run"
     return None
 
 

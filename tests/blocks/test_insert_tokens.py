@@ -271,24 +271,30 @@ def test_timms_feature_maps_contain_the_block():
 
 
 class Shared(nn.Module):
-    """One layer for tokens of two places, without a map of their grid."""
+    """One layer for several maps."""
 
-    def __init__(self, counts):
+    def __init__(self):
         super().__init__()
-        self.counts = counts
         self.head = nn.Linear(16, 16)
 
-    def forward(self, x):
-        return [self.head(x[:, :count]) for count in self.counts]
+    def forward(self, *maps):
+        return [self.head(x) for x in maps]
 
 
+@pytest.mark.parametrize(
+    ("shapes", "words", "size"),
+    [
+        ([(2, 12, 16), (2, 12, 16)], {"grid": (4, 3)}, (4, 3)),
+        ([(2, 4, 3, 16), (2, 8, 2, 16)], BHWC, (8, 2)),  # the largest, though less wide
+    ],
+)
 @torch.no_grad()
-def test_a_submodule_called_twice_has_one_block():
-    net, x = Shared([12, 12]), rand(2, 12, 16)
-    expected = net(x)
-    insert_blocks(net, "srl_fft", after=["head"], example=x, grid=(4, 3))
-    assert all(map(torch.equal, net(x), expected))
-    assert sum(name.endswith("alpha") for name in net.state_dict()) == 1
+def test_a_submodule_called_twice_has_one_block(shapes, words, size):
+    net, maps = Shared(), tuple(rand(*shape) for shape in shapes)
+    expected = net(*maps)
+    insert_blocks(net, "srl_fft", after=["head"], example=maps, **words)
+    assert all(map(torch.equal, net(*maps), expected))
+    assert net.head.block.transform.size == size
 
 
 @torch.no_grad()
@@ -394,12 +400,17 @@ def test_tokens_alone_show_the_grid_too():
     assert net.stage.layout.prefix == 3
 
 
+def test_a_bhwc_map_does_not_speak_against_a_grid():
+    """Its last axes 6 x 8 are the width and the channels, not the grid in the wrong order."""
+    net = swin(embed_dim=4, num_heads=(1, 1))
+    insert_blocks(net, "srl_fft", after=["layers.1.blocks.0.mlp"], example=IMAGE, grid=(8, 6))
+
+
 def test_numbers_of_tokens_that_differ_within_a_run():
     for counts in ([12, 12, 13], [13, 12]):
+        maps = tuple(rand(1, count, 16) for count in counts)
         with pytest.raises(ValueError, match=r"it gives \[12, 13\] tokens in one run"):
-            insert_blocks(
-                Shared(counts), "nl", after=["head"], example=rand(1, 13, 16), grid=(4, 3)
-            )
+            insert_blocks(Shared(), "nl", after=["head"], example=maps, grid=(4, 3))
 
 
 def test_clips_with_the_channels_last():
