@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> None:
     cli.log_to()
     require_gradio()
     predictor = Predictor.from_checkpoint(
-        args.checkpoint, args.device, args.flip, decoding=cli.chosen_decoding(args)
+        cli.chosen_checkpoint(args), args.device, args.flip, decoding=cli.chosen_decoding(args)
     )
     finder = Finder(predictor, whole_image, "Without boxes, the picture is taken for one person")
     if args.detector:
@@ -56,7 +56,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = cli.parser(
         "keypoint app", "Serve a web page that finds keypoints on pictures.", EPILOG
     )
-    cli.add_checkpoint(parser)
+    cli.add_network(parser)
     cli.add_detector(parser, "one person fills each picture")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
     parser.add_argument(

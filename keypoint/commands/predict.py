@@ -1,4 +1,4 @@
-"""Find keypoints on images and videos: keypoint predict --checkpoint FILE --output DIR INPUT..."""
+"""Find keypoints on images and videos: keypoint predict --weights NAME --output DIR INPUT..."""
 
 from __future__ import annotations
 
@@ -36,6 +36,8 @@ DETECTOR_IMAGES = 4  # at a time, if they are of one size
 SHOWN = 3  # faults repeated in the last message; each was logged as it came
 
 EPILOG = f"""examples:
+  keypoint predict --weights res50_256x192 --output out --pictures photo.jpg
+      a published network, downloaded once (keypoint weights lists them), and every person drawn
   keypoint predict --checkpoint best.pt --output out photo.jpg another.png
       persons by a detector, whose weights torchvision downloads once
   keypoint predict --checkpoint best.pt --output out --pictures holiday
@@ -121,8 +123,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("inputs", nargs="+", metavar="INPUT", help="image, video, folder, pattern, or camera")
-    network = parser.add_mutually_exclusive_group(required=True)
-    cli.add_checkpoint(network, required=False)
+    network = cli.add_network(parser)
     network.add_argument("--onnx", type=Path, metavar="FILE", help="a file of keypoint export")
     cli.add_output_folder(parser, "made if it does not exist")
     persons = parser.add_mutually_exclusive_group()
@@ -224,7 +225,7 @@ def make_predictor(args: argparse.Namespace) -> Predictor | OnnxPredictor:
         cli.logger.info("%s: %s", args.onnx, predictor.describe())
         return predictor
     return Predictor.from_checkpoint(
-        args.checkpoint,
+        cli.chosen_checkpoint(args),
         args.device,
         args.flip,
         AMP_DTYPES[args.amp],
