@@ -16,7 +16,7 @@ from pathlib import Path
 
 from keypoint.data.download.fetch import fetch, move_aside
 from keypoint.errors import CheckpointError, ConfigError, DataError
-from keypoint.files import sha256_of
+from keypoint.files import make_folders, remove_empty, sha256_of
 from keypoint.models.weights.by_name import Published, find_by_name
 
 logger = logging.getLogger(__name__)
@@ -65,6 +65,7 @@ def weights_file(published: Published) -> Path:
             copy can be put by hand.
     """
     path = weights_folder() / published.file
+    made: list[Path] = []
     try:
         if path.is_file():
             if sha256_of(path).startswith(published.sha256):
@@ -74,16 +75,17 @@ def weights_file(published: Published) -> Path:
                 "%s: its SHA-256 does not begin with %s; moved to %s, downloading it again",
                 path, published.sha256, aside.name,
             )  # fmt: skip
-        path.parent.mkdir(parents=True, exist_ok=True)
-        logger.info("%s: downloading %s to %s", published.name, published.address, path.parent)
+        made = make_folders(path.parent)
+        logger.info("%s: downloading it to %s", published.address, path.parent)
         fetch(published.address, path, sha256=published.sha256)
     except (DataError, OSError) as error:
-        problem = error
-        if isinstance(error, OSError) and not isinstance(error, DataError):
-            problem = DataError(f"{error.filename or path}: cannot be written ({error.strerror})")
+        remove_empty(made)
+        problem = str(error)
+        if not isinstance(error, DataError):
+            problem = f"{error.filename or path}: cannot be read or written ({error.strerror})"
         raise CheckpointError(
-            f"{published.name}: {problem}\n  A copy of {published.address} is used if you put it "
-            f"at {path}; {HOME} sets another folder than {path.parents[1]}"
+            f"{published.name}: {problem}\n  a copy of {published.file} that you put into "
+            f"{path.parent} is used as well; {HOME} sets another folder than {path.parents[1]}"
         ) from None
     return path
 

@@ -2,15 +2,15 @@
 
     name                  network, input size (height x width) and what is special
     mmpose/res50_256x192  SimpleBaseline with a ResNet-50; `mmpose/` may be left out
-    .._dark, .._udp       trained to DARK's targets (Zhang et al. 2020), to UDP's (Huang et al. 2020)
+    .._dark, .._udp       trained and decoded as DARK (Zhang et al. 2020), UDP (Huang et al. 2020)
     .._ap10k              animals, the keypoints of AP-10K
 
 Source: mmpose 1.3.2 and, for the plain HRNets, ResNet-101 384x288 and AP-10K, 0.29: the tables
 `{resnet,resnet_dark,hrnet,hrnet_udp}_{coco,ap10k}.md` in its configs. The eight hex digits in a
 file's name begin its SHA-256. All files expect RGB with ImageNet's mean and std. Where the source
-differs: 1.3.2 links the 256x192 file for ResNet-101 384x288 (AP .749; 0.29 says .748 of its own file,
-the one here); it has newer files of the plain HRNets with 0 to .003 more AP; ResNet-152 DARK 384x288
-has AP .757 in its model index and .755 on the page.
+differs: 1.3.2 links the 256x192 file for ResNet-101 384x288 (AP .749; 0.29 says .748 of its own
+file, the one here); it has newer files of the plain HRNets with 0 to .003 more AP; ResNet-152 DARK
+384x288 has AP .757 in its model index and .755 on the page.
 
 This module does not import torch, so that reading a config does not load it.
 """
@@ -81,7 +81,7 @@ class Published:
     @property
     def sha256(self) -> str:
         """The beginning of the file's SHA-256."""
-        return re.findall(r"-([0-9a-f]{8})_\d{8}\.pth$", self.path)[0]
+        return str(re.findall(r"-([0-9a-f]{8})_\d{8}\.pth$", self.path)[0])
 
     @property
     def input_size(self) -> tuple[int, int]:
