@@ -140,7 +140,9 @@ def test_refusals_are_reported_at_once_and_busy_servers_are_asked_again(
     server.shutdown()
     server.server_close()
     monkeypatch.setattr(download.time, "sleep", None)
-    with pytest.raises(DataError, match=r"cannot be reached \(.*[Rr]efused\); check the connection"):
+    with pytest.raises(
+        DataError, match=r"cannot be reached \(.*[Rr]efused\); check the connection"
+    ):
         fetch(server.url("a.zip"), tmp_path / "c.zip", SIZE)
     with pytest.raises(DataError, match=r"cannot be reached"):
         fetch("http://nowhere.invalid/a.zip", tmp_path / "c.zip", SIZE)
