@@ -42,6 +42,8 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--json", action="store_true", help="as JSON")
     args = parser.parse_args(argv)
 
+    if args.weights:
+        cli.log_to()
     path = cli.chosen_checkpoint(args)
     exported = path.suffix in FORMATS
     card = card_of_file(path, read_export(path).facts()) if exported else read_card(path)

@@ -106,6 +106,7 @@ def main(argv: Sequence[str]) -> None:
     names = folder_names(args.boxes or [])  # refused now, not after the first evaluation
     overrides = with_boxes(args.overrides, args.boxes or [])
     device = distributed.initialise(args.device, args.process_timeout)
+    cli.log_to(quiet=not distributed.is_main())
     args.checkpoint = cli.chosen_checkpoint(args)
     model, config, skeleton = open_network(args.checkpoint, args.cfg, overrides)
     model.codec.decoding(config.test.decoding)  # refused now, not after the data
