@@ -22,8 +22,8 @@ OF_A_RUN = "best.pt"
 HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 FILE_ENDINGS = (".pt", ".pth", ".tar", ".safetensors")
 ALLOWED = (
-    f"give a name that keypoint weights lists, a folder that holds {FILE} or a training's "
-    f"{OF_A_RUN}, or user/name of the Hub"
+    f"give a folder that holds {FILE} or a training's {OF_A_RUN}, a name that keypoint weights "
+    "lists, or user/name of the Hub"
 )
 
 
@@ -67,7 +67,7 @@ def find_checkpoint(name_or_folder: str | Path, revision: str | None = None) -> 
         raise CheckpointError(f"{name}: no such folder; {ALLOWED}")
     if name.startswith(OWNER) or not HUB_NAME.fullmatch(name):
         raise ConfigError(
-            f"{name!r}: is not a folder, nor a name of weights or of the Hub{near_name(name)}; "
+            f"{name!r}: is neither a folder nor a name of weights or of the Hub{near_name(name)}; "
             f"{ALLOWED}"
         )
     return _from_hub(name, revision)

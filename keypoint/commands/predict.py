@@ -77,8 +77,8 @@ A camera gives its newest frame; those that came in the meantime are counted as 
 of it keeps its time. Ctrl-C ends it, with everything written.
 
 A file that cannot be read is named and counted, all others are processed, and the exit status is 3.
-Existing results are not overwritten without --overwrite. Nothing but weights is downloaded: URLs are
-refused.
+Existing results are not overwritten without --overwrite. URLs are refused: nothing but weights is
+downloaded.
 """
 
 

@@ -345,7 +345,7 @@ def test_a_file_under_a_published_name_has_its_hash(downloaded):
     [
         ("mmpose/res18_64x6", "did you mean mmpose/res18_64x64"),
         ("res18_64x46", "did you mean mmpose/res18_64x64"),
-        ("mmpose/yolo", "is not a folder, nor a name of weights"),
+        ("mmpose/yolo", "is neither a folder nor a name of weights"),
     ],
 )
 def test_other_names_are_refused_without_a_connection(downloaded, name, words):
