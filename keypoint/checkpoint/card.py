@@ -196,7 +196,10 @@ def _measured_sections(content: Mapping[str, Any]) -> Card:
     best = scored.get(content["best"]["epoch"]) if content["best"] else None
     mine = None if content["batch"] else scored.get(content["epoch"])
     if mine is None:
-        sections = {"measured": {"note": "not measured; keypoint test measures these weights"}}
+        published = ((content["card"] or {}).get("imported") or {}).get("published")
+        not_measured = "not measured here, see the published AP" if published else "not measured"
+        note = f"{not_measured}; keypoint test measures these weights"
+        sections = {"measured": {"note": note}}
     else:
         sections = {"measured": _record(mine)}
     if mine is not None and mine is best and len(scored) > 1:

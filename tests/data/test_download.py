@@ -166,9 +166,9 @@ def test_places_that_cannot_be_written_are_seen_before_a_byte(server, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["val2017.zip"]
 
 
-@pytest.mark.parametrize("finished", [True, False])
-def test_two_runs_do_not_write_one_part(server, tmp_path, warnings, finished):
-    """The second waits; it takes the first's file, or continues what the first left."""
+@pytest.mark.parametrize("first", ["finished", "cut off", "failed"])
+def test_two_runs_do_not_write_one_part(server, tmp_path, warnings, first):
+    """The second waits; it takes the first's file, continues what the first left, or begins."""
     server.files["a.zip"] = BODY
     part, target = tmp_path / "a.zip.part", tmp_path / "a.zip"
     other = part.open("ab")
@@ -178,14 +178,18 @@ def test_two_runs_do_not_write_one_part(server, tmp_path, warnings, finished):
     while "another process is downloading it" not in warnings.text:
         assert second.is_alive()
     assert not server.log
-    other.write(BODY if finished else BODY[:20_000])
-    other.flush()
-    if finished:
+    if first == "failed":
+        part.unlink()
+    else:
+        other.write(BODY[: SIZE if first == "finished" else 20_000])
+        other.flush()
+    if first == "finished":
         part.replace(target)
     other.close()
     second.join()
     assert target.read_bytes() == BODY
-    assert server.log == ([] if finished else [("a.zip", "bytes=20000-")])
+    asked = {"finished": [], "cut off": [("a.zip", "bytes=20000-")], "failed": [("a.zip", None)]}
+    assert server.log == asked[first]
     assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
 
 
