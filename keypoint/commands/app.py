@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> None:
     cli.log_to()
     require_gradio()
     predictor = Predictor.from_checkpoint(
-        args.checkpoint, args.device, args.flip, decoding=cli.chosen_decoding(args)
+        cli.chosen_checkpoint(args), args.device, args.flip, decoding=cli.chosen_decoding(args)
     )
     if predictor.only_generated:
         cli.logger.warning("warning: %s", ONLY_GENERATED)
@@ -61,7 +61,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = cli.parser(
         "keypoint app", "Serve a web page that finds keypoints on pictures.", EPILOG
     )
-    cli.add_checkpoint(parser)
+    cli.add_network(parser)
     cli.add_detector(parser, "one person fills each picture")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
     parser.add_argument(
