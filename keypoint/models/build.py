@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from keypoint.errors import ConfigError
-from keypoint.models.names import NETWORKS
+from keypoint.models.hrnet import HRNet
+from keypoint.models.names import HRNET_WIDTHS, NETWORKS
 from keypoint.models.own_network import build_own_network
 from keypoint.models.pose_network import PoseNetwork
 from keypoint.models.simple_baseline import SimpleBaseline
-from keypoint.models.weights.load import load_imagenet_encoder, load_weights_file
+from keypoint.models.weights.load import (
+    load_imagenet_encoder,
+    load_imagenet_hrnet,
+    load_weights_file,
+)
 
 
 def create_model(
@@ -35,18 +40,20 @@ def create_model(
 
     Args:
         encoder: resnet18, resnet34, resnet50, resnet101 or resnet152; of simple_baseline alone.
-        network: simple_baseline, or `package.module:function` for one's own (own_network.py).
+        network: simple_baseline, hrnet_w32, hrnet_w48, or `package.module:function` for one's own
+            (own_network.py).
         options: Further keywords of one's own function.
         blocks: None, a block's name for the network's default sites (all deconvolutions), or a
             mapping from site to name or options. A site is one of the network's own or any
             submodule's name, as for `insert_blocks`.
-        input_size: (height, width), multiples of the encoder's stride.
+        input_size: (height, width), multiples of the encoder's stride (of 32 for HRNet).
         num_keypoints: K, the number of heatmaps.
         encoder_stride: 32, 16 or 8, before 3, 2 or 1 deconvolutions.
         dilated: Dilation instead of the strides that are left out.
-        weights: None (random), "imagenet" (torchvision's encoder weights, downloaded once), or a
-            file: a whole network of this toolkit, SimpleBaseline or mmpose, or an encoder of
-            torchvision or timm. The network takes over its color order, mean and std.
+        weights: None (random), "imagenet" (encoder weights of torchvision, for HRNet of timm,
+            downloaded once), or a file: a whole network of this toolkit, SimpleBaseline, HRNet's
+            repository or mmpose, or an encoder of torchvision or timm. The network takes over its
+            color order, mean and std.
         codec: "heatmap" or "udp", see codec.py.
         heatmap_sigma: Of the targets, heatmap pixels; None for the references'.
         partial_weights: The file may lack blocks; they start as the identity.
@@ -70,6 +77,9 @@ def create_model(
         model = SimpleBaseline(
             encoder, encoder_stride=encoder_stride, dilated=dilated, blocks=own, **heatmaps
         )
+    elif network in HRNET_WIDTHS:
+        own, others = split_sites(blocks, HRNet.SITES)
+        model = HRNet(HRNET_WIDTHS[network], blocks=own, **heatmaps)
     elif ":" in network:
         model = build_own_network(network, options or {}, **heatmaps)
         others = model.describe_blocks(blocks)
@@ -82,12 +92,15 @@ def create_model(
     if partial_weights and weights in (None, "imagenet"):
         raise ConfigError(f"partial_weights has no effect with weights={weights!r}; give a file")
     if weights == "imagenet":
-        if network != "simple_baseline":
+        if ":" in network:
             raise ConfigError(
                 f"weights='imagenet' is for an encoder of ours; {network} loads its own, or give "
                 "weights=None or a file"
             )
-        load_imagenet_encoder(model, encoder)
+        if network in HRNET_WIDTHS:
+            load_imagenet_hrnet(model, network)
+        else:
+            load_imagenet_encoder(model, encoder)
     elif weights is not None:
         load_weights_file(model, Path(weights), partial=partial_weights)
     return model

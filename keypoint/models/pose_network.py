@@ -27,8 +27,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class PoseNetwork(nn.Module):
     """Base class: input, colors, codec and blocks. A subclass adds the layers and `forward`.
 
-    A subclass sets `self.blocks`, the blocks at its own sites by site, as its last module (so that
-    the order of the other parameters is the same without blocks), and applies them in `forward`.
+    A subclass sets `self.blocks`, the blocks at its own sites by site (a ModuleList of several at
+    one site), as its last module (so that the order of the other parameters is the same without
+    blocks), and applies them in `forward`.
     Blocks after any other submodule are put there by `insert`.
 
     Args:
@@ -213,10 +214,15 @@ class PoseNetwork(nn.Module):
             self.block_options[site] = dict(choice)
 
     def block_paths(self) -> dict[str, str]:
-        """The names of all blocks as submodules, by site."""
+        """The names of all blocks as submodules, by site; `stage2.0` .. if a site has several."""
         inserted = (site for site in self.block_options if site not in self.blocks)
-        own = {site: f"blocks.{site}" for site in self.blocks}
-        return own | {site: f"{self.WITHIN}{site}.block" for site in inserted}
+        own = []
+        for site, blocks in self.blocks.items():
+            several = range(len(blocks)) if isinstance(blocks, nn.ModuleList) else None
+            own += [site] if several is None else [f"{site}.{number}" for number in several]
+        return {name: f"blocks.{name}" for name in own} | {
+            site: f"{self.WITHIN}{site}.block" for site in inserted
+        }
 
     def all_blocks(self) -> dict[str, nn.Module]:
         """Every block by its site or submodule."""

@@ -16,7 +16,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from keypoint.errors import CheckpointError
+from keypoint.errors import CheckpointError, ConfigError
 from keypoint.models.encoder import IMAGENET_WEIGHTS
 from keypoint.models.own_network import OwnNetwork
 from keypoint.models.pose_network import PoseNetwork
@@ -46,6 +46,38 @@ def load_imagenet_encoder(model: PoseNetwork, encoder: str) -> None:
         ) from None
     weights = recognise(state, str(cache))
     logger.info("%s", load_state(model, weights, str(cache), whole=False).text())
+
+
+def load_imagenet_hrnet(model: PoseNetwork, network: str) -> None:
+    """Fill HRNet up to its head with timm's ImageNet weights, downloaded at the first use.
+
+    timm's classifier, and the sums of stage4 that pose networks do not have, are left out.
+
+    Args:
+        model: The network.
+        network: hrnet_w32 or hrnet_w48, timm's names too.
+
+    Raises:
+        ConfigError: timm is not installed.
+        CheckpointError: The download failed.
+    """
+    try:
+        import timm
+    except ImportError:
+        raise ConfigError(
+            f"weights=imagenet of {network} come from timm, which is not installed; "
+            "pip install 'keypoint[timm]', or give model.weights=FILE or model.weights=none"
+        ) from None
+    try:
+        state = timm.create_model(network, pretrained=True).state_dict()
+    except (OSError, RuntimeError) as error:
+        raise CheckpointError(
+            f"timm's ImageNet weights of {network} could not be downloaded ({error}); "
+            "give model.weights=FILE, or train from scratch with model.weights=none"
+        ) from None
+    source = f"timm's {network}"
+    weights = recognise(state, source)
+    logger.info("%s", load_state(model, weights, source, whole=False).text())
 
 
 def load_weights_file(

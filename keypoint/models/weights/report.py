@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from keypoint.errors import CheckpointError, printable
-from keypoint.models.names import DEPTHS
+from keypoint.models.names import DEPTHS, HRNET_WIDTHS
 from keypoint.models.pose_network import PoseNetwork
 from keypoint.models.weights.formats import Weights
 
@@ -157,6 +157,21 @@ def encoder_of(state: Mapping[str, Tensor]) -> str | None:
     return next((name for name, depth in DEPTHS.items() if depth == found), None)
 
 
+def hrnet_of(state: Mapping[str, Tensor]) -> str | None:
+    """Name the HRNet of a state dict by its width, such as hrnet_w32; None if it is none."""
+    branch = (t for name, t in state.items() if name.startswith("stage2.0.branches.0."))
+    weight = next((tensor for tensor in branch if tensor.ndim == 4), None)
+    return None if weight is None else f"hrnet_w{weight.shape[0]}"
+
+
+def key_of(state: Mapping[str, Tensor]) -> str | None:
+    """The config's keys of the network in a state dict; None if it is not one of ours."""
+    encoder, hrnet = encoder_of(state), hrnet_of(state)
+    if hrnet in HRNET_WIDTHS:
+        return f"model.network={hrnet}"
+    return f"model.network=simple_baseline model.encoder={encoder}" if encoder else None
+
+
 def sites_of(state: Iterable[str]) -> list[str]:
     """Name the sites at which a state dict has blocks, in its order."""
     return list(dict.fromkeys(n.split(".")[1] for n in state if n.startswith("blocks.")))
@@ -169,10 +184,14 @@ def remedy(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
         state: The file's tensors, by our names.
         wanted: The network's.
     """
-    stranger = other_architecture(state)
+    hrnets = hrnet_of(state), hrnet_of(wanted)
+    theirs, ours = hrnets[0] or encoder_of(state), hrnets[1] or encoder_of(wanted)
+    same_hrnet = hrnets[0] is not None and hrnets[0] == hrnets[1]
+    stranger = None if same_hrnet else other_architecture(state)
     if stranger:
-        return f"The file holds {stranger}; use a plain ResNet's"
-    theirs, ours = encoder_of(state), encoder_of(wanted)
+        return f"The file holds {stranger}; use {'an HRNet' if hrnets[1] else 'a plain ResNet'}'s"
+    if theirs and theirs != ours and (ours is None or any(hrnets)):
+        return f"The file holds {theirs}, this network is {ours or 'another'}: set {key_of(state)}"
     if theirs and theirs != ours:
         return f"The file's encoder is {theirs}, the network's {ours}: set model.encoder={theirs}"
     if theirs and not any(name.startswith("final_layer.") for name in state):
@@ -201,7 +220,8 @@ def remedy(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
             "The file's blocks are others, or were built for another input size: set model.blocks "
             "and model.input_size to what it was trained with"
         )
-    return "Use the encoder, blocks, input size and keypoints that the file was made with"
+    part = "width" if hrnets[1] else "encoder"
+    return f"Use the {part}, blocks, input size and keypoints that the file was made with"
 
 
 def other_architecture(state: Mapping[str, Tensor]) -> str | None:
@@ -222,7 +242,9 @@ def other_architecture(state: Mapping[str, Tensor]) -> str | None:
         "a ResNet with a deep stem (resnet50d and the like); ours has one 7x7 convolution": (
             has(".layer1.") and has(".conv1.0.", ".stem.0.", ".stem.conv1.")
         ),
-        "an HRNet": has(".stage2.", ".transition1."),
+        f"an HRNet of another width than {' or '.join(map(str, HRNET_WIDTHS.values()))}": (
+            has(".stage2.", ".transition1.") and key_of(state) is None
+        ),
         "a network in stages (pre-activation ResNet, RegNet, ConvNeXt)": has(
             ".stages.0.", ".stem.conv.", ".s1."
         ),
