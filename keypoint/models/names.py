@@ -5,6 +5,7 @@ It does not import torch, so that reading a config does not load it.
 
 from __future__ import annotations
 
+import re
 from typing import Literal, get_args
 
 from keypoint.errors import ConfigError
@@ -14,6 +15,8 @@ EncoderStride = Literal[32, 16, 8]  # input pixels per pixel of layer4's map
 
 HRNET_WIDTHS = {"hrnet_w32": 32, "hrnet_w48": 48}  # channels of the map of stride 4
 NETWORKS = ("simple_baseline", *HRNET_WIDTHS)
+OWN_NETWORK = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+TIMM = "timm/"  # before the name of an encoder
 ENCODERS: tuple[str, ...] = get_args(Encoder)
 ENCODER_STRIDES: tuple[int, ...] = get_args(EncoderStride)
 
@@ -44,6 +47,11 @@ STRIDES_OF_HRNET_SITES = {
     "head": (4,),
 }
 HRNET_SITES = tuple(STRIDES_OF_HRNET_SITES)
+
+
+def is_timm(encoder: str) -> bool:
+    """Whether an encoder's name is one of timm's."""
+    return encoder.startswith(TIMM) and len(encoder) > len(TIMM)
 
 
 def check_dilation(encoder: str, encoder_stride: int) -> None:

@@ -214,18 +214,13 @@ class PoseNetwork(nn.Module):
             self.block_options[site] = dict(choice)
 
     def block_paths(self) -> dict[str, str]:
-        """The names of all blocks as submodules, by site; `stage2.0` .. if a site has several."""
+        """The names of all blocks as submodules, by site; of a list, if a site has several."""
         inserted = (site for site in self.block_options if site not in self.blocks)
-        own = []
-        for site, blocks in self.blocks.items():
-            several = range(len(blocks)) if isinstance(blocks, nn.ModuleList) else None
-            own += [site] if several is None else [f"{site}.{number}" for number in several]
-        return {name: f"blocks.{name}" for name in own} | {
-            site: f"{self.WITHIN}{site}.block" for site in inserted
-        }
+        own = {site: f"blocks.{site}" for site in self.blocks}
+        return own | {site: f"{self.WITHIN}{site}.block" for site in inserted}
 
     def all_blocks(self) -> dict[str, nn.Module]:
-        """Every block by its site or submodule."""
+        """Every block by its site or submodule; a ModuleList if a site has several."""
         return {site: self.get_submodule(path) for site, path in self.block_paths().items()}
 
 

@@ -174,6 +174,7 @@ def with_our_names(model: PoseNetwork, state: Mapping[str, Tensor]) -> dict[str,
             if theirs.startswith(f"{before}site."):
                 theirs = before + theirs.removeprefix(f"{before}site.")
         plain[theirs.removeprefix(model.WITHIN)] = name
+        plain[name.removeprefix(model.WITHIN)] = name
     ours = set(plain.values())
     return {
         name if name in ours else plain.get(name, name): tensor for name, tensor in state.items()

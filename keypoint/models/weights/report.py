@@ -16,6 +16,7 @@ from keypoint.models.weights.formats import Weights
 
 HEAD = "final_layer.weight"
 SHOWN = 4  # names of a list in a message
+SAME = "Use the network, blocks, input size and keypoints that the file was made with"
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def compare(
         misshapen=[shape for shape in shapes if shape[1] != shape[2]],
         not_finite=[name for name, tensor in state.items() if not torch.isfinite(tensor).all()],
         encoder_only=encoder_only,
-        remedy=remedy(state, wanted),
+        remedy=remedy(state, wanted) if model.SITES else SAME,
     )
 
 
@@ -164,12 +165,12 @@ def hrnet_of(state: Mapping[str, Tensor]) -> str | None:
     return None if weight is None else f"hrnet_w{weight.shape[0]}"
 
 
-def key_of(state: Mapping[str, Tensor]) -> str | None:
-    """The config's keys of the network in a state dict; None if it is not one of ours."""
+def network_of(state: Mapping[str, Tensor]) -> dict[str, str]:
+    """The keys of a config that make the network of a state dict; empty if it is none of ours."""
     encoder, hrnet = encoder_of(state), hrnet_of(state)
     if hrnet in HRNET_WIDTHS:
-        return f"model.network={hrnet}"
-    return f"model.network=simple_baseline model.encoder={encoder}" if encoder else None
+        return {"network": hrnet}
+    return {"network": "simple_baseline", "encoder": encoder} if encoder else {}
 
 
 def sites_of(state: Iterable[str]) -> list[str]:
@@ -191,7 +192,8 @@ def remedy(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
     if stranger:
         return f"The file holds {stranger}; use {'an HRNet' if hrnets[1] else 'a plain ResNet'}'s"
     if theirs and theirs != ours and (ours is None or any(hrnets)):
-        return f"The file holds {theirs}, this network is {ours or 'another'}: set {key_of(state)}"
+        keys = " ".join(f"model.{key}={value}" for key, value in network_of(state).items())
+        return f"The file holds {theirs}, this network is {ours or 'another'}: set {keys}"
     if theirs and theirs != ours:
         return f"The file's encoder is {theirs}, the network's {ours}: set model.encoder={theirs}"
     if theirs and not any(name.startswith("final_layer.") for name in state):
@@ -220,8 +222,7 @@ def remedy(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
             "The file's blocks are others, or were built for another input size: set model.blocks "
             "and model.input_size to what it was trained with"
         )
-    part = "width" if hrnets[1] else "encoder"
-    return f"Use the {part}, blocks, input size and keypoints that the file was made with"
+    return SAME
 
 
 def other_architecture(state: Mapping[str, Tensor]) -> str | None:
@@ -243,7 +244,7 @@ def other_architecture(state: Mapping[str, Tensor]) -> str | None:
             has(".layer1.") and has(".conv1.0.", ".stem.0.", ".stem.conv1.")
         ),
         f"an HRNet of another width than {' or '.join(map(str, HRNET_WIDTHS.values()))}": (
-            has(".stage2.", ".transition1.") and key_of(state) is None
+            has(".stage2.", ".transition1.") and not network_of(state)
         ),
         "a network in stages (pre-activation ResNet, RegNet, ConvNeXt)": has(
             ".stages.0.", ".stem.conv.", ".s1."
