@@ -15,7 +15,7 @@ from keypoint.errors import CheckpointError, ConfigError
 from keypoint.export.card import ExportCard
 from keypoint.export.network import convert_network
 from keypoint.export.write import export_network
-from keypoint.models import HRNet, create_model
+from keypoint.models import HRNet, create_model, hrnet
 from keypoint.models.complexity import Count, count_model
 from keypoint.models.fold_norms import fold_norms
 from keypoint.models.names import HRNET_WIDTHS
@@ -140,14 +140,14 @@ def test_a_stages_blocks_lie_on_its_last_modules_branches():
     for name, module in model.named_modules():
         if name in {f"blocks.{s}.{i}" for s in MAPS for i in range(4)} | {"blocks.head"}:
             module.register_forward_hook(
-                lambda _, given, out, name=name: seen.setdefault(name, (given[0], out))
+                lambda _, given, out, name=name: seen.update({name: (given[0], out)})
             )
         if ".branches." in name and name.count(".") == 3:
             module.register_forward_hook(
                 lambda _, given, out, name=name: branches.update({name: out})
             )
     with torch.no_grad():
-        heatmaps = model(torch.randn(1, 3, *SIZE))
+        model(torch.randn(1, 3, *SIZE))
     for site, maps in MAPS.items():
         for i, shape in enumerate(maps):
             given, out = seen.pop("blocks.head" if site == "head" else f"blocks.{site}.{i}")
@@ -157,11 +157,6 @@ def test_a_stages_blocks_lie_on_its_last_modules_branches():
                 last = len(model.get_submodule(site)) - 1
                 assert torch.equal(given, branches[f"{site}.{last}.branches.{i}"])
     assert not seen
-    # What a block gives takes part: with the gates closed, the heatmaps differ.
-    for block in model.blocks.parameters():
-        nn.init.zeros_(block)
-    with torch.no_grad():
-        assert not torch.equal(model(torch.randn(1, 3, *SIZE)), heatmaps)
 
 
 @pytest.mark.parametrize("site", list(MAPS))
@@ -241,13 +236,13 @@ def test_it_runs_at_another_resolution_and_in_any_layout():
         given = images.contiguous(memory_format=torch.channels_last)
         close(model(given), expected, 1e-5)
         assert not model(given).is_contiguous()
-        # Half precision has 11 bits.
-        small_values = trained()
-        nn.init.normal_(small_values.final_layer.weight, std=1e-4)
-        whole = small_values(images)
-        half = copy.deepcopy(small_values).half()(images.half())
-    assert half.dtype == torch.float16
-    close(half.float(), whole, 0.02)
+        for norm in model.modules():  # the made-up weights' maps grow beyond 65504
+            if isinstance(norm, nn.BatchNorm2d):
+                norm.weight *= 0.3
+        expected = model(images)
+        heatmaps = model.half()(images.half())
+    assert heatmaps.dtype == torch.float16
+    close(heatmaps.float(), expected, 0.02)
     with pytest.raises(ConfigError, match=r"input_size=\[80, 64\] must be"):
         model.set_input_size((80, 64))
 
@@ -265,22 +260,33 @@ def test_gradients_reach_every_parameter():
 def card_of(model):
     return ExportCard(
         version=__version__, skeleton=tiny_network.SKELETON, input_size=model.input_size,
-        input="uint8", outputs="keypoints", codec="heatmap", decoding="quarter", flip=True,
+        input="uint8", outputs="heatmaps", codec="heatmap", decoding="quarter", flip=False,
         precision="float32",
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("form", ["onnx", "pt2"])
-def test_its_exports_agree(tmp_path, form):
-    model = trained(num_keypoints=17, input_size=(64, 64), blocks={"stage4": "srl_fft"})
-    with torch.no_grad():
-        model.final_layer.weight /= 1e4
-    result = export_network(model, card_of(model), tmp_path / f"hrnet.{form}")
-    assert result.heatmaps < 1e-4
+@pytest.fixture
+def short(monkeypatch):
+    """Fewer modules of fewer units: an exporter takes minutes for all of them."""
+    monkeypatch.setattr(hrnet, "MODULES", {"stage2": 1, "stage3": 1, "stage4": 1})
+    monkeypatch.setattr(hrnet, "UNITS", 1)
+
+    def build(blocks):
+        model = small(num_keypoints=17, input_size=(64, 32), blocks=blocks).eval()
+        for parameter in model.parameters():
+            nn.init.normal_(parameter, std=0.3)
+        return model
+
+    return build
 
 
-def test_the_block_of_a_stage_that_cannot_be_exported_is_named():
-    model = trained(num_keypoints=17, input_size=(64, 64), blocks={"stage2": "nl"})
+def test_its_onnx_agrees(short, tmp_path):
+    model = short({"stage4": "srl_fft", "head": "nl"})
+    assert export_network(model, card_of(model), tmp_path / "hrnet.onnx").heatmaps < 1e-4
+
+
+def test_the_block_of_a_stage_that_cannot_be_exported_is_named(short):
+    model = short({"stage2": "nl"})
     model.blocks["stage2"][1] = Branching()
     with pytest.raises(Exception, match="the block nl at stage2 cannot be exported as ONNX"):
         convert_network(
@@ -298,7 +304,7 @@ train: {epochs: 2, batch_size: 8, evaluate_every: 2}
 """
 
 
-def test_it_trains_tests_and_exports_by_the_same_commands(narrow, tmp_path):
+def test_it_trains_tests_and_exports_by_the_same_commands(narrow, short, tmp_path):
     data, output = tmp_path / "data", tmp_path / "run"
     write_demo_set(data, train_images=8, val_images=2, seed=1)
     (tmp_path / "hrnet.yaml").write_text(CONFIG.replace("ROOT", str(data)))
