@@ -16,6 +16,12 @@ NETWORKS = ("simple_baseline",)
 ENCODERS: tuple[str, ...] = get_args(Encoder)
 ENCODER_STRIDES: tuple[int, ...] = get_args(EncoderStride)
 
+# Encoders of timm: timm/<name>, or timm/<name>.<tag of its weights>. Each stride that deconvolutions
+# lead back from, in the order of their number, and their sites.
+TIMM = "timm/"
+TIMM_STRIDES = (4, 8, 16, 32, 64, 128)
+TIMM_DECONV_SITES = ("deconv1", "deconv2", "deconv3", "deconv4", "deconv5")
+
 # He et al. 2016, table 1: residual blocks per stage, and whether they are bottlenecks.
 DEPTHS = {
     "resnet18": (2, 2, 2, 2, False),
@@ -34,6 +40,11 @@ STRIDES_OF_SITES = {
     16: dict(zip(SITES[:6], (4, 8, 16, 16, 8, 4), strict=True)),
     8: dict(zip(SITES[:5], (4, 8, 8, 8, 4), strict=True)),
 }
+
+
+def architecture_of(encoder: str) -> str:
+    """An encoder's name without the tag of timm's weights, which changes no network."""
+    return encoder.partition(".")[0]
 
 
 def check_dilation(encoder: str, encoder_stride: int) -> None:
