@@ -28,7 +28,7 @@ import torch
 
 from keypoint.checkpoint.content import check_content
 from keypoint.config.load import Config, config_from_dict
-from keypoint.errors import CheckpointError
+from keypoint.errors import CheckpointError, ConfigError
 from keypoint.files import whole_file
 from keypoint.models import PoseNetwork, create_model
 from keypoint.models.weights.formats import recognise
@@ -137,7 +137,10 @@ def load_model(path: Path) -> Restored:
     content = read_checkpoint(path)
     config = config_from_dict(content["config"], source=str(path))
     skeleton = skeleton_from_dict(content["skeleton"], source=str(path))
-    model = create_model(**config.model.arguments(skeleton.num_keypoints))
+    try:
+        model = create_model(**config.model.arguments(skeleton.num_keypoints))
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: its network cannot be built ({error})") from error
     model.set_colors(content["color_order"], tuple(content["mean"]), tuple(content["std"]))
     load_state(model, recognise(content, str(path)), str(path))
     model.eval()

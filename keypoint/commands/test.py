@@ -11,8 +11,9 @@ from typing import Any
 import cv2
 
 from keypoint import distributed
-from keypoint.checkpoint.card import network_section, read_card, scores, to_markdown
+from keypoint.checkpoint.card import read_card, scores, to_markdown
 from keypoint.checkpoint.file import load_model
+from keypoint.checkpoint.network_card import network_section
 from keypoint.checkpoint.provenance import code_commit, device_name, package_versions
 from keypoint.commands import cli
 from keypoint.config.effect import TRUTH, check_overrides, check_same_network, with_boxes
@@ -252,6 +253,7 @@ def write_card(
         **compare(
             evaluation.metrics,
             evaluation.conditions,
+            network=network.network,
             encoder=network.encoder,
             blocks=network.blocks,
             encoder_stride=network.encoder_stride,

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from keypoint.errors import ConfigError
-from keypoint.models.names import NETWORKS
+from keypoint.models.names import NETWORKS, TIMM_DECONV_SITES, is_timm
 from keypoint.models.own_network import build_own_network
 from keypoint.models.pose_network import PoseNetwork
 from keypoint.models.simple_baseline import SimpleBaseline
+from keypoint.models.timm_baseline import TimmBaseline
 from keypoint.models.weights.load import load_imagenet_encoder, load_weights_file
 
 
@@ -34,7 +35,8 @@ def create_model(
     The keywords are the keys of a config's section `model`.
 
     Args:
-        encoder: resnet18, resnet34, resnet50, resnet101 or resnet152; of simple_baseline alone.
+        encoder: resnet18, resnet34, resnet50, resnet101 or resnet152, torchvision's, or
+            `timm/<name>`, any backbone of timm with feature maps; of simple_baseline alone.
         network: simple_baseline, or `package.module:function` for one's own (own_network.py).
         options: Further keywords of one's own function.
         blocks: None, a block's name for the network's default sites (all deconvolutions), or a
@@ -42,11 +44,12 @@ def create_model(
             submodule's name, as for `insert_blocks`.
         input_size: (height, width), multiples of the encoder's stride.
         num_keypoints: K, the number of heatmaps.
-        encoder_stride: 32, 16 or 8, before 3, 2 or 1 deconvolutions.
-        dilated: Dilation instead of the strides that are left out.
-        weights: None (random), "imagenet" (torchvision's encoder weights, downloaded once), or a
-            file: a whole network of this toolkit, SimpleBaseline or mmpose, or an encoder of
-            torchvision or timm. The network takes over its color order, mean and std.
+        encoder_stride: 32, 16 or 8, before 3, 2 or 1 deconvolutions. With timm's encoders 32 means
+            their own stride.
+        dilated: Dilation instead of the strides that are left out; not with timm's encoders.
+        weights: None (random), "imagenet" (the encoder's weights of torchvision or timm, downloaded
+            once), or a file: a whole network of this toolkit, SimpleBaseline or mmpose, or an
+            encoder of torchvision or timm. The network takes over its color order, mean and std.
         codec: "heatmap" or "udp", see codec.py.
         heatmap_sigma: Of the targets, heatmap pixels; None for the references'.
         partial_weights: The file may lack blocks; they start as the identity.
@@ -65,7 +68,12 @@ def create_model(
         raise ConfigError(f"options have no effect with network={network}; leave them out")
     model: PoseNetwork
     others: Mapping[str, Any]
-    if network == "simple_baseline":
+    if network == "simple_baseline" and is_timm(encoder):
+        if dilated:
+            raise ConfigError(f"dilated=true has no effect with encoder={encoder}; leave it out")
+        own, others = split_sites(blocks, TIMM_DECONV_SITES)
+        model = TimmBaseline(encoder, encoder_stride=encoder_stride, blocks=own, **heatmaps)
+    elif network == "simple_baseline":
         own, others = split_sites(blocks, SimpleBaseline.SITES)
         model = SimpleBaseline(
             encoder, encoder_stride=encoder_stride, dilated=dilated, blocks=own, **heatmaps

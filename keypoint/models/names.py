@@ -5,6 +5,7 @@ It does not import torch, so that reading a config does not load it.
 
 from __future__ import annotations
 
+import re
 from typing import Literal, get_args
 
 from keypoint.errors import ConfigError
@@ -12,13 +13,13 @@ from keypoint.errors import ConfigError
 Encoder = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 EncoderStride = Literal[32, 16, 8]  # input pixels per pixel of layer4's map
 
-NETWORKS = ("simple_baseline",)
+NETWORKS = ("simple_baseline", "hrnet_w32", "hrnet_w48")
+OWN_NETWORK = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+TIMM = "timm/"  # before the name of an encoder of timm, which may have the tag of its weights
 ENCODERS: tuple[str, ...] = get_args(Encoder)
 ENCODER_STRIDES: tuple[int, ...] = get_args(EncoderStride)
 
-# Encoders of timm: timm/<name>, or timm/<name>.<tag of its weights>. Each stride that deconvolutions
-# lead back from, in the order of their number, and their sites.
-TIMM = "timm/"
+# Strides of timm's encoders that deconvolutions lead back from, by their number, and their sites.
 TIMM_STRIDES = (4, 8, 16, 32, 64, 128)
 TIMM_DECONV_SITES = ("deconv1", "deconv2", "deconv3", "deconv4", "deconv5")
 
@@ -45,6 +46,11 @@ STRIDES_OF_SITES = {
 def architecture_of(encoder: str) -> str:
     """An encoder's name without the tag of timm's weights, which changes no network."""
     return encoder.partition(".")[0]
+
+
+def is_timm(encoder: str) -> bool:
+    """Whether an encoder's name is one of timm's."""
+    return encoder.startswith(TIMM) and len(encoder) > len(TIMM)
 
 
 def check_dilation(encoder: str, encoder_stride: int) -> None:

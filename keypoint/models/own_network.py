@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -23,9 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from keypoint.errors import ConfigError
+from keypoint.models.names import OWN_NETWORK
 from keypoint.models.pose_network import PoseNetwork
 
-NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 TAKEN = ("num_keypoints", "input_size")
 
 
@@ -95,7 +94,8 @@ def build_own_network(
         options: Further keywords of the function.
         input_size: (height, width).
         num_keypoints: K.
-        codec, heatmap_sigma: Of the heatmaps, see `PoseNetwork`.
+        codec: Of the heatmaps, see `PoseNetwork`.
+        heatmap_sigma: As well.
 
     Raises:
         ConfigError: There is no such function, it does not take these keywords, fails, or its
@@ -110,7 +110,8 @@ def build_own_network(
         taken = [key for key in known if key not in TAKEN]
         wrong = unknown or sorted(set(options) & set(TAKEN))
         raise ConfigError(
-            f"model.options: {name} has no option {wrong[0]!r}; it takes {', '.join(taken) or 'none'}"
+            f"model.options: {name} has no option {wrong[0]!r}; it takes "
+            f"{', '.join(taken) or 'none'}"
         )
     try:
         network = build(**keywords, **options)
@@ -144,7 +145,7 @@ def find_function(name: str) -> Callable[..., Any]:
         ConfigError: The name has another form, the module or the function does not exist or is
             part of Python, or the function does not name `num_keypoints` and `input_size`.
     """
-    if not NAME.fullmatch(name):
+    if not OWN_NETWORK.fullmatch(name):
         raise ConfigError(f"model.network={name!r}: write package.module:function")
     module_name, _, attribute = name.partition(":")
     if module_name.partition(".")[0] in sys.stdlib_module_names:

@@ -73,7 +73,7 @@ class TimmBaseline(PoseNetwork):
         )
         self.encoder_name, self.encoder_stride = encoder, encoder_stride
         self.encoder = built.module
-        self._channels_last, self._sized = built.channels_last, built.sized
+        self._channels_last, self.sized = built.channels_last, built.sized
         number = TIMM_STRIDES.index(built.stride)
         self.SITES = self.DEFAULT_SITES = TIMM_DECONV_SITES[:number]
         self.deconv_layers = deconvolutions(built.channels, number)
@@ -103,7 +103,7 @@ class TimmBaseline(PoseNetwork):
         Raises:
             ConfigError: The encoder was built for one size, or a side is not a multiple.
         """
-        if self._sized and tuple(input_size) != self.input_size:
+        if self.sized and tuple(input_size) != self.input_size:
             raise ConfigError(
                 f"{self.encoder_name} was built for input_size={list(self.input_size)} (position "
                 f"embeddings or windows) and does not take {list(input_size)}; train it with "

@@ -20,8 +20,10 @@ from keypoint.errors import CheckpointError
 from keypoint.models.encoder import IMAGENET_WEIGHTS
 from keypoint.models.own_network import OwnNetwork
 from keypoint.models.pose_network import PoseNetwork
+from keypoint.models.timm_baseline import TimmBaseline
 from keypoint.models.weights.formats import Weights, read_weights, recognise
 from keypoint.models.weights.report import Report, compare
+from keypoint.models.weights.timm_files import from_timm_file, pretrained_of_timm
 
 logger = logging.getLogger(__name__)
 
@@ -29,11 +31,14 @@ CODEC_NOTE = "codec heatmap assumed; model.codec=udp if it was trained so"
 
 
 def load_imagenet_encoder(model: PoseNetwork, encoder: str) -> None:
-    """Fill the encoder with torchvision's ImageNet weights, downloaded at the first use.
+    """Fill the encoder with torchvision's or timm's ImageNet weights, downloaded at the first use.
 
     Raises:
         CheckpointError: The download failed; the text says where a copy can be put by hand.
     """
+    if isinstance(model, TimmBaseline):
+        fill(model, pretrained_of_timm(model), f"timm's weights of {encoder}")
+        return
     weights = torchvision.models.get_model_weights(encoder)[IMAGENET_WEIGHTS]
     cache = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
     try:
@@ -73,7 +78,10 @@ def load_weights_file(
         CheckpointError: The file cannot be read, or its tensors, blocks or settings do not fit.
             Nothing is loaded then.
     """
-    weights = read_weights(path, color_order, own_names=isinstance(model, OwnNetwork))
+    own_names = isinstance(model, (OwnNetwork, TimmBaseline))
+    weights = read_weights(path, color_order, own_names=own_names)
+    if isinstance(model, TimmBaseline):
+        weights = from_timm_file(model, weights)
     return fill(model, weights, str(path), partial=partial, whole=whole, keypoints=keypoints)
 
 
@@ -142,6 +150,7 @@ def with_our_names(model: PoseNetwork, state: Mapping[str, Tensor]) -> dict[str,
             if theirs.startswith(f"{before}site."):
                 theirs = before + theirs.removeprefix(f"{before}site.")
         plain[theirs.removeprefix(model.WITHIN)] = name
+        plain[name.removeprefix(model.WITHIN)] = name
     ours = set(plain.values())
     return {
         name if name in ours else plain.get(name, name): tensor for name, tensor in state.items()

@@ -16,6 +16,7 @@ from keypoint.models.weights.formats import Weights
 
 HEAD = "final_layer.weight"
 SHOWN = 4  # names of a list in a message
+SAME = "Use the network, blocks, input size and keypoints that the file was made with"
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def compare(
         misshapen=[shape for shape in shapes if shape[1] != shape[2]],
         not_finite=[name for name, tensor in state.items() if not torch.isfinite(tensor).all()],
         encoder_only=encoder_only,
-        remedy=remedy(state, wanted),
+        remedy=remedy(state, wanted) if model.SITES else SAME,
     )
 
 
@@ -201,7 +202,7 @@ def remedy(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
             "The file's blocks are others, or were built for another input size: set model.blocks "
             "and model.input_size to what it was trained with"
         )
-    return "Use the encoder, blocks, input size and keypoints that the file was made with"
+    return SAME
 
 
 def other_architecture(state: Mapping[str, Tensor]) -> str | None:
