@@ -18,8 +18,10 @@ from torch import Tensor
 
 from keypoint.errors import CheckpointError
 from keypoint.models.encoder import IMAGENET_WEIGHTS
+from keypoint.models.names import architecture_of, is_timm
 from keypoint.models.own_network import OwnNetwork
 from keypoint.models.pose_network import PoseNetwork
+from keypoint.models.simple_baseline import SimpleBaseline
 from keypoint.models.timm_baseline import TimmBaseline
 from keypoint.models.weights.formats import Weights, read_weights, recognise
 from keypoint.models.weights.report import Report, compare
@@ -189,8 +191,16 @@ def _check_network(
     model: PoseNetwork, trained: Mapping[str, Any], source: str, whole: bool
 ) -> None:
     """Check what names and shapes do not show and our files hold: dilation, options, sizes."""
+    encoder = str(trained.get("encoder", ""))
+    if isinstance(model, SimpleBaseline) and is_timm(encoder):
+        raise CheckpointError(
+            f"{source}: trained with the encoder {encoder}, the network has a ResNet of "
+            f"torchvision; set model.encoder={encoder}"
+        )
     for key, ours in model.settings().items():
         theirs = trained.get(key, ours)
+        if key == "encoder":
+            theirs = architecture_of(str(theirs))
         if theirs != ours:
             raise CheckpointError(
                 f"{source}: trained with {key}={str(theirs).lower()}, the network has "

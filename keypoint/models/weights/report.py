@@ -170,12 +170,13 @@ def remedy(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
         state: The file's tensors, by our names.
         wanted: The network's.
     """
-    stranger = other_architecture(state)
+    theirs, ours = encoder_of(state), encoder_of(wanted)
+    stranger = other_architecture(state) if ours else None
     if stranger:
         return f"The file holds {stranger}; use a plain ResNet's"
-    theirs, ours = encoder_of(state), encoder_of(wanted)
     if theirs and theirs != ours:
-        return f"The file's encoder is {theirs}, the network's {ours}: set model.encoder={theirs}"
+        network = f"the network's {ours}" if ours else "the network's is another"
+        return f"The file's encoder is {theirs}, {network}: set model.encoder={theirs}"
     if theirs and not any(name.startswith("final_layer.") for name in state):
         return (
             "The file holds an encoder alone, which finds no keypoints: train with "
