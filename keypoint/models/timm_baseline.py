@@ -49,7 +49,7 @@ class TimmBaseline(PoseNetwork):
             not exist or does not fit.
     """
 
-    SITES = TIMM_DECONV_SITES
+    SITES: tuple[str, ...] = TIMM_DECONV_SITES
     ENCODER_PREFIXES = ("encoder.",)
 
     def __init__(
@@ -110,6 +110,23 @@ class TimmBaseline(PoseNetwork):
                 "model.input_size set to that"
             )
         super().set_input_size(input_size)
+
+    def insert(self, blocks: Mapping[str, Mapping[str, Any]]) -> None:
+        """Put blocks after submodules; one for maps B H W C has to say so.
+
+        Raises:
+            ConfigError: As in `PoseNetwork.insert`; maps of the encoder are B H W C, and `layout`
+                is not given.
+        """
+        modules = dict(self.named_modules()) if self._channels_last else {}
+        for site, choice in blocks.items():
+            unsaid = site.startswith("encoder.") and not {"layout", "grid"} & choice.keys()
+            if unsaid and site in modules and not isinstance(modules[site], nn.Conv2d):
+                raise ConfigError(
+                    f"blocks at {site}: maps inside {self.encoder_name} are B H W C; write "
+                    f"{{type: {choice.get('type')}, layout: bhwc}}"
+                )
+        super().insert(blocks)
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) to heatmaps (B, K, H/4, W/4)."""

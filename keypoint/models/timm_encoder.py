@@ -68,13 +68,12 @@ def timm_encoder(
         ConfigError: timm is not installed, does not know the name, or cannot build it with feature
             maps of this stride for this input size.
     """
-    timm, name = import_timm(), check_timm_name(encoder)
+    timm, about = import_timm(), timm_model(encoder)
     options: dict[str, Any] = {"output_stride": stride} if stride != DEFAULT_STRIDE else {}
-    sized = bool(timm.get_pretrained_cfg(name).fixed_input_size)
-    if sized:
+    if about.fixed_input_size:
         options["img_size"] = tuple(input_size)
     try:
-        module, refused = _build(timm, name, options, pretrained)
+        module, taken = _build(timm, encoder.removeprefix(TIMM), options, pretrained)
     except Exception as error:  # timm raises RuntimeError, AssertionError, ValueError ..
         if pretrained:
             raise
@@ -87,8 +86,8 @@ def timm_encoder(
     channels, own_stride = info.channels()[-1], info.reduction()[-1]
     if stride not in (DEFAULT_STRIDE, own_stride):
         raise ConfigError(
-            f"encoder_stride={stride} is not possible with {encoder}, whose stride is {own_stride}; "
-            "leave encoder_stride out"
+            f"encoder_stride={stride} is not possible with {encoder}, whose stride is "
+            f"{own_stride}; leave encoder_stride out"
         )
     if own_stride not in TIMM_STRIDES:
         raise ConfigError(
@@ -110,7 +109,7 @@ def timm_encoder(
     used = _parameters_behind(features)
     for parameter in module.parameters():
         parameter.requires_grad_(id(parameter) in used)
-    return TimmEncoder(module, channels, own_stride, channels_last, sized and "img_size" not in refused)
+    return TimmEncoder(module, channels, own_stride, channels_last, "img_size" in taken)
 
 
 def import_timm() -> ModuleType:
@@ -127,8 +126,8 @@ def import_timm() -> ModuleType:
     return module
 
 
-def check_timm_name(encoder: str) -> str:
-    """The name that timm knows, without `timm/`.
+def timm_model(encoder: str) -> Any:
+    """What timm knows of a model and its weights, its `PretrainedCfg`.
 
     Raises:
         ConfigError: timm is not installed, or has no such model or tag.
@@ -136,8 +135,9 @@ def check_timm_name(encoder: str) -> str:
     timm = import_timm()
     name = encoder.removeprefix(TIMM)
     architecture, _, tag = name.partition(".")
-    if not timm.is_model(architecture):
-        close = difflib.get_close_matches(architecture, timm.list_models(), n=3)
+    models = timm.list_models()
+    if architecture not in models:
+        close = difflib.get_close_matches(architecture, models, n=3)
         hint = f"did you mean {' or '.join(TIMM + near for near in close)}?" if close else ""
         raise ConfigError(
             f"encoder={encoder!r}: timm {timm.__version__} has no model {architecture!r}; "
@@ -147,38 +147,36 @@ def check_timm_name(encoder: str) -> str:
         known = timm.get_pretrained_cfg(name)
     except RuntimeError:
         known = None
-    if known is None:
-        tags = [name.partition(".")[2] for name in timm.list_pretrained(f"{architecture}.*")]
+    if known is None and tag:
+        tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{architecture}.*")]
         raise ConfigError(
             f"encoder={encoder!r}: timm {timm.__version__} has no weights {tag!r} of "
-            f"{architecture}; {'leave the tag out, or give one of ' + ', '.join(tags) if tags else 'leave the tag out'}"
+            f"{architecture}; leave the tag out{', or give one of ' if tags else ''}"
+            f"{', '.join(tags)}"
         )
-    return name
+    return known or timm.models.PretrainedCfg()  # of a model that a user registered
 
 
 def _build(
     timm: ModuleType, name: str, options: dict[str, Any], pretrained: bool
 ) -> tuple[Any, set[str]]:
-    """Build the backbone, and name the options that its constructor does not have."""
-    refused: set[str] = set()
+    """Build the backbone, without the options that its constructor does not have; name the rest."""
+    given = dict(options)
     while True:
-        given = {key: value for key, value in options.items() if key not in refused}
         try:
             module = timm.create_model(
                 name, pretrained=pretrained, features_only=True, out_indices=(-1,), **given
             )
-        except TypeError as error:
+        except (TypeError, AssertionError) as error:
+            # An HRNet that is asked for a stride only asserts.
             unknown = {key for key in given if key in str(error)}
+            if not unknown and isinstance(error, AssertionError):
+                unknown = given.keys() & {"output_stride"}
             if not unknown:
                 raise
-            refused |= unknown
-        except AssertionError:
-            # HRNet takes no stride and says so without a word.
-            if "output_stride" not in given:
-                raise
-            refused.add("output_stride")
+            given = {key: value for key, value in given.items() if key not in unknown}
         else:
-            return module, refused
+            return module, set(given)
 
 
 def _order_of_axes(module: nn.Module) -> str:

@@ -119,13 +119,14 @@ def compare(
     state, wanted = weights.state, model.state_dict()
     of_encoder = model.ENCODER_PREFIXES
     encoder_only = not whole and all(name.startswith(of_encoder) for name in state)
-    if encoder_only:
-        wanted = {k: v for k, v in wanted.items() if k.startswith(of_encoder)}
+    blocks = [f"{path}." for path in model.block_paths().values()]
+    if encoder_only:  # which has no blocks: ours stay as they are, the identity
+        inside = {k: v for k, v in wanted.items() if k.startswith(of_encoder)}
+        wanted = {k: v for k, v in inside.items() if not k.startswith(tuple(blocks))}
     # Files from before torch 0.4.1 lack this counter, and nothing reads it while momentum is set.
     missing = [
         name for name in wanted if name not in state and not name.endswith("num_batches_tracked")
     ]
-    blocks = [f"{path}." for path in model.block_paths().values()]
     new = tuple(b for b in blocks if partial and not any(name.startswith(b) for name in state))
     shapes = [(n, tuple(state[n].shape), tuple(wanted[n].shape)) for n in wanted if n in state]
     return Report(

@@ -1,7 +1,7 @@
 """Weights of timm's encoders: downloaded by timm, or from a file with timm's names.
 
 A file of timm holds the whole classifier by the names of the plain model (`stages.0.blocks..`).
-With feature maps timm gives the first level of names one word (`stages_0.blocks..`) or puts `model.`
+With feature maps timm makes one word of the first two levels (`stages_0.blocks..`) or puts `model.`
 before all, and leaves out what follows the last map.
 """
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from keypoint.errors import CheckpointError
 from keypoint.models.names import TIMM
 from keypoint.models.timm_baseline import TimmBaseline
-from keypoint.models.timm_encoder import check_timm_name, import_timm, timm_encoder
+from keypoint.models.timm_encoder import import_timm, timm_encoder, timm_model
 from keypoint.models.weights.formats import Weights
 
 WITHIN = "encoder."
@@ -31,8 +31,7 @@ def pretrained_of_timm(model: TimmBaseline) -> Weights:
     Raises:
         CheckpointError: timm has none, or they cannot be downloaded; the text says what to do.
     """
-    name = check_timm_name(model.encoder_name)
-    cfg = import_timm().get_pretrained_cfg(name)
+    cfg = timm_model(model.encoder_name)
     if not cfg.has_weights:
         raise CheckpointError(
             f"{model.encoder_name}: timm has no weights of it; train from scratch with "
@@ -60,18 +59,16 @@ def from_timm_file(model: TimmBaseline, weights: Weights) -> Weights:
         model: The network.
         weights: The file's, with its own names.
     """
-    ours = (WITHIN, "deconv_layers.", "final_layer.", "blocks.")
-    if weights.format == "keypoint" or any(name.startswith(ours) for name in weights.state):
+    if weights.format == "keypoint" or any(name.startswith(WITHIN) for name in weights.state):
         return weights
-    timm, name = import_timm(), check_timm_name(model.encoder_name)
-    cfg = timm.get_pretrained_cfg(name)
+    timm, cfg = import_timm(), timm_model(model.encoder_name)
+    name = model.encoder_name.removeprefix(TIMM)
     options = {"img_size": model.input_size} if model.sized else {}
     plain = timm.create_model(name, pretrained=False, **options)
     state = _fitted(plain, name, weights.state)
     known, children = set(plain.state_dict()), dict(model.encoder.named_children())
-    inside = {
-        name.replace(".site.", ".") for name in model.encoder.state_dict()
-    }  # a block after a submodule gives it a longer name
+    # A block after a submodule gives it a longer name.
+    inside = {key.replace(".site.", ".") for key in model.encoder.state_dict()}
     renamed, left_out = {}, []
     for key, tensor in state.items():
         theirs = _with_features(children, key)
@@ -87,7 +84,7 @@ def from_timm_file(model: TimmBaseline, weights: Weights) -> Weights:
         mean=tuple(cfg.mean),
         std=tuple(cfg.std),
         left_out=(*weights.left_out, *left_out),
-        notes=(f"mean and std of {TIMM}{cfg.architecture}{'.' * bool(cfg.tag)}{cfg.tag or ''}",),
+        notes=(f"mean and std as timm has them for {model.encoder_name}",),
     )
 
 
