@@ -2,8 +2,11 @@
 
 import copy
 import json
+import sys
 
+import huggingface_hub
 import pytest
+import timm
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -19,6 +22,7 @@ from keypoint.models import HRNet, create_model, hrnet
 from keypoint.models.complexity import Count, count_model
 from keypoint.models.fold_norms import fold_norms
 from keypoint.models.names import HRNET_WIDTHS
+from keypoint.models.weights import timm_files
 from tests import tiny_network
 from tests.calling import tool
 from tests.export.test_export import Branching
@@ -324,7 +328,6 @@ def test_it_trains_tests_and_exports_by_the_same_commands(narrow, short, tmp_pat
 
 def test_timms_imagenet_weights_give_timms_maps(monkeypatch):
     """By timm's own network, up to its fused map of stride 4."""
-    timm = pytest.importorskip("timm")
     torch.manual_seed(0)
     theirs = randomised(timm.create_model("hrnet_w32")).eval()
     with torch.no_grad():
@@ -332,6 +335,7 @@ def test_timms_imagenet_weights_give_timms_maps(monkeypatch):
             parameter -= 0.5
             parameter /= max(parameter[0].numel(), 1) ** 0.5
     asked = []
+    monkeypatch.setattr(timm_files, "_ask_hub", lambda *_: None)
     monkeypatch.setattr(
         timm, "create_model", lambda name, **options: asked.append((name, options)) or theirs
     )
@@ -348,19 +352,20 @@ def test_timms_imagenet_weights_give_timms_maps(monkeypatch):
 
 
 def test_without_timm_its_extra_is_named(monkeypatch, narrow):
-    import sys
-
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(ConfigError, match=r"pip install 'keypoint\[timm\]'"):
+    with pytest.raises(ConfigError, match=r"pip install keypoint\[timm\]"):
         create_model(network=narrow, input_size=SIZE, weights="imagenet")
 
 
 def test_a_failed_download_says_what_to_do(monkeypatch, narrow):
-    timm = pytest.importorskip("timm")
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_, **__: None)
 
     def offline(*_, **__):
         raise OSError("no connection")
 
-    monkeypatch.setattr(timm, "create_model", offline)
-    with pytest.raises(CheckpointError, match=r"hrnet_w32 .*\(no connection\); give model.weights"):
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", offline)
+    text = (
+        r"hrnet_w32: timm's .*\(OSError: no connection\); fetch model.safetensors .*hrnet_w32.ms_"
+    )
+    with pytest.raises(CheckpointError, match=text):
         create_model(network=narrow, input_size=SIZE, weights="imagenet")

@@ -16,12 +16,21 @@ import torch
 import torchvision
 from torch import Tensor
 
-from keypoint.errors import CheckpointError, ConfigError
+from keypoint.errors import CheckpointError
 from keypoint.models.encoder import IMAGENET_WEIGHTS
+from keypoint.models.names import architecture_of, is_timm
+from keypoint.models.hrnet import HRNet
 from keypoint.models.own_network import OwnNetwork
 from keypoint.models.pose_network import PoseNetwork
+from keypoint.models.simple_baseline import SimpleBaseline
+from keypoint.models.timm_baseline import TimmBaseline
 from keypoint.models.weights.formats import Weights, read_weights, recognise
 from keypoint.models.weights.report import Report, compare
+from keypoint.models.weights.timm_files import (
+    from_timm_file,
+    imagenet_of_hrnet,
+    pretrained_of_timm,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -29,11 +38,21 @@ CODEC_NOTE = "codec heatmap assumed; model.codec=udp if it was trained so"
 
 
 def load_imagenet_encoder(model: PoseNetwork, encoder: str) -> None:
-    """Fill the encoder with torchvision's ImageNet weights, downloaded at the first use.
+    """Fill the encoder with torchvision's or timm's ImageNet weights, downloaded at the first use.
+
+    Args:
+        model: The network; HRNet is filled up to its head, by timm.
+        encoder: The encoder's name, or hrnet_w32 or hrnet_w48.
 
     Raises:
         CheckpointError: The download failed; the text says where a copy can be put by hand.
     """
+    if isinstance(model, TimmBaseline):
+        fill(model, pretrained_of_timm(model), f"timm's weights of {encoder}")
+        return
+    if isinstance(model, HRNet):
+        fill(model, imagenet_of_hrnet(encoder), f"timm's weights of {encoder}")
+        return
     weights = torchvision.models.get_model_weights(encoder)[IMAGENET_WEIGHTS]
     cache = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
     try:
@@ -46,38 +65,6 @@ def load_imagenet_encoder(model: PoseNetwork, encoder: str) -> None:
         ) from None
     weights = recognise(state, str(cache))
     logger.info("%s", load_state(model, weights, str(cache), whole=False).text())
-
-
-def load_imagenet_hrnet(model: PoseNetwork, network: str) -> None:
-    """Fill HRNet up to its head with timm's ImageNet weights, downloaded at the first use.
-
-    timm's classifier, and the sums of stage4 that pose networks do not have, are left out.
-
-    Args:
-        model: The network.
-        network: hrnet_w32 or hrnet_w48, timm's names too.
-
-    Raises:
-        ConfigError: timm is not installed.
-        CheckpointError: The download failed.
-    """
-    try:
-        import timm
-    except ImportError:
-        raise ConfigError(
-            f"weights=imagenet of {network} come from timm, which is not installed; "
-            "pip install 'keypoint[timm]', or give model.weights=FILE or model.weights=none"
-        ) from None
-    try:
-        state = timm.create_model(network, pretrained=True).state_dict()
-    except (OSError, RuntimeError) as error:
-        raise CheckpointError(
-            f"timm's ImageNet weights of {network} could not be downloaded ({error}); "
-            "give model.weights=FILE, or train from scratch with model.weights=none"
-        ) from None
-    source = f"timm's {network}"
-    weights = recognise(state, source)
-    logger.info("%s", load_state(model, weights, source, whole=False).text())
 
 
 def load_weights_file(
@@ -108,7 +95,10 @@ def load_weights_file(
         CheckpointError: The file cannot be read, or its tensors, blocks or settings do not fit.
             Nothing is loaded then.
     """
-    weights = read_weights(path, color_order, own_names=isinstance(model, OwnNetwork))
+    own_names = isinstance(model, (OwnNetwork, TimmBaseline))
+    weights = read_weights(path, color_order, own_names=own_names)
+    if isinstance(model, TimmBaseline):
+        weights = from_timm_file(model, weights)
     return fill(
         model,
         weights,
@@ -264,8 +254,16 @@ def _check_network(
     model: PoseNetwork, trained: Mapping[str, Any], source: str, whole: bool
 ) -> None:
     """Check what names and shapes do not show and our files hold: dilation, options, sizes."""
+    encoder = str(trained.get("encoder", ""))
+    if isinstance(model, SimpleBaseline) and is_timm(encoder):
+        raise CheckpointError(
+            f"{source}: trained with the encoder {encoder}, the network has a ResNet of "
+            f"torchvision; set model.encoder={encoder}"
+        )
     for key, ours in model.settings().items():
         theirs = trained.get(key, ours)
+        if key == "encoder":
+            theirs = architecture_of(str(theirs))
         if theirs != ours:
             raise CheckpointError(
                 f"{source}: trained with {key}={str(theirs).lower()}, the network has "

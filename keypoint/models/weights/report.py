@@ -135,14 +135,15 @@ def compare(
     state, wanted = weights.state, model.state_dict()
     of_encoder = model.ENCODER_PREFIXES
     encoder_only = not whole and all(name.startswith(of_encoder) for name in state)
-    if encoder_only:
-        wanted = {k: v for k, v in wanted.items() if k.startswith(of_encoder)}
+    blocks = [f"{path}." for path in model.block_paths().values()]
+    if encoder_only:  # which has no blocks: ours stay as they are, the identity
+        inside = {k: v for k, v in wanted.items() if k.startswith(of_encoder)}
+        wanted = {k: v for k, v in inside.items() if not k.startswith(tuple(blocks))}
     # Files from before torch 0.4.1 lack this counter, and nothing reads it while momentum is set.
     missing = [
         name for name in wanted if name not in state and not name.endswith("num_batches_tracked")
     ]
     head = {name: wanted[name] for name in new_head}
-    blocks = [f"{path}." for path in model.block_paths().values()]
     new = tuple(b for b in blocks if partial and not any(name.startswith(b) for name in state))
     shapes = [(n, tuple(state[n].shape), tuple(wanted[n].shape)) for n in wanted if n in state]
     return Report(
@@ -205,15 +206,17 @@ def remedy(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
     """
     hrnets = hrnet_of(state), hrnet_of(wanted)
     theirs, ours = hrnets[0] or encoder_of(state), hrnets[1] or encoder_of(wanted)
-    same_hrnet = hrnets[0] is not None and hrnets[0] == hrnets[1]
-    stranger = None if same_hrnet else other_architecture(state)
+    is_same_hrnet = any(hrnets) and hrnets[0] == hrnets[1]
+    stranger = other_architecture(state) if ours and not is_same_hrnet else None
     if stranger:
         return f"The file holds {stranger}; use {'an HRNet' if hrnets[1] else 'a plain ResNet'}'s"
-    if theirs and theirs != ours and (ours is None or any(hrnets)):
+    if theirs and theirs != ours and any(hrnets):
         keys = " ".join(f"model.{key}={value}" for key, value in network_of(state).items())
-        return f"The file holds {theirs}, this network is {ours or 'another'}: set {keys}"
+        network = f"this network is {ours or 'another'}"
+        return f"The file holds {theirs}, {network}: {f'set {keys}' if keys else 'use its own'}"
     if theirs and theirs != ours:
-        return f"The file's encoder is {theirs}, the network's {ours}: set model.encoder={theirs}"
+        network = f"the network's {ours}" if ours else "the network's is another"
+        return f"The file's encoder is {theirs}, {network}: set model.encoder={theirs}"
     if theirs and not any(name.startswith("final_layer.") for name in state):
         return (
             "The file holds an encoder alone, which finds no keypoints: train with "
