@@ -18,8 +18,8 @@ from torch import Tensor
 
 from keypoint.errors import CheckpointError
 from keypoint.models.encoder import IMAGENET_WEIGHTS
-from keypoint.models.names import architecture_of, is_timm
 from keypoint.models.hrnet import HRNet
+from keypoint.models.names import architecture_of, is_timm
 from keypoint.models.own_network import OwnNetwork
 from keypoint.models.pose_network import PoseNetwork
 from keypoint.models.simple_baseline import SimpleBaseline
