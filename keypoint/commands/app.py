@@ -33,8 +33,12 @@ def main(argv: Sequence[str]) -> None:
     args = parse(argv)
     cli.log_to()
     require_gradio()
-    predictor = Predictor.from_checkpoint(
-        args.checkpoint, args.device, args.flip, decoding=cli.chosen_decoding(args)
+    load = Predictor.from_pretrained if args.weights else Predictor.from_checkpoint
+    predictor = load(
+        args.weights or args.checkpoint,
+        args.device,
+        args.flip,
+        decoding=cli.chosen_decoding(args),
     )
     finder = Finder(predictor, whole_image, "Without boxes, the picture is taken for one person")
     if args.detector:
@@ -56,7 +60,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = cli.parser(
         "keypoint app", "Serve a web page that finds keypoints on pictures.", EPILOG
     )
-    cli.add_checkpoint(parser)
+    network = parser.add_mutually_exclusive_group(required=True)
+    cli.add_checkpoint(network, required=False)
+    network.add_argument(
+        "--weights", metavar="NAME", help="a published network, or a folder with model.pt"
+    )
     cli.add_detector(parser, "one person fills each picture")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
     parser.add_argument(
