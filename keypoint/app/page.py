@@ -29,6 +29,7 @@ from keypoint.app.picture import (
     find_on_picture,
     read_boxes,
     record_of_found,
+    write_upright,
 )
 from keypoint.data.synthetic.samples import Sample
 from keypoint.errors import DataError, KeypointError
@@ -96,10 +97,14 @@ def make_page(finder: Finder, samples: list[Sample], uploads: Path) -> Any:
         return (found, *redraw(found, threshold), record, save)
 
     def uploaded(upload: Any, threshold: float) -> tuple[Any, ...]:
-        """A picture that fails is taken away; boxes drawn in the meantime on another one stay."""
+        """A picture that fails is taken away; boxes drawn on it in the meantime stay."""
         answered = answer(upload, {"data": NO_BOXES}, threshold)
-        kept = (gr.skip(), gr.skip()) if answered[0] else (None, NO_BOXES)
-        return (*kept, *answered)
+        if not answered[0]:
+            return (None, NO_BOXES, *answered)
+        upright = write_upright(Path(upload["path"]), uploads)
+        if upright:
+            return (str(upright), NO_BOXES, *answered)
+        return (gr.skip(), gr.skip(), *answered)
 
     def sampled(index: int, threshold: float) -> tuple[Any, ...]:
         path, rows = str(samples[index].path), samples[index].boxes_xywh.tolist()

@@ -1,4 +1,4 @@
-"""Serve a web page that finds keypoints on pictures: keypoint app --checkpoint FILE."""
+"""Serve a web page that finds keypoints on pictures: keypoint app --checkpoint FILE | --weights NAME."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from keypoint.prediction.stream import detected_persons, whole_image
 
 EPILOG = f"""examples:
   keypoint app --checkpoint output/demo/best.pt
-      the demo's network; a picture shows one person, unless boxes are typed into the table
+      the demo's network; a picture shows one person, unless boxes are drawn on it
+  keypoint app --weights NAME
+      a published network, by its name; or a folder with model.pt
   keypoint app --checkpoint best.pt --detector {DETECTORS[0]}
       persons by a detector, whose weights torchvision downloads once
   keypoint app --checkpoint best.pt --detector fasterrcnn.pth --flip
@@ -33,13 +35,9 @@ def main(argv: Sequence[str]) -> None:
     args = parse(argv)
     cli.log_to()
     require_gradio()
-    load = Predictor.from_pretrained if args.weights else Predictor.from_checkpoint
-    predictor = load(
-        args.weights or args.checkpoint,
-        args.device,
-        args.flip,
-        decoding=cli.chosen_decoding(args),
-    )
+    load = Predictor.from_checkpoint if args.checkpoint else Predictor.from_pretrained
+    network, decoding = args.checkpoint or args.weights, cli.chosen_decoding(args)
+    predictor = load(network, args.device, args.flip, decoding=decoding)
     finder = Finder(predictor, whole_image, "Without boxes, the picture is taken for one person")
     if args.detector:
         detector = load_detector(args.detector).to(predictor.device)
