@@ -14,10 +14,12 @@ from typing import Any
 
 import torch
 import torchvision
-from torch import nn
+from torch import Tensor
 
 from keypoint.errors import CheckpointError
 from keypoint.models.encoder import IMAGENET_WEIGHTS
+from keypoint.models.own_network import OwnNetwork
+from keypoint.models.pose_network import PoseNetwork
 from keypoint.models.weights.formats import Weights, read_weights, recognise
 from keypoint.models.weights.report import Report, compare
 
@@ -26,7 +28,7 @@ logger = logging.getLogger(__name__)
 CODEC_NOTE = "codec heatmap assumed; model.codec=udp if it was trained so"
 
 
-def load_imagenet_encoder(model: nn.Module, encoder: str) -> None:
+def load_imagenet_encoder(model: PoseNetwork, encoder: str) -> None:
     """Fill the encoder with torchvision's ImageNet weights, downloaded at the first use.
 
     Raises:
@@ -47,7 +49,7 @@ def load_imagenet_encoder(model: nn.Module, encoder: str) -> None:
 
 
 def load_weights_file(
-    model: nn.Module,
+    model: PoseNetwork,
     path: Path,
     *,
     partial: bool = False,
@@ -58,7 +60,7 @@ def load_weights_file(
     """Fill the network, or its encoder, from a file of any format in `formats`.
 
     Args:
-        model: A SimpleBaseline; weights, colour order, mean and std are filled in.
+        model: Any network of ours; weights, colour order, mean and std are filled in.
         path: The file.
         partial: Allow whole blocks of the network to be missing in the file. New blocks are the
             identity, so the output stays exactly that of the network without them.
@@ -71,12 +73,12 @@ def load_weights_file(
         CheckpointError: The file cannot be read, or its tensors, blocks or settings do not fit.
             Nothing is loaded then.
     """
-    weights = read_weights(path, color_order)
+    weights = read_weights(path, color_order, own_names=isinstance(model, OwnNetwork))
     return fill(model, weights, str(path), partial=partial, whole=whole, keypoints=keypoints)
 
 
 def fill(
-    model: Any,
+    model: PoseNetwork,
     weights: Weights,
     source: str,
     *,
@@ -97,7 +99,7 @@ def fill(
 
 
 def load_state(
-    model: nn.Module, weights: Weights, source: str, *, partial: bool = False, whole: bool = True
+    model: PoseNetwork, weights: Weights, source: str, *, partial: bool = False, whole: bool = True
 ) -> Report:
     """Copy weights into the network: all of it, or the encoder if there is nothing else.
 
@@ -112,7 +114,8 @@ def load_state(
         CheckpointError: Names or shapes that do not fit, values that are not finite, or `partial`
             has no effect. Nothing is loaded then.
     """
-    report = compare(model.state_dict(), weights, source, partial=partial, whole=whole)
+    weights = replace(weights, state=with_our_names(model, weights.state))
+    report = compare(model, weights, source, partial=partial, whole=whole)
     report.check()
     if partial and not report.allowed:
         what = "it is an encoder alone" if report.encoder_only else "it lacks none of the blocks"
@@ -124,8 +127,30 @@ def load_state(
     return report
 
 
+def with_our_names(model: PoseNetwork, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The file's tensors by the network's names, if the file was saved without them.
+
+    A block after a submodule renames the submodule to `<name>.site`, and a user's module lies in
+    `network.`; a file of the network alone knows neither.
+    """
+    inserted = [path for path in model.block_paths().values() if not path.startswith("blocks.")]
+    plain = {}
+    for name in model.state_dict():
+        theirs = name
+        for path in inserted:
+            before = path.removesuffix("block")
+            if theirs.startswith(f"{before}site."):
+                theirs = before + theirs.removeprefix(f"{before}site.")
+        plain[theirs.removeprefix(model.WITHIN)] = name
+        plain[name.removeprefix(model.WITHIN)] = name
+    ours = set(plain.values())
+    return {
+        name if name in ours else plain.get(name, name): tensor for name, tensor in state.items()
+    }
+
+
 def _check_heatmaps(
-    model: Any, weights: Weights, source: str, keypoints: Sequence[str] | None
+    model: PoseNetwork, weights: Weights, source: str, keypoints: Sequence[str] | None
 ) -> None:
     """Check what the heatmaps mean: their convention, their width, and whose keypoints they are."""
     trained, codec = weights.trained, model.codec
@@ -152,13 +177,17 @@ def _check_heatmaps(
             )
 
 
-def _check_network(model: Any, trained: Mapping[str, Any], source: str, whole: bool) -> None:
+def _check_network(
+    model: PoseNetwork, trained: Mapping[str, Any], source: str, whole: bool
+) -> None:
     """Check what names and shapes do not show and our files hold: dilation, options, sizes."""
-    if trained.get("dilated", model.dilated) != model.dilated:
-        raise CheckpointError(
-            f"{source}: its encoder is {'' if trained['dilated'] else 'not '}dilated; "
-            f"set model.dilated={str(trained['dilated']).lower()}"
-        )
+    for key, ours in model.settings().items():
+        theirs = trained.get(key, ours)
+        if theirs != ours:
+            raise CheckpointError(
+                f"{source}: trained with {key}={str(theirs).lower()}, the network has "
+                f"{str(ours).lower()}; set model.{key}={str(theirs).lower()}"
+            )
     blocks = model.describe_blocks(trained.get("blocks"))
     for site, options in blocks.items():
         ours = model.block_options.get(site)

@@ -11,10 +11,12 @@ from torch import Tensor
 
 from keypoint.errors import CheckpointError, printable
 from keypoint.models.names import DEPTHS
-from keypoint.models.weights.formats import ENCODER_PREFIXES, Weights
+from keypoint.models.pose_network import PoseNetwork
+from keypoint.models.weights.formats import Weights
 
 HEAD = "final_layer.weight"
 SHOWN = 4  # names of a list in a message
+SAME = "Use the network, blocks, input size and keypoints that the file was made with"
 
 
 @dataclass(frozen=True)
@@ -103,27 +105,28 @@ class Report:
 
 
 def compare(
-    wanted: Mapping[str, Tensor], weights: Weights, source: str, *, partial: bool, whole: bool
+    model: PoseNetwork, weights: Weights, source: str, *, partial: bool, whole: bool
 ) -> Report:
-    """Compare weights with a network's state dict.
+    """Compare weights with a network, tensor by tensor.
 
     Args:
-        wanted: The network's.
-        weights: The file's.
+        model: The network.
+        weights: The file's, by the network's names.
         source: The file's name.
         partial: Allow whole blocks to be missing.
         whole: Compare with the whole network even if the file holds an encoder alone.
     """
-    state = weights.state
-    encoder_only = not whole and all(name.startswith(ENCODER_PREFIXES) for name in state)
+    state, wanted = weights.state, model.state_dict()
+    of_encoder = model.ENCODER_PREFIXES
+    encoder_only = not whole and all(name.startswith(of_encoder) for name in state)
     if encoder_only:
-        wanted = {k: v for k, v in wanted.items() if k.startswith(ENCODER_PREFIXES)}
+        wanted = {k: v for k, v in wanted.items() if k.startswith(of_encoder)}
     # Files from before torch 0.4.1 lack this counter, and nothing reads it while momentum is set.
     missing = [
         name for name in wanted if name not in state and not name.endswith("num_batches_tracked")
     ]
-    theirs = sites_of(state)
-    new = tuple(f"blocks.{site}." for site in sites_of(wanted) if partial and site not in theirs)
+    blocks = [f"{path}." for path in model.block_paths().values()]
+    new = tuple(b for b in blocks if partial and not any(name.startswith(b) for name in state))
     shapes = [(n, tuple(state[n].shape), tuple(wanted[n].shape)) for n in wanted if n in state]
     return Report(
         source,
@@ -135,7 +138,7 @@ def compare(
         misshapen=[shape for shape in shapes if shape[1] != shape[2]],
         not_finite=[name for name, tensor in state.items() if not torch.isfinite(tensor).all()],
         encoder_only=encoder_only,
-        remedy=remedy(state, wanted),
+        remedy=remedy(state, wanted) if model.SITES else SAME,
     )
 
 
@@ -199,7 +202,7 @@ def remedy(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
             "The file's blocks are others, or were built for another input size: set model.blocks "
             "and model.input_size to what it was trained with"
         )
-    return "Use the encoder, blocks, input size and keypoints that the file was made with"
+    return SAME
 
 
 def other_architecture(state: Mapping[str, Tensor]) -> str | None:
