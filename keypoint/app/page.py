@@ -134,12 +134,11 @@ def make_page(finder: Finder, samples: list[Sample], uploads: Path) -> Any:
                         height=SHOWN_HEIGHT,
                         elem_id="picture",
                     )
-                with gr.Row(elem_id="tools"):
-                    last = gr.Button("Remove last box", size="md", min_width=90, elem_id="last")
-                    none = gr.Button("Remove all", size="md", min_width=90, elem_id="none")
-                    again = gr.Button(
-                        "Find keypoints", variant="primary", size="md", min_width=90, elem_id="again"
-                    )
+                with gr.Row():
+                    small: dict[str, Any] = {"size": "md", "min_width": 90}  # three on a phone
+                    remove_last = gr.Button("Remove last box", elem_id="remove-last", **small)
+                    remove_all = gr.Button("Remove all", elem_id="remove-all", **small)
+                    again = gr.Button("Find keypoints", variant="primary", elem_id="again", **small)
             with gr.Column():
                 result = gr.Image(
                     label="Persons found",
@@ -207,8 +206,8 @@ def make_page(finder: Finder, samples: list[Sample], uploads: Path) -> Any:
         picture.clear(nothing, None, answers, queue=False, **private)
         drawing.drawn(None, [drawing, boxes], boxes, js=ADD_DRAWN, **private)
         boxes.change(None, boxes, drawing, js=SHOW_ROWS, **private)
-        last.click(None, boxes, boxes, js=REMOVE_LAST, **private)
-        none.click(None, boxes, boxes, js=REMOVE_ALL, **private)
+        remove_last.click(None, boxes, boxes, js=REMOVE_LAST, **private)
+        remove_all.click(None, boxes, boxes, js=REMOVE_ALL, **private)
         again.click(answer, [picture, boxes, threshold], answers, api_name="find", **network)
         offered.click(sampled, [offered, threshold], changed, **network, **private)
         threshold.input(

@@ -1,4 +1,4 @@
-"""Serve a web page that finds keypoints on pictures: keypoint app --checkpoint FILE | --weights NAME."""
+"""Serve a web page that finds keypoints on pictures: keypoint app --checkpoint FILE."""
 
 from __future__ import annotations
 
