@@ -17,6 +17,7 @@ STYLE = """
 #drawing .html-container { padding: 0; }
 #drawing .has_children { gap: 0; }
 #picture img { object-fit: contain; }
+#remove-last, #remove-all, #again, #save { min-height: 44px; }
 .drawn-boxes { position: absolute; cursor: crosshair; touch-action: pinch-zoom; }
 .drawn-boxes rect { fill: none; vector-effect: non-scaling-stroke; }
 .drawn-boxes .halo { stroke: white; stroke-width: 4px; }
