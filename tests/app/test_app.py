@@ -595,11 +595,11 @@ def test_the_page_in_a_browser(browser, address, counting, tmp_path):
 
     page.locator("#picture button[aria-label='Remove Image']").click()
     wait_for_line(page, "No picture yet")
+    page.wait_for_function("document.querySelectorAll('#boxes [role=gridcell]').length == 4")
     upload.set_input_files(str(tmp_path / "broken.png"))
     wait_for_line(page, "broken.png: truncated PNG")
     assert page.locator("#save").is_disabled()
     assert page.locator("#picture img, #result img").count() == 0
-    page.wait_for_function("document.querySelectorAll('#boxes [role=gridcell]').length == 4")
     assert not any(character.isdigit() for character in page.inner_text("#boxes [role=grid]"))
 
     page.locator("#samples .gallery-item").nth(3).click()
