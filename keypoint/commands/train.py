@@ -207,7 +207,9 @@ def build_model(
     """The network on its device; with `weights`, filled with those that training starts from."""
     start: Any = {}
     if weights:
-        start = {key: getattr(config.model, key) for key in ("weights", "partial_weights")}
+        start = {
+            key: getattr(config.model, key) for key in ("weights", "partial_weights", "new_head")
+        }
     model = create_model(**config.model.arguments(skeleton.num_keypoints), **start).to(device)
     model.codec.decoding(config.test.decoding)  # refused now, not after the first epoch
     return model

@@ -29,6 +29,9 @@ from keypoint.models.names import (
 from keypoint.pose.names import CodecName, Decoding
 from keypoint.strict_yaml import check_plain
 
+# Keys of `model` that say what a training starts from; the others are the network.
+STARTED_FROM = ("weights", "partial_weights", "new_head")
+
 
 class DataConfig(BaseModel):
     """The files of images and annotations. Relative paths start at ``root``."""
@@ -172,6 +175,11 @@ class ModelConfig(BaseModel):
         default=False, description="the weights file may lack blocks, which start as the identity"
     )
 
+    new_head: bool = Field(
+        default=False,
+        description="the weights file is of other keypoints; the head starts anew",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _own_weights(cls, values: Any) -> Any:
@@ -276,9 +284,16 @@ class ModelConfig(BaseModel):
             raise ValueError("it has no effect without blocks; give model.blocks too")
         return value
 
+    @field_validator("new_head")
+    @classmethod
+    def _from_file(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("weights", "") in (None, "imagenet"):
+            raise ValueError("it has no effect without a file; give model.weights=FILE too")
+        return value
+
     def arguments(self, num_keypoints: int) -> dict[str, Any]:
         """The arguments of `create_model` without weights; keys and keywords are the same words."""
-        keys = self.model_dump(exclude={"weights", "partial_weights"})
+        keys = self.model_dump(exclude=set(STARTED_FROM))
         return keys | {"num_keypoints": num_keypoints}
 
 

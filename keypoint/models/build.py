@@ -28,6 +28,7 @@ def create_model(
     codec: str = "heatmap",
     heatmap_sigma: float | None = None,
     partial_weights: bool = False,
+    new_head: bool = False,
 ) -> PoseNetwork:
     """Build a network and fill in its weights.
 
@@ -50,6 +51,7 @@ def create_model(
         codec: "heatmap" or "udp", see codec.py.
         heatmap_sigma: Of the targets, heatmap pixels; None for the references'.
         partial_weights: The file may lack blocks; they start as the identity.
+        new_head: The file's head, of other keypoints, is left out, and the network's starts anew.
 
     Raises:
         ConfigError: A part that does not exist or does not fit.
@@ -79,8 +81,9 @@ def create_model(
             "package.module:function for one's own"
         )
     model.insert(model.describe_blocks(others))
-    if partial_weights and weights in (None, "imagenet"):
-        raise ConfigError(f"partial_weights has no effect with weights={weights!r}; give a file")
+    for flag, is_set in (("partial_weights", partial_weights), ("new_head", new_head)):
+        if is_set and weights in (None, "imagenet"):
+            raise ConfigError(f"{flag} has no effect with weights={weights!r}; give a file")
     if weights == "imagenet":
         if network != "simple_baseline":
             raise ConfigError(
@@ -89,7 +92,7 @@ def create_model(
             )
         load_imagenet_encoder(model, encoder)
     elif weights is not None:
-        load_weights_file(model, Path(weights), partial=partial_weights)
+        load_weights_file(model, Path(weights), partial=partial_weights, new_head=new_head)
     return model
 
 

@@ -44,6 +44,7 @@ class OwnNetwork(PoseNetwork):
         ConfigError: The module fails on images of this size, or its output is not K heatmaps.
     """
 
+    HEAD = ""
     WITHIN = "network."
 
     def __init__(

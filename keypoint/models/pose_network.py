@@ -51,6 +51,8 @@ class PoseNetwork(nn.Module):
     DEFAULT_SITES: tuple[str, ...] = ()
     # First parts of the names that an ImageNet file of the encoder has.
     ENCODER_PREFIXES: tuple[str, ...] = ()
+    # First part of the names of the last layer, which has K outputs; "" if it is not known.
+    HEAD = "final_layer."
     # Where the submodules are that `blocks` names, with a dot; their names in files leave it out.
     WITHIN = ""
 

@@ -86,7 +86,7 @@ NULLABLE = [
 ]  # fmt: skip
 OTHERS = [  # each with a test of its own
     "augment.transforms", "data.category", "data.max_bad", "model.input_size", "model.blocks", "model.weights",
-    "model.partial_weights", "model.dilated", "model.network", "model.options", "model.encoder", "train.weight_decay", "train.momentum", "train.lr_drops",
+    "model.partial_weights", "model.new_head", "model.dilated", "model.network", "model.options", "model.encoder", "train.weight_decay", "train.momentum", "train.lr_drops",
     "train.keypoint_weights", "test.box_score_threshold",
 ]  # fmt: skip
 NO_NUMBER = [True, "0.5", "no_such_value", [], {}, [0.5], math.nan, math.inf, -math.inf, 1e30, -1]
@@ -335,7 +335,7 @@ def test_the_model_section_is_the_arguments_of_create_model():
         "blocks": {"layer3": {"type": "srl_fft", "groups": 2}},
     }  # fmt: skip
     section = config_from_dict({"model": content}, "x").model
-    assert section.arguments(5).keys() == keywords - {"weights", "partial_weights"}
+    assert section.arguments(5).keys() == keywords - {"weights", "partial_weights", "new_head"}
     model = create_model(**section.arguments(5))
     assert (model.input_size, model.encoder_stride) == ((64, 96), 8)
     assert (model.codec.name, model.codec.sigma) == ("udp", 1.5)
@@ -560,6 +560,7 @@ def test_keypoint_weights_are_numbers_by_name():
         ({"data": {"max_bad": 0.1}}, "data.max_bad", "data.on_bad=skip"),
         ({"model": {"partial_weights": True}}, "model.partial_weights", "model.weights=FILE"),
         ({"model": {"weights": "./w", "partial_weights": True}}, "model.partial_weights", "give model.blocks"),
+        ({"model": {"new_head": True}}, "model.new_head", "give model.weights=FILE"),
         ({"model": {"dilated": True}}, "model.dilated", "no effect with encoder_stride=32"),
         ({"augment": {"rotation": 0, "rotation_probability": 0.3}}, "augment.rotation_probability", "rotation 0"),
         ({"augment": {"rotation": 30, "rotation_probability": 0}}, "augment.rotation_probability", "rotation 30 has no"),

@@ -53,6 +53,7 @@ def load_weights_file(
     path: Path,
     *,
     partial: bool = False,
+    new_head: bool = False,
     whole: bool = False,
     color_order: str | None = None,
     keypoints: Sequence[str] | None = None,
@@ -64,6 +65,8 @@ def load_weights_file(
         path: The file.
         partial: Allow whole blocks of the network to be missing in the file. New blocks are the
             identity, so the output stays exactly that of the network without them.
+        new_head: Leave out the file's head, whose keypoints are others; the network's stays as it
+            is.
         whole: Refuse an encoder alone, and weights that were trained to another codec, sigma or
             keypoints.
         color_order: "rgb" or "bgr", if it is not what is usual for the file's format.
@@ -74,7 +77,15 @@ def load_weights_file(
             Nothing is loaded then.
     """
     weights = read_weights(path, color_order, own_names=isinstance(model, OwnNetwork))
-    return fill(model, weights, str(path), partial=partial, whole=whole, keypoints=keypoints)
+    return fill(
+        model,
+        weights,
+        str(path),
+        partial=partial,
+        new_head=new_head,
+        whole=whole,
+        keypoints=keypoints,
+    )
 
 
 def fill(
@@ -83,6 +94,7 @@ def fill(
     source: str,
     *,
     partial: bool = False,
+    new_head: bool = False,
     whole: bool = False,
     keypoints: Sequence[str] | None = None,
 ) -> Report:
@@ -92,14 +104,20 @@ def fill(
         _check_heatmaps(model, weights, source, keypoints)
         if "codec" not in weights.trained and not model.codec.udp:
             weights = replace(weights, notes=(*weights.notes, CODEC_NOTE))
-    report = load_state(model, weights, source, partial=partial, whole=whole)
+    report = load_state(model, weights, source, partial=partial, new_head=new_head, whole=whole)
     model.set_colors(weights.color_order, weights.mean, weights.std)
     logger.info("%s", report.text())
     return report
 
 
 def load_state(
-    model: PoseNetwork, weights: Weights, source: str, *, partial: bool = False, whole: bool = True
+    model: PoseNetwork,
+    weights: Weights,
+    source: str,
+    *,
+    partial: bool = False,
+    new_head: bool = False,
+    whole: bool = True,
 ) -> Report:
     """Copy weights into the network: all of it, or the encoder if there is nothing else.
 
@@ -108,16 +126,21 @@ def load_state(
         weights: Their tensors alone are looked at.
         source: Named in errors.
         partial: Allow whole blocks to be missing.
+        new_head: Leave out the file's head.
         whole: Refuse an encoder alone.
 
     Raises:
         CheckpointError: Names or shapes that do not fit, values that are not finite, or `partial`
-            has no effect. Nothing is loaded then.
+            or `new_head` has no effect. Nothing is loaded then.
     """
     weights = replace(weights, state=with_our_names(model, weights.state))
-    report = compare(model, weights, source, partial=partial, whole=whole)
+    head = head_of(model, weights.state, source) if new_head else []
+    left_out = (*weights.left_out, *(name for name in head if name in weights.state))
+    state = {name: tensor for name, tensor in weights.state.items() if name not in head}
+    weights = replace(weights, state=state, left_out=left_out)
+    report = compare(model, weights, source, partial=partial, new_head=head, whole=whole)
     report.check()
-    if partial and not report.allowed:
+    if partial and not report.new_blocks:
         what = "it is an encoder alone" if report.encoder_only else "it lacks none of the blocks"
         raise CheckpointError(
             f"{source}: a partial load has no effect, as {what}; "
@@ -125,6 +148,34 @@ def load_state(
         )
     model.load_state_dict(weights.state, strict=False)
     return report
+
+
+def head_of(model: PoseNetwork, state: Mapping[str, Tensor], source: str) -> list[str]:
+    """Name the tensors of the head, of which the file has others.
+
+    A user's network does not say which they are: there they are those that have K outputs and
+    differ from the file's in the number of outputs alone.
+
+    Raises:
+        CheckpointError: The file has none.
+    """
+    ours = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    if model.HEAD:
+        head = [name for name in ours if name.startswith(model.HEAD)]
+    else:
+        theirs = {name: tuple(state[name].shape) for name in ours if name in state}
+        outputs = model.num_keypoints
+        head = [
+            name
+            for name, shape in theirs.items()
+            if ours[name][:1] == (outputs,) != shape[:1] and ours[name][1:] == shape[1:]
+        ]
+    if not any(name in state for name in head):
+        raise CheckpointError(
+            f"{source}: a new head has no effect, as the file has none of another number of "
+            "keypoints; leave model.new_head out"
+        )
+    return head
 
 
 def with_our_names(model: PoseNetwork, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
