@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 from keypoint.app.page import Finder
 from keypoint.app.server import is_loopback, require_gradio, serve
@@ -59,7 +60,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "keypoint app", "Serve a web page that finds keypoints on pictures.", EPILOG
     )
     network = parser.add_mutually_exclusive_group(required=True)
-    cli.add_checkpoint(network, required=False)
+    network.add_argument(
+        "--checkpoint", type=Path, metavar="FILE", help="best.pt or last.pt of a run"
+    )
     network.add_argument(
         "--weights", metavar="NAME", help="a published network, or a folder with model.pt"
     )
