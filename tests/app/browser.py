@@ -68,6 +68,7 @@ def take_picture(checkpoint, picture):
         page.goto(address)
         page.locator("#samples .gallery-item").nth(3).click()
         page.locator("#result img").wait_for()
+        page.locator(".drawn-boxes rect").first.wait_for()
         page.mouse.move(0, 0)
         page.evaluate("scrollTo(0, 0)")
         page.wait_for_timeout(2000)  # everything has faded in

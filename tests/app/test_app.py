@@ -359,6 +359,12 @@ def test_an_upload_is_answered_as_the_predictor_would(client, tmp_path):
         assert image.size == (80, 120)
 
 
+def test_programs_are_offered_one_endpoint(client):
+    offered = client.view_api(return_format="dict", print_info=False)
+    assert list(offered["named_endpoints"]) == ["/find"]
+    assert offered["unnamed_endpoints"] == {}
+
+
 def test_visitors_at_one_time_get_their_own(client, tmp_path):
     files = [tmp_path / f"{number}.png" for number in range(6)]
     for number, file in enumerate(files):
