@@ -5,7 +5,6 @@
 // visitor has added the last of them; `watch` calls back when the page has set others.
 
 const LEAST = 8; // px on the screen of a box's sides; less is a click or a tap
-const resized = new ResizeObserver(place);
 const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
 svg.setAttribute("class", "drawn-boxes");
 let first = null; // the corner that the pointer went down on, while it is down
@@ -17,10 +16,7 @@ function place() {
     svg.remove();
     return;
   }
-  if (svg.parentNode !== img.parentNode) {
-    img.parentNode.append(svg);
-    resized.observe(img);
-  }
+  if (svg.parentNode !== img.parentNode) img.parentNode.append(svg);
   const size = `0 0 ${img.naturalWidth} ${img.naturalHeight}`;
   if (svg.getAttribute("viewBox") !== size) svg.setAttribute("viewBox", size);
   const box = { left: img.offsetLeft, top: img.offsetTop, width: img.offsetWidth, height: img.offsetHeight };
@@ -83,4 +79,4 @@ svg.addEventListener("pointercancel", cancel);
 watch("value", cancel);
 element.addEventListener("load", place, true); // of any <img> within
 new MutationObserver(place).observe(element, { childList: true, subtree: true });
-resized.observe(element);
+new ResizeObserver(place).observe(element);
