@@ -31,6 +31,7 @@ from keypoint.app.picture import (
     record_of_found,
     write_upright,
 )
+from keypoint.checkpoint.generated import ONLY_GENERATED
 from keypoint.data.synthetic.samples import Sample
 from keypoint.errors import DataError, KeypointError
 from keypoint.prediction.predictor import Predictor
@@ -110,12 +111,13 @@ def make_page(finder: Finder, samples: list[Sample], uploads: Path) -> Any:
         path, rows = str(samples[index].path), samples[index].boxes_xywh.tolist()
         return (path, rows, *answer({"path": path}, {"data": rows}, threshold))
 
+    limits = f"\n\n**Warning**: {ONLY_GENERATED}." if finder.predictor.only_generated else ""
     with gr.Blocks(title="keypoint") as page:
         found = gr.State(None, time_to_live=KEPT_S)
         gr.Markdown(
             f"# keypoint\nUpload a picture and see the {skeleton.num_keypoints} keypoints of every "
             "person on it. Drag a box around each person, with mouse or finger, to find these. "
-            f"{finder.unasked}."
+            f"{finder.unasked}.{limits}"
         )
         with gr.Row():
             with gr.Column():
