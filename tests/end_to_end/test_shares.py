@@ -3,24 +3,24 @@
 Most of it in this process, one share after the other.
 """
 
-import copy
+import errno
 import fcntl
-import functools
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
-from keypoint.checkpoint.file import load_model
 from keypoint.prediction.inputs import Input
-from keypoint.prediction.shares.merge import PredictOutput as MergedOutput
+from keypoint.prediction.predictor import Predictor
 from keypoint.prediction.shares.output import ShareOutput
 from keypoint.prediction.shares.split import MOST, Share, parse_share, split_inputs
 from tests import tiny_coco, tiny_network
@@ -35,6 +35,12 @@ DRAWN = ("--pictures", "--crops", "--track")
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     return tiny_network.checkpoint(tmp_path_factory.mktemp("network") / "best.pt")
+
+
+@pytest.fixture(scope="module")
+def predictor(checkpoint):
+    """Made once: nothing of it changes."""
+    return Predictor.from_checkpoint(checkpoint, "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +59,9 @@ def inputs(tmp_path_factory):
 
 
 @pytest.fixture
-def predict(checkpoint, inputs, tmp_path, monkeypatch):
+def predict(checkpoint, predictor, inputs, tmp_path, monkeypatch):
     """Runs the command, into the folder `out`."""
-    once = functools.cache(load_model)
-    monkeypatch.setattr(
-        "keypoint.prediction.predictor.load_model", lambda path: copy.deepcopy(once(path))
-    )
+    monkeypatch.setattr("keypoint.commands.predict.make_predictor", lambda _: predictor)
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments, output="out", given=(inputs,), weights=checkpoint):
@@ -126,7 +129,10 @@ def test_more_shares_than_inputs_and_full_batches(predict, inputs, tmp_path):
     assert [record["image_id"] for record in both[0]] == [1, 2, 3, 4]
 
 
-def test_ids_boxes_and_counts_of_annotations_are_those_of_one_run(checkpoint, tmp_path):
+def test_ids_boxes_and_counts_of_annotations_are_those_of_one_run(
+    checkpoint, predictor, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("keypoint.commands.predict.make_predictor", lambda _: predictor)
     file, images = tiny_coco.write(tmp_path / "data", tiny_coco.content())
     (images / "000000000101.png").write_bytes(b"")
     cv2.imwrite(str(images / "other.png"), np.zeros((9, 9), np.uint8))
@@ -166,10 +172,10 @@ def interrupt():
 def test_a_stopped_share_continues_with_the_next_input(
     predict, one, inputs, tmp_path, capsys, stopping, monkeypatch
 ):
-    """Share 1 of 2 has a.jpg, the longer video b, e.jpg and h.png."""
+    """Share 1 of 2 has a.jpg, the shorter video d, e.jpg and h.png."""
     assert predict(*DRAWN, "--shard", "2/2") == 0
     with monkeypatch.context():
-        stopping(4, interrupt)  # in the video
+        stopping(3, interrupt)  # in the video
         assert predict(*DRAWN, "--shard", "1/2") == 130
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
@@ -191,7 +197,7 @@ def test_a_stopped_share_continues_with_the_next_input(
     assert predict(*DRAWN, "--shard", "1/2") == 3
     said = capsys.readouterr().err
     assert "share 1 of 2 continues after 1 of 4 inputs" in said
-    assert sorted(read) == ["b ö.mp4", "e.jpg", "人.jpg"]
+    assert sorted(read) == ["d.mp4", "e.jpg", "h.png"]
     assert content(tmp_path / "out") == one
 
 
@@ -210,32 +216,168 @@ def test_a_signal_ends_a_share_after_an_image(predict, tmp_path, capsys, stoppin
     assert len(lines) == 1
 
 
-def test_a_stopped_merge_is_done_again(predict, one, inputs, tmp_path, monkeypatch):
-    """At each step: while results are made, while they are moved, and before the shares go."""
+def test_a_stopped_merge_is_done_again(predict, one, tmp_path, monkeypatch):
+    """While results are made, before and after they are moved; where files cannot be linked."""
+
+    def failing(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.link", failing)
     assert predict(*DRAWN, "--shard", "1/2") == 0
-    calls = []
+    for step in ("PredictOutput.write", "remove_results", "write_reports"):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"keypoint.prediction.shares.merge.{step}", failing)
+            assert predict(*DRAWN, "--shard", "2/2") in (1, 2)
+        assert (tmp_path / "out/results.json").exists() == (step == "write_reports")
+    assert predict(*DRAWN, "--shard", "1/2") == 3
+    assert content(tmp_path / "out") == one
 
-    def failing(name, function):
-        def call(*arguments, **keywords):
-            if name not in calls:
-                calls.append(name)
-                raise OSError(28, "No space left on device")
-            return function(*arguments, **keywords)
 
-        return call
+def test_shares_of_another_run_are_refused_by_what_differs(
+    predict, checkpoint, inputs, tmp_path, capsys
+):
+    def refused(*arguments, words, **given):
+        before = content(tmp_path)
+        assert predict(*arguments, **given) == 2
+        said = capsys.readouterr().err
+        assert words in said, said
+        assert content(tmp_path) == before
+        assert not list((tmp_path / "out").rglob("2-of-*"))  # a refused command leaves nothing
 
-    for name in ("os.link", "PredictOutput.finish", "remove_results", "write_reports"):
-        place = "keypoint.prediction.shares.merge." + name
-        function = functools.reduce(getattr, name.split("."), sys.modules[place.split(name)[0][:-1]])
-        monkeypatch.setattr(place, failing(name, function))
-    monkeypatch.setattr(
-        "keypoint.prediction.shares.merge.shutil.copy2", failing("copy", None)
-    )
-    for _ in range(8):
-        status = predict(*DRAWN, "--shard", "2/2")
-        if status == 3:
-            break
-        assert not (tmp_path / "out/data_report.json").exists()
-    assert status == 3
-    assert len(calls) == 5
+    other = tmp_path / "other.pt"
+    tiny_network.checkpoint(other, lambda model: model.final_layer.bias.data.add_(1))
+    few = [inputs / "a.jpg", inputs / "h.png"]
+    assert predict("--shard", "1/3", given=few) == 0
+    refused("--shard", "2/4", given=few, words="a share of another run, of 3 shares and not 4")
+    refused("--shard", "2/3", "--pictures", given=few, words="pictures: False there, True here")
+    refused("--shard", "2/3", given=few, weights=other, words="differs in checkpoint: content")
+    refused("--shard", "2/3", given=few[:1], words="inputs: 2 files of")
+    refused(given=few, words="holds shards, the shares of a run that is not finished")
+    refused("--shard", "2/3", given=[tmp_path / "out/shards"], words="where the pictures of")
+    with (tmp_path / "out/shards/1-of-3/.lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        held.write("process 7 on node3\n")
+        held.flush()
+        words = "share 1 of 3 is being done by another process (process "
+        refused("--shard", "1/3", given=few, words=words)
+        assert predict("--shard", "2/3", given=few) == 0
+        assert "running: 1" in capsys.readouterr().err
+        assert predict("--shard", "3/3", given=few) == 0  # it does not merge meanwhile
+    assert predict("--shard", "1/3", "--batch-size", 2, given=few) == 0
+    assert "2 files = 2 used" in capsys.readouterr().out
+    assert predict("--shard", "1/3", given=few) == 2
+    assert "holds results.json and records.jsonl already" in capsys.readouterr().err
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {
+        "records.jsonl", "results.json", "data_report.json", "log.txt",
+    }  # fmt: skip
+
+
+def test_overwrite_does_a_share_again_and_replaces_results(predict, inputs, tmp_path, capsys):
+    few = [inputs / "a.jpg", inputs / "h.png"]
+    assert predict("--pictures", given=few[:1]) == 0
+    old = tmp_path / "out/pictures/000001_a.jpg"
+    old.write_bytes(b"old")
+    again = ["--overwrite", "--shard"]
+    assert predict(*again, "2/2", given=few) == 0
+    assert predict(*again, "2/2", given=few) == 0
+    assert "is done (1 of 2 inputs)" in capsys.readouterr().err.splitlines()[-2]
+    assert old.exists()
+    assert predict(*again, "1/2", given=few) == 0
+    assert not old.exists()
+    assert len((tmp_path / "out/records.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_damaged_share_is_named_and_can_be_done_again(predict, inputs, tmp_path, capsys):
+    few = [inputs / "a.jpg", inputs / "h.png"]
+    assert predict("--shard", "1/2", given=few) == 0
+    folder = tmp_path / "out/shards/1-of-2"
+    for content_ in (b"", (folder / "events.jsonl").read_bytes() * 2, b'{"file": "x"}\n'):
+        (folder / "events.jsonl").write_bytes(content_)
+        assert predict("--shard", "2/2", given=few) == 3
+        said = capsys.readouterr().err
+        assert "out/shards/1-of-2: this share is damaged" in said
+        assert "remove this folder and run the command of the share again" in said
+    shutil.rmtree(folder)
+    assert predict("--shard", "1/2", given=few) == 0
+
+
+@pytest.mark.parametrize(
+    "text", ["0/4", "5/4", "1", "1/0", "-1/4", "1/2/3", f"1/{MOST + 1}", "a/b"]
+)
+def test_a_share_is_from_1_to_all(predict, capsys, text):
+    with pytest.raises(SystemExit, match="2"):
+        predict(f"--shard={text}")
+    assert "give NUMBER/OF, from 1/OF to OF/OF" in capsys.readouterr().err
+
+
+def test_a_camera_and_torchruns_processes_have_no_shard(predict, capsys, monkeypatch):
+    assert predict("--shard", "1/2", given=["camera"]) == 2
+    assert "share 1 of 2 of a camera: its frames come once" in capsys.readouterr().err
+    for name, value in (("RANK", "1"), ("LOCAL_RANK", "1"), ("WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    assert predict("--shard", "1/2") == 2
+    assert "--shard 1/2 under torchrun, which gives each of its 2" in capsys.readouterr().err
+    monkeypatch.delenv("LOCAL_RANK")
+    assert predict() == 2
+    assert "each process would work alone" in capsys.readouterr().err
+
+
+def test_every_input_is_in_one_share_and_the_work_is_even():
+    generator = np.random.default_rng(0)
+    for _ in range(100):
+        videos = generator.random(generator.integers(0, 40)) < 0.3
+        inputs = [Input(Path(f"{i}"), f"{i}", bool(video)) for i, video in enumerate(videos)]
+        sizes = generator.integers(0, 1000, len(inputs)).tolist()
+        of = int(generator.integers(1, 9))
+        numbers = split_inputs(inputs, sizes, of)
+        assert len(numbers) == len(inputs)
+        assert set(numbers) <= set(range(1, of + 1))
+        assert numbers == split_inputs(inputs, sizes, of)
+        images = np.bincount(
+            [n for n, v in zip(numbers, videos, strict=True) if not v], minlength=of + 1
+        )
+        assert np.ptp(images[1:]) <= 1
+        of_video = np.where(videos, sizes, 0)
+        load = np.bincount(numbers, of_video, minlength=of + 1)[1:] if len(numbers) else np.zeros(1)
+        assert np.ptp(load) <= max([*of_video, 1]) + len(numbers)
+    one_video = [Input(Path("a.jpg"), "a", False), Input(Path("v.mp4"), "v", True)]
+    assert split_inputs(one_video, [1, 1], 3) == [1, 3]
+    assert parse_share("3/8") == Share(3, 8)
+
+
+def test_a_killed_process_is_named_and_its_share_alone_is_continued(
+    checkpoint, inputs, one, tmp_path
+):
+    """Two processes of torchrun; --pictures draws a video again from its first frame."""
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    given = ["--checkpoint", checkpoint, "--device", "cpu", *EXACT, *DRAWN, inputs]
+    faulty = Path(__file__).with_name("faulty_predict.py")
+    threads = str(torch.get_num_threads())  # on which a network's last bits depend, too
+
+    def torchrun(*arguments):
+        return subprocess.run(
+            [*run, *map(str, arguments)],
+            env=os.environ | {"OMP_NUM_THREADS": threads, "PYTHONPATH": str(REPOSITORY)},
+            capture_output=True,
+            text=True,
+            timeout=500,
+            check=False,
+            cwd=tmp_path,
+        )
+
+    done = torchrun(faulty, "out", *given)
+    assert done.returncode == 1
+    assert re.search(r"rank +: 1 ", done.stderr), done.stderr
+    assert "SIGKILL" in done.stderr
+    assert "share 1 of 2 is done (4 of 8 inputs)" in done.stderr
+    assert done.stdout == ""
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {"shards"}
+
+    done = torchrun("-m", "keypoint", "predict", "--output", "out", *given)
+    assert "[rank 1] error: 1 of 9 files could not be used" in done.stderr, done.stderr
+    assert done.stdout.count("files = ") == 1
+    log = (tmp_path / "out/log.txt").read_text()
+    assert "share 1 of 2 was done before" in log
+    assert log.count("share 1 of 2 is done") == 1
+    assert "share 2 of 2 continues after 2 of 4 inputs" in log
     assert content(tmp_path / "out") == one

@@ -68,6 +68,7 @@ def do_share(
             work.enter_context(shards.taken(share, run, overwrite))
         begun()
         if shards.is_done(share.number):
+            logger.info("%s was done before; --overwrite does it again", share)
             return False
         done, numbered = continue_share(folder, inputs, skeleton.num_keypoints)
         if done:
