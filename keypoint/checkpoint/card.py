@@ -29,17 +29,15 @@ import numpy as np
 
 from keypoint.checkpoint.content import MOST_SMALL, is_bounded
 from keypoint.checkpoint.file import read_checkpoint
+from keypoint.checkpoint.network_card import network_section
 from keypoint.checkpoint.provenance import file_sha256
 from keypoint.config.load import Config, config_from_dict
 from keypoint.config.recipe import recipe_card
 from keypoint.data.persons import Persons
 from keypoint.errors import CheckpointError, ConfigError, printable
-from keypoint.models.complexity import Count, count_model
 from keypoint.models.weights.formats import Weights, read_weights
 from keypoint.models.weights.report import encoder_of, other_architecture, sites_of
-from keypoint.pose.codec import Codec
-from keypoint.pose.names import DECODING_WORDS
-from keypoint.pose.skeleton import Skeleton, skeleton_from_dict
+from keypoint.pose.skeleton import skeleton_from_dict
 
 Rows = dict[str, Any]
 Card = dict[str, Rows]
@@ -137,45 +135,6 @@ def checkpoint_sections(content: Mapping[str, Any], source: str) -> Card:
             "licence": "unknown, the file does not say; the toolkit's licence does not cover the "
             "weights",
         },
-    }
-
-
-def network_section(config: Config, skeleton: Skeleton, colors: Mapping[str, Any]) -> Rows:
-    """Return the facts of a network.
-
-    Args:
-        config: Its `model` section counts, and test.decoding.
-        skeleton: Its keypoints.
-        colors: `color_order`, `mean` and `std` that the weights expect.
-
-    Raises:
-        ConfigError: There is no such network, or its codec lacks the decoding.
-    """
-    network = config.model
-    parts = count_model(**network.arguments(skeleton.num_keypoints))
-    total = sum(parts.values(), Count.zero()).true
-    sites = [name.removeprefix("block at ") for name in parts if name.startswith("block at ")]
-    blocks = network.blocks
-    codec = Codec(network.input_size, network.codec)
-    return {
-        "encoder": network.encoder,
-        "encoder_stride": network.encoder_stride,
-        "dilated": network.dilated,
-        "blocks": {s: blocks if isinstance(blocks, str) else (blocks or {})[s] for s in sites}
-        or None,
-        "input_size": list(network.input_size),
-        "color_order": colors["color_order"],
-        "mean": [round(value, 4) for value in colors["mean"]],
-        "std": [round(value, 4) for value in colors["std"]],
-        "codec": network.codec,
-        "decoding": DECODING_WORDS[codec.decoding(config.test.decoding)],
-        "skeleton": skeleton.name,
-        "keypoints": list(skeleton.keypoints),
-        "oks_sigmas": "uniform, not measured"
-        if skeleton.uniform_sigmas
-        else list(skeleton.oks_sigmas),
-        "parameters": total.parameters,
-        "multiply_adds": total.multiply_adds,
     }
 
 

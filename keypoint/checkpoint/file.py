@@ -28,9 +28,9 @@ import torch
 
 from keypoint.checkpoint.content import check_content
 from keypoint.config.load import Config, config_from_dict
-from keypoint.errors import CheckpointError
+from keypoint.errors import CheckpointError, ConfigError
 from keypoint.files import whole_file
-from keypoint.models import SimpleBaseline, create_model
+from keypoint.models import PoseNetwork, create_model
 from keypoint.models.weights.formats import recognise
 from keypoint.models.weights.load import load_state
 from keypoint.models.weights.read import file_form, read_tensors
@@ -107,7 +107,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 class Restored:
     """A trained network with its config and skeleton."""
 
-    model: SimpleBaseline
+    model: PoseNetwork
     config: Config
     skeleton: Skeleton
     epoch: int
@@ -137,7 +137,10 @@ def load_model(path: Path) -> Restored:
     content = read_checkpoint(path)
     config = config_from_dict(content["config"], source=str(path))
     skeleton = skeleton_from_dict(content["skeleton"], source=str(path))
-    model = create_model(**config.model.arguments(skeleton.num_keypoints))
+    try:
+        model = create_model(**config.model.arguments(skeleton.num_keypoints))
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: its network cannot be built ({error})") from error
     model.set_colors(content["color_order"], tuple(content["mean"]), tuple(content["std"]))
     load_state(model, recognise(content, str(path)), str(path))
     model.eval()
@@ -145,7 +148,7 @@ def load_model(path: Path) -> Restored:
 
 
 def checkpoint_of(
-    model: SimpleBaseline,
+    model: PoseNetwork,
     config: Config,
     skeleton: Skeleton,
     versions: dict[str, str],

@@ -16,7 +16,7 @@ from keypoint.data.coco import find_split, load_persons
 from keypoint.data.images.files import require_image_files
 from keypoint.data.notes import in_number
 from keypoint.drawing.sheets import augmented_sheet
-from keypoint.pose.codec import Codec
+from keypoint.models import create_model
 from keypoint.pose.skeleton import load_skeleton
 
 EPILOG = """examples:
@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> None:
     persons = load_persons(*files, skeleton, **policy)
     require_image_files(persons)
     cli.logger.info("train %s", persons.report)
-    codec = Codec(config.model.input_size, config.model.codec, config.model.heatmap_sigma)
+    codec = create_model(**config.model.arguments(skeleton.num_keypoints)).codec
     dataset = TrainDataset(persons, build_augmentation(config, skeleton, codec), config.seed)
     sheet = augmented_sheet(dataset, skeleton, codec, args.pictures)
     cli.keep_log()

@@ -57,11 +57,13 @@ def main(argv: Sequence[str]) -> None:
 def model_text(config: Config, parts: Mapping[str, Count]) -> str:
     """One line per part, and their sum."""
     height, width = config.model.input_size
-    form = "" if config.model.encoder_stride == 32 else f" of stride {config.model.encoder_stride}"
-    form += ", dilated" if config.model.dilated else ""
+    name = config.model.network
+    if name == "simple_baseline":
+        stride = config.model.encoder_stride
+        name = config.model.encoder + ("" if stride == 32 else f" of stride {stride}")
+    form = ", dilated" if config.model.dilated else ""
     lines = [
-        f"{config.model.encoder}{form}, input {height}x{width}, "
-        f"blocks: {config.model.blocks or 'none'}",
+        f"{name}{form}, input {height}x{width}, blocks: {config.model.blocks or 'none'}",
         f"{'':20}{'paper':>27}{'true':>27}",
         f"{'':20}" + 2 * f"{'parameters':>15}{'G mult-adds':>12}",
     ]

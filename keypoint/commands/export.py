@@ -80,6 +80,7 @@ def main(argv: Sequence[str]) -> None:
         decoding=restored.decoding(cli.chosen_decoding(args)),
         flip=args.flip,
         precision=args.precision,
+        stride=restored.model.codec.stride,
     )
     check_choice(card, args.output, args.annotations)
     crops = None

@@ -10,6 +10,7 @@ from keypoint.checkpoint.file import checkpoint_of, save_checkpoint
 from keypoint.checkpoint.provenance import file_sha256
 from keypoint.commands import cli
 from keypoint.config.load import Config, config_from_dict, find_config, load_config, override_config
+from keypoint.config.schema import STARTED_FROM
 from keypoint.errors import CheckpointError, ConfigError
 from keypoint.files import write_json
 from keypoint.models import create_model
@@ -136,7 +137,7 @@ def check_overrides(overrides: Sequence[str]) -> None:
     Raises:
         ConfigError: Names the first.
     """
-    unused = ("train.", "augment.", "test.", "seed=", "model.weights=", "model.partial_weights=")
+    unused = ("train.", "augment.", "test.", "seed=", *(f"model.{key}=" for key in STARTED_FROM))
     for text in overrides:
         other_data = text.startswith("data.") and not text.startswith("data.skeleton=")
         if other_data or text.startswith(unused):

@@ -11,8 +11,9 @@ from typing import Any
 import cv2
 
 from keypoint import distributed
-from keypoint.checkpoint.card import network_section, read_card, scores, to_markdown
+from keypoint.checkpoint.card import read_card, scores, to_markdown
 from keypoint.checkpoint.file import load_model
+from keypoint.checkpoint.network_card import network_section
 from keypoint.checkpoint.provenance import code_commit, device_name, package_versions
 from keypoint.commands import cli
 from keypoint.config.effect import TRUTH, check_overrides, check_same_network, with_boxes
@@ -32,7 +33,7 @@ from keypoint.evaluation.analysis.report import to_dict, to_text
 from keypoint.evaluation.pictures import truth_beside_prediction, worst_persons
 from keypoint.evaluation.published import compare, measured_under
 from keypoint.evaluation.run import Evaluation, evaluate_model
-from keypoint.models import SimpleBaseline, create_model
+from keypoint.models import PoseNetwork, create_model
 from keypoint.models.weights.load import load_weights_file
 from keypoint.pose.skeleton import Skeleton, load_skeleton
 from keypoint.training.resume import shared
@@ -203,7 +204,7 @@ def write(
     evaluation: Evaluation,
     persons: Persons,
     annotations: Annotations,
-    model: SimpleBaseline,
+    model: PoseNetwork,
     skeleton: Skeleton,
     folder: Path,
 ) -> None:
@@ -232,7 +233,7 @@ def write_card(
     args: argparse.Namespace,
     config: Config,
     evaluation: Evaluation,
-    model: SimpleBaseline,
+    model: PoseNetwork,
     skeleton: Skeleton,
     folder: Path,
 ) -> None:
@@ -253,6 +254,7 @@ def write_card(
         **compare(
             evaluation.metrics,
             evaluation.conditions,
+            network=network.network,
             encoder=network.encoder,
             blocks=network.blocks,
             encoder_stride=network.encoder_stride,
@@ -301,7 +303,7 @@ def write_analysis(
 
 def open_network(
     checkpoint: Path, cfg: str | None, overrides: Sequence[str]
-) -> tuple[SimpleBaseline, Config, Skeleton]:
+) -> tuple[PoseNetwork, Config, Skeleton]:
     """Return the network and skeleton, with the config that decides how it is tested."""
     if cfg is None:
         restored = load_model(checkpoint)

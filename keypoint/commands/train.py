@@ -35,7 +35,7 @@ from keypoint.errors import ConfigError
 from keypoint.evaluation.published import measured_under
 from keypoint.evaluation.run import evaluate_model
 from keypoint.files import write_json
-from keypoint.models import SimpleBaseline, create_model
+from keypoint.models import PoseNetwork, create_model
 from keypoint.pose.codec import Codec
 from keypoint.pose.skeleton import Skeleton, load_skeleton
 from keypoint.training.keypoints import keypoint_loss, training_picture
@@ -204,11 +204,13 @@ def load_data(config: Config, skeleton: Skeleton) -> Data:
 
 def build_model(
     config: Config, skeleton: Skeleton, device: torch.device, *, weights: bool
-) -> SimpleBaseline:
+) -> PoseNetwork:
     """The network on its device; with `weights`, filled with those that training starts from."""
     start: Any = {}
     if weights:
-        start = {key: getattr(config.model, key) for key in ("weights", "partial_weights")}
+        start = {
+            key: getattr(config.model, key) for key in ("weights", "partial_weights", "new_head")
+        }
     model = create_model(**config.model.arguments(skeleton.num_keypoints), **start).to(device)
     model.codec.decoding(config.test.decoding)  # refused now, not after the first epoch
     return model
@@ -230,7 +232,7 @@ def build_augmentation(config: Config, skeleton: Skeleton, codec: Codec) -> Augm
     return Augmentation(crop, augment.transforms)
 
 
-def build_step(config: Config, skeleton: Skeleton, model: SimpleBaseline) -> TrainingStep:
+def build_step(config: Config, skeleton: Skeleton, model: PoseNetwork) -> TrainingStep:
     """The network with its loss and optimizer."""
     train = config.train
     heatmap_loss = build_loss(
@@ -320,7 +322,7 @@ def build_validation(config: Config, skeleton: Skeleton, data: Data, output: Pat
     """Score by AP; results and numbers go to the output folder."""
 
     def evaluate(
-        network: SimpleBaseline, check_signal: Callable[[], None]
+        network: PoseNetwork, check_signal: Callable[[], None]
     ) -> tuple[dict[str, float], dict[str, Any]]:
         evaluation = evaluate_model(
             network,

@@ -27,6 +27,7 @@ UNREAD_WITH_CHECKPOINT = UNREAD | {"data.skeleton": "the checkpoint's own is use
 UNREAD_WITH_CFG = UNREAD | {
     "model.weights": "the weights are --checkpoint's",
     "model.partial_weights": "the weights are --checkpoint's, and must be whole",
+    "model.new_head": "the weights are --checkpoint's, with their head",
 }
 
 _SHORT = reprlib.Repr()

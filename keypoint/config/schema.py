@@ -12,19 +12,25 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
 from keypoint.config.fields import STRICT, Fraction, Text, hint
 from keypoint.config.train import TrainConfig
 from keypoint.models.names import (
+    ENCODERS,
+    NETWORKS,
+    OWN_NETWORK,
     SITES,
     STRIDES_OF_SITES,
-    Encoder,
     EncoderStride,
     check_dilation,
+    is_timm,
 )
 from keypoint.pose.names import CodecName, Decoding
 from keypoint.strict_yaml import check_plain
+
+# Keys of `model` that say what a training starts from; the others are the network.
+STARTED_FROM = ("weights", "partial_weights", "new_head")
 
 
 class DataConfig(BaseModel):
@@ -119,16 +125,30 @@ class AugmentConfig(BaseModel):
 
 
 class ModelConfig(BaseModel):
-    """The network: encoder, deconvolutions, head, and blocks at their sites."""
+    """The network, and blocks at its sites."""
 
     model_config = STRICT
 
-    encoder: Encoder = Field(default="resnet50", description="torchvision's ResNet")
+    network: Text = Field(
+        default="simple_baseline",
+        description="the network; package.module:function builds one of your own",
+        json_schema_extra={"allowed": f"{', '.join(NETWORKS)}, MODULE:FUNCTION"},
+    )
+    options: dict[str, Any] = Field(
+        default={},
+        description="further keywords of your own function",
+        json_schema_extra={"allowed": "{keyword: value, ...}"},
+    )
+    encoder: Text = Field(
+        default="resnet50",
+        description="of simple_baseline: torchvision's ResNet, or a backbone of timm",
+        json_schema_extra={"allowed": f"{', '.join(ENCODERS)}, timm/X"},
+    )
     encoder_stride: EncoderStride = Field(
-        default=32, description="of its last map; 3, 2 or 1 deconvolutions follow"
+        default=32, description="of the ResNet's last map; 3, 2 or 1 deconvolutions follow"
     )
     dilated: bool = Field(
-        default=False, description="dilation instead of the encoder's strides that are left out"
+        default=False, description="dilation instead of the ResNet's strides that are left out"
     )
     input_size: tuple[int, int] = Field(
         default=(256, 192),
@@ -137,7 +157,7 @@ class ModelConfig(BaseModel):
     )
     blocks: str | dict[str, Any] | None = Field(
         default=None,
-        description="a name: after every deconv; or by site, with options",
+        description="a name: after every deconv; or by site or submodule, with options",
         json_schema_extra={"allowed": "none | name | {deconv1: name, layer3: {type: name, ...}}"},
     )
     weights: Text | None = Field(
@@ -155,11 +175,52 @@ class ModelConfig(BaseModel):
         default=False, description="the weights file may lack blocks, which start as the identity"
     )
 
-    @field_validator("dilated")
+    new_head: bool = Field(
+        default=False,
+        description="the weights file is of other keypoints; the head starts anew",
+    )
+
+    @model_validator(mode="before")
     @classmethod
-    def _dilates(cls, value: bool, info: ValidationInfo) -> bool:
-        if value and {"encoder", "encoder_stride"} <= info.data.keys():
-            check_dilation(info.data["encoder"], info.data["encoder_stride"])
+    def _own_weights(cls, values: Any) -> Any:
+        """A network of one's own has no ImageNet weights that could be the default."""
+        if isinstance(values, dict) and ":" in str(values.get("network", "")):
+            return {"weights": None} | values
+        return values
+
+    @field_validator("network")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in NETWORKS and not OWN_NETWORK.fullmatch(value):
+            raise ValueError(f"no such network{hint(value, NETWORKS)}; or package.module:function")
+        return value
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _of_own(cls, value: Any, info: ValidationInfo) -> Any:
+        check_plain(value)
+        if not isinstance(value, dict):
+            raise ValueError("options is {keyword: value, ...}")
+        network = info.data.get("network", ":")
+        if value and ":" not in network:
+            raise ValueError(f"they have no effect with model.network={network}")
+        return value
+
+    @field_validator("encoder", "encoder_stride", "dilated")
+    @classmethod
+    def _of_simple_baseline(cls, value: Any, info: ValidationInfo) -> Any:
+        network = info.data.get("network", "simple_baseline")
+        name = info.field_name or ""
+        default = cls.model_fields[name].default
+        if value != default and network != "simple_baseline":
+            raise ValueError(f"it has no effect with model.network={network}")
+        encoder = info.data.get("encoder", default)
+        if name == "encoder" and value not in ENCODERS and not is_timm(value):
+            raise ValueError(f"no such encoder{hint(value, ENCODERS)}; or timm/NAME")
+        if name == "dilated" and value and is_timm(encoder):
+            raise ValueError(f"it has no effect with model.encoder={encoder}")
+        if name == "dilated" and value and "encoder_stride" in info.data and encoder in ENCODERS:
+            check_dilation(encoder, info.data["encoder_stride"])
         return value
 
     @field_validator("input_size", mode="before")
@@ -168,9 +229,12 @@ class ModelConfig(BaseModel):
         sizes = value if isinstance(value, list | tuple) else ()
         if len(sizes) != 2 or any(type(side) is not int for side in sizes):
             raise ValueError("input_size is two integers, [height, width]")
-        stride = info.data.get("encoder_stride", 8)
-        if any(side % stride or not 32 <= side <= 2048 for side in sizes):
-            raise ValueError(f"height and width are each a multiple of {stride} in 32..2048")
+        multiple = 1  # the network itself knows
+        if info.data.get("network") in NETWORKS and not is_timm(info.data.get("encoder", "")):
+            multiple = info.data.get("encoder_stride", 8)
+        if any(side % multiple or not 32 <= side <= 2048 for side in sizes):
+            of = f"a multiple of {multiple} in " if multiple > 1 else "in "
+            raise ValueError(f"height and width are each {of}32..2048")
         return tuple(sizes)
 
     @field_validator("blocks", mode="before")
@@ -183,13 +247,16 @@ class ModelConfig(BaseModel):
         check_plain(value)
         stride = info.data.get("encoder_stride", 32)
         sites = tuple(STRIDES_OF_SITES[stride])
+        is_resnet = info.data.get("encoder") in ENCODERS
+        is_resnet &= info.data.get("network") == "simple_baseline"
         for site, block in value.items():
-            if site in SITES and site not in sites:
+            if is_resnet and site in SITES and site not in sites:
                 raise ValueError(
                     f"there is no {site} with model.encoder_stride={stride}; sites are "
                     f"{', '.join(sites)}"
                 )
-            if site not in SITES:
+            # Of other networks, and inside a layer, only the network knows its submodules.
+            if is_resnet and site not in SITES and "." not in str(site):
                 raise ValueError(f"{str(site)[:40]!r} is not a site{hint(site, sites)}")
             name = block.get("type") if isinstance(block, dict) else block
             if not isinstance(name, str) or not name:
@@ -198,7 +265,10 @@ class ModelConfig(BaseModel):
 
     @field_validator("weights")
     @classmethod
-    def _imagenet_or_path(cls, value: str | None) -> str | None:
+    def _imagenet_or_path(cls, value: str | None, info: ValidationInfo) -> str | None:
+        network = info.data.get("network", "simple_baseline")
+        if value == "imagenet" and ":" in network:
+            raise ValueError(f"{network} loads its own; give none, or a file")
         if value is None or value == "imagenet" or set(value) & set("/\\."):
             return value
         near = hint(value, ("none", "imagenet"))
@@ -214,9 +284,16 @@ class ModelConfig(BaseModel):
             raise ValueError("it has no effect without blocks; give model.blocks too")
         return value
 
+    @field_validator("new_head")
+    @classmethod
+    def _from_file(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("weights", "") in (None, "imagenet"):
+            raise ValueError("it has no effect without a file; give model.weights=FILE too")
+        return value
+
     def arguments(self, num_keypoints: int) -> dict[str, Any]:
         """The arguments of `create_model` without weights; keys and keywords are the same words."""
-        keys = self.model_dump(exclude={"weights", "partial_weights"})
+        keys = self.model_dump(exclude=set(STARTED_FROM))
         return keys | {"num_keypoints": num_keypoints}
 
 

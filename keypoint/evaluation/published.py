@@ -62,6 +62,7 @@ def compare(
     metrics: Mapping[str, float],
     conditions: Mapping[str, Any],
     *,
+    network: str,
     encoder: str,
     blocks: object,
     encoder_stride: int,
@@ -71,7 +72,8 @@ def compare(
     Args:
         metrics: The ten numbers.
         conditions: Of the evaluation.
-        encoder: The encoder, and the other two, as in a config.
+        network: As in a config; only simple_baseline has an AP here.
+        encoder: As well.
         blocks: None, or one name for all deconvolutions; others were not published.
         encoder_stride: Only 32 has an AP here.
     """
@@ -87,7 +89,9 @@ def compare(
             f"{'detector' if from_truth else 'ground truth'} boxes, but {conditions['boxes']} "
             f"boxes were given: check {Path(conditions['boxes_file']).name}"
         )
-    published = _published_ap(encoder, blocks, tuple(conditions["input_size"]), encoder_stride)
+    published = None
+    if network == "simple_baseline":
+        published = _published_ap(encoder, blocks, tuple(conditions["input_size"]), encoder_stride)
     if published is not None and ap >= 0:
         others = [key for key, value in CONDITIONS.items() if conditions.get(key) != value]
         verdict = f"here {ap - published:+.3f}, if the boxes are the same"

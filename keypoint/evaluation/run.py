@@ -21,7 +21,7 @@ from keypoint.errors import NumericsError
 from keypoint.evaluation.coco import evaluate_coco, summary_table
 from keypoint.evaluation.results import CocoResults, ResultCounts, make_results
 from keypoint.files import write_json
-from keypoint.models import SimpleBaseline
+from keypoint.models import PoseNetwork
 from keypoint.models.inference import predict_keypoints
 from keypoint.pose.names import DECODING_WORDS
 from keypoint.pose.skeleton import UNIFORM_SIGMA, Skeleton
@@ -49,7 +49,7 @@ class Predictions:
 
 @torch.inference_mode()
 def predict_persons(
-    model: SimpleBaseline,
+    model: PoseNetwork,
     batches: Iterable[EvaluationBatch],
     persons: Persons,
     *,
@@ -163,7 +163,7 @@ class Evaluation:
 
 
 def evaluate_model(
-    model: SimpleBaseline,
+    model: PoseNetwork,
     *,
     persons: Persons,
     annotations: Annotations,

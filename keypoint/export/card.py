@@ -19,6 +19,7 @@ INPUTS = ("uint8", "float32")
 OUTPUTS = {"keypoints": ("keypoints", "scores", "heatmaps"), "heatmaps": ("heatmaps",)}
 PRECISIONS = ("float32", "fp16", "int8")
 FORMAT = 1
+LATER = ("decoding", "stride")  # the first files lack these
 CARD_FILE = "keypoint.json"  # the description inside a .pt2 file
 
 
@@ -36,6 +37,7 @@ class ExportCard:
         decoding: "quarter", "dark" or None: how peaks of the heatmaps become keypoints (codec.py).
         flip: Whether each crop is averaged with its mirror image.
         precision: One of `PRECISIONS`.
+        stride: Crop pixels per heatmap pixel.
         format: The version of this description.
     """
 
@@ -48,6 +50,7 @@ class ExportCard:
     decoding: str | None
     flip: bool
     precision: str
+    stride: int = STRIDE
     format: int = FORMAT
 
     def to_texts(self) -> dict[str, str]:
@@ -66,7 +69,7 @@ class ExportCard:
         outputs = {
             "keypoints": [num_keypoints, 2],
             "scores": [num_keypoints],
-            "heatmaps": [num_keypoints, height // STRIDE, width // STRIDE],
+            "heatmaps": [num_keypoints, height // self.stride, width // self.stride],
         }
         crop = [height, width, 3] if self.input == "uint8" else [3, height, width]
         return {"crops": crop} | {name: outputs[name] for name in OUTPUTS[self.outputs]}
@@ -110,7 +113,7 @@ def card_from_texts(texts: Mapping[str, str], source: str) -> ExportCard:
         CheckpointError: It is missing, or this version cannot read it; names the source.
     """
     names = [field.name for field in fields(ExportCard)]
-    missing = [name for name in names if name not in texts and name != "decoding"]
+    missing = [name for name in names if name not in texts and name not in LATER]
     if missing:
         raise CheckpointError(
             f"{source}: has no description of keypoint export (lacks {', '.join(missing[:3])}); "
@@ -136,7 +139,10 @@ def card_from_texts(texts: Mapping[str, str], source: str) -> ExportCard:
         if not isinstance(values["flip"], bool):
             raise ValueError(f"flip {values['flip']!r}")
         known_decodings = DECODINGS[values["codec"]]
-        values.setdefault("decoding", known_decodings[0])  # files from before it was noted
+        values.setdefault("decoding", known_decodings[0])
+        stride = values.get("stride", STRIDE)
+        if type(stride) is not int or stride < 1 or any(side % stride for side in size):
+            raise ValueError(f"stride {stride!r}")
         if values["decoding"] not in known_decodings:
             raise ValueError(f"decoding {values['decoding']!r} of the codec {values['codec']}")
         skeleton = skeleton_from_dict(values["skeleton"], source)
@@ -148,4 +154,4 @@ def card_from_texts(texts: Mapping[str, str], source: str) -> ExportCard:
 
 
 def _is_side(side: object) -> bool:
-    return type(side) is int and 32 <= side <= 8192 and side % 4 == 0
+    return type(side) is int and 32 <= side <= 8192

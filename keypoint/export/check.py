@@ -22,7 +22,7 @@ from keypoint.errors import CheckpointError, ExportError, NumericsError
 from keypoint.export.card import OUTPUTS, ExportCard
 from keypoint.export.network import first_line
 from keypoint.export.onnx_predictor import as_input, open_onnx
-from keypoint.models import SimpleBaseline
+from keypoint.models import PoseNetwork
 from keypoint.models.inference import predict_heatmaps
 
 HEATMAP_TOLERANCE = 1e-4  # of the highest value; measured are 1e-6 to 3e-6, in float32
@@ -110,7 +110,7 @@ def made_up_crops(input_size: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def compare(
-    path: Path, form: str, model: SimpleBaseline, card: ExportCard, crops: NDArray[np.uint8]
+    path: Path, form: str, model: PoseNetwork, card: ExportCard, crops: NDArray[np.uint8]
 ) -> Comparison:
     """Run a file and its network on the same crops.
 
@@ -129,7 +129,7 @@ def compare(
     flip = torch.tensor(card.skeleton.flip_indices) if card.flip else None
     with torch.inference_mode():
         parts = [predict_heatmaps(model, torch.from_numpy(batch), flip) for batch in batches]
-    expected = torch.cat(parts)  # N K H/4 W/4
+    expected = torch.cat(parts)  # N K H/s W/s
     if not expected.isfinite().all():
         raise NumericsError(
             "the network's heatmaps are nan or inf, its weights are broken; use another checkpoint"
@@ -145,10 +145,11 @@ def compare(
     crop, keypoint, y, x = np.unravel_index(int(difference.argmax()), difference.shape)
     highest = max(float(expected.abs().max()), torch.finfo(torch.float32).tiny)
 
-    pixels = torch.tensor([4.0, 4.0])  # of the crop; said again here, to judge the graph's own
+    s = card.stride
+    pixels = torch.tensor([float(s), s])  # of the crop; said again here, to judge the graph's own
     if card.codec == "udp":
         height, width = card.input_size
-        pixels = torch.tensor([(width - 1) / (width // 4 - 1), (height - 1) / (height // 4 - 1)])
+        pixels = torch.tensor([(width - 1) / (width // s - 1), (height - 1) / (height // s - 1)])
     points, peaks = model.codec.decode(heatmaps, card.decoding)
     reference, scores = model.codec.decode(expected, card.decoding)
     decoding = None

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from keypoint.errors import ExportError
 from keypoint.export.card import ExportCard
-from keypoint.models import SimpleBaseline
+from keypoint.models import PoseNetwork
 
 
 class ExportedNetwork(nn.Module):
@@ -28,7 +28,7 @@ class ExportedNetwork(nn.Module):
     flip_indices: Tensor
     crop_per_heatmap: Tensor
 
-    def __init__(self, model: SimpleBaseline, card: ExportCard) -> None:
+    def __init__(self, model: PoseNetwork, card: ExportCard) -> None:
         super().__init__()
         self.model = model
         self.card = card
@@ -40,7 +40,7 @@ class ExportedNetwork(nn.Module):
 
     def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
         """(B, H, W, 3) uint8 or (B, 3, H, W) float32, RGB, as the card says."""
-        heatmaps = self.run(self.normalize(crops))  # B K H/4 W/4
+        heatmaps = self.run(self.normalize(crops))  # B K H/s W/s
         if self.card.outputs == "heatmaps":
             return (heatmaps,)
         keypoints, scores = self.model.codec.decode(heatmaps, self.card.decoding)
@@ -73,7 +73,7 @@ class ExportedNetwork(nn.Module):
 
 
 def convert_network(
-    model: SimpleBaseline, card: ExportCard, form: str, convert: Callable[[nn.Module, Tensor], Any]
+    model: PoseNetwork, card: ExportCard, form: str, convert: Callable[[nn.Module, Tensor], Any]
 ) -> Any:
     """Convert the whole network.
 
@@ -115,7 +115,7 @@ def _failing_block(
     maps: dict[nn.Module, Tensor] = {}
     hooks = [
         block.register_forward_pre_hook(lambda block, given: maps.setdefault(block, given[0]))
-        for block in model.blocks.values()
+        for block in model.all_blocks().values()
     ]
     try:
         with torch.no_grad():
@@ -123,7 +123,7 @@ def _failing_block(
     finally:
         for hook in hooks:
             hook.remove()
-    for site, block in model.blocks.items():
+    for site, block in model.all_blocks().items():
         try:
             with torch.no_grad():
                 convert(block, maps[block])

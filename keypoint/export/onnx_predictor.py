@@ -106,7 +106,7 @@ class OnnxPredictor:
     def predict_with_heatmaps(
         self, crops: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """Keypoints and scores as of `predict_crops`, and their heatmaps (B, K, H/4, W/4)."""
+        """Keypoints and scores as of `predict_crops`, and their heatmaps (B, K, H/s, W/s)."""
         points, scores, heatmaps = self._run(["keypoints", "scores", "heatmaps"], crops)
         return points, scores, heatmaps
 

@@ -31,7 +31,7 @@ from keypoint.export.check import Comparison, compare, made_up_crops
 from keypoint.export.int8 import quantize
 from keypoint.export.network import ExportedNetwork, convert_network
 from keypoint.export.onnx_predictor import INSTALL
-from keypoint.models import SimpleBaseline
+from keypoint.models import PoseNetwork
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -41,7 +41,7 @@ LEAST_CROPS = 8  # a half to calibrate by, the other to compare on
 
 
 def export_network(
-    model: SimpleBaseline,
+    model: PoseNetwork,
     card: ExportCard,
     path: Path,
     crops: NDArray[np.uint8] | None = None,
@@ -121,7 +121,7 @@ def check_choice(card: ExportCard, path: Path, crops: object) -> None:
 
 
 def _write_onnx(
-    model: SimpleBaseline, card: ExportCard, path: Path, calibration: NDArray[np.uint8] | None
+    model: PoseNetwork, card: ExportCard, path: Path, calibration: NDArray[np.uint8] | None
 ) -> None:
     import onnx
 
@@ -154,7 +154,7 @@ def _write_onnx(
     onnx.save_model(proto, path)
 
 
-def _write_torch_export(model: SimpleBaseline, card: ExportCard, path: Path) -> None:
+def _write_torch_export(model: PoseNetwork, card: ExportCard, path: Path) -> None:
     program = convert_network(copy.deepcopy(model), card, "torch.export", _program)
     for part in program.graph_module.modules():
         if isinstance(part, torch.fx.GraphModule):

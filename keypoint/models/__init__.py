@@ -1,4 +1,4 @@
-"""Networks: an encoder, deconvolutions with a block after each, and a 1x1 head.
+"""Networks that give heatmaps: SimpleBaseline with blocks, and any other `PoseNetwork`.
 
 The names load on first use, so that `keypoint.models.names` is read without torch.
 """
@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from keypoint.models.build import create_model
     from keypoint.models.names import SITES
+    from keypoint.models.pose_network import PoseNetwork
     from keypoint.models.simple_baseline import SimpleBaseline
 
-__all__ = ["SITES", "SimpleBaseline", "create_model"]
+__all__ = ["SITES", "PoseNetwork", "SimpleBaseline", "create_model"]
 
 _HOME_OF_NAME = {
     "SITES": "keypoint.models.names",
+    "PoseNetwork": "keypoint.models.pose_network",
     "SimpleBaseline": "keypoint.models.simple_baseline",
     "create_model": "keypoint.models.build",
 }

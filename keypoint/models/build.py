@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from keypoint.errors import ConfigError
+from keypoint.models.names import NETWORKS
+from keypoint.models.own_network import build_own_network
+from keypoint.models.pose_network import PoseNetwork
 from keypoint.models.simple_baseline import SimpleBaseline
 from keypoint.models.weights.load import load_imagenet_encoder, load_weights_file
 
@@ -14,6 +17,8 @@ from keypoint.models.weights.load import load_imagenet_encoder, load_weights_fil
 def create_model(
     encoder: str = "resnet50",
     *,
+    network: str = "simple_baseline",
+    options: Mapping[str, Any] | None = None,
     blocks: str | Mapping[str, Any] | None = None,
     input_size: tuple[int, int] = (256, 192),
     num_keypoints: int = 17,
@@ -23,15 +28,19 @@ def create_model(
     codec: str = "heatmap",
     heatmap_sigma: float | None = None,
     partial_weights: bool = False,
-) -> SimpleBaseline:
+    new_head: bool = False,
+) -> PoseNetwork:
     """Build a network and fill in its weights.
 
     The keywords are the keys of a config's section `model`.
 
     Args:
-        encoder: resnet18, resnet34, resnet50, resnet101 or resnet152.
-        blocks: None, a block's name for all deconvolutions, or a mapping from site to name or
-            options.
+        encoder: resnet18, resnet34, resnet50, resnet101 or resnet152; of simple_baseline alone.
+        network: simple_baseline, or `package.module:function` for one's own (own_network.py).
+        options: Further keywords of one's own function.
+        blocks: None, a block's name for the network's default sites (all deconvolutions), or a
+            mapping from site to name or options. A site is one of the network's own or any
+            submodule's name, as for `insert_blocks`.
         input_size: (height, width), multiples of the encoder's stride.
         num_keypoints: K, the number of heatmaps.
         encoder_stride: 32, 16 or 8, before 3, 2 or 1 deconvolutions.
@@ -42,25 +51,58 @@ def create_model(
         codec: "heatmap" or "udp", see codec.py.
         heatmap_sigma: Of the targets, heatmap pixels; None for the references'.
         partial_weights: The file may lack blocks; they start as the identity.
+        new_head: The file's head, of other keypoints, is left out, and the network's starts anew.
 
     Raises:
         ConfigError: A part that does not exist or does not fit.
         CheckpointError: A weights file that cannot be read or does not fit.
     """
-    model = SimpleBaseline(
-        encoder,
-        input_size=input_size,
-        num_keypoints=num_keypoints,
-        encoder_stride=encoder_stride,
-        dilated=dilated,
-        blocks=blocks,
-        codec=codec,
-        heatmap_sigma=heatmap_sigma,
-    )
-    if partial_weights and weights in (None, "imagenet"):
-        raise ConfigError(f"partial_weights has no effect with weights={weights!r}; give a file")
+    heatmaps: dict[str, Any] = {
+        "input_size": input_size,
+        "num_keypoints": num_keypoints,
+        "codec": codec,
+        "heatmap_sigma": heatmap_sigma,
+    }
+    if options and ":" not in network:
+        raise ConfigError(f"options have no effect with network={network}; leave them out")
+    model: PoseNetwork
+    others: Mapping[str, Any]
+    if network == "simple_baseline":
+        own, others = split_sites(blocks, SimpleBaseline.SITES)
+        model = SimpleBaseline(
+            encoder, encoder_stride=encoder_stride, dilated=dilated, blocks=own, **heatmaps
+        )
+    elif ":" in network:
+        model = build_own_network(network, options or {}, **heatmaps)
+        others = model.describe_blocks(blocks)
+    else:
+        raise ConfigError(
+            f"network={network!r} is unknown; choose one of {list(NETWORKS)}, or "
+            "package.module:function for one's own"
+        )
+    model.insert(model.describe_blocks(others))
+    for flag, is_set in (("partial_weights", partial_weights), ("new_head", new_head)):
+        if is_set and weights in (None, "imagenet"):
+            raise ConfigError(f"{flag} has no effect with weights={weights!r}; give a file")
     if weights == "imagenet":
+        if network != "simple_baseline":
+            raise ConfigError(
+                f"weights='imagenet' is for an encoder of ours; {network} loads its own, or give "
+                "weights=None or a file"
+            )
         load_imagenet_encoder(model, encoder)
     elif weights is not None:
-        load_weights_file(model, Path(weights), partial=partial_weights)
+        load_weights_file(model, Path(weights), partial=partial_weights, new_head=new_head)
     return model
+
+
+def split_sites(
+    blocks: str | Mapping[str, Any] | None, sites: tuple[str, ...]
+) -> tuple[str | dict[str, Any] | None, dict[str, Any]]:
+    """The blocks at a network's own sites, and those after other submodules."""
+    if blocks is None or isinstance(blocks, str):
+        return blocks, {}
+    return (
+        {site: choice for site, choice in blocks.items() if site in sites},
+        {site: choice for site, choice in blocks.items() if site not in sites},
+    )

@@ -1,21 +1,29 @@
 """A network for inference alone: its BatchNorms folded into the convolutions before them.
 
 In eval mode a BatchNorm is a factor and a shift for each channel, which weights and bias can hold:
-one pass over every map less.
+one pass over every map less. A network says itself which norm follows which convolution
+(`PoseNetwork.foldable`).
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from keypoint.models.simple_baseline import SimpleBaseline
+if TYPE_CHECKING:
+    from keypoint.models.pose_network import PoseNetwork
+
+Pair = tuple[nn.Module, str, str]  # a parent, and the names in it of a convolution and a norm
 
 
 @torch.no_grad()
-def fold_norms(model: SimpleBaseline) -> None:
-    """Fold encoder and decoder in place; blocks do the same by themselves in eval mode.
+def fold_norms(model: PoseNetwork) -> None:
+    """Fold the network's norms into its convolutions, in place; blocks do so by themselves.
 
     The output stays the same to rounding (computed in float64). Names of the state dict change, so
     such a network is neither trained nor saved.
@@ -24,17 +32,26 @@ def fold_norms(model: SimpleBaseline) -> None:
         model: In eval mode.
     """
     assert not model.training, "statistics of a batch cannot be folded"
-    _fold(model, "conv1", "bn1")
-    for stage in ("layer1", "layer2", "layer3", "layer4"):
-        for unit in model.get_submodule(stage).modules():  # BasicBlocks and Bottlenecks
-            for number in ("1", "2", "3"):
-                if hasattr(unit, f"bn{number}"):
-                    _fold(unit, f"conv{number}", f"bn{number}")
-            downsample = getattr(unit, "downsample", None)
-            if isinstance(downsample, nn.Sequential):
-                _fold(downsample, "0", "1")
-    for first in range(0, len(model.deconv_layers), 3):  # deconvolution, norm, ReLU
-        _fold(model.deconv_layers, str(first), str(first + 1))
+    for parent, conv_name, norm_name in list(model.foldable()):
+        _fold(parent, conv_name, norm_name)
+
+
+def pairs_in_resnet(stage: nn.Module) -> Iterator[Pair]:
+    """Pairs in the residual units of a module, BasicBlocks and Bottlenecks by ResNet's names."""
+    for unit in stage.modules():
+        for number in ("1", "2", "3"):
+            if hasattr(unit, f"conv{number}") and hasattr(unit, f"bn{number}"):
+                yield unit, f"conv{number}", f"bn{number}"
+        downsample = getattr(unit, "downsample", None)
+        if isinstance(downsample, nn.Sequential):
+            yield from pairs_in_sequence(downsample)
+
+
+def pairs_in_sequence(sequence: nn.Sequential) -> Iterator[Pair]:
+    """Pairs of neighbours in a Sequential that is called as a whole, or in whole slices."""
+    for (first, conv), (second, norm) in pairwise(sequence.named_children()):
+        if isinstance(conv, (nn.Conv2d, nn.ConvTranspose2d)) and isinstance(norm, nn.BatchNorm2d):
+            yield sequence, first, second
 
 
 def _fold(parent: nn.Module, conv_name: str, norm_name: str) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from keypoint.models import SimpleBaseline
+from keypoint.models import PoseNetwork
 
 
 def predict_heatmaps(
-    model: SimpleBaseline,
+    model: PoseNetwork,
     crops: Tensor,
     flip_indices: Tensor | None = None,
     amp_dtype: torch.dtype | None = None,
@@ -27,7 +27,7 @@ def predict_heatmaps(
         amp_dtype: Autocast the network to this dtype.
 
     Returns:
-        (B, K, H/4, W/4) float32.
+        (B, K, H/s, W/s) float32.
     """
     heatmaps, mirrored = _run(model, crops, flip_indices is not None, amp_dtype)
     if flip_indices is None or mirrored is None:
@@ -36,7 +36,7 @@ def predict_heatmaps(
 
 
 def predict_keypoints(
-    model: SimpleBaseline,
+    model: PoseNetwork,
     crops: Tensor,
     flip_indices: Tensor | None = None,
     amp_dtype: torch.dtype | None = None,
@@ -64,9 +64,9 @@ def predict_keypoints(
 
 
 def _run(
-    model: SimpleBaseline, crops: Tensor, flip: bool, amp_dtype: torch.dtype | None
+    model: PoseNetwork, crops: Tensor, flip: bool, amp_dtype: torch.dtype | None
 ) -> tuple[Tensor, Tensor | None]:
-    """Heatmaps of crops, and of the mirrored crops if `flip`; (B, K, H/4, W/4) float32."""
+    """Heatmaps of crops, and of the mirrored crops if `flip`; (B, K, H/s, W/s) float32."""
     images = model.normalize(crops)
     with torch.autocast(crops.device.type, dtype=amp_dtype, enabled=amp_dtype is not None):
         heatmaps: Tensor = model(images).float()

@@ -1,10 +1,11 @@
-"""Encoders, sites and strides of SimpleBaseline, shared by networks, weights files and configs.
+"""Networks, encoders, sites and strides, shared by networks, weights files and configs.
 
 It does not import torch, so that reading a config does not load it.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Literal, get_args
 
 from keypoint.errors import ConfigError
@@ -12,6 +13,9 @@ from keypoint.errors import ConfigError
 Encoder = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 EncoderStride = Literal[32, 16, 8]  # input pixels per pixel of layer4's map
 
+NETWORKS = ("simple_baseline", "hrnet_w32", "hrnet_w48")
+OWN_NETWORK = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+TIMM = "timm/"  # before the name of an encoder
 ENCODERS: tuple[str, ...] = get_args(Encoder)
 ENCODER_STRIDES: tuple[int, ...] = get_args(EncoderStride)
 
@@ -33,6 +37,11 @@ STRIDES_OF_SITES = {
     16: dict(zip(SITES[:6], (4, 8, 16, 16, 8, 4), strict=True)),
     8: dict(zip(SITES[:5], (4, 8, 8, 8, 4), strict=True)),
 }
+
+
+def is_timm(encoder: str) -> bool:
+    """Whether an encoder's name is one of timm's."""
+    return encoder.startswith(TIMM) and len(encoder) > len(TIMM)
 
 
 def check_dilation(encoder: str, encoder_stride: int) -> None:

@@ -31,10 +31,11 @@ class Codec:
     """The convention of one network's heatmaps.
 
     Attributes:
-        input_size: (height, width) of the crops; heatmaps have a quarter of it.
+        input_size: (height, width) of the crops, multiples of the stride.
         name: "heatmap" or "udp".
         heatmap_sigma: Sigma of the targets in heatmap pixels; None for the references' sigma, which
             is 2 at width 192 and grows with the width.
+        stride: Pixels of the crop per pixel of the heatmap; the network decides it.
 
     Raises:
         ConfigError: The name is unknown.
@@ -43,6 +44,7 @@ class Codec:
     input_size: tuple[int, int]
     name: str = "heatmap"
     heatmap_sigma: float | None = None
+    stride: int = STRIDE
 
     def __post_init__(self) -> None:
         if self.name not in DECODINGS:
@@ -56,12 +58,12 @@ class Codec:
     @property
     def heatmap_size(self) -> tuple[int, int]:
         """(height, width) of the heatmaps."""
-        return self.input_size[0] // STRIDE, self.input_size[1] // STRIDE
+        return self.input_size[0] // self.stride, self.input_size[1] // self.stride
 
     @property
     def sigma(self) -> float:
         """Sigma of the targets in heatmap pixels."""
-        return self.heatmap_sigma or heatmap.default_sigma(self.input_size)
+        return self.heatmap_sigma or heatmap.default_sigma(self.input_size, self.stride)
 
     @property
     def flip_shift(self) -> bool:
@@ -74,7 +76,14 @@ class Codec:
 
     def encode(self, keypoints_crop: Tensor, labelled: Tensor) -> tuple[Tensor, Tensor]:
         """Targets (B, K, H, W) and weights (B, K), as `heatmap.encode` returns them."""
-        return heatmap.encode(keypoints_crop, labelled, self.heatmap_size, self.sigma, udp=self.udp)
+        return heatmap.encode(
+            keypoints_crop,
+            labelled,
+            self.heatmap_size,
+            self.sigma,
+            udp=self.udp,
+            stride=self.stride,
+        )
 
     def average_flipped(self, heatmaps: Tensor, mirrored: Tensor, flip_indices: Tensor) -> Tensor:
         """The mean of heatmaps and mirrored heatmaps; see `flip_average.average_flipped`."""

@@ -16,12 +16,15 @@ from torch import Tensor
 
 from keypoint.pose.names import STRIDE
 
-SIGMA_AT_WIDTH_192 = 2.0  # heatmap px; SimpleBaseline's, as is 3 at width 288
+SIGMA_AT_WIDTH_192 = 2.0  # heatmap px of stride 4; SimpleBaseline's, as is 3 at width 288
 
 
-def default_sigma(input_size: tuple[int, int]) -> float:
-    """The references' sigma in heatmap pixels: 2 at 256x192, 3 at 384x288, linear in the width."""
-    return SIGMA_AT_WIDTH_192 * input_size[1] / 192
+def default_sigma(input_size: tuple[int, int], stride: int = STRIDE) -> float:
+    """The references' sigma in heatmap pixels: 2 at 256x192, 3 at 384x288, linear in the width.
+
+    It is 1/24 of the crop's width, whatever the heatmap's stride is.
+    """
+    return SIGMA_AT_WIDTH_192 * input_size[1] / 192 * STRIDE / stride
 
 
 def encode(
@@ -30,6 +33,7 @@ def encode(
     heatmap_size: tuple[int, int],
     sigma: float,
     udp: bool = False,
+    stride: int = STRIDE,
 ) -> tuple[Tensor, Tensor]:
     """Render a Gaussian of peak 1 for each keypoint, centred on the grid.
 
@@ -40,6 +44,7 @@ def encode(
         sigma: Standard deviation in heatmap pixels.
         udp: Crop and heatmap are measured between the middles of their first and last pixels, and
             the Gaussian is centred on the keypoint itself, which may lie between pixels.
+        stride: Pixels of the crop per pixel of the heatmap.
 
     Returns:
         Heatmaps (B, K, H, W) float32 in [0, 1], zero beyond 3 sigma of the nearest pixel in x or
@@ -49,7 +54,7 @@ def encode(
     height, width = heatmap_size
     radius = sigma * 3
     size = torch.tensor([width, height], device=keypoints_crop.device)
-    heatmap_per_crop = (size - 1) / (STRIDE * size - 1) if udp else 1 / STRIDE
+    heatmap_per_crop = (size - 1) / (stride * size - 1) if udp else 1 / stride
     place = keypoints_crop.float() * heatmap_per_crop  # B K 2
     # The reference cuts towards zero: left of and above the map its centre is a pixel further in.
     mu = torch.floor(place + 0.5)

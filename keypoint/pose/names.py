@@ -17,4 +17,4 @@ DECODINGS: dict[str, tuple[str | None, ...]] = {
 }
 DECODING_WORDS = {"quarter": "quarter offset", "dark": "dark", None: "none"}
 OF_CHECKPOINT = "checkpoint"  # the decoding that a checkpoint's config has as test.decoding
-STRIDE = 4  # input pixels per heatmap pixel: the encoder's 32 over the three deconvolutions' 8
+STRIDE = 4  # input pixels per heatmap pixel of SimpleBaseline and HRNet

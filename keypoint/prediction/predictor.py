@@ -17,7 +17,7 @@ from keypoint import distributed
 from keypoint.checkpoint.file import load_model
 from keypoint.checkpoint.hub import find_checkpoint
 from keypoint.data.person_crops import Prediction, predict_image
-from keypoint.models import SimpleBaseline
+from keypoint.models import PoseNetwork
 from keypoint.models.fold_norms import fold_norms
 from keypoint.models.inference import predict_heatmaps, predict_keypoints
 from keypoint.pose.geometry import CropFrame
@@ -47,7 +47,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: SimpleBaseline,
+        model: PoseNetwork,
         skeleton: Skeleton,
         *,
         flip: bool = False,
@@ -184,7 +184,7 @@ class Predictor:
             crops: (B, H, W, 3) uint8 RGB of the network's input size.
 
         Returns:
-            (B, K, H/4, W/4) float32, averaged with the mirrored crops' heatmaps if `flip`.
+            (B, K, H/s, W/s) float32, averaged with the mirrored crops' heatmaps if `flip`.
         """
         found = [
             predict_heatmaps(self.model, batch, self.flip_indices, self.amp_dtype)
@@ -196,7 +196,7 @@ class Predictor:
     def predict_with_heatmaps(
         self, crops: NDArray[np.uint8] | Tensor
     ) -> tuple[Tensor, Tensor, NDArray[np.float32]]:
-        """Keypoints and scores as of `predict_crops`, and their heatmaps (B, K, H/4, W/4)."""
+        """Keypoints and scores as of `predict_crops`, and their heatmaps (B, K, H/s, W/s)."""
         heatmaps = self.predict_heatmaps(crops)
         points, scores = self.model.codec.decode(heatmaps, self.decoding)
         return self.model.codec.to_crop(points), scores, heatmaps.cpu().numpy()

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from keypoint.data.batches import TrainBatch
 from keypoint.drawing.persons import training_sheet
-from keypoint.models import SimpleBaseline
+from keypoint.models import PoseNetwork
 from keypoint.pose.skeleton import Skeleton
 from keypoint.training.step import Forward
 
@@ -24,7 +24,7 @@ HeatmapLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def keypoint_loss(
-    forward: Forward, batch: TrainBatch, *, model: SimpleBaseline, heatmap_loss: HeatmapLoss
+    forward: Forward, batch: TrainBatch, *, model: PoseNetwork, heatmap_loss: HeatmapLoss
 ) -> Tensor:
     """Compute the loss of a batch of crops; `TrainingStep` takes it with the two keywords bound.
 
@@ -32,20 +32,20 @@ def keypoint_loss(
         forward: Maps normalized images (B, 3, H, W) to heatmaps.
         batch: On any device.
         model: Its codec makes the target heatmaps, and its `normalize` the network's input.
-        heatmap_loss: Maps predicted and target heatmaps (B, K, H/4, W/4) and weights (B, K) to a
+        heatmap_loss: Maps predicted and target heatmaps (B, K, H/s, W/s) and weights (B, K) to a
             scalar; see losses.py.
     """
     device = model.pixel_mean.device
     crops = batch.crops.to(device, non_blocking=True)  # B H W 3
     keypoints = batch.keypoints_crop.to(device, non_blocking=True)  # B K 2
     labelled = batch.visibility.to(device, non_blocking=True) > 0  # B K
-    target, weight = model.codec.encode(keypoints, labelled)  # B K H/4 W/4, B K
-    predicted = forward(model.normalize(crops))  # B K H/4 W/4
+    target, weight = model.codec.encode(keypoints, labelled)  # B K H/s W/s, B K
+    predicted = forward(model.normalize(crops))  # B K H/s W/s
     return heatmap_loss(predicted, target, weight)
 
 
 def training_picture(
-    model: SimpleBaseline, batch: TrainBatch, *, skeleton: Skeleton
+    model: PoseNetwork, batch: TrainBatch, *, skeleton: Skeleton
 ) -> NDArray[np.uint8]:
     """Draw the first crops of a batch with their keypoints and the network's heatmaps.
 

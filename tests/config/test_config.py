@@ -72,7 +72,6 @@ TEXTS = [
 CHOICES = {
     "model.encoder_stride": [32, 16, 8],
     "data.on_bad": ["error", "skip"],
-    "model.encoder": ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"],
     "train.optimizer": ["adam", "adamw", "sgd"],
     "train.recipe": ["paper", "sb", "hrnet", "mmpose"],
     "train.amp": [None, "bf16", "fp16"],
@@ -87,7 +86,7 @@ NULLABLE = [
 ]  # fmt: skip
 OTHERS = [  # each with a test of its own
     "augment.transforms", "data.category", "data.max_bad", "model.input_size", "model.blocks", "model.weights",
-    "model.partial_weights", "model.dilated", "train.weight_decay", "train.momentum", "train.lr_drops",
+    "model.partial_weights", "model.new_head", "model.dilated", "model.network", "model.options", "model.encoder", "train.weight_decay", "train.momentum", "train.lr_drops",
     "train.keypoint_weights", "test.box_score_threshold",
 ]  # fmt: skip
 NO_NUMBER = [True, "0.5", "no_such_value", [], {}, [0.5], math.nan, math.inf, -math.inf, 1e30, -1]
@@ -336,7 +335,7 @@ def test_the_model_section_is_the_arguments_of_create_model():
         "blocks": {"layer3": {"type": "srl_fft", "groups": 2}},
     }  # fmt: skip
     section = config_from_dict({"model": content}, "x").model
-    assert section.arguments(5).keys() == keywords - {"weights", "partial_weights"}
+    assert section.arguments(5).keys() == keywords - {"weights", "partial_weights", "new_head"}
     model = create_model(**section.arguments(5))
     assert (model.input_size, model.encoder_stride) == ((64, 96), 8)
     assert (model.codec.name, model.codec.sigma) == ("udp", 1.5)
@@ -363,6 +362,51 @@ def test_sizes_and_sites_follow_the_encoders_stride():
     # One mistake does not hide another's key nor make one up.
     message = refusal({"model": {"encoder_stride": 7, "input_size": [136, 104], "blocks": "nl"}})
     assert message.count("given") == 1
+
+
+def test_a_network_is_one_of_ours_or_a_function():
+    for value in ("simple_baseline", "hrnet_w32", "hrnet_w48", "my_nets:build", "a.b.c:Net"):
+        config = config_from_dict({"model": {"network": value}}, "x")
+        assert config.model.network == value
+        assert config_from_dict(config.to_dict(), "x") == config
+        assert config.model.weights == (None if ":" in value else "imagenet")
+    assert "did you mean hrnet_w32?" in refusal({"model": {"network": "hrnet_w23"}})
+    for value in ("", "a:b:c", "my nets:build", "my_nets:", ":build", "a..b:c", 3, None, []):
+        assert "model.network: given " in refusal({"model": {"network": value}})
+    own = {"network": "my_nets:build", "options": {"width": 8, "names": ["a"]}}
+    assert config_from_dict({"model": own}, "x").model.options == own["options"]
+    for value in (None, 3, [], "x", {"a": math.nan}, {3: 4}):
+        assert "model.options" in refusal({"model": own | {"options": value}})
+    message = refusal({"model": own | {"weights": "imagenet"}})
+    assert "my_nets:build loads its own; give none, or a file" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"options": {"a": 1}}, "model.options: given {'a': 1}; they have no effect"),
+        ({"network": "hrnet_w32", "encoder": "resnet18"}, "model.encoder: given 'resnet18'; it has no"),
+        ({"network": "a:b", "encoder_stride": 8}, "model.encoder_stride: given 8; it has no effect"),
+        ({"network": "a:b", "dilated": True}, "model.dilated: given true; it has no effect"),
+        ({"encoder": "timm/vit_tiny", "dilated": True}, "it has no effect with model.encoder=timm/vit"),
+        ({"encoder": "resnet51"}, "no such encoder; did you mean resnet50?"),
+        ({"encoder": "timm/"}, "no such encoder"),
+        ({"network": "hrnet_w32", "input_size": [100, 64]}, "each a multiple of 32 in 32..2048"),
+        ({"network": "a:b", "input_size": [30, 64]}, "height and width are each in 32..2048"),
+    ],
+)  # fmt: skip
+def test_keys_of_another_network_are_refused(content, words):
+    assert words in refusal({"model": content})
+
+
+def test_sites_of_other_networks_are_for_the_network_to_know():
+    for content in (
+        {"network": "a:b", "input_size": [33, 65], "blocks": {"body.3": "nl"}},
+        {"encoder": "timm/vit_tiny", "input_size": [48, 80], "blocks": {"encoder.blocks_3": "nl"}},
+        {"network": "hrnet_w32", "blocks": {"stage3": "nl"}},
+        {"blocks": {"layer3.5": "nl"}},
+    ):
+        assert config_from_dict({"model": content}, "x").model.blocks == content["blocks"]
 
 
 def test_none_is_a_value_where_it_is_one_and_nowhere_else():
@@ -516,6 +560,7 @@ def test_keypoint_weights_are_numbers_by_name():
         ({"data": {"max_bad": 0.1}}, "data.max_bad", "data.on_bad=skip"),
         ({"model": {"partial_weights": True}}, "model.partial_weights", "model.weights=FILE"),
         ({"model": {"weights": "./w", "partial_weights": True}}, "model.partial_weights", "give model.blocks"),
+        ({"model": {"new_head": True}}, "model.new_head", "give model.weights=FILE"),
         ({"model": {"dilated": True}}, "model.dilated", "no effect with encoder_stride=32"),
         ({"augment": {"rotation": 0, "rotation_probability": 0.3}}, "augment.rotation_probability", "rotation 0"),
         ({"augment": {"rotation": 30, "rotation_probability": 0}}, "augment.rotation_probability", "rotation 30 has no"),

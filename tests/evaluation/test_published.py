@@ -21,7 +21,12 @@ CONDITIONS = published.CONDITIONS | {
     "skeleton": "coco17",
     "something_new": {"a": 1},
 }
-NETWORK = {"encoder": "resnet50", "blocks": None, "encoder_stride": 32}
+NETWORK = {
+    "network": "simple_baseline",
+    "encoder": "resnet50",
+    "blocks": None,
+    "encoder_stride": 32,
+}
 
 
 def test_the_same_network_under_the_same_conditions():
@@ -46,8 +51,22 @@ def test_the_same_network_under_the_same_conditions():
 )
 def test_each_network_has_its_own_ap(encoder, blocks, size, stride, ap):
     conditions = CONDITIONS | {"input_size": size}
-    rows = compare(DETECTOR, conditions, encoder=encoder, blocks=blocks, encoder_stride=stride)
+    rows = compare(
+        DETECTOR,
+        conditions,
+        network="simple_baseline",
+        encoder=encoder,
+        blocks=blocks,
+        encoder_stride=stride,
+    )
     assert rows.get("published", "none")[:8] == ("none" if ap is None else f"AP {ap:.3f}")
+
+
+def test_another_network_is_not_compared_with_simple_baselines():
+    rows = compare(DETECTOR, CONDITIONS | {"input_size": [256, 192]}, **NETWORK)
+    assert "published" in rows
+    other = NETWORK | {"network": "hrnet_w32"}
+    assert "published" not in compare(DETECTOR, CONDITIONS | {"input_size": [256, 192]}, **other)
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,10 @@ def test_normalize_equals_torchvisions():
         ({"input_size": (250, 192)}, r"input_size=\[250, 192\] must be .* multiples of 32"),
         ({"num_keypoints": 0}, "num_keypoints=0"),
         ({"blocks": "srl_ftt"}, "blocks at deconv1: .*srl_ftt.*srl_fft"),
-        ({"blocks": {"deconv4": "nl"}}, "site 'deconv4'; sites are"),
+        (
+            {"blocks": {"deconv4": "nl"}},
+            "blocks at deconv4: .*no submodule 'deconv4'; did you mean .*own sites are",
+        ),
         ({"blocks": {"deconv1": {"groups": 3}}}, "'type'"),
         ({"blocks": {"deconv1": {"type": "srl_fft", "goups": 3}}}, "blocks at deconv1: .*goups"),
         ({"blocks": {"deconv1": {"type": "srl_fft", "groups": 7}}}, "blocks at deconv1: .*groups"),

@@ -30,7 +30,8 @@ STATE = functools.cache(lambda: pose_resnet.simple_baseline(18, seed=5))
 
 def trained(colors):
     order, mean, std = COLORS[colors]
-    model = SimpleBaseline("resnet18", input_size=SIZE, color_order=order, mean=mean, std=std)
+    model = SimpleBaseline("resnet18", input_size=SIZE)
+    model.set_colors(order, mean, std)
     model.load_state_dict(STATE())
     return model.eval()
 
@@ -144,7 +145,9 @@ def test_what_names_do_not_say_comes_back(tmp_path):
     report = load_weights_file(back, tmp_path / "w.pth", whole=True, keypoints=("head", "tail"))
     assert not any("codec" in note for note in report.weights.notes)
     other = create_model(**same | {"dilated": False})
-    with pytest.raises(CheckpointError, match="its encoder is dilated; set model.dilated=true"):
+    with pytest.raises(
+        CheckpointError, match="trained with dilated=true, .*set model.dilated=true"
+    ):
         load_weights_file(other, tmp_path / "w.pth", whole=True)
 
 

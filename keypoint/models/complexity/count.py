@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,12 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from keypoint.models import SimpleBaseline, create_model
+from keypoint.models import PoseNetwork, create_model
 from keypoint.models.complexity.formulas import FORMULAS
 from keypoint.models.complexity.paper import Cost, counted_modules, paper_cost
+from keypoint.models.names import NETWORKS, SITES
+
+REST = "rest"
 
 
 @dataclass(frozen=True)
@@ -76,31 +79,76 @@ def count_model(encoder: str = "resnet50", **options: Any) -> dict[str, Count]:
         **options: The other arguments of `create_model`, without weights.
 
     Returns:
-        By name in the order of the forward pass: stem, layer1 .. 4, deconv1 .. 3 or fewer,
-        head, and each block as `block at <site>`.
+        By name in the order of the forward pass: the network's parts, as `PoseNetwork.parts` names
+        them, with each block after its part as `block at <site>`; `rest` for what lies in none.
 
     Raises:
         ConfigError: A part does not exist or does not fit.
     """
-    counts = {}
-    with FakeTensorMode():
-        model = create_model(encoder, **options)
+    blocks = options.get("blocks")
+    is_ours = options.get("network", "simple_baseline") in NETWORKS
+    by_submodule = isinstance(blocks, Mapping) and not set(blocks) <= set(SITES)
+    # A user's code, and the test of an inserted block, may look at values.
+    real = create_model(encoder, **options) if by_submodule or not is_ours else None
+    with FakeTensorMode(allow_non_fake_inputs=real is not None):
+        model = create_model(encoder, **options) if real is None else real
         model.train()
         x = torch.zeros(2, 3, *model.input_size)  # a batch norm refuses one image's map of a pixel
-        for name, part in parts_of(model):
-            counts[name], x = _count_and_run(part, x)
-    return counts
+        return _count_parts(model, x)
 
 
-def parts_of(model: SimpleBaseline) -> Iterator[tuple[str, nn.Module]]:
-    """Yield names and modules that make the network when applied one after the other."""
-    yield "stem", nn.Sequential(model.conv1, model.bn1, model.relu, model.maxpool)
-    for site in ("layer1", "layer2", "layer3", "layer4", *model.deconv_sites):
-        if site in model.deconv_sites:
-            i = 3 * model.deconv_sites.index(site)
-            yield site, model.deconv_layers[i : i + 3]
-        else:
-            yield site, getattr(model, site)
-        if site in model.blocks:
-            yield f"block at {site}", model.blocks[site]
-    yield "head", model.final_layer
+def _count_parts(model: PoseNetwork, x: Tensor) -> dict[str, Count]:
+    """Run a network, and share its cost out among its parts by the modules that are at work."""
+    part_of: dict[nn.Module, str] = {}
+    for name, part in [*model.parts(), *_named_blocks(model)]:
+        part_of.update(dict.fromkeys(part.modules(), name))
+    at_work, seen = [REST], 0
+    paper: dict[str, Cost] = {}
+    operations: dict[str, int] = {}
+
+    def settle() -> None:
+        nonlocal seen
+        total = counter.get_total_flops()
+        operations[at_work[-1]] = operations.get(at_work[-1], 0) + total - seen
+        seen = total
+
+    def begin(called: nn.Module, _: Any) -> None:
+        settle()
+        at_work.append(part_of[called])
+
+    def end(*_: Any) -> None:
+        settle()
+        at_work.pop()
+
+    def note(called: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        name = part_of.get(called, REST)
+        paper[name] = paper.get(name, Cost(0, 0)) + paper_cost(called, inputs[0], output)
+
+    hooks = [part.register_forward_hook(note) for part in counted_modules(model)]
+    hooks += [part.register_forward_pre_hook(begin) for part in part_of]
+    hooks += [part.register_forward_hook(end) for part in part_of]
+    try:
+        with FlopCounterMode(display=False, custom_mapping=FORMULAS) as counter:
+            model(x)
+            settle()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    parameters: dict[str, int] = {}
+    for module in model.modules():
+        name = part_of.get(module, REST)
+        own = sum(parameter.numel() for parameter in module.parameters(recurse=False))
+        parameters[name] = parameters.get(name, 0) + own
+    return {
+        name: Count(
+            paper.get(name, Cost(0, 0)),
+            Cost(parameters.get(name, 0), operations.get(name, 0) // 2 // x.shape[0]),
+        )
+        for name in dict.fromkeys([*operations, *parameters])
+        if name != REST or operations.get(name) or parameters.get(name)
+    }
+
+
+def _named_blocks(model: PoseNetwork) -> Iterator[tuple[str, nn.Module]]:
+    for site, block in model.all_blocks().items():
+        yield f"block at {site}", block

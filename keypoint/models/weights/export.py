@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from keypoint.errors import CheckpointError
+from keypoint.models.pose_network import PoseNetwork
 from keypoint.models.simple_baseline import SimpleBaseline
 from keypoint.models.weights.formats import CHANNEL_MEAN, CHANNEL_STD, NOTE, TRAINED
 from keypoint.pose.dark import gaussian_kernel
@@ -39,7 +40,7 @@ class Export:
 
 
 def export_weights(
-    model: SimpleBaseline,
+    model: PoseNetwork,
     target: str,
     *,
     keypoints: Sequence[str] = (),
@@ -58,14 +59,19 @@ def export_weights(
         decoding: With which its AP was measured, as for `Codec.decode`; the settings ask for it.
 
     Raises:
-        CheckpointError: The network has blocks, which neither toolkit knows, or is of the codec
-            udp, which SimpleBaseline does not decode.
+        CheckpointError: The network has blocks, which neither toolkit knows, is no SimpleBaseline,
+            or is of the codec udp, which SimpleBaseline does not decode.
     """
     if model.block_options:
         blocks = ", ".join(f"{o['type']} at {site}" for site, o in model.block_options.items())
         raise CheckpointError(
             f"the network has blocks ({blocks}), and {target} has no such layers: it cannot run "
             "there; export a network without blocks"
+        )
+    if not isinstance(model, SimpleBaseline):
+        raise CheckpointError(
+            f"the network is {type(model).__name__}, and only SimpleBaseline has names in other "
+            "toolkits; export it with keypoint export"
         )
     if target == "simple_baseline" and model.codec.udp:
         raise CheckpointError(

@@ -28,7 +28,6 @@ import torch
 from torch import Tensor
 
 from keypoint.errors import CheckpointError
-from keypoint.models.encoder import STAGES
 from keypoint.models.weights.read import read_tensors
 
 # By place, as SimpleBaseline, mmpose, torchvision and timm apply them, whatever the colours are.
@@ -38,7 +37,6 @@ OWN_KEYS = ("format", "model", "config", "skeleton", "color_order", "mean", "std
 WRAPPED_IN = ("state_dict", "best_state_dict", "model")
 PREFIXES = ("module.", "_orig_mod.", "model.")  # of DataParallel, torch.compile, Lightning
 CLASSIFIER = ("fc.weight", "fc.bias")  # of an ImageNet file; a pose network has none
-ENCODER_PREFIXES = tuple(f"{stage}." for stage in STAGES)
 PREPROCESSOR = "data_preprocessor."
 ORDERS = ("rgb", "bgr")
 NOTE = "keypoint"  # where export writes what the names cannot say, in the state dict's _metadata
@@ -81,21 +79,24 @@ class Weights:
     file_color_order: str | None = None
 
 
-def read_weights(path: Path, color_order: str | None = None) -> Weights:
+def read_weights(path: Path, color_order: str | None = None, *, own_names: bool = False) -> Weights:
     """Read a weights file of any format above; no code in it is run.
 
     Args:
         path: A file of torch.save or safetensors; its name does not matter.
         color_order: The order that conv1 expects, if it is not the format's usual one; the
             channels are then normalised by place, as all these toolkits do.
+        own_names: Keep the file's names, of a network that is no toolkit's.
 
     Raises:
         CheckpointError: Unreadable, or nothing in it is a state dict.
     """
-    return recognise(read_tensors(path), str(path), color_order)
+    return recognise(read_tensors(path), str(path), color_order, own_names=own_names)
 
 
-def recognise(content: Any, source: str, color_order: str | None = None) -> Weights:
+def recognise(
+    content: Any, source: str, color_order: str | None = None, *, own_names: bool = False
+) -> Weights:
     """Recognise the content of a file, which `source` names in errors; see `read_weights`."""
     if isinstance(content, Mapping) and all(key in content for key in OWN_KEYS):
         return _own(content, source, color_order)
@@ -104,10 +105,11 @@ def recognise(content: Any, source: str, color_order: str | None = None) -> Weig
     while prefix := _shared_prefix(named):  # torch.compile of DistributedDataParallel, and so on
         named = {name.removeprefix(prefix): tensor for name, tensor in named.items()}
 
-    kind = _format(named)
+    kind = "state dict" if own_names else _format(named)
     preprocessor = {name: named.pop(name) for name in list(named) if name.startswith(PREPROCESSOR)}
-    left_out = [*preprocessor, *(name for name in CLASSIFIER if name in named)]
-    named = {_our_name(name, kind): t for name, t in named.items() if name not in CLASSIFIER}
+    others = () if own_names else tuple(name for name in CLASSIFIER if name in named)
+    left_out = [*preprocessor, *others]
+    named = {_our_name(name, kind): t for name, t in named.items() if name not in others}
 
     in_file = None
     note, trained, keypoints = _note_of_export(state, source)

@@ -14,10 +14,12 @@ from typing import Any
 
 import torch
 import torchvision
-from torch import nn
+from torch import Tensor
 
 from keypoint.errors import CheckpointError
 from keypoint.models.encoder import IMAGENET_WEIGHTS
+from keypoint.models.own_network import OwnNetwork
+from keypoint.models.pose_network import PoseNetwork
 from keypoint.models.weights.formats import Weights, read_weights, recognise
 from keypoint.models.weights.report import Report, compare
 
@@ -26,7 +28,7 @@ logger = logging.getLogger(__name__)
 CODEC_NOTE = "codec heatmap assumed; model.codec=udp if it was trained so"
 
 
-def load_imagenet_encoder(model: nn.Module, encoder: str) -> None:
+def load_imagenet_encoder(model: PoseNetwork, encoder: str) -> None:
     """Fill the encoder with torchvision's ImageNet weights, downloaded at the first use.
 
     Raises:
@@ -47,10 +49,11 @@ def load_imagenet_encoder(model: nn.Module, encoder: str) -> None:
 
 
 def load_weights_file(
-    model: nn.Module,
+    model: PoseNetwork,
     path: Path,
     *,
     partial: bool = False,
+    new_head: bool = False,
     whole: bool = False,
     color_order: str | None = None,
     keypoints: Sequence[str] | None = None,
@@ -58,10 +61,12 @@ def load_weights_file(
     """Fill the network, or its encoder, from a file of any format in `formats`.
 
     Args:
-        model: A SimpleBaseline; weights, colour order, mean and std are filled in.
+        model: Any network of ours; weights, colour order, mean and std are filled in.
         path: The file.
         partial: Allow whole blocks of the network to be missing in the file. New blocks are the
             identity, so the output stays exactly that of the network without them.
+        new_head: Leave out the file's head, whose keypoints are others; the network's stays as it
+            is.
         whole: Refuse an encoder alone, and weights that were trained to another codec, sigma or
             keypoints.
         color_order: "rgb" or "bgr", if it is not what is usual for the file's format.
@@ -71,16 +76,25 @@ def load_weights_file(
         CheckpointError: The file cannot be read, or its tensors, blocks or settings do not fit.
             Nothing is loaded then.
     """
-    weights = read_weights(path, color_order)
-    return fill(model, weights, str(path), partial=partial, whole=whole, keypoints=keypoints)
+    weights = read_weights(path, color_order, own_names=isinstance(model, OwnNetwork))
+    return fill(
+        model,
+        weights,
+        str(path),
+        partial=partial,
+        new_head=new_head,
+        whole=whole,
+        keypoints=keypoints,
+    )
 
 
 def fill(
-    model: Any,
+    model: PoseNetwork,
     weights: Weights,
     source: str,
     *,
     partial: bool = False,
+    new_head: bool = False,
     whole: bool = False,
     keypoints: Sequence[str] | None = None,
 ) -> Report:
@@ -90,14 +104,20 @@ def fill(
         _check_heatmaps(model, weights, source, keypoints)
         if "codec" not in weights.trained and not model.codec.udp:
             weights = replace(weights, notes=(*weights.notes, CODEC_NOTE))
-    report = load_state(model, weights, source, partial=partial, whole=whole)
+    report = load_state(model, weights, source, partial=partial, new_head=new_head, whole=whole)
     model.set_colors(weights.color_order, weights.mean, weights.std)
     logger.info("%s", report.text())
     return report
 
 
 def load_state(
-    model: nn.Module, weights: Weights, source: str, *, partial: bool = False, whole: bool = True
+    model: PoseNetwork,
+    weights: Weights,
+    source: str,
+    *,
+    partial: bool = False,
+    new_head: bool = False,
+    whole: bool = True,
 ) -> Report:
     """Copy weights into the network: all of it, or the encoder if there is nothing else.
 
@@ -106,15 +126,21 @@ def load_state(
         weights: Their tensors alone are looked at.
         source: Named in errors.
         partial: Allow whole blocks to be missing.
+        new_head: Leave out the file's head.
         whole: Refuse an encoder alone.
 
     Raises:
         CheckpointError: Names or shapes that do not fit, values that are not finite, or `partial`
-            has no effect. Nothing is loaded then.
+            or `new_head` has no effect. Nothing is loaded then.
     """
-    report = compare(model.state_dict(), weights, source, partial=partial, whole=whole)
+    weights = replace(weights, state=with_our_names(model, weights.state))
+    head = head_of(model, weights.state, source) if new_head else []
+    left_out = (*weights.left_out, *(name for name in head if name in weights.state))
+    state = {name: tensor for name, tensor in weights.state.items() if name not in head}
+    weights = replace(weights, state=state, left_out=left_out)
+    report = compare(model, weights, source, partial=partial, new_head=head, whole=whole)
     report.check()
-    if partial and not report.allowed:
+    if partial and not report.new_blocks:
         what = "it is an encoder alone" if report.encoder_only else "it lacks none of the blocks"
         raise CheckpointError(
             f"{source}: a partial load has no effect, as {what}; "
@@ -124,8 +150,58 @@ def load_state(
     return report
 
 
+def head_of(model: PoseNetwork, state: Mapping[str, Tensor], source: str) -> list[str]:
+    """Name the tensors of the head, of which the file has others.
+
+    A user's network does not say which they are: there they are those that have K outputs and
+    differ from the file's in the number of outputs alone.
+
+    Raises:
+        CheckpointError: The file has none.
+    """
+    ours = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    if model.HEAD:
+        head = [name for name in ours if name.startswith(model.HEAD)]
+    else:
+        theirs = {name: tuple(state[name].shape) for name in ours if name in state}
+        outputs = model.num_keypoints
+        head = [
+            name
+            for name, shape in theirs.items()
+            if ours[name][:1] == (outputs,) != shape[:1] and ours[name][1:] == shape[1:]
+        ]
+    if not any(name in state for name in head):
+        raise CheckpointError(
+            f"{source}: a new head has no effect, as the file has none of another number of "
+            "keypoints; leave model.new_head out"
+        )
+    return head
+
+
+def with_our_names(model: PoseNetwork, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The file's tensors by the network's names, if the file was saved without them.
+
+    A block after a submodule renames the submodule to `<name>.site`, and a user's module lies in
+    `network.`; a file of the network alone knows neither.
+    """
+    inserted = [path for path in model.block_paths().values() if not path.startswith("blocks.")]
+    plain = {}
+    for name in model.state_dict():
+        theirs = name
+        for path in inserted:
+            before = path.removesuffix("block")
+            if theirs.startswith(f"{before}site."):
+                theirs = before + theirs.removeprefix(f"{before}site.")
+        plain[theirs.removeprefix(model.WITHIN)] = name
+        plain[name.removeprefix(model.WITHIN)] = name
+    ours = set(plain.values())
+    return {
+        name if name in ours else plain.get(name, name): tensor for name, tensor in state.items()
+    }
+
+
 def _check_heatmaps(
-    model: Any, weights: Weights, source: str, keypoints: Sequence[str] | None
+    model: PoseNetwork, weights: Weights, source: str, keypoints: Sequence[str] | None
 ) -> None:
     """Check what the heatmaps mean: their convention, their width, and whose keypoints they are."""
     trained, codec = weights.trained, model.codec
@@ -152,13 +228,17 @@ def _check_heatmaps(
             )
 
 
-def _check_network(model: Any, trained: Mapping[str, Any], source: str, whole: bool) -> None:
+def _check_network(
+    model: PoseNetwork, trained: Mapping[str, Any], source: str, whole: bool
+) -> None:
     """Check what names and shapes do not show and our files hold: dilation, options, sizes."""
-    if trained.get("dilated", model.dilated) != model.dilated:
-        raise CheckpointError(
-            f"{source}: its encoder is {'' if trained['dilated'] else 'not '}dilated; "
-            f"set model.dilated={str(trained['dilated']).lower()}"
-        )
+    for key, ours in model.settings().items():
+        theirs = trained.get(key, ours)
+        if theirs != ours:
+            raise CheckpointError(
+                f"{source}: trained with {key}={str(theirs).lower()}, the network has "
+                f"{str(ours).lower()}; set model.{key}={str(theirs).lower()}"
+            )
     blocks = model.describe_blocks(trained.get("blocks"))
     for site, options in blocks.items():
         ours = model.block_options.get(site)

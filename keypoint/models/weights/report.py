@@ -11,10 +11,12 @@ from torch import Tensor
 
 from keypoint.errors import CheckpointError, printable
 from keypoint.models.names import DEPTHS
-from keypoint.models.weights.formats import ENCODER_PREFIXES, Weights
+from keypoint.models.pose_network import PoseNetwork
+from keypoint.models.weights.formats import Weights
 
 HEAD = "final_layer.weight"
 SHOWN = 4  # names of a list in a message
+SAME = "Use the network, blocks, input size and keypoints that the file was made with"
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class Report:
         weights: Format, colours and notes of the file.
         matched: Loaded.
         missing: In the network, not in the file.
-        allowed: Those of the missing that a flag allows: whole blocks.
+        new_blocks: Those of the missing that a flag allows: whole blocks.
+        new_head: Those of the missing that another flag allows: the head.
         unexpected: In the file, not in the network.
         misshapen: In both, with another shape: name, the file's shape, the network's.
         not_finite: With nan or inf.
@@ -38,12 +41,18 @@ class Report:
     weights: Weights
     matched: list[str]
     missing: list[str]
-    allowed: list[str]
+    new_blocks: list[str]
+    new_head: list[str]
     unexpected: list[str]
     misshapen: list[tuple[str, tuple[int, ...], tuple[int, ...]]]
     not_finite: list[str]
     encoder_only: bool
     remedy: str
+
+    @property
+    def allowed(self) -> list[str]:
+        """Those of the missing that start as they are in the network."""
+        return [*self.new_blocks, *self.new_head]
 
     def faults(self) -> str:
         """List everything that does not fit, counted, with a few names; empty if all fits."""
@@ -62,7 +71,7 @@ class Report:
         if not self.faults():
             return
         remedy = self.remedy
-        if self.missing == self.allowed and not self.unexpected and not self.misshapen:
+        if set(self.missing) == set(self.allowed) and not self.unexpected and not self.misshapen:
             remedy = "Its training diverged or the file is damaged: use another copy"
         raise CheckpointError(
             f"{self.source}: does not match this network; {self.faults()}. {remedy}"
@@ -77,8 +86,10 @@ class Report:
             f"expects {weights.color_order.upper()}; in RGB order mean {mean}, std {std}",
             *(f"note: {note}" for note in weights.notes),
         ]
-        if self.allowed:
-            lines.append(_counted(self.allowed, "start as the identity's"))
+        if self.new_blocks:
+            lines.append(_counted(self.new_blocks, "start as the identity's"))
+        if self.new_head:
+            lines.append(_counted(self.new_head, "of a new head"))
         if weights.left_out:
             lines.append(_counted(weights.left_out, "not used"))
         return "\n".join(lines)
@@ -103,39 +114,49 @@ class Report:
 
 
 def compare(
-    wanted: Mapping[str, Tensor], weights: Weights, source: str, *, partial: bool, whole: bool
+    model: PoseNetwork,
+    weights: Weights,
+    source: str,
+    *,
+    partial: bool,
+    new_head: Sequence[str] = (),
+    whole: bool,
 ) -> Report:
-    """Compare weights with a network's state dict.
+    """Compare weights with a network, tensor by tensor.
 
     Args:
-        wanted: The network's.
-        weights: The file's.
+        model: The network.
+        weights: The file's, by the network's names.
         source: The file's name.
         partial: Allow whole blocks to be missing.
+        new_head: Names of the head, if it may be missing.
         whole: Compare with the whole network even if the file holds an encoder alone.
     """
-    state = weights.state
-    encoder_only = not whole and all(name.startswith(ENCODER_PREFIXES) for name in state)
+    state, wanted = weights.state, model.state_dict()
+    of_encoder = model.ENCODER_PREFIXES
+    encoder_only = not whole and all(name.startswith(of_encoder) for name in state)
     if encoder_only:
-        wanted = {k: v for k, v in wanted.items() if k.startswith(ENCODER_PREFIXES)}
+        wanted = {k: v for k, v in wanted.items() if k.startswith(of_encoder)}
     # Files from before torch 0.4.1 lack this counter, and nothing reads it while momentum is set.
     missing = [
         name for name in wanted if name not in state and not name.endswith("num_batches_tracked")
     ]
-    theirs = sites_of(state)
-    new = tuple(f"blocks.{site}." for site in sites_of(wanted) if partial and site not in theirs)
+    head = {name: wanted[name] for name in new_head}
+    blocks = [f"{path}." for path in model.block_paths().values()]
+    new = tuple(b for b in blocks if partial and not any(name.startswith(b) for name in state))
     shapes = [(n, tuple(state[n].shape), tuple(wanted[n].shape)) for n in wanted if n in state]
     return Report(
         source,
         weights,
         matched=[name for name, given, ours in shapes if given == ours],
         missing=missing,
-        allowed=[name for name in missing if name.startswith(new)],
+        new_blocks=[name for name in missing if name.startswith(new)],
+        new_head=[name for name in missing if name in new_head],
         unexpected=[name for name in state if name not in wanted],
         misshapen=[shape for shape in shapes if shape[1] != shape[2]],
         not_finite=[name for name, tensor in state.items() if not torch.isfinite(tensor).all()],
         encoder_only=encoder_only,
-        remedy=remedy(state, wanted),
+        remedy=remedy({**state, **head}, wanted) if model.SITES else SAME,
     )
 
 
@@ -182,7 +203,8 @@ def remedy(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
     if len(head) == len(our_head) == 4 and head[0] != our_head[0]:
         return (
             f"The file has {head[0]} keypoints, the skeleton {our_head[0]}: "
-            "set data.skeleton to the one the file was trained with"
+            "set data.skeleton to the one the file was trained with, or train a new head from the "
+            "rest of it with model.new_head=true"
         )
     extra = [site for site in sites_of(state) if site not in sites_of(wanted)]
     if extra:
@@ -199,7 +221,7 @@ def remedy(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
             "The file's blocks are others, or were built for another input size: set model.blocks "
             "and model.input_size to what it was trained with"
         )
-    return "Use the encoder, blocks, input size and keypoints that the file was made with"
+    return SAME
 
 
 def other_architecture(state: Mapping[str, Tensor]) -> str | None:
