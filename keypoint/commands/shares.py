@@ -79,6 +79,12 @@ def predict_share(
     numbers = split_inputs(job.inputs, sizes, share.of)
 
     def begun() -> None:
+        if (
+            args.shard is None
+        ):  # none comes after the merge, and finds results that it may not replace
+            distributed.initialise(args.device)
+            distributed.gather(share.number)
+            distributed.finish()
         cli.keep_log()
         for fault in inputs.faults if share.number == 1 else ():
             cli.logger.warning("%s", fault.text)

@@ -1,4 +1,4 @@
-"""keypoint predict in which rank 1 is killed at its sixth event, once rank 0 has done its share.
+"""keypoint predict in which rank 1 is killed at its fifth event, once rank 0 has done its share.
 
 torchrun ... faulty_predict.py OUTPUT argument...
 """
@@ -21,7 +21,7 @@ def kill_rank_1(output):
     def counted(self, event):
         nonlocal events
         events += 1
-        if events == 6:
+        if events == 5:
             end = time.monotonic() + FOR_S
             while not (output / "shards/1-of-2/done.json").exists() and time.monotonic() < end:
                 time.sleep(0.1)

@@ -32,6 +32,15 @@ EXACT = ("--whole-image", "--batch-size", 1)
 DRAWN = ("--pictures", "--crops", "--track")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """As torchrun gives each process, and a network's last bits depend on it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     return tiny_network.checkpoint(tmp_path_factory.mktemp("network") / "best.pt")
@@ -48,11 +57,11 @@ def inputs(tmp_path_factory):
     """Images, two videos between them, one image that is broken; names that are not ASCII."""
     folder = tmp_path_factory.mktemp("inputs") / "in"
     folder.mkdir()
-    for seed, name in enumerate(("a.jpg", "c ü.png", "e.jpg", "h.png", "人.jpg")):
+    for seed, name in enumerate(("a.jpg", "c ü.png", "e.jpg", "人.jpg")):
         noise = np.random.default_rng(seed).integers(0, 255, (9, 8, 3), dtype=np.uint8)
         cv2.imwrite(str(folder / name), cv2.resize(noise, (64 + 8 * seed, 72)))
-    write_video(folder / "b ö", 3)
-    write_video(folder / "d", 2)
+    write_video(folder / "b ö", 2)
+    write_video(folder / "d", 1)
     (folder / "f.jpg").write_bytes(b"broken")
     (folder / "g.txt").write_text("no image")
     return folder
@@ -95,17 +104,16 @@ def test_shares_are_merged_to_the_output_of_one_run(predict, one, tmp_path, caps
         assert predict(*DRAWN, "--shard", f"{number}/3") == (3 if number == 1 else 0)
         said[number] = capsys.readouterr()
     assert said[2].out == said[3].out == ""
-    assert "8 files = 7 used + 1 skipped" not in said[1].out  # g.txt is a file, too
     assert said[1].out.splitlines() == [
-        "whole images: 10 persons = 10 used + 0 skipped (none)",
-        "9 files = 7 used + 2 skipped (1 no image or video by its name, 1 that cannot be read)",
-        "5 frames = 5 used + 0 skipped (none)",
+        "whole images: 7 persons = 7 used + 0 skipped (none)",
+        "8 files = 6 used + 2 skipped (1 no image or video by its name, 1 that cannot be read)",
+        "3 frames = 3 used + 0 skipped (none)",
     ]
     assert "not begun: 1, 3" in said[2].err
-    assert "1 of 9 files could not be used" in said[1].err
+    assert "1 of 8 files could not be used" in said[1].err
     merged = content(tmp_path / "out")
     assert list(merged) == list(one)
-    assert len([name for name in merged if name.startswith("crops/")]) == 10
+    assert len([name for name in merged if name.startswith("crops/")]) == 7
     for name in merged:
         assert merged[name] == one[name], name
     log = (tmp_path / "out/log.txt").read_text()
@@ -114,7 +122,7 @@ def test_shares_are_merged_to_the_output_of_one_run(predict, one, tmp_path, caps
 
 
 def test_more_shares_than_inputs_and_full_batches(predict, inputs, tmp_path):
-    given = [inputs / "a.jpg", inputs / "d.mp4", inputs / "h.png"]
+    given = [inputs / "a.jpg", inputs / "d.mp4", inputs / "e.jpg"]
     assert predict("--batch-size", 8, output="one", given=given) == 0
     for number in range(1, 6):
         assert predict("--batch-size", 8, "--shard", f"{number}/5", given=given) == 0
@@ -126,7 +134,7 @@ def test_more_shares_than_inputs_and_full_batches(predict, inputs, tmp_path):
         np.testing.assert_allclose(a.pop("keypoints"), b.pop("keypoints"), atol=2e-3)
         np.testing.assert_allclose(a.pop("scores"), b.pop("scores"), atol=1e-5)
         assert a == b
-    assert [record["image_id"] for record in both[0]] == [1, 2, 3, 4]
+    assert [record["image_id"] for record in both[0]] == [1, 2, 3]
 
 
 def test_ids_boxes_and_counts_of_annotations_are_those_of_one_run(
@@ -172,7 +180,7 @@ def interrupt():
 def test_a_stopped_share_continues_with_the_next_input(
     predict, one, inputs, tmp_path, capsys, stopping, monkeypatch
 ):
-    """Share 1 of 2 has a.jpg, the shorter video d, e.jpg and h.png."""
+    """Share 1 of 2 has a.jpg, the shorter video d, e.jpg and 人.jpg."""
     assert predict(*DRAWN, "--shard", "2/2") == 0
     with monkeypatch.context():
         stopping(3, interrupt)  # in the video
@@ -197,7 +205,7 @@ def test_a_stopped_share_continues_with_the_next_input(
     assert predict(*DRAWN, "--shard", "1/2") == 3
     said = capsys.readouterr().err
     assert "share 1 of 2 continues after 1 of 4 inputs" in said
-    assert sorted(read) == ["d.mp4", "e.jpg", "h.png"]
+    assert sorted(read) == ["d.mp4", "e.jpg", "人.jpg"]
     assert content(tmp_path / "out") == one
 
 
@@ -246,7 +254,7 @@ def test_shares_of_another_run_are_refused_by_what_differs(
 
     other = tmp_path / "other.pt"
     tiny_network.checkpoint(other, lambda model: model.final_layer.bias.data.add_(1))
-    few = [inputs / "a.jpg", inputs / "h.png"]
+    few = [inputs / "a.jpg", inputs / "e.jpg"]
     assert predict("--shard", "1/3", given=few) == 0
     refused("--shard", "2/4", given=few, words="a share of another run, of 3 shares and not 4")
     refused("--shard", "2/3", "--pictures", given=few, words="pictures: False there, True here")
@@ -273,7 +281,7 @@ def test_shares_of_another_run_are_refused_by_what_differs(
 
 
 def test_overwrite_does_a_share_again_and_replaces_results(predict, inputs, tmp_path, capsys):
-    few = [inputs / "a.jpg", inputs / "h.png"]
+    few = [inputs / "a.jpg", inputs / "e.jpg"]
     assert predict("--pictures", given=few[:1]) == 0
     old = tmp_path / "out/pictures/000001_a.jpg"
     old.write_bytes(b"old")
@@ -288,7 +296,7 @@ def test_overwrite_does_a_share_again_and_replaces_results(predict, inputs, tmp_
 
 
 def test_a_damaged_share_is_named_and_can_be_done_again(predict, inputs, tmp_path, capsys):
-    few = [inputs / "a.jpg", inputs / "h.png"]
+    few = [inputs / "a.jpg", inputs / "e.jpg"]
     assert predict("--shard", "1/2", given=few) == 0
     folder = tmp_path / "out/shards/1-of-2"
     for content_ in (b"", (folder / "events.jsonl").read_bytes() * 2, b'{"file": "x"}\n'):
@@ -352,12 +360,11 @@ def test_a_killed_process_is_named_and_its_share_alone_is_continued(
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     given = ["--checkpoint", checkpoint, "--device", "cpu", *EXACT, *DRAWN, inputs]
     faulty = Path(__file__).with_name("faulty_predict.py")
-    threads = str(torch.get_num_threads())  # on which a network's last bits depend, too
 
     def torchrun(*arguments):
         return subprocess.run(
             [*run, *map(str, arguments)],
-            env=os.environ | {"OMP_NUM_THREADS": threads, "PYTHONPATH": str(REPOSITORY)},
+            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)},
             capture_output=True,
             text=True,
             timeout=500,
@@ -369,15 +376,15 @@ def test_a_killed_process_is_named_and_its_share_alone_is_continued(
     assert done.returncode == 1
     assert re.search(r"rank +: 1 ", done.stderr), done.stderr
     assert "SIGKILL" in done.stderr
-    assert "share 1 of 2 is done (4 of 8 inputs)" in done.stderr
+    assert "share 1 of 2 is done (4 of 7 inputs)" in done.stderr
     assert done.stdout == ""
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"shards"}
 
     done = torchrun("-m", "keypoint", "predict", "--output", "out", *given)
-    assert "[rank 1] error: 1 of 9 files could not be used" in done.stderr, done.stderr
+    assert "[rank 1] error: 1 of 8 files could not be used" in done.stderr, done.stderr
     assert done.stdout.count("files = ") == 1
     log = (tmp_path / "out/log.txt").read_text()
     assert "share 1 of 2 was done before" in log
     assert log.count("share 1 of 2 is done") == 1
-    assert "share 2 of 2 continues after 2 of 4 inputs" in log
+    assert "share 2 of 2 continues after 2 of 3 inputs" in log
     assert content(tmp_path / "out") == one
