@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import cv2
@@ -21,6 +22,7 @@ import torch
 
 from keypoint.prediction.inputs import Input
 from keypoint.prediction.predictor import Predictor
+from keypoint.prediction.shares.folder import Shards
 from keypoint.prediction.shares.output import ShareOutput
 from keypoint.prediction.shares.split import MOST, Share, parse_share, split_inputs
 from tests import tiny_coco, tiny_network
@@ -61,7 +63,7 @@ def inputs(tmp_path_factory):
         noise = np.random.default_rng(seed).integers(0, 255, (9, 8, 3), dtype=np.uint8)
         cv2.imwrite(str(folder / name), cv2.resize(noise, (64 + 8 * seed, 72)))
     write_video(folder / "b ö", 2)
-    write_video(folder / "d", 1)
+    write_video(folder / "a", 1)
     (folder / "f.jpg").write_bytes(b"broken")
     (folder / "g.txt").write_text("no image")
     return folder
@@ -122,7 +124,7 @@ def test_shares_are_merged_to_the_output_of_one_run(predict, one, tmp_path, caps
 
 
 def test_more_shares_than_inputs_and_full_batches(predict, inputs, tmp_path):
-    given = [inputs / "a.jpg", inputs / "d.mp4", inputs / "e.jpg"]
+    given = [inputs / "a.jpg", inputs / "a.mp4", inputs / "e.jpg"]
     assert predict("--batch-size", 8, output="one", given=given) == 0
     for number in range(1, 6):
         assert predict("--batch-size", 8, "--shard", f"{number}/5", given=given) == 0
@@ -180,7 +182,7 @@ def interrupt():
 def test_a_stopped_share_continues_with_the_next_input(
     predict, one, inputs, tmp_path, capsys, stopping, monkeypatch
 ):
-    """Share 1 of 2 has a.jpg, the shorter video d, e.jpg and 人.jpg."""
+    """Share 1 of 2 has a.jpg, the shorter video a, e.jpg and 人.jpg."""
     assert predict(*DRAWN, "--shard", "2/2") == 0
     with monkeypatch.context():
         stopping(3, interrupt)  # in the video
@@ -205,7 +207,7 @@ def test_a_stopped_share_continues_with_the_next_input(
     assert predict(*DRAWN, "--shard", "1/2") == 3
     said = capsys.readouterr().err
     assert "share 1 of 2 continues after 1 of 4 inputs" in said
-    assert sorted(read) == ["d.mp4", "e.jpg", "人.jpg"]
+    assert sorted(read) == ["a.mp4", "e.jpg", "人.jpg"]
     assert content(tmp_path / "out") == one
 
 
@@ -330,6 +332,24 @@ def test_a_camera_and_torchruns_processes_have_no_shard(predict, capsys, monkeyp
     assert "each process would work alone" in capsys.readouterr().err
 
 
+def test_who_waits_for_a_merge_locks_what_comes_after_it(tmp_path):
+    shards, entered = Shards(tmp_path, 2), threading.Event()
+
+    def wait():
+        with shards.locked():
+            (shards.folder / "mine").touch()  # in a folder that is there
+            entered.set()
+
+    waiting = threading.Thread(target=wait)
+    with shards.locked():
+        waiting.start()
+        assert not entered.wait(0.2)
+        shutil.rmtree(shards.folder)
+    waiting.join(60)
+    assert entered.is_set()
+    assert {file.name for file in shards.folder.iterdir()} == {".lock", "mine"}
+
+
 def test_every_input_is_in_one_share_and_the_work_is_even():
     generator = np.random.default_rng(0)
     for _ in range(100):
@@ -350,6 +370,8 @@ def test_every_input_is_in_one_share_and_the_work_is_even():
         assert np.ptp(load) <= max([*of_video, 1]) + len(numbers)
     one_video = [Input(Path("a.jpg"), "a", False), Input(Path("v.mp4"), "v", True)]
     assert split_inputs(one_video, [1, 1], 3) == [1, 3]
+    videos = [Input(Path(name), name, True) for name in ("a.mp4", "b.mp4", "c.mp4")]
+    assert split_inputs(videos, [1, 1, 2], 2) == [1, 1, 2]
     assert parse_share("3/8") == Share(3, 8)
 
 

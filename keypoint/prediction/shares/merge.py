@@ -62,9 +62,8 @@ def merge(shards: Shards, job: Job, numbers: Sequence[int], skeleton: Skeleton) 
         if job.counts.files_used:
             results.finish()
     with writing(shards.output):
-        if not shards.publishing.exists():
-            remove_results(shards.output)
-            shards.publishing.touch()
+        remove_results(shards.output)
+        shards.publishing.touch()
         for file in sorted(each for each in merged.rglob("*") if each.is_file()):
             target = shards.output / file.relative_to(merged)
             make_folders(target.parent)
