@@ -66,6 +66,7 @@ def inputs(tmp_path_factory):
     write_video(folder / "a", 1)
     (folder / "f.jpg").write_bytes(b"broken")
     (folder / "g.txt").write_text("no image")
+    (folder / "z.jpg").symlink_to("nowhere")
     return folder
 
 
@@ -108,11 +109,12 @@ def test_shares_are_merged_to_the_output_of_one_run(predict, one, tmp_path, caps
     assert said[2].out == said[3].out == ""
     assert said[1].out.splitlines() == [
         "whole images: 7 persons = 7 used + 0 skipped (none)",
-        "8 files = 6 used + 2 skipped (1 no image or video by its name, 1 that cannot be read)",
+        "9 files = 6 used + 3 skipped "
+        "(1 no image or video by its name, 1 not a file, 1 that cannot be read)",
         "3 frames = 3 used + 0 skipped (none)",
     ]
     assert "not begun: 1, 3" in said[2].err
-    assert "1 of 8 files could not be used" in said[1].err
+    assert "2 of 9 files could not be used" in said[1].err
     merged = content(tmp_path / "out")
     assert list(merged) == list(one)
     assert len([name for name in merged if name.startswith("crops/")]) == 7
@@ -120,7 +122,7 @@ def test_shares_are_merged_to_the_output_of_one_run(predict, one, tmp_path, caps
         assert merged[name] == one[name], name
     log = (tmp_path / "out/log.txt").read_text()
     assert [f"share {number} of 3 is done" in log for number in (1, 2, 3)] == [True] * 3
-    assert log.count("WARNING") == 1  # the broken image is named once
+    assert log.count("WARNING") == 2  # each file is named once
 
 
 def test_more_shares_than_inputs_and_full_batches(predict, inputs, tmp_path):
@@ -403,7 +405,7 @@ def test_a_killed_process_is_named_and_its_share_alone_is_continued(
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"shards"}
 
     done = torchrun("-m", "keypoint", "predict", "--output", "out", *given)
-    assert "[rank 1] error: 1 of 8 files could not be used" in done.stderr, done.stderr
+    assert "[rank 1] error: 2 of 9 files could not be used" in done.stderr, done.stderr
     assert done.stdout.count("files = ") == 1
     log = (tmp_path / "out/log.txt").read_text()
     assert "share 1 of 2 was done before" in log
