@@ -1,6 +1,8 @@
 """A block into any network, after submodules given by name.
 
     insert_blocks(net, "srl_fft", after=["layer3"], example=torch.zeros(1, 3, 256, 192))
+    insert_blocks(vit, "srl_fft", after=["blocks.8"], example=..., grid=(16, 12))   # tokens B N C
+    insert_blocks(swin, "srl_fft", after=["layers.2"], example=..., layout="bhwc")
 
 A Sequential of the submodule (`site`) and the block (`block`) replaces the submodule: an ordinary
 module, so that deepcopy, EMA, DDP, compile and export work. A forward hook would not do: in a deep
@@ -9,7 +11,7 @@ copy of the network it still calls the original's block.
 The example runs before and after. The first run gives channels and sizes of the maps; the second
 must call every block and give the same output bit for bit. Otherwise everything is undone.
 
-Letters: B batch, C channels, T frames, H W size, N tokens.
+Letters: B batch, C channels, T frames, H W size, N tokens, h w size of the tokens' grid.
 """
 
 from __future__ import annotations
@@ -22,10 +24,12 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from keypoint.blocks.build import build_block
+from keypoint.blocks.layout import Layout, compared_with_example, layout_of
 from keypoint.blocks.trial import Calls, Map, run, same
+from keypoint.blocks.with_block import WithBlock
 
 Net = TypeVar("Net", bound=nn.Module)
 # They recorded the modules inside and do not, or not always, see a block added later.
@@ -37,11 +41,17 @@ WRAPPERS = {
     "FullyShardedDataParallel": "FullyShardedDataParallel",
     "FSDPModule": "fully_shard",
 }
-CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d, nn.Conv3d, nn.ConvTranspose3d)
 
 
 def insert_blocks(
-    net: Net, name: str, *, after: Sequence[str], example: Any, **options: object
+    net: Net,
+    name: str,
+    *,
+    after: Sequence[str],
+    example: Any,
+    grid: tuple[int, int] | None = None,
+    layout: str | None = None,
+    **options: object,
 ) -> Net:
     """Put a new block after each of the named submodules of any network, in place.
 
@@ -59,10 +69,19 @@ def insert_blocks(
         net: Any module, on any device (meta too), in any dtype; a block gets those of its map.
         name: The block's name, as in `build_block`.
         after: Names, as in `net.named_modules()`, of submodules that return one map B C H W or one
-            clip B C T H W. The second dimension is taken as the channels: maps B H W C, as inside
-            Swin and ConvNeXt, are not recognised; name a submodule whose output is B C H W.
+            clip B C T H W; with `grid` tokens B N C, with `layout` a map B H W C. A call takes one
+            of them; for another grid or layout call again.
         example: Input of the network: `net(example)`, or `net(*example)` for a tuple. Blocks are
             built for the size of its maps; its number of samples does not matter.
+        grid: (height, width) of token maps B N C, row by row. The N - h*w tokens in front (class,
+            registers) pass unchanged. They must be fewer than h*w, and the network must show the
+            grid: another submodule gives h*w tokens or a convolution a map h x w, as in patch
+            embeddings. Other tokens behind or between the grid's cannot be seen. Later inputs must
+            have as many tokens; a turned image (192x256 for 256x192) has, and cannot be seen. In
+            attention windows (B*windows N C) the grid is the window's, and a block sees one each.
+        layout: "bhwc" for maps B H W C, as in Swin and within ConvNeXt's blocks; any size later.
+            Four axes do not say which are the channels: without this word the second one is, and
+            with it the last one, also of a map B C H W.
         options: Options of the block, as in `build_block`.
 
     Returns:
@@ -70,8 +89,8 @@ def insert_blocks(
 
     Raises:
         ValueError: No, unknown or equal names; a submodule that the example does not call or that
-            does not return a map; an unknown block or option; a network that uses a submodule
-            otherwise than by calling it. The network is unchanged.
+            does not return a map; a grid or layout that does not fit; an unknown block or option;
+            a network that uses a submodule otherwise than by calling it. The network is unchanged.
         RuntimeError: The network is compiled, scripted or wrapped already, or inference mode is on.
     """
     if torch.is_inference_mode_enabled():
@@ -82,9 +101,13 @@ def insert_blocks(
     for key in ("channels", "size", "frames"):
         if key in options:
             raise ValueError(f"{key} is learned from the example: leave it out")
+    named = layout_of(grid, layout)
     sites = find_sites(net, after)
     expected, calls = run(net, example)
-    pairs = {site: with_block(net, where, calls, name, options) for where, site in sites.items()}
+    named = compared_with_example(named, net, calls)
+    pairs = {
+        site: with_block(net, where, calls, named, name, options) for where, site in sites.items()
+    }
     places = [
         (parent, child, site)
         for parent in net.modules()
@@ -105,30 +128,6 @@ def insert_blocks(
             setattr(parent, child, site)
         raise
     return net
-
-
-class WithBlock(nn.Sequential):
-    """A submodule, `site`, followed by a block, `block`; called as the submodule was."""
-
-    site: nn.Module
-    block: nn.Module
-
-    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Arguments of the submodule -> B C H W or B C T H W."""
-        y: Tensor = self.block(self.site(*args, **kwargs))
-        return y
-
-    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
-        """Say why weights of the network without the block do not fit, strict or not."""
-        super()._load_from_state_dict(state_dict, prefix, *rest)
-        known = (f"{prefix}site.", f"{prefix}block.")
-        if any(key.startswith(prefix) and not key.startswith(known) for key in state_dict):
-            errors: list[str] = rest[-1]
-            errors.append(
-                f"the state dict has {prefix}* but no {prefix}block.*: weights of the network "
-                f"without the block after {prefix[:-1]!r} are loaded first, and insert_blocks is "
-                "called afterwards."
-            )
 
 
 def find_sites(net: nn.Module, after: Sequence[str]) -> dict[str, nn.Module]:
@@ -170,22 +169,26 @@ def check_not_wrapped(name: str, module: nn.Module | None) -> None:
 
 
 def with_block(
-    net: nn.Module, where: str, calls: Calls, name: str, options: Mapping[str, Any]
+    net: nn.Module,
+    where: str,
+    calls: Calls,
+    layout: Layout,
+    name: str,
+    options: Mapping[str, Any],
 ) -> WithBlock:
     """A submodule with a block for its maps."""
     site = net.get_submodule(where)
-    fault = fault_of(site, calls)
+    fault = fault_of(site, calls, layout)
     if fault:
-        inside = fitting_names(net, f"{where}.", calls)
-        instead = inside or fitting_names(net, "", calls) or "none"
+        inside = fitting_names(net, f"{where}.", calls, layout)
+        instead = inside or fitting_names(net, "", calls, layout) or "none"
         raise ValueError(
-            f"no block can follow {where!r} ({type(site).__name__}): {fault}. A block takes one "
-            "map B C H W or clip B C T H W. "
-            f"Submodules {'inside it ' if inside else ''}that give one: {instead}"
+            f"no block can follow {where!r} ({type(site).__name__}): {fault}. A block takes "
+            f"{layout.takes}. Submodules {'inside it ' if inside else ''}that give one: {instead}"
         )
     maps = [output for output in calls[site] if isinstance(output, Map)]
-    x = max(maps, key=lambda x: math.prod(x.shape[2:]))
-    channels, *frames, height, width = x.shape[1:]
+    x = max(maps, key=lambda x: math.prod(layout.map_shape(x.shape)[2:]))
+    channels, *frames, height, width = layout.map_shape(x.shape)[1:]
     try:
         of_clip = {"frames": frames[0]} if frames else {}
         block = build_block(name, channels, (height, width), **of_clip, **options)
@@ -196,32 +199,36 @@ def with_block(
     block = block.to(x.device, next(floating, x.dtype)).train(site.training)
     pair = WithBlock(OrderedDict(site=site, block=block))
     pair.training = site.training
+    pair.layout = layout.of(x.shape)
     return pair
 
 
-def fault_of(site: nn.Module, calls: Calls) -> str | None:
+def fault_of(site: nn.Module, calls: Calls, layout: Layout) -> str | None:
     """Why no block can follow this submodule, or None."""
     if site not in calls:
         return "the example does not call it (in eval mode)"
+    shapes = set()
     for output in calls[site]:
         if isinstance(output, str):
             return f"it gives {output}"
-    channels = {output.shape[1] for output in calls[site] if isinstance(output, Map)}
+        if fault := layout.fault(output.shape):
+            return f"it gives {fault}"
+        shapes.add(output.shape)
+    channels = {layout.map_shape(shape)[1] for shape in shapes}
     if len(channels) > 1:
         return f"it gives maps of {sorted(channels)} channels in one run"
+    if len({layout.of(shape) for shape in shapes}) > 1:
+        return f"it gives {sorted({shape[1] for shape in shapes})} tokens in one run"
     return None
 
 
-def fitting_names(net: nn.Module, prefix: str, calls: Calls) -> list[str]:
-    """Up to five submodules of this prefix that a block can follow, outermost first.
-
-    Only those with a convolution inside: the B heads N N of attention have four axes too.
-    """
+def fitting_names(net: nn.Module, prefix: str, calls: Calls, layout: Layout) -> list[str]:
+    """Up to five submodules of this prefix that a block can follow, outermost first."""
     fitting = (
         name
         for name, module in sorted(net.named_modules(), key=lambda item: item[0].count("."))
-        if name and name.startswith(prefix) and fault_of(module, calls) is None
-        if any(isinstance(part, CONVOLUTIONS) for part in module.modules())
+        if name and name.startswith(prefix) and fault_of(module, calls, layout) is None
+        if layout.likely(module, calls[module])
     )
     return list(islice(fitting, 5))
 

@@ -17,7 +17,7 @@ from torch.nn.modules.module import register_module_forward_hook
 
 
 class Map(NamedTuple):
-    """Shape, type and place of a map B C H W, or of a clip B C T H W."""
+    """Shape, type and place of a map B C H W or B H W C, tokens B N C, or a clip B C T H W."""
 
     shape: tuple[int, ...]
     dtype: torch.dtype
@@ -68,10 +68,9 @@ def describe(output: object) -> Map | str:
     """Return the map that an output is, or say what it is instead."""
     if isinstance(output, Tensor):
         shape = tuple(output.shape)
-        if output.ndim in (4, 5) and output.is_floating_point():
+        if output.ndim in (3, 4, 5) and output.is_floating_point():
             return Map(shape, output.dtype, output.device)
-        kind = "tokens B N C," if output.ndim == 3 else "a tensor"
-        return f"{kind} {shape} {output.dtype}"
+        return f"a tensor {shape} {output.dtype}"
     kind = type(output).__name__
     if isinstance(output, Mapping):
         return f"{kind} with the keys {list(output)}"

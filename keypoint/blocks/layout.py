@@ -1,0 +1,230 @@
+"""The axes of a network's maps: how they become B C H W for a block, and the output of it theirs.
+
+Nothing is guessed: without a word of the caller a map is B C H W. From tokens B N C the size cannot
+be known, and B H W C has four axes as B C H W has.
+
+Letters: B batch, C channels, T frames, H W size, N tokens.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from keypoint.blocks.trial import Calls, Map
+
+CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d, nn.Conv3d, nn.ConvTranspose3d)
+Shape: TypeAlias = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ChannelsFirst:
+    """B C H W, and clips B C T H W: what blocks take."""
+
+    takes = "one map B C H W or clip B C T H W"
+
+    def fault(self, shape: Shape) -> str | None:
+        """Why a block cannot follow an output of this shape, or None."""
+        if len(shape) == 3:
+            return (
+                f"tokens B N C, {shape}, whose grid cannot be known: name it with "
+                "grid=(height, width)"
+            )
+        return None
+
+    def likely(self, module: nn.Module, _: object) -> bool:
+        """Whether a message may name it: attention's B heads N N have four axes too."""
+        return any(isinstance(part, CONVOLUTIONS) for part in module.modules())
+
+    def map_shape(self, shape: Shape) -> Shape:
+        """Shape of the map that the block gets."""
+        return shape
+
+    def of(self, _: Shape) -> ChannelsFirst:
+        """The layout of a submodule that gives this shape."""
+        return self
+
+    def through(self, block: nn.Module, x: Tensor) -> Tensor:
+        """The block on a map of this layout."""
+        y: Tensor = block(x)
+        return y
+
+
+@dataclass(frozen=True)
+class ChannelsLast:
+    """B H W C."""
+
+    takes = "one map B H W C with layout='bhwc'"
+
+    def fault(self, shape: Shape) -> str | None:
+        """Why a block cannot follow an output of this shape, or None."""
+        if len(shape) == 3:
+            return f"tokens B N C, {shape}: name grid=(height, width) instead of layout='bhwc'"
+        if len(shape) == 5:
+            return f"five axes, {shape}: only clips B C T H W are taken, without layout='bhwc'"
+        return None
+
+    def likely(self, module: nn.Module, outputs: Sequence[Map | str]) -> bool:
+        """Whether a message may name it: with a LayerNorm over as many channels."""
+        channels = {x.shape[-1:] for x in outputs if isinstance(x, Map)}
+        norms = (part for part in module.modules() if isinstance(part, nn.LayerNorm))
+        return any(norm.normalized_shape in channels for norm in norms)
+
+    def map_shape(self, shape: Shape) -> Shape:
+        """Shape of the map that the block gets."""
+        batch, height, width, channels = shape
+        return batch, channels, height, width
+
+    def of(self, _: Shape) -> ChannelsLast:
+        """The layout of a submodule that gives this shape."""
+        return self
+
+    def through(self, block: nn.Module, x: Tensor) -> Tensor:
+        """The block on a map of this layout."""
+        y: Tensor = block(x.movedim(-1, 1))  # B C H W
+        return laid_out_as(x, y.movedim(1, -1))
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """B N C: h*w tokens row by row, after `prefix` others that pass the block unchanged."""
+
+    grid: tuple[int, int]
+    shown: bool = False  # the network has a map of this grid, or its h*w tokens alone
+    prefix: int = 0
+
+    @property
+    def takes(self) -> str:
+        """The shapes that a block can follow."""
+        return (
+            f"tokens B N C with grid={self.grid}: N = {math.prod(self.grid)}, or more by a few "
+            "class or register tokens in front"
+        )
+
+    def fault(self, shape: Shape) -> str | None:
+        """Why a block cannot follow an output of this shape, or None."""
+        if len(shape) != 3:
+            return (
+                f"a map of {len(shape)} axes, {shape}, on which grid={self.grid} has no effect: "
+                "leave grid out for B C H W, or write layout='bhwc' instead for B H W C"
+            )
+        own = math.prod(self.grid)
+        extra = shape[1] - own
+        given = f"tokens B N C, {shape}: N = {shape[1]}"
+        remedy = "name the grid (height, width) of this submodule's own map"
+        if extra < 0:
+            return f"{given} is less than the {own} of grid={self.grid}; {remedy}"
+        if extra >= own or (extra and not self.shown):
+            return (
+                f"{given} is {extra} more than the {own} of grid={self.grid}, and these are not "
+                "shown to be class or register tokens: they must be fewer than the grid's, and a "
+                f"convolution must give a map of this size or another submodule {own} tokens, as "
+                f"patch embeddings do; {remedy}"
+            )
+        return None
+
+    def likely(self, _: nn.Module, __: object) -> bool:
+        """Whether a message may name it: tokens cannot be taken for anything else."""
+        return True
+
+    def map_shape(self, shape: Shape) -> Shape:
+        """Shape of the map that the block gets."""
+        return shape[0], shape[2], *self.grid
+
+    def of(self, shape: Shape) -> Tokens:
+        """The layout of a submodule that gives this shape."""
+        return replace(self, prefix=shape[1] - math.prod(self.grid))
+
+    def through(self, block: nn.Module, x: Tensor) -> Tensor:
+        """The block on the grid's tokens.
+
+        Raises:
+            ValueError: Another number of tokens than the example had.
+        """
+        expected = self.prefix + math.prod(self.grid)
+        if x.ndim != 3 or x.shape[1] != expected:
+            raise ValueError(
+                f"a block was inserted for tokens B x {expected} x C ({self.prefix} in front of "
+                f"grid={self.grid}), got {tuple(x.shape)}: run images of the size of the example, "
+                "or build the network anew and call insert_blocks with an example and grid of "
+                "this size"
+            )
+        tokens = x[:, self.prefix :]  # B HW C
+        y: Tensor = block(tokens.transpose(1, 2).unflatten(2, self.grid))  # B C H W
+        y = y.flatten(2).transpose(1, 2)  # B HW C
+        if self.prefix:
+            y = torch.cat((x[:, : self.prefix], y), dim=1)  # B N C
+        return laid_out_as(x, y)
+
+
+def laid_out_as(x: Tensor, y: Tensor) -> Tensor:
+    """Y with the strides of x.
+
+    What follows may `view` it, and strides decide which kernel runs: those of a batch of one, which
+    say nothing, changed the last bits of a ViT.
+    """
+    return y if y.stride() == x.stride() else torch.empty_like(x).copy_(y)
+
+
+Layout: TypeAlias = ChannelsFirst | ChannelsLast | Tokens
+
+
+def layout_of(grid: Sequence[int] | None, layout: str | None) -> Layout:
+    """The layout that the caller names.
+
+    Raises:
+        ValueError: Both words, another layout, or a grid that is not two whole numbers.
+    """
+    if grid is not None and layout is not None:
+        raise ValueError(
+            f"grid={grid} is for tokens B N C and layout={layout!r} for maps B H W C: name one"
+        )
+    if layout is not None:
+        if layout != "bhwc":
+            raise ValueError(
+                f"layout={layout!r} must be 'bhwc'; leave it out for maps B C H W, and name "
+                "grid=(height, width) for tokens B N C"
+            )
+        return ChannelsLast()
+    if grid is None:
+        return ChannelsFirst()
+    if not (
+        isinstance(grid, Sequence)
+        and len(grid) == 2
+        and all(isinstance(n, int) and n >= 1 for n in grid)
+    ):
+        raise ValueError(
+            f"grid={grid!r} must be (height, width) of the token map, two whole numbers of at "
+            "least 1: image size / patch size in a ViT"
+        )
+    return Tokens((int(grid[0]), int(grid[1])))
+
+
+def compared_with_example(layout: Layout, net: nn.Module, calls: Calls) -> Layout:
+    """The layout, after its grid was looked for in what the network gave for the example.
+
+    Raises:
+        ValueError: Convolutions give maps of the grid's width x height and none of its own.
+    """
+    if not isinstance(layout, Tokens):
+        return layout
+    sizes: dict[Shape, str] = {}
+    counts = set()
+    for name, module in net.named_modules():
+        for output in calls.get(module, ()):
+            if isinstance(output, Map) and len(output.shape) == 3:
+                counts.add(output.shape[1])
+            elif isinstance(output, Map) and isinstance(module, CONVOLUTIONS):
+                sizes.setdefault(output.shape[2:], name)
+    swapped = layout.grid[::-1]
+    if swapped in sizes and layout.grid not in sizes:
+        raise ValueError(
+            f"grid={layout.grid} is (height, width), but the map of {sizes[swapped]!r} has height "
+            f"{swapped[0]} and width {swapped[1]}: write grid={swapped}"
+        )
+    return replace(layout, shown=layout.grid in sizes or math.prod(layout.grid) in counts)
