@@ -148,12 +148,20 @@ def test_ids_boxes_and_counts_of_annotations_are_those_of_one_run(
     file, images = tiny_coco.write(tmp_path / "data", tiny_coco.content())
     (images / "000000000101.png").write_bytes(b"")
     cv2.imwrite(str(images / "other.png"), np.zeros((9, 9), np.uint8))
+    inside, outside = [5, 5, 40, 60], [900, 5, 40, 60]
+    boxes = [
+        {"image_id": key, "category_id": 1, "bbox": bbox, "score": 0.9}
+        for key, bbox in ((100, inside), (101, inside), (102, outside), (103, inside))
+    ]
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
     common = ["--checkpoint", checkpoint, "--device", "cpu", "--batch-size", 1, "--annotations"]
-    common += [file, images, "--output"]
+    common += [file, "--boxes", tmp_path / "boxes.json", images, "--output"]
     assert tool("predict", *common, tmp_path / "one") == 3
     assert tool("predict", *common, tmp_path / "out", "--shard", "2/2") == 0
     assert tool("predict", *common, tmp_path / "out", "--shard", "1/2") == 3
     assert content(tmp_path / "out") == content(tmp_path / "one")
+    log = (tmp_path / "out/log.txt").read_text()
+    assert log.count("are wholly outside the image") + log.count("is wholly outside the image") == 3
 
 
 @pytest.fixture

@@ -76,7 +76,8 @@ def do_share(
         part = Job(
             inputs[done:],
             job.find_persons,
-            PredictCounts(job.counts.source, Inputs()),  # the merge counts for the whole job
+            # Says what is wrong as it comes; the merge counts for the whole job.
+            PredictCounts(job.counts.source, Inputs(), persons=job.counts.records),
             job.category_id,
         )
         with ShareOutput(folder, share, skeleton, **drawing) as results:
