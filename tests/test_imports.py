@@ -65,7 +65,12 @@ MAY_USE = {
     "onnxscript": ("export.",),
     "onnxruntime": ("export.",),
     "gradio": ("app.",),
-    "torchvision": ("models.encoder", "models.weights.", "prediction.detector"),
+    "torchvision": (
+        "models.encoder",
+        "models.weights.",
+        "prediction.detector",
+        "prediction.persons.hog",
+    ),
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 MODULES = [file for file in FILES if file != PACKAGE / "__init__.py"]

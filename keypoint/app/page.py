@@ -22,6 +22,7 @@ from keypoint.app.picture import (
     read_boxes,
     record_of_found,
 )
+from keypoint.checkpoint.generated import ONLY_GENERATED
 from keypoint.data.synthetic.samples import Sample
 from keypoint.errors import DataError, KeypointError
 from keypoint.prediction.predictor import Predictor
@@ -97,11 +98,12 @@ def make_page(finder: Finder, samples: list[Sample], uploads: Path) -> Any:
         path, rows = str(samples[index].path), samples[index].boxes_xywh.tolist()
         return (path, rows, *answer({"path": path}, {"data": rows}, threshold))
 
+    limits = f"\n\n**Warning**: {ONLY_GENERATED}." if finder.predictor.only_generated else ""
     with gr.Blocks(title="keypoint") as page:
         found = gr.State(None, time_to_live=KEPT_S)
         gr.Markdown(
             f"# keypoint\nDrop a picture and see the {skeleton.num_keypoints} keypoints of every "
-            f"person on it. {finder.unasked}."
+            f"person on it. {finder.unasked}.{limits}"
         )
         with gr.Row():
             picture = gr.Image(

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.data.images.upright import read_upright
-from keypoint.data.person_crops import outside_image
 from keypoint.drawing.persons import draw_keypoints, fit_picture, fit_points
 from keypoint.errors import DataError, KeypointError
 from keypoint.pose.skeleton import Skeleton
@@ -69,7 +68,6 @@ def find_on_picture(
             [(boxes, box_scores)] = find_persons([frame])
         else:
             boxes, box_scores = boxes_xywh, np.ones(len(boxes_xywh))
-            _require_inside(boxes, frame)
         prediction = predictor(image, boxes)
     except KeypointError as error:  # the folder of uploads stays private
         raise type(error)(str(error).replace(f"{path.parent}/", "")) from None
@@ -131,13 +129,3 @@ def read_boxes(rows: Sequence[Sequence[Any]]) -> NDArray[np.float64] | None:
             ) from None
         boxes[number] = x, y, width, height
     return boxes if filled else None
-
-
-def _require_inside(boxes: NDArray[np.float64], frame: Frame) -> None:
-    """The predictor gives such a box scores of 0, which a visitor would not understand."""
-    height, width = frame.image_size
-    for number in np.flatnonzero(outside_image(boxes, frame.image_size)):
-        raise DataError(
-            f"box {number} is {boxes[number].tolist()}, outside the picture of "
-            f"{width} x {height} pixels; give boxes on it"
-        )

@@ -5,7 +5,7 @@ It is made from the checkpoint when that is read, so it cannot contradict the we
 else in the file says is stored under the key `card`:
 
     commit      of the code that trained
-    data        by split: file, entries, used, images
+    data        by split: file, entries, used, images; generated, if one of our generators wrote it
     changes     what differed before a resumption, and where that ended
     imported    of imported weights: file, sha256, format, assumed; of weights by name their
                 address, published AP and licence
@@ -30,6 +30,7 @@ import numpy as np
 
 from keypoint.checkpoint.content import MOST_SMALL, is_bounded
 from keypoint.checkpoint.file import read_checkpoint
+from keypoint.checkpoint.generated import ONLY_GENERATED, has_seen_only_generated
 from keypoint.checkpoint.network_card import network_section
 from keypoint.config.load import Config, config_from_dict
 from keypoint.config.recipe import recipe_card
@@ -65,6 +66,7 @@ def trained_on(commit: str, **persons: Persons) -> Rows:
             "used": records.report.used,
             "images": len(np.unique(records.image_index)),
         }
+        | ({"generated": True} if records.generated else {})
         for split, records in persons.items()
     }
     return {"commit": commit, "data": counts, "changes": []}
@@ -125,13 +127,15 @@ def checkpoint_sections(content: Mapping[str, Any], source: str) -> Card:
         network = network_section(config, skeleton, content)
     except ConfigError as error:
         raise CheckpointError(f"{source}: its network cannot be built ({error})") from None
+    generated = has_seen_only_generated(content)
     imported = (content["versions"] or {}).get("imported")
     return {
         "network": network,
         "training": _import_section(content) if imported else _training_section(content, config),
         **_measured_sections(content),
         "use": {
-            "limits": "It places every keypoint, also one that is hidden or outside the picture "
+            "limits": (f"{ONLY_GENERATED[0].upper()}{ONLY_GENERATED[1:]}. " if generated else "")
+            + "It places every keypoint, also one that is hidden or outside the picture "
             "(look at the score). Pictures unlike those of the training were not measured.",
             "licence": ((content["card"] or {}).get("imported") or {}).get("licence")
             or "unknown, the file does not say; the toolkit's licence does not cover the weights",

@@ -30,6 +30,7 @@ from torch import Tensor
 
 import keypoint
 from keypoint.checkpoint.content import check_content
+from keypoint.checkpoint.generated import has_seen_only_generated
 from keypoint.config.load import Config, config_from_dict
 from keypoint.errors import CheckpointError, ConfigError
 from keypoint.files import sha256_of, whole_file
@@ -143,13 +144,14 @@ def origin_of(path: Path, weights: Weights, assumed: Sequence[str] = ()) -> dict
 
 @dataclass
 class Restored:
-    """A trained network with its config and skeleton."""
+    """A trained network with its config and skeleton; `only_generated` as in generated.py."""
 
     model: PoseNetwork
     config: Config
     skeleton: Skeleton
     epoch: int
     best: dict[str, Any] | None
+    only_generated: bool = False
 
     def decoding(self, chosen: str | None = OF_CHECKPOINT) -> str | None:
         """Return the decoding of its heatmaps: "quarter", "dark" or None.
@@ -182,7 +184,9 @@ def load_model(path: Path) -> Restored:
     model.set_colors(content["color_order"], tuple(content["mean"]), tuple(content["std"]))
     load_state(model, recognise(content, str(path)), str(path))
     model.eval()
-    return Restored(model, config, skeleton, content["epoch"], content["best"])
+    return Restored(
+        model, config, skeleton, content["epoch"], content["best"], has_seen_only_generated(content)
+    )
 
 
 def checkpoint_of(

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 from keypoint.app.page import Finder
 from keypoint.app.server import is_loopback, require_gradio, serve
+from keypoint.checkpoint.generated import ONLY_GENERATED
 from keypoint.commands import cli
-from keypoint.prediction.detector import DETECTORS, load_detector
+from keypoint.prediction.detector import DETECTORS, HOG, load_detector
 from keypoint.prediction.predictor import Predictor
 from keypoint.prediction.stream import detected_persons, whole_image
 
@@ -20,6 +21,8 @@ EPILOG = f"""examples:
       persons by a detector, whose weights torchvision downloads once
   keypoint app --checkpoint best.pt --detector fasterrcnn.pth --flip
       a detector from a file (of {DETECTORS[0]}; NAME:FILE for another one)
+  keypoint app --checkpoint best.pt --detector {HOG}
+      without network: finds whole, standing persons, and misses many
 
 Only this machine can reach the page, unless --host says otherwise; there is no password. Pictures
 are JPEG, PNG, BMP or WebP files of up to 64 MiB, turned upright by their EXIF orientation. They lie
@@ -36,6 +39,8 @@ def main(argv: Sequence[str]) -> None:
     predictor = Predictor.from_checkpoint(
         cli.chosen_checkpoint(args), args.device, args.flip, decoding=cli.chosen_decoding(args)
     )
+    if predictor.only_generated:
+        cli.logger.warning("warning: %s", ONLY_GENERATED)
     finder = Finder(predictor, whole_image, "Without boxes, the picture is taken for one person")
     if args.detector:
         detector = load_detector(args.detector).to(predictor.device)

@@ -127,7 +127,9 @@ def chosen_checkpoint(args: argparse.Namespace) -> Path:
 def add_device(made: _Options) -> None:
     """Add --device, for `distributed.choose_device`."""
     made.add_argument(
-        "--device", metavar="NAME", help="cpu, cuda or cuda:1; default: CUDA if there is one"
+        "--device",
+        metavar="NAME",
+        help="cpu, cuda, cuda:1, or mps (Apple, untested); default: CUDA if there is one, else cpu",
     )
 
 
@@ -155,13 +157,14 @@ def chosen_decoding(args: argparse.Namespace) -> str | None:
 
 def add_detector(made: _Options, default: str) -> None:
     """Add --detector, for `prediction.detector.load_detector`."""
-    from keypoint.prediction.detector import DETECTORS
+    from keypoint.prediction.detector import DETECTORS, HOG
 
     made.add_argument(
         "--detector",
         metavar="NAME|FILE",
-        help=f"one of {', '.join(DETECTORS)}, or weights (NAME:FILE if not of the first); "
-        f"default: {default}",
+        help=f"one of {', '.join(DETECTORS)}, weights (NAME:FILE if not of the first), or {HOG}: "
+        "OpenCV's, without any download, for whole standing persons of some 100 pixels and more, "
+        f"of whom it misses about half; default: {default}",
     )
 
 

@@ -10,20 +10,22 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from keypoint.checkpoint.generated import ONLY_GENERATED
 from keypoint.commands import cli
-from keypoint.data.boxes import load_boxes
 from keypoint.data.person_crops import CropPredictor
 from keypoint.data.report import write_reports
+from keypoint.data.synthetic.mark import are_generated
 from keypoint.distributed import choose_device
 from keypoint.errors import ConfigError, DataError, KeypointError
 from keypoint.export.onnx_predictor import OnnxPredictor
-from keypoint.prediction.annotated import annotated_persons
-from keypoint.prediction.detector import DETECTOR_SCORE, DETECTORS, load_detector
+from keypoint.prediction.detector import DETECTOR_SCORE, DETECTORS, HOG, load_detector
 from keypoint.prediction.drawing import CROPS, PICTURES
 from keypoint.prediction.frames import VideoEnd, count_frames, read_inputs
 from keypoint.prediction.inputs import Input, Inputs, find_inputs
 from keypoint.prediction.job import Job, PredictCounts, job_of_images, job_of_records
 from keypoint.prediction.output import PredictOutput, require_free
+from keypoint.prediction.persons.annotated import annotated_persons
+from keypoint.prediction.persons.given import GIVEN_SCORE, OVERLAP, boxes_to_predict
 from keypoint.prediction.predictor import Predictor
 from keypoint.prediction.stream import Predicted, detected_persons, predict_stream, whole_image
 from keypoint.prediction.tracking import follow
@@ -52,9 +54,14 @@ EPILOG = f"""examples:
       images that show one person each; with each crop and its heatmaps in out/crops
   keypoint predict --checkpoint best.pt --output out --detector fasterrcnn.pth street.mp4
       a detector from a file (of {DETECTORS[0]}; NAME:FILE for another one)
+  keypoint predict --checkpoint best.pt --output out --detector {HOG} street.jpg
+      without network: finds whole, standing persons, and misses many (docs/prediction.md)
   keypoint predict --checkpoint best.pt --output out --annotations instances.json \\
       --boxes boxes.json images
-      boxes of another detector; the annotation file says which image has which id
+      boxes of another detector; the annotation file says which image has which id. Boxes of a
+      score under {GIVEN_SCORE} and doubles (IoU over {OVERLAP} with a better box) are left out and
+      counted, unless no box has a score or all have the same. One wholly outside its image is
+      named, and the exit status is 3
   keypoint predict --checkpoint best.pt --output out --annotations person_keypoints.json images
       the boxes of the annotated persons; all boxes of a file without keypoints
   keypoint predict --onnx model.onnx --output out photo.jpg
@@ -93,6 +100,7 @@ def main(argv: Sequence[str]) -> None:
     require_free(output, args.overwrite, [Path(name) for name in given if name])
     cli.log_to(output)
     predictor = make_predictor(args)
+    warn_of_photos(predictor, inputs)
     job = plan(args, inputs, predictor)
     cli.keep_log()
     for fault in inputs.faults:
@@ -140,7 +148,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="COCO annotations or image_info: ids of the images, and without another source the "
         "boxes of the persons",
     )
-    cli.add_box_threshold(parser, f"{DETECTOR_SCORE} for a detector, 0 for a file")
+    cli.add_box_threshold(parser, f"{DETECTOR_SCORE} for a detector, {GIVEN_SCORE} for a file")
     add("--pictures", action="store_true", help="draw every image and video")
     add("--labels", action="store_true", help="with the keypoints' names and the persons' indices")
     add("--crops", action="store_true", help="draw each person's heatmaps")
@@ -235,6 +243,14 @@ def make_predictor(args: argparse.Namespace) -> Predictor | OnnxPredictor:
     )
 
 
+def warn_of_photos(predictor: Predictor | OnnxPredictor, inputs: Inputs) -> None:
+    """Warn if a network that has seen generated figures only is given anything else."""
+    if isinstance(predictor, Predictor) and predictor.only_generated:
+        others = any(one.is_video for one in inputs.found)
+        if others or not are_generated(one.path for one in inputs.found):
+            cli.logger.warning("warning: %s", ONLY_GENERATED)
+
+
 def plan(args: argparse.Namespace, inputs: Inputs, predictor: CropPredictor) -> Job:
     """Choose the files to read, their ids, and the source of the persons' boxes.
 
@@ -244,7 +260,7 @@ def plan(args: argparse.Namespace, inputs: Inputs, predictor: CropPredictor) -> 
     """
     file, skeleton = args.annotations, predictor.skeleton
     if args.boxes:
-        persons = load_boxes(args.boxes, file, Path(), skeleton, args.box_threshold or 0.0)
+        persons = boxes_to_predict(args.boxes, file, skeleton, args.box_threshold)
         return job_of_records(inputs, persons, file)
     if args.whole_image:
         return job_of_images(inputs, whole_image, "whole images", file)

@@ -153,8 +153,8 @@ def test_boxes_of_a_table():
 @pytest.mark.parametrize(
     ("box", "words"),
     [
-        ([80, 0, 9, 9], "outside the picture of 80 x 120 pixels"),
-        ([0, -10, 9, 9], "outside the picture"),
+        ([80, 0, 9, 9], "outside the image of 80 x 120 pixels"),
+        ([0, -10, 9, 9], "outside the image"),
         ([0, 0, 0, 9], "with positive sides"),
         (["nan", 0, 9, 9], "give finite"),
     ],
@@ -511,8 +511,8 @@ def test_the_page_in_a_browser(browser, address, counting, tmp_path):
     page.keyboard.press("Enter")
     page.locator("#again").click()
     wait_for_line(page, "box 0 is [-900.0, ")
-    assert "outside the picture" in page.locator("#line textarea").input_value()
-    page.get_by_test_id("toast-body").get_by_text("outside the picture").wait_for()
+    assert "outside the image" in page.locator("#line textarea").input_value()
+    page.get_by_test_id("toast-body").get_by_text("outside the image").wait_for()
 
     page.locator("#picture button[aria-label='Remove Image']").click()
     wait_for_line(page, "No picture yet")
