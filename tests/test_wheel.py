@@ -65,6 +65,12 @@ def test_configs_and_skeletons_are_found(clean, tmp_path):
     assert "AP" in said
 
 
+def test_the_page_finds_its_script(clean, tmp_path):
+    program = "from keypoint.app.draw_boxes import DRAW; print(len(DRAW))"
+    script = REPOSITORY / "keypoint" / "app" / "draw_boxes.js"
+    assert int(run(tmp_path, clean / "python", "-c", program)) == len(script.read_text())
+
+
 def test_every_config_is_there(clean, tmp_path):
     program = "from keypoint.config.load import CONFIG_FOLDER as f; print(len(list(f.rglob('*.yaml'))), f)"
     count, folder = run(tmp_path, clean / "python", "-c", program).split()

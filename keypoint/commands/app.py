@@ -16,7 +16,9 @@ from keypoint.prediction.stream import detected_persons, whole_image
 
 EPILOG = f"""examples:
   keypoint app --checkpoint output/demo/best.pt
-      the demo's network; a picture shows one person, unless boxes are typed into the table
+      the demo's network; a picture shows one person, unless boxes are drawn on it
+  keypoint app --weights NAME
+      a published network, by its name; or a folder with model.pt
   keypoint app --checkpoint best.pt --detector {DETECTORS[0]}
       persons by a detector, whose weights torchvision downloads once
   keypoint app --checkpoint best.pt --detector fasterrcnn.pth --flip

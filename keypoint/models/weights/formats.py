@@ -3,15 +3,18 @@
     format              names                                                    colours
     keypoint            our checkpoint: `model`, `ema`, `config` ..              stored
     simple_baseline     conv1 layer1.. deconv_layers.0 final_layer               BGR
-    mmpose 0.x          backbone.conv1 .. keypoint_head.deconv_layers.0 ..       RGB
-    mmpose 1.x          backbone.conv1 .. head.deconv_layers.0 ..                RGB
+    hrnet               conv1 layer1 stage2.. final_layer: HRNet's repository    RGB
+    mmpose 0.x          backbone.conv1 .. keypoint_head.final_layer ..           RGB
+    mmpose 1.x          backbone.conv1 .. head.final_layer ..                    RGB
     resnet              conv1 layer1.. fc: encoders of torchvision and timm      RGB
+    hrnet classifier    conv1 layer1 stage2.. incre_modules classifier           RGB
 
 A state dict may be bare, lie in a training checkpoint, and carry the prefixes of wrappers. HRNet's
 repository has SimpleBaseline's names for its pose_resnet, and BGR too (COLOR_RGB: false in its
-configs). Both normalise the channels as they come with (0.485, 0.456, 0.406), so in BGR the blue
-channel gets red's mean. Names do not say the input size, nor which convolution has the stride (in
-SimpleBaseline's caffe-style files a bottleneck's first one, else the second).
+configs; true in those of pose_hrnet). Both normalise the channels as they come with (0.485, 0.456,
+0.406), so in BGR the blue channel gets red's mean. Names do not say the input size, nor which
+convolution has the stride (in SimpleBaseline's caffe-style files a bottleneck's first one, else the
+second).
 """
 
 from __future__ import annotations
@@ -39,11 +42,17 @@ CHANNEL_STD = (0.229, 0.224, 0.225)
 OWN_KEYS = ("format", "model", "config", "skeleton", "color_order", "mean", "std")
 WRAPPED_IN = ("state_dict", "best_state_dict", "model")
 PREFIXES = ("module.", "_orig_mod.", "model.")  # of DataParallel, torch.compile, Lightning
-CLASSIFIER = ("fc.weight", "fc.bias")  # of an ImageNet file; a pose network has none
+# First parts of the names in an ImageNet file that a pose network does not have; for HRNet these
+# are the head, with a final_layer of its own, and all sums of the last module but the first.
+CLASSIFIER = ("fc.weight", "fc.bias")
+HRNET_CLASSIFIER = ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier.") + tuple(
+    f"stage4.2.fuse_layers.{row}." for row in (1, 2, 3)
+)
 PREPROCESSOR = "data_preprocessor."
 ORDERS = ("rgb", "bgr")
 NOTE = "keypoint"  # where export writes what the names cannot say, in the state dict's _metadata
-# Of the config's model section, what export writes there as well as the colours.
+# Of the config's model section, what export writes there as well as the colours (of HRNet without
+# the last two).
 TRAINED = ("codec", "heatmap_sigma", "input_size", "encoder_stride", "dilated")
 
 Triple = tuple[float, float, float]
@@ -135,7 +144,12 @@ def recognise(
 
     kind = "state dict" if own_names else _format(named)
     preprocessor = {name: named.pop(name) for name in list(named) if name.startswith(PREPROCESSOR)}
-    others = () if own_names else tuple(name for name in CLASSIFIER if name in named)
+    unused = HRNET_CLASSIFIER if kind == "hrnet classifier" else CLASSIFIER
+    others = (
+        ()
+        if own_names
+        else tuple(name for start in unused for name in named if name.startswith(start))
+    )
     left_out = [*preprocessor, *others]
     named = {_our_name(name, kind): t for name, t in named.items() if name not in others}
 
@@ -302,6 +316,8 @@ def _format(named: Mapping[str, Tensor]) -> str:
         return "mmpose 0.x"
     if any(name.startswith("backbone.") for name in named):
         return "mmpose 1.x"
+    if any(name.startswith("stage2.") for name in named):
+        return "hrnet classifier" if "classifier.weight" in named else "hrnet"
     if any(name.startswith(("deconv_layers.", "final_layer.")) for name in named):
         return "simple_baseline"
     return "resnet"
