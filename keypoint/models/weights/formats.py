@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 import reprlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,10 @@ import torch
 from torch import Tensor
 
 from keypoint.errors import CheckpointError
-from keypoint.models.weights.read import read_tensors
+from keypoint.files import sha256_of
+from keypoint.models.weights.by_name import Published, find_by_file
+from keypoint.models.weights.read import file_form, read_tensors
+from keypoint.pose.skeleton import load_skeleton
 
 # By place, as SimpleBaseline, mmpose, torchvision and timm apply them, whatever the colours are.
 CHANNEL_MEAN = (0.485, 0.456, 0.406)
@@ -72,6 +75,7 @@ class Weights:
         keypoints: Their names, if the file has them.
         notes: What was assumed, in sentences.
         content: The whole checkpoint, if it is ours.
+        published: The row of the table, if the file is one that has a name.
     """
 
     format: str
@@ -86,6 +90,7 @@ class Weights:
     content: Mapping[str, Any] | None = None
     decoding: Any = "codec"
     file_color_order: str | None = None
+    published: Published | None = None
 
 
 def read_weights(path: Path, color_order: str | None = None, *, own_names: bool = False) -> Weights:
@@ -98,9 +103,32 @@ def read_weights(path: Path, color_order: str | None = None, *, own_names: bool 
         own_names: Keep the file's names, of a network that is no toolkit's.
 
     Raises:
-        CheckpointError: Unreadable, or nothing in it is a state dict.
+        CheckpointError: Unreadable, or nothing in it is a state dict; a file under the name of a
+            published one (by_name.py) has another hash.
     """
-    return recognise(read_tensors(path), str(path), color_order, own_names=own_names)
+    published = find_by_file(path.name)
+    if published is None:
+        return recognise(read_tensors(path), str(path), color_order, own_names=own_names)
+    _check_hash(path, published)
+    content, order = read_tensors(path), color_order or "rgb"
+    return replace(
+        recognise(content, str(path), order, own_names=own_names),
+        trained=published.model_section(),
+        keypoints=load_skeleton(published.skeleton).keypoints,
+        decoding=published.decoding,
+        notes=(f"{published.name}: network, codec and colours as its publisher documents them",),
+        published=published,
+    )
+
+
+def _check_hash(path: Path, published: Published) -> None:
+    file_form(path)  # it is there
+    found = sha256_of(path)[: len(published.sha256)]
+    if found != published.sha256:
+        raise CheckpointError(
+            f"{path}: its SHA-256 begins with {found}, that of the file of this name with "
+            f"{published.sha256}; use another copy, or rename it if it is a file of your own"
+        )
 
 
 def recognise(
