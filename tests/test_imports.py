@@ -66,17 +66,13 @@ MAY_USE = {
     "onnxscript": ("export.",),
     "onnxruntime": ("export.",),
     "gradio": ("app.",),
-<<<<<<< HEAD
     "timm": ("models.timm_encoder",),
-    "torchvision": ("models.encoder", "models.weights.", "prediction.detector"),
-=======
     "torchvision": (
         "models.encoder",
         "models.weights.",
         "prediction.detector",
         "prediction.persons.hog",
     ),
->>>>>>> main
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 MODULES = [file for file in FILES if file != PACKAGE / "__init__.py"]
