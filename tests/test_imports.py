@@ -44,6 +44,7 @@ HEAVY = {
     "onnx",
     "onnxscript",
     "onnxruntime",
+    "timm",
 }
 # Modules by name, folders with a dot at the end.
 MAY_USE = {
@@ -60,13 +61,15 @@ MAY_USE = {
     "pycocotools": ("evaluation.coco",),
     "faster_coco_eval": ("evaluation.coco",),
     "tensorboard": ("training.log",),
-    "huggingface_hub": ("checkpoint.hub",),
+    "huggingface_hub": ("checkpoint.hub", "models.weights.timm_files"),
     "onnx": ("export.",),
     "onnxscript": ("export.",),
     "onnxruntime": ("export.",),
     "gradio": ("app.",),
+    "timm": ("models.timm_encoder",),
     "torchvision": (
         "models.encoder",
+        "models.hrnet",
         "models.weights.",
         "prediction.detector",
         "prediction.persons.hog",

@@ -54,6 +54,7 @@ def test_the_package_of_the_wheel_is_used(clean, tmp_path):
     place = run(tmp_path, clean / "python", "-c", "import keypoint; print(keypoint.__file__)")
     assert Path(place.strip()).is_relative_to(clean.parent)
     assert run(tmp_path, clean / "keypoint", "--help").startswith("usage: keypoint COMMAND")
+    assert "\nmmpose/res50_256x192 " in run(tmp_path, clean / "keypoint", "weights")
 
 
 def test_configs_and_skeletons_are_found(clean, tmp_path):

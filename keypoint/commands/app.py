@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 
 from keypoint.app.page import Finder
 from keypoint.app.server import is_loopback, require_gradio, serve
@@ -39,9 +38,9 @@ def main(argv: Sequence[str]) -> None:
     args = parse(argv)
     cli.log_to()
     require_gradio()
-    load = Predictor.from_checkpoint if args.checkpoint else Predictor.from_pretrained
-    network, decoding = args.checkpoint or args.weights, cli.chosen_decoding(args)
-    predictor = load(network, args.device, args.flip, decoding=decoding)
+    predictor = Predictor.from_checkpoint(
+        cli.chosen_checkpoint(args), args.device, args.flip, decoding=cli.chosen_decoding(args)
+    )
     if predictor.only_generated:
         cli.logger.warning("warning: %s", ONLY_GENERATED)
     finder = Finder(predictor, whole_image, "Without boxes, the picture is taken for one person")
@@ -64,13 +63,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = cli.parser(
         "keypoint app", "Serve a web page that finds keypoints on pictures.", EPILOG
     )
-    network = parser.add_mutually_exclusive_group(required=True)
-    network.add_argument(
-        "--checkpoint", type=Path, metavar="FILE", help="best.pt or last.pt of a run"
-    )
-    network.add_argument(
-        "--weights", metavar="NAME", help="a published network, or a folder with model.pt"
-    )
+    cli.add_network(parser)
     cli.add_detector(parser, "one person fills each picture")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
     parser.add_argument(

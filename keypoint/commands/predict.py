@@ -1,4 +1,4 @@
-"""Find keypoints on images and videos: keypoint predict --checkpoint FILE --output DIR INPUT..."""
+"""Find keypoints on images and videos: keypoint predict --weights NAME --output DIR INPUT..."""
 
 from __future__ import annotations
 
@@ -38,6 +38,8 @@ DETECTOR_IMAGES = 4  # at a time, if they are of one size
 SHOWN = 3  # faults repeated in the last message; each was logged as it came
 
 EPILOG = f"""examples:
+  keypoint predict --weights res50_256x192 --output out --pictures photo.jpg
+      a published network, downloaded once (keypoint weights lists them), and every person drawn
   keypoint predict --checkpoint best.pt --output out photo.jpg another.png
       persons by a detector, whose weights torchvision downloads once
   keypoint predict --checkpoint best.pt --output out --pictures holiday
@@ -82,7 +84,8 @@ A camera gives its newest frame; those that came in the meantime are counted as 
 of it keeps its time. Ctrl-C ends it, with everything written.
 
 A file that cannot be read is named and counted, all others are processed, and the exit status is 3.
-Existing results are not overwritten without --overwrite. Nothing is fetched: URLs are refused.
+Existing results are not overwritten without --overwrite. URLs are refused: nothing but weights is
+downloaded.
 """
 
 
@@ -129,8 +132,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("inputs", nargs="+", metavar="INPUT", help="image, video, folder, pattern, or camera")
-    network = parser.add_mutually_exclusive_group(required=True)
-    cli.add_checkpoint(network, required=False)
+    network = cli.add_network(parser)
     network.add_argument("--onnx", type=Path, metavar="FILE", help="a file of keypoint export")
     cli.add_output_folder(parser, "made if it does not exist")
     persons = parser.add_mutually_exclusive_group()
@@ -232,7 +234,7 @@ def make_predictor(args: argparse.Namespace) -> Predictor | OnnxPredictor:
         cli.logger.info("%s: %s", args.onnx, predictor.describe())
         return predictor
     return Predictor.from_checkpoint(
-        args.checkpoint,
+        cli.chosen_checkpoint(args),
         args.device,
         args.flip,
         AMP_DTYPES[args.amp],
