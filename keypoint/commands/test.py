@@ -111,7 +111,7 @@ def main(argv: Sequence[str]) -> None:
     model, config, skeleton = open_network(args.checkpoint, args.cfg, overrides)
     model.codec.decoding(config.test.decoding)  # refused now, not after the data
     output = output_folder(args, config)
-    cli.log_to(output, quiet=not distributed.is_main())
+    cli.log_to(output if distributed.is_main() else None, quiet=not distributed.is_main())
     check_skeleton(skeleton, mirrored=config.test.flip)
     chosen = args.boxes or [config.test.boxes or TRUTH]
     files = find_split(

@@ -108,7 +108,8 @@ def prepare(
         The training, ready to begin, and the counts of the data by split.
     """
     output = Path(config.output or "")
-    cli.log_to(output, quiet=not distributed.is_main())
+    is_main = distributed.is_main()
+    cli.log_to(output if is_main else None, quiet=not is_main)
     distributed.require_same(
         shared(config) | {"finding last.pt in the output folder": resuming} | versions()
     )
