@@ -5,7 +5,6 @@ import functools
 import json
 import os
 import signal
-import subprocess
 import time
 
 import cv2
@@ -22,7 +21,7 @@ from keypoint.models import SimpleBaseline
 from keypoint.prediction.output import PredictOutput
 from keypoint.prediction.predictor import Predictor
 from keypoint.prediction.tracking import OneEuro, Tracker
-from tests import tiny_coco, tiny_network
+from tests import forked, tiny_coco, tiny_network
 from tests.calling import tool, words
 from tests.data.test_containers import edit, retime
 from tests.data.test_containers import write as write_video
@@ -533,15 +532,17 @@ def test_a_signal_leaves_whole_records(tmp_path, checkpoint, number, status):
         (tmp_path / f"in/{i}.jpg").write_bytes(content)
     command = words("predict", "--checkpoint", checkpoint, "--device", "cpu")
     command += ["--whole-image", "--batch-size", "1", "--output", tmp_path / "out", tmp_path / "in"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    with (tmp_path / "stderr.txt").open("w") as stderr:
+        process = forked.start(command, stderr=stderr)
     lines = tmp_path / "out/records.jsonl"
     for _ in range(600):
         if lines.exists() and lines.stat().st_size:
             break
         time.sleep(0.1)
     process.send_signal(number)
-    said = process.communicate(timeout=60)[1]
-    assert process.returncode == status, said
+    found = process.wait(timeout=60)
+    said = (tmp_path / "stderr.txt").read_text()
+    assert found == status, said
     assert "Traceback" not in said
     assert records(tmp_path / "out")
     left = {p.name for p in (tmp_path / "out").iterdir()}

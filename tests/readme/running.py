@@ -25,8 +25,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from keypoint.commands import cli
 from keypoint.models.complexity.tables import srl_table_3
-from tests.app.browser import free_port
-from tests.calling import command
+from tests.calling import command, free_port
 from tests.data.test_download import CONTENT, Server, archive_of, zipped
 from tests.prediction import made_up_camera
 from tests.readme.documents import REPOSITORY
