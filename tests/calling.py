@@ -1,6 +1,5 @@
 """The commands as the tests call them: in this process, or as a process of their own."""
 
-import socket
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -26,10 +25,3 @@ def words(name, *arguments):
     """What starts a command as a process."""
     module = "keypoint.commands.main"
     return [sys.executable, "-m", module, name.replace("_", "-"), *map(str, arguments)]
-
-
-def free_port():
-    """A TCP port that nothing on this machine listens at."""
-    with socket.socket() as made:
-        made.bind(("127.0.0.1", 0))
-        return made.getsockname()[1]

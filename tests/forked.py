@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.calling import REPOSITORY, free_port
+from tests.calling import REPOSITORY
 
 
 @functools.cache
@@ -50,7 +50,9 @@ class Forked:
     `mib` is its peak memory once it has ended. It leads a session and a process group of its own.
     """
 
-    def __init__(self, words, *, env=None, cwd=None, stdin=None, stdout=None, stderr=None, mib=None):
+    def __init__(
+        self, words, *, env=None, cwd=None, stdin=None, stdout=None, stderr=None, mib=None
+    ):
         words = list(map(str, words))
         assert words[0] == sys.executable, f"{words[0]}: only this Python is forked"
         self.args = words
@@ -119,7 +121,10 @@ def run(words, *, timeout, env=None, cwd=None):
 
 def ranks(number, env):
     """The environments that torchrun gives so many processes."""
-    together = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        host, port = free.getsockname()
+    together = {"MASTER_ADDR": host, "MASTER_PORT": str(port)}
     together |= {"WORLD_SIZE": str(number), "LOCAL_WORLD_SIZE": str(number)}
     return [
         {**env, **together, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(number)

@@ -4,6 +4,7 @@ python -m tests.app.browser output/demo/best.pt docs/images/app.jpg
 """
 
 import shutil
+import socket
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,6 @@ from keypoint.app.page import Finder
 from keypoint.app.server import serve
 from keypoint.prediction.predictor import Predictor
 from keypoint.prediction.stream import whole_image
-from tests.calling import free_port
 
 WHOLE = "Without boxes, the picture is taken for one person"
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
@@ -42,6 +42,13 @@ def chromium():
         browser = started.chromium.launch(executable_path=found, args=list(QUIET))
         yield browser
         browser.close()
+
+
+def free_port():
+    """Of 127.0.0.1, at this moment."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def take_picture(checkpoint, picture):

@@ -30,7 +30,7 @@ from keypoint.data.synthetic.samples import IMAGE_SIZE, write_samples
 from keypoint.errors import ConfigError, DataError
 from keypoint.prediction.stream import whole_image
 from tests import tiny_network
-from tests.app.browser import WHOLE, chromium
+from tests.app.browser import WHOLE, chromium, free_port
 from tests.calling import tool, words
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:gradio.*")  # pandas 4 is near

@@ -17,7 +17,6 @@ import torch
 
 from keypoint.data.synthetic.demo_set import write_demo_set
 from tests import forked
-from tests.calling import free_port
 from tests.end_to_end.test_train import CONFIG, ENVIRONMENT, REPOSITORY, run, state, train
 
 ROUNDS = int(os.environ.get("ROUNDS", "0"))
@@ -113,8 +112,8 @@ def training(work, output):
 def torchrun(work, output, *arguments):
     """The words that start it on two processes."""
     return [
-        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2",
-        "--master_port", str(free_port()), *arguments, *training(work, output),
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
+        *arguments, *training(work, output),
     ]  # fmt: skip
 
 

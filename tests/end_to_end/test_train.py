@@ -160,9 +160,7 @@ def start_and_wait_for_steps(work, output, steps, *arguments):
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_finishes_the_step_saves_and_exits(work, whole_run, number, status):
     output = work / f"signal{status}"
-    process = start_and_wait_for_steps(
-        work, output, 1, "data.workers=1", "train.evaluate_every=2"
-    )
+    process = start_and_wait_for_steps(work, output, 1, "data.workers=1", "train.evaluate_every=2")
     os.killpg(process.pid, number)  # as Ctrl-C does: the worker processes get it too
     assert process.wait(timeout=30) == status
     text = (output / "stderr.txt").read_text()

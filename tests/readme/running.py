@@ -25,7 +25,9 @@ from torch.utils.tensorboard import SummaryWriter
 
 from keypoint.commands import cli
 from keypoint.models.complexity.tables import srl_table_3
-from tests.calling import command, free_port
+from tests import forked
+from tests.app.browser import free_port
+from tests.calling import command
 from tests.data.test_download import CONTENT, Server, archive_of, zipped
 from tests.prediction import made_up_camera
 from tests.readme.documents import REPOSITORY
@@ -149,7 +151,7 @@ class Runner:
         called = [sys.executable, "-m", "torch.distributed.run", *options, *script, *own]
         called += [*small(name, own), "--device", "cpu"]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "MASTER_PORT": "0"}
-        done = subprocess.run(called, env=environment, capture_output=True, text=True)
+        done = forked.run(called, env=environment, timeout=250)
         assert done.returncode == 0, done.stderr
 
     def run_make(self, words: list[str]) -> None:
@@ -245,7 +247,7 @@ class Collector:
         if not self.counts:
             environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
             called = [sys.executable, "-c", COLLECT, json.dumps(self.asked)]
-            done = subprocess.run(called, cwd=REPOSITORY, env=environment, capture_output=True, text=True)  # fmt: skip
+            done = forked.run(called, cwd=REPOSITORY, env=environment, timeout=250)
             assert done.returncode == 0, done.stdout + done.stderr
             self.counts = json.loads(done.stdout.splitlines()[-1])
         return self.counts[self.asked.index([variables, self.whole(words)])]
