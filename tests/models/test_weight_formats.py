@@ -218,7 +218,7 @@ def test_encoders(tmp_path, source):
         ("resnetv2_50", "network in stages"),
         ("hrnet_w18", "an HRNet"),
         ("vit_tiny_patch16_224", "a transformer"),
-        ("resnet26", "Use the encoder"),
+        ("resnet26", "Use the network"),
         ("resnet101", "is resnet101, the network's resnet50: set model.encoder=resnet101"),
     ],
 )
@@ -259,7 +259,7 @@ def resnet50():
         (
             {"deconv_layers.3.weight": torch.zeros(256, 256, 2, 2)},
             {},
-            r"shape: deconv_layers.3.weight \(256, 256, 2, 2\) for \(256, 256, 4, 4\)\. Use the enc",
+            r"shape: deconv_layers.3.weight \(256, 256, 2, 2\) for \(256, 256, 4, 4\)\. Use the net",
         ),
         ({"final_layer.weight": torch.zeros(())}, {}, r"final_layer.weight \(\) for \(17, 256"),
     ],
