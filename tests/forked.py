@@ -21,6 +21,8 @@ from pathlib import Path
 
 from tests.calling import REPOSITORY
 
+GRACE = 10.0  # s
+
 
 @functools.cache
 def _server():
@@ -134,7 +136,7 @@ def ranks(number, env):
 def run_ranks(words, environments, *, timeout, cwd=None):
     """Run one process for each environment to their end: the text of all, the first failure's status.
 
-    Once one has failed, the others have ten seconds to end by themselves before they are killed.
+    Once one has failed, the others have GRACE to end by themselves before they are killed.
     """
     end, failed, expired = time.monotonic() + timeout, 0, False
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
@@ -145,7 +147,7 @@ def run_ranks(words, environments, *, timeout, cwd=None):
             while None in (statuses := [process.poll() for process in started]):
                 if not failed and any(statuses):
                     failed = next(filter(None, statuses))
-                    end = min(end, time.monotonic() + 10)
+                    end = min(end, time.monotonic() + GRACE)
                 if time.monotonic() > end:
                     expired = not failed
                     break
