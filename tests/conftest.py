@@ -17,10 +17,15 @@ REPOSITORY = Path(__file__).parents[1]
 # Files of 25 s of CPU and more, the longest first: one that is begun last keeps one of two processes busy alone.
 LONGEST = (
     "blocks/test_contract.py",
+    "export/test_export.py",
+    "readme/test_commands.py",
     "end_to_end/test_processes.py",
     "end_to_end/test_kill.py",
-    "readme/test_commands.py",
+    "end_to_end/test_signs.py",
     "end_to_end/test_train.py",
+    "end_to_end/test_predict.py",
+    "hostile/test_hostile_predict.py",
+    "export/test_onnx_predictor.py",
     "models/test_complexity.py",
 )
 DISK_BYTES = 5e9  # free at the start; at most 3.2 were seen in use at a time

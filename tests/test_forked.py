@@ -108,7 +108,7 @@ def test_ranks_have_a_number_each_and_end_with_the_first_failure(monkeypatch):
     monkeypatch.setattr(forked, "GRACE", 0.1)
     one_fails = "import os, sys, time; os.environ['RANK'] == '1' and sys.exit(5); time.sleep(100)"
     done = forked.run_ranks(
-        [sys.executable, "-c", one_fails], forked.ranks(2, os.environ), timeout=50
+        [sys.executable, "-c", one_fails], forked.ranks(2, os.environ), timeout=1000
     )
     assert done.returncode == 5
 

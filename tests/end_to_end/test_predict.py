@@ -1,7 +1,5 @@
 """keypoint predict as a user runs it, in this process."""
 
-import copy
-import functools
 import json
 import os
 import signal
@@ -13,7 +11,6 @@ import pytest
 import torch
 from PIL import Image
 
-from keypoint.checkpoint.file import load_model
 from keypoint.data.images.read import read_image, warp
 from keypoint.drawing.persons import heatmap_sheet
 from keypoint.evaluation.coco import evaluate_coco
@@ -44,10 +41,7 @@ def checkpoint(tmp_path_factory):
 @pytest.fixture
 def predict(checkpoint, tmp_path, monkeypatch):
     """Runs the command with a checkpoint, into the folder `out`."""
-    once = functools.cache(load_model)  # and a copy for each, as predictors fold theirs
-    monkeypatch.setattr(
-        "keypoint.prediction.predictor.load_model", lambda path: copy.deepcopy(once(path))
-    )
+    tiny_network.load_once(monkeypatch)
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments, output="out"):

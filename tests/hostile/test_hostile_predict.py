@@ -4,7 +4,6 @@ Exit status 3 with results written means that what could be used was used and th
 catalogue's "skip and report", which asks for status 0 there. Without results it is an error.
 """
 
-import copy
 import functools
 import json
 import sys
@@ -13,8 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
-from keypoint.checkpoint.file import load_model
 from keypoint.commands import cli
+from keypoint.prediction.predictor import Predictor
 from tests import tiny_network
 from tests.calling import command, words
 from tests.hostile.cases import (
@@ -45,12 +44,9 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.fixture
-def loaded_once(checkpoint, monkeypatch):
-    """Reading the same network 50 times would take most of the time."""
-    once = functools.cache(load_model)  # and a copy for each, as predictors fold theirs
-    monkeypatch.setattr(
-        "keypoint.prediction.predictor.load_model", lambda path: copy.deepcopy(once(path))
-    )
+def loaded_once(monkeypatch):
+    """Reading the same network and folding its norms 50 times would take most of the time."""
+    monkeypatch.setattr(Predictor, "from_checkpoint", functools.cache(Predictor.from_checkpoint))
 
 
 def arguments_of(case, checkpoint, output):
