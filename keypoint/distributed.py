@@ -6,6 +6,7 @@ being initialised: then there is one process, of rank 0.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Mapping
@@ -19,7 +20,10 @@ from torch import nn
 from keypoint.errors import ConfigError, NumericsError
 from keypoint.files import fingerprint
 
+logger = logging.getLogger(__name__)
+
 TIMEOUT_S = 600  # scoring on rank 0 alone (seconds on val2017) must fit in
+DEVICES = "cpu|cuda|cuda:[0-9]{1,2}|mps"
 # Torch's words if another process has ended or does not answer.
 LOST = re.compile(
     r"/gloo/|\bNCCL\b|pair closure|Connection (closed|reset|refused)|Broken pipe|"
@@ -31,15 +35,23 @@ def choose_device(name: str | None = None) -> torch.device:
     """A device that exists here.
 
     Args:
-        name: "cpu", "cuda" or "cuda:1"; None for CUDA if there is one.
+        name: "cpu", "cuda", "cuda:1", or "mps" (Apple's GPUs; untested, which is logged); None for
+            CUDA if there is one, else the CPU.
 
     Raises:
         ConfigError: It does not exist here.
     """
     kind = name or ("cuda" if torch.cuda.is_available() else "cpu")
-    if not re.fullmatch("cpu|cuda|cuda:[0-9]{1,2}", kind):  # torch knows others, which fail later
-        raise ConfigError(f"device={kind!r} is unknown; give cpu, cuda or cuda:NUMBER")
+    if not re.fullmatch(DEVICES, kind):  # torch knows others, which fail later
+        raise ConfigError(f"device={kind!r} is unknown; give cpu, cuda, cuda:NUMBER or mps")
     device = torch.device(kind)
+    if kind == "mps":
+        if not torch.backends.mps.is_available():
+            raise ConfigError(
+                "device=mps: torch sees no such device here, it needs macOS on Apple's processors; "
+                "use cpu"
+            )
+        logger.warning("device=mps is untested; compare a few results with --device cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(
             f"device={kind}: torch sees {torch.cuda.device_count()} CUDA devices here; use cpu"
@@ -47,28 +59,62 @@ def choose_device(name: str | None = None) -> torch.device:
     return device
 
 
-def initialise(device: str | None = None, timeout_s: int = TIMEOUT_S) -> torch.device:
-    """Join the processes that torchrun started, if it did, and choose this process's device.
+def own_device(name: str | None = None) -> torch.device:
+    """This process's device: under torchrun the local rank picks the GPU.
 
     Args:
-        device: "cpu", "cuda" or "cuda:1"; None for CUDA if there is one. Under torchrun the local
-            rank picks the GPU.
-        timeout_s: Seconds that a process waits for the others before it gives up.
+        name: "cpu", "cuda" or "cuda:1"; None for CUDA if there is one.
 
     Raises:
-        ConfigError: The device does not exist here.
+        ConfigError: The device does not exist here, or cannot be shared by processes; or torchrun
+            did not start these processes.
     """
-    chosen = choose_device(device)
+    chosen = choose_device(name)
     if "LOCAL_RANK" not in os.environ:
         if started_many() and "RANK" in os.environ:
             raise ConfigError(
                 f"WORLD_SIZE={os.environ['WORLD_SIZE']} and RANK are set and LOCAL_RANK is not, so "
-                "each process would train alone; start them by torchrun"
+                "each process would work alone; start them by torchrun"
             )
         return chosen
+    if chosen.type == "mps":
+        raise ConfigError("device=mps: one process only; start without torchrun, or use cpu")
     if chosen.type == "cuda":
         chosen = choose_device(f"cuda:{os.environ['LOCAL_RANK']}")
         torch.cuda.set_device(chosen)
+    return chosen
+
+
+def place() -> tuple[int, int] | None:
+    """Rank and number of the processes that torchrun started; None if this is the only one.
+
+    From the environment: no process group is needed.
+    """
+    if not started_many() or "RANK" not in os.environ:
+        return None
+    return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+
+
+def local_processes() -> int:
+    """How many processes torchrun started on this machine, 1 without it."""
+    text = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    return max(1, int(text)) if text.isdecimal() else 1
+
+
+def initialise(device: str | None = None, timeout_s: int = TIMEOUT_S) -> torch.device:
+    """Join the processes that torchrun started, if it did, and choose this process's device.
+
+    Args:
+        device: As `choose_device` takes it. Under torchrun the local rank picks the GPU.
+        timeout_s: Seconds that a process waits for the others before it gives up.
+
+    Raises:
+        ConfigError: The device does not exist here, or cannot be shared by processes; or torchrun
+            did not start these processes.
+    """
+    chosen = own_device(device)
+    if "LOCAL_RANK" not in os.environ:
+        return chosen
     if not dist.is_initialized():
         # Small words between processes go by gloo also on GPUs: they do not wait for its work.
         backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"

@@ -28,9 +28,10 @@ ROOMS = (
     ("prediction",),
     ("app",),
     ("commands",),
+    ("__main__",),
 )
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
-MOST_AT_THE_TOP = 6
+MOST_AT_THE_TOP = 7
 MOST_IN_A_FOLDER = 13
 HEAVY = {
     "cv2",
@@ -44,6 +45,7 @@ HEAVY = {
     "onnx",
     "onnxscript",
     "onnxruntime",
+    "timm",
 }
 # Modules by name, folders with a dot at the end.
 MAY_USE = {
@@ -60,12 +62,19 @@ MAY_USE = {
     "pycocotools": ("evaluation.coco",),
     "faster_coco_eval": ("evaluation.coco",),
     "tensorboard": ("training.log",),
-    "huggingface_hub": ("checkpoint.hub",),
+    "huggingface_hub": ("checkpoint.hub", "models.weights.timm_files"),
     "onnx": ("export.",),
     "onnxscript": ("export.",),
     "onnxruntime": ("export.",),
     "gradio": ("app.",),
-    "torchvision": ("models.encoder", "models.weights.", "prediction.detector"),
+    "timm": ("models.timm_encoder",),
+    "torchvision": (
+        "models.encoder",
+        "models.hrnet",
+        "models.weights.",
+        "prediction.detector",
+        "prediction.persons.hog",
+    ),
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 MODULES = [file for file in FILES if file != PACKAGE / "__init__.py"]

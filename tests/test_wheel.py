@@ -55,6 +55,7 @@ def test_the_package_of_the_wheel_is_used(clean, tmp_path):
     place = run(tmp_path, clean / "python", "-c", "import keypoint; print(keypoint.__file__)")
     assert Path(place.strip()).is_relative_to(clean.parent)
     assert run(tmp_path, clean / "keypoint", "--help").startswith("usage: keypoint COMMAND")
+    assert "\nmmpose/res50_256x192 " in run(tmp_path, clean / "keypoint", "weights")
 
 
 def test_configs_and_skeletons_are_found(clean, tmp_path):
@@ -64,6 +65,12 @@ def test_configs_and_skeletons_are_found(clean, tmp_path):
     run(tmp_path, clean / "keypoint", "check-data", "--cfg", "res50_256x192_srl3.yaml", *keys)
     report = json.loads((tmp_path / "run" / "data_report.json").read_text())
     assert report["train"]["used"] > 0
+
+
+def test_the_page_finds_its_script(clean, tmp_path):
+    program = "from keypoint.app.draw_boxes import DRAW; print(len(DRAW))"
+    script = REPOSITORY / "keypoint" / "app" / "draw_boxes.js"
+    assert int(run(tmp_path, clean / "python", "-c", program)) == len(script.read_text())
 
 
 def test_every_config_is_there(clean, tmp_path):

@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from keypoint.app.draw_boxes import STYLE
 from keypoint.app.page import KEPT_S, Finder, make_page
 from keypoint.data.synthetic.samples import write_samples
 from keypoint.errors import ConfigError
@@ -146,6 +147,7 @@ def _launch(page: Any, host: str, port: int) -> str:
             footer_links=[],
             max_file_size=MAX_UPLOAD,
             state_session_capacity=SESSIONS,
+            css=STYLE,
             theme=gr.themes.Default(primary_hue="blue", secondary_hue="blue", neutral_hue="slate"),
         )
     except Exception as error:  # gradio raises Exception itself if it cannot reach its server

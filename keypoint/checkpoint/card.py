@@ -5,9 +5,10 @@ It is made from the checkpoint when that is read, so it cannot contradict the we
 else in the file says is stored under the key `card`:
 
     commit      of the code that trained
-    data        by split: file, entries, used, images
+    data        by split: file, entries, used, images; generated, if one of our generators wrote it
     changes     what differed before a resumption, and where that ended
-    imported    of imported weights: file, sha256, format, assumed
+    imported    of imported weights: file, sha256, format, assumed; of weights by name their
+                address, published AP and licence
 
 Each evaluation in the history comes with its conditions. No date is stored: two equal runs write
 equal files, and a resumed run writes the same as one that was never stopped. Files are named
@@ -29,12 +30,13 @@ import numpy as np
 
 from keypoint.checkpoint.content import MOST_SMALL, is_bounded
 from keypoint.checkpoint.file import read_checkpoint
+from keypoint.checkpoint.generated import ONLY_GENERATED, has_seen_only_generated
 from keypoint.checkpoint.network_card import network_section
-from keypoint.checkpoint.provenance import file_sha256
 from keypoint.config.load import Config, config_from_dict
 from keypoint.config.recipe import recipe_card
 from keypoint.data.persons import Persons
 from keypoint.errors import CheckpointError, ConfigError, printable
+from keypoint.files import sha256_of
 from keypoint.models.weights.formats import Weights, read_weights
 from keypoint.models.weights.report import encoder_of, other_architecture, sites_of
 from keypoint.pose.skeleton import skeleton_from_dict
@@ -64,6 +66,7 @@ def trained_on(commit: str, **persons: Persons) -> Rows:
             "used": records.report.used,
             "images": len(np.unique(records.image_index)),
         }
+        | ({"generated": True} if records.generated else {})
         for split, records in persons.items()
     }
     return {"commit": commit, "data": counts, "changes": []}
@@ -100,7 +103,7 @@ def card_of_file(path: Path, sections: Mapping[str, Rows]) -> Card:
         raise CheckpointError(
             f"{path}: what it says of itself is too long or nested too deep; use another copy"
         )
-    size, digest = path.stat().st_size, file_sha256(path)
+    size, digest = path.stat().st_size, sha256_of(path)
     card: Card = _plain(
         {"file": {"name": path.name, "bytes": size, "sha256": digest}} | dict(sections)
     )
@@ -124,16 +127,18 @@ def checkpoint_sections(content: Mapping[str, Any], source: str) -> Card:
         network = network_section(config, skeleton, content)
     except ConfigError as error:
         raise CheckpointError(f"{source}: its network cannot be built ({error})") from None
+    generated = has_seen_only_generated(content)
     imported = (content["versions"] or {}).get("imported")
     return {
         "network": network,
         "training": _import_section(content) if imported else _training_section(content, config),
         **_measured_sections(content),
         "use": {
-            "limits": "It places every keypoint, also one that is hidden or outside the picture "
+            "limits": (f"{ONLY_GENERATED[0].upper()}{ONLY_GENERATED[1:]}. " if generated else "")
+            + "It places every keypoint, also one that is hidden or outside the picture "
             "(look at the score). Pictures unlike those of the training were not measured.",
-            "licence": "unknown, the file does not say; the toolkit's licence does not cover the "
-            "weights",
+            "licence": ((content["card"] or {}).get("imported") or {}).get("licence")
+            or "unknown, the file does not say; the toolkit's licence does not cover the weights",
         },
     }
 
@@ -195,7 +200,10 @@ def _measured_sections(content: Mapping[str, Any]) -> Card:
     best = scored.get(content["best"]["epoch"]) if content["best"] else None
     mine = None if content["batch"] else scored.get(content["epoch"])
     if mine is None:
-        sections = {"measured": {"note": "not measured; keypoint test measures these weights"}}
+        published = ((content["card"] or {}).get("imported") or {}).get("published")
+        not_measured = "not measured here, see the published AP" if published else "not measured"
+        note = f"{not_measured}; keypoint test measures these weights"
+        sections = {"measured": {"note": note}}
     else:
         sections = {"measured": _record(mine)}
     if mine is not None and mine is best and len(scored) > 1:

@@ -8,18 +8,23 @@ from collections.abc import Sequence
 
 from keypoint.app.page import Finder
 from keypoint.app.server import is_loopback, require_gradio, serve
+from keypoint.checkpoint.generated import ONLY_GENERATED
 from keypoint.commands import cli
-from keypoint.prediction.detector import DETECTORS, load_detector
+from keypoint.prediction.detector import DETECTORS, HOG, load_detector
 from keypoint.prediction.predictor import Predictor
 from keypoint.prediction.stream import detected_persons, whole_image
 
 EPILOG = f"""examples:
   keypoint app --checkpoint output/demo/best.pt
-      the demo's network; a picture shows one person, unless boxes are typed into the table
+      the demo's network; a picture shows one person, unless boxes are drawn on it
+  keypoint app --weights NAME
+      a published network, by its name; or a folder with model.pt
   keypoint app --checkpoint best.pt --detector {DETECTORS[0]}
       persons by a detector, whose weights torchvision downloads once
   keypoint app --checkpoint best.pt --detector fasterrcnn.pth --flip
       a detector from a file (of {DETECTORS[0]}; NAME:FILE for another one)
+  keypoint app --checkpoint best.pt --detector {HOG}
+      without network: finds whole, standing persons, and misses many
 
 Only this machine can reach the page, unless --host says otherwise; there is no password. Pictures
 are JPEG, PNG, BMP or WebP files of up to 64 MiB, turned upright by their EXIF orientation. They lie
@@ -34,8 +39,10 @@ def main(argv: Sequence[str]) -> None:
     cli.log_to()
     require_gradio()
     predictor = Predictor.from_checkpoint(
-        args.checkpoint, args.device, args.flip, decoding=cli.chosen_decoding(args)
+        cli.chosen_checkpoint(args), args.device, args.flip, decoding=cli.chosen_decoding(args)
     )
+    if predictor.only_generated:
+        cli.logger.warning("warning: %s", ONLY_GENERATED)
     finder = Finder(predictor, whole_image, "Without boxes, the picture is taken for one person")
     if args.detector:
         detector = load_detector(args.detector).to(predictor.device)
@@ -56,7 +63,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = cli.parser(
         "keypoint app", "Serve a web page that finds keypoints on pictures.", EPILOG
     )
-    cli.add_checkpoint(parser)
+    cli.add_network(parser)
     cli.add_detector(parser, "one person fills each picture")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
     parser.add_argument(

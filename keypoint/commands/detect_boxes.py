@@ -26,6 +26,7 @@ EPILOG = """examples:
       any folder; boxes_images.json says which image has which id
 
 Published numbers use other boxes (person AP 56.4 on val2017): an AP with these is not comparable.
+--detector hog finds far fewer persons than the others: for a first look only.
 """
 
 

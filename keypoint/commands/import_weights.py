@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import keypoint
-from keypoint.checkpoint.file import checkpoint_of, save_checkpoint
-from keypoint.checkpoint.provenance import file_sha256
+from keypoint.checkpoint.file import checkpoint_of, origin_of, save_checkpoint
 from keypoint.commands import cli
 from keypoint.config.load import Config, config_from_dict, find_config, load_config, override_config
 from keypoint.config.schema import STARTED_FROM
@@ -97,17 +96,12 @@ def main(argv: Sequence[str]) -> None:
         keypoints=skeleton.keypoints,
     )
     cli.make_folder(args.output.parent, "--output")
-    assumed = list(report.weights.notes)
+    assumed = []
     if "input_size" not in weights.trained:
         height, width = config.model.input_size
         assumed.append(f"input size {height} x {width} as given, the file does not say")
-    origin = {
-        "file": args.file.name,
-        "sha256": file_sha256(args.file),
-        "format": weights.format,
-        "assumed": assumed,
-    }
     versions = {"keypoint": keypoint.__version__, "imported": f"{args.file} ({weights.format})"}
+    origin = origin_of(args.file, report.weights, assumed)
     content = checkpoint_of(model, config, skeleton, versions, {"imported": origin})
     save_checkpoint(args.output, content)
     write_json(report_file, report.to_dict())
@@ -172,6 +166,7 @@ def derived_config(weights: Weights, file: Path, overrides: Sequence[str]) -> Co
     network = {"encoder": encoder, **weights.trained}
     content = {
         "model": network,
+        "data": {"skeleton": weights.published.skeleton} if weights.published else {},
         "test": {"decoding": weights.decoding},
         "output": f"output/{file.name.split('.')[0]}",
     }

@@ -27,6 +27,7 @@ from keypoint.data.entries import (
 from keypoint.data.images.files import find_bad_files
 from keypoint.data.persons import Annotations, FileNames, Images
 from keypoint.data.report import raise_faults, raise_too_many
+from keypoint.data.synthetic.mark import is_generated
 from keypoint.errors import DataError
 from keypoint.files import read_json
 from keypoint.pose.skeleton import Skeleton
@@ -260,6 +261,7 @@ def collect(
         faults=tuple(checked.faults()),
         left_out_images=left_out,
         notes=tuple(checked.notes(ids, persons)),
+        generated=is_generated(content),
     )
 
 

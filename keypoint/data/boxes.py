@@ -14,7 +14,7 @@ from keypoint.data.annotations import read_annotations
 from keypoint.data.coco import count_images
 from keypoint.data.entries import ALL, Wrong, as_number, is_whole_number, read_bbox, whole_number
 from keypoint.data.persons import Annotations, Persons
-from keypoint.data.plausible.detected import box_doubts
+from keypoint.data.plausible.detected import box_doubts, outside_notes
 from keypoint.data.plausible.file import settle
 from keypoint.data.report import DataReport, Fault, raise_faults, raise_too_many
 from keypoint.errors import DataError
@@ -42,11 +42,24 @@ def load_boxes(
     Raises:
         DataError: Either file is unreadable or faulty; all faults are listed by place and image id.
     """
+    return read_boxes(boxes, images_of_boxes(annotations, image_root, skeleton), score_threshold)
+
+
+def images_of_boxes(annotations: Path, image_root: Path, skeleton: Skeleton) -> Annotations:
+    """The images that boxes are on, with their annotations unless they are missing or faulty.
+
+    Args:
+        annotations: The annotation file, or COCO's `image_info`.
+        image_root: Folder of the images.
+        skeleton: Its names must be the category's.
+
+    Raises:
+        DataError: The file is unreadable, or its images are faulty.
+    """
     try:
-        images = read_annotations(annotations, image_root, skeleton, category=ALL)
+        return read_annotations(annotations, image_root, skeleton, category=ALL)
     except DataError:
-        images = read_annotations(annotations, image_root, skeleton, images_only=True, category=ALL)
-    return read_boxes(boxes, images, score_threshold)
+        return read_annotations(annotations, image_root, skeleton, images_only=True, category=ALL)
 
 
 def read_boxes(
@@ -77,7 +90,8 @@ def read_boxes(
     raise_too_many(str(boxes), "boxes", faults, len(faults), len(entries), max_bad)
     if len(persons) == 0:
         raise DataError(f"{persons.report}; there is no box to test on")
-    notes = settle(str(boxes), box_doubts(persons, annotations))
+    doubts = box_doubts(persons, annotations) or outside_notes(persons)
+    notes = settle(str(boxes), doubts)
     return replace(persons, report=replace(persons.report, notes=notes))
 
 

@@ -129,6 +129,7 @@ def usable_persons(annotations: Annotations) -> Persons:
             listed=[fault.to_dict() for fault in faults],
             notes=tuple(map(str, annotations.notes)),
         ),
+        generated=annotations.generated,
     )
 
 

@@ -6,7 +6,6 @@ Letters: P persons, B crops in a batch, K keypoints.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from reprlib import repr as short
@@ -22,8 +21,6 @@ from keypoint.errors import DataError, NumericsError
 from keypoint.pose.geometry import CropFrame
 from keypoint.pose.skeleton import Skeleton
 
-logger = logging.getLogger(__name__)
-
 BATCH_SIZE = 64  # crops at a time: bounds the memory however many boxes there are
 
 Floats = NDArray[np.float64]
@@ -38,8 +35,7 @@ class Prediction:
         scores: (P, K) float64, the heatmap's peak: about 0 (keypoint not found) to 1 (the peak of a
             training target). It is not a probability and may exceed both ends a little. Above 0.2 a
             keypoint counts for the person's score in the evaluation, is drawn, and is followed in
-            videos (docs/prediction.md). All 0 for a box wholly outside the image, whose keypoints
-            are its middle.
+            videos (docs/prediction.md).
         boxes: (P, 4) float64 xywh, the input boxes.
     """
 
@@ -113,35 +109,28 @@ def predict_image(
     Args:
         predictor: Finds the keypoints in crops.
         image_rgb: (H, W, 3) uint8 RGB.
-        boxes_xywh: (P, 4) person boxes, image frame; None for one person that fills the image. A
-            box wholly outside the image is logged and has scores of 0.
+        boxes_xywh: (P, 4) person boxes, image frame; None for one person that fills the image.
 
     Raises:
-        DataError: The image or the boxes have another form, or a box is not finite or has no area.
+        DataError: The image or the boxes have another form, or a box is not finite, has no area or
+            lies wholly outside the image.
         NumericsError: A heatmap is not finite.
     """
     image = _checked_image(image_rgb)
     height, width = image.shape[:2]
     boxes = checked_boxes([[0, 0, width, height]] if boxes_xywh is None else boxes_xywh)
-    is_outside = outside_image(boxes, image.shape[:2])
-    for number in np.flatnonzero(is_outside).tolist():
-        logger.warning(
-            "box %d is %s, outside the image of %d x %d pixels; its scores are 0",
-            *(number, boxes[number].tolist(), width, height),
-        )
+    require_on_image(boxes, (height, width))
     num_keypoints = predictor.skeleton.num_keypoints
-    keypoints = np.repeat((boxes[:, :2] + boxes[:, 2:] / 2)[:, None], num_keypoints, axis=1)
+    keypoints = np.zeros((len(boxes), num_keypoints, 2))
     scores = np.zeros((len(boxes), num_keypoints))
-    inside = np.flatnonzero(~is_outside)
-    frame = predictor.crop_frame(boxes[inside])
+    frame = predictor.crop_frame(boxes)
     matrices = frame.matrices()
-    for first in range(0, len(inside), BATCH_SIZE):
+    for first in range(0, len(boxes), BATCH_SIZE):
         some = slice(first, first + BATCH_SIZE)
         crops = np.stack([warp(image, matrix, frame.input_size) for matrix in matrices[some]])
-        found = crops_to_image(
+        keypoints[some], scores[some] = crops_to_image(
             frame[some], *predictor.predict_crops(crops), ["the image"] * len(crops)
         )
-        keypoints[inside[some]], scores[inside[some]] = found
     return Prediction(keypoints, scores, boxes)
 
 
@@ -150,6 +139,23 @@ def outside_image(boxes_xywh: Floats, image_size: ArrayLike) -> NDArray[np.bool_
     width_height = np.asarray(image_size)[..., ::-1]
     first, last = boxes_xywh[:, :2], boxes_xywh[:, :2] + boxes_xywh[:, 2:]
     return np.asarray(((last < 0) | (first >= width_height)).any(axis=1))
+
+
+def require_on_image(boxes_xywh: Floats, image_size: tuple[int, int]) -> None:
+    """Check that every box (P, 4) has something of its image.
+
+    Raises:
+        DataError: Names the first box that has not.
+    """
+    numbers = np.flatnonzero(outside_image(boxes_xywh, image_size)).tolist()
+    if numbers:
+        height, width = image_size
+        more = f"; {len(numbers)} of {len(boxes_xywh)} boxes are" if len(numbers) > 1 else ""
+        raise DataError(
+            f"box {numbers[0]} is {boxes_xywh[numbers[0]].tolist()}, wholly outside the image of "
+            f"{width} x {height} pixels{more}; give boxes with a part of it: x from 0 to {width}, "
+            f"y from 0 to {height}"
+        )
 
 
 def checked_boxes(given: Any) -> Floats:

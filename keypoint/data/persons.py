@@ -117,6 +117,7 @@ class Annotations:
         faults: Faults of what is left out.
         left_out_images: COCO ids of the images that are left out.
         notes: What was read otherwise than as it stands, or filled in.
+        generated: Whether one of our generators wrote the file, by its `info`.
     """
 
     source: str
@@ -136,6 +137,7 @@ class Annotations:
     faults: tuple[Fault, ...]
     left_out_images: frozenset[int]
     notes: tuple[Note, ...] = ()
+    generated: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -213,6 +215,7 @@ class Persons:
         category_id: Id of the persons' category in the annotation file, the first of several.
         report: Counts of the file's entries.
         box_score_threshold: Detector boxes below it are not among these; None for ground truth.
+        generated: Whether one of our generators wrote the annotation file.
     """
 
     images: Images
@@ -225,6 +228,7 @@ class Persons:
     category_id: int
     report: DataReport
     box_score_threshold: float | None = None
+    generated: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -69,11 +69,10 @@ class OnnxPredictor:
         Args:
             image_rgb: (H, W, 3) uint8 RGB.
             boxes_xywh: (P, 4) person boxes, image frame; None for one person that fills the image.
-                A box wholly outside the image is logged and has scores of 0.
 
         Raises:
-            DataError: The image or the boxes have another form, or a box is not finite or has no
-                area.
+            DataError: The image or the boxes have another form, or a box is not finite, has no area
+                or lies wholly outside the image.
             NumericsError: A heatmap is not finite.
         """
         return predict_image(self, image_rgb, boxes_xywh)
@@ -222,6 +221,8 @@ def choose_providers(device: str | None, available: Sequence[str]) -> list[Any]:
     """
     has_cuda = "CUDAExecutionProvider" in available
     kind = device or ("cuda" if has_cuda else "cpu")
+    if kind == "mps":
+        raise ConfigError("device=mps: for checkpoints only, onnxruntime does not know it; use cpu")
     if not re.fullmatch("cpu|cuda|cuda:[0-9]{1,2}", kind):
         raise ConfigError(f"device={kind!r} is unknown; give cpu, cuda or cuda:NUMBER")
     if kind == "cpu":

@@ -41,7 +41,9 @@ def resnet_encoder(
             whose residual blocks torchvision does not dilate.
     """
     if name not in ENCODERS:
-        raise ConfigError(f"encoder={name!r} is unknown; choose one of {list(ENCODERS)}")
+        raise ConfigError(
+            f"encoder={name!r} is unknown; choose one of {list(ENCODERS)}, or timm/<name>"
+        )
     if stride not in ENCODER_STRIDES:
         raise ConfigError(f"encoder_stride={stride!r} must be one of {list(ENCODER_STRIDES)}")
     if dilated:

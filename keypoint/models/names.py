@@ -13,11 +13,16 @@ from keypoint.errors import ConfigError
 Encoder = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 EncoderStride = Literal[32, 16, 8]  # input pixels per pixel of layer4's map
 
-NETWORKS = ("simple_baseline", "hrnet_w32", "hrnet_w48")
+HRNET_WIDTHS = {"hrnet_w32": 32, "hrnet_w48": 48}  # channels of the map of stride 4
+NETWORKS = ("simple_baseline", *HRNET_WIDTHS)
 OWN_NETWORK = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
-TIMM = "timm/"  # before the name of an encoder
+TIMM = "timm/"  # before the name of an encoder of timm, which may have the tag of its weights
 ENCODERS: tuple[str, ...] = get_args(Encoder)
 ENCODER_STRIDES: tuple[int, ...] = get_args(EncoderStride)
+
+# Strides of timm's encoders that deconvolutions lead back from, by their number, and their sites.
+TIMM_STRIDES = (4, 8, 16, 32, 64, 128)
+TIMM_DECONV_SITES = ("deconv1", "deconv2", "deconv3", "deconv4", "deconv5")
 
 # He et al. 2016, table 1: residual blocks per stage, and whether they are bottlenecks.
 DEPTHS = {
@@ -37,6 +42,20 @@ STRIDES_OF_SITES = {
     16: dict(zip(SITES[:6], (4, 8, 16, 16, 8, 4), strict=True)),
     8: dict(zip(SITES[:5], (4, 8, 8, 8, 4), strict=True)),
 }
+
+# HRNet's: of its stages several maps each, at the end of their branches.
+STRIDES_OF_HRNET_SITES = {
+    "stage2": (4, 8),
+    "stage3": (4, 8, 16),
+    "stage4": (4, 8, 16, 32),
+    "head": (4,),
+}
+HRNET_SITES = tuple(STRIDES_OF_HRNET_SITES)
+
+
+def architecture_of(encoder: str) -> str:
+    """An encoder's name without the tag of timm's weights, which changes no network."""
+    return encoder.partition(".")[0]
 
 
 def is_timm(encoder: str) -> bool:

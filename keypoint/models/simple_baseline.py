@@ -88,14 +88,7 @@ class SimpleBaseline(PoseNetwork):
         self.DEFAULT_SITES = self.deconv_sites
         channels_of_site |= dict.fromkeys(self.deconv_sites, DECONV_CHANNELS)
 
-        layers: list[nn.Module] = []
-        in_channels = channels_of_site["layer4"]
-        for _ in self.deconv_sites:
-            out_channels = DECONV_CHANNELS
-            deconv = nn.ConvTranspose2d(in_channels, out_channels, 4, 2, padding=1, bias=False)
-            layers += [deconv, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True)]
-            in_channels = out_channels
-        self.deconv_layers = nn.Sequential(*layers)
+        self.deconv_layers = deconvolutions(channels_of_site["layer4"], len(self.deconv_sites))
         self.final_layer = nn.Conv2d(DECONV_CHANNELS, num_keypoints, 1)
         self.block_options = self.describe_blocks(blocks)
         self.blocks = nn.ModuleDict()
@@ -105,22 +98,11 @@ class SimpleBaseline(PoseNetwork):
                 raise ConfigError(f"blocks names the site {site!r}; sites{why} are {list(strides)}")
             size = (self.input_size[0] // strides[site], self.input_size[1] // strides[site])
             self.blocks[site] = block_of_site(site, choice, channels_of_site[site], size)
-        self.reset_decoder()
+        reset_decoder(self.deconv_layers, self.final_layer)
 
     def settings(self) -> dict[str, Any]:
         """Whether the encoder is dilated, which changes no name and no shape."""
         return {"dilated": self.dilated}
-
-    def reset_decoder(self) -> None:
-        """Deconvolutions and head N(0, 0.001), head bias 0, BN 1 and 0.
-
-        So does the reference, and its learning rate needs it.
-        """
-        for module in (*self.deconv_layers, self.final_layer):
-            if isinstance(module, (nn.ConvTranspose2d, nn.Conv2d)):
-                nn.init.normal_(module.weight, std=0.001)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) to heatmaps (B, K, H/4, W/4)."""
@@ -150,3 +132,26 @@ class SimpleBaseline(PoseNetwork):
         for stage in ("layer1", "layer2", "layer3", "layer4"):
             yield from pairs_in_resnet(self.get_submodule(stage))
         yield from pairs_in_sequence(self.deconv_layers)
+
+
+def deconvolutions(in_channels: int, number: int) -> nn.Sequential:
+    """The decoder: so many times deconvolution, BN and ReLU, each doubling the map."""
+    layers: list[nn.Module] = []
+    for _ in range(number):
+        out_channels = DECONV_CHANNELS
+        deconv = nn.ConvTranspose2d(in_channels, out_channels, 4, 2, padding=1, bias=False)
+        layers += [deconv, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True)]
+        in_channels = out_channels
+    return nn.Sequential(*layers)
+
+
+def reset_decoder(deconv_layers: nn.Sequential, final_layer: nn.Conv2d) -> None:
+    """Deconvolutions and head N(0, 0.001), head bias 0, BN 1 and 0.
+
+    So does the reference, and its learning rate needs it.
+    """
+    for module in (*deconv_layers, final_layer):
+        if isinstance(module, (nn.ConvTranspose2d, nn.Conv2d)):
+            nn.init.normal_(module.weight, std=0.001)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

@@ -1,4 +1,4 @@
-"""Persons found by torchvision's Faster R-CNN (Ren et al. 2015).
+"""Persons found by torchvision's Faster R-CNN (Ren et al. 2015), or by OpenCV's HOG (hog.py).
 
 A box is chosen by its class alone: label 1, which is person in torchvision's numbering of COCO, and
 the object in a two-class detector of one's own.
@@ -7,8 +7,11 @@ the object in a two-class detector of one's own.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +24,7 @@ from torchvision.models import detection
 from keypoint.errors import CheckpointError, ConfigError, NumericsError
 from keypoint.models.weights.formats import unwrap
 from keypoint.models.weights.read import read_tensors
+from keypoint.prediction.persons.hog import Hog
 
 LABEL = 1
 DETECTORS = (
@@ -28,7 +32,9 @@ DETECTORS = (
     "fasterrcnn_mobilenet_v3_large_fpn",
     "fasterrcnn_mobilenet_v3_large_320_fpn",
 )
+HOG = "hog"
 DETECTOR_SCORE = 0.5  # boxes of a lower score are rarely persons
+DOWNLOAD_TIMEOUT_S = 15.0  # without an answer or a byte of it
 CLASSES = "roi_heads.box_predictor.cls_score.weight"  # one row per class, background included
 LARGE = 2**25  # pixels
 
@@ -38,8 +44,8 @@ def load_detector(given: str, score_threshold: float = DETECTOR_SCORE) -> nn.Mod
 
     Args:
         given: NAME from `DETECTORS` (its weights are downloaded at the first use; "torchvision" is
-            the first of them), FILE with a state dict of the first, of any number of classes, or
-            NAME:FILE.
+            the first of them), FILE with a state dict of the first, of any number of classes,
+            NAME:FILE, or "hog", which needs no weights.
         score_threshold: Boxes of a lower score are dropped; 0 to 1.
 
     Raises:
@@ -47,6 +53,8 @@ def load_detector(given: str, score_threshold: float = DETECTOR_SCORE) -> nn.Mod
         CheckpointError: A file cannot be read, does not fit, or has weights with nan or inf; or
             weights cannot be downloaded.
     """
+    if given == HOG:
+        return Hog(score_threshold).eval()
     name, colon, file = given.partition(":")
     if name == "torchvision":  # its best detector comes first
         name = DETECTORS[0]
@@ -57,22 +65,42 @@ def load_detector(given: str, score_threshold: float = DETECTOR_SCORE) -> nn.Mod
     else:
         raise ConfigError(
             f"--detector {given}: neither a file nor the name of a detector; detectors are "
-            f"{', '.join(DETECTORS)}"
+            f"{', '.join(DETECTORS)}, {HOG}"
         )
     build = getattr(detection, name)
     if weights is None:
         try:
-            model = build(weights="DEFAULT", box_score_thresh=score_threshold)
-        except (OSError, RuntimeError) as error:  # no network, no space, another file's hash
+            with _answer_within(DOWNLOAD_TIMEOUT_S):
+                model = build(weights="DEFAULT", box_score_thresh=score_threshold)
+        except (OSError, HTTPException, RuntimeError) as error:  # no network, no space, wrong hash
             raise CheckpointError(
                 f"torchvision's weights of {name} cannot be downloaded ({error}); give a file of "
-                "them, or boxes from elsewhere, or call the whole image one person"
+                f"them (--detector {name}:FILE), or --detector {HOG}, which needs none and finds "
+                "fewer persons; keypoint predict also takes boxes from elsewhere (--boxes FILE) or "
+                "one person that fills each image (--whole-image)"
             ) from None
     else:
         model = _from_file(name, weights, score_threshold)
     model.eval()
     assert isinstance(model, nn.Module)
     return model
+
+
+@contextmanager
+def _answer_within(seconds: float) -> Iterator[None]:
+    """Limit the time that a server may be silent; torchvision's download has no limit."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def most_boxes(model: nn.Module) -> int:
+    """The number of boxes, of all classes, at which a detector of `load_detector` stops."""
+    stops = model if isinstance(model, Hog) else model.roi_heads
+    return int(stops.detections_per_img)  # type: ignore[union-attr, arg-type]
 
 
 def _from_file(name: str, weights: Path, score_threshold: float) -> nn.Module:
@@ -146,8 +174,8 @@ def detect(
     detections = []
     for name, scale, found in zip(names, scales, model(pixels), strict=True):
         mine = found["labels"] == LABEL
-        corners = found["boxes"][mine].double().cpu().numpy() / scale  # P 4, x1 y1 x2 y2
-        scores = found["scores"][mine].double().cpu().numpy()
+        corners = found["boxes"][mine].cpu().double().numpy() / scale  # P 4, x1 y1 x2 y2
+        scores = found["scores"][mine].cpu().double().numpy()
         if not (np.isfinite(corners).all() and np.isfinite(scores).all()):
             raise NumericsError(
                 f"{name}: a box or score is nan or inf; the detector's weights are broken"

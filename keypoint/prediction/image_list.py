@@ -17,7 +17,7 @@ from keypoint.data.images.read import read_image
 from keypoint.data.report import raise_faults
 from keypoint.errors import DataError
 from keypoint.files import read_json
-from keypoint.prediction.detector import detect
+from keypoint.prediction.detector import detect, most_boxes
 from keypoint.prediction.inputs import IMAGE_SUFFIXES
 
 
@@ -138,7 +138,7 @@ def detect_boxes(
         DataError: An image is missing, damaged, or of another size than its entry says.
         NumericsError: A box or score is not finite.
     """
-    limit = int(model.roi_heads.detections_per_img)  # type: ignore[union-attr, arg-type]
+    limit = most_boxes(model)
     boxes: list[dict[str, Any]] = []
     report = BoxReport(len(images.entries), 0, 0, 0, 0, limit)
     for start in range(0, len(images.entries), batch_size):

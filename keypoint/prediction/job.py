@@ -17,7 +17,7 @@ from keypoint.data.notes import in_number
 from keypoint.data.persons import Persons
 from keypoint.data.report import DataReport, Fault, ImageCounts, in_words, raise_faults
 from keypoint.errors import DataError, printable
-from keypoint.prediction.frames import Unread, VideoEnd
+from keypoint.prediction.frames import Frame, Unread, VideoEnd
 from keypoint.prediction.image_list import read_image_list
 from keypoint.prediction.inputs import Input, Inputs
 from keypoint.prediction.stream import FindPersons, Predicted, known_persons, outside
@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 SHOWN = 3
 NOT_LISTED = "not in the annotation file"
+OUTSIDE = "wholly outside their image"
 
 
 @dataclass
@@ -171,6 +172,7 @@ class PredictCounts:
         matched: Inputs on which these records can be.
 
     Attributes:
+        records: The records that the boxes belong to, or None.
         faults: Of files that could not be used, or not completely.
         files: Number of all files.
         files_used: Number of images, and of videos with a frame.
@@ -197,20 +199,24 @@ class PredictCounts:
         self._files_skipped.update(fault.reason for fault in inputs.faults)
         self._frames = self._frames_used = 0
         self._frames_skipped = Counter[str]()
-        self._records = persons
+        self.records = persons
+        self._rows_outside: dict[int, list[int]] = {}
+        if persons is not None:
+            for row in np.flatnonzero(outside(persons)).tolist():
+                self._rows_outside.setdefault(int(persons.image_ids[row]), []).append(row)
         self._not_listed = [printable(found.path) for found in not_listed]
         self._unread: set[int] = set()
         self._asked = [one.image_id for one in matched if one.image_id is not None]
 
     def add(self, event: Predicted | Unread | VideoEnd) -> Fault | None:
         """Count one event; returns its fault, if it has one."""
+        fault = event.fault if isinstance(event, Unread | VideoEnd) else self._outside(event.frame)
         if isinstance(event, Predicted):
             self.persons += len(event.boxes)
             self.turned += event.frame.orientation != 1
             self.dark += event.frame.is_dark
             self.files_used += event.frame.number is None
-            return None
-        if isinstance(event, Unread):
+        elif isinstance(event, Unread):
             self._files_skipped[event.fault.reason] += 1
             if event.fault.id is not None:
                 self._unread.add(event.fault.id)
@@ -223,9 +229,25 @@ class PredictCounts:
             else:
                 why = event.fault.reason if event.fault else "stopped before the first frame"
                 self._files_skipped[why] += 1
-        if event.fault:
-            self.faults.append(event.fault)
-        return event.fault
+        if fault:
+            self.faults.append(fault)
+        return fault
+
+    def _outside(self, frame: Frame) -> Fault | None:
+        """The fault of an image that records with a box outside it belong to."""
+        rows = self._rows_outside.get(frame.image_id, [])
+        if self.records is None or not rows:
+            return None
+        height, width = frame.image_size
+        boxes = [f"box {self.records.ids[n]} {self.records.bbox_xywh[n].tolist()}" for n in rows]
+        more = f" and {len(boxes) - SHOWN} more" if len(boxes) > SHOWN else ""
+        text = (
+            f"{frame.name}: {', '.join(boxes[:SHOWN])}{more} of {printable(self.source)} "
+            f"{'is' if len(boxes) == 1 else 'are'} wholly outside the image of {width} x {height} "
+            "pixels and left out; correct the file or remove them"
+        )
+        path = str(frame.path)
+        return Fault(printable(path), text, OUTSIDE, file=path, image_id=frame.image_id)
 
     def reports(self) -> dict[str, DataReport]:
         """Entries of `data_report.json`: of persons and files, and of the videos' frames."""
@@ -236,8 +258,8 @@ class PredictCounts:
             for name in self._not_listed
         ]
         total, skipped = self.persons, Counter[str]()
-        if self._records is not None:
-            total, skipped = self._records.report.total, self._skipped_records(self._records)
+        if self.records is not None:
+            total, skipped = self.records.report.total, self._skipped_records(self.records)
         reports = {
             "predict": DataReport(self.source, total, self.persons, dict(skipped), files, listed)
         }
@@ -275,5 +297,5 @@ class PredictCounts:
         is_unread = np.isin(persons.image_ids, list(self._unread))
         skipped["on an image that is no input"] += int((~is_asked).sum())
         skipped["on an image that could not be read"] += int((is_asked & is_unread).sum())
-        skipped["wholly outside their image"] += int((is_asked & ~is_unread & is_outside).sum())
+        skipped[OUTSIDE] += int((is_asked & ~is_unread & is_outside).sum())
         return +skipped

@@ -40,6 +40,7 @@ class Predictor:
             batches are padded, so that it is compiled once (half a minute, at the first call).
             None: do not compile.
         decoding: "quarter", "dark", None, or "codec" for the default of the network's codec.
+        only_generated: The network has seen generated figures only; the commands warn of it.
 
     Raises:
         ConfigError: The network's codec does not have this decoding.
@@ -54,9 +55,11 @@ class Predictor:
         amp_dtype: torch.dtype | None = None,
         compile_batch: int | None = None,
         decoding: str | None = "codec",
+        only_generated: bool = False,
     ) -> None:
         self.model = model.eval()
         self.decoding = model.codec.decoding(decoding)
+        self.only_generated = only_generated
         self.compile_batch = compile_batch
         if compile_batch is not None:
             model.compile(dynamic=False)
@@ -84,7 +87,7 @@ class Predictor:
 
         Args:
             path: The checkpoint; it contains network, skeleton and color order.
-            device: "cpu", "cuda" or "cuda:1"; None for CUDA if it is available.
+            device: "cpu", "cuda", "cuda:1" or "mps" (untested); None for CUDA if there is one.
             flip: Average with the mirrored crop.
             amp_dtype: Autocast the network to this dtype.
             compile_batch: Compile the network for this number of crops; None: do not compile.
@@ -104,6 +107,7 @@ class Predictor:
             amp_dtype=amp_dtype,
             compile_batch=compile_batch,
             decoding=restored.decoding(decoding),
+            only_generated=restored.only_generated,
         )
 
     @classmethod
@@ -116,12 +120,14 @@ class Predictor:
         revision: str | None = None,
         decoding: str | None = OF_CHECKPOINT,
     ) -> Predictor:
-        """Load a predictor from a folder, or from "user/name" of the Hugging Face Hub.
+        """Load a predictor by name: published weights, a folder, "user/name" of the Hub.
 
         Args:
-            name_or_folder: Folder or repository with `model.pt`, or the output folder of a
-                training; see `hub.find_checkpoint`. The Hub needs the extra `hub`.
-            device: "cpu", "cuda" or "cuda:1"; None for CUDA if it is available.
+            name_or_folder: A name that `keypoint weights` lists ("mmpose/res50_256x192"), whose
+                file is downloaded once; a folder or repository of the Hugging Face Hub with
+                `model.pt`; or the output folder of a training. See `hub.find_checkpoint`. The Hub
+                needs the extra `hub`.
+            device: "cpu", "cuda", "cuda:1" or "mps" (untested); None for CUDA if there is one.
             flip: Average with the mirrored crop.
             amp_dtype: Autocast the network to this dtype.
             revision: Branch, tag or commit on the Hub.
@@ -130,7 +136,7 @@ class Predictor:
         Raises:
             CheckpointError: There is no such folder or repository, or its file cannot be fetched or
                 used.
-            ConfigError: The name is neither a folder nor a repository's name, there is no such
+            ConfigError: The name is none of these, there is no such
                 device, the network's codec lacks the decoding, or the Hub's client is not
                 installed.
         """
@@ -145,11 +151,10 @@ class Predictor:
         Args:
             image_rgb: (H, W, 3) uint8 RGB.
             boxes_xywh: (P, 4) person boxes, image frame; None for one person that fills the image.
-                A box wholly outside the image is logged and has scores of 0.
 
         Raises:
-            DataError: The image or the boxes have another form, or a box is not finite or has no
-                area.
+            DataError: The image or the boxes have another form, or a box is not finite, has no area
+                or lies wholly outside the image.
             NumericsError: A heatmap is not finite.
         """
         return predict_image(self, image_rgb, boxes_xywh)

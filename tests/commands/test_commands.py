@@ -16,10 +16,10 @@ from tests.calling import REPOSITORY, tool
 WITH_EXAMPLES = sorted(p.stem for p in FOLDER.glob("*.py") if "\nexamples:\n" in p.read_text().replace('"""', "\n"))  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["cpu:3", "mps", "meta", "gpu", "cuda:x", "xpu", " "])
+@pytest.mark.parametrize("name", ["cpu:3", "mps:0", "meta", "gpu", "cuda:x", "xpu", " "])
 def test_only_devices_that_this_toolkit_runs_on(name):
     with pytest.raises(
-        ConfigError, match=r"device='.*' is unknown; give cpu, cuda or cuda:NUMBER$"
+        ConfigError, match=r"device='.*' is unknown; give cpu, cuda, cuda:NUMBER or mps$"
     ):
         choose_device(name)
     assert choose_device("cpu").type == "cpu"
@@ -42,6 +42,7 @@ def test_every_command_has_a_file_and_every_file_a_command():
         "log",
         "main",
         "process",
+        "shares",
     }
     assert files == set(COMMANDS)
 

@@ -103,7 +103,7 @@ def test_the_same_with_any_batching(predict, tmp_path):
         assert one == two
 
 
-def test_annotated_persons_and_boxes_as_test_py_has_them(predict, tmp_path, checkpoint):
+def test_annotated_persons_and_boxes_as_test_py_has_them(predict, tmp_path, checkpoint, capsys):
     """The same boxes give the same results; the file can be scored."""
     file, images = tiny_coco.write(tmp_path / "data", tiny_coco.content())
     assert predict("--annotations", file, images) == 0
@@ -129,9 +129,18 @@ def test_annotated_persons_and_boxes_as_test_py_has_them(predict, tmp_path, chec
     (tmp_path / "boxes.json").write_text(json.dumps(boxes))
     three = [images / f"{key:012d}.png" for key in (100, 101, 102)]
     common = ["--annotations", file, "--boxes", "boxes.json", "--box-threshold", 0.5]
-    assert predict(*common, *three, output="boxes") == 0
+    assert predict(*common, *three, output="boxes") == 3
+    said = capsys.readouterr()
+    words = (
+        "000000000101.png: box 2 [900.0, 5.0, 40.0, 60.0] of boxes.json is wholly outside the image"
+    )
+    assert f"{words} of 160 x 120 pixels and left out" in said.err
+    assert "1 of 3 files could not be used, or not completely" in said.err
+    assert "5 persons = 1 used + 4 skipped (1 with a score under 0.5, " in said.out
     found = report(tmp_path / "boxes")
     assert (found["total"], found["used"]) == (5, 1)
+    assert found["images"] == {"total": 3, "used": 3, "skipped": {}}
+    assert [fault["reason"] for fault in found["listed"]] == ["wholly outside their image"]
     assert found["skipped"] == {
         "with a score under 0.5": 1,
         "with a bbox without area": 1,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keypoint.errors import DataError
-from keypoint.prediction.annotated import annotated_persons
+from keypoint.prediction.persons.annotated import annotated_persons
 from tests import tiny_coco
 
 SKELETON = tiny_coco.SKELETON

@@ -1,6 +1,9 @@
 """Boxes against torchvision's own answer, from a file of random weights; the file is what test.py takes."""
 
+import dataclasses
 import json
+import socket
+import threading
 from pathlib import Path
 
 import cv2
@@ -14,10 +17,11 @@ from keypoint.errors import CheckpointError, ConfigError, DataError, NumericsErr
 from keypoint.prediction import detector
 from keypoint.prediction.detector import load_detector
 from keypoint.prediction.image_list import detect_boxes, list_folder, read_image_list
-from tests import tiny_coco
+from tests import tiny_coco, tiny_network
 from tests.calling import tool
 from tests.prediction import random_detector
 from tests.prediction.random_detector import NAME
+from tests.prediction.test_hog import street
 
 
 @pytest.fixture(scope="module")
@@ -231,3 +235,59 @@ def test_a_huge_image_is_shrunk_and_its_boxes_are_not(monkeypatch):
     assert model.seen[0] <= 5000 == model.seen[1]
     np.testing.assert_allclose(large.boxes_xywh, [[0, 0, 200, 300]], atol=4)
     np.testing.assert_array_equal(small.boxes_xywh, [[0, 0, 100, 50]])
+
+
+@pytest.fixture
+def no_cache(tmp_path, monkeypatch):
+    """Torchvision finds no weights on this machine, and asks the address that a test sets."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(detector, "DOWNLOAD_TIMEOUT_S", 0.3)
+    weights = detection.FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.DEFAULT
+
+    def ask(address):
+        monkeypatch.setattr(weights, "_value_", weights.value._replace(url=address) if hasattr(weights.value, "_replace") else dataclasses.replace(weights.value, url=address))  # fmt: skip
+
+    return ask
+
+
+@pytest.mark.parametrize("kind", ["refuses", "does not answer", "does not resolve", "is no server"])
+def test_weights_that_cannot_be_downloaded(kind, no_cache):
+    """Each names the remedies; a server that does not answer is given up."""
+    before = socket.getdefaulttimeout()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        if kind == "refuses":
+            server.close()
+        if kind == "is no server":
+            threading.Thread(target=_babble, args=[server], daemon=True).start()
+        host = "no-such-host.invalid" if kind == "does not resolve" else "127.0.0.1"
+        no_cache(f"http://{host}:{port}/weights-12345678.pth")
+        with pytest.raises(CheckpointError, match="cannot be downloaded") as caught:
+            load_detector(NAME)
+    for remedy in (f"--detector {NAME}:FILE", "--detector hog", "--boxes FILE", "--whole-image"):
+        assert remedy in str(caught.value)
+    assert socket.getdefaulttimeout() == before
+
+
+def _babble(server):
+    connection, _ = server.accept()
+    connection.recv(1000)
+    connection.sendall(b"hello\r\n\r\n")
+    connection.close()
+
+
+def test_the_commands_take_hog(tmp_path):
+    """The same boxes by every command."""
+    image, _ = street()
+    (tmp_path / "in").mkdir()
+    cv2.imwrite(str(tmp_path / "in" / "a.png"), image[..., ::-1])
+    checkpoint = tiny_network.checkpoint(tmp_path / "best.pt")
+    common = ["--detector", "hog", "--device", "cpu"]
+    given = ["--images", tmp_path / "in", "--output", tmp_path / "b.json", "--box-threshold", 0.5]
+    assert tool("detect-boxes", *common, *given) == 0
+    boxes = json.loads((tmp_path / "b.json").read_text())
+    given = ["--checkpoint", checkpoint, "--output", tmp_path / "out", tmp_path / "in"]
+    assert tool("predict", *common, *given) == 0
+    record = json.loads((tmp_path / "out" / "records.jsonl").read_text())
+    assert len(boxes) == len(record["boxes"]) == 2
+    np.testing.assert_allclose(record["boxes"], [box["bbox"] for box in boxes], atol=1e-3)

@@ -98,20 +98,20 @@ def test_boxes_of_any_kind_of_numbers():
         assert checked_boxes(given).shape == (0, 4)
 
 
-def test_a_box_wholly_outside_is_named_and_has_no_scores(predictor, caplog):
-    """The other persons of a stream are not lost, and nothing is invented about this one."""
-    outside = [[200, 20, 60, 80], [-70, 20, 60, 80], [10, 120, 60, 80], [10, -90, 60, 80]]
-    found = predictor(IMAGE, [outside[0], BOXES[0], *outside[1:], BOXES[2]])
-    alone = predictor(IMAGE, [BOXES[0], BOXES[2]])
-    np.testing.assert_allclose(found.keypoints[[1, 5]], alone.keypoints, atol=1e-6)
-    np.testing.assert_allclose(found.scores[[1, 5]], alone.scores, atol=1e-6)
-    assert (found.scores[[0, 2, 3, 4]] == 0).all()
-    assert (found.keypoints[0] == [230, 60]).all()
-    said = [record.getMessage() for record in caplog.records]
-    words = "outside the image of 200 x 120 pixels; its scores are 0"
-    assert said[0] == f"box 0 is [200.0, 20.0, 60.0, 80.0], {words}"
-    assert [text.split(" is ")[0] for text in said] == ["box 0", "box 2", "box 3", "box 4"]
-    assert predictor(IMAGE, outside[:1]).scores.sum() == 0
+@pytest.mark.parametrize(
+    "box", [[200, 20, 60, 80], [-70, 20, 60, 80], [10, 120, 60, 80], [10, -90, 60, 80]]
+)
+def test_a_box_wholly_outside_is_an_error_that_names_it(predictor, box):
+    """Scores of 0 with a warning were taken for a result."""
+    words = rf"box 1 is \[{box[0]}\.0, .*\], wholly outside the image of 200 x 120 pixels; give"
+    with pytest.raises(DataError, match=words):
+        predictor(IMAGE, [BOXES[0], box])
+    with pytest.raises(
+        DataError, match="200 x 120 pixels; 2 of 3 boxes are; give boxes with a part"
+    ):
+        predictor(IMAGE, [box, BOXES[0], box])
+    edge = [[199, 20, 60, 80], [-60, 20, 60, 80]]  # a pixel's width is inside
+    assert predictor(IMAGE, edge).keypoints.shape == (2, 17, 2)
 
 
 def test_lazy_name():

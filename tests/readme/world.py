@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -22,9 +23,12 @@ from keypoint.data.synthetic.demo_set import write_demo_set
 from keypoint.data.synthetic.signs import write_sign_set
 from keypoint.export.card import ExportCard
 from keypoint.export.write import export_network
+from keypoint.files import sha256_of
 from keypoint.models import create_model
+from keypoint.models.weights.by_name import published
 from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco, tiny_network
+from tests.checkpoint.published_weights import install, saved
 from tests.data.test_containers import write as write_video
 from tests.reference import pose_resnet
 
@@ -240,3 +244,23 @@ def torch_home(folder: Path) -> None:
             torch.nn.init.normal_(tensor, std=0.05)
     url = models.get_model_weights(DETECTOR)["DEFAULT"].url
     torch.save(found.state_dict(), cache / Path(url).name)
+
+
+def published_weights(folder: Path, monkeypatch) -> None:
+    """Every name of the table, downloaded; all are one ResNet-18 of random weights."""
+    monkeypatch.setenv("KEYPOINT_HOME", str(folder))
+    kept = folder / "network.pth"
+    if not kept.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        kept.write_bytes(saved()[0])
+    digits = sha256_of(kept)[:8]
+    rows = [
+        replace(row, network="resnet18", path=f"{row.short_name}-{digits}_20200708.pth")
+        for row in published()
+    ]
+    install(monkeypatch, *rows)
+    for row in rows:
+        place = folder / "weights" / row.file
+        place.parent.mkdir(exist_ok=True)
+        if not place.exists():
+            os.link(kept, place)

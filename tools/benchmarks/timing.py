@@ -110,7 +110,7 @@ def size(text: str) -> tuple[int, int]:
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Add --device; unlike the package's commands these stay on the CPU by default."""
     parser.add_argument(
-        "--device", default="cpu", metavar="NAME", help="cpu (default), cuda or cuda:1"
+        "--device", default="cpu", metavar="NAME", help="cpu (default), cuda, cuda:1 or mps"
     )
 
 

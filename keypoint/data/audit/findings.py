@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from keypoint.data.audit.images import Look
 from keypoint.data.notes import Note, find
 from keypoint.data.persons import Images, Persons
+from keypoint.data.plausible.detected import outside_notes
 from keypoint.pose.skeleton import Skeleton
 
 PADDING = 1.25  # of a crop around its box
@@ -95,10 +96,8 @@ def overlap_findings(train: Sequence[Look], val: Sequence[Look], val_images: Ima
 
 def box_findings(boxes: Persons, truth: Persons) -> list[Note]:
     """Findings about a detector's boxes; `truth` are the persons of the same images."""
-    bbox, sizes = boxes.bbox_xywh, boxes.images.image_size[boxes.image_index][:, ::-1]
-    outside = ((bbox[:, :2] >= sizes) | (bbox[:, :2] + bbox[:, 2:] <= 0)).any(axis=1)
-    found = find("boxes lie wholly outside their image; their crops are black", outside, boxes.ids)
-    repeats = _repeats(np.column_stack([boxes.image_index, bbox]))
+    found = outside_notes(boxes)
+    repeats = _repeats(np.column_stack([boxes.image_index, boxes.bbox_xywh]))
     found += find("boxes repeat another; OKS-NMS leaves one result of each", repeats, boxes.ids)
     low = boxes.bbox_scores < 0.01
     text = "box scores are under 0.01: 0 boxes are left by any usual threshold"

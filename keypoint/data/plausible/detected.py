@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.data.notes import Note, find
+from keypoint.data.person_crops import outside_image
 from keypoint.data.persons import Annotations, Persons
 from keypoint.data.plausible.readings import (
     CORNERS,
@@ -53,6 +54,13 @@ def box_doubts(boxes: Persons | Annotations, annotations: Annotations | None) ->
     return _by_persons(boxes, sides, persons, box, person)
 
 
+def outside_notes(boxes: Persons) -> list[Note]:
+    """Boxes without any part of their image; the references test on them too."""
+    sizes = boxes.images.image_size[boxes.image_index]
+    text = "boxes lie wholly outside their image; their crops are black"
+    return find(text, outside_image(boxes.bbox_xywh, sizes), boxes.ids)
+
+
 def _by_persons(
     boxes: Persons | Annotations,
     sides: Floats,
@@ -64,7 +72,7 @@ def _by_persons(
     total = len(np.unique(person))
 
     def matches(corners: Floats) -> tuple[int, Flags]:
-        close = _iou(corners[box], persons[person]) > OVERLAP
+        close = iou(corners[box], persons[person]) > OVERLAP
         return len(np.unique(person[close])), np.isin(np.arange(len(boxes)), box[close])
 
     given, matched = matches(from_sides(boxes.bbox_xywh))
@@ -137,8 +145,8 @@ def _pairs(
     return box, order[first[box] + within]
 
 
-def _iou(boxes: Floats, others: Floats) -> Floats:
-    """(N,) intersection over union of two lists of corners; 0 for no box."""
+def iou(boxes: Floats, others: Floats) -> Floats:
+    """(N,) intersection over union of two lists of corners, one of them perhaps of length 1."""
     both = np.minimum(boxes[:, 2:], others[:, 2:]) - np.maximum(boxes[:, :2], others[:, :2])
     shared = np.clip(both, 0, None).prod(axis=1)
     areas = [np.clip(one[:, 2:] - one[:, :2], 0, None).prod(axis=1) for one in (boxes, others)]

@@ -23,12 +23,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from keypoint.data.synthetic.mark import DEMO_MARKER, generated_info
 from keypoint.data.synthetic.scene import Scene, compose_scene
 from keypoint.errors import DataError
 from keypoint.pose.skeleton import load_skeleton
 
 SPLITS = ("train2017", "val2017")
-MARKER = "demo_set.json"  # a folder with this file may be overwritten
+MARKER = DEMO_MARKER  # a folder with this file may be overwritten
 IMAGE_SIZE = (288, 384)  # height, width
 JPEG_QUALITY = 92
 MAX_PERSONS = 100  # an image; its annotation ids are image id * 100 + person
@@ -211,9 +212,8 @@ def _header(seed: int) -> dict[str, Any]:
         "keypoints": list(skeleton.keypoints),
         "skeleton": [[a + 1, b + 1] for a, b in skeleton.edge_indices],
     }
-    info = {"description": f"generated persons, seed {seed}", "version": "1.0", "year": 2017}
     return {
-        "info": info,
+        "info": generated_info("persons", seed),
         "licenses": [{"id": 1, "name": "generated, no restrictions", "url": ""}],
         "categories": [person],
     }

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.data.synthetic.demo_set import bbox_of_mask, keypoint_numbers, write_jpeg
+from keypoint.data.synthetic.mark import SIGN_MARKER, generated_info
 from keypoint.data.synthetic.surroundings import sample_background
 from keypoint.errors import DataError
 from keypoint.files import write_json
@@ -99,6 +100,8 @@ def write_sign_set(
 ) -> None:
     """Write `sign.yaml`, `annotations/signs_{train,val}.json` and `images/{train,val}/camera_*/`.
 
+    And `sign_set.json`, what the set depends on, by which its images are known as generated.
+
     Args:
         folder: New or empty.
         train_images: Number of images for training.
@@ -122,6 +125,7 @@ def write_sign_set(
         raise DataError(f"{folder}: is not empty, nothing was written; choose a new folder")
     (folder / "annotations").mkdir(parents=True, exist_ok=True)
     (folder / "sign.yaml").write_text(SKELETON_YAML, encoding="utf-8")
+    write_json(folder / SIGN_MARKER, counts | {"image_size": list(image_size), "seed": seed})
     for split_index, (split, number) in enumerate(counts.items()):
         images: list[dict[str, Any]] = []
         annotations: list[dict[str, Any]] = []
@@ -143,7 +147,12 @@ def write_sign_set(
             {"id": POLE, "name": "pole"},
             {"id": SIGN, "name": "sign", "keypoints": list(CORNERS)},
         ]
-        content = {"images": images, "annotations": annotations, "categories": categories}
+        content = {
+            "info": generated_info("signs", seed),
+            "images": images,
+            "annotations": annotations,
+            "categories": categories,
+        }
         write_json(folder / "annotations" / f"signs_{split}.json", content)
 
 

@@ -18,10 +18,19 @@ from torch import Tensor
 
 from keypoint.errors import CheckpointError
 from keypoint.models.encoder import IMAGENET_WEIGHTS
+from keypoint.models.hrnet import HRNet
+from keypoint.models.names import architecture_of, is_timm
 from keypoint.models.own_network import OwnNetwork
 from keypoint.models.pose_network import PoseNetwork
+from keypoint.models.simple_baseline import SimpleBaseline
+from keypoint.models.timm_baseline import TimmBaseline
 from keypoint.models.weights.formats import Weights, read_weights, recognise
 from keypoint.models.weights.report import Report, compare
+from keypoint.models.weights.timm_files import (
+    from_timm_file,
+    imagenet_of_hrnet,
+    pretrained_of_timm,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -29,11 +38,21 @@ CODEC_NOTE = "codec heatmap assumed; model.codec=udp if it was trained so"
 
 
 def load_imagenet_encoder(model: PoseNetwork, encoder: str) -> None:
-    """Fill the encoder with torchvision's ImageNet weights, downloaded at the first use.
+    """Fill the encoder with torchvision's or timm's ImageNet weights, downloaded at the first use.
+
+    Args:
+        model: The network; HRNet is filled up to its head, by timm.
+        encoder: The encoder's name, or hrnet_w32 or hrnet_w48.
 
     Raises:
         CheckpointError: The download failed; the text says where a copy can be put by hand.
     """
+    if isinstance(model, TimmBaseline):
+        fill(model, pretrained_of_timm(model), f"timm's weights of {encoder}")
+        return
+    if isinstance(model, HRNet):
+        fill(model, imagenet_of_hrnet(encoder), f"timm's weights of {encoder}")
+        return
     weights = torchvision.models.get_model_weights(encoder)[IMAGENET_WEIGHTS]
     cache = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
     try:
@@ -76,7 +95,10 @@ def load_weights_file(
         CheckpointError: The file cannot be read, or its tensors, blocks or settings do not fit.
             Nothing is loaded then.
     """
-    weights = read_weights(path, color_order, own_names=isinstance(model, OwnNetwork))
+    own_names = isinstance(model, (OwnNetwork, TimmBaseline))
+    weights = read_weights(path, color_order, own_names=own_names)
+    if isinstance(model, TimmBaseline):
+        weights = from_timm_file(model, weights)
     return fill(
         model,
         weights,
@@ -232,8 +254,16 @@ def _check_network(
     model: PoseNetwork, trained: Mapping[str, Any], source: str, whole: bool
 ) -> None:
     """Check what names and shapes do not show and our files hold: dilation, options, sizes."""
+    encoder = str(trained.get("encoder", ""))
+    if isinstance(model, SimpleBaseline) and is_timm(encoder):
+        raise CheckpointError(
+            f"{source}: trained with the encoder {encoder}, the network has a ResNet of "
+            f"torchvision; set model.encoder={encoder}"
+        )
     for key, ours in model.settings().items():
         theirs = trained.get(key, ours)
+        if key == "encoder":
+            theirs = architecture_of(str(theirs))
         if theirs != ours:
             raise CheckpointError(
                 f"{source}: trained with {key}={str(theirs).lower()}, the network has "

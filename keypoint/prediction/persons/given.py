@@ -1,0 +1,115 @@
+"""Boxes of another detector's file to predict on: sure ones, and one for each person.
+
+What is left out is counted by reason. Nothing is left out of a file that ranks nothing: without
+scores, or with equal ones, as annotations written in this form have. `keypoint test` uses all boxes
+instead, as the AP of the references does (data/boxes.py).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keypoint.data.boxes import images_of_boxes, read_box_list, usable_boxes
+from keypoint.data.coco import count_images
+from keypoint.data.entries import as_number
+from keypoint.data.persons import Annotations, Persons
+from keypoint.data.plausible.detected import box_doubts, iou
+from keypoint.data.plausible.file import settle
+from keypoint.data.plausible.readings import from_sides
+from keypoint.data.report import raise_faults
+from keypoint.errors import DataError
+from keypoint.pose.skeleton import Skeleton
+
+GIVEN_SCORE = 0.3  # as in mmpose's demo; most boxes of COCO's usual files are below it
+# Two boxes of a larger IoU are one person's. Of 2,139 persons on 605 images of val2017 NMS would
+# take 9 for doubles at 0.5 (torchvision's value), 71 at 0.3 (mmpose's demo).
+OVERLAP = 0.5
+DOUBLE = f"that overlap a better box (IoU over {OVERLAP})"
+
+
+def boxes_to_predict(
+    boxes: Path, annotations: Path, skeleton: Skeleton, score_threshold: float | None = None
+) -> Persons:
+    """The boxes of a detector's file without weak ones and doubles.
+
+    Args:
+        boxes: JSON list of {image_id, category_id, bbox [x, y, width, height], score}, image frame.
+            Score may be missing in all of them, and is 1 then.
+        annotations: The annotation file, or `image_info`, of the same images.
+        skeleton: Its names must be the category's.
+        score_threshold: Boxes below it are left out; None for `GIVEN_SCORE` if scores differ.
+
+    Raises:
+        DataError: Either file is unreadable or faulty, or no box is left.
+    """
+    images = images_of_boxes(annotations, Path(), skeleton)
+    entries, are_ranked = _with_scores(read_box_list(boxes))
+    threshold = score_threshold
+    if threshold is None:
+        threshold = GIVEN_SCORE if are_ranked else -math.inf
+    persons, faults = usable_boxes(boxes, entries, images, threshold)
+    raise_faults(str(boxes), faults)
+    if len(persons) == 0:
+        all_of_them = "; --box-threshold 0 takes boxes of any score" if threshold > 0 else ""
+        raise DataError(f"{persons.report}; there is no box to predict on{all_of_them}")
+    notes = settle(str(boxes), box_doubts(persons, images))
+    persons = replace(persons, report=replace(persons.report, notes=notes))
+    return without_doubles(persons, images) if are_ranked else persons
+
+
+def _with_scores(entries: list[Any]) -> tuple[list[Any], bool]:
+    """Entries that all have a score if none had one, and whether scores rank the boxes."""
+    objects = [entry for entry in entries if isinstance(entry, dict)]
+    if not any("score" in entry for entry in objects):
+        return [e | {"score": 1.0} if isinstance(e, dict) else e for e in entries], False
+    scores = {as_number(entry.get("score")) for entry in objects}
+    return entries, len(scores) > 1 or (len(objects) == 1 and scores != {1.0})
+
+
+def without_doubles(persons: Persons, images: Annotations) -> Persons:
+    """Leave out boxes that overlap a box of a higher score on their image (NMS), and count them.
+
+    Args:
+        persons: A detector's boxes.
+        images: The images that they are on, for the counts.
+    """
+    order = np.lexsort((-persons.bbox_scores, persons.image_index))
+    ends = np.flatnonzero(np.diff(persons.image_index[order])) + 1
+    kept = [_best(rows, persons.bbox_xywh) for rows in np.split(order, ends)]
+    rows: NDArray[np.int64] = np.sort(np.concatenate(kept))
+    doubles = len(persons) - len(rows)
+    if doubles == 0:
+        return persons
+    report = replace(
+        persons.report,
+        used=len(rows),
+        skipped=persons.report.skipped | {DOUBLE: doubles},
+        images=count_images(images, persons.image_index[rows], "box"),
+    )
+    return replace(
+        persons,
+        ids=persons.ids[rows],
+        image_index=persons.image_index[rows],
+        bbox_xywh=persons.bbox_xywh[rows],
+        bbox_scores=persons.bbox_scores[rows],
+        keypoints_image=persons.keypoints_image[rows],
+        visibility=persons.visibility[rows],
+        report=report,
+    )
+
+
+def _best(rows: NDArray[np.int64], bbox_xywh: NDArray[np.float64]) -> list[np.int64]:
+    """The rows, by falling score, that overlap no earlier one that is kept."""
+    corners, kept = from_sides(bbox_xywh[rows]), []
+    while len(rows):
+        kept.append(rows[0])
+        apart = iou(corners[:1], corners) <= OVERLAP
+        apart[0] = False
+        rows, corners = rows[apart], corners[apart]
+    return kept
