@@ -25,6 +25,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from keypoint.commands import cli
 from keypoint.models.complexity.tables import srl_table_3
+from tests import forked
 from tests.app.browser import free_port
 from tests.calling import command
 from tests.data.test_download import CONTENT, Server, archive_of, zipped
@@ -153,7 +154,7 @@ class Runner:
         called = [sys.executable, "-m", "torch.distributed.run", *options, *script, *own]
         called += [*small(name, own), "--device", "cpu"]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "MASTER_PORT": "0"}
-        done = subprocess.run(called, env=environment, capture_output=True, text=True)
+        done = forked.run(called, env=environment, timeout=250)
         assert done.returncode == 0, done.stderr
 
     def run_make(self, words: list[str]) -> None:
@@ -249,7 +250,7 @@ class Collector:
         if not self.counts:
             environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
             called = [sys.executable, "-c", COLLECT, json.dumps(self.asked)]
-            done = subprocess.run(called, cwd=REPOSITORY, env=environment, capture_output=True, text=True)  # fmt: skip
+            done = forked.run(called, cwd=REPOSITORY, env=environment, timeout=250)
             assert done.returncode == 0, done.stdout + done.stderr
             self.counts = json.loads(done.stdout.splitlines()[-1])
         return self.counts[self.asked.index([variables, self.whole(words)])]
