@@ -55,8 +55,10 @@ def small(name: str, words: list[str]) -> list[str]:
     """What is added to a tool's own words: no key that they give themselves."""
     own = {word.partition("=")[0] for word in words}
     added = [w for w in SMALL.get(name, []) if w.partition("=")[0] not in own or "=" not in w]
-    if "model.network" in own:
+    if own & {"model.network", "mine.yaml"}:
         added.remove("model.encoder=resnet18")
+    if name == "train" and any("hrnet" in word or "timm/" in word for word in words):
+        added.append("model.weights=none")  # of the Hub
     if name == "run":
         added += BENCHMARK[words[0]].split()
     if name == "test" and "--cfg" in words:
@@ -137,6 +139,7 @@ class Runner:
         self.monkeypatch.syspath_prepend(str(file.parent))
         spec = importlib.util.spec_from_file_location(file.stem, file)
         module = importlib.util.module_from_spec(spec)
+        self.monkeypatch.setitem(sys.modules, file.stem, module)  # dataclasses look there
         spec.loader.exec_module(module)
         return module
 

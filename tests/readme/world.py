@@ -142,14 +142,16 @@ def cvat(path):
 
 def converted(path):
     """What the README's `keypoint convert` writes."""
-    shutil.copytree(CONVERT / "labelme", path.with_name("labelled"))
-    words = ("--to", "coco", "--output", path.parent, "--overwrite")
-    assert tool("convert", path.with_name("labelled"), *words) == 0
+    labelled = path.parents[1] / "labelled"
+    shutil.copytree(CONVERT / "labelme", labelled)
+    assert tool("convert", labelled, "--to", "coco", "--output", path.parent, "--overwrite") == 0
 
 
-def own_network():
-    """The module of the README."""
-    return next(b.text for b in blocks(README.read_text()) if b.text.startswith("# my_nets.py"))
+def own_network(path):
+    """mine.yaml and my_nets.py of the README."""
+    for name in (path.name, "my_nets.py"):
+        block = next(b for b in blocks(README.read_text()) if b.text.startswith(f"# {name}"))
+        path.with_name(name).write_text(block.text)
 
 
 def demo_set(folder):
@@ -169,7 +171,7 @@ MAKERS = [
     (r"output/(pets|mine)/best\.pt", tiny_network.checkpoint),  # of configs that a command writes or changes
     (r"output/\w+/best\.pt", run_checkpoint),
     (r"pets/config\.yaml", converted),
-    (r"my_nets:build", lambda path: path.with_name("my_nets.py").write_text(own_network())),
+    (r"mine\.yaml", own_network),
     (r"(\./)?\w+\.pt", tiny_network.checkpoint),
     (r"\w+\.onnx", exported),
     (r"pose_resnet_\w+\.pth(\.tar)?", lambda path: torch.save(pose_resnet.simple_baseline(18), path)),
@@ -210,6 +212,8 @@ class World:
         names = [str(load_config(find_config(name)).data.root) for name in configs]
         names += [w.removeprefix("data.root=") for w in words if w.startswith("data.root=")]
         names += ["data/coco"]  # the place of most: the default of data.root
+        if any(word.startswith("data/coco_sample/") for word in named):
+            names.append("data/coco_sample")
         for word in [*names, *named]:
             key, equals, value = word.partition("=")
             if key != "output":
