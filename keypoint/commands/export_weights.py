@@ -17,7 +17,10 @@ EPILOG = """examples:
       for SimpleBaseline, and for pose_resnet in HRNet's repository
   keypoint export-weights --checkpoint output/res50_256x192/best.pt --format mmpose \\
       --output res50.pth
-      for mmpose 1.x: TopdownPoseEstimator with ResNet and HeatmapHead
+      for mmpose 1.x: TopdownPoseEstimator with ResNet or HRNet and HeatmapHead
+  keypoint export-weights --checkpoint output/hrnet/best.pt --format hrnet \\
+      --output pose_hrnet_w32.pth
+      for pose_hrnet in HRNet's repository
 
 The colour order is turned to the other toolkit's by permuting the first convolution's channels,
 which is exact. Other settings that are needed there are printed: read them, or AP will be lower.
