@@ -59,6 +59,48 @@ def choose_device(name: str | None = None) -> torch.device:
     return device
 
 
+def own_device(name: str | None = None) -> torch.device:
+    """This process's device: under torchrun the local rank picks the GPU.
+
+    Args:
+        name: "cpu", "cuda" or "cuda:1"; None for CUDA if there is one.
+
+    Raises:
+        ConfigError: The device does not exist here, or cannot be shared by processes; or torchrun
+            did not start these processes.
+    """
+    chosen = choose_device(name)
+    if "LOCAL_RANK" not in os.environ:
+        if started_many() and "RANK" in os.environ:
+            raise ConfigError(
+                f"WORLD_SIZE={os.environ['WORLD_SIZE']} and RANK are set and LOCAL_RANK is not, so "
+                "each process would work alone; start them by torchrun"
+            )
+        return chosen
+    if chosen.type == "mps":
+        raise ConfigError("device=mps: one process only; start without torchrun, or use cpu")
+    if chosen.type == "cuda":
+        chosen = choose_device(f"cuda:{os.environ['LOCAL_RANK']}")
+        torch.cuda.set_device(chosen)
+    return chosen
+
+
+def place() -> tuple[int, int] | None:
+    """Rank and number of the processes that torchrun started; None if this is the only one.
+
+    From the environment: no process group is needed.
+    """
+    if not started_many() or "RANK" not in os.environ:
+        return None
+    return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+
+
+def local_processes() -> int:
+    """How many processes torchrun started on this machine, 1 without it."""
+    text = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    return max(1, int(text)) if text.isdecimal() else 1
+
+
 def initialise(device: str | None = None, timeout_s: int = TIMEOUT_S) -> torch.device:
     """Join the processes that torchrun started, if it did, and choose this process's device.
 
@@ -67,21 +109,12 @@ def initialise(device: str | None = None, timeout_s: int = TIMEOUT_S) -> torch.d
         timeout_s: Seconds that a process waits for the others before it gives up.
 
     Raises:
-        ConfigError: The device does not exist here, or cannot be shared by processes.
+        ConfigError: The device does not exist here, or cannot be shared by processes; or torchrun
+            did not start these processes.
     """
-    chosen = choose_device(device)
+    chosen = own_device(device)
     if "LOCAL_RANK" not in os.environ:
-        if started_many() and "RANK" in os.environ:
-            raise ConfigError(
-                f"WORLD_SIZE={os.environ['WORLD_SIZE']} and RANK are set and LOCAL_RANK is not, so "
-                "each process would train alone; start them by torchrun"
-            )
         return chosen
-    if chosen.type == "mps":
-        raise ConfigError("device=mps: one process only; start without torchrun, or use cpu")
-    if chosen.type == "cuda":
-        chosen = choose_device(f"cuda:{os.environ['LOCAL_RANK']}")
-        torch.cuda.set_device(chosen)
     if not dist.is_initialized():
         # Small words between processes go by gloo also on GPUs: they do not wait for its work.
         backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"

@@ -14,6 +14,20 @@ import torch
 torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 
 REPOSITORY = Path(__file__).parents[1]
+# Files of 25 s of CPU and more, the longest first: one that is begun last keeps one of two processes busy alone.
+LONGEST = (
+    "blocks/test_contract.py",
+    "export/test_export.py",
+    "readme/test_commands.py",
+    "end_to_end/test_processes.py",
+    "end_to_end/test_kill.py",
+    "end_to_end/test_signs.py",
+    "end_to_end/test_train.py",
+    "end_to_end/test_predict.py",
+    "hostile/test_hostile_predict.py",
+    "export/test_onnx_predictor.py",
+    "models/test_complexity.py",
+)
 DISK_BYTES = 5e9  # free at the start; at most 3.2 were seen in use at a time
 
 
@@ -51,6 +65,12 @@ def leave_nothing(
         for folder in set(base.iterdir()) - before:
             if not folder.name.startswith("session_"):
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the files of `LONGEST` first, the others in the order of their names."""
+    places = {REPOSITORY / "tests" / file: place for place, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

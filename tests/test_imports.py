@@ -28,9 +28,10 @@ ROOMS = (
     ("prediction",),
     ("app",),
     ("commands",),
+    ("__main__",),
 )
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
-MOST_AT_THE_TOP = 6
+MOST_AT_THE_TOP = 7
 MOST_IN_A_FOLDER = 13
 HEAVY = {
     "cv2",
@@ -69,6 +70,7 @@ MAY_USE = {
     "timm": ("models.timm_encoder",),
     "torchvision": (
         "models.encoder",
+        "models.hrnet",
         "models.weights.",
         "prediction.detector",
         "prediction.persons.hog",

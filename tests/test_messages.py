@@ -4,7 +4,6 @@ import ast
 import json
 import logging
 import re
-import subprocess
 import sys
 
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 
 from keypoint.commands import cli
 from keypoint.errors import CheckpointError, ConfigError, DataError, KeypointError, NumericsError
-from tests import tiny_coco
+from tests import forked, tiny_coco
 from tests.calling import tool
 from tests.test_readme import REPOSITORY
 
@@ -246,9 +245,7 @@ try:
 except DataError as error:
     print(error)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True
-    )
+    done = forked.run([sys.executable, "-c", program], cwd=REPOSITORY, timeout=200)
     name = images / "000000000102.png"
     assert done.stdout == (
         f"{name}: cannot be read (no such file); check the path, or data.root and the image folder\n"

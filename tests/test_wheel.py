@@ -1,5 +1,6 @@
 """What `pip install keypoint` gives: the wheel in a clean environment, called from another folder."""
 
+import json
 import os
 import subprocess
 import sys
@@ -54,14 +55,22 @@ def test_the_package_of_the_wheel_is_used(clean, tmp_path):
     place = run(tmp_path, clean / "python", "-c", "import keypoint; print(keypoint.__file__)")
     assert Path(place.strip()).is_relative_to(clean.parent)
     assert run(tmp_path, clean / "keypoint", "--help").startswith("usage: keypoint COMMAND")
+    assert "\nmmpose/res50_256x192 " in run(tmp_path, clean / "keypoint", "weights")
 
 
 def test_configs_and_skeletons_are_found(clean, tmp_path):
+    """By the console script; that a training and a test run is the demo's."""
     write_demo_set(tmp_path / "data", train_images=3, val_images=1, image_size=(96, 128), seed=1)
     keys = ["data.root=data", "data.skeleton=coco17", "output=run", *SMALL]
-    run(tmp_path, clean / "keypoint", "train", "--cfg", "res50_256x192_srl3.yaml", *keys)
-    said = run(tmp_path, clean / "keypoint", "test", "--checkpoint", "run/last.pt")
-    assert "AP" in said
+    run(tmp_path, clean / "keypoint", "check-data", "--cfg", "res50_256x192_srl3.yaml", *keys)
+    report = json.loads((tmp_path / "run" / "data_report.json").read_text())
+    assert report["train"]["used"] > 0
+
+
+def test_the_page_finds_its_script(clean, tmp_path):
+    program = "from keypoint.app.draw_boxes import DRAW; print(len(DRAW))"
+    script = REPOSITORY / "keypoint" / "app" / "draw_boxes.js"
+    assert int(run(tmp_path, clean / "python", "-c", program)) == len(script.read_text())
 
 
 def test_every_config_is_there(clean, tmp_path):

@@ -1,8 +1,11 @@
 """A network small enough for any test, as a predictor and as a checkpoint."""
 
+import copy
+import functools
+
 import torch
 
-from keypoint.checkpoint.file import KEYS, save_checkpoint
+from keypoint.checkpoint.file import KEYS, load_model, save_checkpoint
 from keypoint.config.load import config_from_dict
 from keypoint.models import create_model
 from keypoint.pose.skeleton import load_skeleton
@@ -42,3 +45,12 @@ def checkpoint(path, changed=None, codec="heatmap", decoding="codec"):
     }
     save_checkpoint(path, content)
     return path
+
+
+_loaded = functools.cache(load_model)
+
+
+def load_once(monkeypatch):
+    """Have predictors read each checkpoint file once in a session; each gets a copy, as it folds it."""
+    name = "keypoint.prediction.predictor.load_model"
+    monkeypatch.setattr(name, lambda path: copy.deepcopy(_loaded(path)))

@@ -1,4 +1,4 @@
-"""A web page: drop a picture, see its persons, move the threshold, save the keypoints as JSON.
+"""A web page: drop a picture, draw boxes, see its persons, save their keypoints as JSON.
 
 A picture is read by the toolkit's own reader; gradio would decode it by Pillow first. gradio is
 imported here and in server.py only, and only when a page is made.
@@ -13,6 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from keypoint.app.draw_boxes import (
+    ADD_DRAWN,
+    DRAW,
+    NO_BOXES,
+    REMOVE_ALL,
+    REMOVE_LAST,
+    SHOW_ROWS,
+)
 from keypoint.app.picture import (
     BOX_COLUMNS,
     FoundPersons,
@@ -21,6 +29,7 @@ from keypoint.app.picture import (
     find_on_picture,
     read_boxes,
     record_of_found,
+    write_upright,
 )
 from keypoint.checkpoint.generated import ONLY_GENERATED
 from keypoint.data.synthetic.samples import Sample
@@ -33,7 +42,6 @@ WAITING = 64  # visitors in the queue; others are refused
 THRESHOLD = 0.2  # the score from which the evaluation counts a keypoint
 SHOWN_HEIGHT = 390  # px, of the two pictures on the page
 START = "No picture yet."
-NO_BOXES = [[None] * len(BOX_COLUMNS)]  # one row to fill in
 
 
 @dataclass(frozen=True)
@@ -90,9 +98,14 @@ def make_page(finder: Finder, samples: list[Sample], uploads: Path) -> Any:
         return (found, *redraw(found, threshold), record, save)
 
     def uploaded(upload: Any, threshold: float) -> tuple[Any, ...]:
-        """Without the boxes of the picture before; a picture that fails is taken away."""
+        """A picture that fails is taken away; boxes drawn on it in the meantime stay."""
         answered = answer(upload, {"data": NO_BOXES}, threshold)
-        return (gr.skip() if answered[0] else None, NO_BOXES, *answered)
+        if not answered[0]:
+            return (None, NO_BOXES, *answered)
+        upright = write_upright(Path(upload["path"]), uploads)
+        if upright:
+            return (str(upright), NO_BOXES, *answered)
+        return (gr.skip(), gr.skip(), *answered)
 
     def sampled(index: int, threshold: float) -> tuple[Any, ...]:
         path, rows = str(samples[index].path), samples[index].boxes_xywh.tolist()
@@ -102,32 +115,47 @@ def make_page(finder: Finder, samples: list[Sample], uploads: Path) -> Any:
     with gr.Blocks(title="keypoint") as page:
         found = gr.State(None, time_to_live=KEPT_S)
         gr.Markdown(
-            f"# keypoint\nDrop a picture and see the {skeleton.num_keypoints} keypoints of every "
-            f"person on it. {finder.unasked}.{limits}"
+            f"# keypoint\nUpload a picture and see the {skeleton.num_keypoints} keypoints of every "
+            "person on it. Drag a box around each person, with mouse or finger, to find these. "
+            f"{finder.unasked}.{limits}"
         )
         with gr.Row():
-            picture = gr.Image(
-                type="filepath",
-                image_mode=None,
-                sources=["upload"],
-                label="Your picture",
-                height=SHOWN_HEIGHT,
-                elem_id="picture",
-            )
-            result = gr.Image(
-                label="Persons found",
-                interactive=False,
-                height=SHOWN_HEIGHT,
-                buttons=["download", "fullscreen"],
-                elem_id="result",
-            )
-        with gr.Row(equal_height=True):
-            line = gr.Textbox(
-                START, interactive=False, show_label=False, lines=1, scale=3, elem_id="line"
-            )
-            save = gr.DownloadButton(
-                "Download JSON", variant="primary", size="md", interactive=False, elem_id="save"
-            )
+            with gr.Column():
+                with gr.HTML(
+                    [],
+                    html_template="@children",
+                    js_on_load=DRAW,
+                    apply_default_css=False,
+                    elem_id="drawing",
+                ) as drawing:
+                    picture = gr.Image(
+                        type="filepath",
+                        image_mode=None,
+                        sources=["upload"],
+                        label="Your picture",
+                        height=SHOWN_HEIGHT,
+                        elem_id="picture",
+                    )
+                with gr.Row():
+                    small: dict[str, Any] = {"size": "md", "min_width": 90}  # three on a phone
+                    remove_last = gr.Button("Remove last box", elem_id="remove-last", **small)
+                    remove_all = gr.Button("Remove all", elem_id="remove-all", **small)
+                    again = gr.Button("Find keypoints", variant="primary", elem_id="again", **small)
+            with gr.Column():
+                result = gr.Image(
+                    label="Persons found",
+                    interactive=False,
+                    height=SHOWN_HEIGHT,
+                    buttons=["download", "fullscreen"],
+                    elem_id="result",
+                )
+                with gr.Row(equal_height=True):
+                    line = gr.Textbox(
+                        START, interactive=False, show_label=False, lines=1, scale=3, elem_id="line"
+                    )
+                    save = gr.DownloadButton(
+                        "Download JSON", size="md", min_width=90, interactive=False, elem_id="save"
+                    )
         threshold = gr.Slider(
             0,
             1,
@@ -145,7 +173,7 @@ def make_page(finder: Finder, samples: list[Sample], uploads: Path) -> Any:
             visible=bool(samples),
             elem_id="samples",
         )
-        with gr.Accordion("Person boxes", open=False):
+        with gr.Accordion("Person boxes in numbers", open=False):
             boxes = gr.Dataframe(
                 NO_BOXES,
                 headers=list(BOX_COLUMNS),
@@ -157,7 +185,6 @@ def make_page(finder: Finder, samples: list[Sample], uploads: Path) -> Any:
                 buttons=[],
                 elem_id="boxes",
             )
-            again = gr.Button("Find with these boxes", elem_id="again")
         with gr.Accordion("JSON", open=False):
             record = gr.JSON(show_label=False)
         gr.Markdown(
@@ -176,8 +203,13 @@ def make_page(finder: Finder, samples: list[Sample], uploads: Path) -> Any:
         }
         private: dict[str, Any] = {"api_visibility": "private"}
         changed = [picture, boxes, *answers]
+        gr.on([picture.upload, picture.clear], None, boxes, boxes, js=REMOVE_ALL, **private)
         picture.upload(uploaded, [picture, threshold], changed, **network, **private)
         picture.clear(nothing, None, answers, queue=False, **private)
+        drawing.drawn(None, [drawing, boxes], boxes, js=ADD_DRAWN, **private)
+        boxes.change(None, boxes, drawing, js=SHOW_ROWS, **private)
+        remove_last.click(None, boxes, boxes, js=REMOVE_LAST, **private)
+        remove_all.click(None, boxes, boxes, js=REMOVE_ALL, **private)
         again.click(answer, [picture, boxes, threshold], answers, api_name="find", **network)
         offered.click(sampled, [offered, threshold], changed, **network, **private)
         threshold.input(

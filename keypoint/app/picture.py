@@ -6,14 +6,17 @@ drawn and sent at once.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from keypoint.data.images.header import read_header
 from keypoint.data.images.upright import read_upright
 from keypoint.drawing.persons import draw_keypoints, fit_picture, fit_points
 from keypoint.errors import DataError, KeypointError
@@ -76,6 +79,27 @@ def find_on_picture(
     if max(height, width) > SHOWN_SIDE:
         image, _ = fit_picture(image, (SHOWN_SIDE, SHOWN_SIDE))
     return FoundPersons(found, image)
+
+
+def write_upright(path: Path, folder: Path) -> Path | None:
+    """Write a picture as browsers must show it if boxes are to be drawn on it.
+
+    All turn a JPEG by its EXIF orientation; Chromium 156 leaves a WebP as it is stored.
+
+    Args:
+        path: A picture that `read_upright` reads.
+        folder: Folder for a new folder with a PNG of its name, which has no orientation.
+
+    Returns:
+        The PNG; None if the picture can be shown as it is.
+    """
+    header = read_header(path.read_bytes())
+    if header is None or header.form == "JPEG" or header.orientation == 1:
+        return None
+    image, _ = read_upright(path)
+    written = Path(tempfile.mkdtemp(dir=folder), f"{path.stem}.png")
+    written.write_bytes(cv2.imencode(".png", image[..., ::-1])[1].tobytes())
+    return written
 
 
 def draw_found(found: FoundPersons, skeleton: Skeleton, threshold: float) -> NDArray[np.uint8]:

@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from keypoint.app.draw_boxes import STYLE
 from keypoint.app.page import KEPT_S, Finder, make_page
 from keypoint.data.synthetic.samples import write_samples
 from keypoint.errors import ConfigError
@@ -118,12 +119,16 @@ def _files(folder: Path) -> set[Path]:
 @contextmanager
 def _temporary_folder(folder: str) -> Iterator[None]:
     """Make gradio store files there; its default folder is shared by all users of the machine."""
+    from gradio import routes as read_once  # its folder is the default one, from the import on
+
+    routes: Any = read_once
     name = "GRADIO_TEMP_DIR"
-    before = os.environ.get(name)
-    os.environ[name] = folder
+    before, imported = os.environ.get(name), routes.DEFAULT_TEMP_DIR
+    os.environ[name] = routes.DEFAULT_TEMP_DIR = folder
     try:
         yield
     finally:
+        routes.DEFAULT_TEMP_DIR = imported
         os.environ.pop(name)
         if before is not None:
             os.environ[name] = before
@@ -146,6 +151,7 @@ def _launch(page: Any, host: str, port: int) -> str:
             footer_links=[],
             max_file_size=MAX_UPLOAD,
             state_session_capacity=SESSIONS,
+            css=STYLE,
             theme=gr.themes.Default(primary_hue="blue", secondary_hue="blue", neutral_hue="slate"),
         )
     except Exception as error:  # gradio raises Exception itself if it cannot reach its server

@@ -7,7 +7,8 @@ else in the file says is stored under the key `card`:
     commit      of the code that trained
     data        by split: file, entries, used, images; generated, if one of our generators wrote it
     changes     what differed before a resumption, and where that ended
-    imported    of imported weights: file, sha256, format, assumed
+    imported    of imported weights: file, sha256, format, assumed; of weights by name their
+                address, published AP and licence
 
 Each evaluation in the history comes with its conditions. No date is stored: two equal runs write
 equal files, and a resumed run writes the same as one that was never stopped. Files are named
@@ -31,13 +32,19 @@ from keypoint.checkpoint.content import MOST_SMALL, is_bounded
 from keypoint.checkpoint.file import read_checkpoint
 from keypoint.checkpoint.generated import ONLY_GENERATED, has_seen_only_generated
 from keypoint.checkpoint.network_card import network_section
-from keypoint.checkpoint.provenance import file_sha256
 from keypoint.config.load import Config, config_from_dict
 from keypoint.config.recipe import recipe_card
 from keypoint.data.persons import Persons
 from keypoint.errors import CheckpointError, ConfigError, printable
+from keypoint.files import sha256_of
 from keypoint.models.weights.formats import Weights, read_weights
-from keypoint.models.weights.report import encoder_of, other_architecture, sites_of
+from keypoint.models.weights.report import (
+    encoder_of,
+    hrnet_of,
+    network_of,
+    other_architecture,
+    sites_of,
+)
 from keypoint.pose.skeleton import skeleton_from_dict
 
 Rows = dict[str, Any]
@@ -102,7 +109,7 @@ def card_of_file(path: Path, sections: Mapping[str, Rows]) -> Card:
         raise CheckpointError(
             f"{path}: what it says of itself is too long or nested too deep; use another copy"
         )
-    size, digest = path.stat().st_size, file_sha256(path)
+    size, digest = path.stat().st_size, sha256_of(path)
     card: Card = _plain(
         {"file": {"name": path.name, "bytes": size, "sha256": digest}} | dict(sections)
     )
@@ -136,8 +143,8 @@ def checkpoint_sections(content: Mapping[str, Any], source: str) -> Card:
             "limits": (f"{ONLY_GENERATED[0].upper()}{ONLY_GENERATED[1:]}. " if generated else "")
             + "It places every keypoint, also one that is hidden or outside the picture "
             "(look at the score). Pictures unlike those of the training were not measured.",
-            "licence": "unknown, the file does not say; the toolkit's licence does not cover the "
-            "weights",
+            "licence": ((content["card"] or {}).get("imported") or {}).get("licence")
+            or "unknown, the file does not say; the toolkit's licence does not cover the weights",
         },
     }
 
@@ -199,7 +206,10 @@ def _measured_sections(content: Mapping[str, Any]) -> Card:
     best = scored.get(content["best"]["epoch"]) if content["best"] else None
     mine = None if content["batch"] else scored.get(content["epoch"])
     if mine is None:
-        sections = {"measured": {"note": "not measured; keypoint test measures these weights"}}
+        published = ((content["card"] or {}).get("imported") or {}).get("published")
+        not_measured = "not measured here, see the published AP" if published else "not measured"
+        note = f"{not_measured}; keypoint test measures these weights"
+        sections = {"measured": {"note": note}}
     else:
         sections = {"measured": _record(mine)}
     if mine is not None and mine is best and len(scored) > 1:
@@ -219,18 +229,18 @@ def _record(record: Mapping[str, Any]) -> Rows:
 def weights_section(weights: Weights) -> Rows:
     """Return what a file of other weights is recognised as."""
     state = weights.state
-    encoder, head = encoder_of(state), state.get("final_layer.weight")
+    name, head = hrnet_of(state) or encoder_of(state), state.get("final_layer.weight")
     pose = head is not None and head.ndim == 4
-    if encoder and pose:
+    if network_of(state) and pose:
         kind, next_step = "a pose network", "keypoint import-weights makes a checkpoint of it"
-    elif encoder:
+    elif network_of(state):
         kind, next_step = "an encoder", "a training can start from it: model.weights=FILE"
     else:
         kind, next_step = other_architecture(state) or "unknown", "not usable here"
     return {
         "content": f"{kind}, not a checkpoint of this toolkit",
         "format": weights.format,
-        "encoder": encoder,
+        "encoder": name,
         "blocks": sites_of(state) or None,
         "keypoints": weights.keypoints or (len(state["final_layer.weight"]) if pose else None),
         "color_order": weights.file_color_order or weights.color_order,

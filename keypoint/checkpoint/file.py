@@ -20,23 +20,27 @@ A file holds tensors and plain types only (`torch.load(weights_only=True)` opens
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
+import keypoint
 from keypoint.checkpoint.content import check_content
 from keypoint.checkpoint.generated import has_seen_only_generated
 from keypoint.config.load import Config, config_from_dict
 from keypoint.errors import CheckpointError, ConfigError
-from keypoint.files import whole_file
+from keypoint.files import sha256_of, whole_file
 from keypoint.models import PoseNetwork, create_model
-from keypoint.models.weights.formats import recognise
+from keypoint.models.weights.by_name import find_by_file
+from keypoint.models.weights.formats import Weights, read_weights, recognise
 from keypoint.models.weights.load import load_state
 from keypoint.models.weights.read import file_form, read_tensors
 from keypoint.pose.names import OF_CHECKPOINT
-from keypoint.pose.skeleton import Skeleton, skeleton_from_dict
+from keypoint.pose.skeleton import Skeleton, load_skeleton, skeleton_from_dict
 
 FORMAT = 1
 KEYS = (
@@ -76,11 +80,13 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Return the content of a checkpoint of this toolkit.
+    """Return the content of a checkpoint of this toolkit, or of a file of weights by name.
 
     Raises:
-        CheckpointError: Unreadable, damaged, or not written by this toolkit.
+        CheckpointError: Unreadable, damaged, or neither of the two.
     """
+    if find_by_file(path.name):
+        return _published_content(path)
     form = file_form(path)
     if form != "zip":
         found = "safetensors" if form == "safetensors" else "torch.save's form before 1.6"
@@ -102,6 +108,38 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         )
     check_content(path, content)
     return dict(content)
+
+
+def _published_content(path: Path) -> dict[str, Any]:
+    """Return a file of weights by name as the content of a checkpoint."""
+    weights = read_weights(path)
+    assert weights.published is not None
+    config = config_from_dict(weights.published.config(), source=str(path))
+    return _untrained(
+        weights.state,
+        {"color_order": weights.color_order, "mean": weights.mean, "std": weights.std},
+        config,
+        load_skeleton(weights.published.skeleton),
+        {"keypoint": keypoint.__version__, "imported": f"{path} ({weights.format})"},
+        {"imported": origin_of(path, weights)},
+    )
+
+
+def origin_of(path: Path, weights: Weights, assumed: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the origin of weights that were not trained here, for the key `card`.
+
+    Args:
+        path: Their file.
+        weights: Its content.
+        assumed: What was assumed besides `weights.notes`, in sentences.
+    """
+    return {
+        "file": path.name,
+        "sha256": sha256_of(path),
+        "format": weights.format,
+        "assumed": [*weights.notes, *assumed],
+        **(weights.published.facts() if weights.published else {}),
+    }
 
 
 @dataclass
@@ -169,10 +207,21 @@ def checkpoint_of(
         versions: The packages that wrote it, and where the weights came from.
         card: The origin of the weights (card.py).
     """
+    return _untrained(model.state_dict(), model.colors(), config, skeleton, versions, card)
+
+
+def _untrained(
+    state: Mapping[str, Tensor],
+    colors: Mapping[str, Any],
+    config: Config,
+    skeleton: Skeleton,
+    versions: dict[str, str],
+    card: dict[str, Any] | None,
+) -> dict[str, Any]:
     return dict.fromkeys(KEYS) | {
         "format": FORMAT,
         "versions": versions,
-        "model": dict(model.state_dict()),
+        "model": dict(state),
         "epoch": 0,
         "batch": 0,
         "batch_persons": 0,
@@ -184,6 +233,6 @@ def checkpoint_of(
         "history": [],
         "config": config.to_dict(),
         "skeleton": skeleton.to_dict(),
-        **model.colors(),
+        **colors,
         "card": card,
     }

@@ -1,9 +1,9 @@
-"""Published networks: a folder on disk, or a repository of the Hugging Face Hub.
+"""Published networks: weights by name, a folder on disk, a repository of the Hugging Face Hub.
 
-Either holds one checkpoint, `model.pt`; the output folder of a training with its `best.pt` is
-accepted as well. A connection is opened only for a name of the form "user/name" that cannot mean a
-local path, and by the Hub's own client, which caches files. A fetched file is read like any
-checkpoint: no code in it is run.
+The last two hold one checkpoint, `model.pt`; the output folder of a training with its `best.pt` is
+accepted as well. A connection is opened only for a name of the table (zoo.py), or of the form
+"user/name" that cannot mean a local path and then by the Hub's own client, which caches files. A
+fetched file is read like any checkpoint: no code in it is run.
 """
 
 from __future__ import annotations
@@ -13,29 +13,35 @@ import re
 from pathlib import Path
 from typing import Any
 
+from keypoint.checkpoint.zoo import weights_file
 from keypoint.errors import CheckpointError, ConfigError
+from keypoint.models.weights.by_name import OWNER, find_by_name, near_name
 
 FILE = "model.pt"
 OF_A_RUN = "best.pt"
 HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 FILE_ENDINGS = (".pt", ".pth", ".tar", ".safetensors")
-ALLOWED = f"give a folder that holds {FILE} or a training's {OF_A_RUN}, or user/name of the Hub"
+ALLOWED = (
+    f"give a folder that holds {FILE} or a training's {OF_A_RUN}, a name that keypoint weights "
+    "lists, or user/name of the Hub"
+)
 
 
 def find_checkpoint(name_or_folder: str | Path, revision: str | None = None) -> Path:
-    """Return the checkpoint of a folder, or of a repository of the Hub, fetched if necessary.
+    """Return the file of a name, or the checkpoint of a folder or repository; fetched if necessary.
 
     Args:
-        name_or_folder: An existing folder is taken first. A `Path`, and a text that begins with a
-            dot, a slash, ~ or an existing folder, or ends like a file, is a local path and is
-            never asked for on the Hub.
+        name_or_folder: An existing folder is taken first, then a name of the table. A `Path`, and
+            a text that begins with a dot, a slash, ~ or an existing folder, or ends like a file,
+            is a local path and is never asked for on the Hub.
         revision: Branch, tag or commit of the repository; None for its main branch.
 
     Raises:
-        ConfigError: Neither a folder nor a name of the Hub; a revision of a folder; the Hub's
-            client is not installed.
-        CheckpointError: The folder holds no checkpoint, or two; the repository, the revision or
-            the file does not exist, is not open to this user, or cannot be fetched.
+        ConfigError: None of these; a revision of something else than a repository; the Hub's client
+            is not installed.
+        CheckpointError: The weights cannot be downloaded; the folder holds no checkpoint, or two;
+            the repository, the revision or the file does not exist, is not open to this user, or
+            cannot be fetched.
     """
     folder = Path(name_or_folder).expanduser()
     if folder.is_dir():
@@ -45,12 +51,25 @@ def find_checkpoint(name_or_folder: str | Path, revision: str | None = None) -> 
             )
         return _in_folder(folder)
     if folder.is_file():
-        raise ConfigError(f"{folder}: is a file, for Predictor.from_checkpoint; here {ALLOWED}")
+        raise ConfigError(
+            f"{folder}: is a file, for --checkpoint or Predictor.from_checkpoint; here {ALLOWED}"
+        )
     name = str(name_or_folder)
+    published = None if isinstance(name_or_folder, Path) else find_by_name(name)
+    if published is not None:
+        if revision is not None:
+            raise ConfigError(
+                f"revision={revision!r}: {name} is one file with one hash, which has none; leave "
+                "it out"
+            )
+        return weights_file(published)
     if isinstance(name_or_folder, Path) or _is_path(name):
         raise CheckpointError(f"{name}: no such folder; {ALLOWED}")
-    if not HUB_NAME.fullmatch(name):
-        raise ConfigError(f"{name!r}: is neither a folder nor a name of the Hub; {ALLOWED}")
+    if name.startswith(OWNER) or not HUB_NAME.fullmatch(name):
+        raise ConfigError(
+            f"{name!r}: is neither a folder nor a name of weights or of the Hub{near_name(name)}; "
+            f"{ALLOWED}"
+        )
     return _from_hub(name, revision)
 
 

@@ -1,8 +1,7 @@
-"""Origin of numbers: the hash of a file, the commit of the code, versions, the device."""
+"""Origin of numbers: the commit of the code, versions, the device."""
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
@@ -16,15 +15,6 @@ PACKAGES = (
     "keypoint", "torch", "torchvision", "numpy", "opencv-python-headless", "pycocotools",
     "faster-coco-eval", "albumentations",
 )  # fmt: skip
-
-
-def file_sha256(path: Path) -> str:
-    """Return the hash that shows whether two people have the same file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(2**20):
-            digest.update(part)
-    return digest.hexdigest()
 
 
 def code_commit(root: Path | None = None) -> str:

@@ -16,7 +16,9 @@ from keypoint.prediction.stream import detected_persons, whole_image
 
 EPILOG = f"""examples:
   keypoint app --checkpoint output/demo/best.pt
-      the demo's network; a picture shows one person, unless boxes are typed into the table
+      the demo's network; a picture shows one person, unless boxes are drawn on it
+  keypoint app --weights NAME
+      a published network, by its name; or a folder with model.pt
   keypoint app --checkpoint best.pt --detector {DETECTORS[0]}
       persons by a detector, whose weights torchvision downloads once
   keypoint app --checkpoint best.pt --detector fasterrcnn.pth --flip
@@ -37,7 +39,7 @@ def main(argv: Sequence[str]) -> None:
     cli.log_to()
     require_gradio()
     predictor = Predictor.from_checkpoint(
-        args.checkpoint, args.device, args.flip, decoding=cli.chosen_decoding(args)
+        cli.chosen_checkpoint(args), args.device, args.flip, decoding=cli.chosen_decoding(args)
     )
     if predictor.only_generated:
         cli.logger.warning("warning: %s", ONLY_GENERATED)
@@ -61,7 +63,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = cli.parser(
         "keypoint app", "Serve a web page that finds keypoints on pictures.", EPILOG
     )
-    cli.add_checkpoint(parser)
+    cli.add_network(parser)
     cli.add_detector(parser, "one person fills each picture")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
     parser.add_argument(

@@ -92,11 +92,36 @@ def add_config(
     )
 
 
-def add_checkpoint(
-    made: _Options, text: str = "best.pt or last.pt of a run", required: bool = True
-) -> None:
+def add_checkpoint(made: _Options, text: str = "best.pt or last.pt of a run") -> None:
     """Add --checkpoint."""
-    made.add_argument("--checkpoint", required=required, type=Path, metavar="FILE", help=text)
+    made.add_argument("--checkpoint", required=True, type=Path, metavar="FILE", help=text)
+
+
+def add_network(
+    made: argparse.ArgumentParser, text: str = "best.pt or last.pt of a run"
+) -> argparse._MutuallyExclusiveGroup:
+    """Add --checkpoint and --weights, one of which is required; `chosen_checkpoint` reads them.
+
+    Returns:
+        Their group, for further options instead of these.
+    """
+    group = made.add_mutually_exclusive_group(required=True)
+    group.add_argument("--checkpoint", type=Path, metavar="FILE", help=text)
+    group.add_argument(
+        "--weights",
+        metavar="NAME",
+        help="a name that keypoint weights lists, downloaded once; or a folder with model.pt or "
+        "best.pt, or user/name of the Hugging Face Hub",
+    )
+    return group
+
+
+def chosen_checkpoint(args: argparse.Namespace) -> Path:
+    """The file that --checkpoint or --weights chooses, downloaded if it is not here yet."""
+    from keypoint.checkpoint.hub import find_checkpoint
+
+    checkpoint: Path = args.checkpoint or find_checkpoint(args.weights)
+    return checkpoint
 
 
 def add_device(made: _Options) -> None:

@@ -29,6 +29,8 @@ EPILOG = f"""examples:
   keypoint export --checkpoint best.pt --output model.onnx --precision int8 \\
       --annotations person_keypoints_val2017.json --images val2017
       convolutions in 8 bits, by the crops of the first {MOST_CROPS} annotated persons
+  keypoint export --weights res50_256x192 --output res50.onnx
+      a published network, downloaded once (keypoint weights lists them)
   keypoint export --checkpoint best.pt --output model.pt2
       torch.export; torch.export.load opens it
 
@@ -48,7 +50,7 @@ def main(argv: Sequence[str]) -> None:
         "keypoint export", "Export a checkpoint's network to ONNX or torch.export.", EPILOG
     )
     add = parser.add_argument
-    cli.add_checkpoint(parser)
+    cli.add_network(parser)
     cli.add_output_file(parser, "its suffix chooses the form: .onnx or .pt2")
     add("--input", choices=INPUTS, default="uint8", help="type of the crops; default: uint8")
     add(
@@ -69,7 +71,7 @@ def main(argv: Sequence[str]) -> None:
         raise ConfigError("--annotations and --images belong together; give both or neither")
     cli.log_to()
     cli.refuse_existing(args, args.checkpoint)
-    restored = load_model(args.checkpoint)
+    restored = load_model(cli.chosen_checkpoint(args))
     card = ExportCard(
         version=__version__,
         skeleton=restored.skeleton,

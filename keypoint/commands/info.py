@@ -17,6 +17,8 @@ EPILOG = """examples:
       the same for programs
   keypoint info --checkpoint pose_resnet_50_256x192.pth.tar
       weights of other toolkits: what they are recognised as
+  keypoint info --weights hrnet_w32_384x288_udp
+      a published network: address, AP and its conditions, licence
   keypoint info --checkpoint model.onnx
       a file of keypoint export (also .pt2): its inputs and outputs
 
@@ -29,18 +31,20 @@ keypoint[hub]):
   hf upload USER/NAME mine
 
 Add the licence of the weights: no file contains it. No code in the file is run, and no network
-connection is opened.
+connection is opened for --checkpoint.
 """
 
 
 def main(argv: Sequence[str]) -> None:
     """Parse, read, print."""
     parser = cli.parser("keypoint info", "Print the model card of a checkpoint.", EPILOG)
-    cli.add_checkpoint(parser, "best.pt, last.pt, weights of others, or an exported file")
+    cli.add_network(parser, "best.pt, last.pt, weights of others, or an exported file")
     parser.add_argument("--json", action="store_true", help="as JSON")
     args = parser.parse_args(argv)
 
-    path = args.checkpoint
+    if args.weights:
+        cli.log_to()
+    path = cli.chosen_checkpoint(args)
     exported = path.suffix in FORMATS
     card = card_of_file(path, read_export(path).facts()) if exported else read_card(path)
     print(json.dumps(card, indent=2) if args.json else to_markdown(card))

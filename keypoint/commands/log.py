@@ -75,7 +75,7 @@ def log_to(folder: Path | None = None, quiet: bool = False) -> None:
 
     Args:
         folder: Folder of the log file, made if it does not exist.
-        quiet: Only warnings and errors, on the terminal: for all ranks but the first.
+        quiet: Only warnings and errors on the terminal: for all ranks but the first.
     """
     logger.setLevel(logging.INFO)
     logger.propagate = False
@@ -85,7 +85,7 @@ def log_to(folder: Path | None = None, quiet: bool = False) -> None:
     terminal = _AroundProgressBars(logging.WARNING if quiet else logging.INFO)
     terminal.setFormatter(_Printable("%(message)s"))
     logger.addHandler(terminal)
-    if folder is not None and not quiet:
+    if folder is not None:
         make_folder(folder, "output")
         try:
             file = _LogFile(folder / "log.txt")

@@ -30,6 +30,7 @@ GROUPS = {
         "estimate-sigmas": "OKS sigmas from repeated annotations",
     },
     "checkpoints": {
+        "weights": "list published weights by name, and those that are downloaded",
         "info": "print the model card of a checkpoint",
         "export": "write a network as ONNX or torch.export file",
         "import-weights": "make a checkpoint from weights of other toolkits",

@@ -1,43 +1,43 @@
-"""Find keypoints on images and videos: keypoint predict --checkpoint FILE --output DIR INPUT..."""
+"""Find keypoints on images and videos: keypoint predict --weights NAME --output DIR INPUT..."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import signal
-import time
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from keypoint.checkpoint.generated import ONLY_GENERATED
 from keypoint.commands import cli
+from keypoint.commands.shares import chosen_share, log_share, predict_share, share_option
 from keypoint.data.person_crops import CropPredictor
 from keypoint.data.report import write_reports
 from keypoint.data.synthetic.mark import are_generated
-from keypoint.distributed import choose_device
-from keypoint.errors import ConfigError, DataError, KeypointError
+from keypoint.distributed import choose_device, local_processes, own_device
+from keypoint.errors import ConfigError
 from keypoint.export.onnx_predictor import OnnxPredictor
 from keypoint.prediction.detector import DETECTOR_SCORE, DETECTORS, HOG, load_detector
 from keypoint.prediction.drawing import CROPS, PICTURES
-from keypoint.prediction.frames import VideoEnd, count_frames, read_inputs
 from keypoint.prediction.inputs import Input, Inputs, find_inputs
-from keypoint.prediction.job import Job, PredictCounts, job_of_images, job_of_records
+from keypoint.prediction.job import Job, job_of_images, job_of_records
 from keypoint.prediction.output import PredictOutput, require_free
 from keypoint.prediction.persons.annotated import annotated_persons
 from keypoint.prediction.persons.given import GIVEN_SCORE, OVERLAP, boxes_to_predict
 from keypoint.prediction.predictor import Predictor
-from keypoint.prediction.stream import Predicted, detected_persons, predict_stream, whole_image
-from keypoint.prediction.tracking import follow
-from keypoint.progress import progress
+from keypoint.prediction.run import predict, require_no_faults, stopped
+from keypoint.prediction.shares.folder import SHARDS, Shards, require_no_shards
+from keypoint.prediction.shares.split import Share
+from keypoint.prediction.stream import detected_persons, whole_image
 from keypoint.training.step import AMP_DTYPES
-from keypoint.training.stop_signal import StopSignal
 
 BATCH_SIZE = 32  # persons
-DETECTOR_IMAGES = 4  # at a time, if they are of one size
-SHOWN = 3  # faults repeated in the last message; each was logged as it came
+MOST_THREADS = 8
 
 EPILOG = f"""examples:
+  keypoint predict --weights res50_256x192 --output out --pictures photo.jpg
+      a published network, downloaded once (keypoint weights lists them), and every person drawn
   keypoint predict --checkpoint best.pt --output out photo.jpg another.png
       persons by a detector, whose weights torchvision downloads once
   keypoint predict --checkpoint best.pt --output out --pictures holiday
@@ -64,6 +64,11 @@ EPILOG = f"""examples:
       the boxes of the annotated persons; all boxes of a file without keypoints
   keypoint predict --onnx model.onnx --output out photo.jpg
       a network that keypoint export wrote, run by onnxruntime
+  torchrun --nproc_per_node 2 -m keypoint predict --checkpoint best.pt --output out holiday
+      on two GPUs, each with its share of the images and videos; the output is that of one process
+  keypoint predict --checkpoint best.pt --output out \\
+      --shard $SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT holiday
+      one share, in a job of sbatch --array=1-8; the task that does the last share merges all
   keypoint predict --checkpoint best.pt --output out -- -x.jpg
       a name that begins with a dash
 
@@ -82,44 +87,77 @@ A camera gives its newest frame; those that came in the meantime are counted as 
 of it keeps its time. Ctrl-C ends it, with everything written.
 
 A file that cannot be read is named and counted, all others are processed, and the exit status is 3.
-Existing results are not overwritten without --overwrite. Nothing is fetched: URLs are refused.
+A share is kept in DIR/shards until all are merged. The same command again continues what was
+stopped or lost and keeps what is done; shares of other inputs, weights or options are refused.
+Existing results are not overwritten without --overwrite. URLs are refused: nothing but weights is
+downloaded.
 """
 
 
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
     args = make_parser().parse_args(argv)
+    share = chosen_share(args.shard)
     require_effect(args)
     output: Path = args.output
-    inputs = find_inputs(args.inputs, output, (PICTURES, CROPS))
-    require_effect_on(args, inputs)
+    inputs = find_inputs(args.inputs, output, (PICTURES, CROPS, SHARDS))
+    require_effect_on(args, inputs, share)
     given = (args.checkpoint, args.onnx, args.boxes, args.annotations)
-    require_free(output, args.overwrite, [Path(name) for name in given if name])
-    cli.log_to(output)
+    if share is None:
+        require_no_shards(output)
+    if share is None or not Shards(output, share.of).publishing.exists():
+        require_free(output, args.overwrite, [Path(name) for name in given if name])
+    device = own_device(args.device)
+    if share is not None and args.shard is None:
+        args.device = str(device)
+    if share is None:
+        cli.log_to(output)
+    else:
+        log_share(args, share)
+    if not args.onnx:
+        args.checkpoint = cli.chosen_checkpoint(args)
     predictor = make_predictor(args)
-    warn_of_photos(predictor, inputs)
+    if share is None or share.number == 1:
+        warn_of_photos(predictor, inputs)
     job = plan(args, inputs, predictor)
+    if share is not None:
+        predict_share(args, inputs, share, job, predictor, drawing(args, predictor), how(args))
+        return
     cli.keep_log()
     for fault in inputs.faults:
         cli.logger.warning("%s", fault.text)
-    with PredictOutput(
+    results = PredictOutput(
         output,
         predictor.skeleton,
         category_id=job.category_id,
-        pictures=args.pictures,
-        crops=args.crops,
-        labels=args.labels,
-        udp=predictor.udp,
         overwrite=args.overwrite,
-    ) as results:
-        ended_by = predict(args, job, predictor, results)
+        **drawing(args, predictor),
+    )
+    with results:
+        ended_by = predict(job, predictor, results, **how(args))
         if job.counts.files_used:
             results.finish()
         write_reports(output, **job.counts.reports())
     print(job.counts.summary())
     require_no_faults(job.counts, output)
     if ended_by == signal.SIGTERM:
-        raise stopped(ended_by)
+        raise stopped(ended_by, results.kept)
+
+
+def drawing(args: argparse.Namespace, predictor: CropPredictor) -> dict[str, bool]:
+    """Arguments of an output: what is drawn, and how."""
+    names = ("pictures", "crops", "labels")
+    return {name: getattr(args, name) for name in names} | {"udp": predictor.udp}
+
+
+def how(args: argparse.Namespace) -> dict[str, Any]:
+    """Arguments of `run.predict`."""
+    cores = max(1, (os.cpu_count() or 1) // local_processes())
+    names = ("pictures", "crops", "track", "smooth")
+    return {name: getattr(args, name) for name in names} | {
+        "threads": args.threads or min(MOST_THREADS, cores),
+        "batch_size": args.batch_size or BATCH_SIZE,
+    }
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -129,8 +167,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("inputs", nargs="+", metavar="INPUT", help="image, video, folder, pattern, or camera")
-    network = parser.add_mutually_exclusive_group(required=True)
-    cli.add_checkpoint(network, required=False)
+    network = cli.add_network(parser)
     network.add_argument("--onnx", type=Path, metavar="FILE", help="a file of keypoint export")
     cli.add_output_folder(parser, "made if it does not exist")
     persons = parser.add_mutually_exclusive_group()
@@ -165,11 +202,17 @@ def make_parser() -> argparse.ArgumentParser:
     add(
         "--threads",
         type=cli.whole_number(1),
-        default=min(8, os.cpu_count() or 1),
         metavar="N",
-        help="threads that decode images; default: one per core, up to 8",
+        help=f"threads that decode images; default: one per core, up to {MOST_THREADS}, a part of "
+        "them under torchrun",
     )
-    cli.add_overwrite(parser, "replace results in DIR")
+    add(
+        "--shard",
+        type=share_option,
+        metavar="NUMBER/OF",
+        help="do this share of the inputs (1/4, 2/4, 3/4 or 4/4); the last one merges all",
+    )
+    cli.add_overwrite(parser, "replace results in DIR, and what is done of a share")
     return parser
 
 
@@ -202,7 +245,7 @@ def require_effect(args: argparse.Namespace) -> None:
             )
 
 
-def require_effect_on(args: argparse.Namespace, inputs: Inputs) -> None:
+def require_effect_on(args: argparse.Namespace, inputs: Inputs, share: Share | None) -> None:
     """Refuse options that have no effect, or a bad one, on these inputs.
 
     Raises:
@@ -212,6 +255,11 @@ def require_effect_on(args: argparse.Namespace, inputs: Inputs) -> None:
         raise ConfigError(
             f"--{'smooth' if args.smooth else 'track'} has no effect here, no input is a video or "
             "a camera; leave it out"
+        )
+    if share and is_live(inputs.found):
+        raise ConfigError(
+            f"{share} of a camera: its frames come once and cannot be shared; leave out --shard "
+            "and torchrun"
         )
     if args.compile and args.batch_size is None and is_live(inputs.found):
         raise ConfigError(
@@ -268,70 +316,3 @@ def plan(args: argparse.Namespace, inputs: Inputs, predictor: CropPredictor) -> 
     detector = load_detector(args.detector or DETECTORS[0], threshold)
     detector = detector.to(choose_device(args.device))
     return job_of_images(inputs, detected_persons(detector), "detected", file)
-
-
-def predict(
-    args: argparse.Namespace, job: Job, predictor: CropPredictor, results: PredictOutput
-) -> int | None:
-    """Read, predict, write and count everything; returns the signal that ended a camera."""
-    begin = time.perf_counter()
-    live = is_live(job.inputs)
-    with (
-        StopSignal("ending after this image") as stop,
-        closing(read_inputs(job.inputs, args.threads, lambda: stop.number is not None)) as events,
-        progress(count_frames(job.inputs), "predict", "image") as bar,
-    ):
-        found = predict_stream(
-            events,
-            job.find_persons,
-            predictor,
-            batch_size=args.batch_size or BATCH_SIZE,
-            group_size=DETECTOR_IMAGES,
-            keep_images=args.pictures,
-            keep_crops=args.crops,
-            live=live,
-        )
-        if args.track or args.smooth:
-            found = follow(found, predictor.skeleton, smooth=args.smooth)
-        for event in found:
-            if stop.number is not None and not live:
-                results.end_video()  # records.jsonl names it
-                raise stopped(stop.number)
-            fault = job.counts.add(event)
-            if fault:
-                cli.logger.warning("%s", fault.text)
-            if isinstance(event, VideoEnd):
-                results.end_video()
-                bar.update(max(0, event.claimed - event.read))
-                continue
-            if isinstance(event, Predicted):
-                results.add(event)
-            rate = job.counts.persons / (time.perf_counter() - begin)
-            bar.set_postfix(**{"persons/s": f"{rate:.3g}"})
-            bar.update(1)
-    return stop.number
-
-
-def stopped(number: int) -> KeypointError:
-    """Make the error that ends a run after a signal; its exit status is that of the signal."""
-    name = signal.Signals(number).name
-    error = KeypointError(f"stopped by {name}; records.jsonl holds what was done until then")
-    error.exit_status = 128 + number
-    return error
-
-
-def require_no_faults(counts: PredictCounts, output: Path) -> None:
-    """Report the files that could not be used, or not completely.
-
-    Raises:
-        DataError: Names the first of them.
-    """
-    if not counts.faults:
-        return
-    shown = "; ".join(fault.text for fault in counts.faults[:SHOWN])
-    more = f"; and {len(counts.faults) - SHOWN} more" if len(counts.faults) > SHOWN else ""
-    done = f"the others are done, see {output}" if counts.files_used else "nothing could be used"
-    raise DataError(
-        f"{len(counts.faults)} of {counts.files} files could not be used, or not completely: "
-        f"{shown}{more}\n  {done}; data_report.json lists all"
-    )

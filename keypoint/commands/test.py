@@ -44,6 +44,8 @@ EPILOG = """examples:
       ground-truth boxes
   keypoint test --checkpoint best.pt --boxes COCO_val2017_detections_AP_H_56_person.json
       detector boxes, as the papers report
+  keypoint test --weights res50_256x192 --boxes COCO_val2017_detections_AP_H_56_person.json
+      a published network, downloaded once (keypoint weights lists them)
   keypoint test --checkpoint best.pt --boxes truth --boxes detections.json
       both in one run, each in a folder of its own, named after the file
   keypoint test --checkpoint best.pt --boxes COCO_test-dev2017_detections_AP_H_609_person.json \\
@@ -71,7 +73,7 @@ folder.
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
     parser = cli.parser("keypoint test", "Report the ten COCO numbers of a checkpoint.", EPILOG)
-    cli.add_checkpoint(parser, "best.pt or last.pt of a run, or with --cfg any weights")
+    cli.add_network(parser, "best.pt or last.pt of a run, or with --cfg any weights")
     cli.add_config(parser, "a config instead of the one in the checkpoint")
     parser.add_argument(
         "--boxes",
@@ -95,14 +97,21 @@ def main(argv: Sequence[str]) -> None:
     cli.add_device(parser)
     cli.add_process_timeout(parser)
     args = parser.parse_intermixed_args(argv)
+    if args.cfg and args.weights:
+        raise ConfigError(
+            f"--cfg {args.cfg} has no effect with --weights {args.weights}, which says its network "
+            "and codec itself; leave it out"
+        )
 
     names = folder_names(args.boxes or [])  # refused now, not after the first evaluation
     overrides = with_boxes(args.overrides, args.boxes or [])
     device = distributed.initialise(args.device, args.process_timeout)
+    cli.log_to(quiet=not distributed.is_main())
+    args.checkpoint = cli.chosen_checkpoint(args)
     model, config, skeleton = open_network(args.checkpoint, args.cfg, overrides)
     model.codec.decoding(config.test.decoding)  # refused now, not after the data
-    output = output_folder(args.checkpoint, args.cfg, config, args.overrides)
-    cli.log_to(output, quiet=not distributed.is_main())
+    output = output_folder(args, config)
+    cli.log_to(output if distributed.is_main() else None, quiet=not distributed.is_main())
     check_skeleton(skeleton, mirrored=config.test.flip)
     chosen = args.boxes or [config.test.boxes or TRUTH]
     files = find_split(
@@ -141,13 +150,14 @@ def main(argv: Sequence[str]) -> None:
     distributed.finish()  # not after an error: it waits for the others, who wait for this one
 
 
-def output_folder(
-    checkpoint: Path, cfg: str | None, config: Config, overrides: Sequence[str]
-) -> Path:
+def output_folder(args: argparse.Namespace, config: Config) -> Path:
     """Return the folder of the results: as typed, of the config, or of the checkpoint's run."""
-    typed = any(override.partition("=")[0] == "output" for override in overrides)
-    if config.output and (typed or cfg):
+    checkpoint: Path = args.checkpoint
+    typed = any(override.partition("=")[0] == "output" for override in args.overrides)
+    if config.output and (typed or args.cfg):
         return Path(config.output)
+    if args.weights and not Path(args.weights).is_dir():
+        return Path("output") / Path(args.weights).name
     if (checkpoint.parent / "config.yaml").is_file():
         return checkpoint.parent
     # Moved out of its run, or made from other toolkits' weights: not into what another file names.

@@ -18,6 +18,7 @@ import keypoint
 from keypoint import distributed
 from keypoint.checkpoint.card import trained_on
 from keypoint.checkpoint.provenance import code_commit
+from keypoint.checkpoint.zoo import named_weights
 from keypoint.commands import cli
 from keypoint.config.load import Config, describe_keys, dump_config, find_config, load_config
 from keypoint.config.recipe import recipe_card, step_card
@@ -57,6 +58,8 @@ EPILOG = """examples:
   keypoint train --cfg res50_256x192_srl3.yaml model.weights=pose_resnet_50.pth \\
       model.partial_weights=true
       blocks added to trained weights; the network starts with exactly their output
+  keypoint train --cfg res50_256x192.yaml model.weights=mmpose/res50_256x192
+      from published weights, downloaded once (keypoint weights lists them)
   keypoint train --cfg res50_256x192.yaml --resume
       continue after an interruption, as if there had been none
   torchrun --nproc_per_node 8 tools/train.py --cfg res50_256x192.yaml
@@ -105,7 +108,8 @@ def prepare(
         The training, ready to begin, and the counts of the data by split.
     """
     output = Path(config.output or "")
-    cli.log_to(output, quiet=not distributed.is_main())
+    is_main = distributed.is_main()
+    cli.log_to(output if is_main else None, quiet=not is_main)
     distributed.require_same(
         shared(config) | {"finding last.pt in the output folder": resuming} | versions()
     )
@@ -210,6 +214,7 @@ def build_model(
         start = {
             key: getattr(config.model, key) for key in ("weights", "partial_weights", "new_head")
         }
+        start["weights"] = named_weights(config.model.weights)
     model = create_model(**config.model.arguments(skeleton.num_keypoints), **start).to(device)
     model.codec.decoding(config.test.decoding)  # refused now, not after the first epoch
     return model

@@ -10,6 +10,7 @@ another's mistake.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
@@ -26,6 +27,7 @@ from keypoint.models.names import (
     check_dilation,
     is_timm,
 )
+from keypoint.models.weights.by_name import OWNER, find_by_name, near_name
 from keypoint.pose.names import CodecName, Decoding
 from keypoint.strict_yaml import check_plain
 
@@ -163,7 +165,7 @@ class ModelConfig(BaseModel):
     weights: Text | None = Field(
         default="imagenet",
         description="what training starts from: imagenet is for the encoder alone",
-        json_schema_extra={"allowed": "none | imagenet | path"},
+        json_schema_extra={"allowed": "none | imagenet | path | name of keypoint weights"},
     )
     heatmap_sigma: float | None = Field(
         default=None, ge=0.1, le=50, description="heatmap px; none: 2 at width 192, in proportion"
@@ -265,13 +267,17 @@ class ModelConfig(BaseModel):
 
     @field_validator("weights")
     @classmethod
-    def _imagenet_or_path(cls, value: str | None, info: ValidationInfo) -> str | None:
+    def _imagenet_name_or_path(cls, value: str | None, info: ValidationInfo) -> str | None:
         network = info.data.get("network", "simple_baseline")
         if value == "imagenet" and ":" in network:
             raise ValueError(f"{network} loads its own; give none, or a file")
-        if value is None or value == "imagenet" or set(value) & set("/\\."):
+        if value is None or value == "imagenet" or find_by_name(value):
             return value
-        near = hint(value, ("none", "imagenet"))
+        if value.startswith(OWNER) and not Path(value).exists():
+            raise ValueError(f"no name that keypoint weights lists{near_name(value)}")
+        if set(value) & set("/\\."):
+            return value
+        near = near_name(value) or hint(value, ("none", "imagenet"))
         raise ValueError(f"no path: write ./{value} for a file of that name here{near}")
 
     @field_validator("partial_weights")

@@ -112,10 +112,15 @@ def _failing_block(
 ) -> str | None:
     """Type and site of the first block that cannot be converted by itself."""
     model = network.model
+    blocks = [
+        (site, block)
+        for site, found in model.all_blocks().items()
+        for block in (found if isinstance(found, nn.ModuleList) else [found])
+    ]
     maps: dict[nn.Module, Tensor] = {}
     hooks = [
         block.register_forward_pre_hook(lambda block, given: maps.setdefault(block, given[0]))
-        for block in model.all_blocks().values()
+        for _, block in blocks
     ]
     try:
         with torch.no_grad():
@@ -123,7 +128,7 @@ def _failing_block(
     finally:
         for hook in hooks:
             hook.remove()
-    for site, block in model.all_blocks().items():
+    for site, block in blocks:
         try:
             with torch.no_grad():
                 convert(block, maps[block])

@@ -1,4 +1,4 @@
-"""Networks that give heatmaps: SimpleBaseline with blocks, and any other `PoseNetwork`.
+"""Networks that give heatmaps: SimpleBaseline and HRNet with blocks, any other `PoseNetwork`.
 
 The names load on first use, so that `keypoint.models.names` is read without torch.
 """
@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from keypoint.models.build import create_model
+    from keypoint.models.hrnet import HRNet
     from keypoint.models.names import SITES
     from keypoint.models.pose_network import PoseNetwork
     from keypoint.models.simple_baseline import SimpleBaseline
 
-__all__ = ["SITES", "PoseNetwork", "SimpleBaseline", "create_model"]
+__all__ = ["SITES", "HRNet", "PoseNetwork", "SimpleBaseline", "create_model"]
 
 _HOME_OF_NAME = {
     "SITES": "keypoint.models.names",
+    "HRNet": "keypoint.models.hrnet",
     "PoseNetwork": "keypoint.models.pose_network",
     "SimpleBaseline": "keypoint.models.simple_baseline",
     "create_model": "keypoint.models.build",

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from keypoint.errors import ConfigError
-from keypoint.models.names import NETWORKS, TIMM_DECONV_SITES, is_timm
+from keypoint.models.hrnet import HRNet
+from keypoint.models.names import HRNET_WIDTHS, NETWORKS, TIMM_DECONV_SITES, is_timm
 from keypoint.models.own_network import build_own_network
 from keypoint.models.pose_network import PoseNetwork
 from keypoint.models.simple_baseline import SimpleBaseline
@@ -38,19 +39,21 @@ def create_model(
     Args:
         encoder: resnet18, resnet34, resnet50, resnet101 or resnet152, torchvision's, or
             `timm/<name>`, any backbone of timm with feature maps; of simple_baseline alone.
-        network: simple_baseline, or `package.module:function` for one's own (own_network.py).
+        network: simple_baseline, hrnet_w32, hrnet_w48, or `package.module:function` for one's own
+            (own_network.py).
         options: Further keywords of one's own function.
         blocks: None, a block's name for the network's default sites (all deconvolutions), or a
             mapping from site to name or options. A site is one of the network's own or any
             submodule's name, as for `insert_blocks`.
-        input_size: (height, width), multiples of the encoder's stride.
+        input_size: (height, width), multiples of the encoder's stride (of 32 for HRNet).
         num_keypoints: K, the number of heatmaps.
         encoder_stride: 32, 16 or 8, before 3, 2 or 1 deconvolutions. With timm's encoders 32 means
             their own stride.
         dilated: Dilation instead of the strides that are left out; not with timm's encoders.
-        weights: None (random), "imagenet" (the encoder's weights of torchvision or timm, downloaded
-            once), or a file: a whole network of this toolkit, SimpleBaseline or mmpose, or an
-            encoder of torchvision or timm. The network takes over its color order, mean and std.
+        weights: None (random), "imagenet" (the encoder's weights of torchvision or timm, HRNet's of
+            timm, downloaded once), or a file: a whole network of this toolkit, SimpleBaseline,
+            HRNet's repository or mmpose, or an encoder of torchvision or timm. The network takes
+            over its color order, mean and std.
         codec: "heatmap" or "udp", see codec.py.
         heatmap_sigma: Of the targets, heatmap pixels; None for the references'.
         partial_weights: The file may lack blocks; they start as the identity.
@@ -80,6 +83,9 @@ def create_model(
         model = SimpleBaseline(
             encoder, encoder_stride=encoder_stride, dilated=dilated, blocks=own, **heatmaps
         )
+    elif network in HRNET_WIDTHS:
+        own, others = split_sites(blocks, HRNet.SITES)
+        model = HRNet(HRNET_WIDTHS[network], blocks=own, **heatmaps)
     elif ":" in network:
         model = build_own_network(network, options or {}, **heatmaps)
         others = model.describe_blocks(blocks)
@@ -93,12 +99,12 @@ def create_model(
         if is_set and weights in (None, "imagenet"):
             raise ConfigError(f"{flag} has no effect with weights={weights!r}; give a file")
     if weights == "imagenet":
-        if network != "simple_baseline":
+        if ":" in network:
             raise ConfigError(
                 f"weights='imagenet' is for an encoder of ours; {network} loads its own, or give "
                 "weights=None or a file"
             )
-        load_imagenet_encoder(model, encoder)
+        load_imagenet_encoder(model, network if network in HRNET_WIDTHS else encoder)
     elif weights is not None:
         load_weights_file(model, Path(weights), partial=partial_weights, new_head=new_head)
     return model

@@ -18,6 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 if TYPE_CHECKING:
     from keypoint.models.pose_network import PoseNetwork
 
+CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 Pair = tuple[nn.Module, str, str]  # a parent, and the names in it of a convolution and a norm
 
 
@@ -33,7 +34,11 @@ def fold_norms(model: PoseNetwork) -> None:
     """
     assert not model.training, "statistics of a batch cannot be folded"
     for parent, conv_name, norm_name in list(model.foldable()):
-        _fold(parent, conv_name, norm_name)
+        conv, norm = parent.get_submodule(conv_name), parent.get_submodule(norm_name)
+        # A block after one of them keeps both as they are.
+        if isinstance(conv, CONVOLUTIONS) and isinstance(norm, nn.BatchNorm2d):
+            _fold(conv, norm)
+            setattr(parent, norm_name, nn.Identity())
 
 
 def pairs_in_resnet(stage: nn.Module) -> Iterator[Pair]:
@@ -50,14 +55,11 @@ def pairs_in_resnet(stage: nn.Module) -> Iterator[Pair]:
 def pairs_in_sequence(sequence: nn.Sequential) -> Iterator[Pair]:
     """Pairs of neighbours in a Sequential that is called as a whole, or in whole slices."""
     for (first, conv), (second, norm) in pairwise(sequence.named_children()):
-        if isinstance(conv, (nn.Conv2d, nn.ConvTranspose2d)) and isinstance(norm, nn.BatchNorm2d):
+        if isinstance(conv, CONVOLUTIONS) and isinstance(norm, nn.BatchNorm2d):
             yield sequence, first, second
 
 
-def _fold(parent: nn.Module, conv_name: str, norm_name: str) -> None:
-    conv, norm = parent.get_submodule(conv_name), parent.get_submodule(norm_name)
-    assert isinstance(conv, (nn.Conv2d, nn.ConvTranspose2d))
-    assert isinstance(norm, nn.BatchNorm2d)
+def _fold(conv: nn.Conv2d | nn.ConvTranspose2d, norm: nn.BatchNorm2d) -> None:
     assert norm.running_mean is not None
     assert norm.running_var is not None
     weight, bias = fuse_conv_bn_weights(
@@ -72,4 +74,3 @@ def _fold(parent: nn.Module, conv_name: str, norm_name: str) -> None:
     )
     conv.weight.copy_(weight)
     conv.bias = nn.Parameter(bias.to(conv.weight.dtype))
-    setattr(parent, norm_name, nn.Identity())

@@ -13,7 +13,8 @@ from keypoint.errors import ConfigError
 Encoder = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 EncoderStride = Literal[32, 16, 8]  # input pixels per pixel of layer4's map
 
-NETWORKS = ("simple_baseline", "hrnet_w32", "hrnet_w48")
+HRNET_WIDTHS = {"hrnet_w32": 32, "hrnet_w48": 48}  # channels of the map of stride 4
+NETWORKS = ("simple_baseline", *HRNET_WIDTHS)
 OWN_NETWORK = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 TIMM = "timm/"  # before the name of an encoder of timm, which may have the tag of its weights
 ENCODERS: tuple[str, ...] = get_args(Encoder)
@@ -41,6 +42,15 @@ STRIDES_OF_SITES = {
     16: dict(zip(SITES[:6], (4, 8, 16, 16, 8, 4), strict=True)),
     8: dict(zip(SITES[:5], (4, 8, 8, 8, 4), strict=True)),
 }
+
+# HRNet's: of its stages several maps each, at the end of their branches.
+STRIDES_OF_HRNET_SITES = {
+    "stage2": (4, 8),
+    "stage3": (4, 8, 16),
+    "stage4": (4, 8, 16, 32),
+    "head": (4,),
+}
+HRNET_SITES = tuple(STRIDES_OF_HRNET_SITES)
 
 
 def architecture_of(encoder: str) -> str:

@@ -27,8 +27,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class PoseNetwork(nn.Module):
     """Base class: input, colors, codec and blocks. A subclass adds the layers and `forward`.
 
-    A subclass sets `self.blocks`, the blocks at its own sites by site, as its last module (so that
-    the order of the other parameters is the same without blocks), and applies them in `forward`.
+    A subclass sets `self.blocks`, the blocks at its own sites by site (a ModuleList of several at
+    one site), as its last module (so that the order of the other parameters is the same without
+    blocks), and applies them in `forward`.
     Blocks after any other submodule are put there by `insert`.
 
     Args:
@@ -215,13 +216,13 @@ class PoseNetwork(nn.Module):
             self.block_options[site] = dict(choice)
 
     def block_paths(self) -> dict[str, str]:
-        """The names of all blocks as submodules, by site."""
+        """The names of all blocks as submodules, by site; of a list, if a site has several."""
         inserted = (site for site in self.block_options if site not in self.blocks)
         own = {site: f"blocks.{site}" for site in self.blocks}
         return own | {site: f"{self.WITHIN}{site}.block" for site in inserted}
 
     def all_blocks(self) -> dict[str, nn.Module]:
-        """Every block by its site or submodule."""
+        """Every block by its site or submodule; a ModuleList if a site has several."""
         return {site: self.get_submodule(path) for site, path in self.block_paths().items()}
 
 

@@ -119,7 +119,10 @@ def count_frames(inputs: Iterable[Input]) -> int | None:
 
 
 def read_inputs(
-    inputs: Iterable[Input], threads: int, is_over: Callable[[], bool] = lambda: False
+    inputs: Iterable[Input],
+    threads: int,
+    is_over: Callable[[], bool] = lambda: False,
+    first: int = 1,
 ) -> Generator[Event, None, None]:
     """Yield the frames of all inputs in their order.
 
@@ -127,8 +130,9 @@ def read_inputs(
         inputs: Images, videos and cameras in any order.
         threads: Number of threads that decode images; a video is decoded by one.
         is_over: Whether to stop a camera; asked before each frame and while waiting for it.
+        first: Number of the first image or frame.
     """
-    numbers = itertools.count(1)
+    numbers = itertools.count(first)
     for is_video, some in itertools.groupby(inputs, key=lambda one: one.is_video):
         if is_video:
             for one in some:

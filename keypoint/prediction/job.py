@@ -172,6 +172,7 @@ class PredictCounts:
         matched: Inputs on which these records can be.
 
     Attributes:
+        records: The records that the boxes belong to, or None.
         faults: Of files that could not be used, or not completely.
         files: Number of all files.
         files_used: Number of images, and of videos with a frame.
@@ -198,7 +199,7 @@ class PredictCounts:
         self._files_skipped.update(fault.reason for fault in inputs.faults)
         self._frames = self._frames_used = 0
         self._frames_skipped = Counter[str]()
-        self._records = persons
+        self.records = persons
         self._rows_outside: dict[int, list[int]] = {}
         if persons is not None:
             for row in np.flatnonzero(outside(persons)).tolist():
@@ -235,10 +236,10 @@ class PredictCounts:
     def _outside(self, frame: Frame) -> Fault | None:
         """The fault of an image that records with a box outside it belong to."""
         rows = self._rows_outside.get(frame.image_id, [])
-        if self._records is None or not rows:
+        if self.records is None or not rows:
             return None
         height, width = frame.image_size
-        boxes = [f"box {self._records.ids[n]} {self._records.bbox_xywh[n].tolist()}" for n in rows]
+        boxes = [f"box {self.records.ids[n]} {self.records.bbox_xywh[n].tolist()}" for n in rows]
         more = f" and {len(boxes) - SHOWN} more" if len(boxes) > SHOWN else ""
         text = (
             f"{frame.name}: {', '.join(boxes[:SHOWN])}{more} of {printable(self.source)} "
@@ -257,8 +258,8 @@ class PredictCounts:
             for name in self._not_listed
         ]
         total, skipped = self.persons, Counter[str]()
-        if self._records is not None:
-            total, skipped = self._records.report.total, self._skipped_records(self._records)
+        if self.records is not None:
+            total, skipped = self.records.report.total, self._skipped_records(self.records)
         reports = {
             "predict": DataReport(self.source, total, self.persons, dict(skipped), files, listed)
         }

@@ -21,6 +21,7 @@ from keypoint.errors import ConfigError
 from keypoint.evaluation.results import make_results
 from keypoint.pose.skeleton import Skeleton
 from keypoint.prediction.drawing import PredictPictures, remove_pictures, writing
+from keypoint.prediction.frames import Unread, VideoEnd
 from keypoint.prediction.stream import Predicted
 
 RESULTS, RECORDS = "results.json", "records.jsonl"
@@ -49,6 +50,13 @@ def require_free(folder: Path, overwrite: bool, used: Sequence[Path]) -> None:
                 raise ConfigError(f"{file}: would be overwritten; give another --output")
 
 
+def remove_results(folder: Path) -> None:
+    """Remove the results of an earlier run and their pictures, and nothing else."""
+    remove_pictures(folder / RECORDS)
+    for name in (RESULTS, RECORDS):
+        (folder / name).unlink(missing_ok=True)
+
+
 class PredictOutput:
     """Writes results as they come; `finish` completes them.
 
@@ -62,9 +70,14 @@ class PredictOutput:
         udp: The heatmaps are of the codec `udp`.
         overwrite: Replace existing results and their pictures.
 
+    Attributes:
+        kept: What a run that is stopped leaves, in words.
+
     Raises:
         ConfigError: The folder cannot be written to, or there are results in it.
     """
+
+    kept = "records.jsonl holds what was done until then"
 
     def __init__(
         self,
@@ -86,9 +99,7 @@ class PredictOutput:
         self._temporary = folder / f".{RESULTS}.part"
         with writing(folder / RECORDS), contextlib.ExitStack() as opened:
             if overwrite:
-                remove_pictures(folder / RECORDS)
-                for name in (RESULTS, RECORDS):
-                    (folder / name).unlink(missing_ok=True)
+                remove_results(folder)
             self._records = opened.enter_context((folder / RECORDS).open("x", encoding="utf-8"))
             self._results = opened.enter_context(self._temporary.open("w", encoding="utf-8"))
             self._pictures = PredictPictures(
@@ -109,14 +120,39 @@ class PredictOutput:
             with contextlib.suppress(OSError):
                 (self.folder / RECORDS).unlink()
 
-    def add(self, predicted: Predicted) -> None:
-        """Write the persons of one frame; it must have its image if pictures are drawn.
+    def take(self, event: Predicted | Unread | VideoEnd) -> None:
+        """Write a frame, or end a video; there is nothing to write of an image that is not read.
 
         Raises:
             ConfigError: A file cannot be written.
             NumericsError: A number is not finite.
         """
-        picture, crops = self._pictures.add(predicted)
+        if isinstance(event, Predicted):
+            self.add(event)
+        elif isinstance(event, VideoEnd):
+            self.end_video()
+
+    def add(self, predicted: Predicted) -> None:
+        """Draw and write the persons of one frame; it must have its image if it is drawn.
+
+        Raises:
+            ConfigError: A file cannot be written.
+            NumericsError: A number is not finite.
+        """
+        self.write(predicted, *self._pictures.add(predicted))
+
+    def write(self, predicted: Predicted, picture: str | None, crops: Sequence[str]) -> None:
+        """Write the persons of one frame.
+
+        Args:
+            predicted: The persons.
+            picture: File in which the frame was drawn, relative to the folder.
+            crops: Files in which each person's crop was drawn, also relative to it.
+
+        Raises:
+            ConfigError: A file cannot be written.
+            NumericsError: A number is not finite.
+        """
         results, _ = make_results(
             np.full(len(predicted.boxes), predicted.frame.image_id),
             predicted.keypoints,

@@ -120,11 +120,13 @@ class Predictor:
         revision: str | None = None,
         decoding: str | None = OF_CHECKPOINT,
     ) -> Predictor:
-        """Load a predictor from a folder, or from "user/name" of the Hugging Face Hub.
+        """Load a predictor by name: published weights, a folder, "user/name" of the Hub.
 
         Args:
-            name_or_folder: Folder or repository with `model.pt`, or the output folder of a
-                training; see `hub.find_checkpoint`. The Hub needs the extra `hub`.
+            name_or_folder: A name that `keypoint weights` lists ("mmpose/res50_256x192"), whose
+                file is downloaded once; a folder or repository of the Hugging Face Hub with
+                `model.pt`; or the output folder of a training. See `hub.find_checkpoint`. The Hub
+                needs the extra `hub`.
             device: "cpu", "cuda", "cuda:1" or "mps" (untested); None for CUDA if there is one.
             flip: Average with the mirrored crop.
             amp_dtype: Autocast the network to this dtype.
@@ -134,7 +136,7 @@ class Predictor:
         Raises:
             CheckpointError: There is no such folder or repository, or its file cannot be fetched or
                 used.
-            ConfigError: The name is neither a folder nor a repository's name, there is no such
+            ConfigError: The name is none of these, there is no such
                 device, the network's codec lacks the decoding, or the Hub's client is not
                 installed.
         """

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,7 +25,9 @@ from keypoint.app.picture import (
     find_on_picture,
     read_boxes,
     record_of_found,
+    write_upright,
 )
+from keypoint.commands import app as app_command
 from keypoint.data.images.upright import read_upright
 from keypoint.data.synthetic.samples import IMAGE_SIZE, write_samples
 from keypoint.errors import ConfigError, DataError
@@ -171,6 +174,30 @@ def test_messages_hide_the_folder_of_uploads(tmp_path):
         find_on_picture(tmp_path / "a.jpg", network(), whole_image)
 
 
+@pytest.mark.parametrize("form", ["png", "webp"])
+def test_a_picture_that_exif_turns_is_shown_as_it_is_read(tmp_path, form):
+    """Chromium leaves a WebP as it is stored; boxes drawn on that would be elsewhere."""
+    for orientation in range(2, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        file = tmp_path / f"a{orientation}.{form}"
+        Image.fromarray(noise(80, 120)).save(file, exif=exif)
+        shown = write_upright(file, tmp_path)
+        assert (shown.name, shown.parents[1]) == (f"a{orientation}.png", tmp_path)
+        expected, turned = read_upright(file)
+        assert turned == orientation
+        with Image.open(shown) as image:
+            np.testing.assert_array_equal(np.asarray(image), expected)
+            assert not image.getexif()
+
+
+def test_other_pictures_are_shown_as_they_are(tmp_path):
+    Image.fromarray(noise(80, 120)).save(tmp_path / "a.webp")
+    files = [photo(tmp_path / "turned.jpg"), tmp_path / "a.webp"]
+    assert [write_upright(file, tmp_path) for file in files] == [None, None]
+    assert sorted(tmp_path.iterdir()) == sorted(files)
+
+
 def test_samples_show_whole_persons_in_their_boxes(tmp_path):
     alone, *several = write_samples(tmp_path)
     assert len(alone.boxes_xywh) == 0
@@ -185,7 +212,8 @@ def test_samples_show_whole_persons_in_their_boxes(tmp_path):
 
 def test_a_network_that_looks_for_something_else_gets_no_persons_to_try(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    signs = SimpleNamespace(skeleton=SimpleNamespace(name="signs", num_keypoints=3))
+    skeleton = SimpleNamespace(name="signs", num_keypoints=3)
+    signs = SimpleNamespace(skeleton=skeleton, only_generated=False)
     with app_server.serve(Finder(signs, whole_image, WHOLE), "127.0.0.1", free_port()):
         assert not list(tmp_path.glob("**/*.jpg"))
 
@@ -203,6 +231,58 @@ def test_without_gradio_the_command_says_what_to_install(monkeypatch, capsys):
     said = capsys.readouterr().err
     assert 'pip install -e ".[app]"' in said
     assert len(said.splitlines()) <= 3
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """What the command serves, which ends at once instead."""
+    finders = []
+
+    @contextmanager
+    def note(finder, host, port):
+        finders.append(finder)
+        yield f"http://{host}:{port}/"
+        raise AssertionError("nobody pressed Ctrl-C")
+
+    class Pressed:
+        def wait(self):
+            raise KeyboardInterrupt
+
+    for name in app_server.SETTINGS:  # as they were, once this is over
+        monkeypatch.setenv(name, "True")
+    monkeypatch.setattr(app_command, "serve", note)
+    monkeypatch.setattr(app_command, "threading", SimpleNamespace(Event=Pressed))
+    return finders
+
+
+def test_the_command_takes_a_checkpoint_or_weights_by_name(served, tmp_path, capsys):
+    tiny_network.checkpoint(tmp_path / "model.pt")
+    for given in (["--checkpoint", tmp_path / "model.pt"], ["--weights", tmp_path]):
+        assert tool("app", *given, "--device", "cpu", "--flip") == 130
+    said = "Open http://127.0.0.1:7860/ in a browser; Ctrl-C ends the server.\n"
+    assert capsys.readouterr().out == 2 * said
+    assert all(finder.predictor.flip_indices is not None for finder in served)
+    one, other = (finder.predictor(noise(64, 64)).keypoints for finder in served)
+    np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "one of the arguments --checkpoint --weights is required"),
+        (["--checkpoint", "a.pt", "--weights", "b"], "--weights: not allowed with argument"),
+    ],
+)
+def test_the_command_takes_one_network(capsys, words, said):
+    with pytest.raises(SystemExit, match="2"):
+        tool("app", *words)
+    assert said in capsys.readouterr().err
+
+
+def test_weights_that_do_not_exist(served, capsys):
+    assert tool("app", "--weights", "./absent") == 4
+    assert "./absent: no such folder; give a folder" in capsys.readouterr().err
+    assert served == []
 
 
 # The server
@@ -278,6 +358,12 @@ def test_an_upload_is_answered_as_the_predictor_would(client, tmp_path):
     assert "2 persons" in line
     with Image.open(drawn) as image:
         assert image.size == (80, 120)
+
+
+def test_programs_are_offered_one_endpoint(client):
+    offered = client.view_api(return_format="dict", print_info=False)
+    assert list(offered["named_endpoints"]) == ["/find"]
+    assert offered["unnamed_endpoints"] == {}
 
 
 def test_visitors_at_one_time_get_their_own(client, tmp_path):
@@ -516,11 +602,11 @@ def test_the_page_in_a_browser(browser, address, counting, tmp_path):
 
     page.locator("#picture button[aria-label='Remove Image']").click()
     wait_for_line(page, "No picture yet")
+    page.wait_for_function("document.querySelectorAll('#boxes [role=gridcell]').length == 4")
     upload.set_input_files(str(tmp_path / "broken.png"))
     wait_for_line(page, "broken.png: truncated PNG")
     assert page.locator("#save").is_disabled()
     assert page.locator("#picture img, #result img").count() == 0
-    page.wait_for_function("document.querySelectorAll('#boxes [role=gridcell]').length == 4")
     assert not any(character.isdigit() for character in page.inner_text("#boxes [role=grid]"))
 
     page.locator("#samples .gallery-item").nth(3).click()

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import re
-import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +16,7 @@ import torch
 from keypoint import Predictor
 from keypoint.checkpoint.hub import find_checkpoint
 from keypoint.errors import CheckpointError, ConfigError
-from tests import tiny_network
+from tests import forked, tiny_network
 from tests.test_readme import REPOSITORY
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -71,7 +70,7 @@ FAULTS = [
     ({"folder": "run", "files": ["last.pt", "x.txt"]}, "run", {}, CheckpointError, "run: holds no model.pt nor best.pt, only last.pt, for Predictor.from_checkpoint"),
     ({"folder": "empty", "files": []}, "empty", {}, CheckpointError, "empty: holds no model.pt nor best.pt; give a folder"),
     ({"folder": "mine", "files": ["best.pt"]}, "mine", {"revision": "v1"}, ConfigError, "revision='v1': mine is a local folder, which has none"),
-    ({"folder": "mine", "files": ["best.pt"]}, "mine/best.pt", {}, ConfigError, "mine/best.pt: is a file, for Predictor.from_checkpoint"),
+    ({"folder": "mine", "files": ["best.pt"]}, "mine/best.pt", {}, ConfigError, "mine/best.pt: is a file, for --checkpoint or Predictor.from_checkpoint"),
     ({"folder": "output/demo", "files": []}, "output/demos", {}, CheckpointError, "output/demos: no such folder; give a folder that holds model.pt"),
     ({}, "./mine", {}, CheckpointError, "./mine: no such folder"),
     ({}, "/no/where", {}, CheckpointError, "/no/where: no such folder"),
@@ -79,7 +78,7 @@ FAULTS = [
     ({}, "user/best.pt", {}, CheckpointError, "user/best.pt: no such folder"),
     ({}, "user/a.safetensors", {}, CheckpointError, "user/a.safetensors: no such folder"),
     ({}, Path("user/name"), {}, CheckpointError, "user/name: no such folder"),
-    ({}, "name", {}, ConfigError, "'name': is neither a folder nor a name of the Hub; .* or user/name"),
+    ({}, "name", {}, ConfigError, "'name': is neither a folder nor a name of weights or of the Hub; .* or user/name"),
     ({}, "user/name/more", {}, ConfigError, "'user/name/more': is neither"),
     ({}, "https://huggingface.co/user/name", {}, ConfigError, "is neither a folder nor"),
     ({}, "", {}, CheckpointError, r"\.: holds no model\.pt nor"),
@@ -193,9 +192,7 @@ def ask(folder, endpoint, *wanted, **more):
     environment = {name: os.environ[name] for name in names}
     environment |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(folder), "PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-c", ASK, json.dumps(wanted)]
-    done = subprocess.run(
-        command, env=environment | more, capture_output=True, text=True, cwd=folder, timeout=200
-    )
+    done = forked.run(command, env=environment | more, cwd=folder, timeout=200)
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stdout.splitlines() if line.startswith("answer ")]
     return [tuple(json.loads(line.removeprefix("answer "))) for line in lines]

@@ -30,6 +30,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.cuts: list[int | None] = []  # per request: close after so many bytes of the body
         self.statuses: list[int] = []  # per request: answer this and nothing else
         self.ranges = self.lengths = True
+        self.content_type: str | None = None
         self.log: list[tuple[str, str | None]] = []
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
@@ -52,10 +53,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
         start = 0
         if asked and server.ranges:
             start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1])
+            if start >= len(body):
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{len(body)}")
+                self.end_headers()
+                return
             self.send_response(206)
             self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
         else:
             self.send_response(200)
+        if server.content_type:
+            self.send_header("Content-Type", server.content_type)
         if server.lengths:
             self.send_header("Content-Length", str(len(body) - start))
         self.end_headers()
@@ -131,16 +139,21 @@ def test_refusals_are_reported_at_once_and_busy_servers_are_asked_again(
     assert (tmp_path / "a.zip").read_bytes() == BODY
     server.shutdown()
     server.server_close()
-    monkeypatch.setattr(download, "ATTEMPTS", 2)
-    with pytest.raises(DataError, match=r"[Rr]efused, 2 times in a row; 0 bytes are kept"):
+    monkeypatch.setattr(download.time, "sleep", None)
+    with pytest.raises(
+        DataError, match=r"cannot be reached \(.*[Rr]efused\); check the connection"
+    ):
         fetch(server.url("a.zip"), tmp_path / "c.zip", SIZE)
+    with pytest.raises(DataError, match=r"cannot be reached"):
+        fetch("http://nowhere.invalid/a.zip", tmp_path / "c.zip", SIZE)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
 
 
 def test_another_size_is_refused_before_a_byte(server, tmp_path):
     server.files["a.zip"] = BODY
     with pytest.raises(DataError, match="announces 50000 bytes, the file has 49999"):
         fetch(server.url("a.zip"), tmp_path / "a.zip", SIZE - 1)
-    assert (tmp_path / "a.zip.part").stat().st_size == 0
+    assert not list(tmp_path.iterdir())
 
 
 def test_places_that_cannot_be_written_are_seen_before_a_byte(server, tmp_path):
@@ -153,13 +166,87 @@ def test_places_that_cannot_be_written_are_seen_before_a_byte(server, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["val2017.zip"]
 
 
-def test_two_runs_do_not_write_one_part(server, tmp_path):
+@pytest.mark.parametrize("first", ["finished", "cut off", "failed"])
+def test_two_runs_do_not_write_one_part(server, tmp_path, warnings, first):
+    """The second waits; it takes the first's file, continues what the first left, or begins."""
     server.files["a.zip"] = BODY
-    with (tmp_path / "a.zip.part").open("ab") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(DataError, match="another run is downloading it"):
-            fetch(server.url("a.zip"), tmp_path / "a.zip", SIZE)
-    fetch(server.url("a.zip"), tmp_path / "a.zip", SIZE)
+    part, target = tmp_path / "a.zip.part", tmp_path / "a.zip"
+    other = part.open("ab")
+    fcntl.flock(other, fcntl.LOCK_EX)
+    second = threading.Thread(target=fetch, args=(server.url("a.zip"), target, SIZE))
+    second.start()
+    while "another process is downloading it" not in warnings.text:
+        assert second.is_alive()
+    assert not server.log
+    if first == "failed":
+        part.unlink()
+    else:
+        other.write(BODY[: SIZE if first == "finished" else 20_000])
+        other.flush()
+    if first == "finished":
+        part.replace(target)
+    other.close()
+    second.join()
+    assert target.read_bytes() == BODY
+    asked = {"finished": [], "cut off": [("a.zip", "bytes=20000-")], "failed": [("a.zip", None)]}
+    assert server.log == asked[first]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
+
+
+def sha256(content):
+    return hashlib.sha256(content).hexdigest()[:8]
+
+
+@pytest.mark.parametrize("lengths", [True, False])
+def test_a_file_of_unknown_size_is_checked_by_its_hash(server, tmp_path, lengths):
+    server.files["a.pth"], server.lengths, server.cuts = BODY, lengths, [20_000] if lengths else []
+    fetch(server.url("a.pth"), tmp_path / "a.pth", sha256=sha256(BODY))
+    assert (tmp_path / "a.pth").read_bytes() == BODY
+
+
+def test_a_cut_without_an_announced_length_is_not_taken_for_the_file(server, tmp_path):
+    server.files["a.pth"], server.lengths, server.cuts = BODY, False, [20_000]
+    with pytest.raises(DataError, match=rf"begins with {sha256(BODY[:20_000])}, that of the file"):
+        fetch(server.url("a.pth"), tmp_path / "a.pth", sha256=sha256(BODY))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_whole_part_of_unknown_size_is_taken(server, tmp_path):
+    server.files["a.pth"] = BODY
+    (tmp_path / "a.pth.part").write_bytes(BODY)
+    fetch(server.url("a.pth"), tmp_path / "a.pth", sha256=sha256(BODY))
+    assert server.log == [("a.pth", f"bytes={SIZE}-")]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pth"]
+
+
+@pytest.mark.parametrize("begun", [b"other" * 100, b"longer" * SIZE])
+def test_a_part_of_another_file_starts_over(server, tmp_path, begun):
+    server.files["a.pth"] = BODY
+    (tmp_path / "a.pth.part").write_bytes(begun)
+    fetch(server.url("a.pth"), tmp_path / "a.pth", sha256=sha256(BODY))
+    assert (tmp_path / "a.pth").read_bytes() == BODY
+
+
+def test_a_web_page_with_status_200_is_not_a_file(server, tmp_path):
+    server.files["a.pth"] = b"<html>Please log in"
+    server.content_type = "text/html; charset=utf-8"
+    with pytest.raises(DataError, match="the server sent a web page instead of the file"):
+        fetch(server.url("a.pth"), tmp_path / "a.pth", sha256=sha256(BODY))
+    server.content_type = None
+    with pytest.raises(DataError, match="the SHA-256 of what the server sent begins with"):
+        fetch(server.url("a.pth"), tmp_path / "a.pth", sha256=sha256(BODY))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_too_small_for_the_announced_size_is_seen_before_a_byte(
+    server, tmp_path, monkeypatch
+):
+    server.files["a.pth"] = BODY
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: usage._replace(free=2**28))
+    with pytest.raises(DataError, match=r"0.3 GB free; free some space"):
+        fetch(server.url("a.pth"), tmp_path / "a.pth", sha256=sha256(BODY))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_full_disk_is_seen_before_unpacking(tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ def notes(sigmas):
     return [str(f) for f in skeleton_findings(skeleton(names, sigmas), mirrored=True)]
 
 
-@pytest.mark.parametrize("name", ["coco17", "mpii16", "crowdpose14", "aic14", "halpe26"])
+@pytest.mark.parametrize("name", ["coco17", "mpii16", "crowdpose14", "aic14", "halpe26", "ap10k17"])
 def test_the_built_in_skeletons_are_in_order(name):
     assert skeleton_findings(load_skeleton(name), mirrored=True) == []
 

@@ -1,7 +1,6 @@
 """keypoint test --analyse --worst: from a checkpoint to tables, JSON, card and picture."""
 
 import json
-import subprocess
 import sys
 
 import cv2
@@ -16,7 +15,7 @@ from keypoint.evaluation.coco import evaluate_coco
 from keypoint.evaluation.results import make_results
 from keypoint.evaluation.run import Evaluation, Predictions
 from keypoint.pose.skeleton import load_skeleton
-from tests import tiny_coco
+from tests import forked, tiny_coco
 from tests.end_to_end.test_train import ENVIRONMENT, REPOSITORY
 from tests.evaluation.cases import boxes_of
 from tests.test_readme import small_checkpoint
@@ -33,9 +32,9 @@ def test_the_command(tmp_path, boxes):
     if boxes == "detector":
         (tmp_path / "boxes.json").write_text(json.dumps(boxes_of(data, 0.7)))
         override = [f"test.boxes={tmp_path / 'boxes.json'}"]
-    done = subprocess.run(
+    done = forked.run(
         [sys.executable, REPOSITORY / "tools" / "test.py", "--checkpoint", tmp_path / "run" / "best.pt", "--analyse", "--worst", "2", "--device", "cpu", f"data.root={tmp_path}", f"output={tmp_path / 'out'}", "data.workers=0", *override],
-        env=ENVIRONMENT, capture_output=True, text=True, timeout=120, cwd=REPOSITORY,
+        env=ENVIRONMENT, timeout=120, cwd=REPOSITORY,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "By kind of error: AP" in done.stdout

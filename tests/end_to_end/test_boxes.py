@@ -1,7 +1,6 @@
 """keypoint test --boxes: truth and detections in one run, and images without annotations."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 from keypoint.commands import cli
 from keypoint.config.load import config_from_dict
 from keypoint.evaluation.coco import evaluate_coco
-from tests import tiny_coco
+from tests import forked, tiny_coco
 from tests.calling import command
 from tests.end_to_end.test_train import ENVIRONMENT, REPOSITORY
 from tests.evaluation.cases import boxes_of
@@ -36,7 +35,7 @@ def data(tmp_path_factory):
 def run(folder, *arguments, status=0):
     command = [sys.executable, REPOSITORY / "tools" / "test.py", "--device", "cpu"]
     command += ["--checkpoint", folder / "run" / "best.pt", f"data.root={folder}", "data.workers=0"]
-    done = subprocess.run([*command, *arguments], env=ENVIRONMENT, capture_output=True, text=True, timeout=200, cwd=REPOSITORY)  # fmt: skip
+    done = forked.run([*command, *arguments], env=ENVIRONMENT, timeout=200, cwd=REPOSITORY)
     assert done.returncode == status, done.stdout + done.stderr
     return done
 

@@ -1,11 +1,8 @@
 """keypoint predict as a user runs it, in this process."""
 
-import copy
-import functools
 import json
 import os
 import signal
-import subprocess
 import time
 
 import cv2
@@ -14,7 +11,6 @@ import pytest
 import torch
 from PIL import Image
 
-from keypoint.checkpoint.file import load_model
 from keypoint.data.images.read import read_image, warp
 from keypoint.drawing.persons import heatmap_sheet
 from keypoint.evaluation.coco import evaluate_coco
@@ -22,7 +18,7 @@ from keypoint.models import SimpleBaseline
 from keypoint.prediction.output import PredictOutput
 from keypoint.prediction.predictor import Predictor
 from keypoint.prediction.tracking import OneEuro, Tracker
-from tests import tiny_coco, tiny_network
+from tests import forked, tiny_coco, tiny_network
 from tests.calling import tool, words
 from tests.data.test_containers import edit, retime
 from tests.data.test_containers import write as write_video
@@ -45,10 +41,7 @@ def checkpoint(tmp_path_factory):
 @pytest.fixture
 def predict(checkpoint, tmp_path, monkeypatch):
     """Runs the command with a checkpoint, into the folder `out`."""
-    once = functools.cache(load_model)  # and a copy for each, as predictors fold theirs
-    monkeypatch.setattr(
-        "keypoint.prediction.predictor.load_model", lambda path: copy.deepcopy(once(path))
-    )
+    tiny_network.load_once(monkeypatch)
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments, output="out"):
@@ -542,15 +535,17 @@ def test_a_signal_leaves_whole_records(tmp_path, checkpoint, number, status):
         (tmp_path / f"in/{i}.jpg").write_bytes(content)
     command = words("predict", "--checkpoint", checkpoint, "--device", "cpu")
     command += ["--whole-image", "--batch-size", "1", "--output", tmp_path / "out", tmp_path / "in"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    with (tmp_path / "stderr.txt").open("w") as stderr:
+        process = forked.start(command, stderr=stderr)
     lines = tmp_path / "out/records.jsonl"
     for _ in range(600):
         if lines.exists() and lines.stat().st_size:
             break
         time.sleep(0.1)
     process.send_signal(number)
-    said = process.communicate(timeout=60)[1]
-    assert process.returncode == status, said
+    found = process.wait(timeout=60)
+    said = (tmp_path / "stderr.txt").read_text()
+    assert found == status, said
     assert "Traceback" not in said
     assert records(tmp_path / "out")
     left = {p.name for p in (tmp_path / "out").iterdir()}

@@ -16,14 +16,15 @@ import pytest
 import torch
 
 from keypoint.data.synthetic.demo_set import write_demo_set
+from tests import forked
 from tests.end_to_end.test_train import CONFIG, ENVIRONMENT, REPOSITORY, run, state, train
 
 ROUNDS = int(os.environ.get("ROUNDS", "0"))
 FAULTY = Path(__file__).with_name("faulty_train.py")
 LONGEST = 60  # s from the fault to the end of the job
 TIMEOUT = 15  # s of a process's patience where one hangs
-LONG = ["train.epochs=1000", "train.evaluate_every=1000", "train.save_every=none"]
-SHORT = ["train.epochs=1", "train.save_every=none"]
+LONG = ["train.epochs=1000", "train.evaluate_every=1000"]
+SHORT = ["train.epochs=1"]
 
 
 @pytest.fixture(scope="module")
@@ -103,21 +104,33 @@ def test_evaluation_gives_the_same_numbers_on_any_number(work, one, processes):
         np.testing.assert_allclose(a["keypoints"], b["keypoints"], atol=1e-3)
 
 
-def torchrun(work, output, port, *arguments):
-    """The words that start a faulty training on two processes."""
+def training(work, output):
+    """The words of a faulty training."""
+    return [str(FAULTY), "--cfg", str(work / "tiny.yaml"), f"output={output}"]
+
+
+def torchrun(work, output, *arguments):
+    """The words that start it on two processes."""
     return [
-        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(port),
-        *arguments, str(FAULTY), "--cfg", str(work / "tiny.yaml"), f"output={output}",
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
+        *arguments, *training(work, output),
     ]  # fmt: skip
 
 
 def faulty(work, name, fault, *arguments, rank1="", step=2):
-    """Run with a fault on rank 1: status, terminal, seconds from the fault's earliest time on."""
-    output = work / name
-    command = torchrun(work, output, 29531)
-    command += ["--process-timeout", str(TIMEOUT), *arguments]
+    """Run with a fault on rank 1: status, terminal, seconds from the fault's earliest time on.
+
+    By torchrun, which has an end to make of the others, where that is in question.
+    """
+    arguments = ["--process-timeout", str(TIMEOUT), *arguments]
     environment = ENVIRONMENT | {"FAULT": fault, "FAULT_STEP": str(step), "RANK1_ARGUMENTS": rank1}
     begin = time.monotonic()
+    if not ROUNDS and fault not in BY_TORCHRUN:
+        command = [sys.executable, *training(work, work / name), *arguments]
+        ranks = forked.ranks(2, environment)
+        done = forked.run_ranks(command, ranks, timeout=200, cwd=REPOSITORY)
+        return done.returncode, done.stderr, time.monotonic() - begin
+    command = [*torchrun(work, work / name), *arguments]
     process = subprocess.Popen(
         command, env=environment, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY,
         start_new_session=True,
@@ -154,6 +167,7 @@ FAULTS = {
     "drift": "rank 1 differs from rank 0 in the network's parameters at step",
 }
 QUICK = ("nan", "exit")
+BY_TORCHRUN = ("exit",)  # with ROUNDS, all are
 
 
 @pytest.mark.parametrize("round_", range(ROUNDS or 1))
@@ -192,7 +206,7 @@ def test_a_killed_job_restarts_itself_and_ends_as_if_nothing_had_happened(work, 
         pytest.skip("make fault-test runs it")
     output = work / "elastic"
     once = work / "killed_once"
-    command = torchrun(work, output, 29532, "--max-restarts", "2")
+    command = torchrun(work, output, "--max-restarts", "2")
     command += ["--resume", "train.epochs=2", "model.blocks=srl_lo", "train.save_every=1"]
     environment = ENVIRONMENT | {"FAULT": "kill", "FAULT_STEP": "2", "FAULT_ONCE": str(once)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
@@ -210,7 +224,7 @@ def test_sigterm_to_torchrun_saves_on_all_ranks_and_loses_no_step(work):
     output, counter = work / "terminated", work / "terminated_steps"
     counter.write_text("0")
     process = subprocess.Popen(
-        [*torchrun(work, output, 29533), *LONG], env=ENVIRONMENT | {"COUNT": str(counter)}, stderr=subprocess.PIPE, text=True,
+        [*torchrun(work, output), *LONG], env=ENVIRONMENT | {"COUNT": str(counter)}, stderr=subprocess.PIPE, text=True,
         cwd=REPOSITORY, start_new_session=True,
     )  # fmt: skip
     end = time.monotonic() + 120

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from keypoint.data.coco import load_persons
 from keypoint.data.images.read import read_image
 from keypoint.evaluation import evaluate_coco
 from keypoint.pose.skeleton import load_skeleton
+from tests import forked
 from tests.calling import words
 
 REPOSITORY = Path(__file__).parents[2]
@@ -24,8 +24,7 @@ SMALL = "data.workers=0 model.input_size=[64,64] train.lr=7e-4 train.warmup_step
 
 
 def run(tool, *arguments):
-    command = words(tool, *arguments)
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=800, cwd=REPOSITORY)  # fmt: skip
+    done = forked.run(words(tool, *arguments), env=ENVIRONMENT, timeout=800, cwd=REPOSITORY)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return done
 

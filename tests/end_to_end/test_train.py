@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,13 +13,14 @@ import torch
 
 from keypoint.checkpoint.card import read_card
 from keypoint.data.synthetic.demo_set import write_demo_set
+from tests import forked
 
 REPOSITORY = Path(__file__).parents[2]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 CONFIG = """
 data: {root: ROOT, workers: 0}
 model: {encoder: resnet18, input_size: [64, 64], blocks: srl_fft, weights: none}
-train: {epochs: 2, batch_size: 4, evaluate_every: 1, save_every: 1, log_every: 1}
+train: {epochs: 2, batch_size: 4, evaluate_every: 1, save_every: none, log_every: 1}
 test: {batch_size: 16}
 """
 
@@ -33,19 +33,13 @@ def work(tmp_path_factory):
     return folder
 
 
-def command(tool, *arguments, processes=1):
-    start = [sys.executable]
-    if processes > 1:
-        start += ["-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
-        start += ["--master_port", "29517"]
-    return [*start, str(REPOSITORY / "tools" / tool), *map(str, arguments)]
+def command(tool, *arguments):
+    return [sys.executable, REPOSITORY / "tools" / tool, *arguments]
 
 
 def run(tool, *arguments, processes=1, status=0):
-    done = subprocess.run(
-        command(tool, *arguments, processes=processes),
-        env=ENVIRONMENT, capture_output=True, text=True, timeout=200, cwd=REPOSITORY,
-    )  # fmt: skip
+    ranks = [ENVIRONMENT] if processes == 1 else forked.ranks(processes, ENVIRONMENT)
+    done = forked.run_ranks(command(tool, *arguments), ranks, timeout=200, cwd=REPOSITORY)
     assert done.returncode == status, f"status {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
 
@@ -151,9 +145,9 @@ def start_and_wait_for_steps(work, output, steps, *arguments):
     """A training process that has saved at least so many steps."""
     output.mkdir()
     with (output / "stderr.txt").open("w") as stderr:
-        process = subprocess.Popen(
+        process = forked.start(
             command("train.py", "--cfg", work / "tiny.yaml", f"output={output}", *arguments),
-            env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=stderr, cwd=REPOSITORY, start_new_session=True,
+            env=ENVIRONMENT, stderr=stderr, cwd=REPOSITORY,
         )  # fmt: skip
     end = time.monotonic() + 120
     while time.monotonic() < end and process.poll() is None:
@@ -166,9 +160,7 @@ def start_and_wait_for_steps(work, output, steps, *arguments):
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_finishes_the_step_saves_and_exits(work, whole_run, number, status):
     output = work / f"signal{status}"
-    process = start_and_wait_for_steps(
-        work, output, 1, "data.workers=1", "train.save_every=none", "train.evaluate_every=2"
-    )
+    process = start_and_wait_for_steps(work, output, 1, "data.workers=1", "train.evaluate_every=2")
     os.killpg(process.pid, number)  # as Ctrl-C does: the worker processes get it too
     assert process.wait(timeout=30) == status
     text = (output / "stderr.txt").read_text()
@@ -190,7 +182,9 @@ def test_another_runs_folder_is_never_overwritten_silently(work, whole_run):
 
 def test_one_run_at_a_time_and_a_new_one_in_its_place(work):
     output = work / "in_its_place"
-    process = start_and_wait_for_steps(work, output, 2, "train.epochs=50", "train.lr=0.002")
+    process = start_and_wait_for_steps(
+        work, output, 2, "train.epochs=50", "train.lr=0.002", "train.save_every=1"
+    )
     second = train(work, output, "--resume", status=2)
     assert f"is being written to by another run (process {process.pid} on " in second.stderr
     process.terminate()

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import subprocess
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ import yaml
 from keypoint.errors import DataError
 from keypoint.evaluation.sigmas import estimate_sigmas, read_repeated, require_all
 from keypoint.pose.skeleton import skeleton_from_dict
+from tests import forked
 from tests.calling import words
 
 SKELETON = skeleton_from_dict(
@@ -122,8 +122,7 @@ def two_files(tmp_path):
 
 
 def run(*arguments):
-    command = words("estimate_sigmas", *arguments)
-    return subprocess.run(command, capture_output=True, text=True)
+    return forked.run(words("estimate_sigmas", *arguments), timeout=100)
 
 
 def test_the_command_prints_a_yaml_snippet_that_a_skeleton_takes(two_files, tmp_path):

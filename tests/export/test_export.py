@@ -241,17 +241,17 @@ def checkpoint(tmp_path_factory):
 
 
 def test_the_command_says_what_it_wrote(checkpoint, tmp_path, capsys):
-    path = tmp_path / "new" / "model.pt2"
+    path = tmp_path / "model.pt2"
     arguments = ["--checkpoint", checkpoint, "--output", path, "--outputs", "heatmaps"]
-    assert tool("export", *arguments) == 0
+    path.write_text("what was there")
+    assert tool("export", *arguments) == 2
+    assert "exists already; give another name, or --overwrite" in capsys.readouterr().err
+    assert path.read_text() == "what was there"
+    assert tool("export", *arguments, "--overwrite") == 0
     said = capsys.readouterr().out
     assert "compared with torch on 4 crops, batches of 1 and 3: heatmaps " in said
     assert f"written: {path}, " in said
     assert "  crops: (B, 64, 64, 3) uint8, RGB\n  heatmaps: (B, 17, 16, 16) float32" in said
-    path.write_text("what was there")
-    assert tool("export", *arguments) == 2
-    assert "exists already; give another name, or --overwrite" in capsys.readouterr().err
-    assert tool("export", *arguments, "--overwrite") == 0
     assert path.stat().st_size > 60e6
 
 
@@ -278,7 +278,7 @@ def test_reduced_precision_is_smaller_and_says_how_far_keypoints_move(
     checkpoint, tmp_path, capsys, precision
 ):
     file, images = tiny_coco.write(tmp_path / "data", tiny_coco.content(4, 3))
-    path = tmp_path / "model.onnx"
+    path = tmp_path / "new" / "model.onnx"
     arguments = ["--checkpoint", checkpoint, "--output", path, "--precision", precision]
     assert tool("export", *arguments, "--annotations", file, "--images", images) == 0
     said = capsys.readouterr().out

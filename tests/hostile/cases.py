@@ -5,15 +5,18 @@ numbers, and hashes of its files. A door is a way into the toolkit: it takes a c
 `Outcome`. To run another group, write its door in test_hostile.py and add the group to GROUPS.
 """
 
+import contextlib
 import hashlib
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from keypoint.errors import KeypointError
+from tests import forked
 
 GENERATOR = Path(__file__).parents[2].parent / "shared" / "hostile" / "hostile.py"
 # A process begins with the peak memory of the one that started it, so a small one must start it.
@@ -96,9 +99,31 @@ def run(door, case):
 
 
 def run_alone(command):
-    """A command in a process of its own: exit status, its text, its peak memory in MiB."""
+    """A command in a fresh process of its own: status, text, peak memory in MiB, as `run_forked`."""
     launch = [sys.executable, "-S", "-c", LAUNCHER, *command]
-    return json.loads(subprocess.run(launch, check=True, capture_output=True).stdout)
+    done = json.loads(subprocess.run(launch, check=True, capture_output=True).stdout)
+    return dict(zip(("status", "text", "mib"), done, strict=True))
+
+
+def run_forked(command, folder=None, seconds=300, mib=None):
+    """A command as a forked process with limits: its status, text, peak memory in MiB and seconds.
+
+    Args:
+        command: Its words, of this Python.
+        folder: Work folder.
+        seconds: It is killed after these, and its status then is that of SIGKILL.
+        mib: Memory it may take beyond what is loaded; None for no limit.
+    """
+    begin = time.monotonic()
+    with tempfile.TemporaryFile() as output:
+        process = forked.start(command, cwd=folder, stdout=output, stderr=output, mib=mib)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        process.kill_all()
+        output.seek(0)
+        text = output.read().decode(errors="backslashreplace")
+    taken = time.monotonic() - begin
+    return {"status": process.returncode, "text": text, "mib": process.mib, "seconds": taken}
 
 
 def judge(case, outcome):

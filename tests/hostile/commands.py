@@ -1,16 +1,20 @@
 """Every command that meets a case: what is typed
 
-`Desk.jobs_of` makes the fork server's jobs of a case. To add a group, give it a method there.
+`Desk.jobs_of` makes the jobs of a case. To add a group, give it a method there.
 What comes of them is judged in judging.py.
 """
 
-import json
 import os
-import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.calling import words
+from tests.hostile.cases import run_forked
+
+AT_ONCE = 2
+SCORE = "tests.hostile.score"  # is no command of the toolkit
 TINY = """
 output: {output}
 data: {{root: "{root}", train_annotations: {train}, train_images: images, val_annotations: {val}, val_images: images,
@@ -35,27 +39,19 @@ class Job:
     folder: Path
     words: dict = field(default_factory=dict)  # called otherwise here: {"model.pth": "last.pt"}
 
-    def to_dict(self):
+    def run(self):
+        """What came of it, within the limits of the case."""
         limits = self.case.expected["limits"]
-        return {
-            "tool": self.tool,
-            "argv": [str(part) for part in self.argv],
-            "folder": str(self.folder),
-            "seconds": limits["seconds"],
-            "mib": limits.get("mib", 6000),
-        }
+        typed = words(self.tool, *self.argv)
+        if self.tool == SCORE:
+            typed = [sys.executable, "-m", SCORE, *self.argv]
+        return run_forked(typed, self.folder, limits["seconds"], limits.get("mib", 6000))
 
 
 def run_jobs(jobs):
-    """What came of each, from a fork server of their own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.hostile.fork_server"],
-        input=json.dumps([job.to_dict() for job in jobs]).encode(),
-        stdout=subprocess.PIPE,
-        check=True,
-        cwd=Path(__file__).parents[2],
-    )
-    return json.loads(done.stdout)
+    """What came of each."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(Job.run, jobs))
 
 
 class Desk:
@@ -79,16 +75,14 @@ class Desk:
 
     def training(self):
         """The job that makes the run."""
-        return Job(
-            self.clean, "train", "keypoint.commands.train", ["--cfg", self.config], self.folder
-        )
+        return Job(self.clean, "train", "train", ["--cfg", self.config], self.folder)
 
-    def job(self, case, name, tool, *argv, words=None):
+    def job(self, case, name, tool, *argv, other=None):
         folder = self.folder / case.id / name
         folder.mkdir(parents=True)
         typed = [folder / "out" if part == "OUT" else part for part in argv]
         typed = [f"output={folder / 'out'}" if part == "output=" else part for part in typed]
-        return Job(case, name, f"keypoint.commands.{tool}", typed, folder, words or {})
+        return Job(case, name, tool, typed, folder, other or {})
 
     def jobs_of(self, case):
         """The commands of a case, by its group."""
@@ -195,7 +189,7 @@ class Desk:
                 self.config,
                 "--resume",
                 "output=",
-                words={name: "last.pt"},
+                other={name: "last.pt"},
             )
             (resume.folder / "out").mkdir()
             os.link(file, resume.folder / "out" / "last.pt")
@@ -203,6 +197,4 @@ class Desk:
         return jobs
 
     def results(self, case):
-        job = self.job(case, "score", "score", case.path("annotations"), case.path("results"))
-        job.tool = "tests.hostile.score"
-        return [job]
+        return [self.job(case, "score", SCORE, case.path("annotations"), case.path("results"))]

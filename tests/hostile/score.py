@@ -15,3 +15,7 @@ def main(argv):
     metrics = evaluate_coco(*argv)
     assert evaluate_coco(*argv) == metrics
     sys.stdout.write(f"\nmetrics {json.dumps(metrics)}\n")
+
+
+if __name__ == "__main__":
+    raise SystemExit(cli.run(main))

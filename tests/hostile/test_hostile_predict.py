@@ -4,7 +4,6 @@ Exit status 3 with results written means that what could be used was used and th
 catalogue's "skip and report", which asks for status 0 there. Without results it is an error.
 """
 
-import copy
 import functools
 import json
 import sys
@@ -13,11 +12,20 @@ import cv2
 import numpy as np
 import pytest
 
-from keypoint.checkpoint.file import load_model
 from keypoint.commands import cli
+from keypoint.prediction.predictor import Predictor
 from tests import tiny_network
 from tests.calling import command, words
-from tests.hostile.cases import GENERATOR, Outcome, changed_inputs, generate, judge, run, run_alone
+from tests.hostile.cases import (
+    GENERATOR,
+    Outcome,
+    changed_inputs,
+    generate,
+    judge,
+    run,
+    run_alone,
+    run_forked,
+)  # fmt: skip
 from tests.hostile.test_hostile import allows, first_line
 
 pytestmark = pytest.mark.skipif(not GENERATOR.is_file(), reason=f"no generator at {GENERATOR}")
@@ -36,12 +44,9 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.fixture
-def loaded_once(checkpoint, monkeypatch):
-    """Reading the same network 50 times would take most of the time."""
-    once = functools.cache(load_model)  # and a copy for each, as predictors fold theirs
-    monkeypatch.setattr(
-        "keypoint.prediction.predictor.load_model", lambda path: copy.deepcopy(once(path))
-    )
+def loaded_once(monkeypatch):
+    """Reading the same network and folding its norms 50 times would take most of the time."""
+    monkeypatch.setattr(Predictor, "from_checkpoint", functools.cache(Predictor.from_checkpoint))
 
 
 def arguments_of(case, checkpoint, output):
@@ -140,13 +145,14 @@ def test_images_of_data_sets(cases, checkpoint, tmp_path, capsys):
     assert check_all(cases, "I", checkpoint, tmp_path, capsys) == 39
 
 
-@pytest.mark.parametrize(("key", "status"), [("F02", 3), ("F07", 0), ("F23", 3)])
+@pytest.mark.parametrize(("key", "status"), [("F02", 3), (ALONE, 0), ("F23", 3)])
 def test_as_a_command(cases, checkpoint, tmp_path, key, status):
     """F07 is 324 MB decoded; what is beside that is Python, torch and the drawn copy."""
     case = cases[key]
     command = words("predict", *arguments_of(case, checkpoint, tmp_path))
-    status_found, text, mib = run_alone(command)
-    assert status_found == status, text
+    done = run_alone(command) if key == ALONE else run_forked(command)
+    text, mib = done["text"], done["mib"]
+    assert done["status"] == status, text
     assert "Traceback" not in text
     check_written(case, tmp_path)
     assert not judge(case, Outcome(0, text))

@@ -49,6 +49,20 @@ def test_the_output_is_the_same(options):
         torch.testing.assert_close(folded(images), expected, rtol=1e-9, atol=1e-9)
 
 
+def test_a_block_between_convolution_and_norm_keeps_them_apart():
+    blocks = {"conv1": "nl", "layer2.0.bn1": "nl", "deconv_layers.3": "nl"}
+    model = trained(encoder="resnet18", input_size=(64, 64), blocks=blocks).double()
+    folded = copy.deepcopy(model)
+    fold_norms(folded)
+    left = [name for name, m in folded.named_modules() if isinstance(m, nn.BatchNorm2d)]
+    assert {name for name in left if "block" not in name} == {
+        "bn1", "layer2.0.bn1.site", "deconv_layers.4"
+    }  # fmt: skip
+    images = torch.randn(1, 3, 64, 64, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(folded(images), model(images), rtol=1e-9, atol=1e-9)
+
+
 def test_to_rounding_in_single_precision():
     model = trained(encoder="resnet18", input_size=(64, 64))
     folded = copy.deepcopy(model)

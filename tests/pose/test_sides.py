@@ -77,7 +77,7 @@ def test_names_with_spaces():
     assert guess_pairs(["ear (L)", "ear (R)"]) == [("ear (L)", "ear (R)")]
 
 
-@pytest.mark.parametrize("name", ["coco17", "mpii16", "crowdpose14", "aic14", "halpe26"])
+@pytest.mark.parametrize("name", ["coco17", "mpii16", "crowdpose14", "aic14", "halpe26", "ap10k17"])
 def test_the_pairs_of_the_built_in_skeletons(name):
     skeleton = load_skeleton(name)
     assert set(guess_pairs(skeleton.keypoints, words_only=True)) == set(skeleton.pairs)

@@ -20,6 +20,10 @@ NAMES = {
     "halpe26": "nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow left_wrist"
     " right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle head neck hip left_big_toe"
     " right_big_toe left_small_toe right_small_toe left_heel right_heel",
+    # 0 L_Eye, 1 R_Eye, 2 Nose, 3 Neck, 4 Root of tail, 5 L_Shoulder, 6 L_Elbow, 7 L_F_Paw, 8 to 10 right, 11 L_Hip,
+    # 12 L_Knee, 13 L_B_Paw, 14 to 16 right
+    "ap10k17": "left_eye right_eye nose neck root_of_tail left_shoulder left_elbow left_front_paw right_shoulder right_elbow"
+    " right_front_paw left_hip left_knee left_back_paw right_hip right_knee right_back_paw",
 }
 # As the evaluation code of each data set prints them; COCO's and Halpe's and CrowdPose's are tenths there.
 COCO_TENTHS = [.26, .25, .25, .35, .35, .79, .79, .72, .72, .62, .62, 1.07, 1.07, .87, .87, .89, .89]  # fmt: skip
@@ -30,8 +34,17 @@ SIGMAS = {
     "aic14": [0.01388152, 0.01515228, 0.01057665, 0.01417709, 0.01497891, 0.01402144, 0.03909642, 0.03686941,
               0.01981803, 0.03843971, 0.03412318, 0.02415081, 0.01291456, 0.01236173],
     "halpe26": [t / 10 for t in [*COCO_TENTHS, .8, .8, .8, .89, .89, .89, .89, .89, .89]],
+    # mmpose's: COCO's list by place, with .26 and .35 where the names differ
+    "ap10k17": [t / 10 for t in (.25, .25, .26, .35, .35, .79, .79, .72, .72, .62, .62, 1.07, 1.07, .87, .87, .89, .89)],
 }  # fmt: skip
-NUMBER_OF_EDGES = {"coco17": 19, "mpii16": 15, "crowdpose14": 15, "aic14": 14, "halpe26": 27}
+NUMBER_OF_EDGES = {
+    "coco17": 19,
+    "mpii16": 15,
+    "crowdpose14": 15,
+    "aic14": 14,
+    "halpe26": 27,
+    "ap10k17": 17,
+}
 
 
 def test_these_are_all():

@@ -25,6 +25,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from keypoint.commands import cli
 from keypoint.models.complexity.tables import srl_table_3
+from tests import forked
 from tests.app.browser import free_port
 from tests.calling import command
 from tests.data.test_download import CONTENT, Server, archive_of, zipped
@@ -54,6 +55,8 @@ def small(name: str, words: list[str]) -> list[str]:
     """What is added to a tool's own words: no key that they give themselves."""
     own = {word.partition("=")[0] for word in words}
     added = [w for w in SMALL.get(name, []) if w.partition("=")[0] not in own or "=" not in w]
+    if "model.network" in own:
+        added.remove("model.encoder=resnet18")
     if name == "run":
         added += BENCHMARK[words[0]].split()
     if name == "test" and "--cfg" in words:
@@ -97,6 +100,7 @@ class Runner:
             assert ended.value.code == 0
             return
         words = [word.replace("/data/coco", "data/coco") for word in words]
+        self.monkeypatch.syspath_prepend(str(self.folder))  # PYTHONPATH, of a network of one's own
         if not name.startswith("make_"):  # its word names a folder to write
             self.world.provide(words)
         if "--resume" in words and begin:
@@ -150,7 +154,7 @@ class Runner:
         called = [sys.executable, "-m", "torch.distributed.run", *options, *script, *own]
         called += [*small(name, own), "--device", "cpu"]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "MASTER_PORT": "0"}
-        done = subprocess.run(called, env=environment, capture_output=True, text=True)
+        done = forked.run(called, env=environment, timeout=250)
         assert done.returncode == 0, done.stderr
 
     def run_make(self, words: list[str]) -> None:
@@ -246,7 +250,7 @@ class Collector:
         if not self.counts:
             environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
             called = [sys.executable, "-c", COLLECT, json.dumps(self.asked)]
-            done = subprocess.run(called, cwd=REPOSITORY, env=environment, capture_output=True, text=True)  # fmt: skip
+            done = forked.run(called, cwd=REPOSITORY, env=environment, timeout=250)
             assert done.returncode == 0, done.stdout + done.stderr
             self.counts = json.loads(done.stdout.splitlines()[-1])
         return self.counts[self.asked.index([variables, self.whole(words)])]

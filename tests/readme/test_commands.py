@@ -9,7 +9,7 @@ import torch
 
 from tests.readme.documents import NOT_RUN, PAGES, PROGRAMS, REPOSITORY, all_commands, blocks
 from tests.readme.running import Collector, Runner
-from tests.readme.world import World, torch_home
+from tests.readme.world import World, published_weights, torch_home
 
 COMMANDS = all_commands()
 
@@ -33,6 +33,7 @@ def runner(store, collect, tmp_path, monkeypatch):
     world = World(store / "world")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TORCH_HOME", str(store / "torch"))
+    published_weights(store / "keypoint", monkeypatch)
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "127.0.0.1")

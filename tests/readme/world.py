@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,16 +17,21 @@ import torch
 import torchvision
 import yaml
 
-from keypoint.checkpoint.file import checkpoint_of, load_model, save_checkpoint
+from keypoint.checkpoint.file import checkpoint_of, save_checkpoint
 from keypoint.config.load import dump_config, find_config, load_config
 from keypoint.data.synthetic.demo_set import write_demo_set
 from keypoint.data.synthetic.signs import write_sign_set
 from keypoint.export.card import ExportCard
 from keypoint.export.write import export_network
+from keypoint.files import sha256_of
 from keypoint.models import create_model
+from keypoint.models.weights.by_name import published
 from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco, tiny_network
+from tests.calling import tool
+from tests.checkpoint.published_weights import install, saved
 from tests.data.test_containers import write as write_video
+from tests.readme.documents import README, blocks
 from tests.reference import pose_resnet
 
 SIZE = "[32,32]"  # of the input of what is trained, where the command says no other
@@ -41,7 +47,7 @@ def picture(path):
 
 
 def coco(folder):
-    tiny_coco.write(folder, tiny_coco.content(4, 2, seed=1), "train2017")
+    tiny_coco.write(folder, tiny_coco.content(2, 2, seed=1), "train2017")  # one batch
     tiny_coco.write(folder, tiny_coco.content(1, 2), "val2017")
     tests = tiny_coco.content(1, 0)
     del tests["annotations"]
@@ -112,12 +118,12 @@ def run_checkpoint(path):
 
 
 def exported(path):
-    run_checkpoint(Path("output/demo/best.pt"))
-    restored = load_model(Path("output/demo/best.pt"))
+    """Of a network without blocks, whose export is the fastest."""
+    model = tiny_network.model()
     card = ExportCard(
         version="test",
-        skeleton=restored.skeleton,
-        input_size=restored.model.input_size,
+        skeleton=tiny_network.SKELETON,
+        input_size=model.input_size,
         input="uint8",
         outputs="keypoints",
         codec="heatmap",
@@ -125,13 +131,25 @@ def exported(path):
         flip=False,
         precision="float32",
     )
-    export_network(restored.model, card, path)
+    export_network(model, card, path)
 
 
 def cvat(path):
     """An XML file of CVAT, and its images in photos/."""
     shutil.copy(CONVERT / "cvat_skeletons" / "annotations.xml", path)
     shutil.copytree(CONVERT / "cvat_skeletons" / "images", path.with_name("photos"))
+
+
+def converted(path):
+    """What the README's `keypoint convert` writes."""
+    shutil.copytree(CONVERT / "labelme", path.with_name("labelled"))
+    words = ("--to", "coco", "--output", path.parent, "--overwrite")
+    assert tool("convert", path.with_name("labelled"), *words) == 0
+
+
+def own_network():
+    """The module of the README."""
+    return next(b.text for b in blocks(README.read_text()) if b.text.startswith("# my_nets.py"))
 
 
 def demo_set(folder):
@@ -148,7 +166,10 @@ MAKERS = [
     (r"data/coco_sample", coco_sample),
     (r"output/demo/data", demo_set),
     (r"output/signs/data", sign_set),
+    (r"output/(pets|mine)/best\.pt", tiny_network.checkpoint),  # of configs that a command writes or changes
     (r"output/\w+/best\.pt", run_checkpoint),
+    (r"pets/config\.yaml", converted),
+    (r"my_nets:build", lambda path: path.with_name("my_nets.py").write_text(own_network())),
     (r"(\./)?\w+\.pt", tiny_network.checkpoint),
     (r"\w+\.onnx", exported),
     (r"pose_resnet_\w+\.pth(\.tar)?", lambda path: torch.save(pose_resnet.simple_baseline(18), path)),
@@ -159,12 +180,16 @@ MAKERS = [
     (r"labelled", lambda path: shutil.copytree(CONVERT / "labelme", path)),
     (r"annotations\.xml", cvat),
     (r"photos", lambda path: picture(path / "a.jpg")),
-    (r"crops/\*\.jpg", lambda path: picture(path.parent / "a.jpg")),
+    (r"(crops|new)/\*\.jpg", lambda path: picture(path.parent / "a.jpg")),
     (r"\w+\.jpg", picture),
     (r"ids\.json", lambda path: ids(path, Path("photos/a.jpg"))),
     (r"boxes\.json", lambda path: boxes(path, ids(Path("ids.json"), Path("photos/a.jpg")))),
     (r"(my|anna|ben)\.json|pictures|(my_skeleton|sign)\.yaml", lambda path: own_data(path.parent)),
 ]  # fmt: skip
+
+
+def maker_of(word):
+    return next((make for pattern, make in MAKERS if re.fullmatch(pattern, word)), None)
 
 
 class World:
@@ -178,7 +203,9 @@ class World:
         """Into the working folder: all that the words name, but for what is to be written."""
         named = [w for w, before in zip(words, ["", *words], strict=False) if before != "--output"]
         configs = [w for w, before in zip(words, ["", *words], strict=False) if before == "--cfg"]
-        runs = [Path(w) for w in named if re.fullmatch(r"output/\w+/best\.pt", w)]
+        for name in configs:
+            self.put(name)
+        runs = [Path(w) for w in named if maker_of(w) is run_checkpoint]
         configs += [path.parent.name for path in runs if not path.exists()]
         names = [str(load_config(find_config(name)).data.root) for name in configs]
         names += [w.removeprefix("data.root=") for w in words if w.startswith("data.root=")]
@@ -190,7 +217,7 @@ class World:
 
     def put(self, word: str) -> None:
         """One of them."""
-        maker = next((make for pattern, make in MAKERS if re.fullmatch(pattern, word)), None)
+        maker = maker_of(word)
         if maker is None or Path(word).exists():
             return
         kept = self.store / re.sub(r"\W", "_", word)
@@ -240,3 +267,23 @@ def torch_home(folder: Path) -> None:
             torch.nn.init.normal_(tensor, std=0.05)
     url = models.get_model_weights(DETECTOR)["DEFAULT"].url
     torch.save(found.state_dict(), cache / Path(url).name)
+
+
+def published_weights(folder: Path, monkeypatch) -> None:
+    """Every name of the table, downloaded; all are one ResNet-18 of random weights."""
+    monkeypatch.setenv("KEYPOINT_HOME", str(folder))
+    kept = folder / "network.pth"
+    if not kept.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        kept.write_bytes(saved()[0])
+    digits = sha256_of(kept)[:8]
+    rows = [
+        replace(row, network="resnet18", path=f"{row.short_name}-{digits}_20200708.pth")
+        for row in published()
+    ]
+    install(monkeypatch, *rows)
+    for row in rows:
+        place = folder / "weights" / row.file
+        place.parent.mkdir(exist_ok=True)
+        if not place.exists():
+            os.link(kept, place)

@@ -1,8 +1,10 @@
 """The output folder: one run at a time, tried before anything depends on it."""
 
+import contextlib
+import os
 import re
+import signal
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 from keypoint.errors import ConfigError
 from keypoint.training.run_folder import RunFolder
+from tests import forked
 
 HOLD = """
 import sys, time
@@ -29,17 +32,18 @@ def holder(tmp_path):
     processes = []
 
     def start(*arguments):
-        process = subprocess.Popen(
-            [sys.executable, "-c", HOLD, str(tmp_path / "run"), *arguments],
-            stdout=subprocess.PIPE, text=True, start_new_session=True,
-        )  # fmt: skip
-        processes.append(process)
-        assert process.stdout.readline() == "held\n"
-        return process
+        reading, writing = os.pipe()
+        words = [sys.executable, "-c", HOLD, tmp_path / "run", *arguments]
+        with os.fdopen(writing, "w") as stdout:
+            processes.append(forked.start(words, stdout=stdout))
+        with os.fdopen(reading) as said:
+            assert said.readline() == "held\n"
+        return processes[-1]
 
     yield start
     for process in processes:
-        subprocess.run(["pkill", "-9", "-g", str(process.pid)], check=False)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
@@ -53,7 +57,7 @@ def test_a_second_run_is_refused_with_process_and_host_of_the_first(tmp_path, ho
 @pytest.mark.parametrize("workers", [(), ("with a worker",)])
 def test_a_killed_run_holds_nothing(tmp_path, holder, workers):
     process = holder(*workers)
-    process.kill()
+    process.send_signal(signal.SIGKILL)
     process.wait()
     RunFolder(tmp_path / "run").close()
 
@@ -76,9 +80,7 @@ def test_a_full_disk_is_met_before_the_work(tmp_path, limit):
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
         "RunFolder(Path(sys.argv[1]))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "run")], capture_output=True, text=True
-    )
+    done = forked.run([sys.executable, "-c", code, tmp_path / "run"], timeout=100)
     last = done.stderr.splitlines()[-1]
     assert "ConfigError: output: " in last
     assert last.endswith(

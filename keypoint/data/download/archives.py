@@ -16,7 +16,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from keypoint.data.download.fetch import CHUNK, byte_progress, check_space, fetch
+from keypoint.data.download.fetch import CHUNK, byte_progress, check_space, fetch, move_aside
 from keypoint.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ def obtain(archive: Archive, folder: Path, base_url: str = BASE_URL) -> None:
         logger.info("%s: its files are in %s already", archive.name, folder)
         return
     if zip_file.is_file() and zip_file.stat().st_size != archive.size:
-        aside = _move_aside(zip_file)
+        aside = move_aside(zip_file)
         logger.warning(
             "%s: %d bytes instead of %s; moved to %s, downloading it again",
             zip_file, aside.stat().st_size, archive.size, aside.name,
@@ -131,7 +131,7 @@ def obtain(archive: Archive, folder: Path, base_url: str = BASE_URL) -> None:
         fetch(f"{base_url.rstrip('/')}/{archive.path}", zip_file, archive.size)
     found = _md5(zip_file)
     if found != archive.md5:
-        aside = _move_aside(zip_file)
+        aside = move_aside(zip_file)
         raise DataError(
             f"{zip_file}: its MD5 is {found}, it should be {archive.md5}; moved to {aside.name}. "
             "Run the command again to download it again"
@@ -232,10 +232,3 @@ def _md5(path: Path) -> str:
             digest.update(chunk)
             show(done := done + len(chunk))
     return digest.hexdigest()
-
-
-def _move_aside(path: Path) -> Path:
-    number = 1
-    while (aside := path.with_name(f"{path.name}.damaged{number}")).exists():
-        number += 1
-    return path.rename(aside)

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from keypoint.models import PoseNetwork, create_model
 from keypoint.models.complexity.formulas import FORMULAS
 from keypoint.models.complexity.paper import Cost, counted_modules, paper_cost
-from keypoint.models.names import NETWORKS, SITES, is_timm
+from keypoint.models.names import HRNET_SITES, HRNET_WIDTHS, NETWORKS, SITES, is_timm
 
 REST = "rest"
 
@@ -86,11 +86,12 @@ def count_model(encoder: str = "resnet50", **options: Any) -> dict[str, Count]:
         ConfigError: A part does not exist or does not fit.
     """
     blocks = options.get("blocks")
-    is_ours = options.get("network", "simple_baseline") in NETWORKS
-    by_submodule = isinstance(blocks, Mapping) and not set(blocks) <= set(SITES)
+    network = options.get("network", "simple_baseline")
+    sites = HRNET_SITES if network in HRNET_WIDTHS else SITES
+    by_submodule = isinstance(blocks, Mapping) and not set(blocks) <= set(sites)
     # A user's code, timm's, and the test of an inserted block, may look at values.
     real = None
-    if by_submodule or not is_ours or is_timm(encoder):
+    if by_submodule or network not in NETWORKS or is_timm(encoder):
         real = create_model(encoder, **options)
     with FakeTensorMode(allow_non_fake_inputs=real is not None):
         model = create_model(encoder, **options) if real is None else real

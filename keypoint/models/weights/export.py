@@ -1,10 +1,10 @@
-"""Give a trained network the names of SimpleBaseline or mmpose 1.x, so that it runs there.
+"""Give a trained network the names of its repository or of mmpose 1.x, so that it runs there.
 
-Both cut crops and read heatmaps as we do. The colour order differs: SimpleBaseline decodes BGR,
-mmpose converts to RGB. If the network expects the other order, the input channels of conv1 are
-permuted, which is exact. Another mean or std is not folded into the weights: the shift would have
-to be undone after conv1, whose padding adds zeros that the shift does not reach, so the border of
-every crop would differ. Instead `Export.settings` says what to set there.
+They cut crops and read heatmaps as we do. The colour order differs: SimpleBaseline decodes BGR,
+HRNet's repository and mmpose convert to RGB. If the network expects the other order, the input
+channels of conv1 are permuted, which is exact. Another mean or std is not folded into the weights:
+the shift would have to be undone after conv1, whose padding adds zeros that the shift does not
+reach, so the border of every crop would differ. Instead `Export.settings` says what to set there.
 """
 
 from __future__ import annotations
@@ -18,12 +18,17 @@ import torch
 from torch import Tensor
 
 from keypoint.errors import CheckpointError
+from keypoint.models.hrnet import HRNet
 from keypoint.models.pose_network import PoseNetwork
 from keypoint.models.simple_baseline import SimpleBaseline
 from keypoint.models.weights.formats import CHANNEL_MEAN, CHANNEL_STD, NOTE, TRAINED
 from keypoint.pose.dark import gaussian_kernel
 
-COLOR_ORDERS = {"simple_baseline": "bgr", "mmpose": "rgb"}
+COLOR_ORDERS = {"simple_baseline": "bgr", "hrnet": "rgb", "mmpose": "rgb"}
+TARGETS: dict[type[PoseNetwork], tuple[str, str]] = {
+    SimpleBaseline: ("simple_baseline", "mmpose"),
+    HRNet: ("hrnet", "mmpose"),
+}
 
 
 @dataclass(frozen=True)
@@ -51,16 +56,16 @@ def export_weights(
 
     Args:
         model: Without blocks.
-        target: "simple_baseline" (also for pose_resnet in HRNet's repository): a bare state dict.
-            "mmpose": a checkpoint with `meta` and `state_dict`, for TopdownPoseEstimator with a
-            ResNet and a HeatmapHead.
+        target: "simple_baseline" (also for pose_resnet in HRNet's repository) and "hrnet" (for
+            pose_hrnet there): a bare state dict. "mmpose": a checkpoint with `meta` and
+            `state_dict`, for TopdownPoseEstimator with a ResNet or HRNet and a HeatmapHead.
         keypoints: Their names; an import of the file checks them against its skeleton.
         epoch: Written to mmpose's meta.
         decoding: With which its AP was measured, as for `Codec.decode`; the settings ask for it.
 
     Raises:
-        CheckpointError: The network has blocks, which neither toolkit knows, is no SimpleBaseline,
-            or is of the codec udp, which SimpleBaseline does not decode.
+        CheckpointError: The network has blocks, which no target knows, is not one of the target's,
+            or is of the codec udp, which only mmpose decodes.
     """
     if model.block_options:
         blocks = ", ".join(f"{o['type']} at {site}" for site, o in model.block_options.items())
@@ -68,12 +73,14 @@ def export_weights(
             f"the network has blocks ({blocks}), and {target} has no such layers: it cannot run "
             "there; export a network without blocks"
         )
-    if not isinstance(model, SimpleBaseline):
+    targets = TARGETS.get(type(model), ())
+    if target not in targets:
+        instead = f"to {' or '.join(targets)}" if targets else "with keypoint export"
         raise CheckpointError(
-            f"the network is {type(model).__name__}, and only SimpleBaseline has names in other "
-            "toolkits; export it with keypoint export"
+            f"the network is {type(model).__name__}, which {target} does not have; export it "
+            f"{instead}"
         )
-    if target == "simple_baseline" and model.codec.udp:
+    if target != "mmpose" and model.codec.udp:
         raise CheckpointError(
             "the network is trained to the codec udp, and SimpleBaseline and HRNet's repository "
             "decode heatmaps otherwise; export to mmpose"
@@ -95,16 +102,16 @@ def export_weights(
         "decoding": model.codec.decoding(decoding),
         "heatmap_sigma": model.codec.heatmap_sigma,
         "input_size": list(model.input_size),
-        "encoder_stride": model.encoder_stride,
-        "dilated": model.dilated,
         **({"keypoints": list(keypoints)} if keypoints else {}),
     }
-    assert set(TRAINED) <= set(note)
+    if isinstance(model, SimpleBaseline):
+        note |= {"encoder_stride": model.encoder_stride, "dilated": model.dilated}
+        assert set(TRAINED) <= set(note)
     state._metadata = OrderedDict({"": {"version": 1}, NOTE: note})  # type: ignore[attr-defined]
     step = 1 if order == "rgb" else -1
     in_file = note["mean"][::step], note["std"][::step]
-    if target == "simple_baseline":
-        return Export(state, _simple_baseline_settings(*in_file, note["decoding"]))
+    if target != "mmpose":
+        return Export(state, _repository_settings(order, *in_file, note["decoding"]))
     meta = {"epoch": epoch, "iter": 0, "keypoint": note}
     return Export(
         {"meta": meta, "state_dict": state}, _mmpose_settings(model, *in_file, note["decoding"])
@@ -116,29 +123,40 @@ def _mmpose_name(name: str) -> str:
     return f"{'head' if head else 'backbone'}.{name}"
 
 
-def _simple_baseline_settings(mean: list[float], std: list[float], decoding: str | None) -> str:
+def _repository_settings(
+    order: str, mean: list[float], std: list[float], decoding: str | None
+) -> str:
+    """Settings of SimpleBaseline and of HRNet's repository."""
     peaks = {
         "quarter": "",
         "dark": "\n    Its AP here is that of DARK; there peaks are refined by a quarter pixel",
         None: "\n    TEST.POST_PROCESS: false, as its AP here is that of peaks without refinement",
     }[decoding]
     usual = torch.allclose(torch.tensor([mean, std]), torch.tensor([CHANNEL_MEAN, CHANNEL_STD]))
+    flag = f"DATASET.COLOR_RGB: {str(order == 'rgb').lower()}"
+    if usual and order == "rgb":
+        return f"expects RGB normalised as HRNet's repository does, with {flag}{peaks}"
     if usual:
         return (
             "expects BGR normalised as SimpleBaseline does: nothing to set "
-            f"(HRNet's repository: DATASET.COLOR_RGB: false){peaks}"
+            f"(HRNet's repository: {flag}){peaks}"
         )
+    where, otherwise = f"expects RGB ({flag}); in tools/train.py and test.py set", "by ImageNet's"
+    if order == "bgr":
+        where = (
+            "expects BGR; in pose_estimation/train.py and valid.py (train.py and test.py of "
+            f"HRNet's repository, with {flag}) set"
+        )
+        otherwise = "with each other's"
     return (
-        "expects BGR; in pose_estimation/train.py and valid.py (train.py and test.py of HRNet's "
-        "repository, with DATASET.COLOR_RGB: false) set\n"
+        f"{where}\n"
         f"    normalize = transforms.Normalize(mean={_row(mean)}, std={_row(std)})\n"
-        "Without that line its channels are normalised with each other's mean, and AP is lower"
-        f"{peaks}"
+        f"Without that line its channels are normalised {otherwise} mean, and AP is lower{peaks}"
     )
 
 
 def _mmpose_settings(
-    model: SimpleBaseline, mean: list[float], std: list[float], decoding: str | None
+    model: PoseNetwork, mean: list[float], std: list[float], decoding: str | None
 ) -> str:
     height, width = model.input_size
     udp = model.codec.udp
@@ -148,8 +166,15 @@ def _mmpose_settings(
         kernel = len(gaussian_kernel(model.codec.sigma))
         dark = f"{'' if udp else ', unbiased=True'}, blur_kernel_size={kernel}"
     unrefined = "\n    Its AP here is that of peaks without refinement; there they are refined"
+    network = ""
+    if isinstance(model, HRNet):
+        network = (
+            f"    the backbone of its HRNet-W{model.width}, and dict(type='HeatmapHead', "
+            f"in_channels={model.width}, out_channels={model.num_keypoints}, "
+            "deconv_out_channels=None)\n"
+        )
     return (
-        "expects RGB; in the config set\n"
+        f"expects RGB; in the config set\n{network}"
         "    data_preprocessor=dict(type='PoseDataPreprocessor', bgr_to_rgb=True,\n"
         f"        mean={_row(mean, 255)}, std={_row(std, 255)})\n"
         f"    codec = dict(type={codec!r}, input_size=({width}, {height}), "

@@ -3,15 +3,18 @@
     format              names                                                    colours
     keypoint            our checkpoint: `model`, `ema`, `config` ..              stored
     simple_baseline     conv1 layer1.. deconv_layers.0 final_layer               BGR
-    mmpose 0.x          backbone.conv1 .. keypoint_head.deconv_layers.0 ..       RGB
-    mmpose 1.x          backbone.conv1 .. head.deconv_layers.0 ..                RGB
+    hrnet               conv1 layer1 stage2.. final_layer: HRNet's repository    RGB
+    mmpose 0.x          backbone.conv1 .. keypoint_head.final_layer ..           RGB
+    mmpose 1.x          backbone.conv1 .. head.final_layer ..                    RGB
     resnet              conv1 layer1.. fc: encoders of torchvision and timm      RGB
+    hrnet classifier    conv1 layer1 stage2.. incre_modules classifier           RGB
 
 A state dict may be bare, lie in a training checkpoint, and carry the prefixes of wrappers. HRNet's
 repository has SimpleBaseline's names for its pose_resnet, and BGR too (COLOR_RGB: false in its
-configs). Both normalise the channels as they come with (0.485, 0.456, 0.406), so in BGR the blue
-channel gets red's mean. Names do not say the input size, nor which convolution has the stride (in
-SimpleBaseline's caffe-style files a bottleneck's first one, else the second).
+configs; true in those of pose_hrnet). Both normalise the channels as they come with (0.485, 0.456,
+0.406), so in BGR the blue channel gets red's mean. Names do not say the input size, nor which
+convolution has the stride (in SimpleBaseline's caffe-style files a bottleneck's first one, else the
+second).
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from __future__ import annotations
 import math
 import reprlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,7 +31,10 @@ import torch
 from torch import Tensor
 
 from keypoint.errors import CheckpointError
-from keypoint.models.weights.read import read_tensors
+from keypoint.files import sha256_of
+from keypoint.models.weights.by_name import Published, find_by_file
+from keypoint.models.weights.read import file_form, read_tensors
+from keypoint.pose.skeleton import load_skeleton
 
 # By place, as SimpleBaseline, mmpose, torchvision and timm apply them, whatever the colours are.
 CHANNEL_MEAN = (0.485, 0.456, 0.406)
@@ -36,11 +42,17 @@ CHANNEL_STD = (0.229, 0.224, 0.225)
 OWN_KEYS = ("format", "model", "config", "skeleton", "color_order", "mean", "std")
 WRAPPED_IN = ("state_dict", "best_state_dict", "model")
 PREFIXES = ("module.", "_orig_mod.", "model.")  # of DataParallel, torch.compile, Lightning
-CLASSIFIER = ("fc.weight", "fc.bias")  # of an ImageNet file; a pose network has none
+# First parts of the names in an ImageNet file that a pose network does not have; for HRNet these
+# are the head, with a final_layer of its own, and all sums of the last module but the first.
+CLASSIFIER = ("fc.weight", "fc.bias")
+HRNET_CLASSIFIER = ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier.") + tuple(
+    f"stage4.2.fuse_layers.{row}." for row in (1, 2, 3)
+)
 PREPROCESSOR = "data_preprocessor."
 ORDERS = ("rgb", "bgr")
 NOTE = "keypoint"  # where export writes what the names cannot say, in the state dict's _metadata
-# Of the config's model section, what export writes there as well as the colours.
+# Of the config's model section, what export writes there as well as the colours (of HRNet without
+# the last two).
 TRAINED = ("codec", "heatmap_sigma", "input_size", "encoder_stride", "dilated")
 
 Triple = tuple[float, float, float]
@@ -63,6 +75,7 @@ class Weights:
         keypoints: Their names, if the file has them.
         notes: What was assumed, in sentences.
         content: The whole checkpoint, if it is ours.
+        published: The row of the table, if the file is one that has a name.
     """
 
     format: str
@@ -77,6 +90,7 @@ class Weights:
     content: Mapping[str, Any] | None = None
     decoding: Any = "codec"
     file_color_order: str | None = None
+    published: Published | None = None
 
 
 def read_weights(path: Path, color_order: str | None = None, *, own_names: bool = False) -> Weights:
@@ -89,9 +103,32 @@ def read_weights(path: Path, color_order: str | None = None, *, own_names: bool 
         own_names: Keep the file's names, of a network that is no toolkit's.
 
     Raises:
-        CheckpointError: Unreadable, or nothing in it is a state dict.
+        CheckpointError: Unreadable, or nothing in it is a state dict; a file under the name of a
+            published one (by_name.py) has another hash.
     """
-    return recognise(read_tensors(path), str(path), color_order, own_names=own_names)
+    published = find_by_file(path.name)
+    if published is None:
+        return recognise(read_tensors(path), str(path), color_order, own_names=own_names)
+    _check_hash(path, published)
+    content, order = read_tensors(path), color_order or "rgb"
+    return replace(
+        recognise(content, str(path), order, own_names=own_names),
+        trained=published.model_section(),
+        keypoints=load_skeleton(published.skeleton).keypoints,
+        decoding=published.decoding,
+        notes=(f"{published.name}: network, codec and colours as its publisher documents them",),
+        published=published,
+    )
+
+
+def _check_hash(path: Path, published: Published) -> None:
+    file_form(path)  # it is there
+    found = sha256_of(path)[: len(published.sha256)]
+    if found != published.sha256:
+        raise CheckpointError(
+            f"{path}: its SHA-256 begins with {found}, that of the file of this name with "
+            f"{published.sha256}; use another copy, or rename it if it is a file of your own"
+        )
 
 
 def recognise(
@@ -107,7 +144,12 @@ def recognise(
 
     kind = "state dict" if own_names else _format(named)
     preprocessor = {name: named.pop(name) for name in list(named) if name.startswith(PREPROCESSOR)}
-    others = () if own_names else tuple(name for name in CLASSIFIER if name in named)
+    unused = HRNET_CLASSIFIER if kind == "hrnet classifier" else CLASSIFIER
+    others = (
+        ()
+        if own_names
+        else tuple(name for start in unused for name in named if name.startswith(start))
+    )
     left_out = [*preprocessor, *others]
     named = {_our_name(name, kind): t for name, t in named.items() if name not in others}
 
@@ -274,6 +316,8 @@ def _format(named: Mapping[str, Tensor]) -> str:
         return "mmpose 0.x"
     if any(name.startswith("backbone.") for name in named):
         return "mmpose 1.x"
+    if any(name.startswith("stage2.") for name in named):
+        return "hrnet classifier" if "classifier.weight" in named else "hrnet"
     if any(name.startswith(("deconv_layers.", "final_layer.")) for name in named):
         return "simple_baseline"
     return "resnet"

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from keypoint.errors import CheckpointError
 from keypoint.models.encoder import IMAGENET_WEIGHTS
+from keypoint.models.hrnet import HRNet
 from keypoint.models.names import architecture_of, is_timm
 from keypoint.models.own_network import OwnNetwork
 from keypoint.models.pose_network import PoseNetwork
@@ -25,7 +26,11 @@ from keypoint.models.simple_baseline import SimpleBaseline
 from keypoint.models.timm_baseline import TimmBaseline
 from keypoint.models.weights.formats import Weights, read_weights, recognise
 from keypoint.models.weights.report import Report, compare
-from keypoint.models.weights.timm_files import from_timm_file, pretrained_of_timm
+from keypoint.models.weights.timm_files import (
+    from_timm_file,
+    imagenet_of_hrnet,
+    pretrained_of_timm,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -35,11 +40,18 @@ CODEC_NOTE = "codec heatmap assumed; model.codec=udp if it was trained so"
 def load_imagenet_encoder(model: PoseNetwork, encoder: str) -> None:
     """Fill the encoder with torchvision's or timm's ImageNet weights, downloaded at the first use.
 
+    Args:
+        model: The network; HRNet is filled up to its head, by timm.
+        encoder: The encoder's name, or hrnet_w32 or hrnet_w48.
+
     Raises:
         CheckpointError: The download failed; the text says where a copy can be put by hand.
     """
     if isinstance(model, TimmBaseline):
         fill(model, pretrained_of_timm(model), f"timm's weights of {encoder}")
+        return
+    if isinstance(model, HRNet):
+        fill(model, imagenet_of_hrnet(encoder), f"timm's weights of {encoder}")
         return
     weights = torchvision.models.get_model_weights(encoder)[IMAGENET_WEIGHTS]
     cache = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from keypoint.errors import CheckpointError, printable
-from keypoint.models.names import DEPTHS
+from keypoint.models.names import DEPTHS, HRNET_WIDTHS
 from keypoint.models.pose_network import PoseNetwork
 from keypoint.models.weights.formats import Weights
 
@@ -177,6 +177,21 @@ def encoder_of(state: Mapping[str, Tensor]) -> str | None:
     return next((name for name, depth in DEPTHS.items() if depth == found), None)
 
 
+def hrnet_of(state: Mapping[str, Tensor]) -> str | None:
+    """Name the HRNet of a state dict by its width, such as hrnet_w32; None if it is none."""
+    branch = (t for name, t in state.items() if name.startswith("stage2.0.branches.0."))
+    weight = next((tensor for tensor in branch if tensor.ndim == 4), None)
+    return None if weight is None else f"hrnet_w{weight.shape[0]}"
+
+
+def network_of(state: Mapping[str, Tensor]) -> dict[str, str]:
+    """The keys of a config that make the network of a state dict; empty if it is none of ours."""
+    encoder, hrnet = encoder_of(state), hrnet_of(state)
+    if hrnet in HRNET_WIDTHS:
+        return {"network": hrnet}
+    return {"network": "simple_baseline", "encoder": encoder} if encoder else {}
+
+
 def sites_of(state: Iterable[str]) -> list[str]:
     """Name the sites at which a state dict has blocks, in its order."""
     return list(dict.fromkeys(n.split(".")[1] for n in state if n.startswith("blocks.")))
@@ -189,10 +204,16 @@ def remedy(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
         state: The file's tensors, by our names.
         wanted: The network's.
     """
-    theirs, ours = encoder_of(state), encoder_of(wanted)
-    stranger = other_architecture(state) if ours else None
+    hrnets = hrnet_of(state), hrnet_of(wanted)
+    theirs, ours = hrnets[0] or encoder_of(state), hrnets[1] or encoder_of(wanted)
+    is_same_hrnet = any(hrnets) and hrnets[0] == hrnets[1]
+    stranger = other_architecture(state) if ours and not is_same_hrnet else None
     if stranger:
-        return f"The file holds {stranger}; use a plain ResNet's"
+        return f"The file holds {stranger}; use {'an HRNet' if hrnets[1] else 'a plain ResNet'}'s"
+    if theirs and theirs != ours and any(hrnets):
+        keys = " ".join(f"model.{key}={value}" for key, value in network_of(state).items())
+        network = f"this network is {ours or 'another'}"
+        return f"The file holds {theirs}, {network}: {f'set {keys}' if keys else 'use its own'}"
     if theirs and theirs != ours:
         network = f"the network's {ours}" if ours else "the network's is another"
         return f"The file's encoder is {theirs}, {network}: set model.encoder={theirs}"
@@ -244,7 +265,9 @@ def other_architecture(state: Mapping[str, Tensor]) -> str | None:
         "a ResNet with a deep stem (resnet50d and the like); ours has one 7x7 convolution": (
             has(".layer1.") and has(".conv1.0.", ".stem.0.", ".stem.conv1.")
         ),
-        "an HRNet": has(".stage2.", ".transition1."),
+        f"an HRNet of another width than {' or '.join(map(str, HRNET_WIDTHS.values()))}": (
+            has(".stage2.", ".transition1.") and not network_of(state)
+        ),
         "a network in stages (pre-activation ResNet, RegNet, ConvNeXt)": has(
             ".stages.0.", ".stem.conv.", ".s1."
         ),

@@ -18,7 +18,7 @@ from keypoint.errors import CheckpointError
 from keypoint.models.names import TIMM
 from keypoint.models.timm_baseline import TimmBaseline
 from keypoint.models.timm_encoder import import_timm, timm_encoder, timm_model
-from keypoint.models.weights.formats import Weights
+from keypoint.models.weights.formats import Weights, recognise
 
 WITHIN = "encoder."
 HUB_FILE = "model.safetensors"
@@ -47,6 +47,26 @@ def pretrained_of_timm(model: TimmBaseline) -> Weights:
         raise CheckpointError(_not_downloaded(model.encoder_name, cfg, error)) from error
     state = {f"{WITHIN}{key}": tensor for key, tensor in encoder.module.state_dict().items()}
     return Weights("timm", state, "rgb", tuple(cfg.mean), tuple(cfg.std))
+
+
+def imagenet_of_hrnet(network: str) -> Weights:
+    """ImageNet weights of HRNet as timm downloads them; what a pose network lacks is left out.
+
+    Args:
+        network: hrnet_w32 or hrnet_w48, timm's names too.
+
+    Raises:
+        ConfigError: timm is not installed.
+        CheckpointError: They cannot be downloaded; the text says what to do.
+    """
+    cfg = timm_model(network)
+    _ask_hub(network, cfg)
+    try:
+        module = import_timm().create_model(network, pretrained=True)
+    except Exception as error:  # of the Hub's client, of timm, of the file
+        raise CheckpointError(_not_downloaded(network, cfg, error)) from error
+    weights = recognise(module.state_dict(), network)
+    return replace(weights, mean=tuple(cfg.mean), std=tuple(cfg.std))
 
 
 def from_timm_file(model: TimmBaseline, weights: Weights) -> Weights:

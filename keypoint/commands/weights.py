@@ -1,0 +1,92 @@
+"""List published weights by name: keypoint weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keypoint.checkpoint.zoo import HOME, local_file, weights_folder
+from keypoint.commands import cli
+from keypoint.models.weights.by_name import (
+    AP10K,
+    BASE_URL,
+    COCO,
+    LICENCE,
+    MEGABYTES,
+    Published,
+    published,
+)
+
+EPILOG = f"""examples:
+  keypoint weights
+      all of them
+  keypoint weights --json
+      with addresses and the conditions of AP, for programs
+  keypoint predict --weights hrnet_w32_384x288_udp --output out photo.jpg
+      downloads it at the first use
+
+AP and AR are as published, in percent: of {COCO};
+with the skeleton ap10k17 of {AP10K}.
+A file comes from {BASE_URL}, is used only if its SHA-256
+begins as its name says, and is kept in the folder named below the table. {HOME} sets another
+one. A copy that you put there under the file's own name is used as well.
+"""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse, look, print."""
+    parser = cli.parser("keypoint weights", "List published weights by name.", EPILOG)
+    parser.add_argument("--json", action="store_true", help="as JSON, with all facts")
+    args = parser.parse_args(argv)
+    rows = [Listed(row, local_file(row)) for row in published()]
+    if args.json:
+        print(json.dumps([row.to_dict() for row in rows], indent=2))
+        return
+    table = [HEADINGS, *(row.cells() for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for cells in table:
+        print("  ".join(map(str.ljust, cells, widths)).rstrip())
+    print(f"\nlicence of all: {LICENCE}\nfolder: {weights_folder()}")
+
+
+HEADINGS = ("name", "input", "AP", "AR", "keypoints", "codec", "decoding", "MB", "downloaded")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A row of the table, and its file if that is here."""
+
+    row: Published
+    file: Path | None
+
+    def cells(self) -> tuple[str, ...]:
+        """Texts by `HEADINGS`; the size is about that of the network until the file is here."""
+        row = self.row
+        height, width = row.input_size
+        return (
+            row.name,
+            f"{height}x{width}",
+            f"{100 * row.ap:.1f}",
+            "-" if row.ar is None else f"{100 * row.ar:.1f}",
+            row.skeleton,
+            row.codec,
+            "dark" if row.decoding == "codec" else row.decoding,
+            f"{self.file.stat().st_size / 1e6:.0f}" if self.file else f"{MEGABYTES[row.network]}",
+            "yes" if self.file else "-",
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All facts in types of JSON."""
+        row = self.row
+        return {
+            **row.facts(),
+            "sha256": row.sha256,
+            **row.model_section(),
+            "decoding": row.decoding,
+            "skeleton": row.skeleton,
+            "megabytes": MEGABYTES[row.network],
+            "file": str(self.file) if self.file else None,
+        }

@@ -1,0 +1,135 @@
+"""The loop of a prediction: read, predict, write and count every event, until a signal comes."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from contextlib import closing
+from typing import Protocol
+
+from keypoint.data.person_crops import CropPredictor
+from keypoint.errors import DataError, KeypointError
+from keypoint.prediction.frames import Unread, VideoEnd, count_frames, read_inputs
+from keypoint.prediction.job import Job, PredictCounts
+from keypoint.prediction.stream import Predicted, predict_stream
+from keypoint.prediction.tracking import follow
+from keypoint.progress import progress
+from keypoint.training.stop_signal import StopSignal
+
+DETECTOR_IMAGES = 4  # at a time, if they are of one size
+SHOWN = 3  # faults repeated in the last message; each was logged as it came
+
+logger = logging.getLogger(__name__)
+
+
+class Output(Protocol):
+    """Takes what comes out; `PredictOutput` or `ShareOutput`."""
+
+    kept: str
+
+    def take(self, event: Predicted | Unread | VideoEnd) -> None:
+        """Write one event."""
+
+    def end_video(self) -> None:
+        """Complete the video that is being drawn."""
+
+
+def predict(
+    job: Job,
+    predictor: CropPredictor,
+    results: Output,
+    *,
+    threads: int,
+    batch_size: int,
+    pictures: bool = False,
+    crops: bool = False,
+    track: bool = False,
+    smooth: bool = False,
+    shows_progress: bool = True,
+    first: int = 1,
+) -> int | None:
+    """Read, predict, write and count everything.
+
+    Args:
+        job: Inputs, source of the boxes, counts.
+        predictor: Finds the keypoints.
+        results: Takes each event.
+        threads: Threads that decode images.
+        batch_size: Persons at a time.
+        pictures: Frames keep their images, to draw on.
+        crops: Results keep the persons' crops and heatmaps.
+        track: Number persons through a video.
+        smooth: Number them, and smooth their keypoints over time.
+        shows_progress: Whether there is a progress bar.
+        first: Number of the first image or frame.
+
+    Returns:
+        The signal that ended a camera, or None.
+
+    Raises:
+        KeypointError: A signal ended a run on files; with the exit status of that signal.
+    """
+    begin = time.perf_counter()
+    live = any(one.camera is not None for one in job.inputs)
+    total = count_frames(job.inputs) if shows_progress else None
+    with (
+        StopSignal("ending after this image") as stop,
+        closing(read_inputs(job.inputs, threads, lambda: stop.number is not None, first)) as events,
+        progress(total, "predict", "image", shows_progress) as bar,
+    ):
+        found = predict_stream(
+            events,
+            job.find_persons,
+            predictor,
+            batch_size=batch_size,
+            group_size=DETECTOR_IMAGES,
+            keep_images=pictures,
+            keep_crops=crops,
+            live=live,
+        )
+        if track or smooth:
+            found = follow(found, predictor.skeleton, smooth=smooth)
+        for event in found:
+            if stop.number is not None and not live:
+                results.end_video()  # records.jsonl names it
+                raise stopped(stop.number, results.kept)
+            fault = job.counts.add(event)
+            if fault:
+                logger.warning("%s", fault.text)
+            results.take(event)
+            if isinstance(event, VideoEnd):
+                bar.update(max(0, event.claimed - event.read))
+                continue
+            rate = job.counts.persons / (time.perf_counter() - begin)
+            bar.set_postfix(**{"persons/s": f"{rate:.3g}"})
+            bar.update(1)
+    return stop.number
+
+
+def stopped(number: int, kept: str) -> KeypointError:
+    """Make the error that ends a run after a signal; its exit status is that of the signal."""
+    error = KeypointError(f"stopped by {signal.Signals(number).name}; {kept}")
+    error.exit_status = 128 + number
+    return error
+
+
+def require_no_faults(counts: PredictCounts, output: object) -> None:
+    """Report the files that could not be used, or not completely.
+
+    Args:
+        counts: Of a finished run.
+        output: Its folder, for the message.
+
+    Raises:
+        DataError: Names the first of them.
+    """
+    if not counts.faults:
+        return
+    shown = "; ".join(fault.text for fault in counts.faults[:SHOWN])
+    more = f"; and {len(counts.faults) - SHOWN} more" if len(counts.faults) > SHOWN else ""
+    done = f"the others are done, see {output}" if counts.files_used else "nothing could be used"
+    raise DataError(
+        f"{len(counts.faults)} of {counts.files} files could not be used, or not completely: "
+        f"{shown}{more}\n  {done}; data_report.json lists all"
+    )

@@ -1,0 +1,160 @@
+"""A process's work: take a share, continue it, predict it, and merge if it is the last one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from keypoint.data.person_crops import CropPredictor
+from keypoint.errors import DataError
+from keypoint.pose.skeleton import Skeleton
+from keypoint.prediction.inputs import Inputs
+from keypoint.prediction.job import Job, PredictCounts
+from keypoint.prediction.output import require_free
+from keypoint.prediction.run import predict
+from keypoint.prediction.shares.folder import Shards, continue_share, numbers_in_words
+from keypoint.prediction.shares.identity import Identity
+from keypoint.prediction.shares.merge import merge
+from keypoint.prediction.shares.output import ShareOutput
+from keypoint.prediction.shares.split import Share
+
+logger = logging.getLogger(__name__)
+
+
+def do_share(
+    shards: Shards,
+    share: Share,
+    job: Job,
+    numbers: Sequence[int],
+    predictor: CropPredictor,
+    *,
+    run: Identity,
+    overwrite: bool,
+    drawing: Mapping[str, bool],
+    how: Mapping[str, Any],
+    begun: Callable[[], None],
+) -> bool:
+    """Predict a share, or what is left of it.
+
+    Args:
+        shards: The shares' folders.
+        share: The share.
+        job: The whole job.
+        numbers: Number of each input's share, from `split_inputs`.
+        predictor: Finds the keypoints.
+        run: What the run is, from `identify`.
+        overwrite: Do again what is done of the share.
+        drawing: Arguments of `ShareOutput`.
+        how: Arguments of `predict`.
+        begun: Called once the share is this process's: the command is not refused.
+
+    Returns:
+        Whether there was anything to do.
+
+    Raises:
+        ConfigError: There are results, another process does this share, or the shares that are
+            there are of another run.
+        KeypointError: A signal came; the next call continues.
+    """
+    inputs = [
+        one for one, number in zip(job.inputs, numbers, strict=True) if number == share.number
+    ]
+    folder, skeleton = shards.of_share(share.number), predictor.skeleton
+    with ExitStack() as work:
+        with shards.locked():
+            require_unmerged(shards, overwrite)
+            work.enter_context(shards.taken(share, run, overwrite))
+        begun()
+        if shards.is_done(share.number):
+            logger.info("%s was done before; --overwrite does it again", share)
+            return False
+        done, numbered = continue_share(folder, inputs, skeleton.num_keypoints)
+        if done:
+            logger.info("%s continues after %d of %d inputs", share, done, len(inputs))
+        part = Job(
+            inputs[done:],
+            job.find_persons,
+            # Says what is wrong as it comes; the merge counts for the whole job.
+            PredictCounts(job.counts.source, Inputs(), persons=job.counts.records),
+            job.category_id,
+        )
+        with ShareOutput(folder, share, skeleton, **drawing) as results:
+            predict(part, predictor, results, **how, first=numbered + 1)
+            results.finish(len(inputs))
+        logger.info("%s is done (%d of %d inputs)", share, len(inputs), len(job.inputs))
+    return True
+
+
+def merge_if_last(
+    shards: Shards,
+    share: Share,
+    job: Job,
+    numbers: Sequence[int],
+    skeleton: Skeleton,
+    *,
+    overwrite: bool,
+    before: Callable[[], None],
+) -> bool:
+    """Merge all shares if all are done; otherwise log what is missing.
+
+    Args:
+        shards: The shares' folders.
+        share: The share of this process, which is done.
+        job: The whole job; the merge counts in its `counts`.
+        numbers: Number of each input's share.
+        skeleton: Skeleton of the keypoints.
+        overwrite: Existing results may be replaced.
+        before: Called before the merge, which removes the folder of the share.
+
+    Returns:
+        Whether this process merged.
+
+    Raises:
+        ConfigError: There are results, or a file cannot be written.
+        DataError: A share is damaged.
+    """
+    with shards.locked():
+        if not shards.is_done(share.number):
+            logger.info("%s: all shares are merged, by the process that did the last", share)
+            return False
+        missing = numbers_in_words(shards.states())
+        if missing:
+            logger.info("%s: the results come with the last share; %s", share, missing)
+            return False
+        require_unmerged(shards, overwrite)
+        before()
+        merge(shards, job, numbers, skeleton)
+    return True
+
+
+def require_unmerged(shards: Shards, overwrite: bool) -> None:
+    """Check that results in the output folder may be replaced; those of a begun merge may.
+
+    Raises:
+        ConfigError: They may not.
+    """
+    if not shards.publishing.exists():
+        require_free(shards.output, overwrite, [])
+
+
+def require_none_lost(shards: Shards) -> None:
+    """Report shares that are missing and that no process is doing, when there was nothing to do.
+
+    Raises:
+        DataError: Names them.
+    """
+    if not shards.folder.exists():
+        return
+    states = shards.states()
+    lost = {
+        state: numbers for state, numbers in states.items() if state in ("stopped", "not begun")
+    }
+    if lost:
+        first = min(number for numbers in lost.values() for number in numbers)
+        raise DataError(
+            f"--output {shards.output}: {sum(map(len, lost.values()))} of {shards.of} shares are "
+            f"missing and not being done ({numbers_in_words(lost)}); run their commands "
+            f"(--shard {first}/{shards.of}), what is done is kept"
+        )
