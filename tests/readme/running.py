@@ -55,6 +55,8 @@ def small(name: str, words: list[str]) -> list[str]:
     """What is added to a tool's own words: no key that they give themselves."""
     own = {word.partition("=")[0] for word in words}
     added = [w for w in SMALL.get(name, []) if w.partition("=")[0] not in own or "=" not in w]
+    if "model.network" in own:
+        added.remove("model.encoder=resnet18")
     if name == "run":
         added += BENCHMARK[words[0]].split()
     if name == "test" and "--cfg" in words:
@@ -98,6 +100,7 @@ class Runner:
             assert ended.value.code == 0
             return
         words = [word.replace("/data/coco", "data/coco") for word in words]
+        self.monkeypatch.syspath_prepend(str(self.folder))  # PYTHONPATH, of a network of one's own
         if not name.startswith("make_"):  # its word names a folder to write
             self.world.provide(words)
         if "--resume" in words and begin:
