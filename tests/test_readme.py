@@ -16,7 +16,7 @@ from keypoint.models.complexity import count_model
 from tests import tiny_network
 from tests.calling import command
 from tests.readme.documents import ALL_PAGES, PAGES, README, REPOSITORY, anchors, blocks, links
-from tests.readme.world import exported
+from tests.readme.world import exported, published_weights
 
 SNIPPETS = [
     (page.name, block.text)
@@ -47,6 +47,8 @@ def help_of(name):
 def test_python_runs(page, text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cv2.imwrite("image.jpg", np.full((300, 200, 3), 90, np.uint8))
+    if "from_pretrained" in text:
+        published_weights(tmp_path / "home", monkeypatch)
     if "model.onnx" in text:
         exported(tmp_path / "model.onnx")
     else:

@@ -119,12 +119,16 @@ def _files(folder: Path) -> set[Path]:
 @contextmanager
 def _temporary_folder(folder: str) -> Iterator[None]:
     """Make gradio store files there; its default folder is shared by all users of the machine."""
+    from gradio import routes as read_once  # its folder is the default one, from the import on
+
+    routes: Any = read_once
     name = "GRADIO_TEMP_DIR"
-    before = os.environ.get(name)
-    os.environ[name] = folder
+    before, imported = os.environ.get(name), routes.DEFAULT_TEMP_DIR
+    os.environ[name] = routes.DEFAULT_TEMP_DIR = folder
     try:
         yield
     finally:
+        routes.DEFAULT_TEMP_DIR = imported
         os.environ.pop(name)
         if before is not None:
             os.environ[name] = before

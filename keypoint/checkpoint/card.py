@@ -38,7 +38,13 @@ from keypoint.data.persons import Persons
 from keypoint.errors import CheckpointError, ConfigError, printable
 from keypoint.files import sha256_of
 from keypoint.models.weights.formats import Weights, read_weights
-from keypoint.models.weights.report import encoder_of, other_architecture, sites_of
+from keypoint.models.weights.report import (
+    encoder_of,
+    hrnet_of,
+    network_of,
+    other_architecture,
+    sites_of,
+)
 from keypoint.pose.skeleton import skeleton_from_dict
 
 Rows = dict[str, Any]
@@ -223,18 +229,18 @@ def _record(record: Mapping[str, Any]) -> Rows:
 def weights_section(weights: Weights) -> Rows:
     """Return what a file of other weights is recognised as."""
     state = weights.state
-    encoder, head = encoder_of(state), state.get("final_layer.weight")
+    name, head = hrnet_of(state) or encoder_of(state), state.get("final_layer.weight")
     pose = head is not None and head.ndim == 4
-    if encoder and pose:
+    if network_of(state) and pose:
         kind, next_step = "a pose network", "keypoint import-weights makes a checkpoint of it"
-    elif encoder:
+    elif network_of(state):
         kind, next_step = "an encoder", "a training can start from it: model.weights=FILE"
     else:
         kind, next_step = other_architecture(state) or "unknown", "not usable here"
     return {
         "content": f"{kind}, not a checkpoint of this toolkit",
         "format": weights.format,
-        "encoder": encoder,
+        "encoder": name,
         "blocks": sites_of(state) or None,
         "keypoints": weights.keypoints or (len(state["final_layer.weight"]) if pose else None),
         "color_order": weights.file_color_order or weights.color_order,

@@ -15,7 +15,7 @@ from keypoint.files import write_json
 from keypoint.models import create_model
 from keypoint.models.weights.formats import Weights, read_weights
 from keypoint.models.weights.load import fill
-from keypoint.models.weights.report import encoder_of, other_architecture
+from keypoint.models.weights.report import network_of, other_architecture
 from keypoint.pose.skeleton import load_skeleton, skeleton_from_dict
 
 EPILOG = """examples:
@@ -24,13 +24,15 @@ EPILOG = """examples:
   keypoint import-weights td-hm_res50_8xb64-210e_coco-256x192.pth --input-size 256 192 \\
       --output mm50.pt
       mmpose's, 0.x or 1.x
+  keypoint import-weights pose_hrnet_w32_256x192.pth --input-size 256 192 --output hrnet32.pt
+      the HRNet repository's HRNet; mmpose's as well
   keypoint import-weights pose_resnet_50_256x256.pth.tar --input-size 256 256 --output mpii.pt \\
       data.skeleton=mpii16
       another skeleton
   keypoint import-weights sb50.pt --partial --output sb50_srl3.pt model.blocks=srl_fft
       blocks added to trained weights; the output stays the same to the bit until it is trained
 
-The file itself says its toolkit, encoder and number of keypoints, mmpose's often the colours; an
+The file itself says its toolkit, network and number of keypoints, mmpose's often the colours; an
 export from here or a checkpoint says everything below as well (an export the skeleton's names
 only). A contradiction is an error, another input size a warning.
 Everything else is asked for or assumed:
@@ -142,20 +144,20 @@ def check_overrides(overrides: Sequence[str]) -> None:
 
 
 def derived_config(weights: Weights, file: Path, overrides: Sequence[str]) -> Config:
-    """Return the config that a file implies: its own, or one for its encoder.
+    """Return the config that a file implies: its own, or one for its network.
 
     Raises:
         ConfigError: The input size is given nowhere.
-        CheckpointError: The file's encoder is not one of ours.
+        CheckpointError: The file's network is not one of ours.
     """
     if weights.content is not None:
         return config_from_dict(weights.content["config"], source=str(file))
-    encoder = encoder_of(weights.state)
-    if encoder is None:
+    network = network_of(weights.state)
+    if not network:
         found = other_architecture(weights.state) or f"{len(weights.state)} tensors of other names"
         raise CheckpointError(
-            f"{file}: holds {found}, which matches no ResNet of depth 18, 34, 50, 101 or 152; "
-            "nothing else can be imported"
+            f"{file}: holds {found}, which matches no ResNet of depth 18, 34, 50, 101 or 152 "
+            "and no HRNet-W32 or W48; nothing else can be imported"
         )
     given = any(text.startswith("model.input_size=") for text in overrides)
     if not given and "input_size" not in weights.trained:  # an export from here notes it
@@ -163,9 +165,8 @@ def derived_config(weights: Weights, file: Path, overrides: Sequence[str]) -> Co
             f"{file}: weights do not say the input size they were trained with, and a wrong one "
             "costs AP silently; give --input-size H W, such as 256 192, or --cfg"
         )
-    network = {"encoder": encoder, **weights.trained}
     content = {
-        "model": network,
+        "model": {**network, **weights.trained},
         "data": {"skeleton": weights.published.skeleton} if weights.published else {},
         "test": {"decoding": weights.decoding},
         "output": f"output/{file.name.split('.')[0]}",

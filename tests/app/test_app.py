@@ -212,7 +212,8 @@ def test_samples_show_whole_persons_in_their_boxes(tmp_path):
 
 def test_a_network_that_looks_for_something_else_gets_no_persons_to_try(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    signs = SimpleNamespace(skeleton=SimpleNamespace(name="signs", num_keypoints=3))
+    skeleton = SimpleNamespace(name="signs", num_keypoints=3)
+    signs = SimpleNamespace(skeleton=skeleton, only_generated=False)
     with app_server.serve(Finder(signs, whole_image, WHOLE), "127.0.0.1", free_port()):
         assert not list(tmp_path.glob("**/*.jpg"))
 

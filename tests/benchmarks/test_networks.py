@@ -16,7 +16,7 @@ def networks(monkeypatch):
 
 def test_each_network_has_a_row_and_a_failed_one_is_named(networks, capsys):
     names = ["networks:small_unet", "timm/no_such_model"]
-    few = ["--images", "3", "--epochs", "1", "--forms", ".pt2"]
+    few = ["--images", "12", "--epochs", "1", "--forms", ".pt2"]
     assert cli.run(networks.main, [*names, *few]) == 2
     printed = capsys.readouterr()
     head, line, own, failed = [

@@ -118,6 +118,21 @@ def test_every_name_and_shape_of_the_published_layouts_fits(name, monkeypatch):
     assert by_name.MEGABYTES[row.network] == round(4 * numbers / 1e6)
 
 
+@pytest.mark.parametrize("name", ["hrnet_w32_256x192", "hrnet_w48_384x288_udp"])
+def test_hrnet_is_recognised_in_both_layouts(name):
+    """By our own names, which tests/models/test_hrnet.py compares with the repository's."""
+    row = by_name.find_by_name(name)
+    config = config_from_dict(row.config(), name)
+    with torch.device("meta"):
+        ours = create_model(**config.model.arguments(17)).state_dict()
+    for head, kind in (("head", "mmpose 1.x"), ("keypoint_head", "mmpose 0.x")):
+        weights = recognise({"state_dict": pose_resnet.mmpose(ours, head)}, name)
+        assert weights.format == kind
+        assert weights.state.keys() == ours.keys()
+    numbers = sum(tensor.numel() for tensor in ours.values())
+    assert by_name.MEGABYTES[row.network] == round(4 * numbers / 1e6)
+
+
 # ---------------------------------------------------------------- the file
 
 

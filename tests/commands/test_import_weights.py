@@ -143,9 +143,10 @@ def test_blocks_are_added_by_the_flag_alone(official, tmp_path, capsys):
 
 def test_other_networks_are_named(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    torch.save({"stage2.0.branches.0.0.conv1.weight": torch.zeros(1)}, "w.pth")
+    torch.save({"stage2.0.branches.0.0.conv1.weight": torch.zeros(18, 18, 3, 3)}, "w.pth")
     assert run("import_weights", "w.pth", "--input-size", 96, 64, "--output", "best.pt") == 4
-    assert "w.pth: holds an HRNet, which matches no ResNet of depth" in capsys.readouterr().err
+    found = "w.pth: holds an HRNet of another width than 32 or 48, which matches no ResNet of depth"
+    assert found in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("target", ["simple_baseline", "mmpose"])

@@ -1,12 +1,14 @@
 """HRNet's files of its repository and of mmpose, there and back, and what is said of others."""
 
 import functools
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from keypoint.checkpoint.card import read_card
+from keypoint.checkpoint.card import read_card, weights_section
+from keypoint.commands.import_weights import derived_config
 from keypoint.errors import CheckpointError
 from keypoint.models import HRNet, create_model
 from keypoint.models.names import HRNET_WIDTHS
@@ -14,7 +16,7 @@ from keypoint.models.weights.export import export_weights
 from keypoint.models.weights.formats import read_weights, recognise
 from keypoint.models.weights.load import fill, load_weights_file
 from keypoint.models.weights.report import network_of
-from tests.models.test_weight_formats import CROPS_RGB, FORMS, IMAGENET, SIZE, saved, wrapped
+from tests.models.test_weight_formats import CROPS_RGB, IMAGENET, SIZE, saved, wrapped
 from tests.reference import pose_hrnet, pose_resnet
 
 STATE = functools.cache(lambda: pose_hrnet.pose_hrnet(8))
@@ -42,7 +44,7 @@ def require_theirs(model):
     )
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ["hrnet training", "lightning of DDP"])
 def test_the_repositorys_files_give_its_heatmaps(tmp_path, form):
     model = network()
     report = load_weights_file(model, saved(tmp_path, wrapped(STATE(), form)), whole=True)
@@ -147,6 +149,18 @@ def test_the_names_give_the_network():
         "network": "simple_baseline",
         "encoder": "resnet34",
     }
+
+
+def test_an_import_and_a_card_know_the_network():
+    weights = recognise(of(48), "w.pth")
+    config = derived_config(weights, Path("w.pth"), ["model.input_size=[256,192]"])
+    assert config.model.network == "hrnet_w48"
+    section = weights_section(weights)
+    assert (section["encoder"], section["keypoints"]) == ("hrnet_w48", 17)
+    assert section["next_step"] == "keypoint import-weights makes a checkpoint of it"
+    assert weights_section(recognise(of(18), "w.pth"))["next_step"] == "not usable here"
+    with pytest.raises(CheckpointError, match="an HRNet of another width .*and no HRNet-W32 or W4"):
+        derived_config(recognise(of(18), "w.pth"), Path("w.pth"), [])
 
 
 # ---------------------------------------------------------------- export-weights

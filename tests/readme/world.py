@@ -28,8 +28,10 @@ from keypoint.models import create_model
 from keypoint.models.weights.by_name import published
 from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco, tiny_network
+from tests.calling import tool
 from tests.checkpoint.published_weights import install, saved
 from tests.data.test_containers import write as write_video
+from tests.readme.documents import README, blocks
 from tests.reference import pose_resnet
 
 SIZE = "[32,32]"  # of the input of what is trained, where the command says no other
@@ -138,6 +140,18 @@ def cvat(path):
     shutil.copytree(CONVERT / "cvat_skeletons" / "images", path.with_name("photos"))
 
 
+def converted(path):
+    """What the README's `keypoint convert` writes."""
+    shutil.copytree(CONVERT / "labelme", path.with_name("labelled"))
+    words = ("--to", "coco", "--output", path.parent, "--overwrite")
+    assert tool("convert", path.with_name("labelled"), *words) == 0
+
+
+def own_network():
+    """The module of the README."""
+    return next(b.text for b in blocks(README.read_text()) if b.text.startswith("# my_nets.py"))
+
+
 def demo_set(folder):
     write_demo_set(folder, train_images=2, val_images=1)
 
@@ -152,7 +166,10 @@ MAKERS = [
     (r"data/coco_sample", coco_sample),
     (r"output/demo/data", demo_set),
     (r"output/signs/data", sign_set),
+    (r"output/(pets|mine)/best\.pt", tiny_network.checkpoint),  # of configs that a command writes or changes
     (r"output/\w+/best\.pt", run_checkpoint),
+    (r"pets/config\.yaml", converted),
+    (r"my_nets:build", lambda path: path.with_name("my_nets.py").write_text(own_network())),
     (r"(\./)?\w+\.pt", tiny_network.checkpoint),
     (r"\w+\.onnx", exported),
     (r"pose_resnet_\w+\.pth(\.tar)?", lambda path: torch.save(pose_resnet.simple_baseline(18), path)),
@@ -163,12 +180,16 @@ MAKERS = [
     (r"labelled", lambda path: shutil.copytree(CONVERT / "labelme", path)),
     (r"annotations\.xml", cvat),
     (r"photos", lambda path: picture(path / "a.jpg")),
-    (r"crops/\*\.jpg", lambda path: picture(path.parent / "a.jpg")),
+    (r"(crops|new)/\*\.jpg", lambda path: picture(path.parent / "a.jpg")),
     (r"\w+\.jpg", picture),
     (r"ids\.json", lambda path: ids(path, Path("photos/a.jpg"))),
     (r"boxes\.json", lambda path: boxes(path, ids(Path("ids.json"), Path("photos/a.jpg")))),
     (r"(my|anna|ben)\.json|pictures|(my_skeleton|sign)\.yaml", lambda path: own_data(path.parent)),
 ]  # fmt: skip
+
+
+def maker_of(word):
+    return next((make for pattern, make in MAKERS if re.fullmatch(pattern, word)), None)
 
 
 class World:
@@ -182,7 +203,9 @@ class World:
         """Into the working folder: all that the words name, but for what is to be written."""
         named = [w for w, before in zip(words, ["", *words], strict=False) if before != "--output"]
         configs = [w for w, before in zip(words, ["", *words], strict=False) if before == "--cfg"]
-        runs = [Path(w) for w in named if re.fullmatch(r"output/\w+/best\.pt", w)]
+        for name in configs:
+            self.put(name)
+        runs = [Path(w) for w in named if maker_of(w) is run_checkpoint]
         configs += [path.parent.name for path in runs if not path.exists()]
         names = [str(load_config(find_config(name)).data.root) for name in configs]
         names += [w.removeprefix("data.root=") for w in words if w.startswith("data.root=")]
@@ -194,7 +217,7 @@ class World:
 
     def put(self, word: str) -> None:
         """One of them."""
-        maker = next((make for pattern, make in MAKERS if re.fullmatch(pattern, word)), None)
+        maker = maker_of(word)
         if maker is None or Path(word).exists():
             return
         kept = self.store / re.sub(r"\W", "_", word)
