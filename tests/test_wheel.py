@@ -64,7 +64,7 @@ def test_configs_and_skeletons_are_found(clean, tmp_path):
     keys = ["data.root=data", "data.skeleton=coco17", "output=run", *SMALL]
     run(tmp_path, clean / "keypoint", "check-data", "--cfg", "res50_256x192_srl3.yaml", *keys)
     report = json.loads((tmp_path / "run" / "data_report.json").read_text())
-    assert report["train"]["used"] > 0
+    assert report["check"]["train"]["used"] > 0
 
 
 def test_the_page_finds_its_script(clean, tmp_path):

@@ -47,7 +47,7 @@ def picture(path):
 
 
 def coco(folder):
-    tiny_coco.write(folder, tiny_coco.content(2, 2, seed=1), "train2017")  # one batch
+    tiny_coco.write(folder, tiny_coco.content(4, 2, seed=1), "train2017")
     tiny_coco.write(folder, tiny_coco.content(1, 2), "val2017")
     tests = tiny_coco.content(1, 0)
     del tests["annotations"]
