@@ -78,7 +78,9 @@ def own_device(name: str | None = None) -> torch.device:
             )
         return chosen
     if chosen.type == "mps":
-        raise ConfigError("device=mps: one process only; start without torchrun, or use cpu")
+        raise ConfigError(
+            "--device mps: one process only; start without torchrun, or give --device cpu"
+        )
     if chosen.type == "cuda":
         chosen = choose_device(f"cuda:{os.environ['LOCAL_RANK']}")
         torch.cuda.set_device(chosen)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,7 +17,7 @@ import torch
 from keypoint import Predictor
 from keypoint.checkpoint.hub import find_checkpoint
 from keypoint.errors import CheckpointError, ConfigError
-from tests import forked, tiny_network
+from tests import tiny_network
 from tests.test_readme import REPOSITORY
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -192,7 +193,10 @@ def ask(folder, endpoint, *wanted, **more):
     environment = {name: os.environ[name] for name in names}
     environment |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(folder), "PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-c", ASK, json.dumps(wanted)]
-    done = forked.run(command, env=environment | more, cwd=folder, timeout=200)
+    # Not forked: the server's client has read its settings.
+    done = subprocess.run(
+        command, env=environment | more, cwd=folder, timeout=200, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stdout.splitlines() if line.startswith("answer ")]
     return [tuple(json.loads(line.removeprefix("answer "))) for line in lines]

@@ -57,7 +57,7 @@ def test_mps_is_said_to_be_untested_and_never_chosen_by_itself(monkeypatch, warn
     assert distributed.choose_device("mps") == torch.device("mps")
     assert "device=mps is untested" in warnings.text
     monkeypatch.setenv("LOCAL_RANK", "0")
-    with pytest.raises(ConfigError, match="device=mps: one process only"):
+    with pytest.raises(ConfigError, match="--device mps: one process only"):
         distributed.initialise("mps")
 
 
