@@ -15,6 +15,7 @@ from keypoint.pose.names import DECODING_WORDS
 from keypoint.pose.skeleton import Skeleton
 
 Rows = dict[str, Any]
+OWN_STRIDE = 32  # of a config, which leaves timm's encoders as they are
 
 
 def network_section(config: Config, skeleton: Skeleton, colors: Mapping[str, Any]) -> Rows:
@@ -51,9 +52,11 @@ def _architecture(network: ModelConfig) -> Rows:
     """Return the keys of a config that make the network, without those of other networks."""
     rows: Rows = {"network": network.network}
     if network.network == "simple_baseline":
-        rows |= {"encoder": network.encoder}
+        rows["encoder"] = network.encoder
         if not is_timm(network.encoder):
             rows |= {"encoder_stride": network.encoder_stride, "dilated": network.dilated}
+        elif network.encoder_stride != OWN_STRIDE:
+            rows["encoder_stride"] = network.encoder_stride
     elif network.options:
         rows["options"] = network.options
     return rows

@@ -147,7 +147,7 @@ class ModelConfig(BaseModel):
         json_schema_extra={"allowed": f"{', '.join(ENCODERS)}, timm/X"},
     )
     encoder_stride: EncoderStride = Field(
-        default=32, description="of the ResNet's last map; 3, 2 or 1 deconvolutions follow"
+        default=32, description="of a ResNet's last map; with timm, 32 leaves its own"
     )
     dilated: bool = Field(
         default=False, description="dilation instead of the ResNet's strides that are left out"
