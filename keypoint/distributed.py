@@ -48,8 +48,8 @@ def choose_device(name: str | None = None) -> torch.device:
     if kind == "mps":
         if not torch.backends.mps.is_available():
             raise ConfigError(
-                "device=mps: torch sees no such device here, it needs macOS on Apple's processors; "
-                "use cpu"
+                "--device mps: torch sees no such device here, it needs macOS on Apple's "
+                "processors; use cpu"
             )
         logger.warning("device=mps is untested; compare a few results with --device cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():

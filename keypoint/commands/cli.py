@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from keypoint.commands.log import add_error, log_files
+from keypoint.commands.log import add_error, close_log, log_files
 from keypoint.commands.log import keep_log as keep_log
 from keypoint.commands.log import log_to as log_to
 from keypoint.commands.log import logger as logger
@@ -283,6 +283,7 @@ def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None
         except Exception as error:
             return _reported(error, debug="--debug" in arguments)
         finally:
+            close_log()
             remove_empty(made_folders)
     return 0
 

@@ -138,6 +138,13 @@ def log_files() -> list[_LogFile]:
     return [handler for handler in logger.handlers if isinstance(handler, _LogFile)]
 
 
+def close_log() -> None:
+    """End the log file: the next command of this process has another one, or none."""
+    for handler in log_files():
+        logger.removeHandler(handler)
+        handler.close()
+
+
 def add_error(error: Exception) -> None:
     """Write an error to the log file, with all its faults and its traceback."""
     text = "\n  ".join([str(error), *getattr(error, "faults", ())])

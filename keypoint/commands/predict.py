@@ -107,9 +107,8 @@ def main(argv: Sequence[str]) -> None:
         require_no_shards(output)
     if share is None or not Shards(output, share.of).publishing.exists():
         require_free(output, args.overwrite, [Path(name) for name in given if name])
-    device = own_device(args.device)
     if share is not None and args.shard is None:
-        args.device = str(device)
+        args.device = str(own_device(args.device))
     if share is None:
         cli.log_to(output)
     else:

@@ -222,7 +222,9 @@ def choose_providers(device: str | None, available: Sequence[str]) -> list[Any]:
     has_cuda = "CUDAExecutionProvider" in available
     kind = device or ("cuda" if has_cuda else "cpu")
     if kind == "mps":
-        raise ConfigError("device=mps: for checkpoints only, onnxruntime does not know it; use cpu")
+        raise ConfigError(
+            "--device mps: for checkpoints only, onnxruntime does not know it; use cpu"
+        )
     if not re.fullmatch("cpu|cuda|cuda:[0-9]{1,2}", kind):
         raise ConfigError(f"device={kind!r} is unknown; give cpu, cuda or cuda:NUMBER")
     if kind == "cpu":

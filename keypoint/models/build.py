@@ -15,6 +15,8 @@ from keypoint.models.simple_baseline import SimpleBaseline
 from keypoint.models.timm_baseline import TimmBaseline
 from keypoint.models.weights.load import load_imagenet_encoder, load_weights_file
 
+DEFAULT_ENCODER = ("resnet50", 32, False)  # with stride and dilation
+
 
 def create_model(
     encoder: str = "resnet50",
@@ -71,6 +73,11 @@ def create_model(
     }
     if options and ":" not in network:
         raise ConfigError(f"options have no effect with network={network}; leave them out")
+    if network != "simple_baseline" and (encoder, encoder_stride, dilated) != DEFAULT_ENCODER:
+        raise ConfigError(
+            f"encoder, encoder_stride and dilated have no effect with network={network}; leave "
+            "them out"
+        )
     model: PoseNetwork
     others: Mapping[str, Any]
     if network == "simple_baseline" and is_timm(encoder):

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import cv2
@@ -50,7 +51,11 @@ test_tool.__test__ = False
 
 def test_results_go_where_they_belong(tmp_path):
     """As typed; by the config given; in the run of the checkpoint, wherever it is; by its name."""
-    output_folder = test_tool().output_folder
+
+    def output_folder(checkpoint, cfg, config, overrides, weights=None):
+        given = Namespace(checkpoint=checkpoint, cfg=cfg, overrides=overrides, weights=weights)
+        return test_tool().output_folder(given, config)
+
     run_folder = tmp_path / "elsewhere" / "run"
     run_folder.mkdir(parents=True)
     config = config_from_dict({"output": "output/of_another_day"}, source="test")
@@ -63,6 +68,7 @@ def test_results_go_where_they_belong(tmp_path):
     assert output_folder(moved, None, config, []) == Path("output/moved")
     nothing = config_from_dict({}, source="test")
     assert output_folder(moved, "my.yaml", nothing, []) == Path("output/moved")
+    assert output_folder(moved, None, nothing, [], "mmpose/res50") == Path("output/res50")
 
 
 def test_an_output_that_cannot_be_written_is_refused_before_the_data(data, tmp_path, capsys):

@@ -3,6 +3,7 @@
 import json
 import sys
 
+import cv2
 import pytest
 import torch
 from torch import nn
@@ -125,6 +126,12 @@ def test_what_is_no_network_is_refused(outside, network, options, text):
         create_model(network=network, options=options, input_size=SIZE, num_keypoints=5)
 
 
+def test_keys_of_simple_baseline_are_refused(outside):
+    for key, value in (("encoder", "resnet18"), ("encoder_stride", 8), ("dilated", True)):
+        with pytest.raises(ConfigError, match="have no effect with network="):
+            own(**{key: value})
+
+
 def test_blocks_follow_its_submodules_and_change_nothing(outside):
     torch.manual_seed(0)
     plain = own().eval()
@@ -179,6 +186,8 @@ train: {{epochs: 2, batch_size: 8, evaluate_every: 1}}
 def test_it_trains_tests_predicts_and_exports_by_the_same_commands(outside, capsys):
     data = outside / "data"
     write_demo_set(data, train_images=12, val_images=3, seed=1)
+    for image in data.rglob("*.jpg"):  # of one channel
+        cv2.imwrite(str(image), cv2.imread(str(image), cv2.IMREAD_GRAYSCALE))
     grey = next((data / "val2017").glob("*.jpg"))
     (outside / "own.yaml").write_text(CONFIG.replace("ROOT", str(data)))
     output = outside / "run"

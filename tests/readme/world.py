@@ -175,6 +175,7 @@ MAKERS = [
     (r"(\./)?\w+\.pt", tiny_network.checkpoint),
     (r"\w+\.onnx", exported),
     (r"pose_resnet_\w+\.pth(\.tar)?", lambda path: torch.save(pose_resnet.simple_baseline(18), path)),
+    (r"pose_hrnet_\w+\.pth", lambda path: torch.save(create_model(network="hrnet_w32", input_size=(64, 64)).state_dict(), path)),
     (r"td-hm_.*\.pth", lambda path: torch.save(pose_resnet.mmpose(pose_resnet.simple_baseline(18), "head"), path)),
     (r"COCO_val2017_detections\w+\.json", lambda path: boxes(path, Path("data/coco/annotations/person_keypoints_val2017.json"))),
     (r"COCO_test-dev2017_detections\w+\.json", lambda path: boxes(path, Path("data/coco/annotations/image_info_test-dev2017.json"))),
