@@ -47,7 +47,7 @@ def test_mps_is_refused_where_there_is_none(tmp_path, capsys):
     (tmp_path / "a.png").write_bytes(b"x")
     assert tool("predict", *given, "--whole-image", tmp_path / "a.png") == 2
     assert "--device mps: torch sees no such device here" in capsys.readouterr().err
-    with pytest.raises(ConfigError, match="device=mps: for checkpoints only, onnxruntime"):
+    with pytest.raises(ConfigError, match="--device mps: for checkpoints only, onnxruntime"):
         choose_providers("mps", ["CPUExecutionProvider", "CoreMLExecutionProvider"])
 
 
