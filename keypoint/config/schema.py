@@ -216,7 +216,7 @@ class ModelConfig(BaseModel):
         default = cls.model_fields[name].default
         if value != default and network != "simple_baseline":
             raise ValueError(f"it has no effect with model.network={network}")
-        encoder = info.data.get("encoder", default)
+        encoder = info.data.get("encoder", "")
         if name == "encoder" and value not in ENCODERS and not is_timm(value):
             raise ValueError(f"no such encoder{hint(value, ENCODERS)}; or timm/NAME")
         if name == "dilated" and value and is_timm(encoder):

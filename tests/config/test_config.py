@@ -391,6 +391,7 @@ def test_a_network_is_one_of_ours_or_a_function():
         ({"encoder": "timm/vit_tiny", "dilated": True}, "it has no effect with model.encoder=timm/vit"),
         ({"encoder": "resnet51"}, "no such encoder; did you mean resnet50?"),
         ({"encoder": "timm/"}, "no such encoder"),
+        ({"encoder": True, "dilated": True, "encoder_stride": 8}, "model.encoder: given true; "),
         ({"network": "hrnet_w32", "input_size": [100, 64]}, "each a multiple of 32 in 32..2048"),
         ({"network": "a:b", "input_size": [30, 64]}, "height and width are each in 32..2048"),
     ],
