@@ -151,7 +151,7 @@ class Tokens:
             raise ValueError(
                 f"a block was inserted for tokens B x {expected} x C ({self.prefix} in front of "
                 f"grid={self.grid}), got {tuple(x.shape)}: run images of the size of the example, "
-                "or build the network anew and call insert_blocks with an example and grid of "
+                "or build the network again and call insert_blocks with an example and grid of "
                 "this size"
             )
         tokens = x[:, self.prefix :]  # B HW C

@@ -15,7 +15,8 @@ def has_seen_only_generated(content: Mapping[str, Any]) -> bool:
     """Whether a checkpoint says so.
 
     Its training noted that the persons are generated (card.py; checkpoints before that say
-    nothing), and it did not start from a file, which may be a network that has seen photos.
+    nothing), and it started from nothing that may have seen photos: a file, or the function of a
+    network of one's own, which may load weights itself.
 
     Args:
         content: As `read_checkpoint` returns it.
@@ -25,4 +26,6 @@ def has_seen_only_generated(content: Mapping[str, Any]) -> bool:
     train = data.get("train") if isinstance(data, Mapping) else None
     model = content["config"].get("model") or {}
     from_file = model.get("weights", "imagenet") not in (None, "imagenet")
-    return isinstance(train, Mapping) and train.get("generated") is True and not from_file
+    is_own = ":" in str(model.get("network", ""))
+    marked = isinstance(train, Mapping) and train.get("generated") is True
+    return marked and not from_file and not is_own

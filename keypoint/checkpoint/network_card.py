@@ -10,12 +10,12 @@ from keypoint.config.schema import ModelConfig
 from keypoint.errors import ConfigError
 from keypoint.models.complexity import Count, count_model
 from keypoint.models.names import NETWORKS, is_timm
+from keypoint.models.timm_encoder import DEFAULT_STRIDE
 from keypoint.pose.codec import Codec
 from keypoint.pose.names import DECODING_WORDS
 from keypoint.pose.skeleton import Skeleton
 
 Rows = dict[str, Any]
-OWN_STRIDE = 32  # of a config, which leaves timm's encoders as they are
 
 
 def network_section(config: Config, skeleton: Skeleton, colors: Mapping[str, Any]) -> Rows:
@@ -55,7 +55,7 @@ def _architecture(network: ModelConfig) -> Rows:
         rows["encoder"] = network.encoder
         if not is_timm(network.encoder):
             rows |= {"encoder_stride": network.encoder_stride, "dilated": network.dilated}
-        elif network.encoder_stride != OWN_STRIDE:
+        elif network.encoder_stride != DEFAULT_STRIDE:
             rows["encoder_stride"] = network.encoder_stride
     elif network.options:
         rows["options"] = network.options

@@ -80,9 +80,8 @@ def predict_share(
     numbers = split_inputs(job.inputs, sizes, share.of)
 
     def begun() -> None:
-        if (
-            args.shard is None
-        ):  # none comes after the merge, and finds results that it may not replace
+        if args.shard is None:
+            # All begin before one merges: a late one would find results that it may not replace.
             distributed.initialise(args.device)
             distributed.gather(share.number)
             distributed.finish()

@@ -179,7 +179,7 @@ class ModelConfig(BaseModel):
 
     new_head: bool = Field(
         default=False,
-        description="the weights file is of other keypoints; the head starts anew",
+        description="the weights file is of other keypoints: do not load its head",
     )
 
     @model_validator(mode="before")

@@ -59,7 +59,7 @@ def create_model(
         codec: "heatmap" or "udp", see codec.py.
         heatmap_sigma: Of the targets, heatmap pixels; None for the references'.
         partial_weights: The file may lack blocks; they start as the identity.
-        new_head: The file's head, of other keypoints, is left out, and the network's starts anew.
+        new_head: Do not load the file's head, which is for other keypoints.
 
     Raises:
         ConfigError: A part that does not exist or does not fit.

@@ -10,14 +10,13 @@ from typing import Literal, get_args
 
 from keypoint.errors import ConfigError
 
-Encoder = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 EncoderStride = Literal[32, 16, 8]  # input pixels per pixel of layer4's map
 
 HRNET_WIDTHS = {"hrnet_w32": 32, "hrnet_w48": 48}  # channels of the map of stride 4
 NETWORKS = ("simple_baseline", *HRNET_WIDTHS)
 OWN_NETWORK = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 TIMM = "timm/"  # before the name of an encoder of timm, which may have the tag of its weights
-ENCODERS: tuple[str, ...] = get_args(Encoder)
+ENCODERS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 ENCODER_STRIDES: tuple[int, ...] = get_args(EncoderStride)
 
 # Strides of timm's encoders that deconvolutions lead back from, by their number, and their sites.

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from keypoint.errors import ConfigError
 from keypoint.models.names import OWN_NETWORK
 from keypoint.models.pose_network import PoseNetwork
+from keypoint.pose.codec import Codec
 
 TAKEN = ("num_keypoints", "input_size")
 
@@ -88,7 +89,7 @@ def build_own_network(
     codec: str = "heatmap",
     heatmap_sigma: float | None = None,
 ) -> PoseNetwork:
-    """Build the network of a function; one that returns a `PoseNetwork` is taken as it is.
+    """Build the network of a function; a `PoseNetwork` keeps its own colors, stride and sites.
 
     Args:
         name: `package.module:function`.
@@ -128,6 +129,10 @@ def build_own_network(
             "that maps images (B, 3, H, W) to heatmaps (B, K, H/s, W/s)"
         )
     if isinstance(network, PoseNetwork):
+        made = {"num_keypoints": network.num_keypoints, "input_size": network.input_size}
+        if made != keywords:
+            raise ConfigError(f"model.network={name}: was asked for {keywords} and returns {made}")
+        network.codec = Codec(network.input_size, codec, heatmap_sigma, network.codec.stride)
         return network
     return OwnNetwork(
         network,

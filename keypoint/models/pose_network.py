@@ -39,12 +39,9 @@ class PoseNetwork(nn.Module):
         stride: s, input pixels per heatmap pixel.
         codec: "heatmap" or "udp": the convention that the heatmaps are trained to (codec.py).
         heatmap_sigma: Of the targets, heatmap pixels; None for the references'.
-        color_order: "rgb" or "bgr", what the weights were trained on; `normalize` takes RGB and
-            reorders.
-        mean, std: Of pixel values in [0, 1], in RGB order whatever the color order.
 
     Raises:
-        ConfigError: A size that does not fit, K below 1, an unknown codec or color order.
+        ConfigError: A size that does not fit, K below 1, an unknown codec.
     """
 
     # Sites of a network's own: all of them, and those that one block's name alone means.
@@ -71,9 +68,6 @@ class PoseNetwork(nn.Module):
         stride: int = STRIDE,
         codec: str = "heatmap",
         heatmap_sigma: float | None = None,
-        color_order: str = "rgb",
-        mean: tuple[float, float, float] = IMAGENET_MEAN,
-        std: tuple[float, float, float] = IMAGENET_STD,
     ) -> None:
         super().__init__()
         self.multiple = multiple
@@ -86,7 +80,7 @@ class PoseNetwork(nn.Module):
         # Not in the state dict, so that other toolkits' files load; checkpoints store them apart.
         self.register_buffer("pixel_mean", torch.zeros(3), persistent=False)
         self.register_buffer("pixel_std", torch.ones(3), persistent=False)
-        self.set_colors(color_order, mean, std)
+        self.set_colors("rgb", IMAGENET_MEAN, IMAGENET_STD)
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) to heatmaps (B, K, H/s, W/s).
@@ -123,6 +117,11 @@ class PoseNetwork(nn.Module):
         std: tuple[float, float, float],
     ) -> None:
         """Set the color order, mean and std that the weights expect; `normalize` applies them.
+
+        Args:
+            color_order: "rgb" or "bgr", of the images that they were trained on.
+            mean: Of pixel values in [0, 1], in RGB order whatever the color order.
+            std: As the mean.
 
         Raises:
             ConfigError: The color order is not "rgb" or "bgr".

@@ -47,7 +47,7 @@ def chromium():
 
 
 def without(reason):
-    """A test that nobody runs proves nothing: `.ci/run` sets REQUIRE_BROWSER."""
+    """A test that never runs proves nothing: `.ci/run` sets REQUIRE_BROWSER."""
     if os.environ.get("REQUIRE_BROWSER"):
         pytest.fail(f"{reason} (REQUIRE_BROWSER is set, so this is no reason to skip)")
     pytest.skip(reason)

@@ -305,7 +305,7 @@ def test_another_number_of_tokens_at_run_time():
     for shape, tokens in [((64, 64), 17), ((32, 48), 7)]:
         message = (
             "a block was inserted for tokens B x 13 x C (1 in front of grid=(4, 3)), got "
-            f"(2, {tokens}, 32): run images of the size of the example, or build the network anew "
+            f"(2, {tokens}, 32): run images of the size of the example, or build the network again "
             "and call insert_blocks with an example and grid of this size"
         )
         with pytest.raises(ValueError, match=re.escape(message)):

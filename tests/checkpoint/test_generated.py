@@ -103,3 +103,15 @@ def test_info_shows_it(world, tmp_path, capsys):
     assert "has only seen generated figures" in shown
     assert tool("info", "--checkpoint", path, "--json") == 0
     assert json.loads(capsys.readouterr().out)["training"]["train_data"]["generated"] is True
+
+
+def test_a_network_of_ones_own_may_have_seen_photos():
+    """Its function may load weights; ours have none but those that the config names."""
+    card = {"data": {"train": {"generated": True}}}
+    for network, expected in (
+        ("simple_baseline", True),
+        ("hrnet_w32", True),
+        ("nets:build", False),
+    ):
+        content = {"card": card, "config": {"model": {"network": network, "weights": None}}}
+        assert has_seen_only_generated(content) is expected

@@ -249,9 +249,14 @@ def test_a_pose_network_is_taken_as_it_is(outside):
     sys.modules["pose_of_the_test"] = module
     try:
         model = build_own_network(
-            "pose_of_the_test:build", {}, input_size=(64, 64), num_keypoints=3
-        )
+            "pose_of_the_test:build", {}, input_size=(64, 64), num_keypoints=3, codec="udp",
+            heatmap_sigma=1.5,
+        )  # fmt: skip
+        module.build = lambda num_keypoints, input_size: model
+        with pytest.raises(ConfigError, match=r"asked for .*: 5.* and returns .*: 3"):
+            build_own_network("pose_of_the_test:build", {}, input_size=(64, 64), num_keypoints=5)
     finally:
         del sys.modules["pose_of_the_test"]
     assert isinstance(model, SimpleBaseline)
     assert isinstance(model.final_layer, nn.Conv2d)
+    assert (model.codec.name, model.codec.sigma) == ("udp", 1.5)  # as the config has it

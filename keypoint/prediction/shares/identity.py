@@ -9,7 +9,7 @@ from typing import Any
 
 from keypoint import __version__
 from keypoint.errors import DataError
-from keypoint.files import FINGERPRINT_LETTERS
+from keypoint.files import FINGERPRINT_LETTERS, sha256_of
 from keypoint.prediction.inputs import Input
 
 Identity = dict[str, Any]
@@ -34,7 +34,9 @@ def identify(inputs: Sequence[Input], sizes: Sequence[int], options: Mapping[str
         changed = one.path.stat().st_mtime_ns if one.path.exists() else 0
         name = str(one.path).encode("utf-8", "surrogateescape")
         hashed.update(name + f"\0{size} {changed} {one.image_id}\n".encode())
-    listed = f"{len(inputs)} files of {sum(sizes)} bytes, {_letters(hashed)}"
+    listed = (
+        f"{len(inputs)} files of {sum(sizes)} bytes, {hashed.hexdigest()[:FINGERPRINT_LETTERS]}"
+    )
     described = {
         name: _content(value) if isinstance(value, Path) else value
         for name, value in options.items()
@@ -56,16 +58,7 @@ def file_sizes(inputs: Sequence[Input]) -> list[int]:
 
 
 def _content(path: Path) -> str:
-    hashed = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            while part := file.read(2**20):
-                hashed.update(part)
+        return f"content {sha256_of(path)[:FINGERPRINT_LETTERS]}"
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); give a file") from None
-    return f"content {_letters(hashed)}"
-
-
-def _letters(hashed: Any) -> str:
-    text: str = hashed.hexdigest()
-    return text[:FINGERPRINT_LETTERS]

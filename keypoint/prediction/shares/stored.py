@@ -2,7 +2,7 @@
 
 Numbers have all their digits, so results that are read back are equal to those that were written.
 A share numbers its images and frames by itself, as it cannot know how many frames the videos of the
-other shares have; the merge numbers them anew.
+other shares have; the merge numbers them again.
 """
 
 from __future__ import annotations
