@@ -3,6 +3,7 @@
     insert_blocks(net, "srl_fft", after=["layer3"], example=torch.zeros(1, 3, 256, 192))
     insert_blocks(vit, "srl_fft", after=["blocks.8"], example=..., grid=(16, 12))   # tokens B N C
     insert_blocks(swin, "srl_fft", after=["layers.2"], example=..., layout="bhwc")
+    insert_blocks(c2d, "srl_fft", after=["layer3"], example=..., frames=8)          # B*8 C H W
 
 A Sequential of the submodule (`site`) and the block (`block`) replaces the submodule: an ordinary
 module, so that deepcopy, EMA, DDP, compile and export work. A forward hook would not do: in a deep
@@ -27,7 +28,8 @@ import torch
 from torch import nn
 
 from keypoint.blocks.build import build_block
-from keypoint.blocks.layout import Layout, compared_with_example, layout_of
+from keypoint.blocks.layout import Layout
+from keypoint.blocks.named_layout import compared_with_example, layout_of
 from keypoint.blocks.trial import Calls, Map, run, same
 from keypoint.blocks.with_block import WithBlock
 
@@ -51,6 +53,7 @@ def insert_blocks(
     example: Any,
     grid: tuple[int, int] | None = None,
     layout: str | None = None,
+    frames: int | None = None,
     **options: object,
 ) -> Net:
     """Put a new block after each of the named submodules of any network, in place.
@@ -69,8 +72,8 @@ def insert_blocks(
         net: Any module, on any device (meta too), in any dtype; a block gets those of its map.
         name: The block's name, as in `build_block`.
         after: Names, as in `net.named_modules()`, of submodules that return one map B C H W or one
-            clip B C T H W; with `grid` tokens B N C, with `layout` a map B H W C. A call takes one
-            of them; for another grid or layout call again.
+            clip B C T H W; with `grid` tokens B N C, with `layout` a map B H W C, with `frames` a
+            map B*T C H W. A call takes one of them; for another one call again.
         example: Input of the network: `net(example)`, or `net(*example)` for a tuple. Blocks are
             built for the size of its maps; its number of samples does not matter.
         grid: (height, width) of token maps B N C, row by row. The N - h*w tokens in front (class,
@@ -82,6 +85,10 @@ def insert_blocks(
         layout: "bhwc" for maps B H W C, as in Swin and within ConvNeXt's blocks; any size later.
             Four axes do not say which are the channels: without this word the second one is, and
             with it the last one, also of a map B C H W.
+        frames: T of a network for video that folds frames into the batch, at these submodules: maps
+            B*T C H W, the frames of a clip one after another, of which the block gets B C T H W
+            (rcca, which has no form for clips, each frame alone). Later inputs must be whole clips
+            of T frames; another T that divides the batch cannot be seen.
         options: Options of the block, as in `build_block`.
 
     Returns:
@@ -89,8 +96,9 @@ def insert_blocks(
 
     Raises:
         ValueError: No, unknown or equal names; a submodule that the example does not call or that
-            does not return a map; a grid or layout that does not fit; an unknown block or option;
-            a network that uses a submodule otherwise than by calling it. The network is unchanged.
+            does not return a map; a grid, layout or frames that do not fit; an unknown block or
+            option; a network that uses a submodule otherwise than by calling it. The network is
+            unchanged.
         RuntimeError: The network is compiled, scripted or wrapped already, or inference mode is on.
     """
     if torch.is_inference_mode_enabled():
@@ -98,10 +106,10 @@ def insert_blocks(
             "insert_blocks was called under torch.inference_mode, where parameters that can be "
             "trained cannot be made: call it outside"
         )
-    for key in ("channels", "size", "frames"):
+    for key in ("channels", "size"):
         if key in options:
             raise ValueError(f"{key} is learned from the example: leave it out")
-    named = layout_of(grid, layout)
+    named = layout_of(name, grid, layout, frames)
     sites = find_sites(net, after)
     expected, calls = run(net, example)
     named = compared_with_example(named, net, calls)

@@ -1,7 +1,4 @@
-"""The axes of a network's maps: how they become B C H W for a block, and the output of it theirs.
-
-Nothing is guessed: without a word of the caller a map is B C H W. From tokens B N C the size cannot
-be known, and B H W C has four axes as B C H W has.
+"""The axes of a network's maps: how they become B C H W or B C T H W for a block, and back.
 
 Letters: B batch, C channels, T frames, H W size, N tokens.
 """
@@ -16,7 +13,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from keypoint.blocks.trial import Calls, Map
+from keypoint.blocks.trial import Map
 
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d, nn.Conv3d, nn.ConvTranspose3d)
 Shape: TypeAlias = tuple[int, ...]
@@ -162,6 +159,67 @@ class Tokens:
         return laid_out_as(x, y)
 
 
+@dataclass(frozen=True)
+class FoldedFrames:
+    """B*T C H W, the frames of a clip one after another; the block gets B C T H W.
+
+    A block without a form for clips gets the folded map itself (`alone`): each frame for itself.
+    """
+
+    frames: int
+    alone: bool = False
+
+    @property
+    def takes(self) -> str:
+        """The shapes that a block can follow."""
+        return f"one map B*{self.frames} C H W, the frames of a clip folded into the batch"
+
+    def fault(self, shape: Shape) -> str | None:
+        """Why a block cannot follow an output of this shape, or None."""
+        if len(shape) == 5:
+            return f"a clip of five axes, {shape}, which shows its frames: leave frames out"
+        if len(shape) != 4:
+            return f"a tensor {shape}, but frames={self.frames} is for folded maps B*T C H W"
+        if shape[0] % self.frames:
+            return f"a batch of {shape[0]}, {shape}, no multiple of frames={self.frames}"
+        return None
+
+    def likely(self, module: nn.Module, _: object) -> bool:
+        """Whether a message may name it: attention's B heads N N have four axes too."""
+        return any(isinstance(part, CONVOLUTIONS) for part in module.modules())
+
+    def map_shape(self, shape: Shape) -> Shape:
+        """Shape of the map or clip that the block gets."""
+        batch, channels, height, width = shape
+        if self.alone:
+            return shape
+        return batch // self.frames, channels, self.frames, height, width
+
+    def of(self, _: Shape) -> FoldedFrames:
+        """The layout of a submodule that gives this shape."""
+        return self
+
+    def through(self, block: nn.Module, x: Tensor) -> Tensor:
+        """The block on the clips of a folded batch.
+
+        Raises:
+            ValueError: A batch that is not a whole number of clips.
+        """
+        if x.shape[0] % self.frames:
+            raise ValueError(
+                f"a block was inserted for clips of {self.frames} frames folded into the batch, "
+                f"B*{self.frames} C H W, got {tuple(x.shape)}, and {x.shape[0]} is no multiple of "
+                f"{self.frames}: run whole clips of {self.frames} frames, or build the network "
+                "again and call insert_blocks with the frames of these"
+            )
+        if self.alone:
+            y: Tensor = block(x)
+            return y
+        clips = x.unflatten(0, (x.shape[0] // self.frames, self.frames))  # B T C H W
+        y = block(clips.transpose(1, 2))  # B C T H W
+        return laid_out_as(x, y.transpose(1, 2).flatten(0, 1))
+
+
 def laid_out_as(x: Tensor, y: Tensor) -> Tensor:
     """Y with the strides of x.
 
@@ -171,60 +229,4 @@ def laid_out_as(x: Tensor, y: Tensor) -> Tensor:
     return y if y.stride() == x.stride() else torch.empty_like(x).copy_(y)
 
 
-Layout: TypeAlias = ChannelsFirst | ChannelsLast | Tokens
-
-
-def layout_of(grid: Sequence[int] | None, layout: str | None) -> Layout:
-    """The layout that the caller names.
-
-    Raises:
-        ValueError: Both words, another layout, or a grid that is not two whole numbers.
-    """
-    if grid is not None and layout is not None:
-        raise ValueError(
-            f"grid={grid} is for tokens B N C and layout={layout!r} for maps B H W C: name one"
-        )
-    if layout is not None:
-        if layout != "bhwc":
-            raise ValueError(
-                f"layout={layout!r} must be 'bhwc'; leave it out for maps B C H W, and name "
-                "grid=(height, width) for tokens B N C"
-            )
-        return ChannelsLast()
-    if grid is None:
-        return ChannelsFirst()
-    if not (
-        isinstance(grid, Sequence)
-        and len(grid) == 2
-        and all(isinstance(n, int) and n >= 1 for n in grid)
-    ):
-        raise ValueError(
-            f"grid={grid!r} must be (height, width) of the token map, two whole numbers of at "
-            "least 1: image size / patch size in a ViT"
-        )
-    return Tokens((int(grid[0]), int(grid[1])))
-
-
-def compared_with_example(layout: Layout, net: nn.Module, calls: Calls) -> Layout:
-    """The layout, after its grid was looked for in what the network gave for the example.
-
-    Raises:
-        ValueError: Convolutions give maps of the grid's width x height and none of its own.
-    """
-    if not isinstance(layout, Tokens):
-        return layout
-    sizes: dict[Shape, str] = {}
-    counts = set()
-    for name, module in net.named_modules():
-        for output in calls.get(module, ()):
-            if isinstance(output, Map) and len(output.shape) == 3:
-                counts.add(output.shape[1])
-            elif isinstance(output, Map) and isinstance(module, CONVOLUTIONS):
-                sizes.setdefault(output.shape[2:], name)
-    swapped = layout.grid[::-1]
-    if swapped in sizes and layout.grid not in sizes:
-        raise ValueError(
-            f"grid={layout.grid} is (height, width), but the map of {sizes[swapped]!r} has height "
-            f"{swapped[0]} and width {swapped[1]}: write grid={swapped}"
-        )
-    return replace(layout, shown=layout.grid in sizes or math.prod(layout.grid) in counts)
+Layout: TypeAlias = ChannelsFirst | ChannelsLast | Tokens | FoldedFrames
