@@ -43,9 +43,10 @@ def build_block(
     size: tuple[int, int],
     *,
     frames: int | None = None,
+    dims: int | None = None,
     **options: object,
 ) -> nn.Module:
-    """The block called `name` for maps of `channels` and (height, width) `size`.
+    """The block called `name` for maps or clips of `channels` and (height, width) `size`.
 
     Every name takes `size`, so that callers need not know which block uses it; only SRL does.
 
@@ -53,21 +54,34 @@ def build_block(
         name: A key of `BLOCKS`.
         channels: C.
         size: (height, width) of the maps, or of a clip's frames.
-        frames: T of clips B C T H W: SRL is then `SRLVideo`, and the other blocks relate all
-            positions of all frames. None for maps B C H W.
+        frames: T of clips B C T H W: SRL is then `SRLVideo`, for this T alone, and the other blocks
+            relate all positions of all frames, of any T. None for maps B C H W.
+        dims: 3 for clips, enough for the blocks that take any T; 2 for maps. None is 3 with
+            `frames`, else 2.
         options: Keywords of the block's class.
 
     Raises:
-        ValueError: An unknown name or option, whose message lists the known ones, or a block that
-            does not take clips.
+        ValueError: An unknown name or option, whose message lists the known ones; a block that
+            does not take clips; frames and dims that do not agree, or SRL for clips without frames.
     """
-    blocks = BLOCKS if frames is None else CLIP_BLOCKS
+    check_dims(frames, dims)
+    clips = frames is not None or dims == 3
+    blocks = CLIP_BLOCKS if clips else BLOCKS
     if name not in BLOCKS:
         raise ValueError(
             f"block {name!r} must be one of {', '.join(blocks)}{_did_you_mean(name, blocks)}"
         )
     if name not in blocks:
-        raise ValueError(f"block {name!r} does not take clips; those that do: {', '.join(blocks)}")
+        raise ValueError(
+            f"block {name!r} does not take clips: fold their frames into the batch, B*T C H W "
+            "(insert_blocks takes frames=T of a network that does), and each frame has the block "
+            f"to itself; or name one of those that take clips: {', '.join(blocks)}"
+        )
+    if name.startswith("srl_") and clips and frames is None:
+        raise ValueError(
+            f"block {name!r} with dims=3 needs frames=T: its conv_t has a weight for each pair of "
+            "the T frames"
+        )
     parameters = inspect.signature(blocks[name]).parameters
     allowed = [
         option
@@ -82,6 +96,21 @@ def build_block(
             )
     own = {"size": size, "frames": frames}
     return blocks[name](channels, **{k: own[k] for k in own if k in parameters}, **options)
+
+
+def check_dims(frames: int | None, dims: int | None) -> None:
+    """Raise ValueError for numbers of axes and frames that do not agree."""
+    if frames is not None and (not isinstance(frames, int) or frames < 1):
+        raise ValueError(f"frames={frames!r} must be a whole number of at least 1")
+    if dims not in (None, 2, 3):
+        raise ValueError(
+            f"dims={dims!r} must be 3 (clips B C T H W) or 2 (maps B C H W); other numbers of axes "
+            "are of the classes: NonLocal(channels, dims=1)"
+        )
+    if dims == 2 and frames is not None:
+        raise ValueError(
+            f"frames={frames} has no effect with dims=2, which is for maps B C H W: leave one out"
+        )
 
 
 def no_weight_decay(module: nn.Module) -> set[str]:

@@ -72,8 +72,8 @@ def insert_blocks(
         net: Any module, on any device (meta too), in any dtype; a block gets those of its map.
         name: The block's name, as in `build_block`.
         after: Names, as in `net.named_modules()`, of submodules that return one map B C H W or one
-            clip B C T H W; with `grid` tokens B N C, with `layout` a map B H W C, with `frames` a
-            map B*T C H W. A call takes one of them; for another one call again.
+            clip B C T H W; with `grid` tokens B N C, with `layout` a map B H W C or clip B T H W C,
+            with `frames` a map B*T C H W. A call takes one of them; for another one call again.
         example: Input of the network: `net(example)`, or `net(*example)` for a tuple. Blocks are
             built for the size of its maps; its number of samples does not matter.
         grid: (height, width) of token maps B N C, row by row. The N - h*w tokens in front (class,
@@ -82,9 +82,10 @@ def insert_blocks(
             embeddings. Other tokens behind or between the grid's cannot be seen. Later inputs must
             have as many tokens; a turned image (192x256 for 256x192) has, and cannot be seen. In
             attention windows (B*windows N C) the grid is the window's, and a block sees one each.
-        layout: "bhwc" for maps B H W C, as in Swin and within ConvNeXt's blocks; any size later.
-            Four axes do not say which are the channels: without this word the second one is, and
-            with it the last one, also of a map B C H W.
+        layout: "bhwc" for maps B H W C, as in Swin and within ConvNeXt's blocks, "bthwc" for clips
+            B T H W C, as in Video Swin; any size later. The number of axes does not say which are
+            the channels: without this word the second one is, and with it the last one, also of a
+            map B C H W.
         frames: T of a network for video that folds frames into the batch, at these submodules: maps
             B*T C H W, the frames of a clip one after another, of which the block gets B C T H W
             (rcca, which has no form for clips, each frame alone). Later inputs must be whole clips
@@ -106,7 +107,7 @@ def insert_blocks(
             "insert_blocks was called under torch.inference_mode, where parameters that can be "
             "trained cannot be made: call it outside"
         )
-    for key in ("channels", "size"):
+    for key in ("channels", "size", "dims"):
         if key in options:
             raise ValueError(f"{key} is learned from the example: leave it out")
     named = layout_of(name, grid, layout, frames)

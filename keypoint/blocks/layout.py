@@ -54,16 +54,27 @@ class ChannelsFirst:
 
 @dataclass(frozen=True)
 class ChannelsLast:
-    """B H W C."""
+    """B H W C, or of a clip B T H W C."""
 
-    takes = "one map B H W C with layout='bhwc'"
+    word: str = "bhwc"  # or "bthwc"
+
+    @property
+    def takes(self) -> str:
+        """The shapes that a block can follow."""
+        kind = "map" if self.word == "bhwc" else "clip"
+        return f"one {kind} {' '.join(self.word.upper())} with layout={self.word!r}"
 
     def fault(self, shape: Shape) -> str | None:
         """Why a block cannot follow an output of this shape, or None."""
         if len(shape) == 3:
-            return f"tokens B N C, {shape}: name grid=(height, width) instead of layout='bhwc'"
-        if len(shape) == 5:
-            return f"five axes, {shape}: only clips B C T H W are taken, without layout='bhwc'"
+            return f"tokens B N C, {shape}: name grid=(height, width) instead of layout"
+        if len(shape) != len(self.word):
+            other = "bhwc" if len(shape) == 4 else "bthwc"
+            return (
+                f"{len(shape)} axes, {shape}, on which layout={self.word!r} has no effect: write "
+                f"layout={other!r} for {' '.join(other.upper())}, or leave it out for channels in "
+                "front"
+            )
         return None
 
     def likely(self, module: nn.Module, outputs: Sequence[Map | str]) -> bool:
@@ -74,8 +85,8 @@ class ChannelsLast:
 
     def map_shape(self, shape: Shape) -> Shape:
         """Shape of the map that the block gets."""
-        batch, height, width, channels = shape
-        return batch, channels, height, width
+        batch, *size, channels = shape
+        return batch, channels, *size
 
     def of(self, _: Shape) -> ChannelsLast:
         """The layout of a submodule that gives this shape."""
@@ -83,7 +94,7 @@ class ChannelsLast:
 
     def through(self, block: nn.Module, x: Tensor) -> Tensor:
         """The block on a map of this layout."""
-        y: Tensor = block(x.movedim(-1, 1))  # B C H W
+        y: Tensor = block(x.movedim(-1, 1))  # B C H W or B C T H W
         return laid_out_as(x, y.movedim(1, -1))
 
 

@@ -1,7 +1,7 @@
 """The layout of a network's maps that the caller of `insert_blocks` names.
 
 Nothing is guessed: without a word of the caller a map is B C H W or B C T H W. From tokens B N C
-the size cannot be known, B H W C has four axes as B C H W has, and a folded batch B*T C H W too.
+the size cannot be known; B H W C and a folded batch B*T C H W have four axes as B C H W has.
 
 Letters: B batch, C channels, T frames, H W size, N tokens.
 """
@@ -50,15 +50,15 @@ def layout_of(
         return FoldedFrames(frames, alone=block not in CLIP_BLOCKS)
     if grid is not None and layout is not None:
         raise ValueError(
-            f"grid={grid} is for tokens B N C and layout={layout!r} for maps B H W C: name one"
+            f"grid={grid} is for tokens B N C and layout={layout!r} for channels behind: name one"
         )
     if layout is not None:
-        if layout != "bhwc":
+        if layout not in ("bhwc", "bthwc"):
             raise ValueError(
-                f"layout={layout!r} must be 'bhwc'; leave it out for maps B C H W, and name "
-                "grid=(height, width) for tokens B N C"
+                f"layout={layout!r} must be 'bhwc', or 'bthwc' for clips; leave it out for maps "
+                "B C H W and clips B C T H W, and name grid=(height, width) for tokens B N C"
             )
-        return ChannelsLast()
+        return ChannelsLast(layout)
     if grid is None:
         return ChannelsFirst()
     if not (

@@ -3,7 +3,8 @@
 import pytest
 from torch import nn
 
-from keypoint.blocks import SRL, NonLocal, build_block, no_weight_decay
+from keypoint.blocks import SRL, NonLocal, SRLVideo, build_block, no_weight_decay
+from keypoint.blocks.build import CLIP_BLOCKS
 from keypoint.blocks.spectral.orthogonal import LearnedOrthogonal
 from keypoint.blocks.spectral.transforms import Fourier
 
@@ -25,6 +26,18 @@ def test_names():
     assert build_block("rcca", 32, (6, 4), recurrence=3).recurrence == 3
 
 
+@pytest.mark.parametrize("name", CLIP_BLOCKS)
+def test_clips(name):
+    block = build_block(name, 32, (6, 4), frames=4, dims=3)
+    assert build_block(name, 32, (6, 4), frames=4).state_dict().keys() == block.state_dict().keys()
+    if name.startswith("srl_"):
+        assert isinstance(block, SRLVideo)
+        assert (block.frames, block.transform.size) == (4, (6, 4))
+    else:
+        assert block.dims == build_block(name, 32, (6, 4), dims=3).dims == 3
+        assert build_block(name, 32, (6, 4), dims=2).dims == 2
+
+
 def test_unknown_name():
     with pytest.raises(ValueError, match=r"block 'srl_ftt' must be one of srl_fft, .*, pnl\.") as e:
         build_block("srl_ftt", 32, (6, 4))
@@ -35,13 +48,21 @@ def test_unknown_name():
     ("name", "options", "message"),
     [
         ("nl", {"pairwis": "dot"}, r"'nl' has no option 'pairwis'; it takes inner, .*'pairwise'\?"),
-        ("nl", {"dims": 3}, r"'nl' has no option 'dims'"),
+        ("nl", {"dims": 1}, r"dims=1 must be 3 \(clips B C T H W\) or 2 \(maps B C H W\); other numbers"),
+        ("nl", {"dims": 2, "frames": 4}, r"frames=4 has no effect with dims=2, which is for maps B C H W"),
+        ("nl", {"frames": 0}, r"frames=0 must be a whole number of at least 1"),
+        ("nl", {"frames": 2.0}, r"frames=2.0 must be a whole number"),
+        ("srl_fft", {"dims": 3}, r"'srl_fft' with dims=3 needs frames=T: its conv_t has a weight for each"),
+        ("rcca", {"dims": 3}, r"'rcca' does not take clips: fold their frames into the batch, B\*T C H W "
+         r"\(insert_blocks takes frames=T of a network that does\), .* clips: srl_fft, .*, pnl$"),
+        ("rcca", {"frames": 4}, r"'rcca' does not take clips: fold their frames"),
+        ("srl_fft", {"frames": 4, "ratio": 2}, r"no option 'ratio'; it takes ops, groups, matmul"),
         ("srl_fft", {"transform": "lo"}, r"no option 'transform'; it takes variant, ratio, groups"),
         ("srl_fft", {"retraction": "qr"}, r"no option 'retraction'; it takes .*matmul[.]"),
         ("srl_lo", {"matmul": True}, r"no option 'matmul'; it takes .*retraction"),
         ("nl", {"pairwise": "dott"}, r"pairwise='dott' must be one of"),
     ],
-)
+)  # fmt: skip
 def test_unknown_option(name, options, message):
     with pytest.raises(ValueError, match=message):
         build_block(name, 32, (6, 4), **options)

@@ -523,6 +523,7 @@ def test_a_map_of_whole_numbers():
         ("nl", {"pairwis": "dot"}, r"after 'layer3', whose map is \(1, 256, 4, 3\): block 'nl' has"),
         ("rcca", {"recurrence": 0}, r"after 'layer3', .*recurrence=0 must be at least 1"),
         ("nl", {"size": 4}, "size is learned from the example: leave it out"),
+        ("nl", {"dims": 3}, "dims is learned from the example: leave it out"),
     ],
 )  # fmt: skip
 def test_blocks_and_options_that_do_not_fit(block, options, message):
@@ -534,7 +535,7 @@ def test_blocks_and_options_that_do_not_fit(block, options, message):
 
 
 def test_a_block_for_maps_alone_refuses_clips():
-    with pytest.raises(ValueError, match=r"after '0', .*block 'rcca' does not take clips; those"):
+    with pytest.raises(ValueError, match=r"after '0', .*block 'rcca' does not take clips: fold"):
         insert_blocks(nn.Sequential(nn.Conv3d(3, 16, 1)), "rcca", after=["0"], example=CLIP)
 
 

@@ -368,9 +368,10 @@ NOT_SHOWN = (
         ("swin", "head", BHWC, r"a tensor \(1, 5\) .*A block takes one map B H W C with layout='bhwc'\. "
          r"Submodules that give one: \['patch_embed', 'layers', 'norm', "),
         ("convnext", "head", BHWC, r"Submodules that give one: \['stages.0.blocks.0.norm', 'stages.1.bl"),
-        ("swin", "layers.0", {"layout": "bchw"}, r"layout='bchw' must be 'bhwc'; leave it out for maps B"),
+        ("swin", "layers.0", {"layout": "bchw"}, r"layout='bchw' must be 'bhwc', or 'bthwc' for clips; leave "
+         r"it out for maps B"),
         ("swin", "layers.0", {"grid": (4, 3), **BHWC}, r"grid=\(4, 3\) is for tokens B N C and layout='b"
-         r"hwc' for maps B H W C: name one"),
+         r"hwc' for channels behind: name one"),
         ("vit", "blocks.0", {"grid": 12}, r"grid=12 must be \(height, width\) of the token map, two whole"),
         ("vit", "blocks.0", {"grid": (12,)}, r"grid=\(12,\) must be \(height, width\)"),
         ("vit", "blocks.0", {"grid": (4.0, 3)}, r"grid=\(4.0, 3\) must be \(height, width\)"),
@@ -413,7 +414,15 @@ def test_numbers_of_tokens_that_differ_within_a_run():
             insert_blocks(Shared(), "nl", after=["head"], example=maps, grid=(4, 3))
 
 
-def test_clips_with_the_channels_last():
+def test_another_number_of_axes_than_the_layout():
     net = nn.Sequential(nn.Linear(16, 16))
-    with pytest.raises(ValueError, match=r"five axes, \(1, 2, 4, 3, 16\): only clips B C T H W"):
-        insert_blocks(net, "nl", after=["0"], example=rand(1, 2, 4, 3, 16), **BHWC)
+    for given, shape, other in [
+        ("bhwc", (1, 2, 4, 3, 16), "bthwc"),
+        ("bthwc", (1, 4, 3, 16), "bhwc"),
+    ]:
+        message = (
+            f"{len(shape)} axes, {shape}, on which layout={given!r} has no effect: write layout={other!r} for "
+            f"{' '.join(other.upper())}, or leave it out for channels in front"
+        )
+        with pytest.raises(ValueError, match=re.escape(message)):
+            insert_blocks(net, "nl", after=["0"], example=rand(*shape), layout=given)

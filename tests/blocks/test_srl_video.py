@@ -1,5 +1,7 @@
 """The video block against its restatement, and its refusals."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -60,8 +62,21 @@ def test_refuses_what_cannot_be(options, message):
         SRLVideo(8, **({"frames": 4, "size": (4, 4)} | options))
 
 
-def test_refuses_another_number_of_frames():
-    with pytest.raises(
-        ValueError, match=r"takes B x 4 x 3 x H x W of floating point, got \(1, 4, 2, 5, 6\)"
-    ):
-        block(groups=2)(torch.zeros(1, 4, 2, *SIZE))
+@pytest.mark.parametrize("ops", ["time", "channel+time"])
+def test_conv_t_refuses_another_number_of_frames(ops):
+    message = (
+        "SRLVideo takes clips of 3 frames, got (1, 4, 8, 5, 6) of 8: its conv_t has a weight for each pair "
+        "of 3 frames. Cut the clip to 3 frames here, or build the block again with frames=8"
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        block(ops=ops)(torch.zeros(1, 4, 8, *SIZE))
+
+
+@torch.no_grad()
+def test_channels_alone_take_any_number_of_frames():
+    """Each frame by itself, as in the clip of the length it was built for."""
+    srl = block(ops="channel")
+    clip = torch.randn(2, CHANNELS, 7, *SIZE, dtype=torch.float64)
+    expected = [srl(clip[:, :, first : first + 3]) for first in (0, 3, 4)]
+    expected[1] = expected[1][:, :, :1]
+    torch.testing.assert_close(srl(clip), torch.cat(expected, dim=2), rtol=0, atol=1e-12)

@@ -32,7 +32,8 @@ class SRLVideo(nn.Module):
 
     Args:
         channels: C.
-        frames: T, fixed: conv_t has a weight for each pair of frames.
+        frames: T, fixed: conv_t has a weight for each pair of frames. Without it (ops="channel") a
+            clip may have any other T.
         size: (height, width) the spectral grid is built for; it runs at any, as `SRL`.
         transform: "fft", "lo" (learned orthogonal matrices), "dct", "wht", "haar" or "slant".
         ops: "channel", "time" or "channel+time".
@@ -42,7 +43,7 @@ class SRLVideo(nn.Module):
 
     Raises:
         ValueError: an argument that does not fit or would have no effect; in forward, a clip of
-            another shape than B C T H W.
+            another shape than B C T H W, or of another T with conv_t.
     """
 
     def __init__(
@@ -86,11 +87,18 @@ class SRLVideo(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """B C T H W -> B C T H W."""
-        if x.ndim != 5 or x.shape[1:3] != (self.channels, self.frames) or not x.is_floating_point():
+        if x.ndim != 5 or x.shape[1] != self.channels or not x.is_floating_point():
             raise ValueError(
                 f"SRLVideo takes B x {self.channels} x {self.frames} x H x W of floating point, "
-                f"got {tuple(x.shape)} of {x.dtype}: build it with the channels and frames of the "
-                "clip it follows"
+                f"got {tuple(x.shape)} of {x.dtype}: build it with the channels of the clip it "
+                "follows"
+            )
+        batch, _, frames, *size = x.shape
+        if self.conv_t is not None and frames != self.frames:
+            raise ValueError(
+                f"SRLVideo takes clips of {self.frames} frames, got {tuple(x.shape)} of {frames}: "
+                f"its conv_t has a weight for each pair of {self.frames} frames. Cut the clip to "
+                f"{self.frames} frames here, or build the block again with frames={frames}"
             )
         z = self.transform(x.transpose(1, 2).flatten(0, 1))  # BT M V H, or BT M H W
         z = z.to(self.alpha.dtype)
@@ -98,11 +106,11 @@ class SRLVideo(nn.Module):
             conv, norm = self.channel
             z = self.relu(norm(mix(z, conv)))
         if self.conv_t is not None:
-            maps = z.unflatten(0, (x.shape[0], self.frames)).flatten(2)  # B T MH'W'
+            maps = z.unflatten(0, (batch, frames)).flatten(2)  # B T MH'W'
             mixed = self.conv_t(maps)
             z = self.norm_t(mixed.reshape(z.shape))
             if self.channel is None:
                 z = self.relu(z)
-        y = self.alpha * self.transform.inverse(z, (x.shape[-2], x.shape[-1]))  # BT C H W
-        frames: Tensor = y.to(x.dtype).unflatten(0, (x.shape[0], self.frames))  # B T C H W
-        return x + frames.transpose(1, 2)
+        y = self.alpha * self.transform.inverse(z, (size[0], size[1]))  # BT C H W
+        residual: Tensor = y.to(x.dtype).unflatten(0, (batch, frames))  # B T C H W
+        return x + residual.transpose(1, 2)
