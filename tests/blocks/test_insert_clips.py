@@ -1,13 +1,17 @@
 """Blocks inserted into networks for video: maps with folded frames, and clips."""
 
+import copy
 import functools
+import pickle
+from collections import OrderedDict
 
 import pytest
 import torch
 from torch import nn
+from torchvision.models import video
 
 from keypoint.blocks import RCCA, insert_blocks
-from keypoint.blocks.build import BLOCKS
+from keypoint.blocks.build import BLOCKS, CLIP_BLOCKS
 from tests.blocks.test_insert import blocks_of, rand
 
 FRAMES = 4
@@ -125,3 +129,194 @@ def test_frames_for_a_map_that_has_them():
         ValueError, match=r"five axes, .*, which shows its frames: leave frames out"
     ):
         insert_blocks(nn.Sequential(nn.Conv3d(3, 16, 1)), "nl", after=["0"], example=CLIP, frames=4)
+
+
+# ---------------------------------------------------------------- torchvision's networks
+
+
+def resnet(makers, stem):
+    """The first two stages of torchvision's video ResNets."""
+    net = video.resnet.VideoResNet(
+        video.resnet.BasicBlock, [*makers, *makers[-1:] * 2], [1, 2, 1, 1], stem, num_classes=5
+    )
+    net.layer3 = net.layer4 = nn.Identity()
+    net.fc = nn.Linear(128, 5)
+    return net
+
+
+def s3d():
+    """Its first stages, at sizes for which its last pooling is too large."""
+    net = video.s3d(weights=None, num_classes=5)
+    net.features = net.features[:7]
+    net.avgpool = nn.AdaptiveAvgPool3d(1)
+    net.classifier = nn.Conv3d(480, 5, 1)
+    return net
+
+
+def mvit():
+    blocks = [
+        video.mvit.MSBlockConfig(1, 16, 32, [3, 3, 3], [3, 3, 3], [1, 1, 1], [1, 2, 2]),
+        video.mvit.MSBlockConfig(2, 32, 32, [3, 3, 3], [3, 3, 3], [1, 2, 2], [1, 1, 1]),
+    ]
+    return video.MViT((32, 24), 4, blocks, False, True, False, False, num_classes=5)
+
+
+Plain, Basic = video.resnet.Conv3DSimple, video.resnet.BasicStem
+# network: how to build it, submodules with (T, H, W) of their clips, the words
+NETS = {
+    "r3d": (
+        functools.partial(resnet, [Plain, Plain], Basic), {"layer1": (4, 16, 12), "layer2.1.conv1": (2, 8, 6)}, {},
+    ),
+    "mc3": (
+        functools.partial(resnet, [Plain, video.resnet.Conv3DNoTemporal], Basic),
+        {"stem": (4, 16, 12), "layer2": (4, 8, 6)}, {},
+    ),
+    "r2plus1d": (
+        functools.partial(resnet, [video.resnet.Conv2Plus1D] * 2, video.resnet.R2Plus1dStem),
+        {"layer1": (4, 16, 12), "layer2.1": (2, 8, 6)}, {},
+    ),
+    "s3d": (s3d, {"features.5": (2, 4, 3), "features.6.branch1": (2, 4, 3)}, {}),
+    "swin3d": (
+        functools.partial(
+            video.SwinTransformer3d, [2, 4, 4], 16, [1, 1], [2, 2], [4, 4, 4], num_classes=5
+        ),
+        {"features.0": (2, 8, 6), "features.1": (2, 4, 3), "features.2.0": (2, 4, 3)}, {"layout": "bthwc"},
+    ),
+    "mvit": (mvit, {"conv_proj": (2, 8, 6)}, {}),
+}  # fmt: skip
+each_network = pytest.mark.parametrize("network", NETS)
+IMAGES = rand(1, 3, 4, 32, 24)  # B C T H W
+
+
+@functools.cache
+def built(network):
+    torch.manual_seed(0)
+    return NETS[network][0]().eval()
+
+
+def inserted(network, block="srl_fft"):
+    _, sites, words = NETS[network]
+    torch.manual_seed(1)
+    net = copy.deepcopy(built(network))
+    return insert_blocks(net, block, after=list(sites), example=IMAGES, **words)
+
+
+@pytest.mark.parametrize("block", CLIP_BLOCKS)
+@each_network
+@torch.no_grad()
+def test_every_block_in_every_network(network, block):
+    _, sites, words = NETS[network]
+    expected = built(network)(IMAGES)
+    net = inserted(network, block)
+    assert torch.equal(net(IMAGES), expected)
+    for name, (frames, *size) in sites.items():
+        own = net.get_submodule(name).block
+        if block.startswith("srl_"):
+            assert (own.frames, own.transform.size) == (frames, tuple(size))
+        else:
+            assert own.dims == 3
+    assert not torch.equal(opened(net)(IMAGES), expected)
+
+
+@each_network
+@torch.no_grad()
+def test_the_block_sees_the_clip(network):
+    """Against forward hooks on the network without blocks; of channels behind, copied one by one."""
+    net, other = opened(inserted(network)), copy.deepcopy(built(network))
+    _, sites, words = NETS[network]
+
+    def with_block(block, y):
+        if not words:
+            return block(y)
+        clip = torch.stack([y[..., c] for c in range(y.shape[-1])], dim=1)  # B C T H W
+        clip = block(clip)
+        return torch.stack([clip[:, c] for c in range(y.shape[-1])], dim=-1)
+
+    for name in sites:
+        block = net.get_submodule(name).block
+        other.get_submodule(name).register_forward_hook(
+            lambda _, args, y, block=block: with_block(block, y)
+        )
+    batch = torch.cat([IMAGES, IMAGES.flip(-1)])
+    torch.testing.assert_close(net(batch), other(batch), rtol=1e-5, atol=1e-5)
+
+
+@each_network
+def test_training_opens_the_blocks(network):
+    net = inserted(network).train()
+    blocks = list(blocks_of(net).parameters())
+    batch = torch.cat([IMAGES, IMAGES.flip(-1)])
+
+    def loss():
+        torch.manual_seed(0)
+        return net(batch).square().mean()
+
+    before = loss()
+    before.backward()
+    assert all(p.grad is not None for p in net.parameters())
+    gates = [p for name, p in net.named_parameters() if name.endswith(".block.alpha")]
+    assert len(gates) == len(NETS[network][1])
+    assert all(gate.grad.abs() > 0 for gate in gates)
+    largest = max(float(gate.grad.abs()) for gate in gates)
+    torch.optim.SGD(blocks, lr=0.1 / largest).step()
+    assert loss() != before
+
+
+@each_network
+@torch.no_grad()
+def test_weights_and_copies(network):
+    net = opened(inserted(network))
+    expected = net(IMAGES)
+    other = inserted(network)
+    other.load_state_dict(net.state_dict())
+    assert torch.equal(other(IMAGES), expected)
+    assert torch.equal(copy.deepcopy(net)(IMAGES), expected)
+    assert torch.equal(pickle.loads(pickle.dumps(net))(IMAGES), expected)
+
+
+@pytest.mark.parametrize("kind", ["folded", "clip", "channels_last"])
+@torch.no_grad()
+def test_exports_with_any_batch(kind):
+    if kind == "folded":
+        net, words = Folding(), {"frames": FRAMES}
+    elif kind == "clip":
+        net, words = nn.Sequential(OrderedDict(stem=copy.deepcopy(built("r3d").stem))), {}
+    else:
+        stem = copy.deepcopy(built("swin3d").patch_embed)
+        net, words = nn.Sequential(OrderedDict(stem=stem)), {"layout": "bthwc"}
+    opened(insert_blocks(net.eval(), "srl_fft", after=["stem"], example=CLIP, **words))
+    dynamic = [{0: torch.export.Dim("batch")}]
+    program = torch.export.export(net, (CLIP,), dynamic_shapes=dynamic).module()
+    for clips in (CLIP, CLIP.repeat(2, 1, 1, 1, 1)):
+        torch.testing.assert_close(program(clips), net(clips))
+
+
+@torch.no_grad()
+def test_other_clips_than_the_example():
+    """Other sizes run; of another length, the blocks without a convolution over time."""
+    longer = rand(1, 3, 8, 40, 32)
+    for block in ("nl", "a2", "cgnl", "pnl"):
+        net = opened(inserted("mc3", block))
+        assert net(longer).isfinite().all()
+    net = opened(inserted("mc3"))
+    assert net(longer[:, :, :4]).isfinite().all()
+    with pytest.raises(ValueError, match=r"of 4 frames, got \(1, 64, 8, 20, 16\) of 8: .* Cut the"):
+        net(longer)
+
+
+@pytest.mark.parametrize(
+    ("network", "block", "after", "message"),
+    [
+        ("mvit", "nl", "blocks.1", r"'blocks.1' \(MultiscaleBlock\): it gives tuple of 2\. A block takes one map "
+         r"B C H W or clip B C T H W\. Submodules inside it that give one: \['blocks.1.attn.pool_q.pool'"),
+        ("mvit", "nl", "norm", r"it gives tokens B N C, \(1, 25, 32\).* that give one: \['conv_proj', "),
+        ("mvit", "nl", "blocks", r"'blocks' \(ModuleList\): the example does not call it"),
+        ("r3d", "nl", "fc", r"a tensor \(1, 5\) .* Submodules that give one: \['stem', 'layer1', 'layer2', "),
+        ("swin3d", "nl", "head", r"A block takes one clip B T H W C with layout='bthwc'\. Submodules that give "
+         r"one: \['patch_embed', 'features', "),
+        ("r3d", "rcca", "layer1", r"after 'layer1', whose map is \(1, 64, 4, 16, 12\): block 'rcca' does not ta"),
+    ],
+)  # fmt: skip
+def test_what_gives_no_clip(network, block, after, message):
+    with pytest.raises(ValueError, match=message):
+        insert_blocks(built(network), block, after=[after], example=IMAGES, **NETS[network][2])
