@@ -243,7 +243,7 @@ def block_name(site: str, choice: object) -> tuple[str, dict[str, Any]]:
     """Name and options of a block in a mapping.
 
     Raises:
-        ConfigError: It is no mapping with `type`.
+        ConfigError: It is no mapping with `type`, or an option is learned from the network.
     """
     options = dict(choice) if isinstance(choice, Mapping) else {}
     name = options.pop("type", None)
@@ -251,6 +251,9 @@ def block_name(site: str, choice: object) -> tuple[str, dict[str, Any]]:
         raise ConfigError(
             f"blocks at {site} is {choice!r}; give a block's name or a mapping with 'type'"
         )
+    for key in ("channels", "size", "frames", "dims"):
+        if key in options:
+            raise ConfigError(f"blocks at {site}: {key} is learned from the network: leave it out")
     return name, options
 
 
@@ -264,6 +267,6 @@ def block_of_site(
     """
     name, options = block_name(site, choice)
     try:
-        return build_block(name, channels=channels, size=size, frames=None, **options)
+        return build_block(name, channels=channels, size=size, **options)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"blocks at {site}: {error}") from None

@@ -82,6 +82,14 @@ def test_normalize_equals_torchvisions():
         ({"blocks": {"deconv1": {"groups": 3}}}, "'type'"),
         ({"blocks": {"deconv1": {"type": "srl_fft", "goups": 3}}}, "blocks at deconv1: .*goups"),
         ({"blocks": {"deconv1": {"type": "srl_fft", "groups": 7}}}, "blocks at deconv1: .*groups"),
+        (
+            {"blocks": {"deconv1": {"type": "nl", "dims": 3}}},
+            "blocks at deconv1: dims is learned from the net",
+        ),
+        (
+            {"blocks": {"layer3.0": {"type": "nl", "frames": 1}}},
+            r"blocks at layer3.0: frames is learned",
+        ),
     ],
 )
 def test_what_does_not_exist_is_refused(options, text):
