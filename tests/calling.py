@@ -4,7 +4,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from keypoint.commands import cli
+from keypoint.commands.main import call
 
 REPOSITORY = Path(__file__).parents[1]
 COMMANDS = REPOSITORY / "keypoint" / "commands"
@@ -18,7 +18,7 @@ def command(name):
 
 def tool(name, *arguments):
     """The exit status of a command that is run in this process."""
-    return cli.run(command(name).main, [str(argument) for argument in arguments])
+    return call(name.replace("_", "-"), [str(argument) for argument in arguments])
 
 
 def words(name, *arguments):

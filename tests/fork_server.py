@@ -31,9 +31,10 @@ SIGNALS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG
 
 def load():
     """Import what the commands import; their `main` is left to the child, which runs it."""
-    for file in sorted((REPOSITORY / "keypoint" / "commands").glob("*.py")):
+    for file in sorted((REPOSITORY / "keypoint" / "commands").rglob("*.py")):
         if file.stem not in ("__init__", "main"):
-            importlib.import_module(f"keypoint.commands.{file.stem}")
+            name = ".".join(file.relative_to(REPOSITORY).with_suffix("").parts)
+            importlib.import_module(name)
     importlib.import_module("torchvision.models.detection")
     threads = len(list(Path("/proc/self/task").iterdir()))
     assert threads == 1, f"the imports started {threads - 1} threads, which no child would have"

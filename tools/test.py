@@ -1,8 +1,9 @@
 #!/usr/bin/env python
-"""Report COCO AP: the command `keypoint test`, as a script for torchrun and clones."""
+"""Test a network: the command `keypoint test`, as a script for torchrun and clones."""
 
-from keypoint.commands import cli
-from keypoint.commands.test import main
+import sys
+
+from keypoint.commands.main import call
 
 if __name__ == "__main__":
-    raise SystemExit(cli.run(main))
+    raise SystemExit(call("test", sys.argv[1:]))

@@ -1,8 +1,9 @@
 #!/usr/bin/env python
-"""Train a keypoint network: the command `keypoint train`, as a script for torchrun and clones."""
+"""Train a network: the command `keypoint train`, as a script for torchrun and clones."""
 
-from keypoint.commands import cli
-from keypoint.commands.train import main
+import sys
+
+from keypoint.commands.main import call
 
 if __name__ == "__main__":
-    raise SystemExit(cli.run(main))
+    raise SystemExit(call("train", sys.argv[1:]))

@@ -25,7 +25,7 @@ MOST_LEVELS = 12
 MOST_SMALL = 10_000  # of what is parsed or shown
 MOST_LARGE = 1_000_000  # of the history of a long run, a skeleton, or the state of an optimizer
 SMALL = ("versions", "data", "best", "config", "card")
-LARGE = ("history", "optimizer", "scaler", "skeleton")
+LARGE = ("history", "optimizer", "scaler", "skeleton", "classes")
 LETTERS = 100  # of a text that count as one value
 
 
@@ -52,6 +52,18 @@ def check_content(path: Path, content: Mapping[str, Any]) -> None:
             raise CheckpointError(
                 f"{path}: its {key!r} is damaged, a {given} instead of {form}; use another copy"
             )
+    for key, of_task in (("skeleton", "keypoints"), ("classes", "action")):
+        if (content[key] is None) == (task_of_content(content) == of_task):
+            is_there = "missing" if content[key] is None else "there"
+            raise CheckpointError(
+                f"{path}: its {key!r} is damaged, {is_there} in a network of "
+                f"{task_of_content(content)}; use another copy"
+            )
+
+
+def task_of_content(content: Mapping[str, Any]) -> str:
+    """The task of a checkpoint's config; the first checkpoints name none."""
+    return str(content["config"].get("task", "keypoints"))
 
 
 def is_bounded(value: Any, most: int) -> bool:
@@ -149,6 +161,11 @@ def _are_numbers(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) == 3 and all(map(_is_number, value))
 
 
+def _are_names(value: Any) -> bool:
+    names = value if isinstance(value, list | tuple) else ()
+    return len(names) > 1 and all(isinstance(name, str) and name for name in names)
+
+
 def _is_bytes(value: Any) -> bool:
     return torch.is_tensor(value) and value.dtype == torch.uint8
 
@@ -216,7 +233,8 @@ FORMS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "best": (_or_none(_is_best), "an epoch and its metrics"),
     "history": (_or_none(_is_history), "a list of mappings"),
     "config": (_is_mapping, "a mapping"),
-    "skeleton": (_is_mapping, "a mapping"),
+    "skeleton": (_or_none(_is_mapping), "a mapping"),
+    "classes": (_or_none(_are_names), "a list of names"),
     "color_order": (lambda value: value in ("rgb", "bgr"), "rgb or bgr"),
     "mean": (_are_numbers, "three finite numbers"),
     "std": (lambda value: _are_numbers(value) and min(value) > 0, "three numbers above 0"),

@@ -12,7 +12,8 @@ A file holds tensors and plain types only (`torch.load(weights_only=True)` opens
     data                      fingerprints of the persons trained and tested on, and of the truth
     random                    torch's generators; ours, keyed by seed, epoch, index, have no state
     best, history             the best AP so far; the numbers of each epoch and their conditions
-    config, skeleton          as plain dicts
+    config, skeleton          as plain dicts; skeleton is None in a network of action recognition
+    classes                   the names of its classes, in their order; None in other networks
     color_order, mean, std    of the input that the weights expect
     card                      facts of its card that nothing above contains (card.py)
 """
@@ -29,7 +30,7 @@ import torch
 from torch import Tensor
 
 import keypoint
-from keypoint.checkpoint.content import check_content
+from keypoint.checkpoint.content import check_content, task_of_content
 from keypoint.checkpoint.generated import has_seen_only_generated
 from keypoint.config.load import Config, config_from_dict
 from keypoint.errors import CheckpointError, ConfigError
@@ -46,8 +47,10 @@ FORMAT = 1
 KEYS = (
     "format", "versions", "model", "ema", "optimizer", "scaler", "epoch", "batch", "step",
     "batch_persons", "loss_sum", "losses", "world_size", "data", "random", "best", "history",
-    "config", "skeleton", "color_order", "mean", "std", "card",
+    "config", "skeleton", "classes", "color_order", "mean", "std", "card",
 )  # fmt: skip
+# Keys that the first checkpoints did not have.
+LATER: dict[str, Any] = {"card": None, "classes": None}
 OTHER_WEIGHTS = (
     "  weights of another toolkit: give keypoint test --cfg too, or make a checkpoint of them with "
     "keypoint import-weights"
@@ -65,6 +68,7 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
         CheckpointError: The file cannot be written (disk full, no permission, the folder is gone);
             the text says what is there now.
     """
+    content = LATER | content
     missing = [key for key in KEYS if key not in content]
     assert not missing, f"checkpoint content lacks {missing}"
     with whole_file(path, "checkpoint", CheckpointError, again="resume") as file:
@@ -95,7 +99,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         )
     content = read_tensors(path, objects=False)
     if isinstance(content, dict):
-        content = {"card": None} | content  # the first checkpoints had no card
+        content = LATER | content
     missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
     if missing:
         raise CheckpointError(
@@ -108,6 +112,28 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         )
     check_content(path, content)
     return dict(content)
+
+
+def task_of_checkpoint(path: Path) -> str:
+    """Return "keypoints" or "action".
+
+    Raises:
+        CheckpointError: Not a checkpoint of this toolkit.
+    """
+    return task_of_content(read_checkpoint(path))
+
+
+def require_task(content: Mapping[str, Any], task: str, source: str) -> None:
+    """Refuse a checkpoint of another task.
+
+    Raises:
+        CheckpointError: Names both.
+    """
+    theirs = task_of_content(content)
+    if theirs != task:
+        raise CheckpointError(
+            f"{source}: its network is one of {theirs}; give a checkpoint of {task} here"
+        )
 
 
 def _published_content(path: Path) -> dict[str, Any]:
@@ -175,6 +201,7 @@ def load_model(path: Path) -> Restored:
         CheckpointError: The file cannot be used.
     """
     content = read_checkpoint(path)
+    require_task(content, "keypoints", str(path))
     config = config_from_dict(content["config"], source=str(path))
     skeleton = skeleton_from_dict(content["skeleton"], source=str(path))
     try:

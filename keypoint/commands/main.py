@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
-from importlib import import_module
 
 from keypoint.commands.process import kept_streams
 
@@ -72,13 +71,21 @@ def _run(words: list[str]) -> int:
             f"error: {name!r} is not a command{meant} (keypoint --help lists all commands)\n"
         )
         return 2
+    return call(name, words[1:])
+
+
+def call(name: str, words: Sequence[str]) -> int:
+    """Run a command on its own words; returns the exit status."""
     from keypoint.commands import cli
 
     # Imported inside of `run`, as torch takes seconds in which a user may press Ctrl-C.
     def command(arguments: Sequence[str]) -> None:
-        import_module(f"keypoint.commands.{name.replace('-', '_')}").main(arguments)
+        from keypoint.commands.task import command_of
 
-    return cli.run(command, words[1:])
+        module, rest = command_of(name, arguments)
+        module.main(rest)
+
+    return cli.run(command, words)
 
 
 def usage() -> str:

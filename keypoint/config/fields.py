@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 # Not a number and infinity fail every range, and every number has one.
 STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -16,6 +16,19 @@ Text = Annotated[
 ]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class RunConfig(BaseModel):
+    """Everything that a run depends on, except the data; each task adds its sections."""
+
+    model_config = STRICT
+
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of all random numbers")
+    output: Text | None = Field(default=None, description="the run's folder; none: output/<config>")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists, strings, numbers and None, as a checkpoint holds them."""
+        return self.model_dump(mode="json")
 
 
 def nearest(given: object, options: Sequence[str]) -> str | None:

@@ -8,16 +8,16 @@ checkpoint and is checked there by the same rules.
 from __future__ import annotations
 
 import difflib
-import functools
 import re
 import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from keypoint.config.fields import hint, nearest
+from keypoint.config.fields import RunConfig, hint, nearest
+from keypoint.config.keys import SHORT, allowed, describe_keys, keys, sections, show
 from keypoint.config.recipe import fill_in_recipe
 from keypoint.config.schema import Config
 from keypoint.errors import ConfigError
@@ -29,8 +29,12 @@ __all__ = [
     "describe_keys",
     "dump_config",
     "find_config",
+    "from_dict_as",
+    "load_as",
     "load_config",
+    "override_as",
     "override_config",
+    "task_of",
 ]
 
 
@@ -43,10 +47,8 @@ def _config_folder() -> Path:
 CONFIG_FOLDER = _config_folder()
 COMMAND_LINE = "command line"  # the place of an override, for errors
 
-_SHORT = reprlib.Repr()
-_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 60, 60
-
 Mistake = tuple[KeyPath, str]  # the key in the config, what is wrong
+Kind = TypeVar("Kind", bound=RunConfig)
 
 
 def find_config(name: str | Path) -> Path:
@@ -78,11 +80,31 @@ def find_config(name: str | Path) -> Path:
     return found[0]
 
 
+def task_of(path: str | Path) -> str:
+    """The task of a YAML file, "keypoints" if it names none or cannot be read.
+
+    What is wrong with the file is reported by `load_as`.
+    """
+    content = read_yaml(Path(path)).content
+    task = content.get("task") if isinstance(content, dict) else None
+    return task if isinstance(task, str) else "keypoints"
+
+
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """`load_as` for the config of keypoints."""
+    return load_as(Config, path, overrides)
+
+
+def load_as(kind: type[Kind], path: str | Path, overrides: Sequence[str] = ()) -> Kind:
     """Read a YAML file, then ``key=value`` overrides whose values are YAML too.
 
     A key that neither has gets the recipe's value (`keypoint.config.recipe`), else the default.
     If ``output`` is none it becomes ``output/<the file's stem>``.
+
+    Args:
+        kind: The model of the task's configs.
+        path: The file.
+        overrides: In their order.
 
     Raises:
         ConfigError: Names the file, line and key, or the override, of every mistake.
@@ -98,7 +120,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(mistakes[0][1])
     if not isinstance(document.content, dict):
         raise ConfigError(
-            f"{path}, line 1: given {_show(document.content)}; a config is a mapping of keys, "
+            f"{path}, line 1: given {show(document.content)}; a config is a mapping of keys, "
             "one `key: value` a line, with a space after the colon"
         )
     content = document.content
@@ -106,26 +128,43 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     for name in dict.fromkeys(name for name in names if names.count(name) > 1):
         mistakes.append(((), f"{COMMAND_LINE}: {name} is given twice; keep one"))
     for text in overrides:
-        _override(content, text, places, mistakes)
-    fill_in_recipe(content, places)
+        _override(kind, content, text, places, mistakes)
+    if kind is Config:
+        fill_in_recipe(content, places)
     if content.get("output") is None:
         content["output"] = f"output/{path.stem}"
-    return _build(content, str(path), places, mistakes)
+    return _build(kind, content, str(path), places, mistakes)
 
 
 def config_from_dict(content: Mapping[str, Any], source: str) -> Config:
+    """`from_dict_as` for the config of keypoints."""
+    return from_dict_as(Config, content, source)
+
+
+def from_dict_as(kind: type[Kind], content: Mapping[str, Any], source: str) -> Kind:
     """Check the result of :meth:`Config.to_dict`; ``source``, the checkpoint, is named in errors.
 
     Raises:
         ConfigError: Names the source and the key of every mistake.
     """
     if not isinstance(content, Mapping):
-        raise ConfigError(f"{source}: given {_show(content)}; a config is a mapping of keys")
-    return _build(content, source, {}, [])
+        raise ConfigError(f"{source}: given {show(content)}; a config is a mapping of keys")
+    return _build(kind, content, source, {}, [])
 
 
 def override_config(config: Config, overrides: Sequence[str]) -> Config:
-    """A copy with ``key=value`` overrides, as :func:`load_config` takes them.
+    """`override_as` for the config of keypoints, whose recipe cannot change any more."""
+    changed = override_as(config, overrides)
+    if changed.train.recipe != config.train.recipe:
+        raise ConfigError(
+            f"{COMMAND_LINE}: train.recipe has no effect on a config whose values are there; a "
+            "recipe is chosen for training"
+        )
+    return changed
+
+
+def override_as(config: Kind, overrides: Sequence[str]) -> Kind:
+    """A copy with ``key=value`` overrides, as :func:`load_as` takes them.
 
     Raises:
         ConfigError: Names the override of every mistake.
@@ -134,35 +173,26 @@ def override_config(config: Config, overrides: Sequence[str]) -> Config:
     places: dict[KeyPath, str] = {}
     mistakes: list[Mistake] = []
     for text in overrides:
-        _override(content, text, places, mistakes)
-    if content["train"]["recipe"] != config.train.recipe:
-        reason = "no effect on a config whose values are there; a recipe is chosen for training"
-        mistakes.append((("train", "recipe"), f"{COMMAND_LINE}: train.recipe has {reason}"))
-    return _build(content, COMMAND_LINE, places, mistakes)
+        _override(type(config), content, text, places, mistakes)
+    return _build(type(config), content, COMMAND_LINE, places, mistakes)
 
 
-def dump_config(config: Config) -> str:
-    """The whole config as YAML that :func:`load_config` reads back to an equal one."""
+def dump_config(config: RunConfig) -> str:
+    """The whole config as YAML that :func:`load_as` reads back to an equal one."""
     return dump_yaml(config.to_dict())
 
 
-def describe_keys() -> str:
-    """A table of every key: its default, the allowed values, its meaning."""
-    rows = []
-    for name, schema in _keys().items():
-        default = _show(schema["default"]).strip("'")
-        rows.append(f"{f'{name} = {default}':38}  {_allowed(schema)}")
-        rows.append(f"    {schema['description']}")
-    return "\n".join(rows)
-
-
 def _override(
-    content: dict[str, Any], text: str, places: dict[KeyPath, str], mistakes: list[Mistake]
+    kind: type[RunConfig],
+    content: dict[str, Any],
+    text: str,
+    places: dict[KeyPath, str],
+    mistakes: list[Mistake],
 ) -> None:
     """Put one ``key=value`` into ``content``; add its mistakes to ``mistakes``."""
     name, equals, value = text.partition("=")
     path: KeyPath = tuple(name.split("."))
-    place = f"{COMMAND_LINE}, {_SHORT.repr(text)}"
+    place = f"{COMMAND_LINE}, {SHORT.repr(text)}"
 
     def refuse(message: str) -> None:
         mistakes.append((path, f"{place}: {message}"))
@@ -172,8 +202,8 @@ def _override(
     document = parse_yaml(value)
     if document.problems:
         return refuse("; ".join(message for *_, message in document.problems))
-    if name in _sections():
-        key = next(iter(_sections()[name].model_fields))
+    if name in sections(kind):
+        key = next(iter(sections(kind)[name].model_fields))
         return refuse(f"{name} is a section; give its keys one by one, as {name}.{key}=")
     *outer, last = name.split(".")
     inner = content
@@ -182,7 +212,7 @@ def _override(
             inner[part] = {}
         if not isinstance(inner[part], dict):
             whole = ".".join(outer[:depth])
-            return refuse(f"{whole} is {_show(inner[part])} and has no keys; give {whole}= whole")
+            return refuse(f"{whole} is {show(inner[part])} and has no keys; give {whole}= whole")
         inner = inner[part]
     inner[last] = document.content
     places.setdefault(path[:1], place)  # a section that the file does not have
@@ -191,19 +221,23 @@ def _override(
 
 
 def _build(
-    content: Mapping[str, Any], source: str, places: dict[KeyPath, str], mistakes: list[Mistake]
-) -> Config:
+    kind: type[Kind],
+    content: Mapping[str, Any],
+    source: str,
+    places: dict[KeyPath, str],
+    mistakes: list[Mistake],
+) -> Kind:
     """Validate; raise the mistakes so far and the new ones together, in the order of the places."""
     # A section whose lines are all comments is empty, not wrong.
-    content = {k: {} if v is None and k in _sections() else v for k, v in content.items()}
+    content = {k: {} if v is None and k in sections(kind) else v for k, v in content.items()}
     config = None
     try:
-        config = Config.model_validate(content)
+        config = kind.model_validate(content)
     except ValidationError as error:
         for entry in error.errors(include_url=False):
             path: KeyPath = entry["loc"]
             place = places.get(path, source)
-            message = _explain(path, entry, content)
+            message = _explain(kind, path, entry, content)
             mistakes.append((path, _sentence(place, path, message)))
     if config is not None and not mistakes:
         return config
@@ -216,92 +250,40 @@ def _build(
     raise ConfigError.of_many(f"{source}: {len(texts)} mistakes", texts)
 
 
-def _explain(path: KeyPath, entry: Mapping[str, Any], content: Any) -> str:
+def _explain(kind: type[RunConfig], path: KeyPath, entry: Mapping[str, Any], content: Any) -> str:
     """One sentence: the value, the allowed values, what to do."""
     name = _dotted(path)
     if entry["type"] == "extra_forbidden":
-        return f"no such key{_hint_key(path)}"
+        return f"no such key{_hint_key(kind, path)}"
     given = content
     for part in path:
         given = given.get(part)
-    if name in _sections():
-        keys = ", ".join(_sections()[name].model_fields)
-        return f"given {_show(given)}; a section, with the keys {keys}"
-    if name not in _keys():  # no text, as only a dict can hold it
+    if name in sections(kind):
+        names = ", ".join(sections(kind)[name].model_fields)
+        return f"given {show(given)}; a section, with the keys {names}"
+    if name not in keys(kind):  # no text, as only a dict can hold it
         return "every key is a name"
     if entry["type"] == "value_error":
-        return f"given {_show(given)}; {entry['ctx']['error']}"
-    allowed = _allowed(_keys()[name])
-    words = [word for word in allowed.split(" | ") if "<" not in word]
+        return f"given {show(given)}; {entry['ctx']['error']}"
+    possible = allowed(keys(kind)[name])
+    words = [word for word in possible.split(" | ") if "<" not in word]
     near = nearest(given, words) if isinstance(given, str) else None
-    return f"given {_show(given)}; allowed: {allowed}" + (f"; did you mean {near}?" if near else "")
+    return f"given {show(given)}; allowed: {possible}" + (f"; did you mean {near}?" if near else "")
 
 
-def _hint_key(path: KeyPath) -> str:
+def _hint_key(kind: type[RunConfig], path: KeyPath) -> str:
     """A hint at the key that was meant: the same in another section, or one near in its own."""
-    elsewhere = [name for name in _keys() if name.split(".")[-1] == path[-1]]
+    elsewhere = [name for name in keys(kind) if name.split(".")[-1] == path[-1]]
     if elsewhere:
         return f"; did you mean {' or '.join(elsewhere)}?"
-    model = _sections()[str(path[0])] if len(path) > 1 else Config
+    model = sections(kind)[str(path[0])] if len(path) > 1 else kind
     return hint(path[-1], list(model.model_fields))
-
-
-@functools.cache
-def _sections() -> dict[str, type[BaseModel]]:
-    """The models of the sections of Config."""
-    fields = {name: field.annotation for name, field in Config.model_fields.items()}
-    return {
-        name: kind
-        for name, kind in fields.items()
-        if isinstance(kind, type) and issubclass(kind, BaseModel)
-    }
-
-
-@functools.cache
-def _keys() -> dict[str, dict[str, Any]]:
-    """The JSON schema of every key, sections flattened: ``train.lr`` and so on."""
-    keys: dict[str, dict[str, Any]] = {}
-    for name, schema in Config.model_json_schema()["properties"].items():
-        if name in _sections():
-            inner = _sections()[name].model_json_schema()["properties"]
-            keys |= {f"{name}.{key}": value for key, value in inner.items()}
-        else:
-            keys[name] = schema
-    return keys
-
-
-def _allowed(schema: Mapping[str, Any]) -> str:
-    """A JSON schema in a few words: ``none | 0 < number < 1``."""
-    if "allowed" in schema:
-        return str(schema["allowed"])
-    if "anyOf" in schema:
-        return " | ".join(sorted(map(_allowed, schema["anyOf"]), key="none".__ne__))
-    if "enum" in schema:
-        return " | ".join(map(str, schema["enum"]))
-    kind = str(schema["type"])
-    text = {"null": "none", "boolean": "true | false", "string": "text"}.get(kind, kind)
-    for key, sign in (("minimum", "<="), ("exclusiveMinimum", "<")):
-        text = f"{schema[key]:.10g} {sign} {text}" if key in schema else text
-    for key, sign in (("maximum", "<="), ("exclusiveMaximum", "<")):
-        text = f"{text} {sign} {schema[key]:.10g}" if key in schema else text
-    return text
-
-
-def _show(value: Any) -> str:
-    """A value as YAML has it, shortened; text in quotes, so that '12' is seen not to be 12."""
-    words = {None: "none", True: "true", False: "false"}
-    if value is None or isinstance(value, bool):
-        return words[value]
-    try:
-        return _SHORT.repr(value)
-    except ValueError:  # Python does not print integers of thousands of digits
-        return f"a {type(value).__name__} too long to print"
 
 
 def _dotted(path: KeyPath) -> str:
     """The path as an override writes it; unreadable parts are shortened and escaped."""
     parts = [str(part) for part in path]
-    return ".".join(p if p.isprintable() and len(p) <= 60 else _SHORT.repr(p) for p in parts)
+    return ".".join(p if p.isprintable() and len(p) <= 60 else SHORT.repr(p) for p in parts)
 
 
 def _sentence(place: str, path: KeyPath, message: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
-from keypoint.config.fields import STRICT, Fraction, Text, hint
+from keypoint.config.fields import STRICT, Fraction, RunConfig, Text, hint
 from keypoint.config.train import TrainConfig
 from keypoint.models.names import (
     ENCODERS,
@@ -337,22 +337,17 @@ class TestConfig(BaseModel):
         return value
 
 
-class Config(BaseModel):
-    """Everything that a run depends on, except the data."""
+class Config(RunConfig):
+    """A training and test of keypoints."""
 
-    model_config = STRICT
-
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of all random numbers")
-    output: Text | None = Field(default=None, description="the run's folder; none: output/<config>")
+    task: Literal["keypoints"] = Field(
+        default="keypoints", description="of this config; action is video classification"
+    )
     data: DataConfig = DataConfig()
     augment: AugmentConfig = AugmentConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
     test: TestConfig = TestConfig()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain dicts, lists, strings, numbers and None, as a checkpoint holds them."""
-        return self.model_dump(mode="json")
 
     def evaluation_arguments(self) -> dict[str, Any]:
         """The arguments of `evaluate_model` that a config decides, without the autocast dtype."""

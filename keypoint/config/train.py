@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
@@ -12,10 +12,11 @@ from keypoint.config.fields import STRICT, Count
 from keypoint.strict_yaml import check_plain
 
 
-class TrainConfig(BaseModel):
-    """Optimizer, schedule and precision of a training."""
+class LoopConfig(BaseModel):
+    """Optimizer, schedule and precision of a training, whatever its task."""
 
     model_config = STRICT
+    USUAL_DROPS: ClassVar[tuple[float, ...]] = (170 / 210, 200 / 210)  # shares of the epochs
 
     optimizer: Literal["adam", "adamw", "sgd"] = Field(default="adam", description="torch.optim's")
     lr: float = Field(default=1e-3, gt=0, le=1000, description="learning rate until the first drop")
@@ -29,7 +30,7 @@ class TrainConfig(BaseModel):
     )
     lr_factor: float = Field(default=0.1, gt=0, lt=1, description="of lr at each drop")
     warmup_steps: int = Field(default=0, ge=0, le=1_000_000, description="steps of linear rise")
-    batch_size: int = Field(default=32, ge=1, le=4096, description="crops per device and step")
+    batch_size: int = Field(default=32, ge=1, le=4096, description="samples per device and step")
     accumulate: int = Field(default=1, ge=1, le=1024, description="batches per optimizer step")
     amp: Literal["bf16", "fp16"] | None = Field(default=None, description="mixed precision")
     channels_last: bool = Field(default=True, description="memory format")
@@ -40,17 +41,6 @@ class TrainConfig(BaseModel):
         default=500, description="steps between saves in an epoch; none: at its end only"
     )
     log_every: Count = Field(default=50, description="steps")
-    ohkm: Annotated[int, Field(ge=1, le=1000)] | None = Field(
-        default=None, description="only so many hardest keypoints of a crop make its loss"
-    )
-    keypoint_weights: dict[str, float] | None = Field(
-        default=None,
-        description="of the keypoints' errors before they are squared; the others have 1",
-        json_schema_extra={"allowed": "none | {left_ankle: 1.5, ...}, 0 < number <= 100"},
-    )
-    recipe: Literal["paper", "sb", "hrnet", "mmpose"] = Field(
-        default="paper", description="reference whose values replace the defaults"
-    )
 
     @field_validator("weight_decay")
     @classmethod
@@ -86,6 +76,46 @@ class TrainConfig(BaseModel):
             )
         return tuple(value)
 
+    @field_validator("lr_factor")
+    @classmethod
+    def _drops(cls, value: float, info: ValidationInfo) -> float:
+        if info.data.get("lr_drops") == () and value != cls.model_fields["lr_factor"].default:
+            raise ValueError("it has no effect with train.lr_drops=[]")
+        return value
+
+    @property
+    def drops(self) -> tuple[int, ...]:
+        """``lr_drops``, or the usual ones in proportion: (10, 11) of 12 epochs, none of 1."""
+        if self.lr_drops is not None:
+            return self.lr_drops
+        drops = {round(self.epochs * share) for share in self.USUAL_DROPS}
+        return tuple(sorted(drop for drop in drops if 0 < drop < self.epochs))
+
+    @property
+    def sgd_momentum(self) -> float | None:
+        """``momentum``, or 0.9 if it is none; None for the optimizers without it."""
+        if self.optimizer != "sgd":
+            return None
+        return 0.9 if self.momentum is None else self.momentum
+
+
+class TrainConfig(LoopConfig):
+    """Training of a keypoint network."""
+
+    model_config = STRICT
+
+    ohkm: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        default=None, description="only so many hardest keypoints of a crop make its loss"
+    )
+    keypoint_weights: dict[str, float] | None = Field(
+        default=None,
+        description="of the keypoints' errors before they are squared; the others have 1",
+        json_schema_extra={"allowed": "none | {left_ankle: 1.5, ...}, 0 < number <= 100"},
+    )
+    recipe: Literal["paper", "sb", "hrnet", "mmpose"] = Field(
+        default="paper", description="reference whose values replace the defaults"
+    )
+
     @field_validator("keypoint_weights", mode="before")
     @classmethod
     def _weights(cls, value: Any) -> Any:
@@ -100,25 +130,3 @@ class TrainConfig(BaseModel):
         if set(value.values()) == {1}:
             raise ValueError("weights of 1 have no effect; leave keypoint_weights out")
         return {name: float(weight) for name, weight in value.items()}
-
-    @field_validator("lr_factor")
-    @classmethod
-    def _drops(cls, value: float, info: ValidationInfo) -> float:
-        if info.data.get("lr_drops") == () and value != cls.model_fields["lr_factor"].default:
-            raise ValueError("it has no effect with train.lr_drops=[]")
-        return value
-
-    @property
-    def drops(self) -> tuple[int, ...]:
-        """``lr_drops``, or (170, 200) of 210 epochs in proportion: (10, 11) of 12, none of 1."""
-        if self.lr_drops is not None:
-            return self.lr_drops
-        drops = {round(self.epochs * drop / 210) for drop in (170, 200)}
-        return tuple(sorted(drop for drop in drops if 0 < drop < self.epochs))
-
-    @property
-    def sgd_momentum(self) -> float | None:
-        """``momentum``, or 0.9 if it is none; None for the optimizers without it."""
-        if self.optimizer != "sgd":
-            return None
-        return 0.9 if self.momentum is None else self.momentum

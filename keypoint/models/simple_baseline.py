@@ -24,7 +24,8 @@ from keypoint.errors import ConfigError
 from keypoint.models.encoder import STAGES, resnet_encoder
 from keypoint.models.fold_norms import pairs_in_resnet, pairs_in_sequence
 from keypoint.models.names import DECONV_SITES, SITES, STRIDES_OF_SITES
-from keypoint.models.pose_network import PoseNetwork, block_of_site
+from keypoint.models.network import block_of_site
+from keypoint.models.pose_network import PoseNetwork
 
 DECONV_CHANNELS = 256
 

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from keypoint.errors import ConfigError
 from keypoint.models.fold_norms import pairs_in_sequence
 from keypoint.models.names import TIMM_DECONV_SITES, TIMM_STRIDES, architecture_of
-from keypoint.models.pose_network import PoseNetwork, block_of_site
+from keypoint.models.network import block_of_site
+from keypoint.models.pose_network import PoseNetwork
 from keypoint.models.simple_baseline import DECONV_CHANNELS, deconvolutions, reset_decoder
 from keypoint.models.timm_encoder import DEFAULT_STRIDE, timm_encoder
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from keypoint.errors import ConfigError
 from keypoint.models.names import TIMM, TIMM_STRIDES
-from keypoint.models.pose_network import check_input_size
+from keypoint.models.network import check_input_size
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -43,6 +43,7 @@ def test_every_command_has_a_file_and_every_file_a_command():
         "main",
         "process",
         "shares",
+        "task",
     }
     assert files == set(COMMANDS)
 

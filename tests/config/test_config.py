@@ -22,6 +22,7 @@ from keypoint.config.load import (
     dump_config,
     find_config,
     load_config,
+    task_of,
 )
 from keypoint.config.schema import ModelConfig
 from keypoint.errors import ConfigError
@@ -85,6 +86,7 @@ NULLABLE = [
     "train.lr_drops",
 ]  # fmt: skip
 OTHERS = [  # each with a test of its own
+    "task",
     "augment.transforms", "data.category", "data.max_bad", "model.input_size", "model.blocks", "model.weights",
     "model.partial_weights", "model.new_head", "model.dilated", "model.network", "model.options", "model.encoder", "train.weight_decay", "train.momentum", "train.lr_drops",
     "train.keypoint_weights", "test.box_score_threshold",
@@ -240,6 +242,14 @@ def test_output_comes_from_the_files_name(tmp_path):
 
 def test_a_section_may_be_all_comments(write):
     assert load_config(write("train:\n  # epochs: 3\nseed: 1\n")).train == Config().train
+
+
+def test_a_config_of_another_task_is_refused_in_words(write):
+    assert load_config(write("task: keypoints\n")) == load_config(write("seed: 0\n"))
+    assert task_of(write("task: action\n")) == "action"
+    assert task_of(write("seed: 0\n")) == task_of(write("- 1\n")) == "keypoints"
+    with pytest.raises(ConfigError, match="task: given 'action'; allowed: keypoints"):
+        load_config(write("task: action\n"))
 
 
 # ---------------------------------------------------------------- each key
@@ -635,7 +645,7 @@ def test_every_mistake_of_a_file_is_reported_at_once_with_its_line(write):
         "line 12: test.flip: given twice, first in line 11; keep one",
         "line 11: test.flip: given 'yes'; allowed: true | false",
         "line 14: test.oks_nms_threshold: given 0.5; it has no effect",
-        "line 15: zzz_no_such_key: no such key; there are seed, output, data",
+        "line 15: zzz_no_such_key: no such key; there are seed, output, task, data",
         "line 16: data: given 3; a section, with the keys root, ",
     ):
         assert expected in said

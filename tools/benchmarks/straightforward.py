@@ -20,7 +20,7 @@ from torch.utils.data import default_collate
 from torchvision import transforms
 
 from keypoint.data.persons import Persons
-from keypoint.models.pose_network import IMAGENET_MEAN, IMAGENET_STD
+from keypoint.models.network import IMAGENET_MEAN, IMAGENET_STD
 from keypoint.pose.geometry import CropFrame
 from keypoint.pose.names import STRIDE
 

@@ -1,0 +1,1 @@
+"""Labelled videos, from lists and folders to batches of clips."""

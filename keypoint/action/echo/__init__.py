@@ -1,0 +1,1 @@
+"""The generated set that shows what each block can represent."""

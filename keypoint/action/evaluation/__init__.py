@@ -1,0 +1,1 @@
+"""From the scores of clips to accuracies, and two runs compared."""

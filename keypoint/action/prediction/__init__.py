@@ -1,0 +1,1 @@
+"""The classes of a video, and a picture of them."""

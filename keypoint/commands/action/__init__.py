@@ -1,0 +1,1 @@
+"""The commands of action recognition; keypoint.commands.task chooses between the two tasks."""

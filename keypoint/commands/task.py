@@ -1,0 +1,77 @@
+"""The task of a command line: a config, or a checkpoint, says whether it is action recognition.
+
+keypoint train --cfg c2d_resnet50_srl_fft.yaml      the file has `task: action`
+keypoint test --checkpoint output/action/best.pt    its config has
+keypoint train --task action --help                 for help, and where there is no file
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from itertools import zip_longest
+from pathlib import Path
+from types import ModuleType
+
+from keypoint.errors import ConfigError, KeypointError
+
+# Each has a module of both tasks, commands/NAME.py and commands/action/NAME.py.
+BOTH = ("train", "test", "predict", "export", "info", "check-data", "complexity", "demo")
+TASKS = ("keypoints", "action")
+
+
+def command_of(name: str, words: Sequence[str]) -> tuple[ModuleType, list[str]]:
+    """The module of a command for the task that its words choose, and the words without --task.
+
+    Raises:
+        ConfigError: An unknown task, or a command that it does not have.
+    """
+    task, words = task_in(words)
+    if name not in BOTH:
+        if task == "action":
+            raise ConfigError(f"--task action: keypoint {name} is for keypoints alone")
+        task = "keypoints"
+    if task is None:
+        task = task_of_files(words)
+    folder = ".action" if task == "action" else ""
+    return import_module(f"keypoint.commands{folder}.{name.replace('-', '_')}"), words
+
+
+def task_in(words: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The value of --task, None without one, and the other words."""
+    before = list(words[: words.index("--")]) if "--" in words else list(words)
+    rest = list(words[len(before) :])
+    for place, word in enumerate(before):
+        name, equals, value = word.partition("=")
+        if name == "--task":
+            value = value if equals else "".join(before[place + 1 : place + 2])
+            if value not in TASKS:
+                raise ConfigError(f"--task {value}: the tasks are {' and '.join(TASKS)}")
+            return value, before[:place] + before[place + (1 if equals else 2) :] + rest
+    return None, [*before, *rest]
+
+
+def task_of_files(words: Sequence[str]) -> str:
+    """The task of --cfg or --checkpoint; a file that cannot be read is the command's to report."""
+    config, checkpoint = _value("--cfg", words), _value("--checkpoint", words)
+    try:
+        if config is not None:
+            from keypoint.config.load import find_config, task_of
+
+            return task_of(find_config(config))
+        if checkpoint is not None and Path(checkpoint).suffix == ".pt":
+            from keypoint.checkpoint.file import task_of_checkpoint
+
+            return task_of_checkpoint(Path(checkpoint))
+    except (KeypointError, OSError):
+        pass
+    return "keypoints"
+
+
+def _value(option: str, words: Sequence[str]) -> str | None:
+    """The word after an option, or behind its equals sign."""
+    for word, following in zip_longest(words, words[1:]):
+        name, equals, value = word.partition("=")
+        if name == option:
+            return value if equals else following
+    return None

@@ -1,0 +1,80 @@
+"""The keys of a config: name, default, what is allowed, meaning; for help and for errors."""
+
+from __future__ import annotations
+
+import functools
+import reprlib
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from keypoint.config.fields import RunConfig
+from keypoint.config.schema import Config
+
+SHORT = reprlib.Repr()
+SHORT.maxlevel, SHORT.maxstring, SHORT.maxother = 3, 60, 60
+
+
+def describe_keys(kind: type[RunConfig] = Config) -> str:
+    """A table of every key: its default, the allowed values, its meaning."""
+    rows = []
+    for name, schema in keys(kind).items():
+        default = show(schema["default"]).strip("'")
+        rows.append(f"{f'{name} = {default}':38}  {allowed(schema)}")
+        rows.append(f"    {schema['description']}")
+    return "\n".join(rows)
+
+
+@functools.cache
+def sections(kind: type[RunConfig]) -> dict[str, type[BaseModel]]:
+    """The models of the sections of a config."""
+    fields = {name: field.annotation for name, field in kind.model_fields.items()}
+    return {
+        name: section
+        for name, section in fields.items()
+        if isinstance(section, type) and issubclass(section, BaseModel)
+    }
+
+
+@functools.cache
+def keys(kind: type[RunConfig]) -> dict[str, dict[str, Any]]:
+    """The JSON schema of every key, sections flattened: ``train.lr`` and so on."""
+    flat: dict[str, dict[str, Any]] = {}
+    for name, schema in kind.model_json_schema()["properties"].items():
+        if name in sections(kind):
+            inner = sections(kind)[name].model_json_schema()["properties"]
+            flat |= {f"{name}.{key}": value for key, value in inner.items()}
+        else:
+            flat[name] = schema
+    return flat
+
+
+def allowed(schema: Mapping[str, Any]) -> str:
+    """A JSON schema in a few words: ``none | 0 < number < 1``."""
+    if "allowed" in schema:
+        return str(schema["allowed"])
+    if "anyOf" in schema:
+        return " | ".join(sorted(map(allowed, schema["anyOf"]), key="none".__ne__))
+    if "const" in schema:
+        return str(schema["const"])
+    if "enum" in schema:
+        return " | ".join(map(str, schema["enum"]))
+    kind = str(schema["type"])
+    text = {"null": "none", "boolean": "true | false", "string": "text"}.get(kind, kind)
+    for key, sign in (("minimum", "<="), ("exclusiveMinimum", "<")):
+        text = f"{schema[key]:.10g} {sign} {text}" if key in schema else text
+    for key, sign in (("maximum", "<="), ("exclusiveMaximum", "<")):
+        text = f"{text} {sign} {schema[key]:.10g}" if key in schema else text
+    return text
+
+
+def show(value: Any) -> str:
+    """A value as YAML has it, shortened; text in quotes, so that '12' is seen not to be 12."""
+    words = {None: "none", True: "true", False: "false"}
+    if value is None or isinstance(value, bool):
+        return words[value]
+    try:
+        return SHORT.repr(value)
+    except ValueError:  # Python does not print integers of thousands of digits
+        return f"a {type(value).__name__} too long to print"

@@ -1,0 +1,46 @@
+"""A command line goes to the task that its config or checkpoint, or --task, names."""
+
+import pytest
+import torch
+
+from keypoint.commands.task import task_in, task_of_files
+from keypoint.errors import ConfigError
+from tests.calling import tool
+
+
+def test_the_word_task_is_taken_out():
+    assert task_in(["--cfg", "x", "--task", "action", "a=1"]) == ("action", ["--cfg", "x", "a=1"])
+    assert task_in(["--task=keypoints", "b"]) == ("keypoints", ["b"])
+    assert task_in(["a", "--", "--task", "action"]) == (None, ["a", "--", "--task", "action"])
+    assert task_in([]) == (None, [])
+    with pytest.raises(ConfigError, match="--task poses: the tasks are keypoints and action"):
+        task_in(["--task", "poses"])
+    with pytest.raises(ConfigError, match="--task : the tasks are"):
+        task_in(["--task"])
+
+
+def test_a_config_says_its_task(tmp_path):
+    (tmp_path / "a.yaml").write_text("task: action\n")
+    (tmp_path / "k.yaml").write_text("seed: 1\n")
+    (tmp_path / "broken.yaml").write_text("task: [\n")
+    for words, task in (
+        (["--cfg", f"{tmp_path}/a.yaml"], "action"),
+        ([f"--cfg={tmp_path}/a.yaml", "seed=2"], "action"),
+        (["--cfg", f"{tmp_path}/k.yaml"], "keypoints"),
+        (["--cfg", f"{tmp_path}/broken.yaml"], "keypoints"),
+        (["--cfg", f"{tmp_path}/none.yaml"], "keypoints"),
+        (["--cfg"], "keypoints"),
+        ([], "keypoints"),
+    ):
+        assert task_of_files(words) == task, words
+
+
+def test_a_checkpoint_that_is_none_is_left_to_the_command(tmp_path, capsys):
+    torch.save({"a": torch.ones(1)}, tmp_path / "a.pt")
+    assert task_of_files(["--checkpoint", f"{tmp_path}/a.pt"]) == "keypoints"
+    assert tool("info", "--checkpoint", tmp_path / "none.pt") == 4
+
+
+def test_a_command_of_keypoints_alone_refuses_the_other_task(capsys):
+    assert tool("detect-boxes", "--task", "action") == 2
+    assert "keypoint detect-boxes is for keypoints alone" in capsys.readouterr().err
