@@ -106,7 +106,7 @@ class NumericsError(KeypointError, ArithmeticError):
 
 
 def lost_worker(error: BaseException) -> DataError | None:
-    """Torch's error of a worker process that reads images and ended or hung, put for users.
+    """Torch's error of a worker process that reads data and ended or hung, put for users.
 
     It is raised wherever the main process happens to be. None for any other error.
     """
@@ -116,6 +116,6 @@ def lost_worker(error: BaseException) -> DataError | None:
     ):
         return None
     return DataError(
-        f"a worker process that reads images ended or hung ({text.splitlines()[0]}); it may have "
+        f"a worker process that reads data ended or hung ({text.splitlines()[0]}); it may have "
         "run out of memory or of /dev/shm: lower data.workers"
     )

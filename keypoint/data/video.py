@@ -3,6 +3,9 @@
 A damaged video ends early without an error (measured, OpenCV 5.0). So the frames read are compared
 with what the file proves to have.
 
+Single frames are read forward, too: OpenCV's seek by number is wrong in MPEG transport streams, and
+slower than `grab` for clips. A frame's number is its place in the order of showing, from 0.
+
 A frame's time is its own time stamp, as phones, browsers and screen recorders do not keep a rate.
 A turned video (by its rotation metadata) is turned upright by OpenCV.
 """
@@ -10,7 +13,7 @@ A turned video (by its rotation metadata) is turned upright by OpenCV.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -45,11 +48,34 @@ REST_S, REST = 1.0, 0.05  # seconds, and share of all, by which sound is often l
 SHORTEST_S = 1e-6  # between frames; less is a rounding error
 
 
+class VideoEndError(DataError):
+    """A frame that was asked for is beyond the end of the video.
+
+    Attributes:
+        frames: Number of frames that could be read.
+    """
+
+    frames = 0
+
+    @classmethod
+    def after(cls, path: Path, number: int, frames: int, why: str | None = None) -> VideoEndError:
+        """The error of a frame asked of a video of so many frames; `why` if it has none."""
+        error = cls(
+            why
+            or f"{path}: frame {number} was asked for, but the video has {frames} frames that can "
+            f"be read; ask for frames 0 to {frames - 1}"
+        )
+        error.frames = frames
+        return error
+
+
 class VideoReader:
     """The frames of one video; a context, and an iterable that is consumed once.
 
     Args:
         path: The video file.
+        threads: Of the decoder; None for as many as there are cores. With one, a video takes a
+            fifth to a third less processor time, so that is for processes that run side by side.
 
     Attributes:
         claimed: Number of frames according to the file, computed from duration and rate if it has
@@ -61,7 +87,7 @@ class VideoReader:
         DataError: The file cannot be opened.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
         self.path = path = Path(path)
         try:
             with path.open("rb") as file:
@@ -78,7 +104,8 @@ class VideoReader:
                 "WebM, MPEG, WMV, FLV or Ogg); use another copy"
             )
         # By name of the backend: the next one takes a % in the file's name for numbered images.
-        self._capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
+        options = [] if threads is None else [cv2.CAP_PROP_N_THREADS, threads]
+        self._capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG, options)
         if not self._capture.isOpened():
             raise DataError(
                 f"{path}: damaged or cut off video, cannot be opened ({path.stat().st_size} bytes, "
@@ -144,25 +171,72 @@ class VideoReader:
             DataError: A frame differs in size from those before, or OpenCV refuses it.
         """
         while True:
-            try:
-                there, frame = self._capture.read()
-            except cv2.error as error:
-                raise DataError(
-                    f"{self.path}: OpenCV cannot read frame {self.read}: {error}"
-                ) from None
-            if not there:
+            frame = self._next()
+            if frame is None:
                 return
-            if self._shape is not None and frame.shape != self._shape:
-                raise DataError(
-                    f"{self.path}: frame {self.read} is {frame.shape[1]} x {frame.shape[0]}, those "
-                    f"before {self._shape[1]} x {self._shape[0]}; cut the video where it changes"
-                )
-            self._shape = frame.shape
             if self.read == 0 or (self._still is not None and (frame != self._still).any()):
                 self._still = frame if self.read == 0 else None
             self._place(float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000)
             self.read += 1
             yield self._seconds, np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
+
+    def frames_at(self, numbers: Iterable[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """Yield the frames of these numbers in one pass forward, up to the last of them.
+
+        Frames in between are decoded, as later ones depend on them, but not converted. `lost`
+        and `notes` are for a video that `timed` has read whole.
+
+        Args:
+            numbers: From 0 on, in any order and with repeats; none of a frame that was read before.
+
+        Yields:
+            Number and frame, (H, W, 3) uint8 RGB: each number once, ascending.
+
+        Raises:
+            VideoEndError: The video ends before the frame of a number; those before were yielded.
+            DataError: A frame differs in size from those before, or OpenCV refuses it.
+            ValueError: A number is below 0, or of a frame that was read before.
+        """
+        wanted = sorted(set(map(int, numbers)))
+        if wanted and wanted[0] < self.read:
+            raise ValueError(
+                f"frame {wanted[0]} is asked of {self.path} after {self.read} frames were read; "
+                "numbers begin at 0, and a reader goes forward only: open the video again"
+            )
+        for number in wanted:
+            while self.read < number and self._capture.grab():
+                self.read += 1
+            frame = self._next() if self.read == number else None
+            if frame is None:
+                why = self.shortfall() if self.read == 0 else None
+                raise VideoEndError.after(self.path, number, self.read, why)
+            self.read += 1
+            yield number, np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
+
+    def _next(self) -> NDArray[np.uint8] | None:
+        """The next frame in BGR; None at the end."""
+        try:
+            there, frame = self._capture.read()
+        except cv2.error as error:
+            raise DataError(f"{self.path}: OpenCV cannot read frame {self.read}: {error}") from None
+        if not there:
+            return None
+        if self._shape is not None and frame.shape != self._shape:
+            raise DataError(
+                f"{self.path}: frame {self.read} is {frame.shape[1]} x {frame.shape[0]}, those "
+                f"before {self._shape[1]} x {self._shape[0]}; cut the video where it changes"
+            )
+        self._shape = frame.shape
+        return np.asarray(frame, np.uint8)
+
+    def times(self, number: int) -> Times:
+        """Seconds of the first `number` frames since the first: as an MP4 lists them, or by `rate`.
+
+        They are known without reading.
+        """
+        if self._times is not None and len(self._times) >= number:
+            return self._times[:number]
+        return np.arange(number) / self.rate
 
     def _place(self, stamp: float) -> None:
         """Set the time of the frame that was just read."""
