@@ -6,6 +6,7 @@ It does not import torch, so that reading a config does not load it.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Literal, get_args
 
 from keypoint.errors import ConfigError
@@ -55,6 +56,16 @@ HRNET_SITES = tuple(STRIDES_OF_HRNET_SITES)
 def architecture_of(encoder: str) -> str:
     """An encoder's name without the tag of timm's weights, which changes no network."""
     return encoder.partition(".")[0]
+
+
+def encoder_of(state: Collection[str]) -> str | None:
+    """Name the ResNet of a state dict by its blocks per stage; None if it is not one of ours."""
+    counts = []
+    for stage in ("layer1.", "layer2.", "layer3.", "layer4."):
+        blocks = {name.split(".")[1] for name in state if name.startswith(stage)}
+        counts.append(len(blocks))
+    found = (*counts, "layer1.0.conv3.weight" in state)
+    return next((name for name, depth in DEPTHS.items() if depth == found), None)
 
 
 def is_timm(encoder: str) -> bool:

@@ -7,7 +7,7 @@ and checkpoints ask for nothing else. Letters: B batch, H W the input's height a
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -35,8 +35,9 @@ class Network(nn.Module):
     # First parts of the names that an ImageNet file of the encoder has.
     ENCODER_PREFIXES: tuple[str, ...] = ()
     # First part of the names of the last layer, which has an output for each keypoint or class; ""
-    # if it is not known.
+    # if it is not known. And the word for these, for messages.
     HEAD = ""
+    OUTPUTS = "outputs"
     # Where the submodules are that `blocks` names, with a dot; their names in files leave it out.
     WITHIN = ""
 
@@ -149,6 +150,10 @@ class Network(nn.Module):
             for site, choice in (blocks or {}).items()
         }
 
+    def blocks_of(self, section: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """The blocks that a config's section `model` names, as `describe_blocks` gives them."""
+        return self.describe_blocks(section.get("blocks"))
+
     def insert(self, blocks: Mapping[str, Mapping[str, Any]]) -> None:
         """Put blocks after submodules that are no sites of the network's own.
 
@@ -158,11 +163,7 @@ class Network(nn.Module):
         Raises:
             ConfigError: A submodule, a block or an option does not exist or does not fit.
         """
-        for inner, outer in itertools.permutations(blocks, 2):
-            if inner.startswith(f"{outer}."):
-                raise ConfigError(
-                    f"blocks names {outer!r} and {inner!r}, which lies inside it; give one of them"
-                )
+        check_not_nested(blocks)
         example = self.example()
         for site, choice in blocks.items():
             name, options = block_name(site, choice)
@@ -189,6 +190,19 @@ class Network(nn.Module):
     def all_blocks(self) -> dict[str, nn.Module]:
         """Every block by its site or submodule; a ModuleList if a site has several."""
         return {site: self.get_submodule(path) for site, path in self.block_paths().items()}
+
+
+def check_not_nested(sites: Iterable[str]) -> None:
+    """Refuse a submodule inside another one.
+
+    Raises:
+        ConfigError: Names both.
+    """
+    for inner, outer in itertools.permutations(sites, 2):
+        if inner.startswith(f"{outer}."):
+            raise ConfigError(
+                f"blocks names {outer!r} and {inner!r}, which lies inside it; give one of them"
+            )
 
 
 def check_input_size(input_size: tuple[int, int], multiple: int) -> tuple[int, int]:

@@ -33,6 +33,7 @@ class PoseNetwork(Network):
     """
 
     HEAD = "final_layer."
+    OUTPUTS = "keypoints"
 
     def __init__(
         self,

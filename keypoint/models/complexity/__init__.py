@@ -21,13 +21,13 @@ PyTorch's FlopCounterMode and with formulas for what that leaves out (`formulas.
     FFT             5 N log2 N operations if complex, half if real (FFTW's convention), so 2.5 or
                     1.25 N log2 N multiply-adds; N is the number of points, the scale is not counted
     not counted     batch norms, which fold into their convolution; softmax, means, sums, pooling,
-                    activations. Group norm, which cannot be folded, takes 2 an element
+                    activations, dropout. Group norm, which cannot be folded, takes 2 an element
 
 The pass that is counted is that of training on a CPU in float32. At evaluation a block may fold its
 norms and choose another form of its transform; the result is the same, the count is not.
 """
 
-from keypoint.models.complexity.count import Count, count, count_model
+from keypoint.models.complexity.count import Count, count, count_model, count_parts
 from keypoint.models.complexity.paper import Cost
 
-__all__ = ["Cost", "Count", "count", "count_model"]
+__all__ = ["Cost", "Count", "count", "count_model", "count_parts"]

@@ -6,17 +6,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from keypoint.models import PoseNetwork, create_model
+from keypoint.models import create_model
 from keypoint.models.complexity.formulas import FORMULAS
 from keypoint.models.complexity.paper import Cost, counted_modules, paper_cost
 from keypoint.models.names import HRNET_SITES, HRNET_WIDTHS, NETWORKS, SITES, is_timm
+from keypoint.models.network import Network
 
 REST = "rest"
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def _count_and_run(module: nn.Module, x: Tensor) -> tuple[Count, Tensor]:
     paper: list[Cost] = []
 
     def note(called: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        paper.append(paper_cost(called, inputs[0], output))
+        paper.append(_of_sample(called, inputs[0], output, x.shape[0]))
 
     hooks = [part.register_forward_hook(note) for part in counted_modules(module)]
     try:
@@ -79,7 +80,7 @@ def count_model(encoder: str = "resnet50", **options: Any) -> dict[str, Count]:
         **options: The other arguments of `create_model`, without weights.
 
     Returns:
-        By name in the order of the forward pass: the network's parts, as `PoseNetwork.parts` names
+        By name in the order of the forward pass: the network's parts, as `Network.parts` names
         them, with each block after its part as `block at <site>`; `rest` for what lies in none.
 
     Raises:
@@ -95,13 +96,34 @@ def count_model(encoder: str = "resnet50", **options: Any) -> dict[str, Count]:
         real = create_model(encoder, **options)
     with FakeTensorMode(allow_non_fake_inputs=real is not None):
         model = create_model(encoder, **options) if real is None else real
-        model.train()
-        x = torch.zeros(2, 3, *model.input_size)  # a batch norm refuses one image's map of a pixel
-        return _count_parts(model, x)
+        return count_parts(model)
 
 
-def _count_parts(model: PoseNetwork, x: Tensor) -> dict[str, Count]:
-    """Run a network, and share its cost out among its parts by the modules that are at work."""
+def count_parts(model: Network) -> dict[str, Count]:
+    """Count any network of ours, part by part, by running it in training mode without dropout.
+
+    The cost is shared out among its parts by the modules that are at work. In a FakeTensorMode,
+    or on the meta device, nothing is computed.
+
+    Args:
+        model: The network; its mode stays as it is.
+
+    Returns:
+        As `count_model`.
+    """
+    was_training = model.training
+    model.train()
+    for module in model.modules():
+        if isinstance(module, DROPOUTS):
+            module.eval()
+    try:
+        # A batch norm refuses one image's map of a pixel.
+        return _count_parts(model, model.example(2))
+    finally:
+        model.train(was_training)
+
+
+def _count_parts(model: Network, x: Tensor) -> dict[str, Count]:
     part_of: dict[nn.Module, str] = {}
     for name, part in [*model.parts(), *_named_blocks(model)]:
         part_of.update(dict.fromkeys(part.modules(), name))
@@ -125,7 +147,8 @@ def _count_parts(model: PoseNetwork, x: Tensor) -> dict[str, Count]:
 
     def note(called: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         name = part_of.get(called, REST)
-        paper[name] = paper.get(name, Cost(0, 0)) + paper_cost(called, inputs[0], output)
+        cost = _of_sample(called, inputs[0], output, x.shape[0])
+        paper[name] = paper.get(name, Cost(0, 0)) + cost
 
     hooks = [part.register_forward_hook(note) for part in counted_modules(model)]
     hooks += [part.register_forward_pre_hook(begin) for part in part_of]
@@ -152,6 +175,13 @@ def _count_parts(model: PoseNetwork, x: Tensor) -> dict[str, Count]:
     }
 
 
-def _named_blocks(model: PoseNetwork) -> Iterator[tuple[str, nn.Module]]:
+def _of_sample(module: nn.Module, x: Tensor, output: Tensor, batch: int) -> Cost:
+    """The paper's cost for one of `batch` samples; frames may be folded into the batch."""
+    cost = paper_cost(module, x, output)
+    folded = max(1, output.shape[0] // batch)
+    return Cost(cost.parameters, cost.multiply_adds * folded)
+
+
+def _named_blocks(model: Network) -> Iterator[tuple[str, nn.Module]]:
     for site, block in model.all_blocks().items():
         yield f"block at {site}", block

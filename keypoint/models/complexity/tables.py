@@ -1,7 +1,7 @@
-"""The printed costs of the SRL and PNL papers, each with the cost counted here.
+"""The printed costs of the SRL paper's keypoint networks, each with the cost counted here.
 
-Sources: SRL (Chi et al., 2019), tables 2, 3 and 8; PNL (Xu et al., 2020), tables 3, 5 and 6. Of the
-two papers' video networks the blocks alone are built here.
+Source: Chi et al., 2019, tables 2 and 3. Those of both papers' video networks are in
+keypoint/action/networks/tables.py.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from keypoint.blocks import PNL, NonLocal, build_block
+from keypoint.blocks import build_block
 from keypoint.models.complexity.count import Count, count, count_model
 from keypoint.models.names import DECONV_SITES, STRIDES_OF_SITES
 
@@ -35,13 +35,6 @@ TABLE_3 = {
     "rcca": ("1.20", "2.76", "0.92"),
     "srl_fft": ("0.09", "0.20", "0.10"),
 }
-# GFLOPs, K parameters; of four blocks.
-TABLE_8 = {"nl": ("1.23", "321.50"), "srl_lo": ("0.21", "86.89"), "srl_fft": ("0.08", "86.06")}
-TABLE_8_STAGES = ((128, 28), (256, 14))  # channels and side after res3 and res4; two blocks each
-TABLE_8_FRAMES = 4
-# M parameters of networks with PNL; 200 classes, as the printed base networks have.
-MFNET = 7_842_568
-C2D_RESNET50 = 23_508_032 + 2048 * 200 + 200  # torchvision's ResNet-50 without classifier, and one
 
 
 @dataclass(frozen=True)
@@ -84,7 +77,7 @@ class Table:
 
 def paper_tables() -> list[Table]:
     """All tables, counted now."""
-    return [srl_table_2(), srl_table_3(), srl_table_8(), pnl_tables()]
+    return [srl_table_2(), srl_table_3()]
 
 
 def srl_table_2() -> Table:
@@ -129,64 +122,6 @@ def srl_table_3() -> Table:
     return Table(title, ("GFLOPs", "M parameters"), rows, note)
 
 
-def srl_table_8() -> Table:
-    """Four blocks in the C2D ResNet-18, the video network; without the network."""
-    rows = {}
-    for name, (giga, kilo) in TABLE_8.items():
-        blocks, shapes = [], []
-        with FakeTensorMode():
-            for channels, side in TABLE_8_STAGES:
-                for _ in range(2):
-                    size = (side, side)
-                    blocks.append(build_block(name, channels, size, frames=TABLE_8_FRAMES))
-                    shapes.append((channels, TABLE_8_FRAMES, side, side))
-            total = count_blocks(blocks, shapes)
-        rows[f"{name} ({total.paper.parameters:,})"] = (
-            giga_cell(giga, total),
-            parameter_cell(kilo, total, 1024),
-        )
-    note = (
-        "In brackets the parameters; K is 1024; P and Q of srl_lo count. The GFLOPs of nl fit no "
-        "reading, and those of srl_lo (0.2049) just miss."
-    )
-    title = "SRL paper, table 8: four blocks in the C2D ResNet-18"
-    return Table(title, ("GFLOPs", "K parameters"), rows, note)
-
-
-def pnl_tables() -> Table:
-    """Parameters of networks with PNL or NL blocks."""
-
-    def pnl(channels: int) -> PNL:
-        return PNL(channels, dims=3, ratio=8)
-
-    with FakeTensorMode():
-        entries: list[tuple[str, str, int, list[PNL | NonLocal]]] = [
-            ("table 3: MFNet + PNL", "7.92", MFNET, [pnl(384)]),
-            ("table 3: the same by concatenation", "7.911", MFNET,
-             [PNL(384, dims=3, combine="concatenation")]),
-            ("table 5: MFNet + 5 PNL", "8.12", MFNET,
-             [pnl(channels) for channels in (192, 192, 384, 384, 384)]),
-            ("table 5: MFNet + NL", "8.15", MFNET, [NonLocal(384, dims=3)]),
-            ("table 6: C2D ResNet-50", "23.92", C2D_RESNET50, []),
-            ("table 6: C2D ResNet-50 + PNL", "24.46", C2D_RESNET50, [pnl(1024)]),
-            ("table 6: C2D ResNet-50 + NL", "26.38", C2D_RESNET50, [NonLocal(1024, dims=3)]),
-        ]  # fmt: skip
-        rows = {}
-        for label, printed, base, blocks in entries:
-            shapes = [(block.channels, 2, 8, 8) for block in blocks]  # of any size
-            total = count_blocks(blocks, shapes)
-            counted, true = base + total.paper.parameters, base + total.true.parameters
-            blocks_alone = f" ({total.paper.parameters:,})" if blocks else ""
-            rows[label + blocks_alone] = (Cell(printed, counted / 1e6, true / 1e6),)
-    note = (
-        "In brackets the blocks alone. The printed numbers count the operation that the scales "
-        "share once for each, and have q and k of width C'/8 (the text names none; ratio=8). The "
-        "row by concatenation and the two with NL fit no reading. MFNet itself is taken to have "
-        f"{MFNET:,} parameters, for 200 classes, and C2D {C2D_RESNET50:,}."
-    )
-    return Table("PNL paper: networks with PNL", ("M parameters",), rows, note)
-
-
 def count_blocks(blocks: Iterable[nn.Module], shapes: Iterable[tuple[int, ...]]) -> Count:
     """Cost of blocks on maps of these shapes, without the batch."""
     pairs = zip(blocks, shapes, strict=True)
@@ -205,5 +140,5 @@ def giga_cell(printed: str, total: Count) -> Cell:
 
 
 def parameter_cell(printed: str, total: Count, unit: float) -> Cell:
-    """Parameters in millions, or for video in units of 1024."""
+    """Parameters in a unit."""
     return Cell(printed, total.paper.parameters / unit, total.true.parameters / unit)

@@ -8,13 +8,14 @@
     mmpose 1.x          backbone.conv1 .. head.final_layer ..                    RGB
     resnet              conv1 layer1.. fc: encoders of torchvision and timm      RGB
     hrnet classifier    conv1 layer1 stage2.. incre_modules classifier           RGB
+    mfnet               conv1.conv conv2.B01.. classifier: MFNet-3D's authors    RGB
 
 A state dict may be bare, lie in a training checkpoint, and carry the prefixes of wrappers. HRNet's
 repository has SimpleBaseline's names for its pose_resnet, and BGR too (COLOR_RGB: false in its
 configs; true in those of pose_hrnet). Both normalise the channels as they come with (0.485, 0.456,
 0.406), so in BGR the blue channel gets red's mean. Names do not say the input size, nor which
 convolution has the stride (in SimpleBaseline's caffe-style files a bottleneck's first one, else the
-second).
+second). MFNet's have their own mean and std: (RGB - (124, 117, 104)) * 0.0167.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ from keypoint.pose.skeleton import load_skeleton
 # By place, as SimpleBaseline, mmpose, torchvision and timm apply them, whatever the colours are.
 CHANNEL_MEAN = (0.485, 0.456, 0.406)
 CHANNEL_STD = (0.229, 0.224, 0.225)
+MFNET_MEAN = (124 / 255, 117 / 255, 104 / 255)
+MFNET_STD = (1 / (0.0167 * 255),) * 3
 OWN_KEYS = ("format", "model", "config", "skeleton", "color_order", "mean", "std")
 WRAPPED_IN = ("state_dict", "best_state_dict", "model")
 PREFIXES = ("module.", "_orig_mod.", "model.")  # of DataParallel, torch.compile, Lightning
@@ -69,13 +72,14 @@ class Weights:
         decoding: With which its AP was measured, as test.decoding of a config, if the file says it.
         file_color_order: The order in the file, if its channels were turned when it was read.
         mean, std: Of pixel values in [0, 1], in RGB order.
-        left_out: Names of the file that no pose network has: classifier, preprocessing.
+        left_out: Names of the file that none of our networks has: classifier, preprocessing.
         trained: Settings of its network that the file holds, by the keys of a config's model
             section.
         keypoints: Their names, if the file has them.
         notes: What was assumed, in sentences.
         content: The whole checkpoint, if it is ours.
         published: The row of the table, if the file is one that has a name.
+        classes: Their names, of a checkpoint of action recognition.
     """
 
     format: str
@@ -91,6 +95,7 @@ class Weights:
     decoding: Any = "codec"
     file_color_order: str | None = None
     published: Published | None = None
+    classes: tuple[str, ...] | None = None
 
 
 def read_weights(path: Path, color_order: str | None = None, *, own_names: bool = False) -> Weights:
@@ -174,7 +179,7 @@ def recognise(
         tuple(left_out),
         trained,
         keypoints,
-        tuple(notes),
+        notes=tuple(notes),
         decoding=(note or {}).get("decoding", "codec"),
         file_color_order=in_file,
     )
@@ -186,7 +191,7 @@ def _own(content: Mapping[str, Any], source: str, color_order: str | None) -> We
             f"{source}: a checkpoint of this toolkit, which stores its colour order "
             f"({content['color_order']}); leave --color-order out"
         )
-    config, skeleton = content["config"], content["skeleton"]
+    config, skeleton, classes = content["config"], content["skeleton"], content.get("classes")
     network = config.get("model") if isinstance(config, Mapping) else None
     if not (
         isinstance(network, Mapping)
@@ -195,8 +200,12 @@ def _own(content: Mapping[str, Any], source: str, color_order: str | None) -> We
     ):
         raise CheckpointError(f"{source}: its config is damaged; use another copy")
     names = skeleton.get("keypoints") if isinstance(skeleton, Mapping) else None
-    if not isinstance(names, list | tuple):
+    if skeleton is None and isinstance(classes, list | tuple):
+        names = ()  # a network of action recognition
+    elif not isinstance(names, list | tuple):
         raise CheckpointError(f"{source}: its skeleton is damaged; use another copy")
+    else:
+        classes = None
     averaged = content.get("ema") is not None
     state, _ = unwrap(content["ema"] if averaged else content["model"], source)
     return Weights(
@@ -205,7 +214,8 @@ def _own(content: Mapping[str, Any], source: str, color_order: str | None) -> We
         *_colors(content, source),
         # Checkpoints from before these keys were of what became the defaults.
         trained={"codec": "heatmap", "heatmap_sigma": None, "dilated": False} | dict(network),
-        keypoints=tuple(names),
+        keypoints=None if skeleton is None else tuple(names),
+        classes=None if classes is None else tuple(classes),
         notes=("the averaged weights (ema)",) if averaged else (),
         content=content,
     )
@@ -276,6 +286,8 @@ def _colors_of_others(
     """
     keys = [f"{PREPROCESSOR}mean", f"{PREPROCESSOR}std"]
     mean, std, order = CHANNEL_MEAN, CHANNEL_STD, given
+    if kind == "mfnet":
+        mean, std = MFNET_MEAN, MFNET_STD
     if all(key in preprocessor for key in keys):
         try:
             mean, std = (_triple(preprocessor[key].flatten() / 255) for key in keys)
@@ -318,6 +330,8 @@ def _format(named: Mapping[str, Tensor]) -> str:
         return "mmpose 1.x"
     if any(name.startswith("stage2.") for name in named):
         return "hrnet classifier" if "classifier.weight" in named else "hrnet"
+    if "conv2.B01.conv_i1.conv.weight" in named:
+        return "mfnet"
     if any(name.startswith(("deconv_layers.", "final_layer.")) for name in named):
         return "simple_baseline"
     return "resnet"

@@ -20,6 +20,7 @@ from keypoint.errors import CheckpointError
 from keypoint.models.encoder import IMAGENET_WEIGHTS
 from keypoint.models.hrnet import HRNet
 from keypoint.models.names import architecture_of, is_timm
+from keypoint.models.network import Network
 from keypoint.models.own_network import OwnNetwork
 from keypoint.models.pose_network import PoseNetwork
 from keypoint.models.simple_baseline import SimpleBaseline
@@ -37,7 +38,7 @@ logger = logging.getLogger(__name__)
 CODEC_NOTE = "codec heatmap assumed; model.codec=udp if it was trained so"
 
 
-def load_imagenet_encoder(model: PoseNetwork, encoder: str) -> None:
+def load_imagenet_encoder(model: Network, encoder: str) -> None:
     """Fill the encoder with torchvision's or timm's ImageNet weights, downloaded at the first use.
 
     Args:
@@ -68,7 +69,7 @@ def load_imagenet_encoder(model: PoseNetwork, encoder: str) -> None:
 
 
 def load_weights_file(
-    model: PoseNetwork,
+    model: Network,
     path: Path,
     *,
     partial: bool = False,
@@ -84,8 +85,8 @@ def load_weights_file(
         path: The file.
         partial: Allow whole blocks of the network to be missing in the file. New blocks are the
             identity, so the output stays exactly that of the network without them.
-        new_head: Leave out the file's head, whose keypoints are others; the network's stays as it
-            is.
+        new_head: Leave out the file's head, whose keypoints or classes are others; the network's
+            stays as it is.
         whole: Refuse an encoder alone, and weights that were trained to another codec, sigma or
             keypoints.
         color_order: "rgb" or "bgr", if it is not what is usual for the file's format.
@@ -111,7 +112,7 @@ def load_weights_file(
 
 
 def fill(
-    model: PoseNetwork,
+    model: Network,
     weights: Weights,
     source: str,
     *,
@@ -121,8 +122,9 @@ def fill(
     keypoints: Sequence[str] | None = None,
 ) -> Report:
     """Do as `load_weights_file` with weights that were read; log and errors name `source`."""
+    _check_task(model, weights, source)
     _check_network(model, weights.trained, source, whole)
-    if whole:
+    if whole and isinstance(model, PoseNetwork):
         _check_heatmaps(model, weights, source, keypoints)
         if "codec" not in weights.trained and not model.codec.udp:
             weights = replace(weights, notes=(*weights.notes, CODEC_NOTE))
@@ -133,7 +135,7 @@ def fill(
 
 
 def load_state(
-    model: PoseNetwork,
+    model: Network,
     weights: Weights,
     source: str,
     *,
@@ -172,7 +174,7 @@ def load_state(
     return report
 
 
-def head_of(model: PoseNetwork, state: Mapping[str, Tensor], source: str) -> list[str]:
+def head_of(model: Network, state: Mapping[str, Tensor], source: str) -> list[str]:
     """Name the tensors of the head, of which the file has others.
 
     A user's network does not say which they are: there they are those that have K outputs and
@@ -186,7 +188,7 @@ def head_of(model: PoseNetwork, state: Mapping[str, Tensor], source: str) -> lis
         head = [name for name in ours if name.startswith(model.HEAD)]
     else:
         theirs = {name: tuple(state[name].shape) for name in ours if name in state}
-        outputs = model.num_keypoints
+        outputs = model.num_outputs
         head = [
             name
             for name, shape in theirs.items()
@@ -195,12 +197,12 @@ def head_of(model: PoseNetwork, state: Mapping[str, Tensor], source: str) -> lis
     if not any(name in state for name in head):
         raise CheckpointError(
             f"{source}: a new head has no effect, as the file has none of another number of "
-            "keypoints; leave model.new_head out"
+            f"{model.OUTPUTS}; leave model.new_head out"
         )
     return head
 
 
-def with_our_names(model: PoseNetwork, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def with_our_names(model: Network, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The file's tensors by the network's names, if the file was saved without them.
 
     A block after a submodule renames the submodule to `<name>.site`, and a user's module lies in
@@ -250,9 +252,20 @@ def _check_heatmaps(
             )
 
 
-def _check_network(
-    model: PoseNetwork, trained: Mapping[str, Any], source: str, whole: bool
-) -> None:
+def _check_task(model: Network, weights: Weights, source: str) -> None:
+    """Check that a checkpoint is of the network's task."""
+    if weights.content is None:
+        return
+    tasks = "keypoints", "action recognition"
+    theirs, ours = weights.classes is not None, not isinstance(model, PoseNetwork)
+    if theirs != ours:
+        raise CheckpointError(
+            f"{source}: a checkpoint of {tasks[theirs]}, the network is one of {tasks[ours]}; "
+            "give model.weights another file"
+        )
+
+
+def _check_network(model: Network, trained: Mapping[str, Any], source: str, whole: bool) -> None:
     """Check what names and shapes do not show and our files hold: dilation, options, sizes."""
     encoder = str(trained.get("encoder", ""))
     if isinstance(model, SimpleBaseline) and is_timm(encoder):
@@ -269,7 +282,7 @@ def _check_network(
                 f"{source}: trained with {key}={str(theirs).lower()}, the network has "
                 f"{str(ours).lower()}; set model.{key}={str(theirs).lower()}"
             )
-    blocks = model.describe_blocks(trained.get("blocks"))
+    blocks = model.blocks_of(trained)
     for site, options in blocks.items():
         ours = model.block_options.get(site)
         if ours is not None and ours != options:

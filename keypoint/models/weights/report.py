@@ -10,8 +10,11 @@ import torch
 from torch import Tensor
 
 from keypoint.errors import CheckpointError, printable
-from keypoint.models.names import DEPTHS, HRNET_WIDTHS
+from keypoint.models.names import HRNET_WIDTHS
+from keypoint.models.names import encoder_of as encoder_of
+from keypoint.models.network import Network
 from keypoint.models.pose_network import PoseNetwork
+from keypoint.models.weights.classifier import remedy_of_classifier
 from keypoint.models.weights.formats import Weights
 
 HEAD = "final_layer.weight"
@@ -114,7 +117,7 @@ class Report:
 
 
 def compare(
-    model: PoseNetwork,
+    model: Network,
     weights: Weights,
     source: str,
     *,
@@ -134,7 +137,8 @@ def compare(
     """
     state, wanted = weights.state, model.state_dict()
     of_encoder = model.ENCODER_PREFIXES
-    encoder_only = not whole and all(name.startswith(of_encoder) for name in state)
+    # Without its head a classifier is its encoder.
+    encoder_only = not whole and not new_head and all(n.startswith(of_encoder) for n in state)
     blocks = [f"{path}." for path in model.block_paths().values()]
     if encoder_only:  # which has no blocks: ours stay as they are, the identity
         inside = {k: v for k, v in wanted.items() if k.startswith(of_encoder)}
@@ -157,24 +161,20 @@ def compare(
         misshapen=[shape for shape in shapes if shape[1] != shape[2]],
         not_finite=[name for name, tensor in state.items() if not torch.isfinite(tensor).all()],
         encoder_only=encoder_only,
-        remedy=remedy({**state, **head}, wanted) if model.SITES else SAME,
+        remedy=_remedy(model, {**state, **head}, wanted),
     )
+
+
+def _remedy(model: Network, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    if not isinstance(model, PoseNetwork):
+        return remedy_of_classifier(model, state, wanted)
+    return remedy(state, wanted) if model.SITES else SAME
 
 
 def _counted(names: Sequence[str], what: str) -> str:
     more = " .." if len(names) > SHOWN else ""
     shown = [printable(name) for name in names[:SHOWN]]
     return f"{len(names)} {what}: {', '.join(shown)}{more}"
-
-
-def encoder_of(state: Mapping[str, Tensor]) -> str | None:
-    """Name the ResNet of a state dict by its blocks per stage; None if it is not one of ours."""
-    counts = []
-    for stage in ("layer1.", "layer2.", "layer3.", "layer4."):
-        blocks = {name.split(".")[1] for name in state if name.startswith(stage)}
-        counts.append(len(blocks))
-    found = (*counts, "layer1.0.conv3.weight" in state)
-    return next((name for name, depth in DEPTHS.items() if depth == found), None)
 
 
 def hrnet_of(state: Mapping[str, Tensor]) -> str | None:
