@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
-from keypoint.action.networks.names import FORMS, NETWORKS, PLACES, is_c2d
+from keypoint.action.networks.names import FORMS, NETWORKS, PLACES, has_imagenet, is_c2d
 from keypoint.config.fields import STRICT, Fraction, RunConfig, Text, hint
 from keypoint.config.load import load_as
 from keypoint.config.train import LoopConfig
@@ -81,7 +81,8 @@ class ClipsConfig(BaseModel):
         default=None, gt=0, le=240, description="of dense: frames a second to count in; none: own"
     )
     short: Literal["loop", "repeat"] = Field(
-        default="loop", description="a video shorter than a clip begins anew, or keeps its last"
+        default="loop",
+        description="a video shorter than a clip starts over, or repeats its end",
     )
 
     @field_validator("stride", "fps")
@@ -107,8 +108,9 @@ class AugmentConfig(BaseModel):
         description="of random: range of the frames' shorter side before the crop",
         json_schema_extra={"allowed": "[least, most], pixels"},
     )
-    flip_probability: Fraction = Field(
-        default=0.5, description="share of clips mirrored; 0 if classes have left or right"
+    flip_probability: Fraction | None = Field(
+        default=None,
+        description="share of clips mirrored; none: 0.5, or 0 if a class names left or right",
     )
 
     @field_validator("short_side", mode="before")
@@ -122,7 +124,7 @@ class AugmentConfig(BaseModel):
         ):
             raise ValueError("short_side is [least, most], whole numbers in 16..4096")
         if tuple(value) != cls.model_fields["short_side"].default and info.data["crop"] == "tsn":
-            raise ValueError("it has no effect with augment.crop=tsn, which resizes to 340 x 256")
+            raise ValueError("it has no effect with augment.crop=tsn, which has sides of its own")
         return tuple(value)
 
 
@@ -221,7 +223,7 @@ class ModelConfig(BaseModel):
     @classmethod
     def _imagenet_or_path(cls, value: str | None, info: ValidationInfo) -> str | None:
         network = info.data.get("network", NETWORKS[0])
-        if value == "imagenet" and not is_c2d(network):
+        if value == "imagenet" and not has_imagenet(network):
             raise ValueError(f"there are none for {network}; give none, or a file")
         if value in (None, "imagenet") or set(value or "") & set("/\\.") or Path(value).exists():
             return value
@@ -239,6 +241,10 @@ class ModelConfig(BaseModel):
         keys = self.model_dump(exclude=set(STARTED_FROM))
         return keys | {"num_classes": num_classes, "frames": frames}
 
+    def start(self) -> dict[str, Any]:
+        """The arguments of `create_model` about the weights that a training starts from."""
+        return {key: getattr(self, key) for key in STARTED_FROM}
+
 
 class TrainConfig(LoopConfig):
     """Optimizer, schedule and precision of a training; batches are of clips."""
@@ -249,7 +255,9 @@ class TrainConfig(LoopConfig):
     optimizer: Literal["adam", "adamw", "sgd"] = Field(default="sgd", description="torch.optim's")
     lr: float = Field(default=0.01, gt=0, le=1000, description="learning rate until the first drop")
     weight_decay: float = Field(default=1e-4, ge=0, le=1, description="adamw and sgd only")
-    nesterov: bool = Field(default=True, description="sgd's momentum looks ahead")
+    nesterov: bool | None = Field(
+        default=None, description="sgd only, its momentum looks ahead; none: true"
+    )
     epochs: int = Field(default=100, ge=1, le=100_000, description="passes over the training set")
     batch_size: int = Field(default=8, ge=1, le=4096, description="clips per device and step")
     evaluate_every: int = Field(
@@ -260,6 +268,21 @@ class TrainConfig(LoopConfig):
         description="epochs after which lr falls; none: 40/100 and 80/100 of epochs",
         json_schema_extra={"allowed": "none | [rising integers in 1..epochs-1]"},
     )
+
+    @field_validator("nesterov")
+    @classmethod
+    def _of_momentum(cls, value: bool | None, info: ValidationInfo) -> bool | None:
+        optimizer = info.data.get("optimizer", "sgd")
+        if value is not None and optimizer != "sgd":
+            raise ValueError(f"it has no effect with train.optimizer={optimizer}; only sgd has it")
+        if value and info.data.get("momentum") == 0:
+            raise ValueError("it has no effect with train.momentum=0; give one of them")
+        return value
+
+    @property
+    def sgd_nesterov(self) -> bool:
+        """``nesterov``, or true if it is none and there is momentum."""
+        return bool(self.sgd_momentum) and self.nesterov is not False
 
 
 class TestConfig(BaseModel):

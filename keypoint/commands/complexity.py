@@ -5,11 +5,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 
+from keypoint.action.networks.tables import NumberTable, action_tables
 from keypoint.commands import cli
 from keypoint.config.load import Config, find_config, load_config
 from keypoint.errors import ConfigError
 from keypoint.models.complexity import Count, count_model
-from keypoint.models.complexity.tables import PAPER_GIGA, TRUE_GIGA, Table, paper_tables
+from keypoint.models.complexity.tables import PAPER_GIGA, TRUE_GIGA, Cell, Table, paper_tables
 from keypoint.pose.skeleton import load_skeleton
 
 LEGEND = """
@@ -24,9 +25,11 @@ EPILOG = f"""examples:
   keypoint complexity --cfg res50_256x192.yaml model.input_size=[384,288] model.blocks=nl
       at another size, with another block: any key of the config can be changed here
   keypoint complexity --paper-tables
-      tables 2, 3 and 8 of the SRL paper and 3, 5 and 6 of PNL's, printed and counted
+      tables 2, 3, 8 and 9 of the SRL paper and 3, 5 and 6 of PNL's, printed and counted
+  keypoint complexity --cfg c2d_res18_srl_fft4.yaml
+      of a network of action recognition (keypoint complexity --task action --help)
 
-Costs are those of one image. There are two columns:
+Costs are those of one image or clip. There are two columns:
 {LEGEND}
 keypoint/models/complexity/__init__.py has the rules in full. Nothing is computed or written.
 """
@@ -46,7 +49,8 @@ def main(argv: Sequence[str]) -> None:
     if args.paper_tables == (args.cfg is not None) or (args.paper_tables and args.overrides):
         raise ConfigError("give either --cfg FILE [key=value ...] or --paper-tables, and only one")
     if args.paper_tables:
-        print("\n\n".join(paper_table_text(table) for table in paper_tables()))
+        texts = [paper_table_text(table) for table in paper_tables()]
+        print("\n\n".join([*texts, *map(number_table_text, action_tables())]))
     else:
         config = load_config(find_config(args.cfg), args.overrides)
         num_keypoints = load_skeleton(config.data.skeleton, config.data.root).num_keypoints
@@ -55,15 +59,21 @@ def main(argv: Sequence[str]) -> None:
 
 
 def model_text(config: Config, parts: Mapping[str, Count]) -> str:
-    """One line per part, and their sum."""
+    """One line per part, and their sum, of a keypoint network."""
     height, width = config.model.input_size
     name = config.model.network
     if name == "simple_baseline":
         stride = config.model.encoder_stride
         name = config.model.encoder + ("" if stride == 32 else f" of stride {stride}")
     form = ", dilated" if config.model.dilated else ""
+    title = f"{name}{form}, input {height}x{width}, blocks: {config.model.blocks or 'none'}"
+    return parts_text(title, parts)
+
+
+def parts_text(title: str, parts: Mapping[str, Count]) -> str:
+    """One line per part, and their sum."""
     lines = [
-        f"{name}{form}, input {height}x{width}, blocks: {config.model.blocks or 'none'}",
+        title,
         f"{'':20}{'paper':>27}{'true':>27}",
         f"{'':20}" + 2 * f"{'parameters':>15}{'G mult-adds':>12}",
     ]
@@ -88,7 +98,33 @@ def paper_table_text(table: Table) -> str:
     for row, cells in table.rows.items():
         line = f"{row:{label}}"
         for cell in cells:
-            mark = "=" if cell.equal else f"{cell.miss:+.3g} %"
-            line += f"{cell.printed:>10}{cell.shown:>8} {mark:9}{cell.rounded(cell.true):>8}"
+            line += f"{cell.printed:>10}{cell.shown:>8} {mark(cell):9}{cell.rounded(cell.true):>8}"
         lines.append(line)
     return "\n".join([*lines, *textwrap.wrap(table.note, 100)])
+
+
+def number_table_text(table: NumberTable) -> str:
+    """Counted integers; next to them the printed numbers, with "=" if they agree in every digit."""
+    columns = [["", *table.rows]]
+    for quantity, numbers in zip(
+        table.quantities, zip(*table.rows.values(), strict=True), strict=True
+    ):
+        columns.append([quantity, *(f"{n.counted:,}" if n else "" for n in numbers)])
+        cells = [number.cell if number else None for number in numbers]
+        if any(cells):
+            columns.append(["printed", *(cell.printed if cell else "" for cell in cells)])
+            columns.append(["", *(mark(cell) if cell else "" for cell in cells)])
+    widths = [max(map(len, column)) for column in columns]
+    lines = [table.title]
+    for texts in zip(*columns, strict=True):
+        fields = [
+            f"{text:{'>' if i > 0 and columns[i][0] else '<'}{widths[i]}}"
+            for i, text in enumerate(texts)
+        ]
+        lines.append("  ".join(fields).rstrip())
+    return "\n".join([*lines, *textwrap.wrap(table.note, 100)])
+
+
+def mark(cell: Cell) -> str:
+    """An equals sign, or by how much the counted number misses the printed one."""
+    return "=" if cell.equal else f"{cell.miss:+.3g} %"

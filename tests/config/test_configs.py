@@ -1,4 +1,4 @@
-"""The files under configs/: each loads, says only what differs, and pairs differ in the blocks."""
+"""The configs of keypoints under configs/: each loads, says only what differs, and pairs differ in the blocks."""
 
 from __future__ import annotations
 
@@ -8,10 +8,17 @@ import re
 import pytest
 import yaml
 
-from keypoint.config.load import CONFIG_FOLDER, Config, config_from_dict, find_config, load_config
+from keypoint.config.load import (
+    CONFIG_FOLDER,
+    Config,
+    config_from_dict,
+    find_config,
+    load_config,
+    task_of,
+)
 from keypoint.pose.codec import Codec
 
-PATHS = sorted(CONFIG_FOLDER.rglob("*.yaml"))
+PATHS = sorted(path for path in CONFIG_FOLDER.rglob("*.yaml") if task_of(path) == "keypoints")
 SIZES = {"256x192": (256, 192), "384x288": (384, 288), "512x384": (512, 384)}
 SIGMAS = {"256x192": 2.0, "384x288": 3.0, "512x384": 4.0}
 BLOCKS = {

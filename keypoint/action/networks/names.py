@@ -1,22 +1,42 @@
 """Names of networks, forms and places, for configs and messages; imports nothing.
 
-Sites are torchvision's names of a ResNet's residual blocks (`layer3.5`), and for MFNet its units
-(`conv4.4`). A block follows its site.
+Sites are submodules: a ResNet's residual blocks by torchvision's names (`layer3.5`), MFNet's units
+(`conv4.B05`). A block follows its site. `places` is one of both papers' sets of sites by a short
+name: SRL, section 4.2 and tables 8 to 10; PNL, section 4.3 and table 2. Stages have the papers'
+names: res2 to res5 (of a ResNet layer1 to layer4) and conv2 to conv5 are the same here.
 """
 
 from __future__ import annotations
 
 C2D = ("c2d_resnet18", "c2d_resnet34", "c2d_resnet50", "c2d_resnet101")
-NETWORKS = (*C2D, "mfnet")
+TINY = "c2d_tiny"  # ResNet-18 with 8 channels instead of 64, for the generated set
+NETWORKS = (*C2D, TINY, "mfnet")
 FORMS = ("8x8", "32x2")
 PLACES = {
-    "res4": "after res4's last residual block",
-    "res3+res4": "after the last residual block of res3 and of res4",
-    "each": "after each residual block of res3 and of res4",
-    "five": "after every second residual block of res3 (2) and res4 (3)",
+    "res4": "after the last unit of res4",
+    "res3+res4": "after the last unit of res3 and of res4",
+    "each": "after each unit of res3 and of res4",
+    "five": "after every second unit of res3 (2) and res4 (3), as the non-local networks",
+    "x1": "before the last unit of conv4",
+    "x1@conv2": "before the last unit of conv2",
+    "x1@conv3": "before the last unit of conv3",
+    "x1@conv5": "before the last unit of conv5",
+    "x5": "before every second unit of conv3 (2) and conv4 (3)",
 }
 
 
 def is_c2d(network: str) -> bool:
     """Whether a network is a ResNet on every frame."""
+    return network in (*C2D, TINY)
+
+
+def has_imagenet(network: str) -> bool:
+    """Whether torchvision has ImageNet weights of its encoder."""
     return network in C2D
+
+
+def usual_places(network: str) -> str:
+    """The places that a block's name alone means: the SRL paper's, of MFNet the PNL paper's."""
+    if network == "mfnet":
+        return "x1"
+    return "each" if network in ("c2d_resnet18", TINY) else "five"

@@ -1,24 +1,46 @@
 """What training, evaluation, predictor and export ask of a network that classifies clips.
 
-Letters: B batch, T frames, H W the frames' height and width.
+Letters: B batch, C channels, T frames, H W the frames' height and width.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 from torch import Tensor, zeros
 
+from keypoint.action.networks.places import sites_of_places
+from keypoint.blocks import build_block
+from keypoint.blocks.named_layout import layout_of
+from keypoint.blocks.with_block import WithBlock
 from keypoint.errors import ConfigError
-from keypoint.models.network import Network, check_input_size
+from keypoint.models.network import Network, block_name, check_input_size, check_not_nested
+
+
+@dataclass(frozen=True)
+class ClipMap:
+    """The map after a unit, of one clip: C, T and (height, width)."""
+
+    channels: int
+    frames: int
+    size: tuple[int, int]
 
 
 class ActionNetwork(Network):
     """Base class: input and classes, with what `Network` has. A subclass adds layers and `forward`.
 
+    Its sites are its units (residual blocks), by submodule names. A block follows a site in a
+    `WithBlock`, so that the names of all other parameters stay the same without blocks, and
+    weights of the network alone load into it.
+
     Args:
+        name: Of the network, for messages.
         num_classes: Number of classes.
         frames: T of a clip.
         input_size: (height, width) of the frames.
-        multiple: Both sides of the input must be multiples of it.
         frames_multiple: T must be a multiple of it.
 
     Raises:
@@ -26,14 +48,21 @@ class ActionNetwork(Network):
     """
 
     HEAD = "fc."
+    OUTPUTS = "classes"
+    FOLDS_FRAMES = False  # whether maps inside are B*T C H W instead of B C T H W
+
+    # Set by a subclass: the units of stages 2 to 5, the map after each, and the usual places.
+    stages: Mapping[int, tuple[str, ...]]
+    maps: Mapping[str, ClipMap]
+    usual_places: str
 
     def __init__(
         self,
+        name: str,
         *,
         num_classes: int,
         frames: int,
         input_size: tuple[int, int],
-        multiple: int = 1,
         frames_multiple: int = 1,
     ) -> None:
         super().__init__()
@@ -41,8 +70,8 @@ class ActionNetwork(Network):
             raise ConfigError(f"num_classes={num_classes} must be at least 2")
         if frames < 1 or frames % frames_multiple:
             raise ConfigError(f"frames={frames} must be a positive multiple of {frames_multiple}")
-        self.num_classes, self.frames = num_classes, frames
-        self._input_size = check_input_size(input_size, multiple)
+        self.name, self.num_classes, self.frames = name, num_classes, frames
+        self._input_size = check_input_size(input_size, 1)
 
     def forward(self, clips: Tensor) -> Tensor:
         """Normalised clips (B, 3, T, H, W) to a score for each class, (B, num_classes).
@@ -73,3 +102,86 @@ class ActionNetwork(Network):
         frames = super().normalize(clips.flatten(0, 1))  # BT 3 H W
         normal: Tensor = frames.unflatten(0, clips.shape[:2]).transpose(1, 2)
         return normal
+
+    def describe_blocks(
+        self, blocks: str | Mapping[str, Any] | None, places: str | None = None
+    ) -> dict[str, dict[str, Any]]:
+        """The `blocks` argument in one form: by site, a mapping with `type` and the options.
+
+        Args:
+            blocks: None, a name, a mapping with `type` and options, or a mapping by site.
+            places: A key of `PLACES`, where one block goes; None for the network's usual ones.
+
+        Raises:
+            ConfigError: Unknown places, or places that have no effect.
+        """
+        one = isinstance(blocks, str) or (isinstance(blocks, Mapping) and "type" in blocks)
+        if one:
+            sites = sites_of_places(places or self.usual_places, self.stages, self.name)
+            blocks = dict.fromkeys(sites, blocks)
+        elif places is not None:
+            why = "blocks that name their sites" if blocks else "no blocks"
+            raise ConfigError(f"places={places} has no effect with {why}; leave it out")
+        return super().describe_blocks(blocks)
+
+    def blocks_of(self, section: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """The blocks that a config's section `model` names, as `describe_blocks` gives them."""
+        return self.describe_blocks(section.get("blocks"), section.get("places"))
+
+    def settings(self) -> dict[str, Any]:
+        """The network's name."""
+        return {"network": self.name}
+
+    def insert(self, blocks: Mapping[str, Mapping[str, Any]]) -> None:
+        """Put blocks after units, whose maps are known, or after other submodules of the network.
+
+        Args:
+            blocks: By submodule, a mapping with `type` and the block's options.
+
+        Raises:
+            ConfigError: A submodule, a block or an option does not exist or does not fit.
+        """
+        check_not_nested(blocks)
+        for site in [site for site in blocks if site in self.maps]:
+            self._insert_after_unit(site, blocks[site])
+        super().insert({site: choice for site, choice in blocks.items() if site not in self.maps})
+
+    def _insert_after_unit(self, site: str, choice: Mapping[str, Any]) -> None:
+        """Do as `insert_blocks` does, without running the network to learn the map."""
+        name, options = block_name(site, choice)
+        unit, of_unit = self.get_submodule(site), self.maps[site]
+        c, t = of_unit.channels, of_unit.frames
+        layout = layout_of(name, None, None, t if self.FOLDS_FRAMES else None)
+        shape = (t, c, *of_unit.size) if self.FOLDS_FRAMES else (1, c, t, *of_unit.size)
+        channels, *frames, height, width = layout.map_shape(shape)[1:]
+        try:
+            of_clip = {"frames": frames[0]} if frames else {}
+            with next(unit.parameters()).device:
+                block = build_block(name, channels, (height, width), **of_clip, **options)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"blocks at {site}: {error}") from None
+        pair = WithBlock(OrderedDict(site=unit, block=block))
+        pair.layout = layout
+        parent, _, child = site.rpartition(".")
+        setattr(self.get_submodule(parent), child, pair.train(unit.training))
+        self.block_options[site] = dict(choice)
+
+    def check_clips(self, clips: Tensor) -> None:
+        """Refuse clips whose number of frames the blocks were not built for.
+
+        Raises:
+            ValueError: The blocks are for another T.
+        """
+        if self.block_options and clips.shape[2] != self.frames:
+            raise ValueError(
+                f"{self.name} has blocks for clips of {self.frames} frames, got "
+                f"{clips.shape[2]}: cut the clips to {self.frames}, or build the network with "
+                f"frames={clips.shape[2]} (conv_t of an SRL block has a weight for each pair of "
+                "frames: its weights are of one number of frames; those of the other blocks load)"
+            )
+
+
+def halved(size: tuple[int, int], times: int) -> tuple[int, int]:
+    """(height, width) after so many strides of 2, each rounded up."""
+    height, width = (-(-side // 2**times) for side in size)
+    return height, width

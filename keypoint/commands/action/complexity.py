@@ -1,0 +1,84 @@
+"""Count parameters and multiply-adds: keypoint complexity --cfg c2d_res18_srl_fft4.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from keypoint.action.config import ActionConfig, load_action_config
+from keypoint.action.networks.count import count_action_model
+from keypoint.action.networks.names import is_c2d
+from keypoint.action.networks.tables import action_tables
+from keypoint.commands import cli
+from keypoint.commands.complexity import LEGEND, number_table_text, parts_text
+from keypoint.config.load import find_config
+from keypoint.errors import ConfigError
+
+EPILOG = f"""examples:
+  keypoint complexity --cfg c2d_res18_srl_fft4.yaml
+      what each part of the network costs, and all of it
+  keypoint complexity --cfg c2d_res50.yaml --classes 101 model.blocks=nl model.places=five
+      of other classes, with other blocks: any key of the config can be changed here
+  keypoint complexity --task action --paper-tables
+      tables 8 and 9 of the SRL paper and 3, 5 and 6 of PNL's, printed and counted
+
+Costs are those of one clip. There are two columns:
+{LEGEND}
+keypoint/models/complexity/__init__.py has the rules in full. Nothing is computed or written.
+"""
+USUAL_CLASSES = 400  # of Kinetics
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse, count, print."""
+    parser = cli.parser(
+        "keypoint complexity",
+        "Count the parameters and multiply-adds of a network that classifies clips.",
+        EPILOG,
+    )
+    cli.add_config(parser)
+    parser.add_argument(
+        "--classes",
+        type=cli.whole_number(2),
+        help=f"number of classes; by default those that the config lists, else {USUAL_CLASSES}",
+    )
+    parser.add_argument(
+        "--paper-tables", action="store_true", help="the papers' printed numbers, and ours"
+    )
+    args = parser.parse_intermixed_args(argv)
+
+    if args.paper_tables == (args.cfg is not None) or (args.paper_tables and args.overrides):
+        raise ConfigError("give either --cfg FILE [key=value ...] or --paper-tables, and only one")
+    if args.paper_tables:
+        if args.classes is not None:
+            raise ConfigError("--classes has no effect with --paper-tables; leave it out")
+        print("\n\n".join(map(number_table_text, action_tables())))
+        return
+    config = load_action_config(find_config(args.cfg), args.overrides)
+    num_classes = args.classes or classes_of(config)
+    parts = count_action_model(**config.model.arguments(num_classes, config.clips.frames))
+    print(parts_text(title_of(config, num_classes), parts))
+    print(LEGEND, end="")
+
+
+def classes_of(config: ActionConfig) -> int:
+    """The number of classes that the config lists; Kinetics' if it lists none."""
+    classes = config.data.classes
+    if isinstance(classes, str):
+        file = Path(classes)
+        if not file.is_file():
+            raise ConfigError(f"data.classes={classes}: no such file; give --classes N instead")
+        return sum(bool(line.strip()) for line in file.read_text(encoding="utf-8").splitlines())
+    return USUAL_CLASSES if classes is None else len(classes)
+
+
+def title_of(config: ActionConfig, num_classes: int) -> str:
+    """The network, its input and its blocks."""
+    model = config.model
+    height, width = model.input_size
+    form = f" {model.form}" if is_c2d(model.network) else ""
+    places = f" at {model.places}" if model.places else ""
+    return (
+        f"{model.network}{form}, {num_classes} classes, input {config.clips.frames}x{height}x"
+        f"{width}, blocks: {model.blocks or 'none'}{places}"
+    )
