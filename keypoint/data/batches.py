@@ -29,7 +29,7 @@ from keypoint.errors import ConfigError, DataError, lost_worker
 from keypoint.pose.codec import Codec
 from keypoint.pose.geometry import CropFrame
 
-Key = tuple[int, int]  # epoch, index of the person
+Key = tuple[int, int]  # epoch, index of the sample
 WORKER_TIMEOUT = 300  # seconds without a batch after which a hanging worker is an error
 
 
@@ -117,32 +117,32 @@ class TrainDataset(Dataset[TrainBatch]):
 class TrainSampler(Sampler[list[Key]]):
     """Batches of keys for one process: a new order each epoch, as many batches on every process.
 
-    The last persons of an epoch's order that fill no batch on every process are left out of that
+    The last samples of an epoch's order that fill no batch on every process are left out of that
     epoch (they change from epoch to epoch): a batch of one would break BatchNorm, and uneven
     processes would wait for each other.
 
     Args:
-        num_persons: Length of the data set.
+        num_samples: Length of the data set.
         batch_size: Per process.
         seed: With the epoch it decides the order.
         rank, world_size: This process and how many there are.
 
     Raises:
-        ConfigError: Fewer persons than one batch on every process.
+        ConfigError: Fewer samples than one batch on every process.
     """
 
     def __init__(
-        self, num_persons: int, batch_size: int, *, seed: int, rank: int = 0, world_size: int = 1
+        self, num_samples: int, batch_size: int, *, seed: int, rank: int = 0, world_size: int = 1
     ) -> None:
         self.batch_samples = batch_size * world_size  # of all processes
-        self.num_batches = num_persons // self.batch_samples
+        self.num_batches = num_samples // self.batch_samples
         if self.num_batches == 0:
             raise ConfigError(
                 f"train.batch_size={batch_size} on {world_size} process(es) needs "
-                f"{self.batch_samples} persons, the data set has {num_persons}; "
+                f"{self.batch_samples} samples, the data set has {num_samples}; "
                 "lower train.batch_size"
             )
-        self.num_persons, self.batch_size, self.seed = num_persons, batch_size, seed
+        self.num_samples, self.batch_size, self.seed = num_samples, batch_size, seed
         self.rank, self.world_size = rank, world_size
         self.epoch = 0
         self.first_batch = 0
@@ -155,7 +155,7 @@ class TrainSampler(Sampler[list[Key]]):
         return self.num_batches - self.first_batch
 
     def __iter__(self) -> Iterator[list[Key]]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.num_persons)
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.num_samples)
         for batch in range(self.first_batch, self.num_batches):
             begin = (batch * self.world_size + self.rank) * self.batch_size
             yield [(self.epoch, int(index)) for index in order[begin : begin + self.batch_size]]
@@ -254,21 +254,34 @@ class Loader:
         self.loader = loader
 
     def __iter__(self) -> Iterator[Any]:
+        fault = None
         try:
             yield from self.loader
         except DataError as error:  # torch puts the worker's traceback before the message
-            raise DataError(str(error).strip().rpartition("DataError: ")[2]) from None
+            fault = DataError(str(error).strip().rpartition("DataError: ")[2])
+            error.__traceback__ = None  # holds the workers' iterator, in a cycle with the error
         except RuntimeError as error:
             lost = lost_worker(error)
             if lost is None:
                 raise
             raise lost from error
+        if fault is not None:
+            # Not above, where torch's error would be its context. Once that is gone, the workers
+            # end at once; collected as part of a cycle they would take five seconds each.
+            raise fault
 
 
 def train_loader(
-    dataset: TrainDataset, sampler: TrainSampler, workers: int, pin_memory: bool = False
+    dataset: Dataset[Any], sampler: TrainSampler, workers: int, pin_memory: bool = False
 ) -> Loader:
-    """Iterate over `TrainBatch`es; `sampler.set_position` before each epoch."""
+    """Iterate over the batches of `dataset.__getitems__`; `sampler.set_position` before each epoch.
+
+    Args:
+        dataset: Such as a `TrainDataset`; a batch has `pin_memory` if that is asked for.
+        sampler: Gives the keys of each batch.
+        workers: Processes that make batches; 0: this one.
+        pin_memory: Give batches in page-locked memory.
+    """
     if workers:
         give_back_freed_memory()
     return _loader(
@@ -276,8 +289,10 @@ def train_loader(
     )
 
 
-def evaluation_loader(dataset: EvaluationDataset, workers: int, pin_memory: bool = False) -> Loader:
-    """Iterate over `EvaluationBatch`es."""
+def evaluation_loader(
+    dataset: IterableDataset[Any], workers: int, pin_memory: bool = False
+) -> Loader:
+    """Iterate over the batches that a data set makes itself, such as `EvaluationDataset`."""
     return _loader(dataset, workers, pin_memory, batch_size=None)
 
 
@@ -314,6 +329,8 @@ def _as_it_is(batch: Any) -> Any:
 def _begin_worker(worker: int) -> None:
     # The workers are the parallelism; threads on top of them only compete.
     cv2.setNumThreads(0)
+    # FFmpeg's messages about damaged frames break the progress bar; check-data reports them.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     torch.set_num_threads(1)
     # A process group of its own: Ctrl-C and a `kill` of the group reach the main process alone,
     # which finishes its step and ends the workers. (Ignoring SIGTERM instead would keep torch from

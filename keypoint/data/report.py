@@ -160,6 +160,7 @@ class DataReport:
         listed: Entries left out as faulty, each with name, reason and text.
         notes: What was read otherwise than as it stands, and what is probably wrong and used as
             it is.
+        what: The entries, in the plural.
     """
 
     source: str
@@ -169,6 +170,7 @@ class DataReport:
     images: ImageCounts | None = None
     listed: Sequence[dict[str, Any]] = field(default=(), compare=False)
     notes: Sequence[str] = field(default=(), compare=False)
+    what: str = "persons"
 
     def __post_init__(self) -> None:
         assert self.total == self.used + sum(self.skipped.values()), (
@@ -176,10 +178,10 @@ class DataReport:
         )
 
     def __str__(self) -> str:
-        persons = in_words("persons", self.total, self.used, self.skipped)
+        entries = in_words(self.what, self.total, self.used, self.skipped)
         images = self.images
         of_images = in_words("images", images.total, images.used, images.skipped) if images else ""
-        return f"{self.source}: {persons}" + (f"; {of_images}" if images else "")
+        return f"{self.source}: {entries}" + (f"; {of_images}" if images else "")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for `data_report.json`."""

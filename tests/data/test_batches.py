@@ -99,7 +99,7 @@ def test_sampler_resumes_in_mid_epoch():
 
 
 def test_too_few_persons_for_a_batch():
-    text = r"batch_size=8 on 2 process\(es\) needs 16 persons.*has 15.*lower"
+    text = r"batch_size=8 on 2 process\(es\) needs 16 samples.*has 15.*lower"
     with pytest.raises(ConfigError, match=text):
         TrainSampler(15, 8, seed=0, world_size=2)
 
@@ -165,6 +165,6 @@ def test_a_broken_image_is_named_though_a_worker_reads_it(tmp_path, workers):
 def test_a_killed_worker_is_reported_with_a_hint(persons, monkeypatch):
     monkeypatch.setattr(batches, "read_image", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
     monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.1)  # seconds, not 5
-    text = "worker process that reads images ended.*lower data.workers"
+    text = "worker process that reads data ended.*lower data.workers"
     with pytest.raises(DataError, match=text):
         collected(persons, workers=1)

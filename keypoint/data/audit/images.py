@@ -68,7 +68,7 @@ def look_at_image(file: ImageFile) -> Look:
     header = read_header(content)
     orientation = header.orientation if header else 1
     digest = hashlib.blake2b(content, digest_size=16).digest()
-    with _stderr_to_file() as written:
+    with stderr_to_file() as written:
         try:
             image = decode_image(path, content, image_size)
         except DataError as error:
@@ -82,7 +82,7 @@ def look_at_image(file: ImageFile) -> Look:
 
 
 @contextmanager
-def _stderr_to_file() -> Iterator[IO[bytes]]:
+def stderr_to_file() -> Iterator[IO[bytes]]:
     """A file instead of the process's standard error, for what C libraries write there."""
     sys.stderr.flush()
     kept = os.dup(2)

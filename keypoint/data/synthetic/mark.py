@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 DEMO_MARKER, SIGN_MARKER = "demo_set.json", "sign_set.json"
+ECHO_MARKER = "echo_set.json"  # of keypoint.action.echo
+MARKERS = (DEMO_MARKER, SIGN_MARKER, ECHO_MARKER)
 DESCRIPTION = re.compile(r"generated (persons|signs), seed \d+")
-DEPTH = 4  # folders from an image up to that of its set
+DEPTH = 4  # folders from a file up to that of its set
 
 
 def generated_info(what: str, seed: int) -> dict[str, Any]:
@@ -26,12 +28,12 @@ def is_generated(content: dict[str, Any]) -> bool:
     )
 
 
-def are_generated(images: Iterable[Path]) -> bool:
-    """Whether all images lie in the folder of a generated set."""
-    return all(map(_is_marked, {path.resolve().parent for path in images}))
+def are_generated(files: Iterable[Path]) -> bool:
+    """Whether all images or videos lie in the folder of a generated set."""
+    return all(map(_is_marked, {path.resolve().parent for path in files}))
 
 
 def _is_marked(folder: Path) -> bool:
     """Whether this folder or one above it is that of a set."""
     above = [folder, *folder.parents][:DEPTH]
-    return any((place / name).is_file() for place in above for name in (DEMO_MARKER, SIGN_MARKER))
+    return any((place / name).is_file() for place in above for name in MARKERS)

@@ -1,0 +1,238 @@
+"""The state of a split of videos: faults, which stop training, and what is probably wrong.
+
+A video whose file says more frames than can be read is used as far as it goes, and reported: MP4
+files cut by copy say so often. A video of which nothing can be read is a fault, and named.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keypoint.action.data.lists.entries import Part
+from keypoint.action.data.looks import Look, look_at_videos
+from keypoint.action.data.videos import Videos, find_videos
+from keypoint.data.notes import Note, find
+from keypoint.data.report import Fault
+from keypoint.errors import DataError
+
+UNREADABLE = "unreadable video"
+NOT_SKIPPED = (UNREADABLE, "list")  # reasons of faults that data.on_bad=skip does not leave out
+# UCF101: the clips of a group are cut from one video of one person.
+GROUP = re.compile(r"(.+_g\d+)_c\d+(\.\w+)?")
+
+
+@dataclass
+class VideoCheck:
+    """State of one split.
+
+    Attributes:
+        source: The list or folder.
+        faults: Everything that stops training or testing.
+        warnings: Everything that is probably wrong.
+        videos: Those that are in order in the list; None if the list cannot be read.
+        looks: Results of reading each of `videos`.
+        broken: Files of which nothing can be read.
+        total: Number of the list's videos, faulty entries included.
+    """
+
+    source: Path
+    faults: list[Fault] = field(default_factory=list)
+    warnings: list[Note] = field(default_factory=list)
+    videos: Videos | None = None
+    looks: list[Look] = field(default_factory=list)
+    broken: list[Path] = field(default_factory=list)
+    total: int = 0
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether any video can be read."""
+        return any(look.fault is None for look in self.looks)
+
+    def stopping_faults(self, on_bad: str, max_bad: float) -> list[Fault]:
+        """The faults that stop training under `data.on_bad` and `data.max_bad`.
+
+        Unreadable videos stop it as long as the root's bad_videos.txt does not name them.
+        """
+        too_many = len(self.faults) > max_bad * self.total
+        if on_bad == "error" or too_many:
+            return self.faults
+        return [fault for fault in self.faults if fault.reason in NOT_SKIPPED]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for `data_report.json`."""
+        counts: dict[str, Any] = {"source": str(self.source)}
+        if self.videos is not None:
+            counts = self.videos.report.to_dict()
+            counts.pop("listed", None)
+            counts["classes"] = self.videos.counts()
+        return counts | {
+            "frames": spread([look.frames for look in self.looks if look.fault is None]),
+            "sizes": sizes(self.looks),
+            "rates": rates(self.looks),
+            "faults": [fault.to_dict() for fault in self.faults],
+            "warnings": [note.to_dict() for note in self.warnings],
+        }
+
+
+def check_videos(
+    source: Path,
+    root: Path,
+    *,
+    part: Part,
+    classes: Sequence[str] | str | Path | None = None,
+    left_out: Sequence[Path] | frozenset[Path] = (),
+    workers: int = 0,
+    track: Callable[[int], Any] | None = None,
+) -> VideoCheck:
+    """Check a list, and read every video of it.
+
+    Args:
+        source: As `load_videos`.
+        root: As `load_videos`.
+        part: As `load_videos`.
+        classes: As `load_videos`.
+        left_out: Files of broken videos that are left out by agreement; they are not read.
+        workers: Processes that read; 0: this one.
+        track: Takes the number of videos and returns a context manager with `update()`.
+    """
+    check = VideoCheck(root / source)
+    try:
+        videos, faults = find_videos(source, root, part=part, classes=classes, broken=left_out)
+    except DataError as error:
+        check.faults.append(Fault("", str(error), "list"))
+        return check
+    check.videos, check.faults, check.total = videos, faults, len(videos) + len(faults)
+    files = [videos.path(row) for row in range(len(videos))]
+    with track(len(files)) if track else nullcontext() as bar:
+        for row, look in enumerate(look_at_videos(files, workers)):
+            check.looks.append(look)
+            fault = look.fault or _beyond(look, videos.span(row))
+            if fault is not None:
+                name, fault = videos.names[row], fault.removeprefix(f"{files[row]}: ")
+                check.faults.append(Fault(name, fault, UNREADABLE, file=name))
+                check.broken.append(files[row])
+            if bar is not None:
+                bar.update()
+    check.warnings += look_notes(videos, check.looks)
+    empty = [count == 0 for count in videos.counts().values()]
+    check.warnings += find("classes have no video", empty, videos.classes)
+    return check
+
+
+def _beyond(look: Look, span: tuple[int, int]) -> str | None:
+    """The fault of a span that a video does not have."""
+    if span[0] < look.frames:
+        return None
+    return f"the list wants frames {span[0]} to {span[1]}, it has {look.frames}; correct the list"
+
+
+def look_notes(videos: Videos, looks: Sequence[Look]) -> list[Note]:
+    """What is probably wrong with videos that can be read."""
+    usable = [look.fault is None for look in looks]
+
+    def found(text: str, values: Sequence[Any]) -> list[Note]:
+        """The note of the videos that have a value, which is shown after the name."""
+        named = [f"{name}: {value}" for name, value in zip(videos.names, values, strict=True)]
+        return find(text, [bool(v) and u for v, u in zip(values, usable, strict=True)], named)
+
+    notes = found(
+        "videos have fewer frames than the file says: used as far as they go",
+        [look.shortfall for look in looks],
+    )
+    notes += found(
+        "videos have frames or times that are likely to be wrong",
+        ["; ".join(look.notes) for look in looks],
+    )
+    notes += found(
+        "videos have damaged frames by the decoder's messages, which are used",
+        [look.complaint for look in looks],
+    )
+    notes += found(
+        "folders of frames have gaps in their numbers; the images that are there are counted",
+        [look.gaps for look in looks],
+    )
+    if videos.stated_frames is not None:
+        stated = videos.stated_frames.tolist()
+        notes += found(
+            "videos have another number of frames than the list says; those there count",
+            [
+                f"{say} in the list, {look.frames} there" if say not in (-1, look.frames) else ""
+                for look, say in zip(looks, stated, strict=True)
+            ],
+        )
+    copies = Counter(look.digest for look in looks if look.digest is not None)
+    text = "videos are there twice or more, byte for byte"
+    notes += find(text, [copies[look.digest or ""] > 1 for look in looks], videos.names)
+    keys = [(n, *span) for n, span in zip(videos.names, videos.spans.tolist(), strict=True)]
+    times = Counter(keys)
+    return notes + find("entries repeat another", [times[key] > 1 for key in keys], videos.names)
+
+
+def overlap_notes(train: VideoCheck, val: VideoCheck) -> list[Note]:
+    """What a validation split shares with the training split."""
+    if train.videos is None or val.videos is None:
+        return []
+    names = val.videos.names
+    files = {train.videos.path(row) for row in range(len(train.videos))}
+    seen = {look.digest for look in train.looks if look.digest}
+    same = [
+        val.videos.path(row) in files or look.digest in seen for row, look in enumerate(val.looks)
+    ]
+    text = "validation videos are training videos too, by file or content: accuracy is flattered"
+    found = find(text, same, names)
+    groups = {group_of(name) for name in train.videos.names} - {None}
+    divided = [group_of(name) in groups for name in names]
+    text = "validation videos are of a group (gXX) that training has videos of, so cut from the "
+    text += "same video: accuracy is far too high; put each group into one split"
+    return found + find(text, divided, names)
+
+
+def group_of(name: str) -> str | None:
+    """The group of a video named as UCF101's, `v_Class_g01_c02.avi`; None of another name."""
+    found = GROUP.fullmatch(name.rpartition("/")[2])
+    return found[1] if found else None
+
+
+def short_notes(check: VideoCheck, frames: int, short: str) -> list[Note]:
+    """The note of videos that are shorter than a clip.
+
+    Args:
+        check: Of a split.
+        frames: That a clip takes up.
+        short: As `clips.short`.
+    """
+    if check.videos is None:
+        return []
+    does = "starts over" if short == "loop" else "repeats the last frame"
+    flags = [look.fault is None and look.frames < frames for look in check.looks]
+    pairs = zip(check.videos.names, check.looks, strict=True)
+    names = [f"{name}: {look.frames}" for name, look in pairs]
+    return find(f"videos are shorter than a clip of {frames} frames, which {does}", flags, names)
+
+
+def spread(numbers: Sequence[int]) -> dict[str, int]:
+    """Least, median and most of some numbers, and their sum."""
+    if not numbers:
+        return {}
+    median = int(np.median(numbers))
+    return {"least": min(numbers), "median": median, "most": max(numbers), "sum": sum(numbers)}
+
+
+def sizes(looks: Sequence[Look]) -> dict[str, int]:
+    """Number of videos by size, `width x height`, the most frequent first."""
+    counts = Counter(look.image_size for look in looks if look.fault is None)
+    return {f"{width} x {height}": n for (height, width), n in counts.most_common()}
+
+
+def rates(looks: Sequence[Look]) -> dict[str, int]:
+    """Number of videos by frames a second, the most frequent first."""
+    counts = Counter(f"{look.rate:.4g}" for look in looks if look.rate and look.fault is None)
+    return dict(counts.most_common())

@@ -1,0 +1,186 @@
+"""Lists of videos in the forms in which they are published, read into one.
+
+A file is not looked for here; names are relative to the folder of the videos. What a list says of
+its frames is only compared later: wrong counts are common (folders of frames that begin at 1).
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from keypoint.action.data.lists.classes import read_lines
+from keypoint.action.data.lists.folders import StemIndex
+from keypoint.data.report import Fault
+from keypoint.errors import DataError
+from keypoint.files import read_json
+
+Part = Literal["train", "val"]
+# Words by which lists name a split.
+SPLIT_WORDS = {"train": ("train", "training"), "val": ("val", "validate", "validation")}
+FORMS = (
+    "`path label`, Kinetics' csv, UCF101's or HMDB51's split files, or Something-Something's JSON"
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One video of a list.
+
+    Attributes:
+        name: Relative to the folder of the videos.
+        label: A class name or its index; None if it is not labelled.
+        place: Where it stands, for messages: "line 7".
+        span: First frame, and end (exclusive; -1 for the video's).
+        frames: How many the list says that it has; -1 if it does not.
+    """
+
+    name: str
+    label: str | int | None
+    place: str
+    span: tuple[int, int] = (0, -1)
+    frames: int = -1
+
+
+@dataclass
+class Listing:
+    """What a list has.
+
+    Attributes:
+        source: The list.
+        root: The folder to which names are relative.
+        entries: The videos.
+        classes: In the order that the list itself gives; None if it gives none.
+        skipped: Other entries, by reason.
+        faults: Entries that cannot be read; they are not in `entries`.
+    """
+
+    source: Path
+    root: Path
+    entries: list[Entry] = field(default_factory=list)
+    classes: tuple[str, ...] | None = None
+    skipped: Counter[str] = field(default_factory=Counter)
+    faults: list[Fault] = field(default_factory=list)
+
+    def refuse(self, place: str, text: str) -> None:
+        """Add a fault of an entry."""
+        self.faults.append(Fault(f"{self.source.name} {place}", text, "list entry"))
+
+
+def read_text_list(source: Path, root: Path) -> Listing:
+    """`path label`, or `folder frames label`, or `path first frames label`.
+
+    Separated by spaces, tabs or one comma; a path may have spaces. A label is a class index from 0,
+    or a class name without a space. The longer forms, mmaction2's, are taken if all lines end in
+    so many numbers. `frames` is only compared with what is there; `first` begins at 0.
+
+    Raises:
+        DataError: Not a text, or no entry in it.
+    """
+    listing = Listing(source, root)
+    lines = [
+        (f"line {number}", line.strip())
+        for number, line in enumerate(read_lines(source, "videos"), 1)
+        if line.strip() and not line.startswith("#")
+    ]
+    if not lines:
+        raise DataError(f"{source}: has no video; a list is {FORMS}")
+    rows = [(place, _columns(line)) for place, line in lines]
+    numbers = min(_trailing_numbers(words) for _, words in rows)  # columns of numbers of all lines
+    for place, words in rows:
+        if len(words) < 2:
+            listing.refuse(place, f"{words[0]!r} has no label; write `path label`")
+            continue
+        *path, label = words
+        span, frames = (0, -1), -1
+        if numbers >= 3:
+            *path, first, count = path
+            span = int(first), int(first) + int(count)
+        elif numbers == 2:
+            *path, count = path
+            frames = int(count)
+        name = " ".join(path).replace("\\", "/")
+        listing.entries.append(
+            Entry(name, int(label) if label.isdecimal() else label, place, span, frames)
+        )
+    return listing
+
+
+def _columns(line: str) -> list[str]:
+    words = line.split()
+    if len(words) == 1 and "," in line:
+        return [word.strip() for word in line.rsplit(",", 1)]
+    return [word.rstrip(",") for word in words]
+
+
+def _trailing_numbers(words: list[str]) -> int:
+    """How many columns at the end of a line are whole numbers, of at most three after a path."""
+    count = 0
+    while count < min(3, len(words) - 1) and words[-1 - count].isdecimal():
+        count += 1
+    return count
+
+
+def read_kinetics(source: Path, root: Path, part: Part) -> Listing:
+    """Kinetics' csv: label, youtube_id, time_start, time_end, split; a test set has no label.
+
+    Videos are named id_SSSSSS_EEEEEE with any suffix, in a folder of the class or of the split, or
+    in none. If the csv has several splits, those of `part` are taken.
+
+    Raises:
+        DataError: A column is missing.
+    """
+    listing = Listing(source, root)
+    rows = list(csv.DictReader(read_lines(source, "videos")))
+    columns = set(rows[0]) if rows else set()
+    missing = {"youtube_id", "time_start", "time_end"} - columns
+    if missing:
+        raise DataError(
+            f"{source}: the csv lacks {', '.join(sorted(missing))}; Kinetics' header is "
+            "label,youtube_id,time_start,time_end,split"
+        )
+    splits = {str(row.get("split") or "") for row in rows}
+    files = StemIndex(root)
+    for number, row in enumerate(rows, 2):
+        if len(splits) > 1 and row.get("split") not in SPLIT_WORDS[part]:
+            listing.skipped["of another split"] += 1
+            continue
+        place, label = f"line {number}", row.get("label") or None
+        try:
+            times = [round(float(row[key])) for key in ("time_start", "time_end")]
+        except (TypeError, ValueError):
+            listing.refuse(place, f"{row['youtube_id']!r}: time_start and time_end are seconds")
+            continue
+        stem = f"{row['youtube_id']}_{times[0]:06d}_{times[1]:06d}"
+        name = files.find(stem, label) or f"{label or '.'}/{stem}.mp4"
+        listing.entries.append(Entry(name, label, place))
+    return listing
+
+
+def read_something(source: Path, root: Path) -> Listing:
+    """Something-Something V2's JSON: a list of id and template, whose class has no brackets.
+
+    Videos are named by id with any suffix, at the root or in one folder. A test set has no
+    template.
+
+    Raises:
+        DataError: It is JSON of another kind.
+    """
+    listing = Listing(source, root)
+    content = read_json(source, "videos")
+    if not isinstance(content, list) or not all(isinstance(e, dict) and "id" in e for e in content):
+        raise DataError(f"{source}: not a JSON list of videos with id and template; use {FORMS}")
+    files = StemIndex(root)
+    for number, entry in enumerate(content):
+        video, label = str(entry["id"]), _template(entry)
+        name = files.find(video, label) or f"{video}.webm"
+        listing.entries.append(Entry(name, label, f"entry {number}"))
+    return listing
+
+
+def _template(entry: dict[str, Any]) -> str | None:
+    template = entry.get("template")
+    return template.replace("[", "").replace("]", "") if isinstance(template, str) else None

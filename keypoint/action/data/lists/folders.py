@@ -1,0 +1,110 @@
+"""Videos in folders: one folder per class, and files found by the name without its suffix.
+
+A video is a file with the suffix of one, or a folder of frames.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+from keypoint.data.images.names import names_in
+from keypoint.errors import DataError
+
+SUFFIXES = (
+    *(".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".m2ts"),
+    *(".wmv", ".flv", ".ogv", ".3gp"),
+)
+FEW = 3  # folders in a class that are looked into
+MOST_FOLDERS = 2000  # that are listed for a video; more are videos themselves, as frames
+
+
+def is_video_name(name: str) -> bool:
+    """Whether a file's name has the suffix of a video."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def videos_by_class(source: Path) -> tuple[dict[str, list[str]], Counter[str]]:
+    """The videos of a folder that has a folder for each class.
+
+    Returns:
+        Sorted names relative to `source` by class, classes sorted by name; and the number of other
+        files and folders by reason.
+
+    Raises:
+        DataError: No folder in it has a video, or there is one more level of folders.
+    """
+    found: dict[str, list[str]] = {}
+    skipped: Counter[str] = Counter()
+    for name in sorted(names_in(source, os.DirEntry.is_dir)):
+        if name.startswith("."):
+            continue
+        files = names_in(source / name, os.DirEntry.is_file)
+        folders = [f for f in names_in(source / name, os.DirEntry.is_dir) if not f.startswith(".")]
+        videos = [file for file in files if is_video_name(file)] + folders
+        skipped["not a video"] += len(files) + len(folders) - len(videos)
+        deeper = [
+            f for f in sorted(folders)[:FEW] if any(map(is_video_name, names_in(source / name / f)))
+        ]
+        if deeper:
+            raise DataError(
+                f"{source}: {name}/{deeper[0]} holds videos, a level too deep; name the folder of "
+                f"the classes' folders, such as {source / name}"
+            )
+        if videos:
+            found[name] = [f"{name}/{video}" for video in sorted(videos)]
+        else:
+            skipped["folder without a video"] += 1
+    if not found:
+        raise DataError(
+            f"{source}: no folder in it holds a video (suffixes {', '.join(SUFFIXES)}) or folders "
+            "of frames; give a folder with a folder of videos for each class, or a list"
+        )
+    return found, +skipped
+
+
+class StemIndex:
+    """Videos below a folder, at most one folder deeper, by their names without suffix.
+
+    Args:
+        root: The folder; it is listed when the first video is looked for.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._here: dict[str, list[str]] | None = None
+        self._below: dict[str, list[str]] | None = None
+
+    def find(self, stem: str, folder: str | None) -> str | None:
+        """The name of a video relative to the root.
+
+        Args:
+            stem: Its name without suffix.
+            folder: The folder that it is in, if several videos have this name; a space may be "_".
+
+        Returns:
+            None if there is no such video, or none in that folder of several.
+        """
+        if self._here is None:
+            self._here = self._list("")
+        found = self._here.get(stem, [])
+        if not found:
+            if self._below is None:
+                self._below = {}
+                for name in sorted(names_in(self.root, os.DirEntry.is_dir))[:MOST_FOLDERS]:
+                    for key, names in self._list(f"{name}/").items():
+                        self._below.setdefault(key, []).extend(names)
+            found = self._below.get(stem, [])
+        if len(found) > 1 and folder is not None:
+            wanted = (folder, folder.replace(" ", "_"))
+            found = [name for name in found if name.split("/")[0] in wanted]
+        files = [name for name in found if is_video_name(name)]
+        return files[0] if len(files) == 1 else found[0] if len(found) == 1 else None
+
+    def _list(self, folder: str) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name in names_in(self.root / folder):
+            stem = name.rpartition(".")[0] if is_video_name(name) else name
+            found.setdefault(stem, []).append(folder + name)
+        return found

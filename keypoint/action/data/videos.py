@@ -1,0 +1,191 @@
+"""Labelled videos of one split: `load_videos` reads a list or a folder in any of the usual forms.
+
+Class order is never guessed: integer labels need names, from data.classes or a file next to the
+list. Labels that are names are numbered in the order that is given, or alphabetically if none is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keypoint.action.data.lists.classes import given_classes
+from keypoint.action.data.lists.entries import FORMS, Part
+from keypoint.action.data.lists.find import classes_of, read_listing
+from keypoint.action.data.lists.usable import MISSING, named_broken, usable_entries
+from keypoint.data.images.names import find_name_forms
+from keypoint.data.persons import FileNames
+from keypoint.data.report import DataReport, Fault, raise_faults, raise_too_many
+from keypoint.data.synthetic.mark import are_generated
+from keypoint.errors import DataError
+from keypoint.files import fingerprint
+
+
+@dataclass(frozen=True)
+class Videos:
+    """Labelled videos of one split.
+
+    Attributes:
+        names: As the list has them, relative to `root`; a name is the key of the video's random
+            numbers in testing.
+        root: Folder of the videos.
+        labels: (N,) int64, index of the class; -1 if it is not labelled.
+        classes: Names in the order of the indices.
+        spans: (N, 2) int64, first frame and end (exclusive); (0, -1) is the whole video.
+        report: Counts of the list's entries.
+        generated: Whether one of our generators wrote them.
+        stated_frames: (N,) int64, number of frames that the list says, -1 if it does not; None if
+            it says none.
+    """
+
+    names: tuple[str, ...]
+    root: Path
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    spans: NDArray[np.int64]
+    report: DataReport
+    generated: bool = False
+    stated_frames: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def path(self, index: int) -> Path:
+        """File of video `index`, or its folder of frames."""
+        return self.root / self.names[index]
+
+    def span(self, index: int) -> tuple[int, int]:
+        """First frame and end of video `index`."""
+        first, end = self.spans[index].tolist()
+        return first, end
+
+    def fingerprint(self) -> str:
+        """Equal for equal videos, labels and classes in equal order, wherever the files are."""
+        names = FileNames.of(self.names).fixed_width(np.arange(len(self)))
+        classes = FileNames.of(self.classes).fixed_width(np.arange(len(self.classes)))
+        return fingerprint(names, self.labels, classes, self.spans)
+
+    def counts(self) -> dict[str, int]:
+        """Number of videos by class, classes without a video included."""
+        numbers = np.bincount(self.labels[self.labels >= 0], minlength=len(self.classes))
+        return dict(zip(self.classes, numbers.tolist(), strict=True))
+
+
+def load_videos(
+    source: Path,
+    root: Path,
+    *,
+    part: Part,
+    classes: Sequence[str] | str | Path | None = None,
+    on_bad: str = "error",
+    max_bad: float = 0.001,
+) -> Videos:
+    """Read the videos of a split, and check that each is there; none is opened.
+
+    `source` may be a list: `path label`, `folder frames label` (folders of frames), Kinetics' csv,
+    UCF101's trainlist or testlist, all of HMDB51's files of a split (`splits/*_test_split1.txt`),
+    Something-Something's JSON; or a folder with a folder of videos for each class.
+
+    Args:
+        source: The list or folder; a relative path starts at `root`.
+        root: The folder to which names in a list are relative. Those of a folder for each class are
+            relative to `source`.
+        part: "train" or "val", of lists that have both.
+        classes: The class names, or the name of a file of them, whose relative path starts at
+            `root`. Give the classes of the training part to the other part. None: those next to the
+            list, or in it.
+        on_bad: "error", or "skip": leave out videos that are missing, that ROOT/bad_videos.txt
+            names, or whose entry is faulty, and report them.
+        max_bad: The largest share of the videos that "skip" leaves out.
+
+    Raises:
+        DataError: The list cannot be read, class names are missing, entries are faulty, or no video
+            is left.
+    """
+    broken = named_broken(root) if on_bad == "skip" else frozenset()
+    videos, faults = find_videos(source, root, part=part, classes=classes, broken=broken)
+    if on_bad == "skip":
+        total = len(videos) + len(faults)
+        raise_too_many(videos.report.source, "videos", faults, len(faults), total, max_bad)
+    else:
+        _raise(videos, faults)
+    if len(videos) == 0:
+        raise DataError(f"{videos.report}; there is no video to use: a list is {FORMS}")
+    return videos
+
+
+def find_videos(
+    source: Path,
+    root: Path,
+    *,
+    part: Part,
+    classes: Sequence[str] | str | Path | None = None,
+    broken: Collection[Path] = (),
+) -> tuple[Videos, list[Fault]]:
+    """`load_videos`, and the faults of the entries that are left out, none of which is raised.
+
+    Args:
+        source: As there.
+        root: As there.
+        part: As there.
+        classes: As there.
+        broken: Files of videos to leave out.
+
+    Raises:
+        DataError: The list cannot be read, or class names are missing.
+    """
+    listing = read_listing(root / source, root, part)
+    total = len(listing.entries) + len(listing.faults) + sum(listing.skipped.values())
+    names = given_classes(classes, root) or classes_of(listing)
+    entries, faults = usable_entries(listing, names, part, broken)
+    report = DataReport(
+        str(listing.source),
+        total,
+        len(entries),
+        dict(listing.skipped + Counter(fault.reason for fault in faults)),
+        listed=[fault.to_dict() for fault in faults],
+        what="videos",
+    )
+    numbers: dict[str | int | None, int] = {name: index for index, name in enumerate(names)}
+    numbers |= {index: index for index in range(len(names))} | {None: -1}
+    folders = {(listing.root / entry.name).parent for entry in entries}
+    stated = np.array([entry.frames for entry in entries], np.int64)
+    videos = Videos(
+        names=tuple(entry.name for entry in entries),
+        root=listing.root,
+        labels=np.array([numbers[entry.label] for entry in entries], np.int64),
+        classes=names,
+        spans=np.array([entry.span for entry in entries], np.int64).reshape(-1, 2),
+        report=report,
+        generated=are_generated(folder / "any" for folder in folders),
+        stated_frames=stated if (stated >= 0).any() else None,
+    )
+    return videos, faults
+
+
+def _raise(videos: Videos, faults: Sequence[Fault]) -> None:
+    """Raise for faults; missing videos with the cause for which their names do not find them.
+
+    Raises:
+        DataError: There are faults.
+    """
+    source, total = videos.report.source, len(videos) + len(faults)
+    missing = [fault.file for fault in faults if fault.reason == MISSING and fault.file]
+    forms = find_name_forms(videos.root, missing)
+    if forms:
+        raise DataError.of_many(
+            f"{source}: videos in {videos.root} are not found by its names", forms
+        )
+    if missing and len(missing) == len(faults):
+        shown = ", ".join(missing[:3]) + (" .." if len(missing) > 3 else "")
+        raise DataError.of_many(
+            f"{source}: {len(missing)} of {total} videos are missing in {videos.root}: {shown}; "
+            "check data.root, or data.on_bad=skip leaves out a few",
+            [f"{name} is missing" for name in missing],
+        )
+    raise_faults(source, faults)

@@ -1,0 +1,162 @@
+"""Read every video of a config once: keypoint check-data --cfg my.yaml [key=value ...]."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import cv2
+
+from keypoint.action.config import ActionConfig, load_action_config
+from keypoint.action.data.augment import names_with_sides
+from keypoint.action.data.check import (
+    VideoCheck,
+    check_videos,
+    overlap_notes,
+    rates,
+    short_notes,
+    sizes,
+    spread,
+)
+from keypoint.action.data.lists.entries import Part
+from keypoint.action.data.lists.usable import BAD_VIDEOS, named_broken
+from keypoint.action.data.sheet import video_sheet
+from keypoint.commands import cli
+from keypoint.config.load import find_config
+from keypoint.data.notes import find, in_number
+from keypoint.data.report import group_faults, update_report_file
+from keypoint.drawing.sheets import stack
+from keypoint.errors import DataError
+from keypoint.progress import progress
+
+SHOWN = 20  # kinds of faults of a split that are printed; data_report.json has all
+MOST_NAMED = 3  # sizes and rates that are printed
+
+EPILOG = """examples:
+  keypoint check-data --cfg my_videos.yaml
+      both splits of a config with `task: action`
+  keypoint check-data --cfg my_videos.yaml data.on_bad=skip data.max_bad=0.01
+      the same, as training with these keys would see it
+
+Every video is read from its first frame to its last. A FAULT stops training or testing; a warning
+is probably wrong and used as it is. Everything is in OUTPUT/data_report.json, frames of some videos
+with their class in OUTPUT/check_data.jpg.
+Videos that cannot be read are named in OUTPUT/bad_videos.txt. To leave them out, put this file into
+the folder data.root, and train and test with data.on_bad=skip.
+Exit status 0, or 3 if something would stop training or testing.
+"""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse, build, call."""
+    parser = cli.parser("keypoint check-data", "Read every video of a data set once.", EPILOG)
+    cli.add_config(parser, required=True)
+    cli.add_pictures(parser, 12, "videos to draw; default: 12")
+    args = parser.parse_intermixed_args(argv)
+
+    config = load_action_config(find_config(args.cfg), args.overrides)
+    assert config.output is not None  # loading fills it in
+    output = Path(config.output)
+    cli.log_to(output)
+    cli.keep_log()
+    train = check_part(config, "train", config.data.classes)
+    classes = train.videos.classes if train.videos is not None else config.data.classes
+    val = check_part(config, "val", classes)
+    val.warnings += overlap_notes(train, val)
+    checks = {"train": train, "val": val}
+
+    for name, check in checks.items():
+        print(describe(name, check))
+    file = update_report_file(
+        output, {"check": {n: check.to_dict() for n, check in checks.items()}}
+    )
+    sheets = [
+        video_sheet(check.videos, check.looks, config.clips.frames, args.pictures, title=name)
+        for name, check in checks.items()
+        if args.pictures and check.videos is not None and check.is_readable
+    ]
+    if sheets:
+        picture = output / "check_data.jpg"
+        cv2.imwrite(str(picture), stack(sheets)[..., ::-1])
+        print(f"look at {picture}")
+    write_broken(output, Path(config.data.root), [*train.broken, *val.broken])
+
+    policy = config.data.on_bad, config.data.max_bad
+    stopping = sum(len(check.stopping_faults(*policy)) for check in checks.values())
+    if stopping:
+        count = in_number(stopping, "faults")
+        raise DataError(f"{count} would stop training or testing; all are in {file}")
+    print(f"nothing stops training or testing; the report is {file}")
+
+
+def check_part(config: ActionConfig, part: Part, classes: Sequence[str] | str | None) -> VideoCheck:
+    """Check one split."""
+    data = config.data
+    root = Path(data.root)
+    check = check_videos(
+        Path(data.train_list if part == "train" else data.val_list),
+        root,
+        part=part,
+        classes=classes,
+        left_out=named_broken(root) if data.on_bad == "skip" else frozenset(),
+        workers=data.workers,
+        track=partial(progress, text=f"{part} videos", unit="video"),
+    )
+    clips = config.clips
+    if clips.sampling == "dense" and clips.fps is None:
+        check.warnings += short_notes(check, (clips.frames - 1) * clips.stride + 1, clips.short)
+    if check.videos is not None and part == "train" and config.augment.flip_probability:
+        sides = set(names_with_sides(check.videos.classes))
+        text = "classes have left or right in their name, and clips are mirrored: give "
+        text += "augment.flip_probability=0"
+        names = check.videos.classes
+        check.warnings += find(text, [name in sides for name in names], names)
+    return check
+
+
+def write_broken(output: Path, root: Path, broken: Sequence[Path]) -> None:
+    """Write the file of broken videos, or remove an older one if there are none."""
+    file = output / BAD_VIDEOS
+    if not broken:
+        file.unlink(missing_ok=True)
+        return
+    names = [str(path.relative_to(root) if path.is_relative_to(root) else path) for path in broken]
+    file.write_text("".join(f"{name}\n" for name in dict.fromkeys(names)))
+    count = in_number(len(set(names)), "videos cannot be read")
+    print(f"{count}; to leave them out: cp {file} {root}/ and data.on_bad=skip")
+
+
+def describe(name: str, check: VideoCheck) -> str:
+    """Counts, faults and warnings of a split, as text."""
+    lines = [f"{name:5}  {check.videos.report if check.videos is not None else check.source}"]
+    if check.videos is not None:
+        counts = check.videos.counts()
+        if counts:
+            rarest, most = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
+            lines.append(
+                f"  classes  {len(counts)}, with {counts[rarest]} ({rarest}) to {counts[most]} "
+                f"({most}) videos"
+            )
+        frames = spread([look.frames for look in check.looks if look.fault is None])
+        if frames:
+            lines.append(
+                f"  frames   {frames['least']} to {frames['most']}, median {frames['median']}, "
+                f"{frames['sum']} in all"
+            )
+        for word, found in (("sizes", sizes(check.looks)), ("rates", rates(check.looks))):
+            if found:
+                lines.append(f"  {word}    {_frequent(found)}")
+    groups = group_faults(check.faults)
+    lines += [f"  FAULT    {line}" for _, line in groups[:SHOWN]]
+    if len(groups) > SHOWN:
+        hidden = sum(count for count, _ in groups[SHOWN:])
+        lines.append(f"  and {in_number(hidden, 'more faults')} of other kinds")
+    lines += [f"  warning  {note}" for note in check.warnings]
+    return "\n".join(lines)
+
+
+def _frequent(counts: dict[str, int]) -> str:
+    shown = ", ".join(f"{value} ({count})" for value, count in list(counts.items())[:MOST_NAMED])
+    others = len(counts) - MOST_NAMED
+    return shown + (f", and {others} more" if others > 0 else "")
