@@ -21,22 +21,25 @@ LETTER = 8  # px, height of a capital
 CURVES = [(31, 119, 180), (214, 90, 20), (44, 140, 44), (148, 80, 180)]
 
 
-def training_curves(history: Sequence[Mapping[str, Any]]) -> Image:
-    """Loss and AP over the epochs of a run, one panel each.
+def training_curves(
+    history: Sequence[Mapping[str, Any]], names: Sequence[str] = ("AP", "AP50", "AR")
+) -> Image:
+    """Loss and numbers of the evaluation over the epochs of a run, one panel each.
 
     Args:
         history: The trainer's records: `epoch`, `loss`, and after an evaluation `metrics`.
+        names: The metrics to draw, those that every evaluation has.
 
     Returns:
-        (H, W, 3) uint8 RGB; without the AP panel if nothing was evaluated.
+        (H, W, 3) uint8 RGB; without the second panel if nothing was evaluated.
     """
     epochs = [r["epoch"] for r in history]
     losses = {"loss": [(r["epoch"], r["loss"]) for r in history]}
     panels = [draw_curves(losses, "training loss", "epoch", x_within=epochs)]
     scored = [r for r in history if "metrics" in r]
     if scored:
-        names = ("AP", "AP50", "AR")
-        lines = {name: [(r["epoch"], r["metrics"][name]) for r in scored] for name in names}
+        measured = [name for name in names if all(name in r["metrics"] for r in scored)]
+        lines = {name: [(r["epoch"], r["metrics"][name]) for r in scored] for name in measured}
         panels.append(draw_curves(lines, "evaluation", "epoch", x_within=epochs))
     return np.concatenate(panels, axis=1)
 

@@ -1,0 +1,233 @@
+"""Predict the class of videos: keypoint predict --checkpoint best.pt --output DIR VIDEO..."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import cv2
+import numpy as np
+
+from keypoint.action.checkpoint import ONLY_GENERATED
+from keypoint.action.evaluation.scores import FILE, VideoScores, save_scores
+from keypoint.action.prediction.predictor import BATCH_SIZE, ActionPredictor, ActionResult
+from keypoint.action.prediction.sheet import video_sheet
+from keypoint.commands import cli
+from keypoint.data.report import DataReport, Fault, in_words, write_reports
+from keypoint.data.synthetic.mark import are_generated
+from keypoint.errors import ConfigError, DataError, printable
+from keypoint.prediction.drawing import PICTURES, picture_name, remove_pictures, writing
+from keypoint.prediction.inputs import VIDEO_SUFFIXES, Input, Inputs, find_inputs
+from keypoint.prediction.output import RECORDS
+from keypoint.progress import progress
+
+SHOWN = 3  # faults repeated in the last message; each was logged as it came
+
+EPILOG = f"""examples:
+  keypoint predict --checkpoint best.pt --output out clip.mp4
+      the five best classes of a video
+  keypoint predict --checkpoint best.pt --output out --pictures clips
+      all videos of a folder and those below it, each drawn with its best classes in out/pictures
+  keypoint predict --checkpoint best.pt --output out 'clips/*.mp4'
+      videos that match a pattern
+
+The classes and the choice of clips are those of the checkpoint. Random clips are chosen by a file's
+name, so that its scores are the same each time.
+
+Writes to DIR: {RECORDS}, a JSON object per line for each video, with file, frames and the five best
+classes; {FILE}, the scores of all classes as a NumPy archive; data_report.json, the fate of every
+file; log.txt.
+
+A file that cannot be read is named and counted, all others are processed, and the exit status is 3.
+Existing results are not overwritten without --overwrite.
+"""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse, build, call."""
+    args = make_parser().parse_args(argv)
+    output: Path = args.output
+    inputs = find_videos(args.inputs, output)
+    require_free(output, args.overwrite)
+    cli.log_to(output)
+    predictor = ActionPredictor.from_checkpoint(
+        cli.chosen_checkpoint(args), args.device, batch_size=args.batch_size
+    )
+    cli.keep_log()
+    if predictor.only_generated and not are_generated(one.path for one in inputs.found):
+        cli.logger.warning("warning: %s", ONLY_GENERATED.strip())
+    for fault in inputs.faults:
+        cli.logger.warning("%s", fault.text)
+    faults = list(inputs.faults)
+    with writing(output / RECORDS):
+        if args.overwrite:
+            remove_results(output)
+        records = (output / RECORDS).open("x", encoding="utf-8")
+    with records:
+        results = predict(inputs.found, predictor, records, faults, output, args.pictures)
+    if results:
+        save_scores(output / FILE, scores_of(results, predictor.classes))
+    else:
+        (output / RECORDS).unlink()
+    report = report_of(inputs, len(results), faults)
+    write_reports(output, predict=report)
+    print(in_words("files", report.total, report.used, report.skipped))
+    require_no_faults(faults, report, output)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """All options."""
+    parser = cli.parser("keypoint predict", "Find the class of videos.", EPILOG)
+    add = parser.add_argument
+    add("inputs", nargs="+", metavar="INPUT", help="video, folder or pattern")
+    cli.add_network(parser)
+    cli.add_output_folder(parser, "made if it does not exist")
+    add("--pictures", action="store_true", help="draw every video with its best classes")
+    cli.add_device(parser)
+    cli.add_batch_size(parser, f"clips (default: {BATCH_SIZE})", BATCH_SIZE)
+    cli.add_overwrite(parser, "replace results in DIR")
+    return parser
+
+
+def find_videos(arguments: Sequence[str], output: Path) -> Inputs:
+    """Find the videos; images are left out and counted.
+
+    Raises:
+        ConfigError: A camera, a URL, or the output folder itself.
+        DataError: No such file, or no video at all.
+    """
+    inputs = find_inputs(arguments, output, (PICTURES,))
+    if any(one.camera is not None for one in inputs.found):
+        raise ConfigError(f"{arguments[0]}: a camera has no end; give video files")
+    videos = [one for one in inputs.found if one.is_video]
+    images = len(inputs.found) - len(videos)
+    if images:
+        inputs.left_out["images, an action needs a video"] += images
+    inputs.found = videos
+    if not videos and not inputs.faults:
+        raise DataError(
+            f"{', '.join(map(printable, arguments))}: {images} images and no video; give videos "
+            f"({', '.join(VIDEO_SUFFIXES)})"
+        )
+    return inputs
+
+
+def require_free(folder: Path, overwrite: bool) -> None:
+    """Check that no earlier results would be replaced.
+
+    Raises:
+        ConfigError: Some would be.
+    """
+    there = [name for name in (RECORDS, FILE) if (folder / name).exists()]
+    if there and not overwrite:
+        raise ConfigError(
+            f"--output {folder}: holds {' and '.join(there)} already; give another folder, or "
+            "--overwrite to replace them"
+        )
+
+
+def remove_results(folder: Path) -> None:
+    """Remove the results of an earlier run and their pictures, and nothing else."""
+    remove_pictures(folder / RECORDS)
+    for name in (RECORDS, FILE):
+        (folder / name).unlink(missing_ok=True)
+
+
+def predict(
+    videos: Sequence[Input],
+    predictor: ActionPredictor,
+    records: IO[str],
+    faults: list[Fault],
+    output: Path,
+    pictures: bool,
+) -> dict[str, ActionResult]:
+    """Predict, print and write each video; results by path. Adds to `faults`.
+
+    Raises:
+        ConfigError: A file cannot be written.
+        NumericsError: A score is not finite.
+    """
+    results: dict[str, ActionResult] = {}
+    with progress(len(videos), "predict", "video", len(videos) > 1) as bar:
+        for number, video in enumerate(videos, 1):
+            try:
+                result = predictor(video.path)
+                sheet = video_sheet(video.path, result) if pictures else None
+            except DataError as error:
+                cli.logger.warning("%s", error)
+                path = printable(video.path)
+                faults.append(Fault(path, str(error), "video file", file=str(video.path)))
+                bar.update(1)
+                continue
+            picture = None
+            if sheet is not None:
+                picture = write_picture(output, picture_name(video.path, number), sheet)
+            results[str(video.path)] = result
+            with writing(output / RECORDS):
+                records.write(json.dumps(record_of(video, result, picture)) + "\n")
+                records.flush()
+            print(table_of(video, result), flush=True)
+            bar.update(1)
+    return results
+
+
+def write_picture(output: Path, stem: str, sheet: Any) -> str:
+    """Write a sheet below the output folder and return its name there."""
+    name = f"{PICTURES}/{stem}.jpg"
+    with writing(output / name):
+        (output / PICTURES).mkdir(exist_ok=True)
+        (output / name).write_bytes(cv2.imencode(".jpg", sheet[..., ::-1])[1].tobytes())
+    return name
+
+
+def record_of(video: Input, result: ActionResult, picture: str | None) -> dict[str, Any]:
+    """One line of records.jsonl."""
+    return {
+        "file": str(video.path),
+        "clips": len(result.numbers),
+        "frames": [int(result.numbers.min()), int(result.numbers.max())],  # first and last seen
+        "best": [{"class": name, "score": round(score, 6)} for name, score in result.top()],
+        "picture": picture,
+    }
+
+
+def table_of(video: Input, result: ActionResult) -> str:
+    """The best classes of a video, a line each."""
+    lines = [f"  {score:.3f}  {printable(name)}" for name, score in result.top()]
+    return "\n".join([printable(video.path), *lines])
+
+
+def scores_of(results: dict[str, ActionResult], classes: tuple[str, ...]) -> VideoScores:
+    """All scores, without labels."""
+    scores = np.stack([result.scores for result in results.values()])
+    labels = np.full(len(results), -1)
+    return VideoScores(tuple(results), classes, labels, scores, {})
+
+
+def report_of(inputs: Inputs, used: int, faults: Sequence[Fault]) -> DataReport:
+    """Counts of all files."""
+    skipped = Counter(inputs.left_out)
+    skipped.update(fault.reason for fault in faults)
+    listed = [fault.to_dict() for fault in faults]
+    return DataReport("videos", used + skipped.total(), used, dict(skipped), listed=listed)
+
+
+def require_no_faults(faults: Sequence[Fault], report: DataReport, output: Path) -> None:
+    """Report the files that could not be used.
+
+    Raises:
+        DataError: Names the first of them.
+    """
+    if not faults:
+        return
+    shown = "; ".join(fault.text for fault in faults[:SHOWN])
+    more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+    done = f"the others are done, see {output}" if report.used else "nothing could be used"
+    raise DataError(
+        f"{len(faults)} of {report.total} files could not be used: {shown}{more}\n  {done}; "
+        "data_report.json lists all"
+    )

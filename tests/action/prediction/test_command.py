@@ -1,0 +1,87 @@
+"""keypoint predict on videos: what it prints and writes, and what becomes of files it cannot use."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from keypoint.action.evaluation.scores import load_scores
+from keypoint.action.prediction.predictor import ActionPredictor
+from keypoint.commands import cli
+from keypoint.commands.action import predict
+from tests.action.data.made_up_videos import write_video
+from tests.action.prediction.tiny_classifier import CLASSES, predictor
+
+
+@pytest.fixture
+def clips(tmp_path, monkeypatch):
+    """Two videos, a text file named as a video, and an image; in a folder."""
+    folder = tmp_path / "clips"
+    for name in ("a.avi", "b/a.avi"):
+        write_video(folder / name, 40, first=len(name))
+    (folder / "broken.mp4").write_text("no video")
+    cv2.imwrite(str(folder / "image.png"), np.zeros((9, 9, 3), np.uint8))
+    monkeypatch.setattr(ActionPredictor, "from_checkpoint", lambda *_, **__: predictor())
+    return folder
+
+
+def run(*words):
+    return cli.run(predict.main, ["--checkpoint", "best.pt", *map(str, words)])
+
+
+def test_files_and_words(clips, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run("--output", out, "--pictures", clips) == 3
+    said = capsys.readouterr()
+    records = [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
+    assert [record["file"] for record in records] == [
+        str(clips / "a.avi"), str(clips / "b" / "a.avi"),
+    ]  # fmt: skip
+    for record in records:
+        expected = predictor()(record["file"])
+        best = [(entry["class"], entry["score"]) for entry in record["best"]]
+        assert best == [(name, round(score, 6)) for name, score in expected.top()]
+        assert record["clips"] == 3
+        assert f"  {best[0][1]:.3f}  {best[0][0]}" in said.out
+        assert cv2.imread(str(out / record["picture"])).shape[0] > 200
+    scores = load_scores(out)
+    assert scores.names == tuple(record["file"] for record in records)
+    assert scores.classes == CLASSES
+    assert (scores.labels == -1).all()
+    assert np.array_equal(scores.scores[1], predictor()(clips / "b" / "a.avi").scores)
+    assert (
+        "4 files = 2 used + 2 skipped (1 images, an action needs a video, 1 video file)" in said.out
+    )
+    assert "1 of 4 files could not be used" in said.err
+    assert "broken.mp4: not a video" in said.err
+    report = json.loads((out / "data_report.json").read_text())["predict"]
+    assert (report["total"], report["used"]) == (4, 2)
+    assert report["listed"][0]["file"] == str(clips / "broken.mp4")
+
+
+def test_results_are_replaced_on_request_only(clips, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run("--output", out, "--pictures", clips / "a.avi", clips / "b") == 0
+    assert len(list((out / "pictures").iterdir())) == 2
+    assert run("--output", out, clips / "a.avi") == 2
+    assert "holds records.jsonl and scores.npz already" in capsys.readouterr().err
+    assert run("--output", out, "--overwrite", clips / "a.avi") == 0
+    assert not list((out / "pictures").iterdir())
+    assert len((out / "records.jsonl").read_text().splitlines()) == 1
+
+
+def test_nothing_but_broken_files(clips, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run("--output", out, clips / "broken.mp4") == 3
+    assert "nothing could be used" in capsys.readouterr().err
+    assert {path.name for path in out.iterdir()} == {"data_report.json", "log.txt"}
+
+
+def test_inputs_that_are_no_video(clips, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run("--output", out, clips / "image.png") == 3
+    assert "1 images and no video" in capsys.readouterr().err
+    assert run("--output", out, "camera") == 2
+    assert "a camera has no end" in capsys.readouterr().err
+    assert not out.exists()
