@@ -32,9 +32,11 @@ from keypoint.checkpoint.content import MOST_SMALL, is_bounded
 from keypoint.checkpoint.file import read_checkpoint
 from keypoint.checkpoint.generated import ONLY_GENERATED, has_seen_only_generated
 from keypoint.checkpoint.network_card import network_section
-from keypoint.config.load import Config, config_from_dict
+from keypoint.config.fields import RunConfig
+from keypoint.config.load import config_from_dict
 from keypoint.config.recipe import recipe_card
 from keypoint.data.persons import Persons
+from keypoint.data.report import DataReport
 from keypoint.errors import CheckpointError, ConfigError, printable
 from keypoint.files import sha256_of
 from keypoint.models.weights.formats import Weights, read_weights
@@ -51,31 +53,37 @@ Rows = dict[str, Any]
 Card = dict[str, Rows]
 
 # Settings of a training that are shown even if they are the recipe's.
-SETTINGS = ("optimizer", "lr", "weight_decay", "batch_size", "accumulate", "amp", "ema")
+SETTINGS = (
+    "optimizer", "lr", "weight_decay", "momentum", "nesterov", "batch_size", "accumulate", "amp",
+    "ema",
+)  # fmt: skip
 WIDTH = 100  # of a line of Markdown
 # What Markdown or HTML would not show as it is: links, tags, tables, code, and at the beginning of
 # a line, which wrapping can make of any word, headings, lists (numbered ones from 1) and rules.
 MARKDOWN = re.compile(r"[\\`*\[\]<>|&~]|(?<!\S)(?:(?:\+|#+|-+|=+|_{3,})(?!\S)|0*1(?=[.)](?!\S)))")
 
 
-def trained_on(commit: str, **persons: Persons) -> Rows:
+def trained_on(commit: str, **splits: Rows) -> Rows:
     """Return what a training stores under `card`.
 
     Args:
         commit: Of the running code.
-        persons: The persons of each split.
+        splits: Counts of the data of each split, from `count_persons`, or of another task.
     """
-    counts = {
-        split: {
-            "file": Path(records.report.source).name,
-            "entries": records.report.total,
-            "used": records.report.used,
-            "images": len(np.unique(records.image_index)),
-        }
-        | ({"generated": True} if records.generated else {})
-        for split, records in persons.items()
+    return {"commit": commit, "data": splits, "changes": []}
+
+
+def count_persons(persons: Persons) -> Rows:
+    """Return the counts of a split's persons, for `trained_on`."""
+    return count_entries(persons.report, persons.generated) | {
+        "images": len(np.unique(persons.image_index))
     }
-    return {"commit": commit, "data": counts, "changes": []}
+
+
+def count_entries(report: DataReport, generated: bool) -> Rows:
+    """Return the counts of a file's entries, and whether one of our generators wrote them."""
+    rows = {"file": Path(report.source).name, "entries": report.total, "used": report.used}
+    return rows | ({"generated": True} if generated else {})
 
 
 def read_card(path: Path) -> Card:
@@ -137,8 +145,10 @@ def checkpoint_sections(content: Mapping[str, Any], source: str) -> Card:
     imported = (content["versions"] or {}).get("imported")
     return {
         "network": network,
-        "training": _import_section(content) if imported else _training_section(content, config),
-        **_measured_sections(content),
+        "training": _import_section(content)
+        if imported
+        else training_section(content, config, recipe_card(config)),
+        **measured_sections(content),
         "use": {
             "limits": (f"{ONLY_GENERATED[0].upper()}{ONLY_GENERATED[1:]}. " if generated else "")
             + "It places every keypoint, also one that is hidden or outside the picture "
@@ -160,10 +170,20 @@ def scores(metrics: Mapping[str, Any]) -> Rows:
     return {"metrics": numbers} | ({"note": note} if None in numbers.values() else {})
 
 
-def _training_section(content: Mapping[str, Any], config: Config) -> Rows:
+def training_section(
+    content: Mapping[str, Any], config: RunConfig, recipe: str | None = None
+) -> Rows:
+    """Return how a network was trained.
+
+    Args:
+        content: Of its checkpoint.
+        config: Of any task.
+        recipe: In words, if the task has recipes.
+    """
     stored, fingerprints = content["card"] or {}, content["data"] or {}
-    train = config.to_dict()["train"]
-    epochs = f"{content['epoch']} of {config.train.epochs}"
+    plain = config.to_dict()
+    train, weights = plain["train"], plain["model"]["weights"]
+    epochs = f"{content['epoch']} of {train['epochs']}"
     if content["batch"]:
         epochs += f", and {content['batch']} batches of the next"
     data = {
@@ -175,11 +195,11 @@ def _training_section(content: Mapping[str, Any], config: Config) -> Rows:
     return {
         "run": Path(config.output or "unknown").name,
         "epochs": epochs,
-        "recipe": recipe_card(config),
-        "settings": {key: train[key] for key in SETTINGS if train[key] is not None},
+        **({} if recipe is None else {"recipe": recipe}),
+        "settings": {key: train[key] for key in SETTINGS if train.get(key) is not None},
         "seed": str(config.seed),
         "processes": content["world_size"],
-        "initial_weights": config.model.weights and Path(config.model.weights).name,
+        "initial_weights": weights and Path(weights).name,
         "weights": "average over the training (ema)" if content["ema"] else "as trained",
         **data,
         "commit": stored.get("commit", "unknown"),
@@ -196,8 +216,13 @@ def _import_section(content: Mapping[str, Any]) -> Rows:
     return {"recipe": "unknown: imported weights", "imported": origin, "imported_by": versions}
 
 
-def _measured_sections(content: Mapping[str, Any]) -> Card:
-    """Return the evaluation of these weights, and that of the best epoch if it is another."""
+def measured_sections(content: Mapping[str, Any], samples: str = "images") -> Card:
+    """Return the evaluation of these weights, and that of the best epoch if it is another.
+
+    Args:
+        content: Of a checkpoint.
+        samples: What was evaluated on, in words.
+    """
     scored = {
         record["epoch"]: record
         for record in content["history"] or ()
@@ -213,7 +238,7 @@ def _measured_sections(content: Mapping[str, Any]) -> Card:
     else:
         sections = {"measured": _record(mine)}
     if mine is not None and mine is best and len(scored) > 1:
-        chosen = f"the best of {len(scored)} evaluations on these same images"
+        chosen = f"the best of {len(scored)} evaluations on these same {samples}"
         sections["measured"]["selection"] = chosen
     elif best is not None and best is not mine:
         sections["best_epoch"] = _record(best)

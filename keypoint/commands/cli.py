@@ -236,6 +236,25 @@ def add_overwrite(made: _Options, text: str) -> None:
     made.add_argument("--overwrite", action="store_true", help=text)
 
 
+def results_folder(args: argparse.Namespace, configured: str | None) -> Path:
+    """The folder of a test's results: as typed, of the config, or of the checkpoint's run.
+
+    Args:
+        args: With `checkpoint`, `weights`, `overrides`, and `cfg` if the command has it.
+        configured: The config's output.
+    """
+    checkpoint: Path = args.checkpoint
+    typed = any(override.partition("=")[0] == "output" for override in args.overrides)
+    if configured and (typed or getattr(args, "cfg", None)):
+        return Path(configured)
+    if args.weights and not Path(args.weights).is_dir():
+        return Path("output") / Path(args.weights).name
+    if (checkpoint.parent / "config.yaml").is_file():
+        return checkpoint.parent
+    # Moved out of its run, or made from other toolkits' weights: not into what another file names.
+    return Path("output") / checkpoint.stem
+
+
 def refuse_existing(arguments: argparse.Namespace, checkpoint: Path | None = None) -> None:
     """Check that the output file is new or may be replaced.
 

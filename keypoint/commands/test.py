@@ -110,7 +110,7 @@ def main(argv: Sequence[str]) -> None:
     args.checkpoint = cli.chosen_checkpoint(args)
     model, config, skeleton = open_network(args.checkpoint, args.cfg, overrides)
     model.codec.decoding(config.test.decoding)  # refused now, not after the data
-    output = output_folder(args, config)
+    output = cli.results_folder(args, config.output)
     cli.log_to(output if distributed.is_main() else None, quiet=not distributed.is_main())
     check_skeleton(skeleton, mirrored=config.test.flip)
     chosen = args.boxes or [config.test.boxes or TRUTH]
@@ -148,20 +148,6 @@ def main(argv: Sequence[str]) -> None:
     if distributed.is_main() and len(evaluations) > 1:
         print(side_by_side(evaluations))
     distributed.finish()  # not after an error: it waits for the others, who wait for this one
-
-
-def output_folder(args: argparse.Namespace, config: Config) -> Path:
-    """Return the folder of the results: as typed, of the config, or of the checkpoint's run."""
-    checkpoint: Path = args.checkpoint
-    typed = any(override.partition("=")[0] == "output" for override in args.overrides)
-    if config.output and (typed or args.cfg):
-        return Path(config.output)
-    if args.weights and not Path(args.weights).is_dir():
-        return Path("output") / Path(args.weights).name
-    if (checkpoint.parent / "config.yaml").is_file():
-        return checkpoint.parent
-    # Moved out of its run, or made from other toolkits' weights: not into what another file names.
-    return Path("output") / checkpoint.stem
 
 
 def load_set(boxes: str, annotations: Annotations, config: Config) -> Persons:

@@ -2,50 +2,39 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import torch
+from torch import Tensor
 
-import keypoint
 from keypoint import distributed
-from keypoint.checkpoint.card import trained_on
+from keypoint.checkpoint.card import count_persons, trained_on
 from keypoint.checkpoint.provenance import code_commit
 from keypoint.checkpoint.zoo import named_weights
-from keypoint.commands import cli
-from keypoint.config.load import Config, describe_keys, dump_config, find_config, load_config
+from keypoint.commands import cli, training
+from keypoint.config.load import Config, describe_keys, find_config, load_config
 from keypoint.config.recipe import recipe_card, step_card
 from keypoint.data.annotations import read_annotations
 from keypoint.data.audit.skeletons import check_skeleton
 from keypoint.data.augment import Augmentation, PersonCrop
-from keypoint.data.batches import TrainDataset, TrainSampler, train_loader
+from keypoint.data.batches import TrainBatch, TrainDataset
 from keypoint.data.boxes import read_boxes
 from keypoint.data.coco import find_split, load_persons, select_persons
 from keypoint.data.images.files import require_image_files
 from keypoint.data.persons import Annotations, Persons
-from keypoint.data.report import DataReport, write_reports
-from keypoint.drawing.curves import training_curves
-from keypoint.errors import ConfigError
 from keypoint.evaluation.published import measured_under
 from keypoint.evaluation.run import evaluate_model
-from keypoint.files import write_json
 from keypoint.models import PoseNetwork, create_model
 from keypoint.pose.codec import Codec
 from keypoint.pose.skeleton import Skeleton, load_skeleton
 from keypoint.training.keypoints import keypoint_loss, training_picture
 from keypoint.training.losses import build_loss
-from keypoint.training.optimizer import build_optimizer, learning_rate
-from keypoint.training.resume import check_same_config, shared
-from keypoint.training.run_folder import RunFolder, finds_run
-from keypoint.training.step import AMP_DTYPES, TrainingStep
-from keypoint.training.trainer import Trainer
+from keypoint.training.step import AMP_DTYPES, Forward
 from keypoint.training.validation import Validation
 
 EPILOG = """examples:
@@ -74,89 +63,41 @@ keys of a config, with default and what is allowed:
 
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
-    args = parse(argv)
+    epilog = EPILOG + describe_keys()
+    args = training.parse(argv, "Train a keypoint network from a config.", epilog)
     config = load_config(find_config(args.cfg), args.overrides)
-    assert config.output is not None  # load_config fills it in
-    output = Path(config.output)
-    resuming = finds_run(output, resume=args.resume, overwrite=args.overwrite)
-    device = distributed.initialise(args.device, args.process_timeout)
-    folder = RunFolder(output) if distributed.is_main() else None
-    try:
-        trainer, reports = prepare(args, config, device, resuming=resuming)
-    except BaseException:
-        if folder is not None:
-            folder.withdraw()
-        raise
-    cli.keep_log()
-    if folder is not None:  # a refused --resume has changed nothing of the run
-        if args.overwrite:
-            folder.clear()
-        (output / "config.yaml").write_text(dump_config(config), encoding="utf-8")
-        write_reports(output, **reports)
-    trainer.fit()
-    distributed.finish()  # not after an error: it waits for the others, who wait for this one
-    if folder is not None:
-        write_results(trainer, output)
+    training.run(args, config, partial(prepare, config), curves=("AP", "AP50", "AR"))
 
 
-def prepare(
-    args: argparse.Namespace, config: Config, device: torch.device, *, resuming: bool
-) -> tuple[Trainer, dict[str, DataReport]]:
-    """All that may be refused: data, network and the run to resume.
-
-    Returns:
-        The training, ready to begin, and the counts of the data by split.
+def prepare(config: Config, device: torch.device, weights: bool) -> training.Prepared:
+    """Data and network, and whatever may be refused of them; with `weights`, the network is filled
+    with those that training starts from.
     """
-    output = Path(config.output or "")
-    is_main = distributed.is_main()
-    cli.log_to(output if is_main else None, quiet=not is_main)
-    distributed.require_same(
-        shared(config) | {"finding last.pt in the output folder": resuming} | versions()
-    )
-
-    torch.manual_seed(config.seed)
     skeleton = load_skeleton(config.data.skeleton, Path(config.data.root))
     distributed.require_same({"the skeleton": skeleton.to_dict()})
     check_skeleton(skeleton, mirrored=config.augment.flip_probability > 0 or config.test.flip)
     data = load_data(config, skeleton)  # first: weights may have to be downloaded for the network
-    model = build_model(config, skeleton, device, weights=not resuming)
+    model = build_model(config, skeleton, device, weights=weights)
     augmentation = build_augmentation(config, skeleton, model.codec)
-    step = build_step(config, skeleton, model)
+    step = training.build_step(config, model, build_loss_of(config, skeleton, model))
     log_recipe(config)
-    trainer = build_trainer(config, skeleton, step, augmentation, data, output)
-    if resuming:
-        changes = check_same_config(
-            output / "last.pt", config, skeleton, allow_changed=args.allow_changed
-        )
-        trainer.resume(output / "last.pt", allow_changed=args.allow_changed, changes=changes)
-    elif args.resume:
-        cli.logger.info("%s: does not exist, starting over", output / "last.pt")
-    return trainer, {"train": data.train.report, "test": data.test.report}
-
-
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Read the command line."""
-    parser = cli.parser(
-        "keypoint train", "Train a keypoint network from a config.", EPILOG + describe_keys()
+    trainer = training.build_trainer(
+        config,
+        step,
+        TrainDataset(data.train, augmentation, config.seed),
+        len(data.train),
+        facts={
+            "skeleton": skeleton.to_dict(),
+            "data": data.fingerprints(),
+            "card": trained_on(
+                code_commit(), train=count_persons(data.train), test=count_persons(data.test)
+            ),
+        },
+        validation=build_validation(config, skeleton, data),
+        picture=partial(training_picture, skeleton=skeleton),
     )
-    cli.add_config(parser, required=True)
-    parser.add_argument(
-        "--resume", action="store_true", help="continue from output/last.pt if it exists"
-    )
-    parser.add_argument(
-        "--allow-changed",
-        action="store_true",
-        help="with --resume: although the config, the persons or the number of processes changed",
-    )
-    cli.add_overwrite(parser, "start over in a folder that holds another run")
-    cli.add_device(parser)
-    cli.add_process_timeout(parser)
-    args = parser.parse_intermixed_args(argv)
-    if args.resume and args.overwrite:
-        raise ConfigError("--resume continues a run, --overwrite starts over; give one of them")
-    if args.allow_changed and not args.resume:
-        raise ConfigError("--allow-changed has no effect without --resume")
-    return args
+    reports = {"train": data.train.report, "test": data.test.report}
+    return training.Prepared(trainer, reports, skeleton=skeleton)
 
 
 @dataclass(frozen=True)
@@ -236,32 +177,17 @@ def build_augmentation(config: Config, skeleton: Skeleton, codec: Codec) -> Augm
     return Augmentation(crop, augment.transforms)
 
 
-def build_step(config: Config, skeleton: Skeleton, model: PoseNetwork) -> TrainingStep:
-    """The network with its loss and optimizer."""
-    train = config.train
+def build_loss_of(
+    config: Config, skeleton: Skeleton, model: PoseNetwork
+) -> Callable[[Forward, TrainBatch], Tensor]:
+    """The loss of a batch of crops."""
     heatmap_loss = build_loss(
         skeleton.keypoints,
-        ohkm=train.ohkm,
-        keypoint_weights=train.keypoint_weights,
+        ohkm=config.train.ohkm,
+        keypoint_weights=config.train.keypoint_weights,
         device=model.pixel_mean.device,
     )
-    optimizer = build_optimizer(
-        model,
-        train.optimizer,
-        lr=train.lr,
-        weight_decay=train.weight_decay,
-        momentum=train.sgd_momentum or 0.0,
-    )
-    return TrainingStep(
-        model,
-        optimizer=optimizer,
-        loss=partial(keypoint_loss, model=model, heatmap_loss=heatmap_loss),
-        accumulate=train.accumulate,
-        amp=train.amp,
-        channels_last=train.channels_last,
-        compile_model=train.compile,
-        ema=train.ema,
-    )
+    return partial(keypoint_loss, model=model, heatmap_loss=heatmap_loss)
 
 
 def log_recipe(config: Config) -> None:
@@ -272,58 +198,9 @@ def log_recipe(config: Config) -> None:
     cli.logger.log(logging.WARNING if warned else logging.INFO, "%s", step)
 
 
-def build_trainer(
-    config: Config,
-    skeleton: Skeleton,
-    step: TrainingStep,
-    augmentation: Augmentation,
-    data: Data,
-    output: Path,
-) -> Trainer:
-    """The training loop over the persons of `data`."""
-    train = config.train
-    sampler = TrainSampler(
-        len(data.train),
-        train.batch_size,
-        seed=config.seed,
-        rank=distributed.rank(),
-        world_size=distributed.world_size(),
-    )
-    loader = train_loader(
-        TrainDataset(data.train, augmentation, config.seed),
-        sampler,
-        config.data.workers,
-        pin_memory=step.device.type == "cuda",
-    )
-    return Trainer(
-        step,
-        loader=loader,
-        sampler=sampler,
-        learning_rate=partial(
-            learning_rate,
-            lr=train.lr,
-            drops=train.drops,
-            factor=train.lr_factor,
-            warmup_steps=train.warmup_steps,
-        ),
-        epochs=train.epochs,
-        output=output,
-        facts={
-            "config": config.to_dict(),
-            "skeleton": skeleton.to_dict(),
-            "versions": versions(),
-            "data": data.fingerprints(),
-            "card": trained_on(code_commit(), train=data.train, test=data.test),
-        },
-        validation=build_validation(config, skeleton, data, output),
-        picture=partial(training_picture, skeleton=skeleton),
-        save_every=train.save_every,
-        log_every=train.log_every,
-    )
-
-
-def build_validation(config: Config, skeleton: Skeleton, data: Data, output: Path) -> Validation:
+def build_validation(config: Config, skeleton: Skeleton, data: Data) -> Validation:
     """Score by AP; results and numbers go to the output folder."""
+    output = Path(config.output or "")
 
     def evaluate(
         network: PoseNetwork, check_signal: Callable[[], None]
@@ -342,21 +219,3 @@ def build_validation(config: Config, skeleton: Skeleton, data: Data, output: Pat
         return evaluation.metrics, measured_under(evaluation.conditions, config.train.amp)
 
     return Validation(evaluate, metric="AP", every=config.train.evaluate_every)
-
-
-def write_results(trainer: Trainer, output: Path) -> None:
-    """Write the numbers and curves of all epochs, and log the best one."""
-    write_json(output / "history.json", trainer.history)
-    cv2.imwrite(str(output / "curves.png"), training_curves(trainer.history)[..., ::-1])
-    if trainer.best:
-        ap, epoch = trainer.best["metrics"]["AP"], trainer.best["epoch"]
-        cli.logger.info("best AP %.3f at epoch %d: %s", ap, epoch, output / "best.pt")
-
-
-def versions() -> dict[str, str]:
-    """The software that makes a checkpoint."""
-    return {
-        "keypoint": keypoint.__version__,
-        "torch": str(torch.__version__),
-        "python": platform.python_version(),
-    }

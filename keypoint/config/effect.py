@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from keypoint.config.schema import Config
+from keypoint.config.fields import RunConfig
 from keypoint.errors import ConfigError
 
 TRUTH = "truth"  # of --boxes: those of the annotations themselves
@@ -34,7 +34,12 @@ _SHORT = reprlib.Repr()
 _SHORT.maxstring = 60
 
 
-def check_overrides(typed: Sequence[str], trained: Config | None, given: Config) -> None:
+def check_overrides(
+    typed: Sequence[str],
+    trained: RunConfig | None,
+    given: RunConfig,
+    unread: Mapping[str, str] | None = None,
+) -> None:
     """Refuse ``key=value`` that testing does not read.
 
     Args:
@@ -42,11 +47,14 @@ def check_overrides(typed: Sequence[str], trained: Config | None, given: Config)
         trained: The checkpoint's config; the same value there is not a mistake. None with --cfg,
             when the training is unknown.
         given: The config with the overrides.
+        unread: Keys and sections that testing does not read, with the reason; None for those of a
+            keypoint network.
 
     Raises:
         ConfigError: Names each with the reason.
     """
-    unread = UNREAD_WITH_CFG if trained is None else UNREAD_WITH_CHECKPOINT
+    if unread is None:
+        unread = UNREAD_WITH_CFG if trained is None else UNREAD_WITH_CHECKPOINT
     theirs, ours = trained.to_dict() if trained else {}, given.to_dict()
     refused = []
     for text in typed:
@@ -62,8 +70,15 @@ def check_overrides(typed: Sequence[str], trained: Config | None, given: Config)
         raise ConfigError(f"no effect in testing: {', '.join(refused)}; leave {them} out")
 
 
-def check_same_network(trained: Config, given: Config) -> None:
+def check_same_network(
+    trained: RunConfig, given: RunConfig, otherwise: str = "; for bare weights give --cfg"
+) -> None:
     """Refuse overrides of keys that the checkpoint fixes.
+
+    Args:
+        trained: The checkpoint's config.
+        given: The config with the overrides.
+        otherwise: The end of the error, another way.
 
     Raises:
         ConfigError: Names the keys.
@@ -73,8 +88,8 @@ def check_same_network(trained: Config, given: Config) -> None:
     if fixed:
         raise ConfigError(
             f"model.{fixed[0]}={ours[fixed[0]]!r} has no effect: the checkpoint holds a network "
-            f"with {theirs[fixed[0]]!r}. Of model.* only input_size may differ in testing; for "
-            "bare weights give --cfg"
+            f"with {theirs[fixed[0]]!r}. Of model.* only input_size may differ in testing"
+            f"{otherwise}"
         )
 
 

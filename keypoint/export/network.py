@@ -15,9 +15,20 @@ from torch import Tensor, nn
 from keypoint.errors import ExportError
 from keypoint.export.card import ExportCard
 from keypoint.models import PoseNetwork
+from keypoint.models.network import Network
 
 
-class ExportedNetwork(nn.Module):
+class Exported(nn.Module):
+    """Base class: a network as it stands in a file, of any task."""
+
+    model: Network
+
+    def normalize(self, given: Tensor) -> Tensor:
+        """The file's input as the network expects it."""
+        raise NotImplementedError
+
+
+class ExportedNetwork(Exported):
     """Crops to the tensors that `card.outputs` names, in that order.
 
     Args:
@@ -25,6 +36,7 @@ class ExportedNetwork(nn.Module):
         card: Description of its inputs and outputs.
     """
 
+    model: PoseNetwork
     flip_indices: Tensor
     crop_per_heatmap: Tensor
 
@@ -91,6 +103,23 @@ def convert_network(
     example = torch.zeros(2, height, width, 3, dtype=torch.uint8)
     if card.input == "float32":
         example = torch.zeros(2, 3, height, width)
+    return convert_or_name(network, example, form, convert)
+
+
+def convert_or_name(
+    network: Exported, example: Tensor, form: str, convert: Callable[[nn.Module, Tensor], Any]
+) -> Any:
+    """Convert a network as it shall stand in a file.
+
+    Args:
+        network: In eval mode.
+        example: Of its input.
+        form: Name of the result's form, for the error.
+        convert: Makes the result from a module and an example of its input.
+
+    Raises:
+        ExportError: It cannot be converted; names the first block that fails by itself.
+    """
     try:
         with torch.no_grad():
             return convert(network, example)
@@ -108,7 +137,7 @@ def first_line(error: Exception) -> str:
 
 
 def _failing_block(
-    network: ExportedNetwork, example: Tensor, convert: Callable[[nn.Module, Tensor], Any]
+    network: Exported, example: Tensor, convert: Callable[[nn.Module, Tensor], Any]
 ) -> str | None:
     """Type and site of the first block that cannot be converted by itself."""
     model = network.model

@@ -5,8 +5,9 @@ Used like `Predictor`. Torch is neither needed nor loaded.
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,7 +144,27 @@ def as_input(crops: NDArray[np.uint8], card: ExportCard) -> NDArray[Any]:
 
 
 def open_onnx(path: Path, device: str | None = None) -> tuple[InferenceSession, ExportCard]:
-    """Open an exported network and read the description in its file.
+    """Open an exported pose network and read the description in its file.
+
+    Args:
+        path: File of `keypoint export`.
+        device: "cpu", "cuda" or "cuda:1"; None for CUDA if onnxruntime has it.
+
+    Raises:
+        CheckpointError: The file cannot be used.
+        ConfigError: onnxruntime is not installed, or has no such device.
+    """
+    session, texts = open_session(path, device)
+    card = card_from_texts(texts, str(path))
+    with _as_utf_8(path):
+        _check_shapes(session, card, path)
+    return session, card
+
+
+def open_session(
+    path: Path, device: str | None = None
+) -> tuple[InferenceSession, Mapping[str, str]]:
+    """Open an exported network of any task, and return the texts of its description as well.
 
     Args:
         path: File of `keypoint export`.
@@ -173,15 +194,20 @@ def open_onnx(path: Path, device: str | None = None) -> tuple[InferenceSession, 
             f"device={device}: onnxruntime cannot use CUDA here (its libraries or the driver are "
             "missing or do not fit); use cpu"
         )
+    with _as_utf_8(path):
+        return session, session.get_modelmeta().custom_metadata_map
+
+
+@contextlib.contextmanager
+def _as_utf_8(path: Path) -> Iterator[None]:
+    """Report a text of the file that cannot be read."""
     try:
-        card = card_from_texts(session.get_modelmeta().custom_metadata_map, str(path))
-        _check_shapes(session, card, path)
+        yield
     except UnicodeDecodeError as error:
         raise CheckpointError(
             f"{path}: its description is not UTF-8 ({error.reason}); the file is damaged, or "
             "another program changed it: export the checkpoint again"
         ) from None
-    return session, card
 
 
 def _check_shapes(session: InferenceSession, card: ExportCard, path: Path) -> None:

@@ -15,9 +15,9 @@ import importlib
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -32,12 +32,24 @@ from keypoint.export.int8 import quantize
 from keypoint.export.network import ExportedNetwork, convert_network
 from keypoint.export.onnx_predictor import INSTALL
 from keypoint.models import PoseNetwork
+from keypoint.models.network import Network
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 FORMATS = {".onnx": "ONNX", ".pt2": "torch.export"}
 LEAST_CROPS = 8  # a half to calibrate by, the other to compare on
+
+
+class Agreement(Protocol):
+    """How far a file and its network are apart."""
+
+    def require_agreement(self, path: Path) -> None:
+        """Raise an ExportError if they are too far apart."""
+
+
+Compared = TypeVar("Compared", bound=Agreement)
+AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 
 
 def export_network(
@@ -68,14 +80,32 @@ def export_network(
     check_choice(card, path, crops)
     calibration = None if crops is None else crops[::2]
     compared = made_up_crops(card.input_size) if crops is None else crops[1::2]
+
+    def write(temporary: Path) -> Comparison:
+        if path.suffix == ".onnx":
+            _write_onnx(model, card, temporary, calibration)
+        else:
+            _write_torch_export(model, card, temporary)
+        return compare(temporary, path.suffix, model, card, compared)
+
+    return write_checked(path, write)
+
+
+def write_checked(path: Path, write: Callable[[Path], Compared]) -> Compared:
+    """Give a file its name once it was found right.
+
+    Args:
+        path: The file's name.
+        write: Writes it under another name and compares it with its network.
+
+    Raises:
+        ConfigError: It cannot be written.
+        ExportError: It is not right.
+    """
     temporary = path.with_name(f".{path.name}.part")
     try:
         with _quiet():
-            if path.suffix == ".onnx":
-                _write_onnx(model, card, temporary, calibration)
-            else:
-                _write_torch_export(model, card, temporary)
-            result = compare(temporary, path.suffix, model, card, compared)
+            result = write(temporary)
         result.require_agreement(path)
         temporary.replace(path)
     except OSError as error:
@@ -100,9 +130,7 @@ def check_choice(card: ExportCard, path: Path, crops: object) -> None:
     Raises:
         ConfigError: It is not possible.
     """
-    if path.suffix not in FORMATS:
-        known = ", ".join(f"{suffix} ({name})" for suffix, name in FORMATS.items())
-        raise ConfigError(f"--output {path}: the suffix chooses the form; give one of {known}")
+    check_form(path)
     if card.precision != "float32" and path.suffix != ".onnx":
         raise ConfigError(
             f"--precision {card.precision} is for ONNX; give --output FILE.onnx, or leave it out"
@@ -112,6 +140,17 @@ def check_choice(card: ExportCard, path: Path, crops: object) -> None:
             f"--precision {card.precision} needs --annotations FILE --images DIR: only real crops "
             "show how far keypoints move"
         )
+
+
+def check_form(path: Path) -> None:
+    """Check that a file's suffix is that of a form, and that the form's packages are installed.
+
+    Raises:
+        ConfigError: They are not.
+    """
+    if path.suffix not in FORMATS:
+        known = ", ".join(f"{suffix} ({name})" for suffix, name in FORMATS.items())
+        raise ConfigError(f"--output {path}: the suffix chooses the form; give one of {known}")
     if path.suffix == ".onnx":
         for name in ("onnx", "onnxscript", "onnxruntime"):
             try:
@@ -123,12 +162,7 @@ def check_choice(card: ExportCard, path: Path, crops: object) -> None:
 def _write_onnx(
     model: PoseNetwork, card: ExportCard, path: Path, calibration: NDArray[np.uint8] | None
 ) -> None:
-    import onnx
-
-    copied = copy.deepcopy(model)
-    for part in copied.modules():
-        if isinstance(part, Fourier):  # runs up to 25 times faster there than a DFT
-            part.matmul = True
+    copied = with_matrix_products(model)
     if card.precision == "fp16":
         mean, std = copied.pixel_mean, copied.pixel_std
         copied.half()
@@ -136,48 +170,88 @@ def _write_onnx(
     names = list(card.describe())[1:]
 
     def convert(network: nn.Module, example: Tensor) -> ModelProto:
-        program = torch.onnx.export(
-            _program(network, example),
-            input_names=["crops"],
-            output_names=names if isinstance(network, ExportedNetwork) else None,
-            dynamo=True,
-            verbose=False,
-        )
-        assert program is not None
-        proto: ModelProto = program.model_proto
-        return proto
+        outputs = names if isinstance(network, ExportedNetwork) else None
+        return onnx_of(network, example, "crops", outputs)
 
     proto = convert_network(copied, card, "ONNX", convert)
     if calibration is not None and card.precision == "int8":
         proto = quantize(proto, card, calibration)
-    _describe_onnx(proto, card)
-    onnx.save_model(proto, path)
+    describe_onnx(proto, card.version, card.describe(), card.to_texts())
+    save_onnx(proto, path)
 
 
 def _write_torch_export(model: PoseNetwork, card: ExportCard, path: Path) -> None:
-    program = convert_network(copy.deepcopy(model), card, "torch.export", _program)
+    program = convert_network(copy.deepcopy(model), card, "torch.export", program_of)
+    save_program(program, path, card.to_texts())
+
+
+def with_matrix_products(model: AnyNetwork) -> AnyNetwork:
+    """A copy whose Fourier transforms are matrix products, in ONNX up to 25 times faster."""
+    copied = copy.deepcopy(model)
+    for part in copied.modules():
+        if isinstance(part, Fourier):
+            part.matmul = True
+    return copied
+
+
+def onnx_of(
+    network: nn.Module, example: Tensor, input_name: str, output_names: Sequence[str] | None
+) -> ModelProto:
+    """A network as an ONNX graph with any batch size."""
+    program = torch.onnx.export(
+        program_of(network, example),
+        input_names=[input_name],
+        output_names=output_names,
+        dynamo=True,
+        verbose=False,
+    )
+    assert program is not None
+    proto: ModelProto = program.model_proto
+    return proto
+
+
+def save_onnx(proto: ModelProto, path: Path) -> None:
+    """Write a graph."""
+    import onnx
+
+    onnx.save_model(proto, path)
+
+
+def save_program(
+    program: torch.export.ExportedProgram, path: Path, texts: Mapping[str, str]
+) -> None:
+    """Write a program of torch.export with a description as an extra file."""
     for part in program.graph_module.modules():
         if isinstance(part, torch.fx.GraphModule):
             for node in part.graph.nodes:  # paths of the machine that exports
                 node.meta.pop("stack_trace", None)
-    text = json.dumps(card.to_texts(), ensure_ascii=False)
+    text = json.dumps(texts, ensure_ascii=False)
     with path.open("wb") as file:
         torch.export.save(program, file, extra_files={CARD_FILE: text})
 
 
-def _program(network: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
+def program_of(network: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
+    """A network as a program of torch.export with any batch size."""
     dynamic = ({0: torch.export.Dim.DYNAMIC},)
     return torch.export.export(network, (example,), dynamic_shapes=dynamic)
 
 
-def _describe_onnx(proto: ModelProto, card: ExportCard) -> None:
-    """Write the card into the graph, and remove what the exporter notes for itself."""
+def describe_onnx(
+    proto: ModelProto, version: str, described: Mapping[str, str], texts: Mapping[str, str]
+) -> None:
+    """Write a description into the graph, and remove what the exporter notes for itself.
+
+    Args:
+        proto: Changed in place.
+        version: Of this toolkit.
+        described: Inputs and outputs in words, by name.
+        texts: Of the metadata, by name.
+    """
     graph = proto.graph
     for entries in (graph.node, graph.input, graph.output, graph.initializer, graph.value_info):
         for entry in entries:
             del entry.metadata_props[:]  # of each node the source's path on this machine
     del graph.metadata_props[:], proto.metadata_props[:]
-    described = card.describe()
     batch = {
         entry.type.tensor_type.shape.dim[0].dim_param for entry in graph.input
     }  # torch calls it s14
@@ -187,9 +261,9 @@ def _describe_onnx(proto: ModelProto, card: ExportCard) -> None:
         for dim in entry.type.tensor_type.shape.dim:
             if dim.dim_param in batch and dim.dim_param:
                 dim.dim_param = "batch"
-    proto.producer_name, proto.producer_version = "keypoint", card.version
+    proto.producer_name, proto.producer_version = "keypoint", version
     proto.doc_string = "; ".join(f"{name} {text}" for name, text in described.items())
-    for name, text in card.to_texts().items():
+    for name, text in texts.items():
         proto.metadata_props.add(key=name, value=text)
 
 

@@ -25,6 +25,7 @@ def build_optimizer(
     lr: float = 1e-3,
     weight_decay: float = 0.0,
     momentum: float = 0.9,
+    nesterov: bool = False,
 ) -> torch.optim.Optimizer:
     """The optimizer over all parameters; biases, norms and blocks' spectra are never decayed.
 
@@ -34,6 +35,7 @@ def build_optimizer(
         lr: Learning rate.
         weight_decay: For adamw and sgd.
         momentum: For sgd.
+        nesterov: For sgd: the gradient's own step is added to the momentum's.
 
     Raises:
         ConfigError: An unknown name, or weight decay with adam: inside Adam it is scaled by the
@@ -56,7 +58,7 @@ def build_optimizer(
     if name == "adamw":
         return torch.optim.AdamW(groups, lr=lr)
     if name == "sgd":
-        return torch.optim.SGD(groups, lr=lr, momentum=momentum)
+        return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov)
     raise ConfigError(f"train.optimizer={name!r}; choose adam, adamw or sgd")
 
 

@@ -1,4 +1,7 @@
-"""Whether training can resume from a checkpoint: the same config, skeleton, data and processes."""
+"""Whether training can resume from a checkpoint: the same config, names, data and processes.
+
+The names are a skeleton's, or those of classes.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from keypoint.checkpoint.file import read_checkpoint
-from keypoint.config.load import Config, config_from_dict
+from keypoint.checkpoint.content import task_of_content
+from keypoint.checkpoint.file import read_checkpoint, require_task
+from keypoint.config.fields import RunConfig
+from keypoint.config.load import from_dict_as
 from keypoint.errors import CheckpointError
 from keypoint.pose.skeleton import Skeleton, skeleton_from_dict
 
@@ -18,44 +23,71 @@ logger = logging.getLogger(__name__)
 # Keys that may differ between a run and its resumption: they change no weight and no AP, or name a
 # file whose content is compared.
 FREE_KEYS = {
-    "output", "data.workers", "data.root", "data.skeleton", "train.log_every", "train.save_every",
-    "test.batch_size", "test.boxes",
+    "output", "data.workers", "data.root", "data.skeleton", "data.classes", "train.log_every",
+    "train.save_every", "test.batch_size", "test.boxes",
 }  # fmt: skip
 OF_THE_MACHINE = ("output", "data.root", "data.workers")
 
 
 def check_same_config(
-    path: Path, config: Config, skeleton: Skeleton, *, allow_changed: bool = False
+    path: Path,
+    config: RunConfig,
+    skeleton: Skeleton | None = None,
+    *,
+    classes: Sequence[str] | None = None,
+    allow_changed: bool = False,
 ) -> list[str]:
-    """Refuse to resume a run under a config or skeleton that would make it another run.
+    """Refuse to resume a run under a config, skeleton or classes that would make it another run.
 
     Args:
         path: The run's checkpoint.
         config: The config to resume with.
-        skeleton: The skeleton to resume with.
-        allow_changed: Log what differs instead of refusing it.
+        skeleton: The skeleton to resume with, if the task has one.
+        classes: The names of the classes to resume with, if the task has some.
+        allow_changed: Log what differs instead of refusing it. Other classes are always refused.
 
     Returns:
         The differences that were allowed, for the model card; empty if nothing differs.
 
     Raises:
-        CheckpointError: Lists the keys that differ, with both values.
+        CheckpointError: Of another task or other classes, or lists the keys that differ, with both
+            values.
     """
     content = read_checkpoint(path)
-    given = config_from_dict(content["config"], source=str(path))
+    require_task(content, config.to_dict().get("task", "keypoints"), str(path))
+    given = from_dict_as(type(config), content["config"], str(path))
     theirs, ours = flat(given), flat(config)
     different = [
         f"{key}={ours.get(key)!r} (was {theirs.get(key)!r})"
         for key in sorted(theirs.keys() | ours.keys())
         if theirs.get(key) != ours.get(key) and key not in FREE_KEYS
     ]
-    different += skeleton_changes(skeleton_from_dict(content["skeleton"], str(path)), skeleton)
+    if skeleton is not None:
+        different += skeleton_changes(skeleton_from_dict(content["skeleton"], str(path)), skeleton)
+    if classes is not None:
+        _require_same_classes(path, content["classes"], classes)
     if not different:
         return []
     more = " .." if len(different) > 5 else ""
     shown = f"was trained with another config: {', '.join(different[:5])}{more}"
     _refuse(path, shown, "resume with the same, or start over in another output=", allow_changed)
     return [f"was trained with another config: {', '.join(different)}"]
+
+
+def _require_same_classes(path: Path, theirs: Sequence[str], ours: Sequence[str]) -> None:
+    """The network's outputs keep their meaning only with the same names in the same order."""
+    if list(theirs) == list(ours):
+        return
+    words = f"was trained for {len(theirs)} classes, the data have {len(ours)}"
+    if len(theirs) == len(ours):
+        number = next(
+            n for n, pair in enumerate(zip(theirs, ours, strict=True)) if len({*pair}) > 1
+        )
+        words = f"class {number} was {theirs[number]!r}, the data have {ours[number]!r} there"
+    raise CheckpointError(
+        f"{path}: {words}; give the same data.classes, or start over in another output= with "
+        "model.weights set to this file and model.new_head=true"
+    )
 
 
 def skeleton_changes(theirs: Skeleton, ours: Skeleton) -> list[str]:
@@ -122,13 +154,12 @@ def require_same_run(
         saved = content["data"].get(split)
         if saved == name or (split == "truth" and saved is None):  # not kept by the first files
             continue
-        what = f"was trained with other {split} persons"
+        what, cause = f"was trained with other {split} persons", "annotations, boxes"
         if split == "truth":
             what = "was scored by other annotations"
-        what += (
-            f" (fingerprint {saved}, now {name}): annotations, boxes or what is left out of them "
-            "changed"
-        )
+        elif task_of_content(content) == "action":
+            what, cause = f"was trained with other {split} videos", "lists, labels"
+        what += f" (fingerprint {saved}, now {name}): {cause} or what is left out of them changed"
         _refuse(path, what, "resume with the same", allow_changed)
         allowed.append(what)
     if content["world_size"] != world_size:
@@ -171,12 +202,12 @@ def _refuse(path: Path, what: str, what_to_do: str, allow_changed: bool) -> None
     )
 
 
-def shared(config: Config) -> dict[str, Any]:
+def shared(config: RunConfig) -> dict[str, Any]:
     """The keys that must be equal on all processes: all but a machine's own paths and workers."""
     return {key: value for key, value in flat(config).items() if key not in OF_THE_MACHINE}
 
 
-def flat(config: Config) -> dict[str, Any]:
+def flat(config: RunConfig) -> dict[str, Any]:
     """Sections and keys joined by a dot; values as they are."""
     nested = config.to_dict()
     values = {key: value for key, value in nested.items() if not isinstance(value, dict)}

@@ -72,7 +72,7 @@ class TrainingStep:
         ema: float | None = None,
     ) -> None:
         if channels_last:
-            model.to(memory_format=torch.channels_last)
+            _to_channels_last(model)
         self.model = model
         self.device = next(model.parameters()).device
         self.optimizer, self.loss, self.accumulate = optimizer, loss, accumulate
@@ -215,6 +215,14 @@ class TrainingStep:
             cast(Colors, network).set_colors(
                 content["color_order"], content["mean"], content["std"]
             )
+
+
+def _to_channels_last(model: nn.Module) -> None:
+    """As `model.to(memory_format=..)`, which refuses a network of 2-D and 3-D convolutions."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for tensor in model.parameters():
+        if tensor.ndim in formats:
+            tensor.data = tensor.data.contiguous(memory_format=formats[tensor.ndim])
 
 
 def _check_tensors(saved: dict[str, Tensor], network: nn.Module) -> None:

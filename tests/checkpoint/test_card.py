@@ -10,7 +10,13 @@ import torch
 from safetensors.torch import save_file
 
 from keypoint.checkpoint import provenance
-from keypoint.checkpoint.card import checkpoint_sections, read_card, to_markdown, trained_on
+from keypoint.checkpoint.card import (
+    checkpoint_sections,
+    count_persons,
+    read_card,
+    to_markdown,
+    trained_on,
+)
 from keypoint.checkpoint.content import check_content
 from keypoint.checkpoint.file import load_model, read_checkpoint, save_checkpoint
 from keypoint.data.coco import load_persons
@@ -304,7 +310,7 @@ def test_persons_are_counted(tmp_path):
     content["annotations"][0] |= {"iscrowd": 1}
     files = tiny_coco.write(tmp_path, content, "train2017")
     persons = load_persons(*files, load_skeleton("coco17"))
-    assert trained_on("abc", train=persons) == {
+    assert trained_on("abc", train=count_persons(persons)) == {
         "commit": "abc",
         "changes": [],
         "data": {"train": {"file": files[0].name, "entries": 8, "used": 7, "images": 4}},

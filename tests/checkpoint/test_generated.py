@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from keypoint.checkpoint.card import checkpoint_sections, trained_on
+from keypoint.checkpoint.card import checkpoint_sections, count_persons, trained_on
 from keypoint.checkpoint.file import read_checkpoint, save_checkpoint
 from keypoint.checkpoint.generated import ONLY_GENERATED, has_seen_only_generated
 from keypoint.data.coco import load_persons
@@ -43,7 +43,7 @@ def persons_of(world, kind):
 def checkpoint(world, kind, path, weights="imagenet"):
     """As a training on these persons writes it."""
     content = read_checkpoint(tiny_network.checkpoint(path))
-    content["card"] = trained_on("abc", train=persons_of(world, kind))
+    content["card"] = trained_on("abc", train=count_persons(persons_of(world, kind)))
     content["config"]["model"]["weights"] = weights
     save_checkpoint(path, content)
     return path

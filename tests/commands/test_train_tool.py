@@ -44,7 +44,7 @@ def begin(data, monkeypatch, tmp_path):
         given["crop"] = options
         return crop(**options)
 
-    monkeypatch.setattr(train, "Trainer", trainer)
+    monkeypatch.setattr("keypoint.commands.training.Trainer", trainer)
     monkeypatch.setattr(train, "PersonCrop", person_crop)
 
     def run(*overrides):

@@ -180,7 +180,7 @@ def test_another_result_is_refused_and_nothing_left(tiny, tmp_path, monkeypatch,
 
 
 def test_a_fixed_batch_is_refused(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(write, "_program", lambda net, x: torch.export.export(net, (x,)))
+    monkeypatch.setattr(write, "program_of", lambda net, x: torch.export.export(net, (x,)))
     with pytest.raises(ExportError, match=r"does not run on 1 crops \("):
         export_network(tiny, card_of(tiny), tmp_path / "model.pt2")
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,176 @@
+"""Report the accuracy on videos: keypoint test --checkpoint output/mine/best.pt [key=value ...]."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from keypoint import distributed
+from keypoint.action.checkpoint import RestoredAction, load_action, read_action_card
+from keypoint.action.config import ActionConfig
+from keypoint.action.data.videos import Videos, load_videos
+from keypoint.action.evaluation.protocol import protocol_of
+from keypoint.action.evaluation.report import accuracy_of, save_test, to_text
+from keypoint.action.evaluation.run import conditions_of, evaluate_videos
+from keypoint.action.evaluation.scores import VideoScores
+from keypoint.checkpoint.card import scores as card_scores
+from keypoint.checkpoint.card import to_markdown
+from keypoint.checkpoint.provenance import code_commit, device_name, package_versions
+from keypoint.commands import cli
+from keypoint.config.effect import check_overrides, check_same_network
+from keypoint.config.load import override_as
+from keypoint.data.notes import in_number
+from keypoint.data.report import write_reports
+from keypoint.errors import ConfigError
+from keypoint.training.resume import shared
+from keypoint.training.step import AMP_DTYPES
+
+EPILOG = """examples:
+  keypoint test --checkpoint output/mine/best.pt
+      as the config says; by default 25 random clips of a video, as the SRL paper
+  keypoint test --checkpoint best.pt test.clips=10 test.sampling=uniform test.crops=3
+      10 clips from first to last frame with 3 crops each, as the non-local networks
+  keypoint test --checkpoint best.pt data.root=/data/ucf101 data.val_list=testlist02.txt
+      another split, or a copy of the videos elsewhere
+  keypoint test --checkpoint best.pt output=output/other data.val_list=test.txt
+      other videos, and results in a folder of their own
+  torchrun --nproc_per_node 8 tools/test.py --checkpoint best.pt
+      the same numbers, sooner
+
+The score of a video is the mean of the softmax probabilities of its clips. Random clips are chosen
+by the SHA-256 of the video's name in its list, so that a test gives the same numbers again. All
+that decides whether two numbers can be compared is printed and stored with them.
+
+Keys of the config that testing does not read (seed, augment.*, train.* but train.amp) are refused
+when typed with other values than the checkpoint's, as they would have no effect.
+
+Writes to the output folder metrics.json (accuracies with their conditions), per_class.csv,
+results.json (each video), scores.npz (all scores, for keypoint compare) and card.md.
+"""
+
+UNREAD = {
+    "seed": "clips are chosen by the video's name",
+    "augment": "nothing is augmented",
+    "train": "nothing is trained; of train.* only amp counts",
+    "data.train_list": "nothing is trained",
+    "data.classes": "the checkpoint's own are used",
+}
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse, build, call."""
+    args = make_parser().parse_intermixed_args(argv)
+    device = distributed.initialise(args.device, args.process_timeout)
+    is_main = distributed.is_main()
+    cli.log_to(quiet=not is_main)
+    args.checkpoint = cli.chosen_checkpoint(args)
+    restored = load_action(args.checkpoint)
+    config = override_as(restored.config, args.overrides)
+    check_test(args.overrides, restored.config, config)
+    protocol = protocol_of(config)
+    output = cli.results_folder(args, config.output)
+    cli.log_to(output if is_main else None, quiet=not is_main)
+    videos = load_test_videos(config, restored.classes)
+    if distributed.world_size() > 1:
+        distributed.require_same(
+            shared(config)
+            | {"the weights": distributed.name_of(restored.model, buffers=True)}
+            | {"the videos": videos.fingerprint()}
+        )
+    cli.keep_log()
+    scores = evaluate_videos(
+        restored.model.to(device),
+        videos,
+        protocol,
+        batch_size=config.test.batch_size,
+        workers=config.data.workers,
+        amp_dtype=AMP_DTYPES[config.train.amp],
+        conditions=conditions_of(config),
+    )
+    if is_main:
+        output.mkdir(parents=True, exist_ok=True)
+        print(f"checkpoint  {args.checkpoint}\n{summary(scores)}")
+        write(args, restored, scores, videos, output)
+    distributed.finish()  # not after an error: it waits for the others, who wait for this one
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """All options."""
+    parser = cli.parser("keypoint test", "Report the accuracy of a checkpoint on videos.", EPILOG)
+    cli.add_network(parser)
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="change a key of the config"
+    )
+    cli.add_device(parser)
+    cli.add_process_timeout(parser)
+    return parser
+
+
+def check_test(typed: Sequence[str], trained: ActionConfig, given: ActionConfig) -> None:
+    """Refuse overrides that have no effect, or that the network does not allow.
+
+    Raises:
+        ConfigError: Names them.
+    """
+    check_same_network(trained, given, "")
+    frames = trained.clips.frames
+    if given.clips.frames != frames:
+        raise ConfigError(
+            f"clips.frames={given.clips.frames}: the checkpoint's network takes {frames} frames; "
+            "leave it out (clips.stride chooses how far apart they are)"
+        )
+    check_overrides(typed, trained, given, UNREAD)
+
+
+def load_test_videos(config: ActionConfig, classes: Sequence[str]) -> Videos:
+    """The videos to test on, with the checkpoint's classes.
+
+    Raises:
+        DataError: The list is unreadable or faulty, or a video is missing.
+    """
+    given = config.data
+    videos = load_videos(
+        Path(given.val_list),
+        Path(given.root),
+        part="val",
+        classes=classes,
+        on_bad=given.on_bad,
+        max_bad=given.max_bad,
+    )
+    cli.logger.info("test %s", videos.report)
+    return videos
+
+
+def summary(scores: VideoScores) -> str:
+    """The accuracies with their conditions; without labels, what there is."""
+    if (scores.labels >= 0).any():
+        return to_text(scores)
+    return f"{in_number(len(scores), 'videos')} without labels, so no accuracy; see results.json"
+
+
+def write(
+    args: argparse.Namespace,
+    restored: RestoredAction,
+    scores: VideoScores,
+    videos: Videos,
+    folder: Path,
+) -> None:
+    """Write all files of the test, and the card of the network with it as measured section."""
+    save_test(folder, scores)
+    write_reports(folder, test=videos.report)
+    cli.logger.info("written: %s/metrics.json, per_class.csv, results.json, scores.npz", folder)
+    if not (scores.labels >= 0).any():
+        return
+    card = read_action_card(args.checkpoint)
+    card.pop("best_epoch", None)
+    card["measured"] = {
+        **card_scores(accuracy_of(scores).metrics()),
+        "conditions": {**scores.conditions, "list": Path(videos.report.source).name},
+        "device": device_name(distributed.choose_device(args.device)),
+        "commit": code_commit(),
+        "versions": package_versions(),
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+    (folder / "card.md").write_text(f"{to_markdown(card)}\n", encoding="utf-8")

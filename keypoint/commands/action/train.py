@@ -1,0 +1,211 @@
+"""Train a network on videos: keypoint train --cfg c2d_resnet50_kinetics.yaml [key=value ...]."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from keypoint import distributed
+from keypoint.action.checkpoint import count_videos
+from keypoint.action.config import ActionConfig, load_action_config
+from keypoint.action.data.augment import (
+    ClipAugmentation,
+    names_with_sides,
+    usual_flip_probability,
+)
+from keypoint.action.data.batches import TrainClips
+from keypoint.action.data.videos import Videos, load_videos
+from keypoint.action.evaluation.protocol import TestProtocol, protocol_of
+from keypoint.action.evaluation.report import accuracy_of, save_test
+from keypoint.action.evaluation.run import conditions_of, evaluate_videos
+from keypoint.action.networks.build import create_model
+from keypoint.action.networks.network import ActionNetwork
+from keypoint.action.training import clip_loss, training_picture
+from keypoint.checkpoint.card import trained_on
+from keypoint.checkpoint.provenance import code_commit
+from keypoint.commands import cli, training
+from keypoint.config.load import describe_keys, find_config
+from keypoint.errors import DataError
+from keypoint.training.step import AMP_DTYPES
+from keypoint.training.validation import Validation
+
+EPILOG = """examples:
+  keypoint train --cfg c2d_res50_srl_fft5.yaml data.root=/data/kinetics400
+      the SRL paper's network on Kinetics-400, from ImageNet weights
+  keypoint train --cfg mine.yaml data.root=clips data.train_list=train data.val_list=val
+      folders of videos, train/CLASS/*.mp4 and val/CLASS/*.mp4
+  keypoint train --cfg mine.yaml model.weights=output/kinetics/best.pt model.new_head=true
+      from a network that was trained for other classes
+  keypoint train --cfg mine.yaml test.clips=5
+      evaluate on 5 clips of each video instead of 25, which takes a fifth of the time
+  keypoint train --cfg mine.yaml --resume
+      continue after an interruption, as if there had been none
+  torchrun --nproc_per_node 8 tools/train.py --cfg c2d_res50_srl_fft5.yaml
+      on 8 GPUs; the batch size is per GPU (docs/distributed.md)
+
+The output folder gets last.pt, best.pt (highest top1), config.yaml, log.txt, data_report.json,
+history.json, curves.png and tensorboard events, and of each evaluation metrics.json,
+per_class.csv, results.json and scores.npz.
+
+keys of a config, with default and what is allowed:
+"""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse, build, call."""
+    epilog = EPILOG + describe_keys(ActionConfig)
+    args = training.parse(argv, "Train a network that classifies videos from a config.", epilog)
+    config = load_action_config(find_config(args.cfg), args.overrides)
+    training.run(args, config, partial(prepare, config), curves=("top1", "top5", "mean_class"))
+
+
+def prepare(config: ActionConfig, device: torch.device, weights: bool) -> training.Prepared:
+    """Data and network, and whatever may be refused of them; with `weights`, the network is filled
+    with those that training starts from.
+    """
+    protocol = protocol_of(config)
+    data = load_data(config)  # first: weights may have to be downloaded for the network
+    augmentation = build_augmentation(config, data.classes)
+    model = build_model(config, len(data.classes), device, weights=weights)
+    step = training.build_step(
+        config, model, partial(clip_loss, model=model), nesterov=config.train.sgd_nesterov
+    )
+    log_step(config)
+    trainer = training.build_trainer(
+        config,
+        step,
+        TrainClips(data.train, protocol.sampling, augmentation, config.seed),
+        len(data.train),
+        facts={
+            "classes": list(data.classes),
+            "data": data.fingerprints(),
+            "card": trained_on(
+                code_commit(), train=count_videos(data.train), test=count_videos(data.test)
+            ),
+        },
+        validation=build_validation(config, protocol, data),
+        picture=partial(training_picture, classes=data.classes),
+    )
+    reports = {"train": data.train.report, "test": data.test.report}
+    return training.Prepared(trainer, reports, classes=data.classes)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Videos to train and to test on, of the same classes."""
+
+    train: Videos
+    test: Videos
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Their names."""
+        return self.train.classes
+
+    def fingerprints(self) -> dict[str, str]:
+        """As a checkpoint has them."""
+        return {"train": self.train.fingerprint(), "test": self.test.fingerprint()}
+
+
+def load_data(config: ActionConfig) -> Data:
+    """Read and check both lists, before anything is trained; no video is opened.
+
+    Raises:
+        DataError: A list is unreadable or faulty, a video is missing, or none to test on has a
+            label.
+        ConfigError: Processes have read different videos.
+    """
+    given, root = config.data, Path(config.data.root)
+    policy: Any = {"on_bad": given.on_bad, "max_bad": given.max_bad}
+    train = load_videos(Path(given.train_list), root, part="train", classes=given.classes, **policy)
+    test = load_videos(Path(given.val_list), root, part="val", classes=train.classes, **policy)
+    if not (test.labels >= 0).any():
+        raise DataError(
+            f"{test.report.source}: no video has a label, so no accuracy can choose the best "
+            "epoch; give data.val_list with labels"
+        )
+    data = Data(train, test)
+    distributed.require_same(
+        {f"the {split} videos": name for split, name in data.fingerprints().items()}
+    )
+    cli.logger.info("train %s\ntest  %s", train.report, test.report)
+    return data
+
+
+def build_model(
+    config: ActionConfig, num_classes: int, device: torch.device, *, weights: bool
+) -> ActionNetwork:
+    """The network on its device; with `weights`, filled with those that training starts from."""
+    start: Any = {}
+    if weights:
+        start = config.model.start()
+    return create_model(**config.model.arguments(num_classes, config.clips.frames), **start).to(
+        device
+    )
+
+
+def log_step(config: ActionConfig) -> None:
+    """Log the number of clips in a step; nothing is scaled to fit the learning rate to it."""
+    train, devices = config.train, distributed.world_size()
+    cli.logger.info(
+        "%d clips a step (train.batch_size %d x %d device%s x train.accumulate %d), train.lr %g",
+        train.batch_size * devices * train.accumulate,
+        train.batch_size,
+        devices,
+        "s" if devices > 1 else "",
+        train.accumulate,
+        train.lr,
+    )
+
+
+def build_augmentation(config: ActionConfig, classes: Sequence[str]) -> ClipAugmentation:
+    """Draws the crop of a clip, and says what becomes of classes that name a side."""
+    augment = config.augment
+    flip, sides = augment.flip_probability, names_with_sides(classes)
+    if flip is None:
+        flip = usual_flip_probability(classes)
+    if sides and distributed.is_main():
+        told = "; set augment.flip_probability=0 if a mirrored clip is of another class"
+        cli.logger.log(
+            logging.WARNING if flip else logging.INFO,
+            "%d classes name a side, such as %r: %s",
+            len(sides),
+            sides[0],
+            f"{flip:.0%} of the clips are mirrored{told}" if flip else "no clip is mirrored",
+        )
+    return ClipAugmentation(
+        config.model.input_size,
+        crop=augment.crop,
+        short_side=augment.short_side,
+        flip_probability=flip,
+    )
+
+
+def build_validation(config: ActionConfig, protocol: TestProtocol, data: Data) -> Validation:
+    """Score by top1; accuracies and scores go to the output folder."""
+
+    def evaluate(
+        network: ActionNetwork, check_signal: Callable[[], None]
+    ) -> tuple[dict[str, float], dict[str, Any]]:
+        scores = evaluate_videos(
+            network,
+            data.test,
+            protocol,
+            batch_size=config.test.batch_size,
+            workers=config.data.workers,
+            amp_dtype=AMP_DTYPES[config.train.amp],
+            conditions=conditions_of(config),
+            after_batch=check_signal,
+        )
+        if distributed.is_main():
+            save_test(Path(config.output or ""), scores)
+        file = Path(str(scores.conditions["list"])).name
+        return accuracy_of(scores).metrics(), {**scores.conditions, "list": file}
+
+    return Validation(evaluate, metric="top1", every=config.train.evaluate_every)

@@ -1,0 +1,266 @@
+"""Shared by the trainings of every task: options, the run's folder, the step, the loop, resuming.
+
+A task gives the rest: its data, network, loss, evaluation and picture of a batch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+import keypoint
+from keypoint import distributed
+from keypoint.action.config import ActionConfig
+from keypoint.commands import cli
+from keypoint.config.load import Config, dump_config
+from keypoint.data.batches import TrainSampler, train_loader
+from keypoint.data.report import DataReport, write_reports
+from keypoint.drawing.curves import training_curves
+from keypoint.errors import ConfigError
+from keypoint.files import write_json
+from keypoint.pose.skeleton import Skeleton
+from keypoint.training.optimizer import build_optimizer, learning_rate
+from keypoint.training.resume import check_same_config, shared
+from keypoint.training.run_folder import RunFolder, finds_run
+from keypoint.training.step import TrainingStep
+from keypoint.training.trainer import Trainer
+from keypoint.training.validation import Validation
+
+AnyConfig = Config | ActionConfig
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A training that nothing speaks against.
+
+    Attributes:
+        trainer: Ready to begin at the first epoch.
+        reports: Counts of the data by split.
+        skeleton: Of a keypoint network, else None.
+        classes: Names, of a network that classifies, else None.
+    """
+
+    trainer: Trainer
+    reports: dict[str, DataReport]
+    skeleton: Skeleton | None = None
+    classes: tuple[str, ...] | None = None
+
+
+# Takes the device, and whether to fill the network with the weights that training starts from.
+Prepare = Callable[[torch.device, bool], Prepared]
+
+
+def parse(argv: Sequence[str], description: str, epilog: str) -> argparse.Namespace:
+    """Read the command line of `keypoint train`.
+
+    Raises:
+        ConfigError: Options that do not go together.
+    """
+    parser = cli.parser("keypoint train", description, epilog)
+    cli.add_config(parser, required=True)
+    parser.add_argument(
+        "--resume", action="store_true", help="continue from output/last.pt if it exists"
+    )
+    parser.add_argument(
+        "--allow-changed",
+        action="store_true",
+        help="with --resume: although the config, the data or the number of processes changed",
+    )
+    cli.add_overwrite(parser, "start over in a folder that holds another run")
+    cli.add_device(parser)
+    cli.add_process_timeout(parser)
+    args = parser.parse_intermixed_args(argv)
+    if args.resume and args.overwrite:
+        raise ConfigError("--resume continues a run, --overwrite starts over; give one of them")
+    if args.allow_changed and not args.resume:
+        raise ConfigError("--allow-changed has no effect without --resume")
+    return args
+
+
+def run(
+    args: argparse.Namespace, config: AnyConfig, prepare: Prepare, curves: Sequence[str]
+) -> None:
+    """Train, or resume, in the config's output folder.
+
+    Args:
+        args: From `parse`.
+        config: With its output.
+        prepare: Builds the training; may refuse it.
+        curves: Names of the evaluation's numbers to draw over the epochs.
+    """
+    assert config.output is not None  # load_config fills it in
+    output = Path(config.output)
+    resuming = finds_run(output, resume=args.resume, overwrite=args.overwrite)
+    device = distributed.initialise(args.device, args.process_timeout)
+    folder = RunFolder(output) if distributed.is_main() else None
+    try:
+        prepared = _prepare(args, config, prepare, device, resuming=resuming)
+    except BaseException:
+        if folder is not None:
+            folder.withdraw()
+        raise
+    cli.keep_log()
+    if folder is not None:  # a refused --resume has changed nothing of the run
+        if args.overwrite:
+            folder.clear()
+        (output / "config.yaml").write_text(dump_config(config), encoding="utf-8")
+        write_reports(output, **prepared.reports)
+    prepared.trainer.fit()
+    distributed.finish()  # not after an error: it waits for the others, who wait for this one
+    if folder is not None:
+        write_results(prepared.trainer, output, curves)
+
+
+def _prepare(
+    args: argparse.Namespace,
+    config: AnyConfig,
+    prepare: Prepare,
+    device: torch.device,
+    *,
+    resuming: bool,
+) -> Prepared:
+    """All that may be refused: data, network and the run to resume."""
+    output = Path(config.output or "")
+    is_main = distributed.is_main()
+    cli.log_to(output if is_main else None, quiet=not is_main)
+    distributed.require_same(
+        shared(config) | {"finding last.pt in the output folder": resuming} | versions()
+    )
+    torch.manual_seed(config.seed)
+    prepared = prepare(device, not resuming)
+    if resuming:
+        changes = check_same_config(
+            output / "last.pt",
+            config,
+            prepared.skeleton,
+            classes=prepared.classes,
+            allow_changed=args.allow_changed,
+        )
+        prepared.trainer.resume(
+            output / "last.pt", allow_changed=args.allow_changed, changes=changes
+        )
+    elif args.resume:
+        cli.logger.info("%s: does not exist, starting over", output / "last.pt")
+    return prepared
+
+
+def build_step(
+    config: AnyConfig, model: nn.Module, loss: Callable[..., Tensor], *, nesterov: bool = False
+) -> TrainingStep:
+    """The network with its loss and optimizer.
+
+    Args:
+        config: Its section `train`.
+        model: On its device.
+        loss: As `TrainingStep` takes it.
+        nesterov: Of sgd.
+    """
+    train = config.train
+    optimizer = build_optimizer(
+        model,
+        train.optimizer,
+        lr=train.lr,
+        weight_decay=train.weight_decay,
+        momentum=train.sgd_momentum or 0.0,
+        nesterov=nesterov,
+    )
+    return TrainingStep(
+        model,
+        optimizer=optimizer,
+        loss=loss,
+        accumulate=train.accumulate,
+        amp=train.amp,
+        channels_last=train.channels_last,
+        compile_model=train.compile,
+        ema=train.ema,
+    )
+
+
+def build_trainer(
+    config: AnyConfig,
+    step: TrainingStep,
+    dataset: Dataset[Any],
+    samples: int,
+    *,
+    facts: dict[str, Any],
+    validation: Validation,
+    picture: Callable[[Any, Any], Any],
+) -> Trainer:
+    """The training loop.
+
+    Args:
+        config: All of it.
+        step: The network with its loss and optimizer.
+        dataset: Its `__getitems__` makes a batch of keys (epoch, index).
+        samples: Length of the data set.
+        facts: Keys of a checkpoint that follow from the task: `data`, `card`, and `skeleton` or
+            `classes`.
+        validation: Judges the network.
+        picture: Draws a batch.
+    """
+    train = config.train
+    sampler = TrainSampler(
+        samples,
+        train.batch_size,
+        seed=config.seed,
+        rank=distributed.rank(),
+        world_size=distributed.world_size(),
+    )
+    loader = train_loader(
+        dataset, sampler, config.data.workers, pin_memory=step.device.type == "cuda"
+    )
+    return Trainer(
+        step,
+        loader=loader,
+        sampler=sampler,
+        learning_rate=partial(
+            learning_rate,
+            lr=train.lr,
+            drops=train.drops,
+            factor=train.lr_factor,
+            warmup_steps=train.warmup_steps,
+        ),
+        epochs=train.epochs,
+        output=Path(config.output or ""),
+        facts={
+            "config": config.to_dict(),
+            "skeleton": None,
+            "classes": None,
+            "versions": versions(),
+            **facts,
+        },
+        validation=validation,
+        picture=picture,
+        save_every=train.save_every,
+        log_every=train.log_every,
+    )
+
+
+def write_results(trainer: Trainer, output: Path, curves: Sequence[str]) -> None:
+    """Write the numbers and curves of all epochs, and log the best one."""
+    write_json(output / "history.json", trainer.history)
+    picture = training_curves(trainer.history, curves)
+    cv2.imwrite(str(output / "curves.png"), picture[..., ::-1])
+    if trainer.best and trainer.validation:
+        metric, epoch = trainer.validation.metric, trainer.best["epoch"]
+        value = trainer.best["metrics"][metric]
+        cli.logger.info("best %s %.3f at epoch %d: %s", metric, value, epoch, output / "best.pt")
+
+
+def versions() -> dict[str, str]:
+    """The software that makes a checkpoint."""
+    return {
+        "keypoint": keypoint.__version__,
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+    }
