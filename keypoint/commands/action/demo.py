@@ -1,0 +1,134 @@
+"""Train four networks on generated clips, and show what their blocks can and cannot represent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+
+from keypoint.action.checkpoint import load_action
+from keypoint.action.config import load_action_config
+from keypoint.action.echo.dataset import SPLITS, is_echo_set, make_clip, write_echo_set
+from keypoint.action.echo.picture import class_sheet
+from keypoint.action.echo.pretrain import STEPS, train_on_frames
+from keypoint.action.echo.table import Row, change_on_reversal, row_of, to_markdown
+from keypoint.action.evaluation.scores import load_scores
+from keypoint.commands import cli
+from keypoint.commands.demo import call
+from keypoint.config.load import find_config
+from keypoint.errors import ConfigError
+from keypoint.files import whole_file
+from keypoint.progress import progress
+
+CONFIG = "echo.yaml"
+OUTPUT = Path("output/echo")  # also in the config
+BLOCKS = ("none", "nl", "pnl", "srl_fft")
+TRAIN_CLIPS, VAL_CLIPS, REVERSED_CLIPS = 4000, 1000, 200
+
+EPILOG = """
+Two stick figures raise an arm each, at different times. Four classes: do both raise the arm on the
+same side, and who is first? It writes to output/echo:
+  data/            5000 clips as lossless videos, a folder per class
+  classes.jpg      clips of each class, with what happens in them
+  frames.pth       weights of a 2-D network that knows the poses of single frames
+  none/ nl/ ..     a run each, as keypoint train and keypoint test write it
+  table.md         what each of them has learned
+
+Keys of the config change all four trainings: keypoint demo --task action train.epochs=10 seed=1
+"""
+NEXT_STEPS = """
+Done in {minutes:.1f} minutes. Look at
+  {output}/classes.jpg     clips of each class
+  {output}/table.md        the table above
+
+What next?
+  keypoint compare {output}/nl {output}/srl_fft
+      the accuracy of two networks, class by class
+  keypoint train --cfg echo.yaml model.blocks=cgnl output={output}/cgnl
+      another block
+  keypoint predict --checkpoint {output}/srl_fft/best.pt --output clips_found --pictures \\
+      {output}/data/val/same_left_first/000002.mkv
+      the classes of a video
+"""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse, build, call."""
+    parser = cli.parser(
+        "keypoint demo --task action",
+        "Generate clips, train a network with each of four blocks, and compare them.",
+        EPILOG,
+    )
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted demo")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="for keypoint train")
+    args = parser.parse_intermixed_args(argv)
+    begin = time.perf_counter()
+    check_overrides(args.overrides)
+
+    prepare(resume=args.resume)
+    rows = [train_and_test(blocks, args.overrides, resume=args.resume) for blocks in BLOCKS]
+    table = to_markdown(rows, REVERSED_CLIPS)
+    with whole_file(OUTPUT / "table.md", "the table") as file:
+        file.write(table.encode())
+    print(
+        f"\n{table}{NEXT_STEPS.format(minutes=(time.perf_counter() - begin) / 60, output=OUTPUT)}"
+    )
+
+
+def check_overrides(overrides: Sequence[str]) -> None:
+    """Refuse keys that the demo sets itself; a typo in another one is reported at once.
+
+    Raises:
+        ConfigError: Names the key.
+    """
+    load_action_config(find_config(CONFIG), overrides)
+    for override in overrides:
+        key = override.partition("=")[0]
+        if key.partition(".")[0] in ("output", "data") or key.startswith("model.blocks"):
+            raise ConfigError(
+                f"{override}: the demo sets {key} itself; train one network with "
+                f"keypoint train --cfg {CONFIG} {override}"
+            )
+
+
+def prepare(*, resume: bool) -> None:
+    """Write the videos, pictures of some, and the weights that all trainings start from."""
+    data, weights = OUTPUT / "data", OUTPUT / "frames.pth"
+    if resume and is_echo_set(data, train_clips=TRAIN_CLIPS, val_clips=VAL_CLIPS):
+        print(f"the clips in {data} are complete")
+    else:
+        with progress(TRAIN_CLIPS + VAL_CLIPS, "generate clips", "clip") as bar:
+            write_echo_set(data, train_clips=TRAIN_CLIPS, val_clips=VAL_CLIPS, progress=bar.update)
+    sheet = class_sheet()[..., ::-1]
+    cv2.imwrite(str(OUTPUT / "classes.jpg"), sheet, [cv2.IMWRITE_JPEG_QUALITY, 92])
+    if resume and weights.is_file():
+        print(f"the weights in {weights} are complete")
+        return
+    with progress(STEPS, "train on single frames", "step") as bar:
+        network, loss = train_on_frames(progress=bar.update)
+    save_weights(weights, network)
+    print(f"{weights}: knows the poses of single frames, loss {loss:.4f}")
+
+
+def save_weights(path: Path, network: nn.Module) -> None:
+    """Write a state dict, which has its name once it is complete."""
+    with whole_file(path, "weights") as file:
+        torch.save(network.state_dict(), file)
+
+
+def train_and_test(blocks: str, overrides: Sequence[str], *, resume: bool) -> Row:
+    """One row of the table."""
+    output = OUTPUT / blocks
+    how = "--resume" if resume and (output / "last.pt").is_file() else "--overwrite"
+    keys = (f"model.blocks={blocks}", f"output={output}", *overrides)
+    call("train", "--cfg", CONFIG, how, *keys)
+    call("test", "--checkpoint", str(output / "best.pt"))
+    clips = [make_clip(0, SPLITS.index("val"), index)[0] for index in range(REVERSED_CLIPS)]
+    model = load_action(output / "best.pt").model
+    change = change_on_reversal(model, torch.from_numpy(np.stack(clips)))
+    return row_of(blocks, load_scores(output), change)

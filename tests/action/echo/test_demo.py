@@ -1,0 +1,60 @@
+"""keypoint demo --task action, with a few clips and one network."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from keypoint.commands import main
+from keypoint.commands.action import demo
+from keypoint.errors import ConfigError
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    numbers = {"TRAIN_CLIPS": 24, "VAL_CLIPS": 8, "REVERSED_CLIPS": 4, "STEPS": 2}
+    for name, value in numbers.items():
+        monkeypatch.setattr(demo, name, value)
+    few = partial(demo.train_on_frames, pictures=18, steps=2)
+    monkeypatch.setattr(demo, "train_on_frames", few)
+    monkeypatch.setattr(demo, "BLOCKS", ("srl_fft",))
+    called = []
+
+    def call(command, *words):
+        called.append(command)
+        assert main.call(command, words) == 0
+
+    monkeypatch.setattr(demo, "call", call)
+    return called
+
+
+def test_it_goes_from_clips_to_a_table(small, capsys):
+    threads = torch.get_num_threads()
+    try:
+        demo.main(["train.epochs=1"])
+    finally:
+        torch.set_num_threads(threads)
+    assert small == ["train", "test"]
+    names = {path.name for path in demo.OUTPUT.iterdir()}
+    assert names == {"data", "classes.jpg", "frames.pth", "srl_fft", "table.md"}
+    table = (demo.OUTPUT / "table.md").read_text()
+    assert "| srl_fft | " in table
+    assert table in capsys.readouterr().out
+    weights = (demo.OUTPUT / "frames.pth").stat().st_mtime_ns
+    demo.main(["--resume", "train.epochs=1"])
+    assert (demo.OUTPUT / "frames.pth").stat().st_mtime_ns == weights
+    out = capsys.readouterr().out
+    assert "are complete" in out
+    assert table in out
+
+
+@pytest.mark.parametrize("override", ["model.blocks=nl", "output=there", "data.root=there"])
+def test_keys_that_the_demo_sets_are_refused(override):
+    with pytest.raises(ConfigError, match="the demo sets .* itself; train one network with"):
+        demo.check_overrides([override])
+
+
+def test_a_mistyped_key_is_reported_at_once():
+    with pytest.raises(ConfigError, match="epochs"):
+        demo.check_overrides(["train.epoch=3"])
