@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Measure keypoint: tools/benchmarks/run.py data|model|blocks|eval|export|predict|tracking."""
+"""Measure keypoint: tools/benchmarks/run.py --help lists what can be measured."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import blocks
+import clip_model
+import clips
 import data
 import evaluation
 import export
@@ -33,6 +35,8 @@ MEASURED = {
     "export": export,
     "predict": predict,
     "tracking": tracking,
+    "clips": clips,
+    "clip-model": clip_model,
 }
 DOCUMENT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "albumentations")
@@ -54,6 +58,12 @@ EPILOG = """examples:
       crops to keypoints by torch and by onnxruntime
   tools/benchmarks/run.py tracking
       identity switches of our tracker, and of those of `trackers` if it is installed
+  tools/benchmarks/run.py clips
+      clips/s of one core from videos: ours, the straightforward way, and other libraries
+  tools/benchmarks/run.py clips --videos /kinetics/some
+      on real ones, in a folder for each class
+  tools/benchmarks/run.py clip-model
+      ms a clip of the network for videos, with and without blocks
   tools/benchmarks/run.py data --write && tools/benchmarks/run.py model --write
       put the figures into docs/benchmarks.md
 
@@ -66,7 +76,7 @@ def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
     parser = cli.parser(
         "tools/benchmarks/run.py",
-        "Time the data path, the network, the blocks, the evaluation, prediction or tracking.",
+        "Time data paths, networks, blocks, evaluation, export, prediction or tracking.",
         EPILOG,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar=" | ".join(MEASURED))
