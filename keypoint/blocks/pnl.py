@@ -112,10 +112,10 @@ class PNL(nn.Module):
                 f"{tuple(x.shape)}: build it with the channels and dims of the map it follows"
             )
         size = (x.shape[-2], x.shape[-1])
-        responses = []
-        for k, chunk in enumerate(x.chunk(self.scales, dim=1)):
-            region = self._pooled(chunk, (max(size[0] >> k, 1), max(size[1] >> k, 1)))
-            responses.append(self._upsampled(self._non_local(k).response(region), size))
+        responses = [
+            self._upsampled(self.operation(k).response(regions), size)
+            for k, regions in enumerate(self.regions(x))
+        ]
         y = self._normalised(responses)  # B n C' ...
         if self.query is not None:
             means = y.flatten(3).mean(3)  # B n C'
@@ -124,7 +124,15 @@ class PNL(nn.Module):
             y = (weights @ y.flatten(2)).reshape(y.shape)
         return x + y.flatten(1, 2).to(x.dtype)  # B C ...
 
-    def _non_local(self, k: int) -> NonLocal:
+    def regions(self, x: Tensor) -> list[Tensor]:
+        """X_k of all scales: B C' (T) H >> k W >> k, a side at least 1."""
+        return [
+            self._pooled(chunk, (max(x.shape[-2] >> k, 1), max(x.shape[-1] >> k, 1)))
+            for k, chunk in enumerate(x.chunk(self.scales, dim=1))
+        ]
+
+    def operation(self, k: int) -> NonLocal:
+        """The non-local operation of a scale; `share` makes it one for all."""
         operation = self.non_local[k % len(self.non_local)]
         assert isinstance(operation, NonLocal)
         return operation
@@ -132,10 +140,10 @@ class PNL(nn.Module):
     def _normalised(self, responses: list[Tensor]) -> Tensor:
         """B C' ... for each scale -> B n C' ...; a batch norm for all scales, or one for each."""
         if len(self.non_local) > 1:
-            normed = [self._non_local(k).norm(y) for k, y in enumerate(responses)]
+            normed = [self.operation(k).norm(y) for k, y in enumerate(responses)]
             return torch.stack(normed, dim=1)
         together = torch.stack(responses, dim=1).flatten(0, 1)  # Bn C' ...
-        normed = self._non_local(0).norm(together)
+        normed = self.operation(0).norm(together)
         return torch.unflatten(normed, 0, (responses[0].shape[0], self.scales))
 
     def _pooled(self, x: Tensor, size: tuple[int, int]) -> Tensor:

@@ -103,19 +103,30 @@ class CrissCross(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """B D H W -> B D H W."""
-        rows = self.query_key_value(h).permute(0, 2, 3, 1)  # B H W 2K+D
-        columns = rows.transpose(1, 2)  # B W H 2K+D
-        query, key, value = torch.split(rows, self.widths, dim=3)
-        query_c, key_c, value_c = torch.split(columns, self.widths, dim=3)
-
-        along_row = query @ key.transpose(2, 3)  # B H W W
-        along_column = query_c @ key_c.transpose(2, 3)  # B W H H
-        itself = torch.eye(h.shape[2], dtype=torch.bool, device=h.device)
-        along_column = along_column.masked_fill(itself, float("-inf")).transpose(1, 2)  # B H W H
-
-        energy = torch.cat((along_row, along_column), dim=3)  # B H W W+H
-        attention = energy.softmax(dim=3)  # in float32 under autocast
-        along_row, along_column = torch.split(attention, [h.shape[3], h.shape[2]], dim=3)
-
-        y = along_row @ value + (along_column.transpose(1, 2) @ value_c).transpose(1, 2)  # B H W D
+        query, key, value = self.parts(h)
+        along_row, along_column = shares(query, key)
+        of_column = along_column.transpose(1, 2) @ value.transpose(1, 2)  # B W H D
+        y = along_row @ value + of_column.transpose(1, 2)  # B H W D
         return self.gamma * y.permute(0, 3, 1, 2) + h
+
+    def parts(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Query, key and value: B H W K, B H W K, B H W D."""
+        rows = self.query_key_value(h).permute(0, 2, 3, 1)  # B H W 2K+D
+        query, key, value = torch.split(rows, self.widths, dim=3)
+        return query, key, value
+
+
+def shares(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+    """How much each position takes from its row and its column, together 1.
+
+    B H W K twice -> B H W W and B H W H.
+    """
+    height, width = query.shape[1:3]
+    along_row = query @ key.transpose(2, 3)  # B H W W
+    along_column = query.transpose(1, 2) @ key.permute(0, 2, 3, 1)  # B W H H
+    itself = torch.eye(height, dtype=torch.bool, device=query.device)
+    along_column = along_column.masked_fill(itself, float("-inf")).transpose(1, 2)  # B H W H
+    energy = torch.cat((along_row, along_column), dim=3)  # B H W W+H
+    attention = energy.softmax(dim=3)  # in float32 under autocast
+    along_row, along_column = torch.split(attention, [width, height], dim=3)
+    return along_row, along_column

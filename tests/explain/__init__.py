@@ -1,0 +1,1 @@
+"""Rows of blocks and receptive fields, against explicit matrices and closed forms."""
