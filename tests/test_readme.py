@@ -11,9 +11,13 @@ import cv2
 import numpy as np
 import pytest
 
+from keypoint.action.evaluation.scores import save_scores
 from keypoint.blocks.build import BLOCKS
 from keypoint.models.complexity import count_model
 from tests import tiny_network
+from tests.action import tiny_checkpoint
+from tests.action.data.made_up_videos import write_video
+from tests.action.evaluation import made
 from tests.calling import command
 from tests.readme.documents import ALL_PAGES, PAGES, README, REPOSITORY, anchors, blocks, links
 from tests.readme.world import exported, published_weights
@@ -51,6 +55,12 @@ def test_python_runs(page, text, tmp_path, monkeypatch):
         published_weights(tmp_path / "home", monkeypatch)
     if "model.onnx" in text:
         exported(tmp_path / "model.onnx")
+    elif "output/action/" in text:
+        folder = tmp_path / "output" / "action"
+        tiny_checkpoint.checkpoint(folder / "best.pt")
+        save_scores(folder / "scores.npz", made.scores())
+        for name in ("clip.mp4", "data/ucf101/Archery/v.avi"):
+            write_video(tmp_path / name, 12)
     else:
         small_checkpoint(tmp_path / "output" / "demo" / "best.pt")
     exec(compile(text, f"a snippet of {page}", "exec"), {})  # noqa: S102

@@ -13,6 +13,7 @@ GROUPS = {
     "train and test": {
         "train": "train a network from a config",
         "test": "report COCO AP of a checkpoint, and where AP is lost",
+        "compare": "compare the accuracy of two runs, class by class",
         "demo": "the whole way on generated images: data, training, AP, pictures",
     },
     "predict": {
@@ -35,6 +36,7 @@ GROUPS = {
         "import-weights": "make a checkpoint from weights of other toolkits",
         "export-weights": "write weights for other toolkits",
         "complexity": "count parameters and multiply-adds of a network",
+        "explain": "show what the blocks of a network attend to, and its receptive field",
     },
 }
 COMMANDS = {name: line for group in GROUPS.values() for name, line in group.items()}

@@ -16,7 +16,7 @@ from types import ModuleType
 from keypoint.errors import ConfigError, KeypointError
 
 # Each has a module of both tasks, commands/NAME.py and commands/action/NAME.py.
-BOTH = ("train", "test", "predict", "export", "info", "check-data", "complexity", "demo")
+BOTH = ("train", "test", "predict", "export", "info", "check-data", "complexity", "demo", "explain")
 TASKS = ("keypoints", "action")
 
 
@@ -63,6 +63,10 @@ def task_of_files(words: Sequence[str]) -> str:
             from keypoint.checkpoint.file import task_of_checkpoint
 
             return task_of_checkpoint(Path(checkpoint))
+        if checkpoint is not None and Path(checkpoint).suffix in (".onnx", ".pt2"):
+            from keypoint.export.read import task_of_export
+
+            return task_of_export(Path(checkpoint))
     except (KeypointError, OSError):
         pass
     return "keypoints"

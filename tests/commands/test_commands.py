@@ -44,6 +44,7 @@ def test_every_command_has_a_file_and_every_file_a_command():
         "process",
         "shares",
         "task",
+        "training",
     }
     assert files == set(COMMANDS)
 
@@ -78,7 +79,7 @@ def test_a_command_is_called_with_its_own_words(capsys):
 
 
 # Options that mean another thing in one command: a switch of predict, a folder, boxes of several files.
-OTHERS = {("predict", "--pictures"), ("predict", "--output"), ("make-sign-data", "--output"), ("convert", "--output"), ("test", "--boxes")}  # fmt: skip
+OTHERS = {("predict", "--pictures"), ("predict", "--output"), ("make-sign-data", "--output"), ("convert", "--output"), ("compare", "--output"), ("explain", "--output"), ("test", "--boxes")}  # fmt: skip
 
 
 def parser_of(name, monkeypatch):

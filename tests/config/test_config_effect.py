@@ -4,13 +4,15 @@ import re
 
 import pytest
 
+from keypoint.action.config import ActionConfig
+from keypoint.commands.action.test import UNREAD
 from keypoint.config.effect import (
     UNREAD_WITH_CFG,
     UNREAD_WITH_CHECKPOINT,
     check_overrides,
     with_boxes,
 )
-from keypoint.config.load import config_from_dict, override_config
+from keypoint.config.load import config_from_dict, override_as, override_config
 from keypoint.errors import ConfigError
 from tests.readme.documents import REPOSITORY, all_commands
 
@@ -112,19 +114,29 @@ def test_boxes_said_twice_or_thresholds_of_none_are_refused(typed, boxes, words)
 
 
 def commands():
-    """Overrides of every keypoint test in the README and docs/, and the command's own help."""
-    texts = [c.text for c in all_commands() if c.text.startswith("keypoint test ")]
+    """Overrides of every keypoint test in the README and docs/, and the command's own help; by task."""
+    found = [c for c in all_commands() if c.text.startswith("keypoint test ")]
+    action = [c.text for c in found if "action" in c.page]
+    texts = [c.text for c in found if "action" not in c.page]
     for file in ("keypoint/commands/test.py", "docs/results.md"):
         text = re.sub(r"\\+\n +", "", (REPOSITORY / file).read_text())
         texts += re.findall(r"(?:keypoint test|tools/test\.py) (--[^\n`#]*)", text)
+    return overrides_in(texts), overrides_in(action)
+
+
+def overrides_in(texts):
     return sorted(
         {tuple(w for w in t.replace('"', "").split() if "=" in w and w[0] != "[") for t in texts}
     )
 
 
 def test_documented_commands_pass():
-    found = commands()
+    found, of_action = commands()
     assert len(found) > 4
     assert any("data.val_images=test2017" in typed for typed in found)
     for typed in found:
         check_overrides(typed, TRAINED, override_config(TRAINED, typed))
+    trained = ActionConfig()
+    assert any("test.crops=3" in typed for typed in of_action)
+    for typed in of_action:
+        check_overrides(typed, trained, override_as(trained, typed), UNREAD)

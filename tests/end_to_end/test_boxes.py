@@ -54,7 +54,7 @@ def test_results_go_where_they_belong(tmp_path):
 
     def output_folder(checkpoint, cfg, config, overrides, weights=None):
         given = Namespace(checkpoint=checkpoint, cfg=cfg, overrides=overrides, weights=weights)
-        return test_tool().output_folder(given, config)
+        return cli.results_folder(given, config.output)
 
     run_folder = tmp_path / "elsewhere" / "run"
     run_folder.mkdir(parents=True)

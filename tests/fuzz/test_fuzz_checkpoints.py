@@ -46,6 +46,7 @@ CONTENT = {
     "history": [{"epoch": 3, "loss": 0.5, "metrics": {"AP": 0.5}, "conditions": {"boxes": "ground truth"}}],
     "config": CONFIG.to_dict(),
     "skeleton": load_skeleton("coco17").to_dict(),
+    "classes": None,
     "color_order": "rgb",
     "mean": [0.4, 0.5, 0.6],
     "std": [0.2, 0.2, 0.3],

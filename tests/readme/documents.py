@@ -11,6 +11,7 @@ README = REPOSITORY / "README.md"
 NOT_RUN = {
     "benchmarks.md": "records the commands of finished measurements",
     "results.md": "a command a row, all of one form; tests/config/test_configs.py loads their configs",
+    "action_networks.md": "a command a row; tests/config/test_action_configs.py builds their networks",
     "reliability.md": "records what was run for hours; its make targets stand in the README too",
     "distributed.md": "many nodes and Slurm; tests/end_to_end/test_processes.py runs its processes",
     "errors.md": "a list of messages, kept by tests/test_errors_doc.py",

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import urllib.request
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +25,7 @@ from tensorboard import program
 from torch.utils.tensorboard import SummaryWriter
 
 from keypoint.commands import cli
+from keypoint.commands.task import command_of
 from keypoint.models.complexity.tables import srl_table_3
 from tests import forked
 from tests.app.browser import free_port
@@ -35,13 +37,18 @@ from tests.readme.world import DETECTOR, SIZE
 
 # Without Adam's moments, as to write them takes longer than the step.
 TRAIN = ["model.encoder=resnet18", f"model.input_size={SIZE}", "train.epochs=1", "train.batch_size=4", "train.optimizer=sgd", "train.momentum=0", "data.workers=0"]  # fmt: skip
+ACTION = ["model.weights=none", f"model.input_size={SIZE}", "clips.frames=4", "clips.stride=2", "test.clips=1", "test.short_side=32", "data.workers=0"]  # fmt: skip
 SMALL = {
+    "action_train": [*ACTION, "train.epochs=1", "train.batch_size=2", "train.momentum=0"],
     "train": TRAIN,
     "test": ["data.workers=0"],
     "browse_data": ["--pictures", "2"],
     "make_sign_data": ["--train", "4", "--val", "2"],
     "detect_boxes": ["--detector", DETECTOR],
     "demo": TRAIN,
+    "action_demo": ["train.epochs=1", "train.batch_size=4"],
+    "explain": ["--random-inputs", "1"],
+    "action_explain": ["--random-inputs", "1"],
 }
 BENCHMARK = {
     "data": "--generate 2 --crops 2 --rounds 1 --boxes 1 --input-size 64x32 --batch 2",
@@ -57,6 +64,8 @@ def small(name: str, words: list[str]) -> list[str]:
     added = [w for w in SMALL.get(name, []) if w.partition("=")[0] not in own or "=" not in w]
     if own & {"model.network", "mine.yaml"}:
         added.remove("model.encoder=resnet18")
+    if name == "action_train" and "echo.yaml" in words:
+        added.remove("train.momentum=0")  # of SGD
     if name == "train" and any("hrnet" in word or "timm/" in word for word in words):
         added.append("model.weights=none")  # of the Hub
     if name == "run":
@@ -66,6 +75,20 @@ def small(name: str, words: list[str]) -> list[str]:
     if name == "predict" and not own & {"--whole-image", "--boxes", "--detector", "--annotations"}:
         added += ["--detector", DETECTOR]  # in place of the large default, by torchvision's API too
     return added
+
+
+def small_echo(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo of action recognition with few clips, steps and blocks."""
+
+    def call(name: str, *words: str) -> None:
+        called, rest = command_of(name, words)
+        assert cli.run(called.main, rest) == 0, f"{name} {shlex.join(words)}"
+
+    for constant, value in (("TRAIN_CLIPS", 8), ("VAL_CLIPS", 4), ("REVERSED_CLIPS", 2)):
+        monkeypatch.setattr(module, constant, value)
+    monkeypatch.setattr(module, "BLOCKS", ("none", "srl_fft"))
+    monkeypatch.setattr(module, "train_on_frames", partial(module.train_on_frames, steps=2))
+    monkeypatch.setattr(module, "call", call)
 
 
 class Runner:
@@ -97,22 +120,30 @@ class Runner:
     def call(self, name: str, module: Any, words: list[str], begin: bool = True) -> None:
         """A module's `main` with these words; with --resume it begins by a run to continue."""
         if "--help" in words:
+            if module.__name__.startswith("keypoint.commands."):
+                module, words = command_of(name.replace("_", "-"), words)
             with pytest.raises(SystemExit) as ended:
                 module.main(words)
             assert ended.value.code == 0
             return
-        words = [word.replace("/data/coco", "data/coco") for word in words]
+        words = [word.replace("=/data/coco", "=data/coco") for word in words]
+        words = [word.replace("=/data/kinetics", "=data/kinetics") for word in words]
         self.monkeypatch.syspath_prepend(str(self.folder))  # PYTHONPATH, of a network of one's own
         if not name.startswith("make_"):  # its word names a folder to write
             self.world.provide(words)
         if "--resume" in words and begin:
             self.call(name, module, [word for word in words if word != "--resume"])
-        whole = [*words, *small(name, words)]
+        if module.__name__.startswith("keypoint.commands."):  # what the words name is there now
+            module, words = command_of(name.replace("_", "-"), words)
+        is_action = module.__name__.startswith("keypoint.commands.action.")
+        whole = [*words, *small(f"action_{name}" if is_action else name, words)]
         server = None
         if name == "download_coco":
             server = small_coco(module, self.monkeypatch)
             whole += ["--base-url", server.url()]
-        if name == "demo":
+        if name == "demo" and is_action:
+            small_echo(module, self.monkeypatch)
+        elif name == "demo":
             self.monkeypatch.setattr(module, "TRAIN_IMAGES", 2)
             self.monkeypatch.setattr(module, "VAL_IMAGES", 1)
             self.monkeypatch.setattr(module, "call", self.called_by_the_demo)

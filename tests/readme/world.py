@@ -17,8 +17,12 @@ import torch
 import torchvision
 import yaml
 
+from keypoint.action.config import load_action_config
+from keypoint.action.echo.dataset import write_echo_set
+from keypoint.action.evaluation.scores import FILE as SCORES
+from keypoint.action.evaluation.scores import save_scores
 from keypoint.checkpoint.file import checkpoint_of, save_checkpoint
-from keypoint.config.load import dump_config, find_config, load_config
+from keypoint.config.load import dump_config, find_config, load_config, task_of
 from keypoint.data.synthetic.demo_set import write_demo_set
 from keypoint.data.synthetic.signs import write_sign_set
 from keypoint.export.card import ExportCard
@@ -28,6 +32,10 @@ from keypoint.models import create_model
 from keypoint.models.weights.by_name import published
 from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco, tiny_network
+from tests.action import tiny_checkpoint
+from tests.action.data.made_up_videos import write_video as write_numbered
+from tests.action.evaluation import made
+from tests.action.tiny_action import write_set
 from tests.calling import tool
 from tests.checkpoint.published_weights import install, saved
 from tests.data.test_containers import write as write_video
@@ -117,6 +125,36 @@ def run_checkpoint(path):
     (path.parent / "config.yaml").write_text(dump_config(config))
 
 
+def action_run(path):
+    """A network that classifies videos, and those that it is tested on."""
+    root = Path("data/action")
+    for name in tiny_checkpoint.CLASSES:
+        write_numbered(root / "val" / name / "v.avi", 12)
+    data = {"root": str(root), "val_list": "val", "workers": 0}
+    tiny_checkpoint.checkpoint(path, data=data)
+
+
+def action_config(path):
+    """The config in the page about training on videos, and what it names."""
+    page = README.parent / "docs" / "action_train.md"
+    block = next(b for b in blocks(page.read_text()) if b.text.startswith("# videos.yaml"))
+    path.write_text(block.text)
+    write_set(Path("clips"))
+
+
+def data_root(name):
+    """The folder of the data that a config names."""
+    file = find_config(name)
+    load = load_action_config if task_of(file) == "action" else load_config
+    return str(load(file).data.root)
+
+
+def tested_run(folder):
+    """A folder with the scores of a test; runs of other names are better or worse."""
+    folder.mkdir()
+    save_scores(folder / SCORES, made.scores(gain=len(folder.name) / 4))
+
+
 def exported(path):
     """Of a network without blocks, whose export is the fastest."""
     model = tiny_network.model()
@@ -162,12 +200,34 @@ def sign_set(folder):
     write_sign_set(folder, train_images=2, val_images=1, seed=0)
 
 
+def echo_set(folder):
+    write_echo_set(folder, train_clips=8, val_clips=4)
+
+
+def kinetics(folder):
+    """Videos of 400 classes would be many: the lists name two of them, next to a file of all."""
+    names = [f"class {number:03}" for number in range(400)]
+    for part in ("train", "val"):
+        rows = ["label,youtube_id,time_start,time_end,split"]
+        for number in range(4):
+            rows.append(f"{names[number % 2]},{part}{number:06},0,10,{part}")
+            file = folder / names[number % 2] / f"{part}{number:06}_000000_000010.avi"
+            write_numbered(file, 12)
+        (folder / f"{part}.csv").write_text("\n".join(rows) + "\n")
+    (folder / "classes.txt").write_text("\n".join(names) + "\n")
+
+
 # Word of a command -> what makes it, given its path. The first that matches the whole word.
 MAKERS = [
     (r"data/coco", coco),
     (r"data/coco_sample", coco_sample),
     (r"output/demo/data", demo_set),
     (r"output/signs/data", sign_set),
+    (r"output/echo/data", echo_set),
+    (r"data/kinetics400", kinetics),
+    (r"output/(action|c2d_\w+|echo/\w+)/best\.pt", action_run),
+    (r"output/(mfnet|c2d_|echo/)\w*", tested_run),
+    (r"(my_)?videos\.yaml", action_config),
     (r"output/(pets|mine)/best\.pt", tiny_network.checkpoint),  # of configs that a command writes or changes
     (r"output/\w+/best\.pt", run_checkpoint),
     (r"pets/config\.yaml", converted),
@@ -210,7 +270,7 @@ class World:
             self.put(name)
         runs = [Path(w) for w in named if maker_of(w) is run_checkpoint]
         configs += [path.parent.name for path in runs if not path.exists()]
-        names = [str(load_config(find_config(name)).data.root) for name in configs]
+        names = [data_root(name) for name in configs]
         names += [w.removeprefix("data.root=") for w in words if w.startswith("data.root=")]
         names += ["data/coco"]  # the place of most: the default of data.root
         if any(word.startswith("data/coco_sample/") for word in named):
@@ -242,7 +302,7 @@ class World:
 
 def make_data(root: str) -> None:
     """The data set of a config, in the working folder."""
-    for pattern, make in MAKERS[:4]:
+    for pattern, make in MAKERS[:6]:
         if re.fullmatch(pattern, root) and not Path(root).exists():
             make(Path(root))
 
