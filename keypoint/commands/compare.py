@@ -1,70 +1,169 @@
-"""Compare the accuracy of runs, class by class: keypoint compare BASE_RUN RUN..."""
+"""Compare runs: keypoint compare BASE_RUN RUN...
+
+Seeds of one config make a group; groups are compared with the first. Runs of action recognition are
+compared class by class, too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from keypoint.action.evaluation.compare import LEAST_GAIN, Comparison, compare_tests
 from keypoint.action.evaluation.compare_report import picture, to_csv, to_markdown
 from keypoint.action.evaluation.scores import FILE, load_scores
+from keypoint.action.evaluation.videos_again import top1_difference
 from keypoint.commands import cli
-from keypoint.errors import ConfigError
+from keypoint.drawing.canvas import Image
+from keypoint.errors import ConfigError, DataError
+from keypoint.evaluation.analysis.scoring import Scored
+from keypoint.evaluation.runs import report
+from keypoint.evaluation.runs.compare import GroupComparison, compare_groups
+from keypoint.evaluation.runs.group import group_runs, incomparable, require_comparable
+from keypoint.evaluation.runs.images import ap_difference, score_file
+from keypoint.evaluation.runs.read import HISTORY, METRICS, RESULTS, Run, read_run
+from keypoint.evaluation.runs.statistics import Difference
 from keypoint.files import whole_file
+from keypoint.pose.skeleton import load_skeleton
 
 MARKDOWN, CSV, PICTURE = "compare.md", "compare.csv", "compare.png"
+RUNS_CSV, RUNS_PICTURE = "runs.csv", "runs.png"
+Contents = dict[str, bytes | None]  # by file name; None removes an old one
 
 EPILOG = f"""examples:
+  keypoint compare output/none/seed* output/srl_fft/seed*
+      two configs with several seeds each: mean, standard deviation, and the difference with its
+      95 % interval over the seeds
+  keypoint compare output/res50_256x192 output/res50_256x192_srl3
+      one run of each: the interval is a bootstrap over the images of the test set
   keypoint compare output/c2d_resnet50 output/c2d_resnet50_srl5
-      the classes in which the second run is better or worse than the first by {LEAST_GAIN} or more
+      action recognition: also the classes in which the second is better or worse than the first
+      by {LEAST_GAIN} or more
   keypoint compare output/mfnet output/mfnet_pnl1 output/mfnet_nl1 --output output/compared
-      a third run next to them, as in Fig. 4 of the PNL paper; tables and a picture in files
+      a third run next to them, as in Fig. 4 of the PNL paper; tables and pictures in files
   keypoint compare base/{FILE} other/{FILE} --least-gain 0.1
-      scores files by themselves
+      scores files of action recognition by themselves
 
-A run is a folder with {FILE}, which keypoint test writes for networks of action recognition. All
-runs must be tests of the same videos, with the same classes and labels. The first is what the
-others are compared with; classes are listed by the difference of the second.
+A run is a folder with {METRICS} (keypoint test writes it) or {HISTORY}. Runs whose configs differ
+in the seed only are one group; the first group is what the others are compared with. Other boxes,
+images, flip or clips are refused, as the numbers would say nothing next to each other. By keypoint
+and by kind of error are reported if all were tested with --analyse.
 
-Prints Markdown tables. With --output DIR also writes {MARKDOWN}, {CSV} (all classes) and
-{PICTURE} (bars of the classes that differ).
+Prints Markdown tables. With --output DIR also writes {MARKDOWN}, {RUNS_CSV} and {RUNS_PICTURE}, and
+for action recognition {CSV} (all classes) and {PICTURE} (bars of the classes that differ).
 """
 
 
 def main(argv: Sequence[str]) -> None:
     """Parse, compare, print."""
-    parser = cli.parser(
-        "keypoint compare", "Compare the accuracy of runs on the same videos.", EPILOG
-    )
-    parser.add_argument("runs", nargs="+", metavar="RUN", help=f"folder of a run, or its {FILE}")
-    parser.add_argument(
-        "--least-gain",
-        type=cli.share,
-        default=LEAST_GAIN,
-        metavar="SHARE",
-        help="list classes that differ by at least this much, above 0 (%(default)s)",
-    )
-    parser.add_argument("--output", type=Path, metavar="DIR", help="also write files there")
-    cli.add_overwrite(parser, "replace the files in DIR")
-    args = parser.parse_args(argv)
+    args = make_parser().parse_args(argv)
     if len(args.runs) < 2:
         raise ConfigError(f"{args.runs[0]}: a single run; give two at least to compare")
     if not args.least_gain:
         raise ConfigError("--least-gain 0: every class would be listed; give a share above 0")
     paths = [Path(run) for run in args.runs]
-    names = short_names(paths)
+    runs = dict(zip(short_names(paths), paths, strict=True))
     if args.output is not None:
         require_free(args.output, args.overwrite)
-    comparison = compare_tests(
-        {name: load_scores(path) for name, path in zip(names, paths, strict=True)},
-        args.least_gain,
-    )
-    print(to_markdown(comparison))
+    texts: list[str] = []
+    files: Contents = {}
+    groups = None
+    if not all(only_scores(path) for path in paths):
+        groups = compare_runs(runs, args.anyway)
+        texts.append(report.to_markdown(groups))
+        files[RUNS_CSV] = report.to_csv(groups).encode()
+        files[RUNS_PICTURE] = png(report.picture(groups))
+    if groups is None or groups.groups[0].first.task == "action":
+        tests = runs if groups is None else firsts(groups, runs)
+        if len(tests) > 1:
+            classes = compare_tests(
+                {name: load_scores(path) for name, path in tests.items()}, args.least_gain
+            )
+            texts.append(to_markdown(classes))
+            files |= class_files(classes)
+    text = "\n\n".join(texts)
+    print(text)
     if args.output is not None:
         cli.make_folder(args.output, "--output")
-        write(comparison, args.output)
+        write({MARKDOWN: f"{text}\n".encode(), **files}, args.output)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """All options."""
+    parser = cli.parser("keypoint compare", "Compare runs, with intervals.", EPILOG)
+    parser.add_argument("runs", nargs="+", metavar="RUN", help=f"folder of a run, or its {FILE}")
+    parser.add_argument(
+        "--anyway",
+        action="store_true",
+        help="compare although the numbers were measured under other conditions",
+    )
+    parser.add_argument(
+        "--least-gain",
+        type=cli.share,
+        default=LEAST_GAIN,
+        metavar="SHARE",
+        help="of action: list classes that differ by at least this, above 0 (%(default)s)",
+    )
+    parser.add_argument("--output", type=Path, metavar="DIR", help="also write files there")
+    cli.add_overwrite(parser, "replace the files in DIR")
+    return parser
+
+
+def only_scores(path: Path) -> bool:
+    """Whether a path is a scores file of action recognition, or a folder with nothing else."""
+    if not path.is_dir():
+        return True  # load_scores reports what is wrong with it
+    return (path / FILE).is_file() and not any((path / n).is_file() for n in (METRICS, HISTORY))
+
+
+def compare_runs(paths: Mapping[str, Path], anyway: bool) -> GroupComparison:
+    """Read runs, group them, and compare the groups.
+
+    Raises:
+        ConfigError: They are not comparable, and `anyway` is not set.
+    """
+    groups = group_runs({name: read_run(path) for name, path in paths.items()})
+    if not anyway:
+        require_comparable(groups)
+    return compare_groups(groups, on_samples, incomparable(groups))
+
+
+def on_samples(first: Run, second: Run) -> Difference:
+    """Second less first with an interval over the images or videos that both were tested on.
+
+    Raises:
+        DataError: They have no results to draw from, or of other images.
+    """
+    if first.task == "action":
+        names = str(first.folder), str(second.folder)
+        return top1_difference(names, load_scores(first.folder), load_scores(second.folder))
+    one, other = score_again(first), score_again(second)
+    if not np.array_equal(one.persons, other.persons):
+        raise DataError(f"{first.folder} and {second.folder}: tested on other persons")
+    return ap_difference(one, other)
+
+
+def score_again(run: Run) -> Scored:
+    """Score the results of a keypoint run against the annotations that it was tested with.
+
+    Raises:
+        DataError: There are none, or they do not have the run's AP.
+    """
+    data = (run.config or {}).get("data", {})
+    name = data.get("skeleton") or run.conditions.get("skeleton")
+    skeleton = load_skeleton(str(name), Path(str(data.get("root", "."))))
+    annotations = str(run.conditions.get("annotations"))
+    return score_file(annotations, run.folder / RESULTS, skeleton, run.metrics["AP"])
+
+
+def firsts(comparison: GroupComparison, paths: Mapping[str, Path]) -> dict[str, Path]:
+    """The first run of each group that has scores of its videos, by name."""
+    names = [next(iter(group.runs)) for group in comparison.groups]
+    return {name: paths[name] for name in names if (paths[name] / FILE).is_file()}
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:
@@ -92,7 +191,8 @@ def require_free(folder: Path, overwrite: bool) -> None:
     Raises:
         ConfigError: One would be.
     """
-    there = [name for name in (MARKDOWN, CSV, PICTURE) if (folder / name).exists()]
+    names = (MARKDOWN, CSV, PICTURE, RUNS_CSV, RUNS_PICTURE)
+    there = [name for name in names if (folder / name).exists()]
     if there and not overwrite:
         raise ConfigError(
             f"--output {folder}: holds {' and '.join(there)} already; give another folder, or "
@@ -100,15 +200,28 @@ def require_free(folder: Path, overwrite: bool) -> None:
         )
 
 
-def write(comparison: Comparison, folder: Path) -> None:
-    """Write tables and picture; an old picture goes if no class differs any more."""
-    files = {MARKDOWN: f"{to_markdown(comparison)}\n".encode(), CSV: to_csv(comparison).encode()}
+def class_files(comparison: Comparison) -> Contents:
+    """The table and picture of classes; no picture if no class differs."""
     drawn = picture(comparison)
-    if drawn is None:
-        (folder / PICTURE).unlink(missing_ok=True)
-    else:
-        files[PICTURE] = cv2.imencode(".png", drawn[..., ::-1])[1].tobytes()
-    for name, content in files.items():
+    return {
+        CSV: to_csv(comparison).encode(),
+        PICTURE: None if drawn is None else png(drawn),
+    }
+
+
+def png(drawn: Image) -> bytes:
+    """An RGB picture as the bytes of a file."""
+    return cv2.imencode(".png", drawn[..., ::-1])[1].tobytes()
+
+
+def write(files: Contents, folder: Path) -> None:
+    """Write a comparison; what an earlier one had and this one has not is removed."""
+    for name in (MARKDOWN, RUNS_CSV, RUNS_PICTURE, CSV, PICTURE):
+        content = files.get(name)
+        if content is None:
+            (folder / name).unlink(missing_ok=True)
+            continue
         with whole_file(folder / name, "comparison") as file:
             file.write(content)
-    print(f"\nwritten: {', '.join(str(folder / name) for name in files)}")
+    written = [str(folder / name) for name, content in files.items() if content is not None]
+    print(f"\nwritten: {', '.join(written)}")

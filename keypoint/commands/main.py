@@ -13,7 +13,7 @@ GROUPS = {
     "train and test": {
         "train": "train a network from a config",
         "test": "report COCO AP of a checkpoint, and where AP is lost",
-        "compare": "compare the accuracy of two runs, class by class",
+        "compare": "compare runs and configs, with intervals over seeds or images",
         "demo": "the whole way on generated images: data, training, AP, pictures",
     },
     "predict": {

@@ -51,6 +51,9 @@ EPILOG = """examples:
       from published weights, downloaded once (keypoint weights lists them)
   keypoint train --cfg res50_256x192.yaml --resume
       continue after an interruption, as if there had been none
+  keypoint train --cfg res50_256x192_srl3.yaml --seeds 0 1 2
+      three trainings in folders seed0, seed1, seed2, for keypoint compare; with --resume those that
+      are done are left as they are, and --dry-run prints a command each
   torchrun --nproc_per_node 8 tools/train.py --cfg res50_256x192.yaml
       the same on 8 GPUs; the batch size is per GPU (docs/distributed.md)
 

@@ -22,6 +22,7 @@ import keypoint
 from keypoint import distributed
 from keypoint.action.config import ActionConfig
 from keypoint.commands import cli
+from keypoint.commands.seeds import add_seeds, check_seeds, train_seeds
 from keypoint.config.load import Config, dump_config
 from keypoint.data.batches import TrainSampler, train_loader
 from keypoint.data.report import DataReport, write_reports
@@ -77,6 +78,7 @@ def parse(argv: Sequence[str], description: str, epilog: str) -> argparse.Namesp
         help="with --resume: although the config, the data or the number of processes changed",
     )
     cli.add_overwrite(parser, "start over in a folder that holds another run")
+    add_seeds(parser)
     cli.add_device(parser)
     cli.add_process_timeout(parser)
     args = parser.parse_intermixed_args(argv)
@@ -84,13 +86,14 @@ def parse(argv: Sequence[str], description: str, epilog: str) -> argparse.Namesp
         raise ConfigError("--resume continues a run, --overwrite starts over; give one of them")
     if args.allow_changed and not args.resume:
         raise ConfigError("--allow-changed has no effect without --resume")
+    check_seeds(args)
     return args
 
 
 def run(
     args: argparse.Namespace, config: AnyConfig, prepare: Prepare, curves: Sequence[str]
 ) -> None:
-    """Train, or resume, in the config's output folder.
+    """Train, or resume, in the config's output folder; with --seeds in one below it for each.
 
     Args:
         args: From `parse`.
@@ -99,6 +102,9 @@ def run(
         curves: Names of the evaluation's numbers to draw over the epochs.
     """
     assert config.output is not None  # load_config fills it in
+    if args.seeds is not None:
+        train_seeds(args, config)
+        return
     output = Path(config.output)
     resuming = finds_run(output, resume=args.resume, overwrite=args.overwrite)
     device = distributed.initialise(args.device, args.process_timeout)

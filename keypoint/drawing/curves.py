@@ -71,8 +71,8 @@ def draw_curves(
         raise ValueError(f"{title}: there is no point to draw")
     height, width = size
     left, right, top, bottom = 64, width - 16, 34, height - 44
-    x_ticks = _ticks([*(x for x, _ in every), *x_within])
-    y_ticks = _ticks([y for _, y in every])
+    x_ticks = ticks([*(x for x, _ in every), *x_within])
+    y_ticks = ticks([y for _, y in every])
     canvas = np.full((height, width, 3), 255, np.uint8)
 
     def place(x: float, y: float) -> tuple[float, float]:
@@ -108,7 +108,7 @@ def _centered(canvas: Image, text: str, x: float, y: float) -> None:
     draw_text(canvas, text, (x - text_size(text, LETTER)[1] / 2, y), LETTER)
 
 
-def _ticks(values: Sequence[float]) -> NDArray[np.floating[Any]]:
+def ticks(values: Sequence[float]) -> NDArray[np.floating[Any]]:
     """Round numbers (1, 2 or 5 times a power of ten apart) that enclose all values."""
     low, high = min(values), max(values)
     if high == low:

@@ -93,12 +93,32 @@ def compare(
     if network == "simple_baseline":
         published = _published_ap(encoder, blocks, tuple(conditions["input_size"]), encoder_stride)
     if published is not None and ap >= 0:
-        others = [key for key, value in CONDITIONS.items() if conditions.get(key) != value]
+        others = other_conditions(conditions)
         verdict = f"here {ap - published:+.3f}, if the boxes are the same"
         if others:
             verdict = f"not comparable, other conditions: {', '.join(others).replace('_', ' ')}"
         rows["published"] = f"AP {published:.3f} (detector boxes, flip test); {verdict}"
     return rows
+
+
+def other_conditions(conditions: Mapping[str, Any]) -> list[str]:
+    """Return the conditions that keep an AP from being compared with these."""
+    return [key for key, value in CONDITIONS.items() if conditions.get(key) != value]
+
+
+def comparable_ap(model: Mapping[str, Any], conditions: Mapping[str, Any]) -> float | None:
+    """Return the published AP of a network, None if it has none or was measured otherwise.
+
+    Args:
+        model: The section of a config.
+        conditions: Of the evaluation.
+    """
+    if model.get("network") != "simple_baseline" or conditions.get("skeleton") != "coco17":
+        return None
+    size = tuple(conditions.get("input_size") or ())
+    stride = int(model.get("encoder_stride", 32))
+    ap = _published_ap(str(model.get("encoder")), model.get("blocks"), size, stride)
+    return None if other_conditions(conditions) else ap
 
 
 def _published_ap(

@@ -39,6 +39,7 @@ from tests.action.tiny_action import write_set
 from tests.calling import tool
 from tests.checkpoint.published_weights import install, saved
 from tests.data.test_containers import write as write_video
+from tests.evaluation.runs.made import run
 from tests.readme.documents import README, blocks
 from tests.reference import pose_resnet
 
@@ -218,6 +219,12 @@ def kinetics(folder):
 
 
 # Word of a command -> what makes it, given its path. The first that matches the whole word.
+def run_to_compare(folder):
+    """Numbers and config of a run; without results.json, so a single one gets no interval."""
+    blocks = "srl_fft" if "srl" in str(folder) else None
+    run(folder, 0.7, int(folder.name[-1]) if "seed" in folder.name else 0, blocks=blocks)
+
+
 MAKERS = [
     (r"data/coco", coco),
     (r"data/coco_sample", coco_sample),
@@ -227,6 +234,7 @@ MAKERS = [
     (r"data/kinetics400", kinetics),
     (r"output/(action|c2d_\w+|echo/\w+)/best\.pt", action_run),
     (r"output/(mfnet|c2d_|echo/)\w*", tested_run),
+    (r"output/((none|srl_fft)/seed\d|res50_256x192(_srl3)?)", run_to_compare),
     (r"(my_)?videos\.yaml", action_config),
     (r"output/(pets|mine)/best\.pt", tiny_network.checkpoint),  # of configs that a command writes or changes
     (r"output/\w+/best\.pt", run_checkpoint),

@@ -28,6 +28,7 @@ from keypoint.progress import progress
 CONFIG = "echo.yaml"
 OUTPUT = Path("output/echo")  # also in the config
 BLOCKS = ("none", "nl", "pnl", "srl_fft")
+SET_HERE = ("output", "data.root", "data.train_list", "data.val_list", "model.blocks")
 TRAIN_CLIPS, VAL_CLIPS, REVERSED_CLIPS = 4000, 1000, 200
 
 EPILOG = """
@@ -89,7 +90,7 @@ def check_overrides(overrides: Sequence[str]) -> None:
     load_action_config(find_config(CONFIG), overrides)
     for override in overrides:
         key = override.partition("=")[0]
-        if key.partition(".")[0] in ("output", "data") or key.startswith("model.blocks"):
+        if key in SET_HERE or key.startswith("model.blocks."):
             raise ConfigError(
                 f"{override}: the demo sets {key} itself; train one network with "
                 f"keypoint train --cfg {CONFIG} {override}"

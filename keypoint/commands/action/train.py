@@ -46,6 +46,9 @@ EPILOG = """examples:
       evaluate on 5 clips of each video instead of 25, which takes a fifth of the time
   keypoint train --cfg mine.yaml --resume
       continue after an interruption, as if there had been none
+  keypoint train --cfg mine.yaml --seeds 0 1 2
+      three trainings in folders seed0, seed1, seed2, for keypoint compare; with --resume those that
+      are done are left as they are, and --dry-run prints a command each
   torchrun --nproc_per_node 8 tools/train.py --cfg c2d_res50_srl_fft5.yaml
       on 8 GPUs; the batch size is per GPU (docs/distributed.md)
 

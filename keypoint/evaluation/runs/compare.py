@@ -1,0 +1,144 @@
+"""Groups of runs compared with the first: every number with its spread, differences with intervals.
+
+The interval of a difference is over seeds if both groups have two runs or more: paired if the seeds
+are the same, Welch's if not. Two single runs get one over the images or videos of their test set,
+from the function that their task gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from keypoint.errors import KeypointError
+from keypoint.evaluation.published import comparable_ap
+from keypoint.evaluation.runs.group import Group, differences
+from keypoint.evaluation.runs.read import Run
+from keypoint.evaluation.runs.statistics import (
+    Difference,
+    Summary,
+    paired_difference,
+    summarise,
+    welch_difference,
+)
+
+# Of two single runs of one test set: second less first in the number that runs are compared by.
+OnSamples = Callable[[Run, Run], Difference]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A group next to the first one.
+
+    Attributes:
+        differences: By number, the group's less the first group's.
+        note: Why there is no interval, or how to get a better one; empty if nothing is to say.
+    """
+
+    differences: dict[str, Difference]
+    note: str
+
+
+@dataclass(frozen=True)
+class GroupComparison:
+    """All groups; the first is what the others are compared with.
+
+    Attributes:
+        groups: G.
+        compared: G - 1.
+        differ: What differs besides the numbers, by name a value for each group.
+        reasons: Against a comparison, that the user overruled.
+    """
+
+    groups: tuple[Group, ...]
+    compared: tuple[Compared, ...]
+    differ: dict[str, tuple[object, ...]]
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def metric(self) -> str:
+        """Name of the number that the differences are first told of."""
+        return self.groups[0].first.metric
+
+    def metrics(self) -> list[str]:
+        """Names of all numbers, in the order of the first run that has them."""
+        runs = [run for group in self.groups for run in group.runs.values()]
+        return list(dict.fromkeys(name for run in runs for name in run.metrics))
+
+    def summary(self, group: Group, metric: str) -> Summary | None:
+        """A number of a group; None if a run of it lacks the number."""
+        values = group.by_seed(metric)
+        return summarise(list(values.values())) if len(values) == len(group.runs) else None
+
+    def by_keypoint(self, group: Group) -> dict[str, Summary]:
+        """AP of each keypoint alone; empty if a run of the group was not analysed."""
+        return _summaries([run.per_keypoint for run in group.runs.values()])
+
+    def errors(self, group: Group) -> dict[str, Summary]:
+        """Share of each kind of error; empty if a run of the group was not analysed."""
+        return _summaries([run.errors for run in group.runs.values()])
+
+    def published(self, group: Group) -> float | None:
+        """The paper's AP of the group's network, if it was measured under the same conditions."""
+        model = (group.first.config or {}).get("model")
+        if group.first.task != "keypoints" or not isinstance(model, dict):
+            return None
+        return comparable_ap(model, group.first.conditions)
+
+
+def _summaries(runs: Sequence[dict[str, float]]) -> dict[str, Summary]:
+    """Numbers that all runs have."""
+    names = [name for name in runs[0] if all(name in run for run in runs)]
+    return {name: summarise([run[name] for run in runs]) for name in names}
+
+
+def compare_groups(
+    groups: Sequence[Group], on_samples: OnSamples, reasons: Sequence[str] = ()
+) -> GroupComparison:
+    """Compare groups with the first.
+
+    Args:
+        groups: One at least.
+        on_samples: Gives the interval of two single runs.
+        reasons: Against a comparison, to be reported.
+    """
+    first, *others = groups
+    compared = tuple(_compare(first, other, on_samples) for other in others)
+    return GroupComparison(tuple(groups), compared, differences(groups), tuple(reasons))
+
+
+def _compare(first: Group, other: Group, on_samples: OnSamples) -> Compared:
+    """One group with the first."""
+    found, note = {}, ""
+    for metric in first.first.metrics:
+        one, two = first.by_seed(metric), other.by_seed(metric)
+        if len(one) < len(first.runs) or len(two) < len(other.runs):
+            continue
+        found[metric] = difference_over_seeds(one, two)
+    if len(first.runs) > 1 and len(other.runs) > 1:
+        if found and next(iter(found.values())).method == "Welch":
+            note = "the seeds are not the same, so the interval is not paired (Welch)"
+    elif len(first.runs) == len(other.runs) == 1:
+        note = "one run each: the interval says nothing about other seeds"
+        try:
+            found[first.first.metric] = on_samples(first.first, other.first)
+        except KeypointError as error:
+            note = f"no interval: {error}"
+    else:
+        single = first if len(first.runs) == 1 else other
+        note = f"no interval: {single.name} has one run; train it with more seeds"
+    return Compared(found, note)
+
+
+def difference_over_seeds(
+    first: dict[int | None, float], second: dict[int | None, float]
+) -> Difference:
+    """Second less first, of values by seed: paired, Welch's, or without an interval."""
+    counts = len(first), len(second)
+    if min(counts) < 2:
+        mean = summarise(list(second.values())).mean - summarise(list(first.values())).mean
+        return Difference(mean, None, None, "none", counts)
+    if set(first) == set(second):
+        seeds = list(first)
+        return paired_difference([first[s] for s in seeds], [second[s] for s in seeds])
+    return welch_difference(list(first.values()), list(second.values()))

@@ -1,0 +1,222 @@
+"""Runs grouped by what they are: those of one group differ in the seed only.
+
+What decides a group is the config but for keys that change no number, the training data, and the
+conditions of the measurement. What differs between groups is named; some of it forbids to compare.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keypoint.errors import ConfigError
+from keypoint.evaluation.runs.read import UNKNOWN, Run
+
+# Keys of a config that change no number: where files lie, how many processes read, what is logged.
+# The section `test` says how a test is done, which the conditions say of the one that was done.
+FREE = {"seed", "output", "data.root", "data.workers", "train.log_every", "train.save_every"}
+# Conditions that are outcomes or repeat others, and those that are a property of the network: two
+# networks may differ in them and be compared.
+OUTCOMES = {"results", "notes"}
+OF_NETWORK = {
+    "input_size", "color_order", "codec", "flip_shift", "network", "blocks", "places", "frames",
+    "sampling", "stride", "fps", "short", "crop_size", "short_side", "amp",
+}  # fmt: skip
+FILES = ("boxes_file", "annotations", "list")
+NUMBERED = re.compile(r"[/_.-]*(seed|s|run)?[/_.-]*$")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in the seed only.
+
+    Attributes:
+        name: Short, and no other group's.
+        runs: By name, in the order given.
+        config: Dotted keys that decide the group.
+        conditions: Of the measurement, without outcomes.
+    """
+
+    name: str
+    runs: dict[str, Run]
+    config: dict[str, Any]
+    conditions: dict[str, Any]
+
+    @property
+    def first(self) -> Run:
+        """The run given first."""
+        return next(iter(self.runs.values()))
+
+    def by_seed(self, metric: str) -> dict[int | None, float]:
+        """A number of the runs that have it, by seed."""
+        return {
+            run.seed: run.metrics[metric] for run in self.runs.values() if metric in run.metrics
+        }
+
+    def fact(self, key: str) -> str:
+        """A fact of the runs; several values are listed."""
+        return ", ".join(dict.fromkeys(run.facts.get(key, UNKNOWN) for run in self.runs.values()))
+
+
+def group_runs(runs: Mapping[str, Run]) -> list[Group]:
+    """Group runs that differ in the seed only, in the order given.
+
+    Args:
+        runs: By name; a run without a config is a group of its own.
+
+    Raises:
+        ConfigError: Runs of two tasks, or two of one group that have the same seed: they are the
+            same run twice, not two measurements.
+    """
+    tasks = {run.task: name for name, run in runs.items()}
+    if len(tasks) > 1:
+        raise ConfigError(
+            f"{' and '.join(tasks.values())} are runs of {' and '.join(tasks)}; compare runs of "
+            "one task"
+        )
+    found: dict[str, list[str]] = {}
+    for name, run in runs.items():
+        decides = [deciding_config(run), measured(run.conditions), run.facts.get("train_data")]
+        key = name if run.config is None else json.dumps(decides, sort_keys=True, default=str)
+        found.setdefault(key, []).append(name)
+    members = [{name: runs[name] for name in names} for names in found.values()]
+    groups = []
+    for name, of_group in zip(group_names(members), members, strict=True):
+        require_own_seeds(of_group)
+        first = next(iter(of_group.values()))
+        config, conditions = deciding_config(first), measured(first.conditions)
+        groups.append(Group(name, of_group, config, conditions))
+    return groups
+
+
+def require_own_seeds(runs: Mapping[str, Run]) -> None:
+    """Refuse two runs of one seed.
+
+    Raises:
+        ConfigError: Names them.
+    """
+    seen: dict[int | None, str] = {}
+    for name, run in runs.items():
+        if run.seed in seen:
+            raise ConfigError(
+                f"{seen[run.seed]} and {name} have the same config and the same seed, {run.seed}; "
+                "give one of them, as the second adds no evidence"
+            )
+        seen[run.seed] = name
+
+
+def deciding_config(run: Run) -> dict[str, Any]:
+    """The config by dotted keys, without those that change no number."""
+    flat = flatten(run.config or {})
+    return {k: v for k, v in flat.items() if k not in FREE and not k.startswith("test.")}
+
+
+def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested sections by dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def measured(conditions: Mapping[str, Any]) -> dict[str, Any]:
+    """Conditions of a measurement without outcomes; files by name, counts of persons flat."""
+    had = {key: value for key, value in conditions.items() if key not in OUTCOMES}
+    had |= {key: Path(str(had[key])).name for key in FILES if had.get(key) is not None}
+    if isinstance(had.get("persons"), Mapping):
+        persons = had.pop("persons")
+        had["persons"] = persons.get("used")
+        had["skipped"] = dict(persons.get("skipped") or {})
+    had["amp"] = had.get("amp")  # a test does not note it, as the config has it
+    return had
+
+
+def group_names(groups: Sequence[Mapping[str, Run]]) -> list[str]:
+    """A name for each group: what its runs' names share, or their folder's, or the first run's."""
+    names = []
+    for runs in groups:
+        first = next(iter(runs))
+        parents = {run.folder.resolve().parent for run in runs.values()}
+        common = first
+        if len(runs) > 1:
+            common = NUMBERED.sub("", os.path.commonprefix(list(runs)))
+            common = common or (parents.pop().name if len(parents) == 1 else "")
+        names.append(common or first)
+    return [
+        name if names.count(name) == 1 else next(iter(runs))
+        for name, runs in zip(names, groups, strict=True)
+    ]
+
+
+def differences(groups: Sequence[Group]) -> dict[str, tuple[Any, ...]]:
+    """What differs between groups besides the numbers: the value of each, None if it has none."""
+    columns = [
+        {key: group.fact(key) for key in ("commit", "train_data", "test_data", "numbers")}
+        | group.config
+        | {
+            f"measured: {key}": value
+            for key, value in group.conditions.items()
+            if not (group.config and key in OF_NETWORK)  # the config has them
+        }
+        for group in groups
+    ]
+    keys = dict.fromkeys(key for column in columns for key in column)
+    rows = {key: tuple(column.get(key) for column in columns) for key in keys}
+    return {key: row for key, row in rows.items() if any(value != row[0] for value in row)}
+
+
+def incomparable(groups: Sequence[Group]) -> list[str]:
+    """Reasons against a comparison; none if the groups may be compared.
+
+    Other conditions, another test set, numbers of another origin, a training that did not end.
+    """
+    reasons = []
+    first = groups[0]
+    for group in groups[1:]:
+        keys = dict.fromkeys([*first.conditions, *group.conditions])
+        changed = [key for key in keys if first.conditions.get(key) != group.conditions.get(key)]
+        free = OF_NETWORK | ({"decoding"} if "codec" in changed else set())
+        reasons += [
+            f"{key}: {first.conditions.get(key)!r} of {first.name}, "
+            f"{group.conditions.get(key)!r} of {group.name}"
+            for key in changed
+            if key not in free
+        ]
+        for fact, words in (
+            ("test_data", "persons or videos tested on"),
+            ("numbers", "numbers of"),
+        ):
+            theirs = {first.fact(fact), group.fact(fact)} - {UNKNOWN}
+            if len(theirs) > 1:
+                reasons.append(
+                    f"{words}: {first.fact(fact)} of {first.name}, {group.fact(fact)} of "
+                    f"{group.name}"
+                )
+    for group in groups:
+        for name, run in group.runs.items():
+            state = run.facts.get("finished", UNKNOWN)
+            if state not in ("yes", UNKNOWN):
+                reasons.append(f"{name}: training has not ended, {state}")
+    return reasons
+
+
+def require_comparable(groups: Sequence[Group]) -> None:
+    """Refuse groups whose numbers say nothing next to each other.
+
+    Raises:
+        ConfigError: Names all reasons.
+    """
+    reasons = incomparable(groups)
+    if reasons:
+        raise ConfigError(
+            "these runs are not comparable: " + "; ".join(reasons) + "; test them alike (keypoint "
+            "test), or give --anyway to compare all the same"
+        )

@@ -1,0 +1,171 @@
+"""A run as its folder has it: numbers, the conditions they hold for, config and origin.
+
+The numbers are those of `metrics.json`: of the last evaluation of the training, or of `keypoint
+test` once it was run there (it leaves a `card.md`). Without that file they are those of the last
+evaluated epoch in `history.json`. The best epoch is not taken: it was chosen by the number that is
+compared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keypoint.checkpoint.file import read_checkpoint
+from keypoint.errors import CheckpointError, DataError
+from keypoint.evaluation.analysis.errors import KINDS
+from keypoint.files import read_json
+from keypoint.strict_yaml import read_yaml
+
+METRICS, HISTORY, CONFIG, RESULTS = "metrics.json", "history.json", "config.yaml", "results.json"
+CARD = "card.md"  # of keypoint test, and of nothing else
+TRAINED, TESTED = "training, last evaluation", "keypoint test"
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training or test.
+
+    Attributes:
+        folder: Its folder.
+        task: "keypoints" or "action".
+        metrics: Numbers by name as its task has them; numbers that are not defined are left out.
+        per_keypoint: AP of each keypoint alone, 0 to 1; empty without `keypoint test --analyse`.
+        errors: Share of the paired persons' labelled keypoints of each kind of error; empty too.
+        conditions: Of the numbers, as the file has them.
+        config: Of the training, as its file has it; None if the folder has no config.yaml.
+        facts: `numbers` (`TRAINED` or `TESTED`), and of the checkpoint `commit`, `train_data`,
+            `test_data` and `finished`; "unknown" if there is none.
+    """
+
+    folder: Path
+    task: str
+    metrics: dict[str, float]
+    per_keypoint: dict[str, float]
+    errors: dict[str, float]
+    conditions: dict[str, Any]
+    config: dict[str, Any] | None
+    facts: dict[str, str]
+
+    @property
+    def seed(self) -> int | None:
+        """Seed of the training, None if it is not known."""
+        seed = (self.config or {}).get("seed")
+        return seed if type(seed) is int else None
+
+    @property
+    def metric(self) -> str:
+        """Name of the number that runs are compared by."""
+        return "AP" if self.task == "keypoints" else "top1"
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run's folder, or the folder of one of its tests.
+
+    Args:
+        folder: Has metrics.json or history.json; config.yaml and the checkpoint lie there, too, or
+            in the folder above, as for a test of several kinds of boxes.
+
+    Raises:
+        DataError: No such folder, neither file in it, or one that is damaged or without numbers.
+        CheckpointError: Its checkpoint is damaged.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; give the output folder of a run")
+    content, source = _numbers(folder)
+    try:
+        metrics = {
+            str(name): float(value)
+            for name, value in content["metrics"].items()
+            if value is not None and value != -1
+        }
+        conditions = dict(content["conditions"])
+        per_keypoint, errors = _analysis(content.get("analysis") or {})
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{folder}/{source}: not written by this version's keypoint test ({error!r}); run it "
+            "again"
+        ) from None
+    broken = [name for name, value in metrics.items() if not math.isfinite(value)]
+    if broken or not metrics:
+        raise DataError(
+            f"{folder}/{source}: {'not finite: ' + ', '.join(broken) if broken else 'no number'}; "
+            "test again, with annotations or labels"
+        )
+    task = "action" if "top1" in metrics else "keypoints"
+    origin = TESTED if source == METRICS and (folder / CARD).is_file() else TRAINED
+    run = Run(folder, task, metrics, per_keypoint, errors, conditions, None, {"numbers": origin})
+    if run.metric not in metrics:
+        raise DataError(f"{folder}/{source}: has no {run.metric}; test again")
+    home = next((each for each in (folder, folder.parent) if (each / CONFIG).is_file()), None)
+    if home is None:
+        return run
+    document = read_yaml(home / CONFIG)
+    config = document.content
+    if document.problems or not isinstance(config, dict):
+        raise DataError(f"{home / CONFIG}: not the config of a run; copy the run's own file there")
+    facts = run.facts | checkpoint_facts(home)
+    return Run(folder, task, metrics, per_keypoint, errors, conditions, config, facts)
+
+
+def _numbers(folder: Path) -> tuple[dict[str, Any], str]:
+    """The entry with the numbers, and the name of its file."""
+    if (folder / METRICS).is_file():
+        content = read_json(folder / METRICS, "metrics")
+        if not isinstance(content, dict):
+            raise DataError(f"{folder / METRICS}: not an object; run keypoint test again")
+        return content, METRICS
+    if not (folder / HISTORY).is_file():
+        raise DataError(
+            f"{folder}: has neither {METRICS} nor {HISTORY}; give the output folder of a finished "
+            "training or of keypoint test"
+        )
+    history = read_json(folder / HISTORY, "history")
+    records = history if isinstance(history, list) else []
+    judged = [each for each in records if isinstance(each, dict) and each.get("metrics")]
+    if not judged:
+        raise DataError(f"{folder / HISTORY}: no epoch was evaluated; run keypoint test")
+    return judged[-1], HISTORY
+
+
+def _analysis(analysis: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
+    """AP by keypoint and share of each kind of error, of the analysis in a metrics.json."""
+    by_keypoint = {
+        name: float(entry["AP"])
+        for name, entry in analysis.get("keypoints", {}).items()
+        if entry["AP"] is not None
+    }
+    counts = analysis.get("errors", {}).get("keypoints", {})
+    total = sum(counts.values())
+    return by_keypoint, {kind: counts[kind] / total for kind in KINDS if total}
+
+
+def checkpoint_facts(folder: Path) -> dict[str, str]:
+    """Origin of a run by its last.pt, or its best.pt: commit, data, whether training ended.
+
+    Raises:
+        CheckpointError: The file is damaged.
+    """
+    path = next(
+        (folder / name for name in ("last.pt", "best.pt") if (folder / name).is_file()), None
+    )
+    if path is None:
+        return dict.fromkeys(("commit", "train_data", "test_data", "finished"), UNKNOWN)
+    content = read_checkpoint(path)
+    data = content["data"] or {}
+    try:
+        epochs = content["config"]["train"]["epochs"]
+    except (KeyError, TypeError):
+        raise CheckpointError(f"{path}: its config has no train.epochs; train again") from None
+    ended = content["epoch"] >= epochs and not content["batch"]
+    state = "yes" if ended else f"epoch {content['epoch']} of {epochs}"
+    return {
+        "commit": str((content["card"] or {}).get("commit") or UNKNOWN),
+        "train_data": str(data.get("train", UNKNOWN)),
+        "test_data": str(data.get("truth", data.get("test", UNKNOWN))),
+        "finished": state if path.name == "last.pt" else UNKNOWN,
+    }

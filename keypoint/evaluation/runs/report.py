@@ -1,0 +1,168 @@
+"""A comparison of groups as Markdown, as CSV and as a picture."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+from keypoint.drawing.canvas import Image
+from keypoint.drawing.spread import draw_spread
+from keypoint.evaluation.runs.compare import GroupComparison
+from keypoint.evaluation.runs.group import Group
+from keypoint.evaluation.runs.statistics import Difference, Summary
+
+METHODS = {
+    "paired t": "paired over the same {} seeds, t",
+    "Welch": "over {} and {} seeds, Welch's t",
+    "bootstrap": "bootstrap over {} {} of the test set",
+}
+SAMPLES = {"keypoints": "images", "action": "videos"}
+
+
+def to_markdown(comparison: GroupComparison) -> str:
+    """All tables: numbers by group, differences, keypoints, kinds of error, what else differs.
+
+    Returns:
+        Markdown without a newline at the end.
+    """
+    parts = [f"WARNING, not comparable: {reason}" for reason in comparison.reasons]
+    parts += [_numbers(comparison)]
+    if comparison.compared:
+        parts += [_differences(comparison)]
+    for title, of_group in (
+        ("AP of each keypoint alone", comparison.by_keypoint),
+        (
+            "Kinds of error, share of the labelled keypoints of persons with a result",
+            comparison.errors,
+        ),
+    ):
+        columns = {group.name: of_group(group) for group in comparison.groups}
+        names = list(dict.fromkeys(name for column in columns.values() for name in column))
+        if names:
+            rows = [[n, *(_spread(column.get(n)) for column in columns.values())] for n in names]
+            parts.append(f"{title}\n\n{table(['', *columns], rows)}")
+    if comparison.differ:
+        rows = [
+            [key, *("-" if v is None else str(v) for v in values)]
+            for key, values in comparison.differ.items()
+        ]
+        parts.append(f"The groups differ in\n\n{table(['', *_names(comparison)], rows)}")
+    parts += _within(comparison.groups)
+    return "\n\n".join(parts)
+
+
+def _names(comparison: GroupComparison) -> list[str]:
+    return [group.name for group in comparison.groups]
+
+
+def _numbers(comparison: GroupComparison) -> str:
+    """A row a group: runs, seeds, every number as mean +- standard deviation."""
+    metrics = comparison.metrics()
+    published = {group.name: comparison.published(group) for group in comparison.groups}
+    shown = any(value is not None for value in published.values())
+    rows = []
+    for group in comparison.groups:
+        seeds = [run.seed for run in group.runs.values() if run.seed is not None]
+        value = published[group.name]
+        rows.append(
+            [
+                group.name,
+                str(len(group.runs)),
+                " ".join(map(str, seeds)) or "-",
+                *(_spread(comparison.summary(group, metric)) for metric in metrics),
+                *(["-" if value is None else f"{value:.3f}"] if shown else []),
+            ]
+        )
+    head = ["group", "n", "seeds", *metrics, *(["published AP"] if shown else [])]
+    text = "Mean +- standard deviation over the runs of a group, which differ in the seed only"
+    return f"{text}\n\n{table(head, rows)}"
+
+
+def _differences(comparison: GroupComparison) -> str:
+    """Each group less the first: all numbers over seeds, or the one that has an interval."""
+    base = comparison.groups[0].name
+    rows, notes = [], []
+    for group, compared in zip(comparison.groups[1:], comparison.compared, strict=True):
+        for metric, found in compared.differences.items():
+            rows.append([group.name, metric, *difference_cells(found, group.first.task)])
+        if compared.note:
+            notes.append(f"{group.name}: {compared.note}")
+    head = ["group", "number", "difference", "95 % interval", "leaves out 0", "interval is"]
+    text = f"Difference to {_cell(base)}\n\n{table(head, rows)}"
+    return "\n\n".join([text, *map(_cell, notes)])
+
+
+def difference_cells(found: Difference, task: str) -> list[str]:
+    """Difference, interval, whether it leaves out 0, and its method."""
+    if found.low is None or found.high is None:
+        return [f"{found.mean:+.4f}", "-", "-", "-"]
+    interval = f"{found.low:+.4f} to {found.high:+.4f}"
+    words = (found.n[0], SAMPLES[task]) if found.method == "bootstrap" else found.n
+    method = METHODS[found.method].format(*words)
+    return [f"{found.mean:+.4f}", interval, "yes" if found.clear else "no", method]
+
+
+def _within(groups: Sequence[Group]) -> list[str]:
+    """Commits that differ within a group: they do not split it, but may matter."""
+    commits = {group.name: group.fact("commit") for group in groups}
+    return [
+        f"{_cell(name)}: its runs were trained by different commits, {commit}"
+        for name, commit in commits.items()
+        if ", " in commit
+    ]
+
+
+def _spread(summary: Summary | None) -> str:
+    if summary is None:
+        return "-"
+    return f"{summary.mean:.4f}" + ("" if summary.std is None else f" +- {summary.std:.4f}")
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """A text in a cell of its own: names of folders may hold any character."""
+    return "".join(c if c.isprintable() else " " for c in text).replace("|", "\\|")
+
+
+def to_csv(comparison: GroupComparison) -> str:
+    """A line for each group and number: mean, std, n, and the difference to the first group."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        ["group", "number", "mean", "std", "n", "difference", "low", "high", "interval"]
+    )
+    for place, group in enumerate(comparison.groups):
+        found = comparison.compared[place - 1].differences if place else {}
+        for metric in comparison.metrics():
+            summary = comparison.summary(group, metric)
+            if summary is None:
+                continue
+            apart = found.get(metric)
+            cells = ["", "", "", ""]
+            if apart is not None:
+                cells = [*map(_digits, (apart.mean, apart.low, apart.high)), apart.method]
+            writer.writerow(
+                [group.name, metric, _digits(summary.mean), _digits(summary.std), summary.n, *cells]
+            )
+    return text.getvalue()
+
+
+def _digits(value: float | None) -> str:
+    return "" if value is None else f"{value:.6f}"
+
+
+def picture(comparison: GroupComparison) -> Image:
+    """Runs as dots, means as lines, a row a group; below, the differences with their intervals."""
+    metric = comparison.metric
+    values = {group.name: list(group.by_seed(metric).values()) for group in comparison.groups}
+    apart = {}
+    for group, compared in zip(comparison.groups[1:], comparison.compared, strict=True):
+        found = compared.differences[metric]
+        apart[group.name] = (found.mean, found.low, found.high)
+    return draw_spread(values, apart, metric, comparison.groups[0].name)

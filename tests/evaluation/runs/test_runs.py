@@ -1,0 +1,234 @@
+"""Runs are read, grouped by what they are, refused if not comparable, and compared."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import yaml
+
+from keypoint.action.evaluation.report import save_test
+from keypoint.action.evaluation.scores import load_scores
+from keypoint.checkpoint.file import KEYS, save_checkpoint
+from keypoint.errors import ConfigError, DataError
+from keypoint.evaluation.coco import evaluate_coco
+from keypoint.evaluation.runs.group import differences, group_runs, incomparable
+from keypoint.evaluation.runs.read import read_run
+from keypoint.pose.skeleton import load_skeleton
+from tests.action.evaluation import made as videos
+from tests.calling import tool
+from tests.evaluation.runs.made import analysed, many_images, run
+
+NONE, SRL = (0.700, 0.704, 0.699), (0.709, 0.711, 0.707)
+
+
+def runs_of(*folders):
+    return {folder.name: read_run(folder) for folder in folders}
+
+
+@pytest.fixture
+def seeds(tmp_path):
+    """Three seeds each of a network without and with a block."""
+    return [
+        run(tmp_path / name / f"seed{seed}", ap, seed, blocks=blocks)
+        for name, blocks, aps in (("none", None, NONE), ("srl", "srl_fft", SRL))
+        for seed, ap in enumerate(aps)
+    ]
+
+
+def test_seeds_are_one_group_and_what_else_differs_is_named(seeds):
+    groups = group_runs({f"{f.parent.name}/{f.name}": read_run(f) for f in seeds})
+    assert [group.name for group in groups] == ["none", "srl"]
+    assert [group.by_seed("AP") for group in groups] == [dict(enumerate(a)) for a in (NONE, SRL)]
+    assert differences(groups) == {"model.blocks": (None, "srl_fft")}
+    assert incomparable(groups) == []
+
+
+@pytest.mark.parametrize("change", [{"train": {"lr": 0.1}}, {"conditions": {"flip": False}}])
+def test_another_config_or_condition_is_another_group(tmp_path, change):
+    a, b = run(tmp_path / "a", 0.7), run(tmp_path / "b", 0.7, seed=1, **change)
+    assert len(group_runs(runs_of(a, b))) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"flip": False}, "flip: True of a, False of b"),
+        ({"boxes": "ground truth"}, "boxes: 'detector' of a, 'ground truth' of b"),
+        ({"boxes_file": "other.json"}, "'other.json' of b"),
+        ({"persons": {"used": 6, "total": 9, "skipped": {"crowd": 3}}}, "persons: 7 of a, 6 of b"),
+        ({"decoding": "none"}, "decoding"),
+        ({"codec": "dark", "decoding": "none"}, None),
+        ({"input_size": [384, 288]}, None),
+        ({"boxes_file": "/elsewhere/detections.json"}, None),
+        ({"results": {}}, None),
+    ],
+)
+def test_other_conditions_are_refused(tmp_path, change, reason):
+    a, b = run(tmp_path / "a", 0.7), run(tmp_path / "b", 0.7, blocks="nl", conditions=change)
+    reasons = incomparable(group_runs(runs_of(a, b)))
+    assert (reasons == []) if reason is None else (reason in reasons[0])
+
+
+def checkpoint(folder, epoch=2, **data):
+    content = {"format": 1, "model": {}, "epoch": epoch, "batch": 0, "data": data}
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    colors = {"color_order": "rgb", "mean": (0.0,) * 3, "std": (1.0,) * 3}
+    more = {"config": config, "skeleton": load_skeleton("coco17").to_dict()} | colors
+    more["card"] = {"commit": "abc"}
+    save_checkpoint(folder / "last.pt", dict.fromkeys(KEYS) | content | more)
+
+
+def test_data_commit_and_end_are_read_from_the_checkpoint(tmp_path):
+    a, b = run(tmp_path / "a", 0.7), run(tmp_path / "b", 0.7, seed=1)
+    checkpoint(a, train="t", test="x", truth="u")
+    checkpoint(b, epoch=1, train="s", test="x", truth="v")
+    groups = group_runs(runs_of(a, b))
+    assert differences(groups) == {"train_data": ("t", "s"), "test_data": ("u", "v")}
+    assert [group.fact("commit") for group in groups] == ["abc", "abc"]
+    first, second = incomparable(groups)
+    assert first == "persons or videos tested on: u of a, v of b"
+    assert second == "b: training has not ended, epoch 1 of 2"
+
+
+def test_a_test_of_several_boxes_has_the_config_of_its_run(tmp_path):
+    folder = run(tmp_path / "a", 0.7)
+    (folder / "truth_boxes").mkdir()
+    (folder / "metrics.json").rename(folder / "truth_boxes" / "metrics.json")
+    assert read_run(folder / "truth_boxes").config["seed"] == 0
+
+
+def test_without_metrics_the_last_epoch_counts_and_not_the_best(tmp_path):
+    a, b = run(tmp_path / "a", 0.6, file="history.json"), run(tmp_path / "b", 0.6, blocks="nl")
+    found = read_run(a)
+    assert (found.metrics["AP"], "AP_M" in found.metrics) == (0.6, False)
+    assert incomparable(group_runs(runs_of(a, b))) == []
+
+
+def test_a_training_is_not_compared_with_a_test_of_its_best_epoch(tmp_path):
+    a, b = run(tmp_path / "a", 0.6), run(tmp_path / "b", 0.6, blocks="nl")
+    (b / "card.md").touch()
+    (reason,) = incomparable(group_runs(runs_of(a, b)))
+    assert reason == "numbers of: training, last evaluation of a, keypoint test of b"
+
+
+def test_a_single_group_has_the_name_of_its_folder(tmp_path):
+    folders = [run(tmp_path / "none" / f"seed{seed}", 0.6, seed) for seed in range(2)]
+    assert [group.name for group in group_runs(runs_of(*folders))] == ["none"]
+
+
+def test_one_run_twice_is_no_second_measurement(tmp_path):
+    both = runs_of(run(tmp_path / "a", 0.7), run(tmp_path / "b", 0.7))
+    with pytest.raises(ConfigError, match="a and b have the same config and the same seed, 0"):
+        group_runs(both)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"metrics": {"AP": 0.1}}, "not written by this version's keypoint test"),
+        ({"metrics": {"AP": float("nan")}, "conditions": {}}, "not finite: AP"),
+        ({"metrics": {}, "conditions": {}}, "no number"),
+        ({"metrics": {"AR": 0.5}, "conditions": {}}, "has no AP"),
+        ([], "not an object"),
+        (None, "has neither metrics.json nor history.json"),
+    ],
+)
+def test_folders_that_cannot_be_read(tmp_path, content, words):
+    if content is not None:
+        (tmp_path / "metrics.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=words):
+        read_run(tmp_path)
+
+
+def test_a_broken_config_is_refused(tmp_path):
+    (run(tmp_path / "a", 0.7) / "config.yaml").write_text("seed: [")
+    with pytest.raises(DataError, match=r"config\.yaml: not the config of a run"):
+        read_run(tmp_path / "a")
+
+
+def test_the_command_compares_seeds(seeds, tmp_path, capsys):
+    for folder in seeds:
+        analysed(folder, nose=0.9)
+    out = tmp_path / "out"
+    assert tool("compare", *seeds, "--output", out) == 0
+    said = capsys.readouterr().out
+    mean, std = np.mean(NONE), np.std(NONE, ddof=1)
+    assert f"| none | 3 | 0 1 2 | {mean:.4f} +- {std:.4f} |" in said
+    assert "| 0.704 |" in said  # published, as the conditions are the paper's
+    assert "| 0.709 |" in said
+    # scipy 1.17: ttest_rel(SRL, NONE).confidence_interval()
+    assert (
+        "| srl | AP | +0.0080 | +0.0055 to +0.0105 | yes | paired over the same 3 seeds, t |"
+        in (said)
+    )
+    assert "| nose | 0.9000 +- 0.0000 | 0.9000 +- 0.0000 |" in said
+    assert "| inversion | 0.1000 +- 0.0000 |" in said
+    assert "| model.blocks | - | srl_fft |" in said
+    assert {path.name for path in out.iterdir()} == {"compare.md", "runs.csv", "runs.png"}
+    lines = list(csv.DictReader((out / "runs.csv").open()))
+    row = next(line for line in lines if (line["group"], line["number"]) == ("srl", "AP"))
+    assert float(row["mean"]) == pytest.approx(np.mean(SRL), abs=1e-6)
+    assert (row["n"], row["interval"]) == ("3", "paired t")
+
+
+def test_other_seeds_and_too_few_of_them_are_said(seeds, capsys):
+    assert tool("compare", *seeds[:2], *seeds[4:]) == 0
+    assert "the seeds are not the same" in capsys.readouterr().out
+    assert tool("compare", *seeds[:4]) == 0
+    assert "no interval: srl/seed0 has one run; train it with more seeds" in capsys.readouterr().out
+
+
+def test_the_command_refuses_unless_told(tmp_path, capsys):
+    a, b = run(tmp_path / "a", 0.7), run(tmp_path / "b", 0.7, conditions={"flip": False})
+    assert tool("compare", a, b) == 2
+    said = capsys.readouterr().err
+    assert "not comparable: flip: True of a, False of b; test them alike" in said
+    assert tool("compare", a, b, "--anyway") == 0
+    said = capsys.readouterr().out
+    assert said.startswith("WARNING, not comparable: flip")
+    assert "0.704" not in said.split("| b |")[1].splitlines()[0]  # published with flip only
+
+
+def test_single_runs_are_compared_on_the_images_of_their_test(tmp_path, capsys):
+    skeleton = load_skeleton("coco17")
+    content, sides = many_images(np.random.default_rng(0), (20.0, 4.0), 30, keypoints=17)
+    content["categories"][0]["keypoints"] = list(skeleton.keypoints)
+    file = tmp_path / "truth.json"
+    file.write_text(json.dumps(content))
+    folders = []
+    for name, blocks, side in (("a", None, sides[0]), ("b", "nl", sides[1])):
+        ap = evaluate_coco(content, side)["AP"]
+        where = {"annotations": str(file)}
+        folders.append(run(tmp_path / name, ap, blocks=blocks, conditions=where))
+        (folders[-1] / "results.json").write_text(json.dumps(side))
+    assert tool("compare", *folders) == 0
+    said = capsys.readouterr().out
+    assert "| yes | bootstrap over 30 images of the test set |" in said
+    (folders[1] / "results.json").write_text(json.dumps(sides[0]))
+    assert tool("compare", *folders) == 0
+    assert "no interval:" in capsys.readouterr().out  # results.json is of another test
+
+
+def test_runs_of_action_recognition(tmp_path, capsys):
+    folders = []
+    for name, gain in (("none", 0.5), ("srl", 1.5)):
+        for seed in range(2):
+            folder = run(tmp_path / name / f"seed{seed}", 0.5, seed, blocks=name)
+            save_test(folder, videos.scores(gain=gain, seed=seed))
+            folders.append(folder)
+    assert tool("compare", *folders, "--output", tmp_path / "out") == 0
+    said = capsys.readouterr().out
+    assert "| none | 2 | 0 1 |" in said
+    assert "| srl | top1 |" in said
+    assert "| class | videos | none/seed0 | srl/seed0 | gain |" in said
+    assert tool("compare", folders[0], folders[2]) == 0
+    said = capsys.readouterr().out
+    row = next(line for line in said.splitlines() if "bootstrap over 42 videos of the test" in line)
+    tests = [load_scores(folders[place]) for place in (0, 2)]
+    gain = np.subtract(*((t.scores.argmax(1) == t.labels).mean() for t in tests[::-1]))
+    assert gain > 0.1
+    assert f"| srl/seed0 | top1 | {gain:+.4f} |" in row
+    keypoints = run(tmp_path / "k", 0.7)
+    assert tool("compare", folders[0], keypoints) == 2
+    assert "compare runs of one task" in capsys.readouterr().err
