@@ -67,22 +67,27 @@ def train_on_frames(
     Returns:
         The network in eval mode, and the mean loss of its last tenth of steps.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = frame_network()
-        drawn, poses = draw_pictures(seed, pictures)
-        optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-        losses = []
-        for _ in range(steps):
-            chosen = torch.randint(pictures, (BATCH_SIZE,))
-            scores = network(normalize(drawn[chosen]))
-            loss = nn.functional.cross_entropy(scores, poses[chosen])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            losses.append(float(loss.detach()))
-            if progress is not None:
-                progress(1)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the layers are too small for two, which would wait for each other
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = frame_network()
+            drawn, poses = draw_pictures(seed, pictures)
+            optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
+            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+            losses = []
+            for _ in range(steps):
+                chosen = torch.randint(pictures, (BATCH_SIZE,))
+                scores = network(normalize(drawn[chosen]))
+                loss = nn.functional.cross_entropy(scores, poses[chosen])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+                losses.append(float(loss.detach()))
+                if progress is not None:
+                    progress(1)
+    finally:
+        torch.set_num_threads(threads)
     return network.eval(), float(np.mean(losses[-max(1, steps // 10) :]))

@@ -9,32 +9,33 @@ from keypoint.commands import main
 from keypoint.commands.action import demo
 from keypoint.errors import ConfigError
 
+SMALL = ["train.epochs=1", "train.batch_size=4", "data.workers=0"]
+
 
 @pytest.fixture
 def small(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    numbers = {"TRAIN_CLIPS": 24, "VAL_CLIPS": 8, "REVERSED_CLIPS": 4, "STEPS": 2}
+    numbers = {"TRAIN_CLIPS": 8, "VAL_CLIPS": 4, "REVERSED_CLIPS": 2, "STEPS": 2}
     for name, value in numbers.items():
         monkeypatch.setattr(demo, name, value)
     few = partial(demo.train_on_frames, pictures=18, steps=2)
     monkeypatch.setattr(demo, "train_on_frames", few)
     monkeypatch.setattr(demo, "BLOCKS", ("srl_fft",))
     called = []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
 
     def call(command, *words):
         called.append(command)
         assert main.call(command, words) == 0
 
     monkeypatch.setattr(demo, "call", call)
-    return called
+    yield called
+    torch.set_num_threads(threads)
 
 
 def test_it_goes_from_clips_to_a_table(small, capsys):
-    threads = torch.get_num_threads()
-    try:
-        demo.main(["train.epochs=1"])
-    finally:
-        torch.set_num_threads(threads)
+    demo.main(SMALL)
     assert small == ["train", "test"]
     names = {path.name for path in demo.OUTPUT.iterdir()}
     assert names == {"data", "classes.jpg", "frames.pth", "srl_fft", "table.md"}
@@ -42,7 +43,7 @@ def test_it_goes_from_clips_to_a_table(small, capsys):
     assert "| srl_fft | " in table
     assert table in capsys.readouterr().out
     weights = (demo.OUTPUT / "frames.pth").stat().st_mtime_ns
-    demo.main(["--resume", "train.epochs=1"])
+    demo.main(["--resume", *SMALL])
     assert (demo.OUTPUT / "frames.pth").stat().st_mtime_ns == weights
     out = capsys.readouterr().out
     assert "are complete" in out
