@@ -108,7 +108,7 @@ def train_seeds(args: argparse.Namespace, config: Config | ActionConfig) -> None
 
 def start(words: list[str]) -> int:
     """Run a command to its end; it ends with this process, however that is interrupted."""
-    with subprocess.Popen(words) as process:  # noqa: S603 - our own command
+    with subprocess.Popen(words) as process:  # noqa: S603 (our own command, no shell)
         try:
             return process.wait()
         except BaseException:
