@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from keypoint.action.networks.names import FORMS, NETWORKS, PLACES, has_imagenet, is_c2d
-from keypoint.config.fields import STRICT, Fraction, RunConfig, Text, hint
+from keypoint.config.fields import MAX_BAD, STRICT, Fraction, MaxBad, OfFile, RunConfig, Text, hint
 from keypoint.config.load import load_as
 from keypoint.config.train import LoopConfig
 from keypoint.strict_yaml import check_plain
@@ -42,7 +42,7 @@ class DataConfig(BaseModel):
     on_bad: Literal["error", "skip"] = Field(
         default="error", description="videos that are missing or broken: stop, or leave out"
     )
-    max_bad: Fraction = Field(default=0.001, description="largest share of each that skip leaves")
+    max_bad: MaxBad = Field(default=MAX_BAD, description="largest share of each that skip leaves")
 
     @field_validator("classes", mode="before")
     @classmethod
@@ -57,14 +57,6 @@ class DataConfig(BaseModel):
             twice = next(name for name in value if value.count(name) > 1)
             raise ValueError(f"the class {twice!r} is there twice")
         return tuple(value)
-
-    @field_validator("max_bad")
-    @classmethod
-    def _skips(cls, value: float, info: ValidationInfo) -> float:
-        default = cls.model_fields["max_bad"].default
-        if value != default and info.data.get("on_bad") == "error":
-            raise ValueError("it has no effect with data.on_bad=error; give data.on_bad=skip too")
-        return value
 
 
 class ClipsConfig(BaseModel):
@@ -162,10 +154,10 @@ class ModelConfig(BaseModel):
         description="what training starts from: imagenet is for C2D's encoder alone",
         json_schema_extra={"allowed": "none | imagenet | path"},
     )
-    partial_weights: bool = Field(
+    partial_weights: OfFile = Field(
         default=False, description="the weights file may lack blocks, which start as the identity"
     )
-    new_head: bool = Field(
+    new_head: OfFile = Field(
         default=False, description="the weights file is of other classes: do not load its head"
     )
 
@@ -228,13 +220,6 @@ class ModelConfig(BaseModel):
         if value in (None, "imagenet") or set(value or "") & set("/\\.") or Path(value).exists():
             return value
         raise ValueError(f"no path: write ./{value} for a file of that name here")
-
-    @field_validator("partial_weights", "new_head")
-    @classmethod
-    def _from_file(cls, value: bool, info: ValidationInfo) -> bool:
-        if value and info.data.get("weights", "") in (None, "imagenet"):
-            raise ValueError("it has no effect without a file; give model.weights=FILE too")
-        return value
 
     def arguments(self, num_classes: int, frames: int) -> dict[str, Any]:
         """The arguments of `create_model` without weights; keys and keywords are the same words."""

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
 # Not a number and infinity fail every range, and every number has one.
 STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -16,6 +16,23 @@ Text = Annotated[
 ]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+MAX_BAD = 0.001
+
+
+def _with_skip(value: float, info: ValidationInfo) -> float:
+    if value != MAX_BAD and info.data.get("on_bad") == "error":
+        raise ValueError("it has no effect with data.on_bad=error; give data.on_bad=skip too")
+    return value
+
+
+def _with_file(value: bool, info: ValidationInfo) -> bool:
+    if value and info.data.get("weights", "") in (None, "imagenet"):
+        raise ValueError("it has no effect without a file; give model.weights=FILE too")
+    return value
+
+
+MaxBad = Annotated[Fraction, AfterValidator(_with_skip)]  # after the key on_bad
+OfFile = Annotated[bool, AfterValidator(_with_file)]  # after the key weights
 
 
 class RunConfig(BaseModel):

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
-from keypoint.config.fields import STRICT, Fraction, RunConfig, Text, hint
+from keypoint.config.fields import MAX_BAD, STRICT, Fraction, MaxBad, OfFile, RunConfig, Text, hint
 from keypoint.config.train import TrainConfig
 from keypoint.models.names import (
     ENCODERS,
@@ -59,7 +59,7 @@ class DataConfig(BaseModel):
     on_bad: Literal["error", "skip"] = Field(
         default="error", description="bad annotations, images, boxes: stop, or leave out and list"
     )
-    max_bad: Fraction = Field(default=0.001, description="largest share of each that skip leaves")
+    max_bad: MaxBad = Field(default=MAX_BAD, description="largest share of each that skip leaves")
 
     @field_validator("category", mode="before")
     @classmethod
@@ -70,14 +70,6 @@ class DataConfig(BaseModel):
         if not names or len(set(names)) < len(names):
             raise ValueError("a list of categories has each name once, and at least one")
         return tuple(value) if isinstance(value, list) else value
-
-    @field_validator("max_bad")
-    @classmethod
-    def _skips(cls, value: float, info: ValidationInfo) -> float:
-        default = cls.model_fields["max_bad"].default
-        if value != default and info.data.get("on_bad") == "error":
-            raise ValueError("it has no effect with data.on_bad=error; give data.on_bad=skip too")
-        return value
 
 
 class AugmentConfig(BaseModel):
@@ -177,7 +169,7 @@ class ModelConfig(BaseModel):
         default=False, description="the weights file may lack blocks, which start as the identity"
     )
 
-    new_head: bool = Field(
+    new_head: OfFile = Field(
         default=False,
         description="the weights file is of other keypoints: do not load its head",
     )
@@ -288,13 +280,6 @@ class ModelConfig(BaseModel):
                 raise ValueError("it has no effect without a file; give model.weights=FILE too")
         elif value and info.data.get("blocks", "") is None:
             raise ValueError("it has no effect without blocks; give model.blocks too")
-        return value
-
-    @field_validator("new_head")
-    @classmethod
-    def _from_file(cls, value: bool, info: ValidationInfo) -> bool:
-        if value and info.data.get("weights", "") in (None, "imagenet"):
-            raise ValueError("it has no effect without a file; give model.weights=FILE too")
         return value
 
     def arguments(self, num_keypoints: int) -> dict[str, Any]:

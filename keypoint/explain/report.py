@@ -113,7 +113,7 @@ Cell = tuple[Image, str]
 
 
 def _frames_shown(number: int, query: int) -> list[int]:
-    """Evenly spaced frames, the query's in place of the nearest."""
+    """Evenly spaced frames, the query's instead of the nearest."""
     if number <= MOST_FRAMES:
         return list(range(number))
     shown = np.linspace(0, number - 1, MOST_FRAMES).round().astype(int)

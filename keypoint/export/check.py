@@ -9,9 +9,10 @@ Letters: N crops, K keypoints, H W the crop's height and width.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -24,6 +25,9 @@ from keypoint.export.network import first_line
 from keypoint.export.onnx_predictor import as_input, open_onnx
 from keypoint.models import PoseNetwork
 from keypoint.models.inference import predict_heatmaps
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 HEATMAP_TOLERANCE = 1e-4  # of the highest value; measured are 1e-6 to 3e-6, in float32
 PIXEL_TOLERANCE = 0.01  # of the crop
@@ -170,17 +174,41 @@ def _run(
     path: Path, form: str, card: ExportCard, batches: list[NDArray[np.uint8]]
 ) -> dict[str, Tensor]:
     """The file's outputs for all batches together, by name."""
-    names = OUTPUTS[card.outputs]
-    call: Callable[[NDArray[np.generic]], list[Tensor]]
+    names, session = OUTPUTS[card.outputs], None
     if form == ".onnx":
         try:
             session, written = open_onnx(path, "cpu")
         except CheckpointError as error:
             raise ExportError(f"what was written cannot be opened: {error}") from error
         assert written == card, "the description is not what was written"
+    given = [as_input(batch, card) for batch in batches]
+    return dict(zip(names, run_file(path, session, "crops", names, given), strict=True))
+
+
+def run_file(
+    path: Path,
+    session: InferenceSession | None,
+    feed: str,
+    names: Sequence[str],
+    batches: Sequence[NDArray[np.generic]],
+) -> list[Tensor]:
+    """The outputs of a written network of any task for all batches together.
+
+    Args:
+        path: The file.
+        session: The opened ONNX file; None for one of torch.export, which is opened here.
+        feed: Name of the input, with an s: "crops".
+        names: Of the outputs.
+        batches: Inputs.
+
+    Raises:
+        ExportError: The file does not run.
+    """
+    call: Callable[[NDArray[np.generic]], list[Tensor]]
+    if session is not None:
 
         def call(given: NDArray[np.generic]) -> list[Tensor]:
-            return [torch.from_numpy(part) for part in session.run(list(names), {"crops": given})]
+            return [torch.from_numpy(part) for part in session.run(list(names), {feed: given})]
     else:
         network = torch.export.load(path).module()
 
@@ -191,10 +219,10 @@ def _run(
     outputs = []
     for batch in batches:
         try:
-            outputs.append(call(as_input(batch, card)))
+            outputs.append(call(batch))
         except Exception as error:  # of the runtimes' own kinds
             raise ExportError(
-                f"{path}: does not run on {len(batch)} crops ({first_line(error)}); give another "
+                f"{path}: does not run on {len(batch)} {feed} ({first_line(error)}); give another "
                 "form, or report it with the versions of torch and onnxruntime"
             ) from error
-    return dict(zip(names, map(torch.cat, zip(*outputs, strict=True)), strict=True))
+    return list(map(torch.cat, zip(*outputs, strict=True)))

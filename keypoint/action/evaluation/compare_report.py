@@ -12,6 +12,7 @@ import numpy as np
 from keypoint.action.evaluation.compare import Comparison, Paired
 from keypoint.drawing.bars import draw_bars
 from keypoint.drawing.canvas import Image
+from keypoint.evaluation.runs.markdown import cell, table
 
 DRAWN = 30  # classes in the picture
 
@@ -30,7 +31,7 @@ def to_markdown(comparison: Comparison) -> str:
     for word, classes in (("better", comparison.better()), ("worse", comparison.worse())):
         count = f"{len(classes)} class{'' if len(classes) == 1 else 'es'}"
         parts.append(
-            f"{count} in which {_cell(second)} is {word} than {_cell(base)} by {least} or more; "
+            f"{count} in which {cell(second)} is {word} than {cell(base)} by {least} or more; "
             f"{pair.chance_classes:.1f} are expected by chance if both are equally good"
             + (f"\n\n{_classes(comparison, classes)}" if classes else "")
         )
@@ -44,7 +45,7 @@ def _accuracies(comparison: Comparison) -> str:
         numbers = [f"{accuracy.metrics()[name]:.4f}" for name in names]
         numbers[0] += f" +- {accuracy.top1_error:.4f}"
         rows.append([test, str(accuracy.videos), *numbers])
-    return _table(["run", "videos", *names], rows)
+    return table(["run", "videos", *names], rows)
 
 
 def _paired(comparison: Comparison) -> str:
@@ -61,9 +62,9 @@ def _paired(comparison: Comparison) -> str:
         for name, pair in zip(comparison.names[1:], comparison.paired, strict=True)
     ]
     return (
-        f"The same videos, compared with {_cell(base)}; p is the probability that the counts "
+        f"The same videos, compared with {cell(base)}; p is the probability that the counts "
         "differ as much or more if both are equally good (exact McNemar test)\n\n"
-        f"{_table(head, rows)}"
+        f"{table(head, rows)}"
     )
 
 
@@ -74,7 +75,7 @@ def p_text(pair: Paired) -> str:
 
 def _differences(comparison: Comparison) -> str:
     rows = [[key, *map(_plain, values)] for key, values in comparison.differences.items()]
-    return f"The runs differ in\n\n{_table(['', *comparison.names], rows)}"
+    return f"The runs differ in\n\n{table(['', *comparison.names], rows)}"
 
 
 def _plain(value: Any) -> str:
@@ -83,27 +84,17 @@ def _plain(value: Any) -> str:
 
 def _classes(comparison: Comparison, classes: Sequence[int]) -> str:
     """Accuracies of these classes in all tests, and the gain of the second."""
-    table, count = comparison.table(), comparison.count
+    shares, count = comparison.table(), comparison.count
     rows = [
         [
             comparison.classes[c],
             str(count[c]),
-            *(f"{share:.3f}" for share in table[c]),
-            f"{table[c, 1] - table[c, 0]:+.3f}",
+            *(f"{share:.3f}" for share in shares[c]),
+            f"{shares[c, 1] - shares[c, 0]:+.3f}",
         ]
         for c in classes
     ]
-    return _table(["class", "videos", *comparison.names, "gain"], rows)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    """A text in a cell of its own: names of classes and folders may hold any character."""
-    return "".join(c if c.isprintable() else " " for c in text).replace("|", "\\|")
+    return table(["class", "videos", *comparison.names, "gain"], rows)
 
 
 def to_csv(comparison: Comparison) -> str:
@@ -122,11 +113,11 @@ def picture(comparison: Comparison) -> Image | None:
 
     At most 30, those of the greatest difference; None if there is none.
     """
-    table = comparison.table()
+    shares = comparison.table()
     chosen = [*comparison.better(), *comparison.worse()[::-1]]
-    gains = table[:, 1] - table[:, 0]
+    gains = shares[:, 1] - shares[:, 0]
     kept = set(sorted(chosen, key=lambda c: (-abs(gains[c]), c))[:DRAWN])
-    rows = {comparison.classes[c]: table[c].tolist() for c in chosen if c in kept}
+    rows = {comparison.classes[c]: shares[c].tolist() for c in chosen if c in kept}
     if not rows:
         return None
     title = f"accuracy of classes that differ by {comparison.least_gain:.3g} or more"

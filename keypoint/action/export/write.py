@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from keypoint.action.export.card import ClipCard
 from keypoint.action.networks.network import ActionNetwork
 from keypoint.errors import CheckpointError, ExportError, NumericsError
-from keypoint.export.network import Exported, convert_or_name, first_line
+from keypoint.export.check import run_file
+from keypoint.export.network import Exported, convert_or_name
 from keypoint.export.onnx_predictor import open_session
 from keypoint.export.write import (
     check_form,
@@ -211,31 +212,13 @@ def _run(
     path: Path, form: str, card: ClipCard, batches: list[NDArray[np.uint8]]
 ) -> tuple[Tensor, Tensor]:
     """The file's scores and logits for all batches together."""
-    call: Callable[[NDArray[np.generic]], list[Tensor]]
+    session = None
     if form == ".onnx":
         try:
             session, texts = open_session(path, "cpu")
         except CheckpointError as error:
             raise ExportError(f"what was written cannot be opened: {error}") from error
         assert dict(texts) == card.to_texts(), "the description is not what was written"
-
-        def call(given: NDArray[np.generic]) -> list[Tensor]:
-            return [torch.from_numpy(part) for part in session.run(OUTPUTS, {"clips": given})]
-    else:
-        network = torch.export.load(path).module()
-
-        def call(given: NDArray[np.generic]) -> list[Tensor]:
-            with torch.inference_mode():
-                return list(network(torch.from_numpy(given)))
-
-    outputs = []
-    for batch in batches:
-        try:
-            outputs.append(call(_as_input(batch, card)))
-        except Exception as error:  # of the runtimes' own kinds
-            raise ExportError(
-                f"{path}: does not run on {len(batch)} clips ({first_line(error)}); give another "
-                "form, or report it with the versions of torch and onnxruntime"
-            ) from error
-    scores, logits = map(torch.cat, zip(*outputs, strict=True))
+    given = [_as_input(batch, card) for batch in batches]
+    scores, logits = run_file(path, session, "clips", OUTPUTS, given)
     return scores, logits

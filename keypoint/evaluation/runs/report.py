@@ -10,6 +10,7 @@ from keypoint.drawing.canvas import Image
 from keypoint.drawing.spread import draw_spread
 from keypoint.evaluation.runs.compare import GroupComparison
 from keypoint.evaluation.runs.group import Group
+from keypoint.evaluation.runs.markdown import cell, table
 from keypoint.evaluation.runs.statistics import Difference, Summary
 
 METHODS = {
@@ -89,8 +90,8 @@ def _differences(comparison: GroupComparison) -> str:
         if compared.note:
             notes.append(f"{group.name}: {compared.note}")
     head = ["group", "number", "difference", "95 % interval", "leaves out 0", "interval is"]
-    text = f"Difference to {_cell(base)}\n\n{table(head, rows)}"
-    return "\n\n".join([text, *map(_cell, notes)])
+    text = f"Difference to {cell(base)}\n\n{table(head, rows)}"
+    return "\n\n".join([text, *map(cell, notes)])
 
 
 def difference_cells(found: Difference, task: str) -> list[str]:
@@ -107,7 +108,7 @@ def _within(groups: Sequence[Group]) -> list[str]:
     """Commits that differ within a group: they do not split it, but may matter."""
     commits = {group.name: group.fact("commit") for group in groups}
     return [
-        f"{_cell(name)}: its runs were trained by different commits, {commit}"
+        f"{cell(name)}: its runs were trained by different commits, {commit}"
         for name, commit in commits.items()
         if ", " in commit
     ]
@@ -117,17 +118,6 @@ def _spread(summary: Summary | None) -> str:
     if summary is None:
         return "-"
     return f"{summary.mean:.4f}" + ("" if summary.std is None else f" +- {summary.std:.4f}")
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    """A text in a cell of its own: names of folders may hold any character."""
-    return "".join(c if c.isprintable() else " " for c in text).replace("|", "\\|")
 
 
 def to_csv(comparison: GroupComparison) -> str:

@@ -18,7 +18,7 @@ def test_is_the_papers_network(frames, size):
 
 
 def test_maps_are_those_of_the_table():
-    """T, H and W after each unit, as they are told to blocks."""
+    """T, H and W after each unit, which blocks are built for."""
     for frames, size in ((16, (224, 224)), (5, (45, 70))):
         with torch.device("meta"):
             net = create_model("mfnet", 5, frames, input_size=size)
