@@ -29,7 +29,9 @@ from keypoint.models.complexity import Count
 from keypoint.models.weights.formats import recognise
 from keypoint.models.weights.load import load_state
 
-ONLY_GENERATED = "It has only seen generated videos; on real ones its classes are meaningless. "
+ONLY_GENERATED = (
+    "this network has only seen generated videos; on real ones its classes are meaningless"
+)
 
 
 @dataclass
@@ -109,12 +111,13 @@ def action_sections(content: Mapping[str, Any], source: str) -> Card:
         ConfigError: Its config is not valid.
     """
     config = from_dict_as(ActionConfig, content["config"], source)
+    generated = has_seen_only_generated(content)
     return {
         "network": network_section(config, tuple(content["classes"]), content, source),
         "training": training_section(content, config),
         **measured_sections(content, "videos"),
         "use": {
-            "limits": (ONLY_GENERATED if has_seen_only_generated(content) else "")
+            "limits": (f"{ONLY_GENERATED.capitalize()}. " if generated else "")
             + "It names one of its classes for every video, also for one that shows none of them; "
             "videos unlike those of the training were not measured.",
             "licence": "unknown, the file does not say; the toolkit's licence does not cover the "

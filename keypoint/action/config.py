@@ -115,7 +115,8 @@ class AugmentConfig(BaseModel):
             or not 16 <= value[0] <= value[1] <= 4096
         ):
             raise ValueError("short_side is [least, most], whole numbers in 16..4096")
-        if tuple(value) != cls.model_fields["short_side"].default and info.data["crop"] == "tsn":
+        is_default = tuple(value) == cls.model_fields["short_side"].default
+        if not is_default and info.data.get("crop") == "tsn":
             raise ValueError("it has no effect with augment.crop=tsn, which has sides of its own")
         return tuple(value)
 
@@ -217,7 +218,7 @@ class ModelConfig(BaseModel):
         network = info.data.get("network", NETWORKS[0])
         if value == "imagenet" and not has_imagenet(network):
             raise ValueError(f"there are none for {network}; give none, or a file")
-        if value in (None, "imagenet") or set(value or "") & set("/\\.") or Path(value).exists():
+        if value in (None, "imagenet") or set(value or "") & set("/\\."):
             return value
         raise ValueError(f"no path: write ./{value} for a file of that name here")
 

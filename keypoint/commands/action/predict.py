@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> None:
     )
     cli.keep_log()
     if predictor.only_generated and not are_generated(one.path for one in inputs.found):
-        cli.logger.warning("warning: %s", ONLY_GENERATED.strip())
+        cli.logger.warning("warning: %s", ONLY_GENERATED)
     for fault in inputs.faults:
         cli.logger.warning("%s", fault.text)
     faults = list(inputs.faults)
