@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import keypoint
-from keypoint.checkpoint.file import checkpoint_of, origin_of, save_checkpoint
+from keypoint.checkpoint.file import checkpoint_of, origin_of, require_task, save_checkpoint
 from keypoint.commands import cli
 from keypoint.config.load import Config, config_from_dict, find_config, load_config, override_config
 from keypoint.config.schema import STARTED_FROM
@@ -151,6 +151,7 @@ def derived_config(weights: Weights, file: Path, overrides: Sequence[str]) -> Co
         CheckpointError: The file's network is not one of ours.
     """
     if weights.content is not None:
+        require_task(weights.content, "keypoints", str(file))
         return config_from_dict(weights.content["config"], source=str(file))
     network = network_of(weights.state)
     if not network:

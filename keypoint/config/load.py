@@ -239,6 +239,8 @@ def _build(
             place = places.get(path, source)
             message = _explain(kind, path, entry, content)
             mistakes.append((path, _sentence(place, path, message)))
+    # All keys of another task's config would be mistakes: its task is the only one.
+    mistakes = [mistake for mistake in mistakes if mistake[0] == ("task",)] or mistakes
     if config is not None and not mistakes:
         return config
     order = {path: index for index, path in enumerate(places)}

@@ -112,6 +112,11 @@ def card_from_texts(texts: Mapping[str, str], source: str) -> ExportCard:
     Raises:
         CheckpointError: It is missing, or this version cannot read it; names the source.
     """
+    if "classes" in texts:
+        raise CheckpointError(
+            f"{source}: classifies videos and has no keypoints; run it with onnxruntime "
+            "(docs/action_train.md), or keypoint predict with its checkpoint"
+        )
     names = [field.name for field in fields(ExportCard)]
     missing = [name for name in names if name not in texts and name not in LATER]
     if missing:

@@ -11,6 +11,7 @@ from keypoint.action.export import write
 from keypoint.action.export.card import ClipCard, read_clip_export
 from keypoint.action.export.write import ClipComparison, compare, export_classifier
 from keypoint.errors import CheckpointError, ExportError, NumericsError
+from keypoint.export.card import card_from_texts
 from tests.action.tiny_action import Tiny
 
 
@@ -102,3 +103,8 @@ def test_a_damaged_description_is_named(tmp_path, changed, text):
         archive.writestr("extra/keypoint.json", "{}")
     with pytest.raises(CheckpointError, match=r"lacks version, classes, frames"):
         read_clip_export(path)
+
+
+def test_a_file_that_classifies_videos_finds_no_keypoints():
+    with pytest.raises(CheckpointError, match="x: classifies videos and has no keypoints; run it"):
+        card_from_texts(card().to_texts(), "x")

@@ -5,6 +5,7 @@ import torch
 
 from keypoint.commands.task import task_in, task_of_files
 from keypoint.errors import ConfigError
+from tests.action import tiny_checkpoint
 from tests.calling import tool
 
 
@@ -44,3 +45,14 @@ def test_a_checkpoint_that_is_none_is_left_to_the_command(tmp_path, capsys):
 def test_a_command_of_keypoints_alone_refuses_the_other_task(capsys):
     assert tool("detect-boxes", "--task", "action") == 2
     assert "keypoint detect-boxes is for keypoints alone" in capsys.readouterr().err
+
+
+def test_a_config_or_checkpoint_of_the_other_task_is_one_mistake(tmp_path, capsys):
+    (tmp_path / "a.yaml").write_text("task: action\nclips: {frames: 8}\nmodel: {places: five}\n")
+    assert tool("browse-data", "--cfg", tmp_path / "a.yaml") == 2
+    said = capsys.readouterr().err
+    assert "a.yaml, line 1: task: given 'action'; allowed: keypoints" in said
+    assert "mistakes" not in said
+    tiny_checkpoint.checkpoint(tmp_path / "a.pt")
+    assert tool("import-weights", tmp_path / "a.pt", "--output", tmp_path / "b.pt") == 4
+    assert "its network is one of action; give a checkpoint of keypoints" in capsys.readouterr().err

@@ -110,7 +110,7 @@ def find_videos(arguments: Sequence[str], output: Path) -> Inputs:
     inputs.found = videos
     if not videos and not inputs.faults:
         raise DataError(
-            f"{', '.join(map(printable, arguments))}: {images} images and no video; give videos "
+            f"{', '.join(map(printable, arguments))}: no video among them; give videos "
             f"({', '.join(VIDEO_SUFFIXES)})"
         )
     return inputs

@@ -81,7 +81,7 @@ def test_nothing_but_broken_files(clips, tmp_path, capsys):
 def test_inputs_that_are_no_video(clips, tmp_path, capsys):
     out = tmp_path / "out"
     assert run("--output", out, clips / "image.png") == 3
-    assert "1 images and no video" in capsys.readouterr().err
+    assert "no video among them; give videos" in capsys.readouterr().err
     assert run("--output", out, "camera") == 2
     assert "a camera has no end" in capsys.readouterr().err
     assert not out.exists()
