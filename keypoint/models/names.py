@@ -17,20 +17,22 @@ HRNET_WIDTHS = {"hrnet_w32": 32, "hrnet_w48": 48}  # channels of the map of stri
 NETWORKS = ("simple_baseline", *HRNET_WIDTHS)
 OWN_NETWORK = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 TIMM = "timm/"  # before the name of an encoder of timm, which may have the tag of its weights
-ENCODERS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+TINY = "tiny"  # a small ResNet for experiments on a CPU
+ENCODERS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", TINY)
 ENCODER_STRIDES: tuple[int, ...] = get_args(EncoderStride)
 
 # Strides of timm's encoders that deconvolutions lead back from, by their number, and their sites.
 TIMM_STRIDES = (4, 8, 16, 32, 64, 128)
 TIMM_DECONV_SITES = ("deconv1", "deconv2", "deconv3", "deconv4", "deconv5")
 
-# He et al. 2016, table 1: residual blocks per stage, and whether they are bottlenecks.
+# Residual blocks per stage, and whether they are bottlenecks: He et al. 2016, table 1, and ours.
 DEPTHS = {
     "resnet18": (2, 2, 2, 2, False),
     "resnet34": (3, 4, 6, 3, False),
     "resnet50": (3, 4, 6, 3, True),
     "resnet101": (3, 4, 23, 3, True),
     "resnet152": (3, 8, 36, 3, True),
+    TINY: (1, 1, 1, 1, False),
 }
 
 # By the encoder's stride: input pixels per pixel of the map at each site, in the order of the
@@ -84,8 +86,8 @@ def check_dilation(encoder: str, encoder_stride: int) -> None:
             f"dilated=true has no effect with encoder_stride={encoder_stride}, where no stride is "
             "left out"
         )
-    if not DEPTHS[encoder][-1]:
+    if not DEPTHS[encoder][-1] and encoder != TINY:
         raise ConfigError(
-            f"dilated=true is not possible with {encoder}: only bottlenecks dilate; use "
-            "encoder=resnet50 or deeper"
+            f"dilated=true is not possible with {encoder}: of torchvision's only bottlenecks "
+            f"dilate; use encoder=resnet50 or deeper, or {TINY}"
         )

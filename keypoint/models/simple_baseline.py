@@ -23,11 +23,12 @@ from torch import Tensor, nn
 from keypoint.errors import ConfigError
 from keypoint.models.encoder import STAGES, resnet_encoder
 from keypoint.models.fold_norms import pairs_in_resnet, pairs_in_sequence
-from keypoint.models.names import DECONV_SITES, SITES, STRIDES_OF_SITES
+from keypoint.models.names import DECONV_SITES, SITES, STRIDES_OF_SITES, TINY
 from keypoint.models.network import block_of_site
 from keypoint.models.pose_network import PoseNetwork
 
 DECONV_CHANNELS = 256
+TINY_DECONV_CHANNELS = 64  # of the tiny encoder, as its other channels a quarter of a ResNet's
 
 
 class SimpleBaseline(PoseNetwork):
@@ -37,7 +38,8 @@ class SimpleBaseline(PoseNetwork):
     `final_layer`), so its released files load by name; blocks are added under `blocks.<site>`.
 
     Args:
-        encoder: resnet18, resnet34, resnet50, resnet101 or resnet152.
+        encoder: resnet18, resnet34, resnet50, resnet101, resnet152, or tiny (one unit a stage, a
+            quarter of the channels).
         input_size: (height, width), multiples of the encoder's stride; blocks are built for the
             maps of this size.
         num_keypoints: K.
@@ -87,10 +89,13 @@ class SimpleBaseline(PoseNetwork):
         strides = STRIDES_OF_SITES[encoder_stride]
         self.deconv_sites = tuple(site for site in strides if site in DECONV_SITES)
         self.DEFAULT_SITES = self.deconv_sites
-        channels_of_site |= dict.fromkeys(self.deconv_sites, DECONV_CHANNELS)
+        width = TINY_DECONV_CHANNELS if encoder == TINY else DECONV_CHANNELS
+        channels_of_site |= dict.fromkeys(self.deconv_sites, width)
 
-        self.deconv_layers = deconvolutions(channels_of_site["layer4"], len(self.deconv_sites))
-        self.final_layer = nn.Conv2d(DECONV_CHANNELS, num_keypoints, 1)
+        self.deconv_layers = deconvolutions(
+            channels_of_site["layer4"], len(self.deconv_sites), width
+        )
+        self.final_layer = nn.Conv2d(width, num_keypoints, 1)
         self.block_options = self.describe_blocks(blocks)
         self.blocks = nn.ModuleDict()
         for site, choice in self.block_options.items():
@@ -135,11 +140,12 @@ class SimpleBaseline(PoseNetwork):
         yield from pairs_in_sequence(self.deconv_layers)
 
 
-def deconvolutions(in_channels: int, number: int) -> nn.Sequential:
+def deconvolutions(
+    in_channels: int, number: int, out_channels: int = DECONV_CHANNELS
+) -> nn.Sequential:
     """The decoder: so many times deconvolution, BN and ReLU, each doubling the map."""
     layers: list[nn.Module] = []
     for _ in range(number):
-        out_channels = DECONV_CHANNELS
         deconv = nn.ConvTranspose2d(in_channels, out_channels, 4, 2, padding=1, bias=False)
         layers += [deconv, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True)]
         in_channels = out_channels

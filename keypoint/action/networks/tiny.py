@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from torch import nn
-from torchvision.models.resnet import BasicBlock
 
 from keypoint.action.networks.c2d import C2D
+from keypoint.models.narrow_resnet import narrow_resnet
 
 WIDTH = 8
 FROZEN = ("conv1", "bn1", "layer1")
@@ -41,31 +41,5 @@ class TinyC2D(C2D):
 
 
 def tiny_encoder() -> tuple[nn.ModuleDict, dict[str, int]]:
-    """The stages in order, randomly initialised; as `keypoint.models.encoder.resnet_encoder`.
-
-    Returns:
-        The stages by torchvision's names (conv1 .. layer4; (B, 3, H, W) to (B, 64, H/32, W/32)) and
-        the channels after each of layer1 .. layer4.
-    """
-    stages = nn.ModuleDict(
-        {
-            "conv1": nn.Conv2d(3, WIDTH, 7, stride=2, padding=3, bias=False),
-            "bn1": nn.BatchNorm2d(WIDTH),
-            "relu": nn.ReLU(inplace=True),
-            "maxpool": nn.MaxPool2d(3, stride=2, padding=1),
-        }
-    )
-    channels = {f"layer{i}": WIDTH * 2 ** (i - 1) for i in range(1, 5)}
-    before = WIDTH
-    for name, width in channels.items():
-        shortcut = None
-        if width != before:
-            conv = nn.Conv2d(before, width, 1, stride=2, bias=False)
-            shortcut = nn.Sequential(conv, nn.BatchNorm2d(width))
-        first = BasicBlock(before, width, 1 if shortcut is None else 2, shortcut)
-        stages[name] = nn.Sequential(first, BasicBlock(width, width))
-        before = width
-    for module in stages.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    return stages, channels
+    """The stages in order, and the channels after each layer; as `narrow_resnet`."""
+    return narrow_resnet(WIDTH, units=2)
