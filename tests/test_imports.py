@@ -73,11 +73,10 @@ MAY_USE = {
     "gradio": ("app.",),
     "timm": ("models.timm_encoder",),
     "torchvision": (
-        "action.networks.tiny",
         "models.encoder",
         "models.hrnet",
+        "models.narrow_resnet",
         "models.weights.",
-        "action.networks.tiny",
         "prediction.detector",
         "prediction.persons.hog",
     ),

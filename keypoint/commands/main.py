@@ -27,6 +27,8 @@ GROUPS = {
         "browse-data": "draw training crops with their targets",
         "download-coco": "download and check COCO 2017",
         "make-sign-data": "generate road signs with annotated corners",
+        "make-person-data": "generate persons in COCO's layout",
+        "make-clip-data": "generate clips whose classes lie in time",
         "estimate-sigmas": "OKS sigmas from repeated annotations",
     },
     "checkpoints": {

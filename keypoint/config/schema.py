@@ -23,6 +23,7 @@ from keypoint.models.names import (
     OWN_NETWORK,
     SITES,
     STRIDES_OF_SITES,
+    TINY,
     EncoderStride,
     check_dilation,
     is_timm,
@@ -177,8 +178,9 @@ class ModelConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _own_weights(cls, values: Any) -> Any:
-        """A network of one's own has no ImageNet weights that could be the default."""
-        if isinstance(values, dict) and ":" in str(values.get("network", "")):
+        """A network of one's own and the tiny encoder have no ImageNet weights for a default."""
+        names = [str(values.get(k, "")) for k in ("network", "encoder")] * isinstance(values, dict)
+        if any(":" in name or name == TINY for name in names):
             return {"weights": None} | values
         return values
 
@@ -263,6 +265,8 @@ class ModelConfig(BaseModel):
         network = info.data.get("network", "simple_baseline")
         if value == "imagenet" and ":" in network:
             raise ValueError(f"{network} loads its own; give none, or a file")
+        if value == "imagenet" and info.data.get("encoder") == TINY:
+            raise ValueError(f"there are none of model.encoder={TINY}; give none, or a file")
         if value is None or value == "imagenet" or find_by_name(value):
             return value
         if value.startswith(OWNER) and not Path(value).exists():

@@ -8,7 +8,7 @@ from typing import Any
 
 from keypoint.errors import ConfigError
 from keypoint.models.hrnet import HRNet
-from keypoint.models.names import HRNET_WIDTHS, NETWORKS, TIMM_DECONV_SITES, is_timm
+from keypoint.models.names import HRNET_WIDTHS, NETWORKS, TIMM_DECONV_SITES, TINY, is_timm
 from keypoint.models.own_network import build_own_network
 from keypoint.models.pose_network import PoseNetwork
 from keypoint.models.simple_baseline import SimpleBaseline
@@ -110,6 +110,11 @@ def create_model(
             raise ConfigError(
                 f"weights='imagenet' is for an encoder of ours; {network} loads its own, or give "
                 "weights=None or a file"
+            )
+        if encoder == TINY and network == "simple_baseline":
+            raise ConfigError(
+                f"weights='imagenet': there are none of encoder={TINY!r}; give weights=None or a "
+                "file"
             )
         load_imagenet_encoder(model, network if network in HRNET_WIDTHS else encoder)
     elif weights is not None:

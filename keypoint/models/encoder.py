@@ -78,7 +78,7 @@ def _tiny_encoder(kept: dict[str, bool], dilated: bool) -> tuple[nn.ModuleDict, 
 
 
 def dilate(stage: nn.Module, first: int, others: int) -> None:
-    """Spread the 3x3 convolutions of a ResNet's stage: the first one, which had the stride, less."""
+    """Spread the 3x3 convolutions of a stage; the first one, which had the stride, less."""
     convs = [m for m in stage.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
     for conv, by in zip(convs, [first, *[others] * (len(convs) - 1)], strict=True):
         conv.dilation = conv.padding = (by, by)

@@ -76,6 +76,11 @@ NUMBERS = [
     ("make_sign_data", ["--output", "absent", "--train", "0"]),
     ("make_sign_data", ["--output", "absent", "--val", "0"]),
     ("make_sign_data", ["--output", "absent", "--seed", "-1"]),
+    ("make_person_data", ["--output", "absent", "--train", "0"]),
+    ("make_person_data", ["--output", "absent", "--val", "0"]),
+    ("make_person_data", ["--output", "absent", "--seed", "-1"]),
+    ("make_clip_data", ["--output", "absent", "--train", "3"]),
+    ("make_clip_data", ["--output", "absent", "--val", "3"]),
     ("detect_boxes", ["--images", "absent", "--output", "x.json", "--batch-size", "0"]),
 ]
 

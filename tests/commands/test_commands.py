@@ -80,7 +80,7 @@ def test_a_command_is_called_with_its_own_words(capsys):
 
 
 # Options that mean another thing in one command: a switch of predict, a folder, boxes of several files.
-OTHERS = {("predict", "--pictures"), ("predict", "--output"), ("make-sign-data", "--output"), ("convert", "--output"), ("compare", "--output"), ("explain", "--output"), ("test", "--boxes")}  # fmt: skip
+OTHERS = {("predict", "--pictures"), ("predict", "--output"), ("make-sign-data", "--output"), ("make-person-data", "--output"), ("make-clip-data", "--output"), ("convert", "--output"), ("compare", "--output"), ("explain", "--output"), ("test", "--boxes")}  # fmt: skip
 
 
 def parser_of(name, monkeypatch):

@@ -40,10 +40,11 @@ def encoder_maps(model, images):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("encoder", ["resnet50", "tiny"])
 @pytest.mark.parametrize("stride", [8, 16])
-def test_a_dilated_encoder_gives_the_strided_ones_map_and_the_places_between(stride):
+def test_a_dilated_encoder_gives_the_strided_ones_map_and_the_places_between(stride, encoder):
     """The meaning of "a trous": every second (fourth) place is what the stride would give."""
-    plain, dilated = twins("resnet50", encoder_stride=stride, dilated=True)
+    plain, dilated = twins(encoder, encoder_stride=stride, dilated=True)
     images = torch.randn(2, 3, 64, 96, dtype=torch.float64)
     for strided, dense in zip(
         encoder_maps(plain, images), encoder_maps(dilated, images), strict=True
@@ -55,14 +56,14 @@ def test_a_dilated_encoder_gives_the_strided_ones_map_and_the_places_between(str
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("encoder", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("encoder", ["resnet18", "resnet50", "tiny"])
 def test_a_stride_that_is_left_out_changes_nothing_else(encoder):
     plain, dense = twins(encoder, encoder_stride=8)
     images = torch.randn(1, 3, 64, 96, dtype=torch.float64)
     before, after = encoder_maps(plain, images), encoder_maps(dense, images)
     assert torch.equal(before[1], after[1])
     # Up to its first 3x3 convolution a stage sees the same neighbours as with its stride.
-    depth = 1 if encoder == "resnet18" else 2
+    depth = 2 if encoder == "resnet50" else 1
     first = [
         nn.Sequential(*list(model.layer3[0].children())[: 2 * depth])(before[1])
         for model in (plain, dense)
@@ -135,6 +136,8 @@ def test_blocks_of_table_4_are_built_for_their_maps():
     plain.load_state_dict(model.state_dict(), strict=False)
     x = torch.randn(1, 3, 96, 64)
     assert torch.equal(model(x), plain(x))  # a new block is the identity
+    tiny = create_model("tiny", blocks=blocks, **options)
+    assert tiny.blocks["deconv1"](torch.randn(1, 64, 24, 16)).shape == (1, 64, 24, 16)
     by_name = create_model("resnet18", blocks="srl_fft", **options)
     assert list(by_name.blocks) == ["deconv1"]  # a name alone is for every deconvolution there is
 
@@ -146,7 +149,11 @@ def test_blocks_of_table_4_are_built_for_their_maps():
         ({"dilated": True}, "dilated=true has no effect with encoder_stride=32"),
         (
             {"encoder": "resnet18", "encoder_stride": 8, "dilated": True},
-            "not possible with resnet18: only bottlenecks",
+            "not possible with resnet18: of torchvision's only bottlenecks",
+        ),
+        (
+            {"encoder": "tiny", "weights": "imagenet"},
+            "there are none of encoder='tiny'; give weights=None",
         ),
         (
             {"encoder_stride": 8, "blocks": {"deconv2": "nl"}},
@@ -200,3 +207,13 @@ def test_bare_weights_are_tested_in_the_configs_form(tmp_path):
     dilated = create_model("resnet50", **options, dilated=True).eval()
     dilated.load_state_dict(plain.state_dict())
     assert torch.equal(outputs[1], dilated(x))
+
+
+def test_the_tiny_encoder_starts_without_weights():
+    config = config_from_dict({"model": {"encoder": "tiny"}}, "test")
+    assert config.model.weights is None
+    with pytest.raises(ConfigError, match=r"there are none of model\.encoder=tiny; give none"):
+        config_from_dict({"model": {"encoder": "tiny", "weights": "imagenet"}}, "test")
+    parts = count_model("tiny", input_size=(256, 192))
+    total = sum(parts.values(), Count.zero())
+    assert total.true.parameters == 573_089

@@ -44,6 +44,8 @@ SMALL = {
     "test": ["data.workers=0"],
     "browse_data": ["--pictures", "2"],
     "make_sign_data": ["--train", "4", "--val", "2"],
+    "make_person_data": ["--train", "4", "--val", "2"],
+    "make_clip_data": ["--train", "8", "--val", "4"],
     "detect_boxes": ["--detector", DETECTOR],
     "demo": TRAIN,
     "action_demo": ["train.epochs=1", "train.batch_size=4"],
@@ -87,8 +89,14 @@ def small_echo(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for constant, value in (("TRAIN_CLIPS", 8), ("VAL_CLIPS", 4), ("REVERSED_CLIPS", 2)):
         monkeypatch.setattr(module, constant, value)
     monkeypatch.setattr(module, "BLOCKS", ("none", "srl_fft"))
-    monkeypatch.setattr(module, "train_on_frames", partial(module.train_on_frames, steps=2))
+    few_steps(monkeypatch)
     monkeypatch.setattr(module, "call", call)
+
+
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train the weights of single frames for a moment."""
+    module = command("make_clip_data")
+    monkeypatch.setattr(module, "train_on_frames", partial(module.train_on_frames, steps=2))
 
 
 class Runner:
@@ -141,6 +149,8 @@ class Runner:
         if name == "download_coco":
             server = small_coco(module, self.monkeypatch)
             whole += ["--base-url", server.url()]
+        if name == "make_clip_data":
+            few_steps(self.monkeypatch)
         if name == "demo" and is_action:
             small_echo(module, self.monkeypatch)
         elif name == "demo":

@@ -6,30 +6,26 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
-from torch import nn
 
 from keypoint.action.checkpoint import load_action
 from keypoint.action.config import load_action_config
-from keypoint.action.echo.dataset import SPLITS, is_echo_set, make_clip, write_echo_set
-from keypoint.action.echo.picture import class_sheet
-from keypoint.action.echo.pretrain import STEPS, train_on_frames
+from keypoint.action.echo.dataset import SPLITS, make_clip
 from keypoint.action.echo.table import Row, change_on_reversal, row_of, to_markdown
 from keypoint.action.evaluation.scores import load_scores
 from keypoint.commands import cli
 from keypoint.commands.demo import call
+from keypoint.commands.make_clip_data import TRAIN_CLIPS, VAL_CLIPS, prepare
 from keypoint.config.load import find_config
 from keypoint.errors import ConfigError
 from keypoint.files import whole_file
-from keypoint.progress import progress
 
 CONFIG = "echo.yaml"
 OUTPUT = Path("output/echo")  # also in the config
 BLOCKS = ("none", "nl", "pnl", "srl_fft")
 SET_HERE = ("output", "data.root", "data.train_list", "data.val_list", "model.blocks")
-TRAIN_CLIPS, VAL_CLIPS, REVERSED_CLIPS = 4000, 1000, 200
+REVERSED_CLIPS = 200
 
 EPILOG = """
 Two stick figures raise an arm each, at different times. Four classes: do both raise the arm on the
@@ -71,7 +67,7 @@ def main(argv: Sequence[str]) -> None:
     begin = time.perf_counter()
     check_overrides(args.overrides)
 
-    prepare(resume=args.resume)
+    prepare(OUTPUT, TRAIN_CLIPS, VAL_CLIPS, keep=args.resume)
     rows = [train_and_test(blocks, args.overrides, resume=args.resume) for blocks in BLOCKS]
     table = to_markdown(rows, REVERSED_CLIPS)
     with whole_file(OUTPUT / "table.md", "the table") as file:
@@ -95,31 +91,6 @@ def check_overrides(overrides: Sequence[str]) -> None:
                 f"{override}: the demo sets {key} itself; train one network with "
                 f"keypoint train --cfg {CONFIG} {override}"
             )
-
-
-def prepare(*, resume: bool) -> None:
-    """Write the videos, pictures of some, and the weights that all trainings start from."""
-    data, weights = OUTPUT / "data", OUTPUT / "frames.pth"
-    if resume and is_echo_set(data, train_clips=TRAIN_CLIPS, val_clips=VAL_CLIPS):
-        print(f"the clips in {data} are complete")
-    else:
-        with progress(TRAIN_CLIPS + VAL_CLIPS, "generate clips", "clip") as bar:
-            write_echo_set(data, train_clips=TRAIN_CLIPS, val_clips=VAL_CLIPS, progress=bar.update)
-    sheet = class_sheet()[..., ::-1]
-    cv2.imwrite(str(OUTPUT / "classes.jpg"), sheet, [cv2.IMWRITE_JPEG_QUALITY, 92])
-    if resume and weights.is_file():
-        print(f"the weights in {weights} are complete")
-        return
-    with progress(STEPS, "train on single frames", "step") as bar:
-        network, loss = train_on_frames(progress=bar.update)
-    save_weights(weights, network)
-    print(f"{weights}: knows the poses of single frames, loss {loss:.4f}")
-
-
-def save_weights(path: Path, network: nn.Module) -> None:
-    """Write a state dict, which has its name once it is complete."""
-    with whole_file(path, "weights") as file:
-        torch.save(network.state_dict(), file)
 
 
 def train_and_test(blocks: str, overrides: Sequence[str], *, resume: bool) -> Row:

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from keypoint.commands import main
+from keypoint.commands import main, make_clip_data
 from keypoint.commands.action import demo
 from keypoint.errors import ConfigError
 
@@ -15,11 +15,10 @@ SMALL = ["train.epochs=1", "train.batch_size=4", "data.workers=0"]
 @pytest.fixture
 def small(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    numbers = {"TRAIN_CLIPS": 8, "VAL_CLIPS": 4, "REVERSED_CLIPS": 2, "STEPS": 2}
-    for name, value in numbers.items():
+    for name, value in {"TRAIN_CLIPS": 8, "VAL_CLIPS": 4, "REVERSED_CLIPS": 2}.items():
         monkeypatch.setattr(demo, name, value)
-    few = partial(demo.train_on_frames, pictures=18, steps=2)
-    monkeypatch.setattr(demo, "train_on_frames", few)
+    few = partial(make_clip_data.train_on_frames, pictures=18, steps=2)
+    monkeypatch.setattr(make_clip_data, "train_on_frames", few)
     monkeypatch.setattr(demo, "BLOCKS", ("srl_fft",))
     called = []
     threads = torch.get_num_threads()

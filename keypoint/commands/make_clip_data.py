@@ -1,0 +1,77 @@
+"""Generate the clips of the set "echo": keypoint make-clip-data --output DIR."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import torch
+from torch import nn
+
+from keypoint.action.echo.dataset import is_echo_set, write_echo_set
+from keypoint.action.echo.picture import class_sheet
+from keypoint.action.echo.pretrain import STEPS, train_on_frames
+from keypoint.commands import cli
+from keypoint.files import whole_file
+from keypoint.progress import progress
+
+TRAIN_CLIPS, VAL_CLIPS = 4000, 1000
+
+EPILOG = """examples:
+  keypoint make-clip-data --output output/echo
+  keypoint train --cfg echo.yaml model.blocks=srl_fft
+  keypoint sweep echo_blocks.yaml --jobs 2
+
+Writes DIR/data (lossless videos, a folder per class), DIR/frames.pth (weights of a 2-D network that
+knows the poses of single frames, from which the trainings start) and DIR/classes.jpg. What is there
+and complete is left as it is. docs/action_echo.md says what the set shows.
+"""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse, build, call."""
+    parser = cli.parser("keypoint make-clip-data", "Generate clips of stick figures.", EPILOG)
+    cli.add_output_folder(parser, "made if it does not exist")
+    number = cli.whole_number(4)
+    parser.add_argument(
+        "--train", type=number, default=TRAIN_CLIPS, help="clips to train on; default: %(default)s"
+    )
+    parser.add_argument(
+        "--val", type=number, default=VAL_CLIPS, help="clips to test on; default: %(default)s"
+    )
+    args = parser.parse_args(argv)
+    cli.log_to()
+    prepare(args.output, args.train, args.val, keep=True)
+
+
+def prepare(output: Path, train_clips: int, val_clips: int, *, keep: bool) -> None:
+    """Write the videos, pictures of some, and the weights that all trainings start from.
+
+    Args:
+        output: Folder of all of them.
+        train_clips: Number of clips to train on.
+        val_clips: Number of other clips.
+        keep: Leave what is complete as it is; else it is written again.
+    """
+    data, weights = output / "data", output / "frames.pth"
+    if keep and is_echo_set(data, train_clips=train_clips, val_clips=val_clips):
+        print(f"the clips in {data} are complete")
+    else:
+        with progress(train_clips + val_clips, "generate clips", "clip") as bar:
+            write_echo_set(data, train_clips=train_clips, val_clips=val_clips, progress=bar.update)
+    sheet = class_sheet()[..., ::-1]
+    cv2.imwrite(str(output / "classes.jpg"), sheet, [cv2.IMWRITE_JPEG_QUALITY, 92])
+    if keep and weights.is_file():
+        print(f"the weights in {weights} are complete")
+        return
+    with progress(STEPS, "train on single frames", "step") as bar:
+        network, loss = train_on_frames(progress=bar.update)
+    save_weights(weights, network)
+    print(f"{weights}: knows the poses of single frames, loss {loss:.4f}")
+
+
+def save_weights(path: Path, network: nn.Module) -> None:
+    """Write a state dict, which has its name once it is complete."""
+    with whole_file(path, "weights") as file:
+        torch.save(network.state_dict(), file)
