@@ -4,14 +4,14 @@ PyYAML reads YAML 1.1, where ``1e-3`` is text, ``no`` is false, ``010`` is 8, ``
 last of two equal keys wins. Here plain words are read by YAML 1.2's core rules, without octal and
 hexadecimal numbers, and ``none`` is a null like ``null`` and ``~``. Tags, anchors and aliases are
 refused outright, because a config needs none and they can run code or grow without bound; PyYAML's
-own constructors are never called. Keys are unique names.
+own constructors are never called. Keys are unique names; before a colon ``none`` is one, too.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ KeyPath = tuple[str | int, ...]
 Problem = tuple[KeyPath, int | None, str]  # where, its line if there is one, what is wrong
 
 _TAG = "tag:yaml.org,2002:"
+_WORD = re.compile(r"[A-Za-z]\w*")
 _EXPONENT = "(?:[eE][-+]?[0-9]+)?"
 _PLAIN_WORDS = {  # tag -> (pattern, possible first characters); the first that fits wins
     "null": (r"(?:~|null|Null|NULL|none|None|NONE|)", ["~", "n", "N", ""]),
@@ -96,11 +97,13 @@ class Document:
             if the text is not YAML at all.
         lines: Line (from 1) of every key and list entry by its path, in the order of the text.
         problems: What is wrong with the text itself.
+        texts: Single values as they are written, by path: ``1e-3``.
     """
 
     content: Any = None
     lines: dict[KeyPath, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    texts: dict[KeyPath, str] = field(default_factory=dict)
 
 
 def _failed(message: str, line: int | None = None) -> Document:
@@ -148,32 +151,27 @@ def parse_yaml(text: str) -> Document:
         return _failed(f"not YAML: {error}")
     if node is None:
         return _failed("empty: nothing is given")
-    lines: dict[KeyPath, int] = {}
-    problems: list[Problem] = []
-    content = _to_plain(node, (), lines, problems)
-    return Document(content, lines, problems)
+    document = Document()
+    return replace(document, content=_to_plain(node, (), document))
 
 
-def _to_plain(
-    node: yaml.Node,
-    path: KeyPath,
-    lines: dict[KeyPath, int],
-    problems: list[Problem],
-) -> Any:
-    """Turn a node into plain values; fills ``lines`` and ``problems`` on the way."""
+def _to_plain(node: yaml.Node, path: KeyPath, document: Document) -> Any:
+    """Turn a node into plain values; fills the document's other fields on the way."""
+    lines, problems = document.lines, document.problems
     line = node.start_mark.line + 1
     if isinstance(node, yaml.SequenceNode):
         entries = []
         for index, child in enumerate(node.value):
             here = (*path, index)
             lines[here] = child.start_mark.line + 1
-            entries.append(_to_plain(child, here, lines, problems))
+            entries.append(_to_plain(child, here, document))
         return entries
     if isinstance(node, yaml.MappingNode):
         content: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key, line = key_node.value, key_node.start_mark.line + 1
-            if key_node.tag != _TAG + "str" or not key.isprintable():
+            is_name = key_node.tag == _TAG + "str" or _is_word(key_node)
+            if not is_name or not key.isprintable():
                 problems.append((path, line, "the text before the colon is not a name"))
                 continue
             here = (*path, key)
@@ -181,9 +179,10 @@ def _to_plain(
                 problems.append((here, line, f"given twice, first in line {lines[here]}; keep one"))
                 continue
             lines[here] = line
-            content[key] = _to_plain(value_node, here, lines, problems)
+            content[key] = _to_plain(value_node, here, document)
         return content
     text: str = node.value
+    document.texts[path] = text
     kind = node.tag.removeprefix(_TAG)
     if kind == "null":
         return None
@@ -196,6 +195,11 @@ def _to_plain(
     if not text.isprintable():
         problems.append((path, line, f"{text[:40]!r} has a line break or a control character"))
     return text
+
+
+def _is_word(key: yaml.Node) -> bool:
+    """Whether a key is a word such as ``none`` or ``true``, which is a name in its place."""
+    return isinstance(key, yaml.ScalarNode) and _WORD.fullmatch(key.value) is not None
 
 
 def dump_yaml(content: Any) -> str:

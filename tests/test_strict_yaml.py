@@ -81,7 +81,7 @@ def test_dot_nan_is_a_number_for_the_schema_to_refuse():
         ("a: 1\na: 2\n", 2, "twice, first in line 1"),
         ("a:\n  b: 1\n  c: 1\n  b: 1\n", 4, "twice, first in line 2"),
         ("a: 1\n2: 3\n", 2, "not a name"),
-        ("a: 1\nnone: 3\n", 2, "not a name"),
+        ("a: 1\n~: 3\n", 2, "not a name"),
         ("? [a]\n: 1\n", 1, "not a name"),
         ('a: "x\\0y"\n', 1, "control character"),
         ("a: |\n  x\n  y\n", 1, "line break"),
@@ -105,6 +105,12 @@ def test_every_problem_of_a_text_is_reported_and_the_first_of_equal_keys_kept():
     document = parse_yaml("a: 1\na: 2\nb: 3\nb: 4\n5: 6\n")
     assert [line for _, line, _ in document.problems] == [2, 4, 5]
     assert document.content == {"a": 1, "b": 3}
+
+
+def test_a_word_before_a_colon_is_a_name_and_values_are_kept_as_they_are_written():
+    document = parse_yaml("none: 1e-3\ntrue: [256, ~]\n")
+    assert document.content == {"none": 0.001, "true": [256, None]}
+    assert document.texts == {("none",): "1e-3", ("true", 0): "256", ("true", 1): "~"}
 
 
 def test_lines_are_those_of_the_keys():

@@ -9,14 +9,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from keypoint.config.fields import RunConfig
 from keypoint.config.schema import Config
 
 SHORT = reprlib.Repr()
 SHORT.maxlevel, SHORT.maxstring, SHORT.maxother = 3, 60, 60
 
 
-def describe_keys(kind: type[RunConfig] = Config) -> str:
+def describe_keys(kind: type[BaseModel] = Config) -> str:
     """A table of every key: its default, the allowed values, its meaning."""
     rows = []
     for name, schema in keys(kind).items():
@@ -27,7 +26,7 @@ def describe_keys(kind: type[RunConfig] = Config) -> str:
 
 
 @functools.cache
-def sections(kind: type[RunConfig]) -> dict[str, type[BaseModel]]:
+def sections(kind: type[BaseModel]) -> dict[str, type[BaseModel]]:
     """The models of the sections of a config."""
     fields = {name: field.annotation for name, field in kind.model_fields.items()}
     return {
@@ -38,7 +37,7 @@ def sections(kind: type[RunConfig]) -> dict[str, type[BaseModel]]:
 
 
 @functools.cache
-def keys(kind: type[RunConfig]) -> dict[str, dict[str, Any]]:
+def keys(kind: type[BaseModel]) -> dict[str, dict[str, Any]]:
     """The JSON schema of every key, sections flattened: ``train.lr`` and so on."""
     flat: dict[str, dict[str, Any]] = {}
     for name, schema in kind.model_json_schema()["properties"].items():

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from keypoint.config.fields import RunConfig, hint, nearest
 from keypoint.config.keys import SHORT, allowed, describe_keys, keys, sections, show
@@ -35,6 +35,7 @@ __all__ = [
     "override_as",
     "override_config",
     "task_of",
+    "try_load",
 ]
 
 
@@ -48,7 +49,8 @@ CONFIG_FOLDER = _config_folder()
 COMMAND_LINE = "command line"  # the place of an override, for errors
 
 Mistake = tuple[KeyPath, str]  # the key in the config, what is wrong
-Kind = TypeVar("Kind", bound=RunConfig)
+Kind = TypeVar("Kind", bound=BaseModel)
+Run = TypeVar("Run", bound=RunConfig)
 
 
 def find_config(name: str | Path) -> Path:
@@ -109,6 +111,27 @@ def load_as(kind: type[Kind], path: str | Path, overrides: Sequence[str] = ()) -
     Raises:
         ConfigError: Names the file, line and key, or the override, of every mistake.
     """
+    config, mistakes = try_load(kind, path, overrides)
+    return _require(config, str(path), mistakes)
+
+
+def try_load(
+    kind: type[Kind],
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    origins: Mapping[str, str] | None = None,
+) -> tuple[Kind | None, list[str]]:
+    """`load_as` that returns what is wrong.
+
+    Args:
+        kind: The model of the task's configs.
+        path: The file.
+        overrides: In their order.
+        origins: Place of an override that is not of the command line: a file and its line.
+
+    Returns:
+        The config, None if there are mistakes; a sentence for each mistake.
+    """
     path = Path(path)
     document = read_yaml(path)
     places = {key: f"{path}, line {line}" for key, line in document.lines.items()}
@@ -117,23 +140,26 @@ def load_as(kind: type[Kind], path: str | Path, overrides: Sequence[str] = ()) -
         place = f"{path}, line {line}" if line else str(path)
         mistakes.append((key, _sentence(place, key, message)))
     if mistakes and document.content is None:
-        raise ConfigError(mistakes[0][1])
+        return None, [mistakes[0][1]]
     if not isinstance(document.content, dict):
-        raise ConfigError(
+        return None, [
             f"{path}, line 1: given {show(document.content)}; a config is a mapping of keys, "
             "one `key: value` a line, with a space after the colon"
-        )
+        ]
     content = document.content
+    if {"cfg", "grid"} <= set(content) and "grid" not in kind.model_fields:
+        return None, [f"{path}: is a sweep, so not one config; keypoint sweep {path} runs it"]
     names = [text.partition("=")[0] for text in overrides]
     for name in dict.fromkeys(name for name in names if names.count(name) > 1):
         mistakes.append(((), f"{COMMAND_LINE}: {name} is given twice; keep one"))
     for text in overrides:
-        _override(kind, content, text, places, mistakes)
+        place = (origins or {}).get(text, f"{COMMAND_LINE}, {SHORT.repr(text)}")
+        _override(kind, content, text, place, places, mistakes)
     if kind is Config:
         fill_in_recipe(content, places)
     if content.get("output") is None:
         content["output"] = f"output/{path.stem}"
-    return _build(kind, content, str(path), places, mistakes)
+    return _check(kind, content, str(path), places, mistakes)
 
 
 def config_from_dict(content: Mapping[str, Any], source: str) -> Config:
@@ -141,7 +167,7 @@ def config_from_dict(content: Mapping[str, Any], source: str) -> Config:
     return from_dict_as(Config, content, source)
 
 
-def from_dict_as(kind: type[Kind], content: Mapping[str, Any], source: str) -> Kind:
+def from_dict_as(kind: type[Run], content: Mapping[str, Any], source: str) -> Run:
     """Check the result of :meth:`Config.to_dict`; ``source``, the checkpoint, is named in errors.
 
     Raises:
@@ -149,7 +175,8 @@ def from_dict_as(kind: type[Kind], content: Mapping[str, Any], source: str) -> K
     """
     if not isinstance(content, Mapping):
         raise ConfigError(f"{source}: given {show(content)}; a config is a mapping of keys")
-    return _build(kind, content, source, {}, [])
+    config, mistakes = _check(kind, content, source, {}, [])
+    return _require(config, source, mistakes)
 
 
 def override_config(config: Config, overrides: Sequence[str]) -> Config:
@@ -163,7 +190,7 @@ def override_config(config: Config, overrides: Sequence[str]) -> Config:
     return changed
 
 
-def override_as(config: Kind, overrides: Sequence[str]) -> Kind:
+def override_as(config: Run, overrides: Sequence[str]) -> Run:
     """A copy with ``key=value`` overrides, as :func:`load_as` takes them.
 
     Raises:
@@ -173,8 +200,10 @@ def override_as(config: Kind, overrides: Sequence[str]) -> Kind:
     places: dict[KeyPath, str] = {}
     mistakes: list[Mistake] = []
     for text in overrides:
-        _override(type(config), content, text, places, mistakes)
-    return _build(type(config), content, COMMAND_LINE, places, mistakes)
+        place = f"{COMMAND_LINE}, {SHORT.repr(text)}"
+        _override(type(config), content, text, place, places, mistakes)
+    changed, texts = _check(type(config), content, COMMAND_LINE, places, mistakes)
+    return _require(changed, COMMAND_LINE, texts)
 
 
 def dump_config(config: RunConfig) -> str:
@@ -183,16 +212,16 @@ def dump_config(config: RunConfig) -> str:
 
 
 def _override(
-    kind: type[RunConfig],
+    kind: type[BaseModel],
     content: dict[str, Any],
     text: str,
+    place: str,
     places: dict[KeyPath, str],
     mistakes: list[Mistake],
 ) -> None:
     """Put one ``key=value`` into ``content``; add its mistakes to ``mistakes``."""
     name, equals, value = text.partition("=")
     path: KeyPath = tuple(name.split("."))
-    place = f"{COMMAND_LINE}, {SHORT.repr(text)}"
 
     def refuse(message: str) -> None:
         mistakes.append((path, f"{place}: {message}"))
@@ -220,14 +249,14 @@ def _override(
     return None
 
 
-def _build(
+def _check(
     kind: type[Kind],
     content: Mapping[str, Any],
     source: str,
     places: dict[KeyPath, str],
     mistakes: list[Mistake],
-) -> Kind:
-    """Validate; raise the mistakes so far and the new ones together, in the order of the places."""
+) -> tuple[Kind | None, list[str]]:
+    """Validate; add the mistakes to those so far, in the order of the places."""
     # A section whose lines are all comments is empty, not wrong.
     content = {k: {} if v is None and k in sections(kind) else v for k, v in content.items()}
     config = None
@@ -241,10 +270,15 @@ def _build(
             mistakes.append((path, _sentence(place, path, message)))
     # All keys of another task's config would be mistakes: its task is the only one.
     mistakes = [mistake for mistake in mistakes if mistake[0] == ("task",)] or mistakes
-    if config is not None and not mistakes:
-        return config
     order = {path: index for index, path in enumerate(places)}
     texts = [text for path, text in sorted(mistakes, key=lambda m: order.get(m[0], len(order)))]
+    return None if texts else config, texts
+
+
+def _require(config: Kind | None, source: str, texts: Sequence[str]) -> Kind:
+    """The config; raises the mistakes together if there are any."""
+    if config is not None:
+        return config
     if len(texts) == 1:
         raise ConfigError(texts[0])
     if all(text.startswith(COMMAND_LINE) for text in texts):
@@ -252,7 +286,7 @@ def _build(
     raise ConfigError.of_many(f"{source}: {len(texts)} mistakes", texts)
 
 
-def _explain(kind: type[RunConfig], path: KeyPath, entry: Mapping[str, Any], content: Any) -> str:
+def _explain(kind: type[BaseModel], path: KeyPath, entry: Mapping[str, Any], content: Any) -> str:
     """One sentence: the value, the allowed values, what to do."""
     name = _dotted(path)
     if entry["type"] == "extra_forbidden":
@@ -273,7 +307,7 @@ def _explain(kind: type[RunConfig], path: KeyPath, entry: Mapping[str, Any], con
     return f"given {show(given)}; allowed: {possible}" + (f"; did you mean {near}?" if near else "")
 
 
-def _hint_key(kind: type[RunConfig], path: KeyPath) -> str:
+def _hint_key(kind: type[BaseModel], path: KeyPath) -> str:
     """A hint at the key that was meant: the same in another section, or one near in its own."""
     elsewhere = [name for name in keys(kind) if name.split(".")[-1] == path[-1]]
     if elsewhere:
