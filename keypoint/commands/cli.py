@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import re
 import reprlib
@@ -49,6 +50,17 @@ def parser(prog: str, description: str, epilog: str | None = None) -> argparse.A
         "--debug", action="store_true", help="show the traceback of an error, and all it lists"
     )
     return made
+
+
+def why_refused(made: argparse.ArgumentParser, words: Sequence[str]) -> str | None:
+    """What a parser says of words that it refuses or answers with help; None if neither."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+            made.parse_intermixed_args(words)
+    except SystemExit:
+        return said.getvalue().strip().removeprefix("error: ") or "--help runs nothing"
+    return None
 
 
 def whole_number(least: int) -> Callable[[str], int]:

@@ -69,27 +69,11 @@ def main(argv: Sequence[str]) -> None:
     runs = dict(zip(short_names(paths), paths, strict=True))
     if args.output is not None:
         require_free(args.output, args.overwrite)
-    texts: list[str] = []
-    files: Contents = {}
-    groups = None
-    if not all(only_scores(path) for path in paths):
-        groups = compare_runs(runs, args.anyway)
-        texts.append(report.to_markdown(groups))
-        files[RUNS_CSV] = report.to_csv(groups).encode()
-        files[RUNS_PICTURE] = png(report.picture(groups))
-    if groups is None or groups.groups[0].first.task == "action":
-        tests = runs if groups is None else firsts(groups, runs)
-        if len(tests) > 1:
-            classes = compare_tests(
-                {name: load_scores(path) for name, path in tests.items()}, args.least_gain
-            )
-            texts.append(to_markdown(classes))
-            files |= class_files(classes)
-    text = "\n\n".join(texts)
+    text, files = tables(runs, anyway=args.anyway, least_gain=args.least_gain)
     print(text)
     if args.output is not None:
         cli.make_folder(args.output, "--output")
-        write({MARKDOWN: f"{text}\n".encode(), **files}, args.output)
+        write(files, args.output)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -113,6 +97,47 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def tables(
+    runs: Mapping[str, Path],
+    *,
+    anyway: bool = False,
+    least_gain: float = LEAST_GAIN,
+    called: Mapping[str, str] | None = None,
+) -> tuple[str, Contents]:
+    """Compare runs.
+
+    Args:
+        runs: Folders by name; the group of the first is what the others are compared with.
+        anyway: Compare although the numbers were measured under other conditions.
+        least_gain: Of action: list classes that differ by at least this.
+        called: The name of a run's group, by run; None for what the names of its runs share.
+
+    Returns:
+        Markdown, and the content of all files.
+
+    Raises:
+        ConfigError: They are not comparable, and `anyway` is not set.
+    """
+    texts: list[str] = []
+    files: Contents = {}
+    groups = None
+    if not all(only_scores(path) for path in runs.values()):
+        groups = compare_runs(runs, anyway, called)
+        texts.append(report.to_markdown(groups))
+        files[RUNS_CSV] = report.to_csv(groups).encode()
+        files[RUNS_PICTURE] = png(report.picture(groups))
+    if groups is None or groups.groups[0].first.task == "action":
+        tests = runs if groups is None else firsts(groups, runs)
+        if len(tests) > 1:
+            classes = compare_tests(
+                {name: load_scores(path) for name, path in tests.items()}, least_gain
+            )
+            texts.append(to_markdown(classes))
+            files |= class_files(classes)
+    text = "\n\n".join(texts)
+    return text, {MARKDOWN: f"{text}\n".encode(), **files}
+
+
 def only_scores(path: Path) -> bool:
     """Whether a path is a scores file of action recognition, or a folder with nothing else."""
     if not path.is_dir():
@@ -120,13 +145,15 @@ def only_scores(path: Path) -> bool:
     return (path / FILE).is_file() and not any((path / n).is_file() for n in (METRICS, HISTORY))
 
 
-def compare_runs(paths: Mapping[str, Path], anyway: bool) -> GroupComparison:
+def compare_runs(
+    paths: Mapping[str, Path], anyway: bool, called: Mapping[str, str] | None = None
+) -> GroupComparison:
     """Read runs, group them, and compare the groups.
 
     Raises:
         ConfigError: They are not comparable, and `anyway` is not set.
     """
-    groups = group_runs({name: read_run(path) for name, path in paths.items()})
+    groups = group_runs({name: read_run(path) for name, path in paths.items()}, called)
     if not anyway:
         require_comparable(groups)
     return compare_groups(groups, on_samples, incomparable(groups))
@@ -185,8 +212,13 @@ def short_names(paths: Sequence[Path]) -> list[str]:
     return names
 
 
-def require_free(folder: Path, overwrite: bool) -> None:
+def require_free(folder: Path, overwrite: bool, option: str = "--output ") -> None:
     """Check that no earlier comparison would be replaced.
+
+    Args:
+        folder: Where it is to be written.
+        overwrite: Replace it.
+        option: That gives the folder, for the error.
 
     Raises:
         ConfigError: One would be.
@@ -195,7 +227,7 @@ def require_free(folder: Path, overwrite: bool) -> None:
     there = [name for name in names if (folder / name).exists()]
     if there and not overwrite:
         raise ConfigError(
-            f"--output {folder}: holds {' and '.join(there)} already; give another folder, or "
+            f"{option}{folder}: holds {' and '.join(there)} already; give another folder, or "
             "--overwrite to replace them"
         )
 

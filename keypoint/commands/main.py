@@ -13,6 +13,7 @@ GROUPS = {
     "train and test": {
         "train": "train a network from a config",
         "test": "report COCO AP of a checkpoint, and where AP is lost",
+        "sweep": "train and test a grid of configs with several seeds, and compare them",
         "compare": "compare runs and configs, with intervals over seeds or images",
         "demo": "the whole way on generated images: data, training, AP, pictures",
     },

@@ -7,26 +7,16 @@ Each is a training of its own, a process with its folder output/seedN, as if it 
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
-import subprocess
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from keypoint import distributed
 from keypoint.action.config import ActionConfig
-from keypoint.commands import cli
-from keypoint.config.load import Config, dump_config
-from keypoint.errors import ConfigError, KeypointError
-from keypoint.evaluation.runs.read import CONFIG, HISTORY, checkpoint_facts
-from keypoint.training.run_folder import finds_run
-
-START = ("-m", "keypoint", "train")
-INTERRUPTED = 130
-
-
-class SeedFailedError(KeypointError):
-    """A training ended with an error, which it has reported; has its exit status."""
+from keypoint.commands import cli, runs
+from keypoint.commands.runs import Run, RunFailedError
+from keypoint.config.load import Config
+from keypoint.errors import ConfigError
 
 
 def add_seeds(parser: argparse.ArgumentParser) -> None:
@@ -62,11 +52,7 @@ def check_seeds(args: argparse.Namespace) -> None:
         raise ConfigError("seed= has no effect with --seeds; leave one of them out")
     if args.process_timeout != distributed.TIMEOUT_S:
         raise ConfigError("--process-timeout is for torchrun; it has no effect with --seeds")
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ConfigError(
-            "--seeds starts one training after the other, and torchrun many processes of one; give "
-            "torchrun the commands that --dry-run prints"
-        )
+    runs.refuse_torchrun("--seeds")
 
 
 def train_seeds(args: argparse.Namespace, config: Config | ActionConfig) -> None:
@@ -78,69 +64,43 @@ def train_seeds(args: argparse.Namespace, config: Config | ActionConfig) -> None
 
     Raises:
         ConfigError: A folder holds a run that the options do not deal with; nothing was started.
-        SeedFailedError: A training failed; those after it were not started.
+        CheckpointError: A folder holds a run of another config; nothing was started.
+        RunFailedError: A training failed; those after it were not started.
     """
     output = Path(config.output or "")
-    left = [seed for seed in args.seeds if not (args.resume and is_done(config, output, seed))]
+    overrides = [each for each in args.overrides if each.partition("=")[0] != "output"]
+    trainings = [
+        runs.make_run(
+            args,
+            f"seed {seed}",
+            output / f"seed{seed}",
+            config,
+            cfg=args.cfg,
+            overrides=overrides,
+            seed=seed,
+        )
+        for seed in args.seeds
+    ]
+    work = [(run, run.left() if args.resume else run.all()) for run in trainings]
     if args.dry_run:
-        for seed in left:
-            print(shlex.join(["keypoint", "train", *words_of(args, output, seed)]))
+        for _, commands in work:
+            if commands:
+                print(runs.shell_line(commands))
         return
-    for seed in left:  # all of them before the first begins
-        finds_run(folder_of(output, seed), resume=args.resume, overwrite=args.overwrite)
-    for seed in args.seeds:
-        if seed not in left:
-            print(f"seed {seed}: done, {folder_of(output, seed)}")
-            continue
-        print(f"seed {seed}: {folder_of(output, seed)}", flush=True)
-        status = start([sys.executable, *START, *words_of(args, output, seed)])
-        if status in (INTERRUPTED, -2):
-            raise KeyboardInterrupt
-        if status:
-            failed = SeedFailedError(
-                f"the training with seed {seed} ended with status {status}, its error is above; "
-                "--resume continues it and those after it"
-            )
-            failed.exit_status = status if status > 0 else 128 - status
-            raise failed
+    runs.require_startable([run for run, commands in work if commands], args)
+    runs.carry_out(work, begins=_begins, ended=_ended)
     print(f"compare them: keypoint compare {shlex.quote(str(output))}/seed* OTHER/seed*")
 
 
-def start(words: list[str]) -> int:
-    """Run a command to its end; it ends with this process, however that is interrupted."""
-    with subprocess.Popen(words) as process:  # noqa: S603 (our own command, no shell)
-        try:
-            return process.wait()
-        except BaseException:
-            process.terminate()
-            process.wait()
-            raise
+def _begins(run: Run, commands: Sequence[runs.Words]) -> None:
+    print(f"{run.name}: {'' if commands else 'done, '}{run.folder}", flush=True)
 
 
-def folder_of(output: Path, seed: int) -> Path:
-    """The folder of one seed."""
-    return output / f"seed{seed}"
-
-
-def words_of(args: argparse.Namespace, output: Path, seed: int) -> list[str]:
-    """The words of `keypoint train` for one seed."""
-    kept = [each for each in args.overrides if each.partition("=")[0] != "output"]
-    words = ["--cfg", args.cfg, *kept, f"seed={seed}", f"output={folder_of(output, seed)}"]
-    for name in ("resume", "allow_changed", "overwrite"):
-        words += [f"--{name.replace('_', '-')}"] if getattr(args, name) else []
-    words += [] if args.device is None else ["--device", args.device]
-    return words
-
-
-def is_done(config: Config | ActionConfig, output: Path, seed: int) -> bool:
-    """Whether a folder holds this training, with this config, at its end.
-
-    Raises:
-        CheckpointError: Its checkpoint is damaged.
-    """
-    folder = folder_of(output, seed)
-    if not all((folder / name).is_file() for name in (CONFIG, HISTORY, "last.pt")):
-        return False
-    given = config.model_copy(update={"seed": seed, "output": str(folder)})
-    same = (folder / CONFIG).read_text(encoding="utf-8") == dump_config(given)
-    return same and checkpoint_facts(folder)["finished"] == "yes"
+def _ended(run: Run, status: int) -> None:
+    """End all with the first failure."""
+    if status:
+        raise RunFailedError(
+            f"the training with {run.name} ended with status {status}, its error is above; "
+            "--resume continues it and those after it",
+            status,
+        )

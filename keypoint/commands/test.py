@@ -70,8 +70,8 @@ folder.
 """
 
 
-def main(argv: Sequence[str]) -> None:
-    """Parse, build, call."""
+def make_parser() -> argparse.ArgumentParser:
+    """All options."""
     parser = cli.parser("keypoint test", "Report the ten COCO numbers of a checkpoint.", EPILOG)
     cli.add_network(parser, "best.pt or last.pt of a run, or with --cfg any weights")
     cli.add_config(parser, "a config instead of the one in the checkpoint")
@@ -96,7 +96,12 @@ def main(argv: Sequence[str]) -> None:
     )
     cli.add_device(parser)
     cli.add_process_timeout(parser)
-    args = parser.parse_intermixed_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse, build, call."""
+    args = make_parser().parse_intermixed_args(argv)
     if args.cfg and args.weights:
         raise ConfigError(
             f"--cfg {args.cfg} has no effect with --weights {args.weights}, which says its network "

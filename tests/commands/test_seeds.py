@@ -1,18 +1,30 @@
 """keypoint train --seeds: a training each, resumed as a whole, printed for a scheduler."""
 
 import shlex
-import sys
 
 import pytest
 
 from keypoint.checkpoint.file import KEYS, save_checkpoint
-from keypoint.commands import seeds
+from keypoint.commands import runs
 from keypoint.config.load import dump_config, load_config
-from keypoint.errors import ConfigError
 from keypoint.pose.skeleton import load_skeleton
+from tests.action import tiny_action
 from tests.calling import tool
 
 COLORS = {"color_order": "rgb", "mean": (0.0,) * 3, "std": (1.0,) * 3}
+
+
+class Ended:
+    """A process that has ended."""
+
+    def __init__(self, status):
+        self.status = status
+
+    def poll(self):
+        return self.status
+
+    def terminate(self):
+        pass
 
 
 @pytest.fixture
@@ -23,13 +35,13 @@ def begin(tmp_path, monkeypatch):
     started = []
 
     def start(words, statuses):
-        started.append(words[4:])
-        return statuses.pop(0) if statuses else 0
+        started.append(words[1:])
+        return Ended(statuses.pop(0) if statuses else 0)
 
     def begin(*words, statuses=()):
         started.clear()
         left = list(statuses)
-        monkeypatch.setattr(seeds, "start", lambda words: start(words, left))
+        monkeypatch.setattr(runs, "start", lambda words, log, threads: start(words, left))
         return tool("train", "--cfg", cfg, *words), [list(words) for words in started]
 
     return begin
@@ -71,16 +83,23 @@ def test_what_is_done_is_not_done_again(begin, tmp_path, capsys):
     out = tmp_path / "out"
     end(out, 0)
     end(out, 1, epoch=2)
-    end(out, 2, typed=["train.lr=0.5"])
     assert begin("--seeds", 0, 1) == (2, [])  # as of a single run: nothing is replaced unasked
     assert "holds another run; --resume continues it" in capsys.readouterr().err
-    status, started = begin("--resume", "--seeds", 0, 1, 2, 3)
+    status, started = begin("--resume", "--seeds", 0, 1, 3)
     assert status == 0
-    assert [words[2] for words in started] == ["seed=1", "seed=2", "seed=3"]
+    assert [words[2] for words in started] == ["seed=1", "seed=3"]
     assert all("--resume" in words for words in started)
     assert f"seed 0: done, {out}/seed0" in capsys.readouterr().out
     status, started = begin("--overwrite", "--seeds", 0, 1)
     assert [words[2] for words in started] == ["seed=0", "seed=1"]
+
+
+def test_another_config_is_refused_before_the_first_begins(begin, tmp_path, capsys):
+    end(tmp_path / "out", 1, epoch=2, typed=["train.lr=0.5"])
+    assert begin("--resume", "--seeds", 0, 1) == (4, [])
+    assert "train.lr=0.001 (was 0.5)" in capsys.readouterr().err
+    status, started = begin("--resume", "--allow-changed", "--seeds", 0, 1)
+    assert (status, len(started)) == (0, 2)
 
 
 def test_a_failure_ends_it_with_the_same_status(begin, capsys):
@@ -111,14 +130,28 @@ def test_not_under_torchrun(begin, monkeypatch, capsys):
     assert "give torchrun the commands" in capsys.readouterr().err
 
 
-def test_start_gives_the_status_of_the_process():
-    assert seeds.start([sys.executable, "-c", "raise SystemExit(3)"]) == 3
+def test_action_recognition(tmp_path, monkeypatch, capsys):
+    """In this process instead of two of their own."""
+    cfg, out = tiny_action.write_config(tmp_path), tmp_path / "out"
+    started = []
+
+    def start(words, log, threads):
+        started.append(words)
+        return Ended(tool(*words))
+
+    monkeypatch.setattr(runs, "start", start)
+    small = ["model.network=c2d_tiny", "train.epochs=1", "train.lr_drops=[]", f"output={out}"]
+    words = ["train", "--cfg", cfg, *small, "--device", "cpu", "--seeds", 0, 1]
+    assert tool(*words) == 0
+    assert (len(started), {path.name for path in out.iterdir()}) == (2, {"seed0", "seed1"})
+    assert tool(*words) == 2
+    assert tool(*words, "--resume") == 0
+    assert len(started) == 2
+    assert f"seed 1: done, {out}/seed1" in capsys.readouterr().out
 
 
-def test_a_folder_without_a_checkpoint_is_not_done(begin, tmp_path):
+def test_a_folder_without_a_checkpoint_is_not_done(begin, tmp_path, capsys):
     end(tmp_path / "out", 0)
     (tmp_path / "out" / "seed0" / "last.pt").unlink()
-    config = load_config(tmp_path / "a.yaml")
-    assert not seeds.is_done(config, tmp_path / "out", 0)
-    with pytest.raises(ConfigError, match="no last.pt to resume from"):
-        seeds.finds_run(tmp_path / "out" / "seed0", resume=True, overwrite=False)
+    assert begin("--resume", "--seeds", 0) == (2, [])
+    assert "no last.pt to resume from" in capsys.readouterr().err

@@ -18,7 +18,9 @@ from keypoint.config.load import (
 )
 from keypoint.pose.codec import Codec
 
-PATHS = sorted(path for path in CONFIG_FOLDER.rglob("*.yaml") if task_of(path) == "keypoints")
+SWEEPS = CONFIG_FOLDER / "sweeps"  # tests/commands/test_sweep.py has them
+FILES = (path for path in CONFIG_FOLDER.rglob("*.yaml") if path.parent != SWEEPS)
+PATHS = sorted(path for path in FILES if task_of(path) == "keypoints")
 SIZES = {"256x192": (256, 192), "384x288": (384, 288), "512x384": (512, 384)}
 SIGMAS = {"256x192": 2.0, "384x288": 3.0, "512x384": 4.0}
 BLOCKS = {

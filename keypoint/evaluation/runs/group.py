@@ -63,11 +63,12 @@ class Group:
         return ", ".join(dict.fromkeys(run.facts.get(key, UNKNOWN) for run in self.runs.values()))
 
 
-def group_runs(runs: Mapping[str, Run]) -> list[Group]:
+def group_runs(runs: Mapping[str, Run], called: Mapping[str, str] | None = None) -> list[Group]:
     """Group runs that differ in the seed only, in the order given.
 
     Args:
         runs: By name; a run without a config is a group of its own.
+        called: The name of a run's group, by run; None for what the names of its runs share.
 
     Raises:
         ConfigError: Runs of two tasks, or two of one group that have the same seed: they are the
@@ -81,15 +82,19 @@ def group_runs(runs: Mapping[str, Run]) -> list[Group]:
         )
     found: dict[str, list[str]] = {}
     for name, run in runs.items():
-        decides = [deciding_config(run), measured(run.conditions), run.facts.get("train_data")]
+        decides = [
+            deciding_config(run.config),
+            measured(run.conditions),
+            run.facts.get("train_data"),
+        ]
         key = name if run.config is None else json.dumps(decides, sort_keys=True, default=str)
         found.setdefault(key, []).append(name)
     members = [{name: runs[name] for name in names} for names in found.values()]
     groups = []
-    for name, of_group in zip(group_names(members), members, strict=True):
+    for name, of_group in zip(group_names(members, called), members, strict=True):
         require_own_seeds(of_group)
         first = next(iter(of_group.values()))
-        config, conditions = deciding_config(first), measured(first.conditions)
+        config, conditions = deciding_config(first.config), measured(first.conditions)
         groups.append(Group(name, of_group, config, conditions))
     return groups
 
@@ -110,9 +115,9 @@ def require_own_seeds(runs: Mapping[str, Run]) -> None:
         seen[run.seed] = name
 
 
-def deciding_config(run: Run) -> dict[str, Any]:
-    """The config by dotted keys, without those that change no number."""
-    flat = flatten(run.config or {})
+def deciding_config(config: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The config of a run by dotted keys, without those that change no number."""
+    flat = flatten(config or {})
     return {k: v for k, v in flat.items() if k not in FREE and not k.startswith("test.")}
 
 
@@ -139,11 +144,16 @@ def measured(conditions: Mapping[str, Any]) -> dict[str, Any]:
     return had
 
 
-def group_names(groups: Sequence[Mapping[str, Run]]) -> list[str]:
+def group_names(
+    groups: Sequence[Mapping[str, Run]], called: Mapping[str, str] | None = None
+) -> list[str]:
     """A name for each group: what its runs' names share, or their folder's, or the first run's."""
     names = []
     for runs in groups:
         first = next(iter(runs))
+        if called is not None:
+            names.append(called[first])
+            continue
         parents = {run.folder.resolve().parent for run in runs.values()}
         common = first
         if len(runs) > 1:

@@ -1,0 +1,238 @@
+"""Train and test a grid of configs with several seeds: keypoint sweep FILE.yaml [key=value ...].
+
+Each run is a training and a test as if they had been typed, in OUTPUT/POINT/seedN; at the end all
+are compared with the first point.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+
+from keypoint.action.config import ActionConfig
+from keypoint.commands import cli, compare, runs
+from keypoint.commands.runs import LOG, Run, RunFailedError
+from keypoint.commands.task import command_of
+from keypoint.config.fields import RunConfig
+from keypoint.config.load import Config, find_config, override_as, task_of
+from keypoint.config.sweep import Sweep, check_points, read_sweep
+from keypoint.errors import ConfigError
+from keypoint.evaluation.runs.group import deciding_config
+from keypoint.progress import progress
+
+EPILOG = f"""examples:
+  keypoint sweep demo_blocks.yaml --dry-run
+      one line a run, keypoint train ... && keypoint test ..., for a scheduler
+  keypoint sweep demo_blocks.yaml
+      run them one after the other, then print the table of keypoint compare
+  keypoint sweep demo_blocks.yaml --resume --jobs 2
+      continue after an interruption, two at a time; what is done is left as it is
+  keypoint sweep demo_blocks.yaml train.epochs=2 output=output/short
+      a key of all runs, and another folder; seeds=[0,1] gives other seeds
+
+A sweep file is a path, or the bare name of one under configs/:
+  cfg: demo.yaml                # what all runs share: a file next to this one, or as --cfg finds it
+  output: output/demo_blocks    # each run is in OUTPUT/POINT/seedN; default: output/<file>
+  set: {{train.epochs: 12}}       # optional: keys of all runs
+  seeds: [0, 1, 2]
+  grid:                         # axes; all points are compared with the first of each
+    blocks:                     # named points, each with any number of keys
+      none: {{model.blocks: none}}
+      srl: {{model.blocks.layer3: srl_fft, model.blocks.layer4: srl_fft}}
+    train.lr: [1e-3, 2e-3]      # or one key: points lr=1e-3 and lr=2e-3
+  test: [--analyse]             # optional: words of keypoint test
+
+The test is of last.pt: best.pt is chosen by the number that is compared. All is checked before the
+first run begins. With --jobs what a run prints goes to {LOG} in its folder. OUTPUT gets compare.md,
+runs.csv and runs.png.
+"""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse, check, run, compare."""
+    args = make_parser().parse_intermixed_args(argv)
+    check_options(args)
+    sweep = read_sweep(find_config(args.file), args.overrides)
+    points = make_runs(args, sweep)
+    all_runs = [run for of_point in points.values() for run in of_point]
+    if args.dry_run:
+        work = [(run, run.all() if args.overwrite else run.left()) for run in all_runs]
+        require_startable(work, args)
+        for _, commands in work:
+            if commands:
+                print(runs.shell_line(commands))
+        return
+    work = [(run, run.left() if args.resume else run.all()) for run in all_runs]
+    require_startable(work, args)
+    compare.require_free(sweep.output, args.resume or args.overwrite, "output=")
+    cli.log_to()
+    carry_out(work, args.jobs)
+    names = {run.name: point for point, of_point in points.items() for run in of_point}
+    text, files = compare.tables({run.name: run.folder for run in all_runs}, called=names)
+    print(text)
+    compare.write(files, sweep.output)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """All options."""
+    parser = cli.parser(
+        "keypoint sweep", "Train and test a grid of configs with several seeds.", EPILOG
+    )
+    parser.add_argument("file", metavar="FILE", help="a sweep file, or its name under configs/")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="change a key of all runs"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print a line for each run that is not done"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="do what is not done, and continue what has begun"
+    )
+    cli.add_overwrite(parser, "start over in folders that hold other runs")
+    parser.add_argument(
+        "--jobs",
+        type=cli.whole_number(1),
+        default=1,
+        metavar="N",
+        help="runs at a time, each with its share of the cores (%(default)s)",
+    )
+    cli.add_device(parser)
+    return parser
+
+
+def check_options(args: argparse.Namespace) -> None:
+    """Check options that do not go together.
+
+    Raises:
+        ConfigError: Names them.
+    """
+    if args.resume and args.overwrite:
+        raise ConfigError("--resume continues runs, --overwrite starts over; give one of them")
+    if args.dry_run and args.jobs > 1:
+        raise ConfigError("--jobs has no effect with --dry-run, which starts nothing")
+    runs.refuse_torchrun("keypoint sweep")
+
+
+def make_runs(args: argparse.Namespace, sweep: Sweep) -> dict[str, list[Run]]:
+    """The runs of each point by its name, the base first.
+
+    Raises:
+        ConfigError: Names every mistake in a config or in the words of the test.
+    """
+    task = task_of(find_config(sweep.cfg))
+    configs = check_points(sweep, ActionConfig if task == "action" else Config)
+    require_different(sweep, configs)
+    check_test(sweep, task, configs[sweep.points[0].name])
+    return {
+        point.name: [
+            runs.make_run(
+                args,
+                f"{point.name}/seed{seed}",
+                sweep.output / point.name / f"seed{seed}",
+                configs[point.name],
+                cfg=sweep.cfg,
+                overrides=point.overrides,
+                seed=seed,
+                test=sweep.test,
+            )
+            for seed in sweep.seeds
+        ]
+        for point in sweep.points
+    }
+
+
+def require_different(sweep: Sweep, configs: Mapping[str, RunConfig]) -> None:
+    """Refuse two points that are one training.
+
+    Raises:
+        ConfigError: Names them.
+    """
+    seen: list[tuple[str, object]] = []
+    for name, config in configs.items():
+        decides = deciding_config(config.to_dict())
+        same = [other for other, theirs in seen if theirs == decides]
+        if same:
+            raise ConfigError(
+                f"{sweep.path}: the points {same[0]} and {name} train the same network in the same "
+                "way; points differ in keys that change the training (test.*, data.root, "
+                "data.workers and what is logged or saved do not)"
+            )
+        seen.append((name, decides))
+
+
+def check_test(sweep: Sweep, task: str, config: RunConfig) -> None:
+    """Refuse words of the test that keypoint test would refuse, and those that the sweep gives.
+
+    Args:
+        sweep: With the words.
+        task: Of its runs.
+        config: Of one of them.
+
+    Raises:
+        ConfigError: Names the word, or what keypoint test says.
+    """
+    module, _ = command_of("test", ["--task", task])
+    parser = module.make_parser()
+    _, *words = runs.test_words(sweep.output, sweep.test)
+    why = cli.why_refused(parser, words)
+    if why is None:
+        given = parser.parse_intermixed_args(words)
+        own = ["--checkpoint", "--weights", "--cfg", "--device"]
+        typed = [word.partition("=")[0] for word in sweep.test]
+        taken = [word for word in typed if word in (*own, "output")]
+        if taken:
+            why = f"{taken[0]} is given by keypoint sweep; leave it out"
+        elif len(getattr(given, "boxes", None) or []) > 1:
+            why = "--boxes is there twice, and a comparison is of one kind; give one"
+        else:
+            try:
+                override_as(config, given.overrides)
+            except ConfigError as error:
+                why = str(error)
+    if why is not None:
+        raise ConfigError(f"{sweep.path}: test: {why}")
+
+
+def require_startable(
+    work: Sequence[tuple[Run, Sequence[runs.Words]]], args: argparse.Namespace
+) -> None:
+    """`runs.require_startable` for the runs that are to be trained."""
+    runs.require_startable([run for run, commands in work if run.train in commands], args)
+
+
+def carry_out(work: Sequence[tuple[Run, list[runs.Words]]], jobs: int) -> None:
+    """Do what is left; a run that fails is reported, and the others continue.
+
+    Raises:
+        RunFailedError: Runs failed; has the status of the first.
+    """
+    left = [(run, commands) for run, commands in work if commands]
+    failed: list[tuple[str, int]] = []
+    with progress(len(work), "runs", "run", enabled=jobs > 1) as bar:
+
+        def begins(run: Run, _: Sequence[runs.Words]) -> None:
+            if jobs == 1:
+                cli.logger.info("%s: %s", run.name, run.folder)
+
+        def ended(run: Run, status: int) -> None:
+            if not status:
+                cli.logger.info("%s: done, %s", run.name, run.folder)
+                bar.update(1)
+                return
+            failed.append((run.name, status))
+            said = "its error is above"
+            if jobs > 1:
+                log = run.folder / LOG
+                said = f"{log}: {runs.last_words(log)}"
+            cli.logger.warning("%s: ended with status %d, %s", run.name, status, said)
+            bar.update(1)
+
+        bar.skip(len(work) - len(left))
+        runs.carry_out(left, at_once=jobs, begins=begins, ended=ended)
+    if failed:
+        names = ", ".join(name for name, _ in failed)
+        raise RunFailedError(
+            f"{len(failed)} of {len(work)} runs failed, so there is no table: {names}; --resume "
+            "continues them",
+            failed[0][1],
+        )
