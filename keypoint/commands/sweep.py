@@ -38,7 +38,7 @@ A sweep file is a path, or the bare name of one under configs/:
   grid:                         # axes; all points are compared with the first of each
     blocks:                     # named points, each with any number of keys
       none: {{model.blocks: none}}
-      srl: {{model.blocks.layer3: srl_fft, model.blocks.layer4: srl_fft}}
+      two: {{model.blocks.deconv1: srl_fft, model.blocks.deconv2: srl_fft}}
     train.lr: [1e-3, 2e-3]      # or one key: points lr=1e-3 and lr=2e-3
   test: [--analyse]             # optional: words of keypoint test
 

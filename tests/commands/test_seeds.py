@@ -130,7 +130,7 @@ def test_not_under_torchrun(begin, monkeypatch, capsys):
     assert "give torchrun the commands" in capsys.readouterr().err
 
 
-def test_action_recognition(tmp_path, monkeypatch, capsys):
+def test_action_recognition(tmp_path, monkeypatch, capsys, one_thread):
     """In this process instead of two of their own."""
     cfg, out = tiny_action.write_config(tmp_path), tmp_path / "out"
     started = []

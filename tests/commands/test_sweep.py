@@ -18,8 +18,9 @@ from keypoint.config.load import CONFIG_FOLDER
 from keypoint.config.sweep import read_sweep
 from tests import forked, tiny_coco
 from tests.action import tiny_action
-from tests.calling import tool, words
+from tests.calling import REPOSITORY, tool, words
 from tests.commands.test_seeds import Ended
+from tests.readme.documents import blocks
 
 SWEEP = """
 cfg: base.yaml
@@ -183,6 +184,16 @@ def test_the_sweeps_of_the_project_are_in_order(path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(sweep.points) * len(sweep.seeds) > 1
     assert path.read_text().startswith("# ")
+
+
+def test_the_sweep_of_the_page_is_in_order(folder, capsys):
+    page = (REPOSITORY / "docs" / "compare.md").read_text()
+    text = next(block.text for block in blocks(page) if block.text.startswith("# blocks.yaml"))
+    (folder / "blocks.yaml").write_text(text)
+    assert tool("sweep", folder / "blocks.yaml", "--dry-run") == 0
+    said = capsys.readouterr().out
+    assert len(said.splitlines()) == 18
+    assert "output=output/blocks/nl,lr=2e-3/seed0 " in said
 
 
 # ---------------------------------------------------------------- processes
@@ -413,7 +424,7 @@ def test_another_config_is_refused(done, data, capsys, monkeypatch):
     assert "was trained with another config: train.lr=0.5" in capsys.readouterr().err
 
 
-def test_action_recognition(tmp_path, monkeypatch, capsys):
+def test_action_recognition(tmp_path, monkeypatch, capsys, one_thread):
     """In this process instead of others; one seed, so the interval is over the videos."""
     cfg = tiny_action.write_config(tmp_path)
     (tmp_path / "s.yaml").write_text(
@@ -424,7 +435,7 @@ def test_action_recognition(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(runs, "start", lambda words, *_: Ended(tool(*words)))
     assert tool("sweep", tmp_path / "s.yaml", "--device", "cpu") == 0
     said = capsys.readouterr().out
-    assert "Difference to lr=1e-2" in said
+    assert "Difference to lr=1e-2\n" in said
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names >= {"lr=1e-2", "lr=1e-3", "compare.md", "compare.csv", "runs.csv", "runs.png"}
     assert tool("sweep", tmp_path / "s.yaml", "--dry-run") == 0

@@ -159,6 +159,9 @@ class Runner:
             self.monkeypatch.setattr(module, "call", self.called_by_the_demo)
         if "--paper-tables" in words:  # all of them, 10 s, are tests/models/test_complexity.py's
             self.monkeypatch.setattr(module, "paper_tables", lambda: [srl_table_3()])
+        if name == "sweep":  # of nine trainings; those of tests/commands/test_sweep.py are real
+            self.monkeypatch.setattr(module, "carry_out", lambda work, jobs: None)
+            self.monkeypatch.setattr(module.compare, "tables", lambda runs, called: ("", {}))
         if name == "app":
             one_visitor(module, self.monkeypatch)
         if "camera" in words:
