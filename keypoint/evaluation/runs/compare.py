@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from keypoint.errors import KeypointError
 from keypoint.evaluation.published import comparable_ap
 from keypoint.evaluation.runs.group import Group, differences
-from keypoint.evaluation.runs.read import Run
+from keypoint.evaluation.runs.read import OF_KEYPOINT, OF_KIND, Run
 from keypoint.evaluation.runs.statistics import (
     Difference,
     Summary,
@@ -31,7 +31,7 @@ class Compared:
     """A group next to the first one.
 
     Attributes:
-        differences: By number, the group's less the first group's.
+        differences: By number that all runs of both have, the group's less the first group's.
         note: Why there is no interval, or how to get a better one; empty if nothing is to say.
     """
 
@@ -60,23 +60,28 @@ class GroupComparison:
         """Name of the number that the differences are first told of."""
         return self.groups[0].first.metric
 
+    @property
+    def runs(self) -> list[Run]:
+        """Of all groups."""
+        return [run for group in self.groups for run in group.runs.values()]
+
     def metrics(self) -> list[str]:
-        """Names of all numbers, in the order of the first run that has them."""
-        runs = [run for group in self.groups for run in group.runs.values()]
-        return list(dict.fromkeys(name for run in runs for name in run.metrics))
+        """Names of the task's numbers, in the order of the first run that has them."""
+        return list(dict.fromkeys(name for run in self.runs for name in run.metrics))
+
+    def of_keypoints(self) -> dict[str, str]:
+        """Keypoints by the name of the number "AP of ..."; empty if no run was analysed."""
+        names = (name for run in self.runs for name in run.per_keypoint)
+        return {OF_KEYPOINT.format(name): name for name in names}
+
+    def of_kinds(self) -> dict[str, str]:
+        """Kinds of error by the name of the number "share of ..."; empty as well."""
+        return {OF_KIND.format(kind): kind for run in self.runs for kind in run.errors}
 
     def summary(self, group: Group, metric: str) -> Summary | None:
         """A number of a group; None if a run of it lacks the number."""
         values = group.by_seed(metric)
         return summarise(list(values.values())) if len(values) == len(group.runs) else None
-
-    def by_keypoint(self, group: Group) -> dict[str, Summary]:
-        """AP of each keypoint alone; empty if a run of the group was not analysed."""
-        return _summaries([run.per_keypoint for run in group.runs.values()])
-
-    def errors(self, group: Group) -> dict[str, Summary]:
-        """Share of each kind of error; empty if a run of the group was not analysed."""
-        return _summaries([run.errors for run in group.runs.values()])
 
     def published(self, group: Group) -> float | None:
         """The paper's AP of the group's network, if it was measured under the same conditions."""
@@ -84,12 +89,6 @@ class GroupComparison:
         if group.first.task != "keypoints" or not isinstance(model, dict):
             return None
         return comparable_ap(model, group.first.conditions)
-
-
-def _summaries(runs: Sequence[dict[str, float]]) -> dict[str, Summary]:
-    """Numbers that all runs have."""
-    names = [name for name in runs[0] if all(name in run for run in runs)]
-    return {name: summarise([run[name] for run in runs]) for name in names}
 
 
 def compare_groups(
@@ -110,7 +109,7 @@ def compare_groups(
 def _compare(first: Group, other: Group, on_samples: OnSamples) -> Compared:
     """One group with the first."""
     found, note = {}, ""
-    for metric in first.first.metrics:
+    for metric in first.first.numbers:
         one, two = first.by_seed(metric), other.by_seed(metric)
         if len(one) < len(first.runs) or len(two) < len(other.runs):
             continue

@@ -54,9 +54,8 @@ class Group:
 
     def by_seed(self, metric: str) -> dict[int | None, float]:
         """A number of the runs that have it, by seed."""
-        return {
-            run.seed: run.metrics[metric] for run in self.runs.values() if metric in run.metrics
-        }
+        numbers = ((run.seed, run.numbers) for run in self.runs.values())
+        return {seed: found[metric] for seed, found in numbers if metric in found}
 
     def fact(self, key: str) -> str:
         """A fact of the runs; several values are listed."""

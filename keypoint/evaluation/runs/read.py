@@ -24,6 +24,8 @@ METRICS, HISTORY, CONFIG, RESULTS = "metrics.json", "history.json", "config.yaml
 CARD = "card.md"  # of keypoint test, and of nothing else
 TRAINED, TESTED = "training, last evaluation", "keypoint test"
 UNKNOWN = "unknown"
+# Names of numbers of an analysis, next to those of the metrics.
+OF_KEYPOINT, OF_KIND = "AP of {}", "share of {}"
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,13 @@ class Run:
     conditions: dict[str, Any]
     config: dict[str, Any] | None
     facts: dict[str, str]
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """All numbers by name: the metrics, "AP of nose" and so on, "share of jitter" and so on."""
+        by_keypoint = {OF_KEYPOINT.format(name): ap for name, ap in self.per_keypoint.items()}
+        by_kind = {OF_KIND.format(kind): share for kind, share in self.errors.items()}
+        return self.metrics | by_keypoint | by_kind
 
     @property
     def seed(self) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from keypoint.drawing.canvas import Image
 from keypoint.drawing.spread import draw_spread
@@ -18,6 +18,10 @@ METHODS = {
     "Welch": "over {} and {} seeds, Welch's t",
     "bootstrap": "bootstrap over {} {} of the test set",
 }
+CSV_HEAD = (
+    "group", "number", "mean", "mean_low", "mean_high", "std", "n", "difference", "low", "high",
+    "interval",
+)  # fmt: skip
 SAMPLES = {"keypoints": "images", "action": "videos"}
 
 
@@ -31,18 +35,14 @@ def to_markdown(comparison: GroupComparison) -> str:
     parts += [_numbers(comparison)]
     if comparison.compared:
         parts += [_differences(comparison)]
-    for title, of_group in (
-        ("AP of each keypoint alone", comparison.by_keypoint),
+    for title, names in (
+        ("AP of each keypoint alone", comparison.of_keypoints()),
         (
             "Kinds of error, share of the labelled keypoints of persons with a result",
-            comparison.errors,
+            comparison.of_kinds(),
         ),
     ):
-        columns = {group.name: of_group(group) for group in comparison.groups}
-        names = list(dict.fromkeys(name for column in columns.values() for name in column))
-        if names:
-            rows = [[n, *(_spread(column.get(n)) for column in columns.values())] for n in names]
-            parts.append(f"{title}\n\n{table(['', *columns], rows)}")
+        parts += _by_name(comparison, title, names)
     if comparison.differ:
         rows = [
             [key, *("-" if v is None else str(v) for v in values)]
@@ -85,13 +85,48 @@ def _differences(comparison: GroupComparison) -> str:
     base = comparison.groups[0].name
     rows, notes = [], []
     for group, compared in zip(comparison.groups[1:], comparison.compared, strict=True):
-        for metric, found in compared.differences.items():
-            rows.append([group.name, metric, *difference_cells(found, group.first.task)])
+        for metric in comparison.metrics():
+            if metric in compared.differences:
+                found = difference_cells(compared.differences[metric], group.first.task)
+                rows.append([group.name, metric, *found])
         if compared.note:
             notes.append(f"{group.name}: {compared.note}")
     head = ["group", "number", "difference", "95 % interval", "leaves out 0", "interval is"]
     text = f"Difference to {cell(base)}\n\n{table(head, rows)}"
     return "\n\n".join([text, *map(cell, notes)])
+
+
+def _by_name(comparison: GroupComparison, title: str, names: Mapping[str, str]) -> list[str]:
+    """Two tables of a row a number: the spread of each group, and what is between them.
+
+    Args:
+        comparison: The groups.
+        title: Of the first table.
+        names: By number, what its rows are called.
+    """
+    groups, parts = comparison.groups, []
+    spreads = {n: [comparison.summary(group, n) for group in groups] for n in names}
+    rows = [[names[n], *map(_spread, spread)] for n, spread in spreads.items() if any(spread)]
+    if rows:
+        parts.append(f"{title}\n\n{table(['', *_names(comparison)], rows)}")
+    found = [each.differences for each in comparison.compared]
+    rows = [
+        [names[n], *(_with_interval(each.get(n)) for each in found)]
+        for n in names
+        if any(n in each for each in found)
+    ]
+    if rows:
+        title = f"The same, difference to {cell(groups[0].name)} (95 % interval)"
+        parts.append(f"{title}\n\n{table(['', *_names(comparison)[1:]], rows)}")
+    return parts
+
+
+def _with_interval(found: Difference | None) -> str:
+    """A difference and its interval in one cell."""
+    if found is None:
+        return "-"
+    interval = "" if found.low is None else f" ({found.low:+.4f}, {found.high:+.4f})"
+    return f"{found.mean:+.4f}{interval}"
 
 
 def difference_cells(found: Difference, task: str) -> list[str]:
@@ -121,15 +156,17 @@ def _spread(summary: Summary | None) -> str:
 
 
 def to_csv(comparison: GroupComparison) -> str:
-    """A line for each group and number: mean, std, n, and the difference to the first group."""
+    """A line for each group and number: mean and its 95 % t interval, std, n, the difference.
+
+    `low` and `high` are of the difference, `mean_low` and `mean_high` of the mean.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["group", "number", "mean", "std", "n", "difference", "low", "high", "interval"]
-    )
+    writer.writerow(CSV_HEAD)
+    numbers = [*comparison.metrics(), *comparison.of_keypoints(), *comparison.of_kinds()]
     for place, group in enumerate(comparison.groups):
         found = comparison.compared[place - 1].differences if place else {}
-        for metric in comparison.metrics():
+        for metric in numbers:
             summary = comparison.summary(group, metric)
             if summary is None:
                 continue
@@ -137,9 +174,8 @@ def to_csv(comparison: GroupComparison) -> str:
             cells = ["", "", "", ""]
             if apart is not None:
                 cells = [*map(_digits, (apart.mean, apart.low, apart.high)), apart.method]
-            writer.writerow(
-                [group.name, metric, _digits(summary.mean), _digits(summary.std), summary.n, *cells]
-            )
+            mean, *spread = map(_digits, (summary.mean, summary.low, summary.high, summary.std))
+            writer.writerow([group.name, metric, mean, *spread, summary.n, *cells])
     return text.getvalue()
 
 

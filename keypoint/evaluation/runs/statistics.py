@@ -31,11 +31,15 @@ class Summary:
         mean: Of the values.
         std: Sample standard deviation (n - 1); None for a single value.
         n: How many.
+        low: Lower end of the 95 % t interval of the mean; None for a single value.
+        high: Upper end.
     """
 
     mean: float
     std: float | None
     n: int
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -63,14 +67,18 @@ class Difference:
 
 
 def summarise(values: Sequence[float]) -> Summary:
-    """Mean and sample standard deviation.
+    """Mean and sample standard deviation, with the t interval of the mean.
 
     Raises:
         ValueError: No value, or one that is not finite.
     """
     given = _checked(values)
-    std = float(given.std(ddof=1)) if len(given) > 1 else None
-    return Summary(float(given.mean()), std, len(given))
+    mean, n = float(given.mean()), len(given)
+    if n == 1:
+        return Summary(mean, None, 1)
+    std = float(given.std(ddof=1))
+    reach = _reach(std / math.sqrt(n), n - 1)
+    return Summary(mean, std, n, mean - reach, mean + reach)
 
 
 def paired_difference(first: Sequence[float], second: Sequence[float]) -> Difference:
@@ -199,8 +207,13 @@ def _interval(
     mean: float, error: float, degrees: float, method: str, n: tuple[int, int]
 ) -> Difference:
     """Mean +- t times its standard error."""
-    reach = t_quantile((1 + CONFIDENCE) / 2, degrees) * error
+    reach = _reach(error, degrees)
     return Difference(mean, mean - reach, mean + reach, method, n)
+
+
+def _reach(error: float, degrees: float) -> float:
+    """Half the width of a 95 % t interval."""
+    return t_quantile((1 + CONFIDENCE) / 2, degrees) * error
 
 
 def _checked(values: Sequence[float]) -> NDArray[np.float64]:

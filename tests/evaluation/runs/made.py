@@ -43,10 +43,10 @@ def run(folder, ap, seed=0, *, blocks=None, conditions=(), file="metrics.json", 
     return folder
 
 
-def analysed(folder, nose):
+def analysed(folder, nose, jitter=20):
     """Add what keypoint test --analyse does."""
     content = json.loads((folder / "metrics.json").read_text())
-    kinds = {"good": 60, "jitter": 20, "inversion": 10, "swap": 5, "miss": 5}
+    kinds = {"good": 80 - jitter, "jitter": jitter, "inversion": 10, "swap": 5, "miss": 5}
     keypoints = {"nose": {"AP": nose}, "left_eye": {"AP": None}}
     content["analysis"] = {"keypoints": keypoints, "errors": {"keypoints": kinds}}
     (folder / "metrics.json").write_text(json.dumps(content))

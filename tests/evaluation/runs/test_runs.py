@@ -172,6 +172,63 @@ def test_the_command_compares_seeds(seeds, tmp_path, capsys):
     assert (row["n"], row["interval"]) == ("3", "paired t")
 
 
+NOSE, NOSE_SRL, JITTER, JITTER_SRL = (0.9, 0.91, 0.93), (0.92, 0.915, 0.95), (20, 22, 21), (18, 21, 18)  # fmt: skip
+
+
+def test_keypoints_and_kinds_of_error_have_intervals_over_seeds(seeds, tmp_path, capsys):
+    for folder, nose, jitter in zip(seeds, NOSE + NOSE_SRL, JITTER + JITTER_SRL, strict=True):
+        analysed(folder, nose, jitter)
+    out = tmp_path / "out"
+    assert tool("compare", *seeds, "--output", out) == 0
+    said = capsys.readouterr().out
+    title = "AP of each keypoint alone"
+    first, second = said.split(f"{title}\n\n")[1].split("\n\n")[:3:2]
+    assert first.splitlines()[0] == "|  | none | srl |"
+    assert "| nose | 0.9133 +- 0.0153 | 0.9283 +- 0.0189 |" in first
+    assert second.splitlines()[0] == "|  | srl |"
+    # scipy 1.17: ttest_rel(NOSE_SRL, NOSE).confidence_interval()
+    assert "| nose | +0.0150 (-0.0065, +0.0365) |" in second
+    assert "left_eye" not in said  # not labelled, so it has no AP
+    assert "| jitter | 0.2100 +- 0.0100 | 0.1900 +- 0.0173 |" in said
+    # ttest_rel of JITTER / 100
+    assert "| jitter | -0.0200 (-0.0448, +0.0048) |" in said
+    assert "| miss | +0.0000 (+0.0000, +0.0000) |" in said
+    rows = {(r["group"], r["number"]): r for r in csv.DictReader((out / "runs.csv").open())}
+    row = rows["srl", "AP of nose"]
+    assert [row[key] for key in ("difference", "low", "high", "interval")] == [
+        "0.015000", "-0.006513", "0.036513", "paired t",
+    ]  # fmt: skip
+    assert rows["srl", "share of jitter"]["high"] == "0.004841"
+    assert rows["none", "share of good"]["difference"] == ""
+    # ttest_1samp(SRL, 0).confidence_interval()
+    row = rows["srl", "AP"]
+    assert (row["mean_low"], row["mean_high"]) == ("0.704032", "0.713968")
+
+
+def test_keypoints_of_runs_of_which_one_was_not_analysed(seeds, capsys):
+    for folder in seeds[:5]:
+        analysed(folder, nose=0.9)
+    assert tool("compare", *seeds) == 0
+    said = capsys.readouterr().out
+    assert "| nose | 0.9000 +- 0.0000 | - |" in said
+    assert "The same" not in said
+
+
+def test_nine_groups_have_a_column_each(tmp_path, capsys):
+    folders = []
+    for place in range(9):
+        for seed in range(2):
+            block = f"block{place}" if place else None
+            folder = tmp_path / f"group{place}" / f"seed{seed}"
+            folders.append(run(folder, 0.7 + seed / 100, seed, blocks=block))
+            analysed(folders[-1], nose=0.9 + place / 1000)
+    assert tool("compare", *folders) == 0
+    said = capsys.readouterr().out
+    rows = [line for line in said.splitlines() if line.startswith("| nose")]
+    assert [row.count("|") for row in rows] == [11, 10]
+    assert "| +0.0080 (+0.0080, +0.0080) |" in rows[1]
+
+
 def test_other_seeds_and_too_few_of_them_are_said(seeds, capsys):
     assert tool("compare", *seeds[:2], *seeds[4:]) == 0
     assert "the seeds are not the same" in capsys.readouterr().out

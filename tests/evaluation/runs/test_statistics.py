@@ -51,7 +51,12 @@ def test_intervals_are_scipys():
 
 def test_a_summary():
     assert summarise([1.0, 2.0, 6.0]).std == pytest.approx(np.sqrt(7))
-    assert (summarise([3.0]).mean, summarise([3.0]).std, summarise([3.0]).n) == (3.0, None, 1)
+    single = summarise([3.0])
+    assert (single.mean, single.std, single.n) == (3.0, None, 1)
+    assert (single.low, single.high) == (None, None)
+    # scipy 1.17: ttest_1samp(A, 0).confidence_interval()
+    found = summarise(A)
+    assert (found.low, found.high) == pytest.approx((0.6995244097929862, 0.7156755902070138))
 
 
 @pytest.mark.parametrize("values", [[], [1.0, np.nan], [[1.0]]])
