@@ -16,15 +16,14 @@ import numpy as np
 from keypoint.action.evaluation.compare import LEAST_GAIN, Comparison, compare_tests
 from keypoint.action.evaluation.compare_report import picture, to_csv, to_markdown
 from keypoint.action.evaluation.scores import FILE, load_scores
-from keypoint.action.evaluation.videos_again import top1_difference
+from keypoint.action.evaluation.videos_again import differences_on_videos
 from keypoint.commands import cli
 from keypoint.drawing.canvas import Image
 from keypoint.errors import ConfigError, DataError
-from keypoint.evaluation.analysis.scoring import Scored
 from keypoint.evaluation.runs import report
 from keypoint.evaluation.runs.compare import GroupComparison, compare_groups
 from keypoint.evaluation.runs.group import group_runs, incomparable, require_comparable
-from keypoint.evaluation.runs.images import ap_difference, score_file
+from keypoint.evaluation.runs.images import OnImages, differences_on_images, score_file
 from keypoint.evaluation.runs.read import HISTORY, METRICS, RESULTS, Run, read_run
 from keypoint.evaluation.runs.statistics import Difference
 from keypoint.files import whole_file
@@ -159,32 +158,32 @@ def compare_runs(
     return compare_groups(groups, on_samples, incomparable(groups))
 
 
-def on_samples(first: Run, second: Run) -> Difference:
-    """Second less first with an interval over the images or videos that both were tested on.
+def on_samples(first: Run, second: Run) -> dict[str, Difference]:
+    """Second less first with intervals over the images or videos that both were tested on.
 
     Raises:
         DataError: They have no results to draw from, or of other images.
     """
     if first.task == "action":
         names = str(first.folder), str(second.folder)
-        return top1_difference(names, load_scores(first.folder), load_scores(second.folder))
+        return differences_on_videos(names, load_scores(first.folder), load_scores(second.folder))
     one, other = score_again(first), score_again(second)
     if not np.array_equal(one.persons, other.persons):
         raise DataError(f"{first.folder} and {second.folder}: tested on other persons")
-    return ap_difference(one, other)
+    return differences_on_images(one, other)
 
 
-def score_again(run: Run) -> Scored:
+def score_again(run: Run) -> OnImages:
     """Score the results of a keypoint run against the annotations that it was tested with.
 
     Raises:
-        DataError: There are none, or they do not have the run's AP.
+        DataError: There are none, or they do not have the run's numbers.
     """
     data = (run.config or {}).get("data", {})
     name = data.get("skeleton") or run.conditions.get("skeleton")
     skeleton = load_skeleton(str(name), Path(str(data.get("root", "."))))
     annotations = str(run.conditions.get("annotations"))
-    return score_file(annotations, run.folder / RESULTS, skeleton, run.metrics["AP"])
+    return score_file(annotations, run.folder / RESULTS, skeleton, run.numbers)
 
 
 def firsts(comparison: GroupComparison, paths: Mapping[str, Path]) -> dict[str, Path]:

@@ -55,6 +55,10 @@ class Truth:
         labelled[:, keypoint] = self.labelled[:, keypoint]
         return replace(self, labelled=labelled, ignored=self.ignored | ~labelled.any(axis=1))
 
+    def within(self, low: float, high: float) -> Truth:
+        """The same annotations, ignored if their area is below `low` or above `high`."""
+        return replace(self, ignored=self.ignored | (self.area < low) | (self.area > high))
+
 
 @dataclass(frozen=True)
 class Results:
@@ -79,11 +83,6 @@ class Results:
         columns = np.ascontiguousarray(self.keypoints.transpose(1, 2, 0))
         with np.errstate(over="ignore"):  # 1e200 px apart: infinitely large
             return np.asarray((columns.max(axis=0) - columns.min(axis=0)).prod(axis=0))
-
-    @property
-    def too_large(self) -> NDArray[np.bool_]:
-        """(R,) keypoints span more than `LARGEST_AREA`; no false positive for COCOeval."""
-        return self.area > LARGEST_AREA
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Top-1 of two tests on videos drawn again: how sure their difference is on other such videos.
+"""Accuracies of two tests on videos drawn again: how sure a difference is on other such videos.
 
 The bootstrap of `keypoint.evaluation.runs.statistics`, over the videos that both tests have; both
 are scored on the same draw.
@@ -7,28 +7,40 @@ are scored on the same draw.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
+from keypoint.action.evaluation.accuracy import TOP, rank_labels
 from keypoint.action.evaluation.compare import align
 from keypoint.action.evaluation.scores import VideoScores
-from keypoint.evaluation.runs.statistics import DRAWS, Difference, bootstrap_difference
+from keypoint.evaluation.runs.statistics import DRAWS, Difference, bootstrap_differences
 
 SEED = 0  # of the draws, so that a comparison repeats itself
 
 
-def top1_difference(
+def differences_on_videos(
     names: tuple[str, str], first: VideoScores, second: VideoScores, draws: int = DRAWS
-) -> Difference:
-    """Top-1 of the second less that of the first, with a bootstrap interval over the videos.
+) -> dict[str, Difference]:
+    """Accuracies of the second less those of the first, with bootstrap intervals over the videos.
+
+    Returns:
+        By the names of `Accuracy.metrics`. A class of which no video was drawn is not part of the
+        draw's `mean_class`.
 
     Raises:
         DataError: They are not of the same videos, classes and labels, or none has a label.
     """
     first = first.labelled()
     second = align(names[0], first, names[1], second)
-    one, other = (
-        (test.scores.argmax(axis=1) == test.labels).astype(np.float64) for test in (first, second)
-    )
-    apart, videos = other - one, len(first)
-    return bootstrap_difference(
-        lambda times: float(times @ apart) / videos, videos, seed=SEED, draws=draws
-    )
+    labels, classes = first.labels, len(first.classes)
+    ranks = [rank_labels(test.scores, labels) for test in (first, second)]
+    top1, top5 = (
+        (ranks[1] < top).astype(np.float64) - (ranks[0] < top) for top in (1, TOP)
+    )  # N, what the second has right and the first not
+
+    def difference(times: NDArray[np.int64]) -> dict[str, float]:
+        count = np.bincount(labels, times, classes)  # C
+        apart = np.bincount(labels, times * top1, classes)[count > 0] / count[count > 0]
+        found = {"top1": float(times @ top1) / len(labels), "mean_class": float(apart.mean())}
+        return found | ({"top5": float(times @ top5) / len(labels)} if classes > TOP else {})
+
+    return bootstrap_differences(difference, len(labels), seed=SEED, draws=draws)

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.evaluation.analysis.scoring import AveragePrecision, average_precision
+from keypoint.evaluation.analysis.curves import Scored
+from keypoint.evaluation.analysis.scoring import AveragePrecision, read_ap, score_results
 from keypoint.evaluation.persons import Pairs, Results, Truth
 from keypoint.evaluation.similarity import box_similarity, person_similarity
 
@@ -27,13 +28,20 @@ def keypoint_ap(
     truth: Truth, results: Results, pairs: Pairs, oks_sigmas: Sequence[float]
 ) -> list[AveragePrecision]:
     """OKS-AP of each of K keypoints alone; None in all three if no person has it labelled."""
+    return [read_ap(scored) for scored in score_keypoints(truth, results, pairs, oks_sigmas)]
+
+
+def score_keypoints(
+    truth: Truth, results: Results, pairs: Pairs, oks_sigmas: Sequence[float]
+) -> list[Scored]:
+    """Match the results once for each of K keypoints alone."""
     outside = box_similarity(truth, results, pairs, oks_sigmas)
-    scores = []
+    scored = []
     for k in range(truth.labelled.shape[1]):
         alone = truth.only(k)
         similarity = person_similarity(alone, results, pairs, oks_sigmas, outside)
-        scores.append(average_precision(alone, results, pairs, similarity))
-    return scores
+        scored.append(score_results(alone, results, pairs, similarity))
+    return scored
 
 
 def labelled_counts(truth: Truth) -> NDArray[np.int64]:

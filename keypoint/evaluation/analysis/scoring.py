@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.evaluation.persons import Pairs, Results, Truth, rank_in_image
+from keypoint.evaluation.analysis.curves import Curves, Scored
+from keypoint.evaluation.persons import LARGEST_AREA, Pairs, Results, Truth, rank_in_image
 from keypoint.evaluation.results import MAX_PERSONS
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
-RECALLS = np.linspace(0.0, 1.0, 101)
 
 
 @dataclass(frozen=True)
@@ -29,59 +29,6 @@ class AveragePrecision:
     ap: float | None
     ap50: float | None
     ap75: float | None
-
-
-@dataclass(frozen=True)
-class Scored:
-    """What became of the results at each threshold, the best score first.
-
-    Attributes:
-        hit: (T, S) bool, on a person that counts.
-        false: (T, S) bool, on none.
-        image: (S,) rows of the truth's `image_ids`.
-        equals: (S,) number of the run of equal scores of one image that a result is in.
-        persons: (I,) persons that count on each image.
-    """
-
-    hit: NDArray[np.bool_]
-    false: NDArray[np.bool_]
-    image: NDArray[np.int64]
-    equals: NDArray[np.int64]
-    persons: NDArray[np.int64]
-
-    def average_precision(self, times: NDArray[np.int64] | None = None) -> AveragePrecision:
-        """AP as COCOeval has it.
-
-        Args:
-            times: (I,) how often each image is in the test set, its copies one after the other;
-                None for once.
-        """
-        persons = int((self.persons if times is None else self.persons * times).sum())
-        if not persons:
-            return AveragePrecision(None, None, None)
-        hit, false = self.hit, self.false
-        if times is not None:
-            rows = self._written_out(times)
-            hit, false = hit[:, rows], false[:, rows]
-        hits, falses = np.cumsum(hit, axis=1), np.cumsum(false, axis=1)
-        precision = hits / (hits + falses + np.spacing(1))
-        best_later = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        by_threshold = np.zeros(len(THRESHOLDS))
-        for row in range(len(THRESHOLDS)):
-            place = np.searchsorted(hits[row] / persons, RECALLS)
-            reached = place[place < hits.shape[1]]
-            by_threshold[row] = best_later[row, reached].sum() / len(RECALLS)
-        return AveragePrecision(
-            float(by_threshold.mean()), float(by_threshold[0]), float(by_threshold[5])
-        )
-
-    def _written_out(self, times: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Rows of the results when each image is there so often, equal scores copy by copy."""
-        count = times[self.image]
-        rows = np.repeat(np.arange(len(count)), count)
-        copy = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
-        order = np.argsort(self.equals[rows] * (int(times.max()) + 1) + copy, kind="stable")
-        return np.asarray(rows[order], np.int64)
 
 
 def average_precision(
@@ -95,9 +42,15 @@ def average_precision(
 
     `similarity` is the OKS (P,) of the pairs; `scores` (R,) replace the results' own.
     """
-    if truth.ignored.all():
+    return read_ap(score_results(truth, results, pairs, similarity, scores))
+
+
+def read_ap(scored: Scored) -> AveragePrecision:
+    """The three numbers of matched results."""
+    if not scored.persons.any():
         return AveragePrecision(None, None, None)
-    return score_results(truth, results, pairs, similarity, scores).average_precision()
+    ap = Curves([scored]).at()[0, 0]
+    return AveragePrecision(float(ap.mean()), float(ap[0]), float(ap[5]))
 
 
 def score_results(
@@ -106,11 +59,15 @@ def score_results(
     pairs: Pairs,
     similarity: NDArray[np.float64],
     scores: NDArray[np.float64] | None = None,
+    areas: tuple[float, float] = (0.0, LARGEST_AREA),
 ) -> Scored:
     """Match the results as COCOeval does and put them in the order of their scores.
 
-    `similarity` is the OKS (P,) of the pairs; `scores` (R,) replace the results' own.
+    `similarity` is the OKS (P,) of the pairs; `scores` (R,) replace the results' own; persons of
+    other `areas` (lowest and highest, square pixels) are ignored, and results of other areas if
+    they are on none.
     """
+    truth = truth.within(*areas)
     scores = results.scores if scores is None else scores
     rank = rank_in_image(results.image, scores)
     matched = match(truth, pairs, similarity, rank, THRESHOLDS)  # T R
@@ -119,7 +76,8 @@ def score_results(
     matched = matched[:, order]
     return Scored(
         hit=(matched >= 0) & ~truth.ignored[matched],
-        false=(matched < 0) & ~results.too_large[order],
+        ignored=(matched >= 0) & truth.ignored[matched],
+        inside=((results.area >= areas[0]) & (results.area <= areas[1]))[order],
         image=results.image[order],
         equals=_runs(scores[order], results.image[order]),
         persons=np.bincount(truth.image[~truth.ignored], minlength=len(truth.image_ids)),

@@ -2,7 +2,7 @@
 
 The interval of a difference is over seeds if both groups have two runs or more: paired if the seeds
 are the same, Welch's if not. Two single runs get one over the images or videos of their test set,
-from the function that their task gives.
+from the function that their task gives: it scores the stored results of both again.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from keypoint.evaluation.runs.statistics import (
     welch_difference,
 )
 
-# Of two single runs of one test set: second less first in the number that runs are compared by.
-OnSamples = Callable[[Run, Run], Difference]
+# Of two single runs of one test set: second less first by number.
+OnSamples = Callable[[Run, Run], dict[str, Difference]]
 
 
 @dataclass(frozen=True)
@@ -120,9 +120,14 @@ def _compare(first: Group, other: Group, on_samples: OnSamples) -> Compared:
     elif len(first.runs) == len(other.runs) == 1:
         note = "one run each: the interval says nothing about other seeds"
         try:
-            found[first.first.metric] = on_samples(first.first, other.first)
+            drawn = on_samples(first.first, other.first)
         except KeypointError as error:
             note = f"no interval: {error}"
+        else:
+            without = [name for name in found if name not in drawn]
+            found |= {name: drawn[name] for name in found if name in drawn}
+            if without:
+                note += f"; none of {', '.join(without)}, which the stored results do not give"
     else:
         single = first if len(first.runs) == 1 else other
         note = f"no interval: {single.name} has one run; train it with more seeds"

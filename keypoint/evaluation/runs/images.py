@@ -1,12 +1,14 @@
-"""AP of keypoint results on images drawn again: how sure a difference of two networks is.
+"""Numbers of keypoint results on images drawn again: how sure a difference of two networks is.
 
 The networks are matched with the persons once, as COCOeval matches image by image; each draw then
-counts an image as often as it was drawn and reads AP from the same curve, so that a thousand draws
-take seconds. Both networks are scored on the same draw: the difference is paired.
+counts an image as often as it was drawn and reads all numbers from the same curves, so that a
+thousand draws take a minute. Both networks are scored on the same draw: the difference is paired.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,71 +18,152 @@ from numpy.typing import NDArray
 from keypoint.data.annotations import annotations_to_score
 from keypoint.data.persons import Annotations
 from keypoint.errors import DataError
-from keypoint.evaluation.analysis.scoring import Scored, score_results
-from keypoint.evaluation.persons import as_arrays, pair_all, read_truth
+from keypoint.evaluation.analysis.analyse import Comparison, compare
+from keypoint.evaluation.analysis.curves import Curves
+from keypoint.evaluation.analysis.errors import KINDS
+from keypoint.evaluation.analysis.per_keypoint import score_keypoints
+from keypoint.evaluation.analysis.scoring import score_results
+from keypoint.evaluation.coco import METRICS
+from keypoint.evaluation.persons import LARGEST_AREA
 from keypoint.evaluation.results import read_results
-from keypoint.evaluation.runs.statistics import DRAWS, Difference, bootstrap_difference
-from keypoint.evaluation.similarity import person_similarity
-from keypoint.evaluation.validate import check_results
+from keypoint.evaluation.runs.read import OF_KEYPOINT, OF_KIND
+from keypoint.evaluation.runs.statistics import DRAWS, Difference, bootstrap_differences
 from keypoint.pose.skeleton import Skeleton
 
 SEED = 0  # of the draws, so that a comparison repeats itself
+# COCO's areas of persons, square pixels, by the end of the names of their numbers.
+AREAS = {"": (0.0, LARGEST_AREA), "_M": (32.0**2, 96.0**2), "_L": (96.0**2, LARGEST_AREA)}
+AT = {"50": 0, "75": 5}  # of THRESHOLDS
+
+
+@dataclass(frozen=True)
+class OnImages:
+    """A test of which every number follows from how often each image counts.
+
+    Attributes:
+        curves: Of all persons, of medium and of large ones, then of each keypoint alone.
+        keypoints: K names; none if keypoints were not looked at.
+        kinds: (I, 5) keypoints of paired persons by kind of error; None if not looked at.
+        persons: (I,) persons that count.
+        used: (I,) whether the image changes a number: it has a person that counts, or a result.
+    """
+
+    curves: Curves
+    keypoints: tuple[str, ...]
+    kinds: NDArray[np.int64] | None
+    persons: NDArray[np.int64]
+    used: NDArray[np.bool_]
+
+    def numbers(self, times: NDArray[np.int64] | None = None) -> dict[str, float]:
+        """All numbers by the names of `Run.numbers`, nan for one that is not defined.
+
+        Args:
+            times: (I,) how often each image is in the test set; None for once.
+        """
+        curves = self.curves.at(times)  # E 2 T
+        found = {}
+        for letters, column in (("AP", 0), ("AR", 1)):
+            for row, size in enumerate(AREAS):
+                found[letters + size] = float(curves[row, column].mean())
+            for end, threshold in AT.items():
+                found[letters + end] = float(curves[0, column, threshold])
+        alone = curves[len(AREAS) :, 0].mean(axis=1).tolist()
+        found |= dict(zip(map(OF_KEYPOINT.format, self.keypoints), alone, strict=True))
+        if self.kinds is not None:
+            counts = self.kinds.sum(axis=0) if times is None else times @ self.kinds
+            total = counts.sum()
+            shares = counts / total if total else np.full(len(KINDS), np.nan)
+            found |= dict(zip(map(OF_KIND.format, KINDS), shares.tolist(), strict=True))
+        return found
 
 
 def score_file(
     annotations: str | Path | dict[str, Any] | Annotations,
     results: str | Path,
     skeleton: Skeleton,
-    ap: float | None = None,
-) -> Scored:
+    measured: Mapping[str, float] | None = None,
+) -> OnImages:
     """Score a results file, ready to be scored again on drawn images.
 
     Args:
         annotations: A file or its content, or what `read_annotations` with `scored` returns.
         results: In COCO's form.
-        skeleton: Its OKS sigmas.
-        ap: The AP that the file should have, 0 to 1; None if it is not known.
+        skeleton: Its names and OKS sigmas.
+        measured: The numbers that the file should have, by name; without any of an analysis,
+            keypoints and kinds of error are not looked at. None if they are not known.
+
+    Returns:
+        Without kinds of error if the measured ones are others: of persons that were known by their
+        boxes, which the file does not have. Here they are matched by OKS.
 
     Raises:
-        DataError: Either side is faulty, or the AP is another.
+        DataError: Either side is faulty, or another number is not the measured one.
     """
     checked = annotations_to_score(annotations, skeleton.num_keypoints)
-    truth = read_truth(checked)
-    content = check_results(read_results(results), str(results), checked, repeats=True)
-    found = as_arrays(content, truth)
-    pairs = pair_all(truth, found)
-    similarity = person_similarity(truth, found, pairs, skeleton.oks_sigmas)
-    scored = score_results(truth, found, pairs, similarity)
-    measured = scored.average_precision().ap
-    if measured is None:
+    compared = compare(checked, read_results(results), skeleton)
+    scored = on_images(compared, skeleton, measured is None or not measured.keys() <= set(METRICS))
+    found = scored.numbers()
+    if np.isnan(found["AP"]):
         raise DataError(f"{checked.source}: no person to score against, so there is no AP")
-    if ap is not None and abs(measured - ap) > 1e-6:
-        raise DataError(
-            f"{results}: its AP against {checked.source} is {measured:.4f}, and the run's is "
-            f"{ap:.4f}: they are not of the same test; run keypoint test again"
-        )
-    return scored
+    other = {n: v for n, v in (measured or {}).items() if not abs(found.get(n, v) - v) < 1e-6}
+    kinds = {OF_KIND.format(kind) for kind in KINDS}
+    for name, value in other.items():
+        if name not in kinds:
+            raise DataError(
+                f"{results}: its {name} against {checked.source} is {found[name]:.4f}, and the "
+                f"run's is {value:.4f}: they are not of the same test; run keypoint test again"
+            )
+    return replace(scored, kinds=None) if other else scored
 
 
-def ap_difference(first: Scored, second: Scored, draws: int = DRAWS) -> Difference:
-    """AP of the second less that of the first, with a bootstrap interval over the images.
+def on_images(compared: Comparison, skeleton: Skeleton, analysed: bool = True) -> OnImages:
+    """Match results for all numbers.
 
-    Only images with a person that counts, or a result, are drawn: others change no AP.
+    Args:
+        compared: As `compare` returns it.
+        skeleton: The skeleton that `compare` was given.
+        analysed: Also look at each keypoint alone, and at kinds of error.
+    """
+    truth, results, pairs = compared.truth, compared.results, compared.pairs
+    scored = [
+        score_results(truth, results, pairs, compared.similarity, areas=areas)
+        for areas in AREAS.values()
+    ]
+    persons = scored[0].persons
+    kinds = None
+    if analysed:
+        scored += score_keypoints(truth, results, pairs, skeleton.oks_sigmas)
+        kinds = np.zeros((len(persons), len(KINDS)), np.int64)
+        for kind in range(len(KINDS)):
+            counts = (compared.kinds == kind).sum(axis=1)
+            np.add.at(kinds[:, kind], truth.image[compared.own.truth], counts)
+    used = persons > 0
+    used[results.image] = True
+    keypoints = skeleton.keypoints if analysed else ()
+    return OnImages(Curves(scored), keypoints, kinds, persons, used)
+
+
+def differences_on_images(
+    first: OnImages, second: OnImages, draws: int = DRAWS
+) -> dict[str, Difference]:
+    """Numbers of the second less those of the first, with bootstrap intervals over the images.
+
+    Only images with a person that counts, or a result, are drawn: others change no number.
+
+    Returns:
+        By name, those that both have.
 
     Raises:
         ValueError: They are not of the same persons, or fewer than two images count.
     """
     if not np.array_equal(first.persons, second.persons):
         raise ValueError("results scored against other persons; score both against the same file")
-    used = first.persons > 0
-    for each in (first, second):
-        used[each.image] = True
-    rows = np.flatnonzero(used)
+    rows = np.flatnonzero(first.used | second.used)
 
-    def difference(counts: NDArray[np.int64]) -> float:
-        times = np.zeros(len(used), np.int64)
+    def difference(counts: NDArray[np.int64]) -> dict[str, float]:
+        times = np.zeros(len(first.persons), np.int64)
         times[rows] = counts
-        one, other = (each.average_precision(times).ap for each in (first, second))
-        return (other or 0.0) - (one or 0.0)  # None: no person was drawn, and both lack an AP
+        one, other = first.numbers(times), second.numbers(times)
+        return {name: other[name] - value for name, value in one.items() if name in other}
 
-    return bootstrap_difference(difference, len(rows), seed=SEED, draws=draws)
+    return bootstrap_differences(difference, len(rows), seed=SEED, draws=draws)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,17 +114,27 @@ def welch_difference(first: Sequence[float], second: Sequence[float]) -> Differe
     return _interval(mean, math.sqrt(variance), degrees, "Welch", counts)
 
 
-def bootstrap_difference(
-    difference: Callable[[NDArray[np.int64]], float], samples: int, *, seed: int, draws: int = DRAWS
-) -> Difference:
-    """A difference on a test set, with the percentile interval over samples drawn again.
+def bootstrap_differences(
+    difference: Callable[[NDArray[np.int64]], Mapping[str, float]],
+    samples: int,
+    *,
+    seed: int,
+    draws: int = DRAWS,
+) -> dict[str, Difference]:
+    """Differences on a test set, with the percentile interval over samples drawn again.
+
+    All numbers are measured on the same draws. A draw on which a number is not defined, as without
+    a person of a size, is left out of its interval.
 
     Args:
         difference: Maps (samples,) how often each sample counts, all 1 for the test set as it is,
-            to the difference.
+            to differences by name, nan for one that is not defined.
         samples: Images or videos of the test set.
         seed: Of the draws.
         draws: How many times the samples are drawn, with replacement.
+
+    Returns:
+        Those that are defined on the test set as it is.
 
     Raises:
         ValueError: Fewer than two samples.
@@ -132,15 +142,21 @@ def bootstrap_difference(
     if samples < 2:
         raise ValueError(f"{samples} samples; a bootstrap needs two at least")
     rng = np.random.default_rng(seed)
-    found = [
-        difference(np.bincount(rng.integers(samples, size=samples), minlength=samples))
-        for _ in range(draws)
-    ]
-    tail = (1 - CONFIDENCE) / 2
-    # Weibull's positions: as many draws as these hold 95 % on average, with fewer draws, too.
-    low, high = np.quantile(np.asarray(found, np.float64), [tail, 1 - tail], method="weibull")
     as_it_is = difference(np.ones(samples, np.int64))
-    return Difference(as_it_is, float(low), float(high), "bootstrap", (samples, samples))
+    names = [name for name, value in as_it_is.items() if not math.isnan(value)]
+    found = np.empty((draws, len(names)))
+    for row in found:
+        drawn = difference(np.bincount(rng.integers(samples, size=samples), minlength=samples))
+        row[:] = [drawn[name] for name in names]
+    tail = (1 - CONFIDENCE) / 2
+    differences = {}
+    for name, column in zip(names, found.T, strict=True):
+        defined = column[~np.isnan(column)]
+        # Weibull's positions: as many draws as these hold 95 % on average, with fewer draws, too.
+        ends = np.quantile(defined, [tail, 1 - tail], method="weibull") if len(defined) else None
+        low, high = (None, None) if ends is None else map(float, ends)
+        differences[name] = Difference(as_it_is[name], low, high, "bootstrap", (samples, samples))
+    return differences
 
 
 @functools.lru_cache(maxsize=256)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keypoint.evaluation.runs.statistics import (
-    bootstrap_difference,
+    bootstrap_differences,
     paired_difference,
     summarise,
     t_quantile,
@@ -71,13 +71,35 @@ def test_too_few_for_an_interval():
     with pytest.raises(ValueError, match="two of each at least"):
         welch_difference([1.0, 2.0], [2.0])
     with pytest.raises(ValueError, match="two at least"):
-        bootstrap_difference(lambda times: 0.0, 1, seed=0)
+        bootstrap_differences(lambda times: {}, 1, seed=0)
 
 
 def test_equal_values_have_a_point_for_an_interval():
     found = welch_difference([0.5, 0.5], [0.5, 0.5])
     assert (found.low, found.high, found.clear) == (0, 0, False)
     assert paired_difference([0.1, 0.2], [0.2, 0.3]).clear
+
+
+def test_a_number_that_a_draw_does_not_define_is_left_out_of_it():
+    nan = float("nan")
+
+    def difference(times):
+        some = times @ values / 20 if times[0] else nan
+        return {"all": times @ values / 20, "some": some, "none": nan}
+
+    values = np.arange(20) / 20
+    found = bootstrap_differences(difference, 20, seed=0, draws=400)
+    assert list(found) == ["all", "some"]
+    rng, drawn = np.random.default_rng(0), []
+    for _ in range(400):  # the same draws, one by one
+        times = np.bincount(rng.integers(20, size=20), minlength=20)
+        drawn += [difference(times)["some"]] if times[0] else []
+    assert 200 < len(drawn) < 300
+    drawn = sorted(drawn)
+    low = 0.025 * (len(drawn) + 1) - 1  # Weibull: the place of a share p is p (n + 1)
+    below = drawn[int(low)] + (low % 1) * (drawn[int(low) + 1] - drawn[int(low)])
+    assert found["some"].low == pytest.approx(below, abs=1e-12)
+    assert found["some"].mean == found["all"].mean == pytest.approx(values.mean())
 
 
 def simulated(interval, simulations, rng, seeds=3, shared=0.01):
@@ -105,8 +127,8 @@ def test_the_bootstrap_holds_the_truth_in_95_of_100():
         u = rng.random(videos)
         other = np.where(rng.random(videos) < 0.7, u < 0.65, rng.random(videos) < 0.65)
         apart = other.astype(float) - (u < 0.6)
-        found = bootstrap_difference(
-            lambda times, apart=apart: times @ apart / videos, videos, seed=seed, draws=200
-        )
+        found = bootstrap_differences(
+            lambda times, apart=apart: {"a": times @ apart / videos}, videos, seed=seed, draws=200
+        )["a"]
         held += found.low - 1e-12 <= 0.05 <= found.high + 1e-12
     assert held / 200 == pytest.approx(0.95, abs=0.045)
