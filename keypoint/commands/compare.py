@@ -18,6 +18,7 @@ from keypoint.action.evaluation.compare_report import picture, to_csv, to_markdo
 from keypoint.action.evaluation.scores import FILE, load_scores
 from keypoint.action.evaluation.videos_again import differences_on_videos
 from keypoint.commands import cli
+from keypoint.commands.published import published
 from keypoint.drawing.canvas import Image
 from keypoint.errors import ConfigError, DataError
 from keypoint.evaluation.runs import report
@@ -51,6 +52,9 @@ A run is a folder with {METRICS} (keypoint test writes it) or {HISTORY}. Runs wh
 in the seed only are one group; the first group is what the others are compared with. Other boxes,
 images, flip or clips are refused, as the numbers would say nothing next to each other. By keypoint
 and by kind of error are reported if all were tested with --analyse.
+
+Below COCO numbers stand the published ones of the same network (docs/results.md), if the run was
+trained and measured as they were; a note says what is not.
 
 Prints Markdown tables. With --output DIR also writes {MARKDOWN}, {RUNS_CSV} and {RUNS_PICTURE}, and
 for action recognition {CSV} (all classes) and {PICTURE} (bars of the classes that differ).
@@ -155,7 +159,7 @@ def compare_runs(
     groups = group_runs({name: read_run(path) for name, path in paths.items()}, called)
     if not anyway:
         require_comparable(groups)
-    return compare_groups(groups, on_samples, incomparable(groups))
+    return compare_groups(groups, on_samples, incomparable(groups), published)
 
 
 def on_samples(first: Run, second: Run) -> dict[str, Difference]:

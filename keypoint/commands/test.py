@@ -16,6 +16,7 @@ from keypoint.checkpoint.file import load_model
 from keypoint.checkpoint.network_card import network_section
 from keypoint.checkpoint.provenance import code_commit, device_name, package_versions
 from keypoint.commands import cli
+from keypoint.commands.published import row_of
 from keypoint.config.effect import TRUTH, check_overrides, check_same_network, with_boxes
 from keypoint.config.load import Config, find_config, load_config, override_config
 from keypoint.data.annotations import read_annotations
@@ -238,7 +239,6 @@ def write_card(
     folder: Path,
 ) -> None:
     """Write the card of the tested network, with this evaluation as its measured section."""
-    network = config.model
     card = read_card(args.checkpoint)
     card.pop("best_epoch", None)
     shipped = card.get("network", {}).get("decoding")  # none in weights of another toolkit
@@ -251,14 +251,7 @@ def write_card(
         )
     card["measured"] = {
         **scores(evaluation.metrics),
-        **compare(
-            evaluation.metrics,
-            evaluation.conditions,
-            network=network.network,
-            encoder=network.encoder,
-            blocks=network.blocks,
-            encoder_stride=network.encoder_stride,
-        ),
+        **compare(evaluation.metrics, evaluation.conditions, row_of(config.to_dict()["model"])),
         "conditions": measured_under(evaluation.conditions, config.train.amp),
         "device": device_name(distributed.choose_device(args.device)),
         "commit": code_commit(),

@@ -1,34 +1,61 @@
-"""Numbers to compare an AP with: its conditions, and the papers' AP on val2017.
+"""Numbers to compare with: the papers' on val2017, and what must agree for it.
 
-Source: Chi et al. 2019 (spectral residual learning), Tables 2, 3 and 6; its rows without blocks
-are SimpleBaseline's (Xiao et al. 2018). All with detector boxes of person AP 56.4 and flip test.
+Source: Chi et al. 2019 (spectral residual learning), Tables 2 to 6; its rows without blocks are
+SimpleBaseline's (Xiao et al. 2018). All with detector boxes of person AP 56.4 and flip test.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-SIZES: tuple[tuple[int, ...], ...] = ((256, 192), (384, 288), (512, 384))
-# Encoder and block behind all three deconvolutions: AP at these sizes.
-AP = {
-    ("resnet50", None): (0.704, 0.722, 0.717),
-    ("resnet101", None): (0.714, 0.736, 0.742),
-    ("resnet152", None): (0.720, 0.743, 0.749),
-    ("resnet50", "srl_fft"): (0.709, 0.733, 0.738),
-    ("resnet101", "srl_fft"): (0.718, 0.743, 0.749),
-    ("resnet152", "srl_fft"): (0.721, 0.746, 0.753),
-    ("resnet50", "srl_lo"): (0.710, 0.728, None),
-    ("resnet101", "srl_lo"): (0.717, None, None),
-    ("resnet152", "srl_lo"): (0.723, None, None),
-    ("resnet50", "nl"): (0.706, 0.728, None),
-    ("resnet50", "a2"): (0.705, 0.728, None),
-    ("resnet50", "cgnl"): (0.706, 0.724, None),
-    ("resnet50", "rcca"): (0.706, 0.728, None),
+NUMBERS = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR")
+# Of the config of that name in configs/coco, in percent as printed; Tables 3 and 6 have AP alone.
+ROWS = {
+    "res50_256x192": (70.4, 88.6, 78.3, 67.1, 77.2, 76.3),
+    "res50_384x288": (72.2, 89.3, 78.9, 68.1, 79.7, 77.6),
+    "res50_512x384": (71.7, 88.8, 77.7, 67.2, 79.7, 77.1),
+    "res101_256x192": (71.4, 89.3, 79.3, 68.1, 78.1, 77.1),
+    "res101_384x288": (73.6, 89.6, 80.3, 69.9, 81.1, 79.1),
+    "res101_512x384": (74.2, 89.7, 80.7, 70.2, 81.8, 79.5),
+    "res152_256x192": (72.0, 89.3, 79.8, 68.7, 78.9, 77.8),
+    "res152_384x288": (74.3, 89.6, 81.1, 70.5, 81.6, 79.7),
+    "res152_512x384": (74.9, 89.8, 81.3, 70.8, 82.5, 80.0),
+    "res50_256x192_srl3": (70.9, 89.1, 78.5, 67.4, 77.9, 76.8),
+    "res50_384x288_srl3": (73.3, 89.5, 80.0, 69.4, 80.6, 78.6),
+    "res50_512x384_srl3": (73.8, 89.7, 80.3, 69.6, 81.5, 79.0),
+    "res101_256x192_srl3": (71.8, 89.3, 79.6, 68.4, 78.7, 77.6),
+    "res101_384x288_srl3": (74.3, 90.1, 81.3, 70.5, 81.5, 79.7),
+    "res101_512x384_srl3": (74.9, 89.9, 81.6, 71.1, 82.3, 80.1),
+    "res152_256x192_srl3": (72.1, 89.5, 79.7, 68.8, 79.1, 78.0),
+    "res152_384x288_srl3": (74.6, 89.7, 81.7, 70.8, 81.9, 80.1),
+    "res152_512x384_srl3": (75.3, 90.2, 81.7, 71.5, 82.6, 80.4),
+    "res50_256x192_nl3": (70.6,),
+    "res50_256x192_a2x3": (70.5,),
+    "res50_256x192_cgnl3": (70.6,),
+    "res50_256x192_rcca3": (70.6,),
+    "res50_384x288_nl3": (72.8,),
+    "res50_384x288_a2x3": (72.8,),
+    "res50_384x288_cgnl3": (72.4,),
+    "res50_384x288_rcca3": (72.8,),
+    "res50_384x288_stride8": (66.3, 87.1, 71.4, 61.3, 74.6, 72.0),
+    "res50_384x288_stride8_dilated": (72.3, 89.4, 79.1, 68.1, 80.1, 77.6),
+    "res50_384x288_stride8_nl3": (72.7, 88.9, 79.1, 68.9, 79.9, 77.9),
+    "res50_384x288_stride8_srl3": (73.4, 89.3, 79.8, 69.5, 80.7, 78.8),
+    "res50_384x288_stride8_srl4": (73.7, 89.4, 80.3, 69.7, 81.2, 78.9),
+    "res50_384x288_srl1_d1": (72.7, 89.2, 79.7, 68.7, 80.0, 78.1),
+    "res50_384x288_srl1_d2": (72.6, 89.3, 79.5, 68.7, 79.8, 78.0),
+    "res50_384x288_srl1_d3": (72.6, 89.6, 79.4, 68.6, 80.1, 78.0),
+    "res50_384x288_srl2_d1d2": (72.9, 89.2, 79.9, 69.5, 79.9, 78.6),
+    "res50_256x192_srllo3": (71.0,),
+    "res50_384x288_srllo3": (72.8,),
+    "res101_256x192_srllo3": (71.7,),
+    "res152_256x192_srllo3": (72.3,),
 }
 
-# Conditions of `metrics.json` under which an AP is comparable with these, input size apart.
+# Conditions of `metrics.json` under which an AP may be comparable with these, input size apart.
 CONDITIONS = {
     "boxes": "detector",
     "box_score_threshold": 0.0,
@@ -39,11 +66,37 @@ CONDITIONS = {
     "oks_nms": "hard at 0.9",
     "keypoint_threshold": 0.2,
 }
+# And those that make sure that it is: entries of the field's file (HRNet's log counts them too) and
+# images of val2017. A file cut short, or another one of the same name, has others.
+COUNTED = {
+    "boxes_file": "COCO_val2017_detections_AP_H_56_person.json",
+    "boxes_in_file": 104_125,
+    "images_in_annotations": 5000,
+}
 
 # With the field's 56.4 AP detector AP50 is near 0.89 and AR - AP near 0.06, with ground-truth
 # boxes near 0.925 and 0.03; the borders are half way.
 AP50_BORDER, GAP_BORDER = 0.9075, 0.045
 LEAST_AP = 0.6  # a weaker network shows neither
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the paper.
+
+    Attributes:
+        name: Of its config.
+        numbers: As printed, 0 to 1: AP alone, or all of `NUMBERS`.
+    """
+
+    name: str
+    numbers: dict[str, float]
+
+    @classmethod
+    def named(cls, name: str) -> Row:
+        """The row of a config, a key of `ROWS`."""
+        values = (number / 100 for number in ROWS[name])
+        return cls(name, dict(zip(NUMBERS, values, strict=False)))
 
 
 def measured_under(conditions: Mapping[str, Any], amp: str | None) -> dict[str, Any]:
@@ -59,23 +112,14 @@ def measured_under(conditions: Mapping[str, Any], amp: str | None) -> dict[str, 
 
 
 def compare(
-    metrics: Mapping[str, float],
-    conditions: Mapping[str, Any],
-    *,
-    network: str,
-    encoder: str,
-    blocks: object,
-    encoder_stride: int,
+    metrics: Mapping[str, float], conditions: Mapping[str, Any], row: Row | None
 ) -> dict[str, str]:
     """Return rows of a card: the published AP, and a warning if the boxes look like the other kind.
 
     Args:
         metrics: The ten numbers.
         conditions: Of the evaluation.
-        network: As in a config; only simple_baseline has an AP here.
-        encoder: As well.
-        blocks: None, or one name for all deconvolutions; others were not published.
-        encoder_stride: Only 32 has an AP here.
+        row: Of the network; None if the paper has none.
     """
     if conditions["skeleton"] != "coco17":
         return {"published": f"none; AP of {conditions['skeleton']} says nothing next to COCO's"}
@@ -89,10 +133,8 @@ def compare(
             f"{'detector' if from_truth else 'ground truth'} boxes, but {conditions['boxes']} "
             f"boxes were given: check {Path(conditions['boxes_file']).name}"
         )
-    published = None
-    if network == "simple_baseline":
-        published = _published_ap(encoder, blocks, tuple(conditions["input_size"]), encoder_stride)
-    if published is not None and ap >= 0:
+    if row is not None and ap >= 0:
+        published = row.numbers["AP"]
         others = other_conditions(conditions)
         verdict = f"here {ap - published:+.3f}, if the boxes are the same"
         if others:
@@ -106,26 +148,33 @@ def other_conditions(conditions: Mapping[str, Any]) -> list[str]:
     return [key for key, value in CONDITIONS.items() if conditions.get(key) != value]
 
 
-def comparable_ap(model: Mapping[str, Any], conditions: Mapping[str, Any]) -> float | None:
-    """Return the published AP of a network, None if it has none or was measured otherwise.
+def other_measurement(
+    conditions: Mapping[str, Any], input_size: tuple[int, int], annotations: str
+) -> list[str]:
+    """Return what was measured otherwise than a row, boxes and images included.
 
     Args:
-        model: The section of a config.
-        conditions: Of the evaluation.
+        conditions: Of the evaluation, as `metrics.json` has them.
+        input_size: The row's.
+        annotations: The row's file, without its folder.
     """
-    if model.get("network") != "simple_baseline" or conditions.get("skeleton") != "coco17":
-        return None
-    size = tuple(conditions.get("input_size") or ())
-    stride = int(model.get("encoder_stride", 32))
-    ap = _published_ap(str(model.get("encoder")), model.get("blocks"), size, stride)
-    return None if other_conditions(conditions) else ap
+    had = _counted(conditions)
+    wanted = CONDITIONS | COUNTED | {"input_size": list(input_size), "annotations": annotations}
+    return [
+        f"{key} {had.get(key)!r} (the paper's: {value!r})"
+        for key, value in wanted.items()
+        if had.get(key) != value
+    ]
 
 
-def _published_ap(
-    encoder: str, blocks: object, input_size: tuple[int, ...], encoder_stride: int
-) -> float | None:
-    """Return the paper's AP of a network, None if it has none."""
-    row = AP.get((encoder, blocks)) if blocks is None or isinstance(blocks, str) else None
-    if row is None or encoder_stride != 32 or input_size not in SIZES:
-        return None
-    return row[SIZES.index(input_size)]
+def _counted(conditions: Mapping[str, Any]) -> dict[str, Any]:
+    """Conditions with files by name, and how many boxes and images the files have."""
+    had = dict(conditions)
+    had |= {key: Path(str(had.get(key))).name for key in ("boxes_file", "annotations")}
+    try:
+        persons = had["persons"]
+        had["boxes_in_file"] = persons["used"] + sum(persons["skipped"].values())
+        had["images_in_annotations"] = persons["images"]["total"]
+    except (AttributeError, KeyError, TypeError):
+        pass  # of another version: the two are missing, which is a reason
+    return had

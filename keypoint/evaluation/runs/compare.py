@@ -7,11 +7,11 @@ from the function that their task gives: it scores the stored results of both ag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from keypoint.errors import KeypointError
-from keypoint.evaluation.published import comparable_ap
+from keypoint.evaluation.published import Row
 from keypoint.evaluation.runs.group import Group, differences
 from keypoint.evaluation.runs.read import OF_KEYPOINT, OF_KIND, Run
 from keypoint.evaluation.runs.statistics import (
@@ -24,6 +24,7 @@ from keypoint.evaluation.runs.statistics import (
 
 # Of two single runs of one test set: second less first by number.
 OnSamples = Callable[[Run, Run], dict[str, Difference]]
+Published = tuple[Row, list[str]]
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,15 @@ class GroupComparison:
         compared: G - 1.
         differ: What differs besides the numbers, by name a value for each group.
         reasons: Against a comparison, that the user overruled.
+        published: By the name of a group, the paper's row of its network, and what keeps the two
+            from being compared; without groups of no row.
     """
 
     groups: tuple[Group, ...]
     compared: tuple[Compared, ...]
     differ: dict[str, tuple[object, ...]]
     reasons: tuple[str, ...] = ()
+    published: Mapping[str, Published] = field(default_factory=dict)
 
     @property
     def metric(self) -> str:
@@ -83,16 +87,12 @@ class GroupComparison:
         values = group.by_seed(metric)
         return summarise(list(values.values())) if len(values) == len(group.runs) else None
 
-    def published(self, group: Group) -> float | None:
-        """The paper's AP of the group's network, if it was measured under the same conditions."""
-        model = (group.first.config or {}).get("model")
-        if group.first.task != "keypoints" or not isinstance(model, dict):
-            return None
-        return comparable_ap(model, group.first.conditions)
-
 
 def compare_groups(
-    groups: Sequence[Group], on_samples: OnSamples, reasons: Sequence[str] = ()
+    groups: Sequence[Group],
+    on_samples: OnSamples,
+    reasons: Sequence[str] = (),
+    published: Callable[[Group], Published | None] = lambda group: None,
 ) -> GroupComparison:
     """Compare groups with the first.
 
@@ -100,10 +100,13 @@ def compare_groups(
         groups: One at least.
         on_samples: Gives the interval of two single runs.
         reasons: Against a comparison, to be reported.
+        published: Gives the paper's row of a group, and what keeps the two apart.
     """
     first, *others = groups
     compared = tuple(_compare(first, other, on_samples) for other in others)
-    return GroupComparison(tuple(groups), compared, differences(groups), tuple(reasons))
+    rows = {group.name: published(group) for group in groups}
+    known = {name: row for name, row in rows.items() if row is not None}
+    return GroupComparison(tuple(groups), compared, differences(groups), tuple(reasons), known)
 
 
 def _compare(first: Group, other: Group, on_samples: OnSamples) -> Compared:

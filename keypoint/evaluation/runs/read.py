@@ -41,7 +41,8 @@ class Run:
         conditions: Of the numbers, as the file has them.
         config: Of the training, as its file has it; None if the folder has no config.yaml.
         facts: `numbers` (`TRAINED` or `TESTED`), and of the checkpoint `commit`, `train_data`,
-            `test_data` and `finished`; "unknown" if there is none.
+            `test_data`, `crops` (a step, on all devices) and `finished`; "unknown" if there is
+            none.
     """
 
     folder: Path
@@ -154,7 +155,7 @@ def _analysis(analysis: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, 
 
 
 def checkpoint_facts(folder: Path) -> dict[str, str]:
-    """Origin of a run by its last.pt, or its best.pt: commit, data, whether training ended.
+    """Origin of a run by its last.pt, or its best.pt: commit, data, crops, whether it ended.
 
     Raises:
         CheckpointError: The file is damaged.
@@ -163,18 +164,22 @@ def checkpoint_facts(folder: Path) -> dict[str, str]:
         (folder / name for name in ("last.pt", "best.pt") if (folder / name).is_file()), None
     )
     if path is None:
-        return dict.fromkeys(("commit", "train_data", "test_data", "finished"), UNKNOWN)
+        keys = ("commit", "train_data", "test_data", "crops", "finished")
+        return dict.fromkeys(keys, UNKNOWN)
     content = read_checkpoint(path)
     data = content["data"] or {}
     try:
         epochs = content["config"]["train"]["epochs"]
     except (KeyError, TypeError):
         raise CheckpointError(f"{path}: its config has no train.epochs; train again") from None
+    train = content["config"]["train"]
+    step = [train.get("batch_size"), train.get("accumulate"), content["world_size"]]
     ended = content["epoch"] >= epochs and not content["batch"]
     state = "yes" if ended else f"epoch {content['epoch']} of {epochs}"
     return {
         "commit": str((content["card"] or {}).get("commit") or UNKNOWN),
         "train_data": str(data.get("train", UNKNOWN)),
         "test_data": str(data.get("truth", data.get("test", UNKNOWN))),
+        "crops": UNKNOWN if None in step else str(math.prod(step)),
         "finished": state if path.name == "last.pt" else UNKNOWN,
     }

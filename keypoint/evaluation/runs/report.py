@@ -20,7 +20,7 @@ METHODS = {
 }
 CSV_HEAD = (
     "group", "number", "mean", "mean_low", "mean_high", "std", "n", "difference", "low", "high",
-    "interval",
+    "interval", "published",
 )  # fmt: skip
 SAMPLES = {"keypoints": "images", "action": "videos"}
 
@@ -58,30 +58,42 @@ def _names(comparison: GroupComparison) -> list[str]:
 
 
 def _numbers(comparison: GroupComparison) -> str:
-    """A row a group: runs, seeds, every number as mean +- standard deviation."""
+    """A row a group: runs, seeds, every number as mean +- standard deviation.
+
+    Below a group the published numbers of its network, or a note of why they are not comparable.
+    """
     metrics = comparison.metrics()
-    published = {group.name: comparison.published(group) for group in comparison.groups}
-    shown = any(value is not None for value in published.values())
-    rows = []
+    rows: list[list[str]] = []
+    against: dict[str, list[str]] = {}  # groups by what keeps them from being compared
     for group in comparison.groups:
         seeds = [run.seed for run in group.runs.values() if run.seed is not None]
-        value = published[group.name]
         rows.append(
             [
                 group.name,
                 str(len(group.runs)),
                 " ".join(map(str, seeds)) or "-",
                 *(_spread(comparison.summary(group, metric)) for metric in metrics),
-                *(["-" if value is None else f"{value:.3f}"] if shown else []),
             ]
         )
-    head = ["group", "n", "seeds", *metrics, *(["published AP"] if shown else [])]
+        published, others = comparison.published.get(group.name, (None, []))
+        if published is not None and not others:
+            cells = [
+                f"{published.numbers[m]:.3f}" if m in published.numbers else "-" for m in metrics
+            ]
+            rows.append([f"{published.name}, published", "-", "-", *cells])
+        elif published is not None:
+            against.setdefault(", ".join(others), []).append(f"{group.name} ({published.name})")
+    head = ["group", "n", "seeds", *metrics]
     text = "Mean +- standard deviation over the runs of a group, which differ in the seed only"
-    return f"{text}\n\n{table(head, rows)}"
+    notes = [
+        f"published numbers are not comparable with {', '.join(names)}: {reasons}"
+        for reasons, names in against.items()
+    ]
+    return "\n\n".join([f"{text}\n\n{table(head, rows)}", *map(cell, notes)])
 
 
 def _differences(comparison: GroupComparison) -> str:
-    """Each group less the first: all numbers over seeds, or the one that has an interval."""
+    """Each group less the first, in all numbers of the task."""
     base = comparison.groups[0].name
     rows, notes = [], []
     for group, compared in zip(comparison.groups[1:], comparison.compared, strict=True):
@@ -158,13 +170,16 @@ def _spread(summary: Summary | None) -> str:
 def to_csv(comparison: GroupComparison) -> str:
     """A line for each group and number: mean and its 95 % t interval, std, n, the difference.
 
-    `low` and `high` are of the difference, `mean_low` and `mean_high` of the mean.
+    `low` and `high` are of the difference, `mean_low` and `mean_high` of the mean. `published` is
+    empty if it is not comparable.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_HEAD)
     numbers = [*comparison.metrics(), *comparison.of_keypoints(), *comparison.of_kinds()]
     for place, group in enumerate(comparison.groups):
+        row, others = comparison.published.get(group.name, (None, []))
+        published = {} if row is None or others else row.numbers
         found = comparison.compared[place - 1].differences if place else {}
         for metric in numbers:
             summary = comparison.summary(group, metric)
@@ -175,7 +190,8 @@ def to_csv(comparison: GroupComparison) -> str:
             if apart is not None:
                 cells = [*map(_digits, (apart.mean, apart.low, apart.high)), apart.method]
             mean, *spread = map(_digits, (summary.mean, summary.low, summary.high, summary.std))
-            writer.writerow([group.name, metric, mean, *spread, summary.n, *cells])
+            ours = [group.name, metric, mean, *spread, summary.n, *cells]
+            writer.writerow([*ours, _digits(published.get(metric))])
     return text.getvalue()
 
 

@@ -157,8 +157,6 @@ def test_the_command_compares_seeds(seeds, tmp_path, capsys):
     said = capsys.readouterr().out
     mean, std = np.mean(NONE), np.std(NONE, ddof=1)
     assert f"| none | 3 | 0 1 2 | {mean:.4f} +- {std:.4f} |" in said
-    assert "| 0.704 |" in said  # published, as the conditions are the paper's
-    assert "| 0.709 |" in said
     # scipy 1.17: ttest_rel(SRL, NONE).confidence_interval()
     assert (
         "| srl | AP | +0.0080 | +0.0055 to +0.0105 | yes | paired over the same 3 seeds, t |"
@@ -246,7 +244,6 @@ def test_the_command_refuses_unless_told(tmp_path, capsys):
     assert tool("compare", a, b, "--anyway") == 0
     said = capsys.readouterr().out
     assert said.startswith("WARNING, not comparable: flip")
-    assert "0.704" not in said.split("| b |")[1].splitlines()[0]  # published with flip only
 
 
 def test_single_runs_are_compared_on_the_images_of_their_test(tmp_path, capsys):
