@@ -58,7 +58,7 @@ EPILOG = """examples:
       the same on 8 GPUs; the batch size is per GPU (docs/distributed.md)
 
 The output folder gets last.pt, best.pt, config.yaml, log.txt, data_report.json, history.json,
-curves.png and tensorboard events.
+curves.png and tensorboard events, unless train.logger sends the numbers to a service.
 
 keys of a config, with default and what is allowed:
 """

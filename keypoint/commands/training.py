@@ -30,6 +30,7 @@ from keypoint.drawing.curves import training_curves
 from keypoint.errors import ConfigError
 from keypoint.files import write_json
 from keypoint.pose.skeleton import Skeleton
+from keypoint.training.log import check_logger
 from keypoint.training.optimizer import build_optimizer, learning_rate
 from keypoint.training.resume import check_same_config, shared
 from keypoint.training.run_folder import RunFolder, finds_run
@@ -142,6 +143,8 @@ def _prepare(
     distributed.require_same(
         shared(config) | {"finding last.pt in the output folder": resuming} | versions()
     )
+    if is_main:
+        check_logger(config.train.logger)
     torch.manual_seed(config.seed)
     prepared = prepare(device, not resuming)
     if resuming:
@@ -249,6 +252,7 @@ def build_trainer(
         picture=picture,
         save_every=train.save_every,
         log_every=train.log_every,
+        logger=train.logger,
     )
 
 

@@ -16,7 +16,7 @@ from keypoint.strict_yaml import KeyPath
 
 # Keys of train that change no number beyond rounding, or have a line of their own: `step_card`.
 NO_DEVIATION = {"recipe", "accumulate", "compile", "channels_last"}
-NO_DEVIATION |= {"evaluate_every", "save_every", "log_every"}
+NO_DEVIATION |= {"evaluate_every", "save_every", "log_every", "logger"}
 # Keys of a recipe that are not set if the user's own value of another key makes them idle: as a
 # value of the user they would be refused, and the user gave none.
 IDLE_WITH = {("augment", "rotation"): ("rotation_probability", 0)}

@@ -41,6 +41,9 @@ class LoopConfig(BaseModel):
         default=500, description="steps between saves in an epoch; none: at its end only"
     )
     log_every: Count = Field(default=50, description="steps")
+    logger: Literal["tensorboard", "wandb", "mlflow"] = Field(
+        default="tensorboard", description="where numbers and pictures of the training go"
+    )
 
     @field_validator("weight_decay")
     @classmethod

@@ -1,1 +1,1 @@
-"""Training: trainer, step, losses, optimizer, resuming, run folder, log."""
+"""Training: trainer, step, losses, optimizer, resuming, run folder, log, loggers."""

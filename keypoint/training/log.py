@@ -1,90 +1,140 @@
-"""Tensorboard numbers and pictures of a run, and the share of its time that waits for data."""
+"""Numbers and pictures of a run, and the share of its time that waits for data."""
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.tensorboard import SummaryWriter
 
+from keypoint.errors import printable
+from keypoint.training.loggers.record import FILE as RECORD
 from keypoint.training.step import Batch
 
 logger = logging.getLogger(__name__)
 
 B = TypeVar("B", bound=Batch)
+LONGEST_CAUSE = 300  # letters; services answer with pages
+
+
+class Logger(Protocol):
+    """What keeps a run's numbers and pictures; any call may raise."""
+
+    def config(self, values: Mapping[str, Any]) -> None:
+        """Keep the run's config, in nested sections."""
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        """Keep numbers by tag."""
+
+    def picture(self, name: str, image: NDArray[np.uint8], step: int) -> None:
+        """Keep an (H, W, 3) uint8 RGB picture."""
+
+    def close(self, done: bool) -> None:
+        """Write everything out; `done` if the last epoch was reached."""
+
+
+def check_logger(name: str) -> None:
+    """Refuse a logger that cannot begin, before anything is trained.
+
+    Args:
+        name: A value of `train.logger`.
+
+    Raises:
+        ConfigError: Its client is not installed, or provably not set up.
+    """
+    if name == "wandb":
+        from keypoint.training.loggers.wandb import check_wandb
+
+        check_wandb()
+    if name == "mlflow":
+        from keypoint.training.loggers.mlflow import check_mlflow
+
+        check_mlflow()
+
+
+def _open(name: str, folder: Path, first_step: int) -> Logger:
+    """Begin or continue a run's log; imports only the client that was chosen."""
+    if not first_step:  # a run that ended before its first checkpoint leaves its ids
+        (folder / RECORD).unlink(missing_ok=True)
+    if name == "wandb":
+        from keypoint.training.loggers.wandb import WandbLog
+
+        return WandbLog(folder)
+    if name == "mlflow":
+        from keypoint.training.loggers.mlflow import MlflowLog
+
+        return MlflowLog(folder)
+    from keypoint.training.loggers.tensorboard import TensorboardLog
+
+    return TensorboardLog(folder, first_step)
 
 
 class RunLog:
-    """Tensorboard events of a run; silent on processes that do not write.
+    """The log of a run; silent on processes that do not write.
 
-    If they can no longer be written (a full disk), that is logged once and the run continues
-    without them: a checkpoint that cannot be written ends it.
+    If it can no longer be written (a full disk, a server that does not answer), that is logged once
+    and the run continues without it: a checkpoint that cannot be written ends it.
 
     Args:
-        folder: Gets the event files.
+        folder: The run's folder.
         enabled: False on all ranks but 0.
-        first_step: The step at which a resumed run continues; tensorboard drops later events of
-            the interrupted run.
+        first_step: The step at which a resumed run continues; what the interrupted run logged
+            after it is not there twice.
+        name: A value of `train.logger`.
     """
 
-    def __init__(self, folder: Path, enabled: bool, first_step: int = 0) -> None:
-        self.folder = folder
-        self.writer: SummaryWriter | None = None
+    def __init__(
+        self, folder: Path, enabled: bool, first_step: int = 0, name: str = "tensorboard"
+    ) -> None:
+        self.folder, self.name = folder, name
+        self._logger: Logger | None = None
         if enabled:
-            threading.excepthook = _but_for_events
-            purge = first_step + 1 if first_step else None
             with self._warned():
-                self.writer = SummaryWriter(str(folder), purge_step=purge)
+                self._logger = _open(name, folder, first_step)
 
-    def text(self, name: str, value: str) -> None:
-        """Write a text, such as the config."""
+    def config(self, values: Mapping[str, Any]) -> None:
+        """Write the config."""
         with self._warned():
-            if self.writer:
-                self.writer.add_text(name, f"```\n{value}\n```")
+            if self._logger:
+                self._logger.config(values)
 
-    def scalars(self, values: dict[str, float], step: int) -> None:
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Write numbers by tag."""
         with self._warned():
-            for tag, value in values.items():
-                if self.writer:
-                    self.writer.add_scalar(tag, value, step)
+            if self._logger:
+                self._logger.scalars(values, step)
 
     def picture(self, name: str, image: NDArray[np.uint8], step: int) -> None:
         """Write an (H, W, 3) uint8 RGB picture."""
         with self._warned():
-            if self.writer:
-                self.writer.add_image(name, image, step, dataformats="HWC")
+            if self._logger:
+                self._logger.picture(name, image, step)
 
-    def close(self) -> None:
-        """Write everything out."""
+    def close(self, done: bool = True) -> None:
+        """Write everything out; `done` if the last epoch was reached."""
         with self._warned():
-            if self.writer:
-                self.writer.close()
+            if self._logger:
+                self._logger.close(done)
 
     @contextmanager
     def _warned(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
-            self.writer = None
+        except Exception as error:  # of a disk, a network or a client: none ends a training
+            self._logger = None
+            cause = error.strerror if isinstance(error, OSError) else None
+            words = " ".join((cause or f"{type(error).__name__}: {error}").split())
             logger.warning(
-                "%s: tensorboard events cannot be written (%s); continuing without them",
+                "%s: %s cannot be written (%s); continuing without them",
                 self.folder,
-                error.strerror or error,
+                "tensorboard events" if self.name == "tensorboard" else f"logs to {self.name}",
+                printable(words[:LONGEST_CAUSE]),
             )
-
-
-def _but_for_events(problem: threading.ExceptHookArgs) -> None:
-    # Tensorboard's writing thread raises unseen, and again at the next call, which reports it.
-    if type(problem.thread).__name__ != "_AsyncWriterThread":
-        threading.__excepthook__(problem)
 
 
 class Window:

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 # file whose content is compared.
 FREE_KEYS = {
     "output", "data.workers", "data.root", "data.skeleton", "data.classes", "train.log_every",
-    "train.save_every", "test.batch_size", "test.boxes",
+    "train.logger", "train.save_every", "test.batch_size", "test.boxes",
 }  # fmt: skip
 OF_THE_MACHINE = ("output", "data.root", "data.workers")
 

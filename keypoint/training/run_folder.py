@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 # Files that a run writes, removed when another one replaces it.
 OF_A_RUN = (
     "last.pt", "best.pt", "history.json", "curves.png", "metrics.json", "results.json",
-    "card.md", "predictions.jpg", "worst.jpg", "events.out.tfevents.*",
+    "card.md", "predictions.jpg", "worst.jpg", "events.out.tfevents.*", "logger.json",
 )  # fmt: skip
 LEFT_BY_DEAD = (".last.pt.*tmp", ".best.pt.*tmp", ".*.json.*.tmp", ".probe.*.tmp")
 PROBE_BYTES = 2**20

@@ -10,7 +10,6 @@ remembers the batch to continue with.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import signal
@@ -77,11 +76,12 @@ class Trainer:
         facts: Keys of a checkpoint that the trainer passes on: `config`, `skeleton`, `versions`,
             `data` and `card`, as plain types.
         validation: None for no evaluation.
-        picture: Draws a batch for tensorboard, (H, W, 3) uint8 RGB, from the network in eval mode
+        picture: Draws a batch for the log, (H, W, 3) uint8 RGB, from the network in eval mode
             and the last batch of an epoch; None for no picture.
         save_every: Optimizer steps between saves within an epoch; None for one save after each
             epoch.
         log_every: Optimizer steps between entries of the log.
+        logger: Where the log goes, a value of `train.logger`.
     """
 
     def __init__(
@@ -98,12 +98,13 @@ class Trainer:
         picture: Callable[[Any, Any], NDArray[np.uint8]] | None = None,
         save_every: int | None = None,
         log_every: int = 50,
+        logger: str = "tensorboard",
     ) -> None:
         self.step, self.loader, self.sampler = step, loader, sampler
         self.learning_rate = learning_rate
         self.epochs, self.output, self.facts = epochs, output, facts
         self.validation, self.picture = validation, picture
-        self.save_every, self.log_every = save_every, log_every
+        self.save_every, self.log_every, self.logger = save_every, log_every, logger
         self.at = Position()
         self.best: dict[str, Any] | None = None
         self.history: list[dict[str, Any]] = []
@@ -120,8 +121,8 @@ class Trainer:
             NumericsError: A loss that is not finite, on any process; nothing is saved after it.
             Interrupted: SIGTERM or SIGINT; the step was finished and saved.
         """
-        log = RunLog(self.output, enabled=distributed.is_main(), first_step=self.at.step)
-        log.text("config", json.dumps(self.facts["config"], indent=2))
+        log = RunLog(self.output, distributed.is_main(), self.at.step, self.logger)
+        log.config(self.facts["config"])
         try:
             with self._signal:
                 while self.at.epoch < self.epochs:
@@ -135,7 +136,7 @@ class Trainer:
             # The signal went to workers or to other processes as well.
             raise Interrupted(self._signal.number, saved=False) from error
         finally:
-            log.close()
+            log.close(done=self.at.epoch >= self.epochs)
         return self.best
 
     def _train_epoch(self, log: RunLog) -> None:

@@ -76,6 +76,7 @@ CHOICES = {
     "train.optimizer": ["adam", "adamw", "sgd"],
     "train.recipe": ["paper", "sb", "hrnet", "mmpose"],
     "train.amp": [None, "bf16", "fp16"],
+    "train.logger": ["tensorboard", "wandb", "mlflow"],
     "test.oks_nms": [None, "hard", "soft"],
     "model.codec": ["heatmap", "udp"],
     "test.decoding": [None, "codec", "quarter", "dark"],

@@ -110,6 +110,7 @@ def test_what_changes_no_number_is_no_deviation():
         "train.accumulate=8",
         "train.compile=true",
         "train.log_every=7",
+        "train.logger=wandb",
         "train.save_every=none",
     ]
     assert recipe_card(load_config(find_config("res50_256x192"), free)) == "paper"

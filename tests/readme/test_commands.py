@@ -37,6 +37,8 @@ def runner(store, collect, tmp_path, monkeypatch):
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("WANDB_MODE", "offline")  # else it wants an account
+    monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
     # urlopen keeps the opener of its first call, and the proxies with it: not beyond this test.
     monkeypatch.setattr(urllib.request, "_opener", None)
     threads = torch.get_num_threads()

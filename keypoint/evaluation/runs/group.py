@@ -19,7 +19,10 @@ from keypoint.evaluation.runs.read import UNKNOWN, Run
 
 # Keys of a config that change no number: where files lie, how many processes read, what is logged.
 # The section `test` says how a test is done, which the conditions say of the one that was done.
-FREE = {"seed", "output", "data.root", "data.workers", "train.log_every", "train.save_every"}
+FREE = {
+    "seed", "output", "data.root", "data.workers", "train.log_every", "train.logger",
+    "train.save_every",
+}  # fmt: skip
 # Conditions that are outcomes or repeat others, and those that are a property of the network: two
 # networks may differ in them and be compared.
 OUTCOMES = {"results", "notes"}
