@@ -22,7 +22,7 @@ NETWORK = ("network", "encoder", "encoder_stride", "dilated", "input_size", "blo
 # Keys that may differ from a row's config: they change no number beyond rounding, or say where the
 # same files lie. Crops a step are checked as such.
 FREE = {"batch_size", "accumulate", "amp", "compile", "channels_last"}
-FREE |= {"evaluate_every", "save_every", "log_every"}
+FREE |= {"evaluate_every", "save_every", "log_every", "logger"}
 FREE |= {"root", "workers", "train_images", "val_images"}
 
 

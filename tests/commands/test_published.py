@@ -71,7 +71,7 @@ def said_of(capsys, *folders, status=0):
 
 def test_published_numbers_stand_below_ours(finished, tmp_path, capsys):
     free = ["data.root=/elsewhere", "data.workers=0", "data.val_images=images/val2017", "seed=3"]
-    free += ["train.log_every=7", "train.amp=bf16"]
+    free += ["train.log_every=7", "train.logger=mlflow", "train.amp=bf16"]
     one = finished(overrides=free)
     other = finished("b", "res50_256x192_nl3")
     out = tmp_path / "out"
