@@ -94,6 +94,16 @@ def test_what_is_done_is_not_done_again(begin, tmp_path, capsys):
     assert [words[2] for words in started] == ["seed=0", "seed=1"]
 
 
+def test_a_key_that_a_later_version_added_does_not_make_it_another_config(begin, tmp_path):
+    end(tmp_path / "out", 0)
+    written = tmp_path / "out" / "seed0" / "config.yaml"
+    lines = written.read_text().splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith("  log_every:")]
+    assert len(kept) == len(lines) - 1
+    written.write_text("".join(kept))
+    assert begin("--resume", "--seeds", 0) == (0, [])
+
+
 def test_another_config_is_refused_before_the_first_begins(begin, tmp_path, capsys):
     end(tmp_path / "out", 1, epoch=2, typed=["train.lr=0.5"])
     assert begin("--resume", "--seeds", 0, 1) == (4, [])
