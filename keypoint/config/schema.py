@@ -137,7 +137,7 @@ class ModelConfig(BaseModel):
     encoder: Text = Field(
         default="resnet50",
         description="of simple_baseline: torchvision's ResNet, or a backbone of timm",
-        json_schema_extra={"allowed": f"{', '.join(ENCODERS)}, timm/X"},
+        json_schema_extra={"allowed": f"{', '.join(ENCODERS).replace(', resnet', '/')}, timm/X"},
     )
     encoder_stride: EncoderStride = Field(
         default=32, description="of a ResNet's last map; with timm, 32 leaves its own"
