@@ -11,7 +11,7 @@ PY := $(VENV)/bin/python
 export GOMP_SPINCOUNT ?= 2000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test cases hostile fuzz kill-test fault-test soak lint types check clean
+.PHONY: help demo test cases hostile fuzz kill-test fault-test soak evidence lint types check clean
 
 help:
 	@echo "make demo    install, make a small data set, train, test, look: output/demo/ (5 to 10 minutes on 2 cores)"
@@ -20,6 +20,7 @@ help:
 	@echo "make kill-test  a training killed 100 times and stopped 50 times, each time resumed (about 30 minutes)"
 	@echo "make fault-test  every fault of one process of two, five times over (about 20 minutes)"
 	@echo "make soak    long runs watched for leaks (about 15 minutes)"
+	@echo "make evidence  the trainings behind docs/evidence.md (about two hours on 2 quiet cores)"
 	@echo "make hostile  all hostile inputs through all commands (about 10 minutes; needs their generator)"
 	@echo "make fuzz    inputs with random faults, 390,000 in all (about an hour)"
 	@echo "make check   ruff, mypy and the tests, as before a commit"
@@ -65,6 +66,19 @@ fault-test: $(VENV)/.installed-test
 # Long runs whose memory, open files and threads must stay as they are.
 soak: $(VENV)/.installed-test
 	SOAK=1 $(PY) -m pytest -s --timeout 7200 tests/soak
+
+# Every training, test and picture of docs/evidence.md; what is done is not done again.
+EVIDENCE := output/evidence
+SEEN := $(EVIDENCE)/persons/val2017/000000000168.jpg
+evidence: $(VENV)/.installed
+	$(PY) -m keypoint make-person-data --output $(EVIDENCE)/persons
+	$(PY) -m keypoint make-clip-data --output output/echo
+	$(PY) -m keypoint sweep field.yaml --jobs 2 --resume
+	$(PY) -m keypoint sweep places.yaml --jobs 2 --resume
+	$(PY) -m keypoint sweep echo_blocks.yaml --jobs 2 --resume
+	for block in nl pnl srl_fft; do $(PY) -m keypoint explain --overwrite --checkpoint $(EVIDENCE)/field/$$block/seed1/last.pt \
+		--site layer4 --keypoint left_ankle --box 131,37,84,243 --output $(EVIDENCE)/seen/$$block $(SEEN) || exit 1; done
+	$(PY) tools/evidence/write.py
 
 # Every hostile input through every command that meets it, each in a process with limits of its own; figures in
 # output/hostile/summary.json.
