@@ -69,15 +69,18 @@ soak: $(VENV)/.installed-test
 
 # Every training, test and picture of docs/evidence.md; what is done is not done again.
 EVIDENCE := output/evidence
+KEYPOINT := $(PY) -m keypoint.commands.main
+EXPLAIN := $(KEYPOINT) explain --overwrite --site layer4 --keypoint left_ankle --box 131,37,84,243
 SEEN := $(EVIDENCE)/persons/val2017/000000000168.jpg
 evidence: $(VENV)/.installed
-	$(PY) -m keypoint make-person-data --output $(EVIDENCE)/persons
-	$(PY) -m keypoint make-clip-data --output output/echo
-	$(PY) -m keypoint sweep field.yaml --jobs 2 --resume
-	$(PY) -m keypoint sweep places.yaml --jobs 2 --resume
-	$(PY) -m keypoint sweep echo_blocks.yaml --jobs 2 --resume
-	for block in nl pnl srl_fft; do $(PY) -m keypoint explain --overwrite --checkpoint $(EVIDENCE)/field/$$block/seed1/last.pt \
-		--site layer4 --keypoint left_ankle --box 131,37,84,243 --output $(EVIDENCE)/seen/$$block $(SEEN) || exit 1; done
+	$(KEYPOINT) make-person-data --output $(EVIDENCE)/persons
+	$(KEYPOINT) make-clip-data --output output/echo
+	$(KEYPOINT) sweep field.yaml --jobs 2 --resume
+	$(KEYPOINT) sweep places.yaml --jobs 2 --resume
+	$(KEYPOINT) sweep echo_blocks.yaml --jobs 2 --resume
+	$(EXPLAIN) --checkpoint $(EVIDENCE)/field/nl/seed1/last.pt --output $(EVIDENCE)/seen/nl $(SEEN)
+	$(EXPLAIN) --checkpoint $(EVIDENCE)/field/pnl/seed1/last.pt --output $(EVIDENCE)/seen/pnl $(SEEN)
+	$(EXPLAIN) --checkpoint $(EVIDENCE)/field/srl_fft/seed1/last.pt --output $(EVIDENCE)/seen/srl_fft $(SEEN)
 	$(PY) tools/evidence/write.py
 
 # Every hostile input through every command that meets it, each in a process with limits of its own; figures in

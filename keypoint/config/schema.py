@@ -179,9 +179,10 @@ class ModelConfig(BaseModel):
     @classmethod
     def _own_weights(cls, values: Any) -> Any:
         """A network of one's own and the tiny encoder have no ImageNet weights for a default."""
-        names = [str(values.get(k, "")) for k in ("network", "encoder")] * isinstance(values, dict)
-        if any(":" in name or name == TINY for name in names):
-            return {"weights": None} | values
+        if isinstance(values, dict):
+            own, encoder = (str(values.get(key, "")) for key in ("network", "encoder"))
+            if ":" in own or encoder == TINY:
+                return {"weights": None} | values
         return values
 
     @field_validator("network")

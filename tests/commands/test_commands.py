@@ -42,6 +42,7 @@ def test_every_command_has_a_file_and_every_file_a_command():
         "log",
         "main",
         "process",
+        "published",
         "runs",
         "seeds",
         "shares",

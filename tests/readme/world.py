@@ -126,6 +126,22 @@ def run_checkpoint(path):
     (path.parent / "config.yaml").write_text(dump_config(config))
 
 
+def evidence_run(path):
+    """last.pt of a run of the sweep field.yaml, its block after layer4 alone; random weights."""
+    block = path.parents[1].name
+    keys = ["model.encoder_stride=8", f"model.blocks={{layer4: {block}}}"]
+    config, skeleton = load_config(find_config("persons_tiny"), keys), load_skeleton("coco17")
+    model = create_model(**config.model.arguments(skeleton.num_keypoints))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(path, checkpoint_of(model, config, skeleton, {"keypoint": "test"}))
+
+
+def evidence_photo(path):
+    """A picture of the size of the set's."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.full((288, 384, 3), 90, np.uint8))
+
+
 def action_run(path):
     """A network that classifies videos, and those that it is tested on."""
     root = Path("data/action")
@@ -235,6 +251,8 @@ MAKERS = [
     (r"output/(action|c2d_\w+|echo/\w+)/best\.pt", action_run),
     (r"output/(mfnet|c2d_|echo/)\w*", tested_run),
     (r"output/((none|srl_fft)/seed\d|res50_256x192(_srl3)?)", run_to_compare),
+    (r"output/evidence/field/\w+/seed\d/last\.pt", evidence_run),
+    (r"output/evidence/persons/val2017/\d+\.jpg", evidence_photo),
     (r"(my_)?videos\.yaml", action_config),
     (r"output/(pets|mine)/best\.pt", tiny_network.checkpoint),  # of configs that a command writes or changes
     (r"output/\w+/best\.pt", run_checkpoint),
