@@ -20,7 +20,7 @@ help:
 	@echo "make kill-test  a training killed 100 times and stopped 50 times, each time resumed (about 30 minutes)"
 	@echo "make fault-test  every fault of one process of two, five times over (about 20 minutes)"
 	@echo "make soak    long runs watched for leaks (about 15 minutes)"
-	@echo "make evidence  the trainings behind docs/evidence.md (about two hours on 2 quiet cores)"
+	@echo "make evidence  the trainings behind docs/evidence.md (an hour and a half on 2 quiet cores)"
 	@echo "make hostile  all hostile inputs through all commands (about 10 minutes; needs their generator)"
 	@echo "make fuzz    inputs with random faults, 390,000 in all (about an hour)"
 	@echo "make check   ruff, mypy and the tests, as before a commit"

@@ -13,13 +13,17 @@ from keypoint.action.echo.dataset import SPLITS, make_clip
 from keypoint.action.echo.table import change_on_reversal, row_of
 from keypoint.action.evaluation.scores import load_scores
 from keypoint.checkpoint.file import load_model
+from keypoint.commands.action.demo import REVERSED_CLIPS
 from keypoint.config.sweep import read_sweep
 from keypoint.errors import DataError
 from keypoint.evaluation.runs.markdown import table
 from keypoint.evaluation.runs.read import read_run
-from keypoint.evaluation.runs.statistics import paired_difference, summarise
-
-REVERSED_CLIPS = 200
+from keypoint.evaluation.runs.statistics import (
+    Difference,
+    Summary,
+    paired_difference,
+    summarise,
+)
 
 
 def runs_of(sweep: Path, folder: Path) -> dict[str, list[Path]]:
@@ -30,14 +34,17 @@ def runs_of(sweep: Path, folder: Path) -> dict[str, list[Path]]:
         folder: Its output.
 
     Raises:
-        DataError: A point lacks a seed that another one has, or none was tested.
+        DataError: A point lacks a seed that another one has, or fewer than two were tested.
     """
     points = [point.name for point in read_sweep(sweep).points]
     found = {point: sorted((folder / point).glob("seed*/metrics.json")) for point in points}
     seeds = {tuple(path.parent.name for path in paths) for paths in found.values()}
-    if len(seeds) > 1 or seeds == {()}:
+    if len(seeds) > 1 or min(map(len, seeds)) < 2:
         counts = ", ".join(f"{point} {len(paths)}" for point, paths in found.items())
-        raise DataError(f"{folder}: tested runs: {counts}; run keypoint sweep {sweep} --resume")
+        raise DataError(
+            f"{folder}: tested runs: {counts}; run keypoint sweep {sweep} --resume: an interval "
+            "needs two seeds at least, the same of each point"
+        )
     return {point: [path.parent for path in paths] for point, paths in found.items()}
 
 
@@ -114,8 +121,9 @@ def _table(
     return table([*head, extra], rows)
 
 
-def percent(found: object, sign: str = "") -> str:
+def percent(found: Summary | Difference, sign: str = "") -> str:
     """A mean with its interval, "56.6 (55.1 to 58.1)"; of a difference with its sign."""
-    numbers = [100 * getattr(found, name) for name in ("mean", "low", "high")]
-    mean, low, high = (f"{number:{sign}.1f}" for number in numbers)
+    assert found.low is not None  # runs_of gives two seeds at least
+    assert found.high is not None
+    mean, low, high = (f"{100 * each:{sign}.1f}" for each in (found.mean, found.low, found.high))
     return f"{mean} ({low} to {high})"

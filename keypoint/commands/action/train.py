@@ -53,8 +53,8 @@ EPILOG = """examples:
       on 8 GPUs; the batch size is per GPU (docs/distributed.md)
 
 The output folder gets last.pt, best.pt (highest top1), config.yaml, log.txt, data_report.json,
-history.json, curves.png and tensorboard events (but for train.logger), and of each evaluation
-metrics.json, per_class.csv, results.json and scores.npz.
+history.json, curves.png and tensorboard events, unless train.logger sends the numbers to a
+service; and of each evaluation metrics.json, per_class.csv, results.json and scores.npz.
 
 keys of a config, with default and what is allowed:
 """
