@@ -26,17 +26,18 @@ help:
 	@echo "make check   ruff, mypy and the tests, as before a commit"
 	@echo "make clean   remove .venv and output/demo"
 
-# One stamp per extra: a change of setup.cfg installs again.
+# One stamp per extra: a change of what is installed or built installs again.
+BUILT := setup.cfg setup.py $(wildcard keypoint/blocks/spectral/cpp/*)
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "$(PYTHON) is too old: keypoint needs Python 3.10 or newer; make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV) || { echo "on Debian and Ubuntu: apt install python3-venv"; rm -rf $(VENV); exit 1; }
 
-$(VENV)/.installed: setup.cfg | $(VENV)/bin/python
+$(VENV)/.installed: $(BUILT) | $(VENV)/bin/python
 	$(PY) -m pip install --quiet --disable-pip-version-check -e .
 	@touch $@
 
-$(VENV)/.installed-%: setup.cfg | $(VENV)/bin/python
+$(VENV)/.installed-%: $(BUILT) | $(VENV)/bin/python
 	$(PY) -m pip install --quiet --disable-pip-version-check -e ".[$*]"
 	@touch $@
 

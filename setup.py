@@ -1,10 +1,42 @@
-"""All metadata is in setup.cfg; this file adds the configs to what is built."""
+"""All metadata is in setup.cfg; this file adds the configs and the compiled block."""
 
+import platform
 import shutil
+import sys
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
+
+CPP = Path("keypoint/blocks/spectral/cpp")
+AVX2 = ["-mavx2", "-mfma", "-DLANES=8"]
+AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-DLANES=16"]
+
+
+def libraries():
+    """The Fourier block for each kind of processor (keypoint/blocks/spectral/compiled.py).
+
+    Optional: without a compiler, or with one that lacks GNU's vectors, the package is installed
+    without them.
+    """
+    if sys.platform == "win32":  # its compiler has no such vectors
+        return []
+    on_x86 = platform.machine().lower() in ("x86_64", "amd64")
+    kinds = {"avx2": AVX2, "avx512": AVX512} if on_x86 else {"generic": ["-DLANES=8"]}
+    threads = [] if sys.platform == "darwin" else ["-fopenmp"]  # Apple's compiler has no OpenMP
+    return [
+        Extension(
+            f"keypoint.blocks.spectral.srl_{name}",
+            sources=[str(CPP / "evaluate.cpp"), str(CPP / "train.cpp")],
+            depends=[str(path) for path in CPP.glob("*.hpp")],
+            extra_compile_args=["-std=c++17", "-O3", "-g0", *threads, *flags],
+            extra_link_args=threads,
+            optional=True,
+        )
+        for name, flags in kinds.items()
+    ]
 
 
 class BuildWithConfigs(build_py):
@@ -17,4 +49,29 @@ class BuildWithConfigs(build_py):
             shutil.copytree("configs", target, dirs_exist_ok=True)
 
 
-setup(cmdclass={"build_py": BuildWithConfigs})
+class BuildPlainLibraries(build_ext):
+    """Names them without Python's version, of which they use nothing."""
+
+    def get_ext_filename(self, fullname):
+        return str(Path(*fullname.split("."))) + ".so"
+
+    def get_export_symbols(self, ext):
+        return ext.export_symbols
+
+
+class WheelOfThePlatform(bdist_wheel):
+    """One wheel for all versions of Python."""
+
+    def get_tag(self):
+        *_, plat = super().get_tag()
+        return "py3", "none", plat
+
+
+setup(
+    ext_modules=libraries(),
+    cmdclass={
+        "build_py": BuildWithConfigs,
+        "build_ext": BuildPlainLibraries,
+        "bdist_wheel": WheelOfThePlatform,
+    },
+)

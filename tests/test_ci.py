@@ -1,4 +1,4 @@
-"""`.ci/run`: a browser is there or gets installed, or it fails and says so; then `make check`."""
+"""`.ci/run`: a browser and a compiler are there or get installed, or it fails and says so; then `make check`."""
 
 import subprocess
 
@@ -7,10 +7,10 @@ import pytest
 from tests.conftest import REPOSITORY
 
 FOUND = "#!/bin/sh\n"
-MAKE = '#!/bin/sh\necho "make $* REQUIRE_BROWSER=$REQUIRE_BROWSER"\n'
-INSTALLS = '#!/bin/sh\necho "apt-get $*"\ncase $* in *install*) : > {0}/chromium; chmod +x {0}/chromium; esac\n'
+MAKE = '#!/bin/sh\necho "make $* $REQUIRE_BROWSER $REQUIRE_COMPILED"\n'
+INSTALLS = '#!/bin/sh\necho "apt-get $*"\n'
 CANNOT = '#!/bin/sh\necho "apt-get $*"; exit 100\n'
-CHECKED = "make check REQUIRE_BROWSER=1\n"
+CHECKED = "make check 1 1\n"
 
 
 def ci(folder, **programs):
@@ -31,16 +31,22 @@ def ci(folder, **programs):
     )
 
 
+@pytest.mark.parametrize("compiler", ["g++", "clang++"])
 @pytest.mark.parametrize("browser", ["chromium", "google_chrome"])
-def test_a_browser_that_is_there_is_taken(tmp_path, browser):
-    ran = ci(tmp_path, make=MAKE, apt_get=CANNOT, **{browser: FOUND})
+def test_what_is_there_is_taken(tmp_path, browser, compiler):
+    ran = ci(tmp_path, make=MAKE, apt_get=CANNOT, **{browser: FOUND, compiler: FOUND})
     assert (ran.returncode, ran.stdout) == (0, CHECKED)
 
 
-def test_without_a_browser_chromium_is_installed(tmp_path):
-    ran = ci(tmp_path, make=MAKE, apt_get=INSTALLS, sudo='#!/bin/sh\nshift\nexec "$@"\n')
+@pytest.mark.parametrize(
+    ("there", "installed"),
+    [([], "chromium g++"), (["chromium"], "g++"), (["clang++"], "chromium")],
+)
+def test_what_is_missing_is_installed(tmp_path, there, installed):
+    sudo = '#!/bin/sh\nshift\nexec "$@"\n'
+    ran = ci(tmp_path, make=MAKE, apt_get=INSTALLS, sudo=sudo, **dict.fromkeys(there, FOUND))
     assert ran.returncode == 0, ran.stderr
-    assert "install -y --no-install-recommends chromium\n" in ran.stdout
+    assert f"install -y --no-install-recommends {installed}\n" in ran.stdout
     assert ran.stdout.endswith(CHECKED)
 
 
@@ -48,5 +54,5 @@ def test_without_a_browser_chromium_is_installed(tmp_path):
 def test_without_apt_get_it_fails_and_says_why(tmp_path, programs):
     ran = ci(tmp_path, make=MAKE, **programs)
     assert ran.returncode == 1
-    assert "apt-get cannot install chromium here" in ran.stderr.splitlines()[-1]
+    assert "apt-get cannot install chromium g++ here" in ran.stderr.splitlines()[-1]
     assert "make check" not in ran.stdout

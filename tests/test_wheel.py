@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -14,24 +16,30 @@ from keypoint.data.synthetic.demo_set import write_demo_set
 from tests.calling import REPOSITORY
 
 SMALL = ["model.encoder=resnet18", "model.input_size=[64,64]", "model.weights=none", "train.epochs=1", "train.batch_size=2", "data.workers=0"]  # fmt: skip
+PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
 
 
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory):
     """An environment with the wheel; all other packages are seen through the tests' environment."""
     folder = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    build = ["wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", folder]
-    subprocess.run([*pip, *build, copy_of_the_project(folder / "project")], check=True)
+    wheel = build_wheel(folder)
     venv.create(folder / "clean", with_pip=False)
     python = folder / "clean" / "bin" / "python"
-    [wheel] = folder.glob("keypoint-*.whl")
     install = ["--python", python, "install", "--no-deps", "--no-index", wheel]
-    subprocess.run([*pip, *install], check=True)
+    subprocess.run([*PIP, *install], check=True)
     # A line of a .pth file adds the folder, and not the editable install that another .pth of it names.
     [site] = (folder / "clean").glob("lib/python*/site-packages")
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
     return folder / "clean" / "bin"
+
+
+def build_wheel(folder, **environment):
+    build = ["wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", folder]
+    project = copy_of_the_project(folder / "project")
+    subprocess.run([*PIP, *build, project], check=True, env=os.environ | environment)
+    [wheel] = folder.glob("keypoint-*.whl")
+    return wheel
 
 
 def copy_of_the_project(folder):
@@ -56,6 +64,21 @@ def test_the_package_of_the_wheel_is_used(clean, tmp_path):
     assert Path(place.strip()).is_relative_to(clean.parent)
     assert run(tmp_path, clean / "keypoint", "--help").startswith("usage: keypoint COMMAND")
     assert "\nmmpose/res50_256x192 " in run(tmp_path, clean / "keypoint", "weights")
+
+
+def test_the_compiled_block_is_in_it_for_every_python(clean, tmp_path):
+    [wheel] = clean.parent.parent.glob("keypoint-*.whl")
+    assert "-py3-none-" in wheel.name
+    if shutil.which("g++") or shutil.which("clang++") or os.environ.get("REQUIRE_COMPILED"):
+        program = "from keypoint.blocks.spectral import compiled; print(compiled.state())"
+        assert run(tmp_path, clean / "python", "-c", program).startswith("on, with vectors of ")
+
+
+def test_without_a_compiler_it_is_built_without(tmp_path):
+    wheel = build_wheel(tmp_path, CC="/bin/false", CXX="/bin/false")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "keypoint/blocks/spectral/compiled.py" in names
+    assert not [name for name in names if name.endswith(".so")]
 
 
 def test_configs_and_skeletons_are_found(clean, tmp_path):

@@ -50,6 +50,11 @@ class Case:
 
 CASES = {
     "srl_fft": Case(lambda size: SRL(CHANNELS, size=size)),
+    # Groups of 16 and of 8 channels: the widths of compiled code (keypoint.blocks.spectral.compiled).
+    "srl_fft_compiled": Case(lambda size: SRL(CHANNELS, size=size, groups=1)),
+    "srl_fft_compiled_single": Case(
+        lambda size: SRL(CHANNELS, size=size, groups=2, variant="single")
+    ),
     "srl_fft_matmul": Case(lambda size: SRL(CHANNELS, size=size, matmul=True)),
     "srl_fft_single": Case(lambda size: SRL(CHANNELS, size=size, variant="single")),
     "srl_lo": Case(lambda size: SRL(CHANNELS, size=size, transform="lo")),

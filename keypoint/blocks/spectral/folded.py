@@ -12,6 +12,7 @@ What the algebra gives, exactly:
 * Without gradients nothing is kept for later. Groups of channels never meet, so the Fourier block
   runs some groups of some samples at a time, from the map to the result, and what lies between
   stays in cache: at 96 x 72 on a CPU 1.2 times faster than all at once.
+* The same by compiled code, where it was built (`compiled`): three to four times faster again.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from keypoint.blocks.precision import at_least_float32, float32_island
+from keypoint.blocks.spectral import compiled
 from keypoint.blocks.spectral.fixed import FixedOrthogonal
 from keypoint.blocks.spectral.memory import is_traced, order_of, pieces
 from keypoint.blocks.spectral.mixing import grouped, is_plain, mix_groups
@@ -97,6 +99,12 @@ def evaluate(
     if not isinstance(transform, Fourier):
         return x + real_branch(x, transform, fold(phi, alpha, 1.0)).to(x.dtype)
     folded = fold(phi, alpha, transform.gain)
+    if not torch.is_grad_enabled():
+        groups, hidden = folded.reduce.shape[:2]
+        weights = (folded.reduce, folded.shift, *folded.relu.parameters())
+        library = compiled.library_for(x, transform, folded.relu, groups, hidden, weights)
+        if library is not None:
+            return compiled.evaluate(library, x, folded, transform.spectral_size)
     whole_channels = x.shape[1] % len(folded.reduce) == 0  # in each group
     if x.device.type != "cpu" or torch.is_grad_enabled() or is_traced() or not whole_channels:
         y = fourier_branch(x, transform, folded)

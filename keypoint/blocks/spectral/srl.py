@@ -25,6 +25,7 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
+from keypoint.blocks.spectral.compiled_training import train, trainer_for
 from keypoint.blocks.spectral.fixed import BASES, FixedOrthogonal
 from keypoint.blocks.spectral.folded import evaluate, folds
 from keypoint.blocks.spectral.memory import order_of
@@ -118,6 +119,9 @@ class SRL(nn.Module):
             )
         if folds(self.phi):
             return evaluate(x, self.transform, self.phi, self.alpha)
+        library = trainer_for(x, self.transform, self.phi)
+        if library is not None and isinstance(self.transform, Fourier):
+            return train(library, x, self.transform, self.phi, self.alpha)
         z = self.transform(x).to(self.alpha.dtype)  # B M V H, or B M H W
         for layer in self.phi:
             z = mix(z, layer) if isinstance(layer, nn.Conv2d) else layer(z)

@@ -1,0 +1,192 @@
+"""The Fourier block by a small compiled library, where that was built: the same function, faster.
+
+`setup.py` builds `cpp/` once for each width of vector registers, and goes on without where that
+fails. Then, on other processors, and with KEYPOINT_COMPILED=0, PyTorch alone computes the block.
+The libraries are called by ctypes: they use nothing of Python or of torch. `compiled_training` has
+the block as it is trained.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.forward_ad import unpack_dual
+
+from keypoint.blocks.spectral.memory import is_traced
+from keypoint.blocks.spectral.mixing import SpectralReLU, is_plain
+from keypoint.blocks.spectral.transforms import Fourier
+
+if TYPE_CHECKING:
+    from keypoint.blocks.spectral.folded import Folded
+
+SWITCH = "KEYPOINT_COMPILED"
+# The files that run on a processor, by what PyTorch says of it; the quickest first.
+FILES = {"AVX512": ("srl_avx512.so", "srl_avx2.so"), "AVX2": ("srl_avx2.so",)}
+OTHERS = ("srl_generic.so",)
+PROCESS = os.getpid()
+
+
+class Sizes(ctypes.Structure):
+    """What every function of a library takes first."""
+
+    _fields_ = (
+        ("batch", ctypes.c_int),
+        ("height", ctypes.c_int),
+        ("width", ctypes.c_int),
+        ("channels", ctypes.c_int),
+        ("channels_last", ctypes.c_int),
+        ("groups", ctypes.c_int),
+        ("hidden", ctypes.c_int),
+        ("threads", ctypes.c_int),
+    )
+
+
+@functools.cache
+def libraries() -> tuple[ctypes.CDLL, ...]:
+    """The libraries that this machine can use, the quickest first."""
+    if os.environ.get(SWITCH) == "0":
+        return ()
+    found = []
+    for name in FILES.get(torch.backends.cpu.get_cpu_capability(), OTHERS):
+        try:
+            found.append(ctypes.CDLL(str(Path(__file__).with_name(name))))
+        except OSError:  # not built, or for another system
+            continue
+    return tuple(found)
+
+
+def state() -> str:
+    """Whether compiled code is used, in words."""
+    if os.environ.get(SWITCH) == "0":
+        return f"off, by {SWITCH}=0"
+    if libraries():
+        return f"on, with vectors of {32 * libraries()[0].srl_lanes()} bits"
+    return "off: not built for this processor; to install keypoint with it takes g++ or clang"
+
+
+def library_for(
+    x: Tensor,
+    transform: Fourier,
+    relu: nn.Module,
+    groups: int,
+    hidden: int,
+    weights: Iterable[Tensor],
+) -> ctypes.CDLL | None:
+    """The library that can compute a block of B C H W in float32; None if PyTorch has to.
+
+    Args:
+        x: The map.
+        transform: Of the block.
+        relu: Of the block.
+        groups: Of its convolutions.
+        hidden: Maps of a group between them.
+        weights: Its tensors.
+    """
+    if (
+        is_traced()
+        or torch._C._len_torch_dispatch_stack() > 0  # something counts or fakes the operations
+        or torch._C._functorch.peek_interpreter_stack() is not None
+        or not _is_plain_tensor(x)
+        or x.device.type != "cpu"
+        or not x.numel()
+        or not (x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last))
+        or not is_plain(transform, Fourier)
+        or transform.matmul
+        or tuple(x.shape[2:]) != transform.size
+        or not (is_plain(relu, SpectralReLU) or is_plain(relu, nn.ReLU))
+        or not all(w.dtype == torch.float32 and _is_plain_tensor(w) for w in weights)
+    ):
+        return None
+    fitting = (lib for lib in libraries() if lib.srl_fits(*x.shape[1:], groups, hidden))
+    return next(fitting, None)
+
+
+def evaluate(library: ctypes.CDLL, x: Tensor, folded: Folded, size: tuple[int, int]) -> Tensor:
+    """The block, x + alpha f^-1(phi(f(x))) of B C H W, in x's memory order.
+
+    Args:
+        library: Of `library_for`.
+        x: The map, of any floating point; it is computed in float32.
+        folded: phi without norms.
+        size: Of the spectrum.
+
+    Raises:
+        RuntimeError: There is no memory.
+    """
+    given = x.float()
+    result = torch.empty_like(given)
+    reduce, shift = (
+        parts_apart(folded.reduce, 2),
+        folded.shift.unflatten(0, (len(folded.reduce), -1)),
+    )
+    expand = bias = None
+    if folded.expand is None or folded.bias is None:
+        reduce, shift = parts_apart(reduce, 1), parts_apart(shift, 1)
+    else:
+        expand = parts_apart(folded.expand, 1).mT
+        bias = parts_apart(folded.bias.unflatten(0, (len(folded.reduce), -1)), 1)
+    if isinstance(folded.relu, SpectralReLU):
+        relu_weight, relu_bias = folded.relu.weight, folded.relu.bias
+    else:
+        relu_weight, relu_bias = shift.new_ones(size), shift.new_zeros(size)
+    scale = 1.0 if folded.scale is None else float(folded.scale)
+    arguments = (given, result, reduce.mT, shift, relu_weight, relu_bias, expand, bias, scale)
+    call(library.srl_evaluate, sizes_of(given, folded.reduce), *arguments)
+    return result.to(x.dtype)
+
+
+def sizes_of(x: Tensor, reduce: Tensor) -> Sizes:
+    """Of a map B C H W and the reduction's weight, G K 2C/G.
+
+    In a forked process, which has lost OpenMP's threads, one thread.
+    """
+    batch, channels, height, width = x.shape
+    groups, hidden = reduce.shape[:2]
+    threads = torch.get_num_threads() if os.getpid() == PROCESS else 1
+    last = not x.is_contiguous()
+    return Sizes(batch, height, width, channels, last, groups, hidden, threads)
+
+
+def call(function: Any, sizes: Sizes, *arguments: Tensor | float | None) -> None:
+    """Call a library's function.
+
+    Args:
+        function: Of a library.
+        sizes: Its first argument.
+        arguments: Tensors become pointers: maps B C H W as they lie, others contiguous.
+
+    Raises:
+        RuntimeError: There is no memory.
+    """
+    kept = []  # until the function returns
+    raw: list[ctypes.c_void_p | ctypes.c_float | None] = []
+    for argument in arguments:
+        if isinstance(argument, Tensor):
+            kept.append(argument if argument.ndim == 4 else argument.contiguous())
+            raw.append(ctypes.c_void_p(kept[-1].data_ptr()))
+        else:
+            raw.append(None if argument is None else ctypes.c_float(argument))
+    if function(ctypes.byref(sizes), *raw):
+        shape = sizes.batch, sizes.channels, sizes.height, sizes.width
+        raise RuntimeError(f"cannot allocate memory for a spectral block of a map {shape}")
+
+
+def parts_apart(weight: Tensor, axis: int) -> Tensor:
+    """Spectral maps (2c, 2c+1) as the libraries have them: first all real parts."""
+    return torch.unflatten(weight, axis, (-1, 2)).transpose(axis, axis + 1).flatten(axis, axis + 1)
+
+
+def parts_together(weight: Tensor, axis: int) -> Tensor:
+    """Undo `parts_apart`."""
+    return torch.unflatten(weight, axis, (2, -1)).transpose(axis, axis + 1).flatten(axis, axis + 1)
+
+
+def _is_plain_tensor(tensor: Tensor) -> bool:
+    return type(tensor) in (Tensor, nn.Parameter) and unpack_dual(tensor).tangent is None
