@@ -49,16 +49,18 @@ def build_optimizer(
         {"params": [p for key, p in named if key not in exempt], "weight_decay": weight_decay},
         {"params": [p for key, p in named if key in exempt], "weight_decay": 0.0},
     ]
+    # One pass over the parameters, half the time of Adam's step on a CPU; not on every device.
+    fused = all(parameter.device.type in ("cpu", "cuda") for _, parameter in named)
     if name == "adam":
         if weight_decay:
             raise ConfigError(
                 f"train.weight_decay={weight_decay} with adam; use train.optimizer=adamw"
             )
-        return torch.optim.Adam(groups, lr=lr)
+        return torch.optim.Adam(groups, lr=lr, fused=fused)
     if name == "adamw":
-        return torch.optim.AdamW(groups, lr=lr)
+        return torch.optim.AdamW(groups, lr=lr, fused=fused)
     if name == "sgd":
-        return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov)
+        return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=fused)
     raise ConfigError(f"train.optimizer={name!r}; choose adam, adamw or sgd")
 
 

@@ -16,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from keypoint import distributed
 from keypoint.blocks.spectral.orthogonal import look_at
 from keypoint.errors import CheckpointError, ConfigError, NumericsError
+from keypoint.models.allocator import keep_freed_memory
 from keypoint.training.optimizer import check_state
 
 AMP_DTYPES = {None: None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -47,6 +48,8 @@ Forward = Callable[[Tensor], Tensor]
 class TrainingStep:
     """A network with everything that changes it.
 
+    Has the process keep freed memory (`keep_freed_memory`).
+
     Args:
         model: On its device; it has `colors` and `set_colors`.
         optimizer: Over the model's parameters.
@@ -71,6 +74,7 @@ class TrainingStep:
         compile_model: bool = False,
         ema: float | None = None,
     ) -> None:
+        keep_freed_memory()
         if channels_last:
             _to_channels_last(model)
         self.model = model

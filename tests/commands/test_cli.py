@@ -16,9 +16,7 @@ from tests.calling import command
 FAULTS_OF_TWENTY_TENSORS = """
 import resource, sys
 import torch
-from keypoint.commands.process import keep_freed_memory
-
-print(keep_freed_memory() if sys.argv[1] == "keep" else None)
+{keep}
 for _ in range(10):
     torch.empty(40 * 2**20, dtype=torch.uint8).fill_(1)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -26,29 +24,48 @@ for _ in range(20):
     torch.empty(40 * 2**20, dtype=torch.uint8).fill_(1)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
+KEEP = "from keypoint.models.allocator import keep_freed_memory; print(keep_freed_memory())"
+NETWORK = (
+    "from keypoint.models import create_model; model = create_model('tiny', input_size=(64, 64))"
+)
+STEP = f"""{NETWORK}
+from keypoint.training.step import TrainingStep
+TrainingStep(model, optimizer=torch.optim.SGD(model.parameters()), loss=None)
+"""
+PREDICTOR = f"""{NETWORK}
+from keypoint.pose.skeleton import load_skeleton
+from keypoint.prediction.predictor import Predictor
+Predictor(model, load_skeleton("coco17"))
+"""
 
 
 def faults(keep, **environment):
-    """The answer of `keep_freed_memory`, and pages that the system had to fill: 40 MiB are 10,240 of 4 KiB."""
+    """What `keep` prints, and pages that the system had to fill: 40 MiB are 10,240 of 4 KiB."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
-    command = [sys.executable, "-c", FAULTS_OF_TWENTY_TENSORS, keep]
+    command = [sys.executable, "-c", FAULTS_OF_TWENTY_TENSORS.format(keep=keep)]
     done = subprocess.run(
         command, env=clean | environment, capture_output=True, text=True, check=True
     )
-    said, pages = done.stdout.split()
+    *said, pages = done.stdout.split()
     return said, int(pages)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the setting is glibc's")
 def test_freed_memory_is_used_again():
-    said, pages = faults("keep")
-    assert said == "True"
+    said, pages = faults(KEEP)
+    assert said == ["True"]
     assert pages < 1000
-    assert faults("default")[1] > 20 * pages
+    assert faults("")[1] > 20 * pages
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the setting is glibc's")
+@pytest.mark.parametrize("user", [STEP, PREDICTOR])
+def test_training_and_prediction_need_no_call_for_it(user):
+    assert faults(user)[1] < 1000
 
 
 def test_the_users_own_setting_is_left_alone():
-    assert faults("keep", MALLOC_ARENA_MAX="2")[0] == "False"
+    assert faults(KEEP, MALLOC_ARENA_MAX="2")[0] == ["False"]
 
 
 @pytest.mark.parametrize("text", ["0", "7", "999999999", "007"])

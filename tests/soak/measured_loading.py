@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from keypoint.commands.process import keep_freed_memory
+from keypoint.models.allocator import keep_freed_memory
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import TrainDataset, TrainSampler, train_loader
 from keypoint.data.coco import load_persons
