@@ -19,16 +19,11 @@ from torch import nn
 
 from keypoint.errors import ConfigError, NumericsError
 from keypoint.files import fingerprint
+from keypoint.processes import TIMEOUT_S, started_many
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT_S = 600  # scoring on rank 0 alone (seconds on val2017) must fit in
 DEVICES = "cpu|cuda|cuda:[0-9]{1,2}|mps"
-# Torch's words if another process has ended or does not answer.
-LOST = re.compile(
-    r"/gloo/|\bNCCL\b|pair closure|Connection (closed|reset|refused)|Broken pipe|"
-    r"Timed out waiting \d+ ?ms"
-)
 
 
 def choose_device(name: str | None = None) -> torch.device:
@@ -85,22 +80,6 @@ def own_device(name: str | None = None) -> torch.device:
         chosen = choose_device(f"cuda:{os.environ['LOCAL_RANK']}")
         torch.cuda.set_device(chosen)
     return chosen
-
-
-def place() -> tuple[int, int] | None:
-    """Rank and number of the processes that torchrun started; None if this is the only one.
-
-    From the environment: no process group is needed.
-    """
-    if not started_many() or "RANK" not in os.environ:
-        return None
-    return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-
-
-def local_processes() -> int:
-    """How many processes torchrun started on this machine, 1 without it."""
-    text = os.environ.get("LOCAL_WORLD_SIZE", "1")
-    return max(1, int(text)) if text.isdecimal() else 1
 
 
 def initialise(device: str | None = None, timeout_s: int = TIMEOUT_S) -> torch.device:
@@ -234,14 +213,3 @@ def share_buffers(model: nn.Module) -> None:
     if world_size() > 1:
         for buffer in model.buffers():
             dist.broadcast(buffer, src=0)
-
-
-def started_many() -> bool:
-    """Whether this is one of several processes by its environment; the group may be gone by now."""
-    text = os.environ.get("WORLD_SIZE", "1")
-    return text.isdecimal() and int(text) > 1
-
-
-def says_lost(error: BaseException) -> bool:
-    """Whether an error says that another process has ended or does not answer."""
-    return started_many() and isinstance(error, RuntimeError) and bool(LOST.search(str(error)))

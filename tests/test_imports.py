@@ -14,7 +14,8 @@ PACKAGE = Path(__file__).parents[1] / "keypoint"
 ROOMS = (
     ("errors", "strict_yaml"),
     ("files",),
-    ("progress", "distributed"),
+    ("progress", "processes"),
+    ("distributed",),
     ("blocks",),
     ("pose",),
     ("models",),
@@ -33,7 +34,7 @@ ROOMS = (
     ("__main__",),
 )
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
-MOST_AT_THE_TOP = 7
+MOST_AT_THE_TOP = 8
 MOST_IN_A_FOLDER = 13
 HEAVY = {
     "cv2",
@@ -142,9 +143,9 @@ def test_the_top_of_the_package_is_small():
 
 
 def test_folders_are_small():
-    """The commands excepted: one file each."""
+    """The commands excepted, which have one file each, and their options."""
     sizes = Counter(path.parent for path in MODULES if path.name != "__init__.py")
-    del sizes[PACKAGE / "commands"]
+    del sizes[PACKAGE / "commands"], sizes[PACKAGE / "commands" / "options"]
     large = {
         str(folder.relative_to(PACKAGE)): n for folder, n in sizes.items() if n > MOST_IN_A_FOLDER
     }
@@ -177,6 +178,39 @@ def test_blocks_load_torch_and_nothing_heavy():
 def test_the_hubs_client_loads_only_when_it_is_asked():
     """albumentations loads it too where it is installed, so the predictor says nothing here."""
     assert not loaded_by("import keypoint.checkpoint.hub") & (HEAVY | {"torch"})
+
+
+def test_a_command_is_explained_without_torch():
+    """Of both tasks, and a mistyped option; OpenCV comes with the names of convert's forms."""
+    program = """
+import contextlib, io, sys
+from keypoint.commands.main import COMMANDS, main
+from keypoint.commands.task import BOTH
+lines = [[name, "--help"] for name in COMMANDS]
+lines += [[name, "--task", "action", "--help"] for name in BOTH]
+for words in [*lines, ["predict", "--pictres"], ["train", "--cfg"]]:
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        try:
+            main(words)
+        except SystemExit as ended:
+            assert ended.code == (0 if "--help" in words else 2), words
+    assert f"keypoint {words[0]}" in said.getvalue(), said.getvalue()
+    loaded = HEAVY & set(sys.modules)
+    assert not loaded, f"keypoint {' '.join(words)} loads {loaded}"
+"""
+    heavy = HEAVY - {"cv2"} | {"torch"}
+    command = [sys.executable, "-c", program.replace("HEAVY", repr(heavy))]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_prediction_loads_what_its_network_needs():
+    exported = loaded_by("import keypoint.commands.predict")
+    assert not exported & (HEAVY - {"cv2"} | {"torch", "pydantic"})
+    trained = loaded_by("import keypoint.commands.predict_by_torch")
+    assert "torch" in trained
+    assert not trained & (HEAVY - {"cv2", "torchvision"})
 
 
 def test_the_web_page_is_loaded_without_gradio():

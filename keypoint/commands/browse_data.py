@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 
 from keypoint.commands import cli
+from keypoint.commands.options.browse_data import parse
 from keypoint.commands.train import build_augmentation
 from keypoint.config.load import find_config, load_config
 from keypoint.data.batches import TrainDataset
@@ -19,29 +20,10 @@ from keypoint.drawing.sheets import augmented_sheet
 from keypoint.models import create_model
 from keypoint.pose.skeleton import load_skeleton
 
-EPILOG = """examples:
-  keypoint browse-data --cfg res50_256x192.yaml data.root=/data/coco
-      8 persons, each augmented three times
-  keypoint browse-data --cfg my.yaml --pictures 20 seed=7 augment.flip_probability=1
-      others, and all mirrored
-
-A row is one person in epochs 0, 1 and 2, exactly as training with this config and seed draws it:
-the crop with its keypoints, and next to it the target heatmaps. A number is the keypoint's place in
-the skeleton, named on top: each must lie on the part that it is named after. On a mirrored crop the
-person's left must still be orange; skin must not be blue, or the color order is wrong. The picture
-is OUTPUT/browse_data.jpg.
-"""
-
 
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
-    parser = cli.parser(
-        "keypoint browse-data", "Draw augmented training crops with their targets.", EPILOG
-    )
-    cli.add_config(parser, required=True)
-    cli.add_pictures(parser, 8, "persons to draw; default: 8", least=1)
-    args = parser.parse_intermixed_args(argv)
-
+    args = parse(argv)
     config = load_config(find_config(args.cfg), args.overrides)
     assert config.output is not None  # load_config fills it in
     output = Path(config.output)

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 
 from keypoint.commands import cli
+from keypoint.commands.options.check_data import parse
 from keypoint.config.load import (
     Config,
     config_from_dict,
@@ -31,39 +32,10 @@ from keypoint.progress import progress
 
 SHOWN = 20  # kinds of faults of a file that are printed; data_report.json has all
 
-EPILOG = """examples:
-  keypoint check-data --cfg res50_256x192.yaml data.root=/data/coco
-      both splits of a config, and the boxes of test.boxes
-  keypoint check-data --annotations my.json --images pictures --skeleton my_skeleton.yaml
-      one annotation file
-  keypoint check-data --cfg my.yaml data.on_bad=skip data.max_bad=0.01
-      the same, as training with these keys would see it
-
-All files are read, all images decoded, and all faults reported at once. A FAULT stops training or
-testing; a warning is probably wrong and used as it is. Every fault by id and file is in
-OUTPUT/data_report.json, random persons with numbered keypoints in OUTPUT/check_data.jpg; look
-whether each number lies on the part that it is named after.
-Exit status 0, or 3 if something would stop training or testing.
-"""
-
 
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
-    parser = cli.parser("keypoint check-data", "Report all faults of a data set.", EPILOG)
-    cli.add_config(parser)
-    parser.add_argument(
-        "--annotations", type=Path, metavar="FILE", help="without --cfg: COCO keypoints JSON"
-    )
-    parser.add_argument(
-        "--images", type=Path, metavar="DIR", help="without --cfg: the folder of its images"
-    )
-    cli.add_skeleton(parser, "without --cfg; default: coco17")
-    parser.add_argument(
-        "--boxes", type=Path, metavar="FILE", help="without --cfg: a detector's JSON, if any"
-    )
-    cli.add_pictures(parser, 24, "persons to draw; default: 24")
-    args = parser.parse_intermixed_args(argv)
-
+    args = parse(argv)
     config, splits = read_config(args)
     output = Path(config.output or "output/check_data")
     cli.log_to(output)

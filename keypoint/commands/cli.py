@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from keypoint import processes
 from keypoint.commands.log import add_error, close_log, log_files
 from keypoint.commands.log import keep_log as keep_log
 from keypoint.commands.log import log_to as log_to
@@ -170,7 +171,7 @@ def chosen_decoding(args: argparse.Namespace) -> str | None:
 
 def add_detector(made: _Options, default: str) -> None:
     """Add --detector, for `prediction.detector.load_detector`."""
-    from keypoint.prediction.detector import DETECTORS, HOG
+    from keypoint.prediction.names import DETECTORS, HOG
 
     made.add_argument(
         "--detector",
@@ -222,12 +223,10 @@ def add_pictures(made: _Options, default: int, text: str, least: int = 0) -> Non
 
 def add_process_timeout(made: _Options) -> None:
     """Add --process-timeout, for `distributed.initialise`."""
-    from keypoint import distributed
-
     made.add_argument(
         "--process-timeout",
         type=whole_number(1),
-        default=distributed.TIMEOUT_S,
+        default=processes.TIMEOUT_S,
         metavar="SECONDS",
         help="under torchrun: how long a process waits for the others (%(default)s)",
     )
@@ -322,8 +321,6 @@ def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None
 
 def _reported(error: Exception, debug: bool) -> int:
     """Write an error to the log file and the terminal; returns the exit status."""
-    from keypoint import distributed  # torch: not for --help or a mistyped command
-
     status = getattr(lost_worker(error) or error, "exit_status", None)
     if status is None:  # its traceback is for a report
         with contextlib.suppress(ConfigError):
@@ -337,7 +334,7 @@ def _reported(error: Exception, debug: bool) -> int:
         _say(str(error))
     elif status:
         _say(f"error: {error}")
-    elif distributed.says_lost(error):
+    elif processes.says_lost(error):
         _say(
             "error: another process has ended or does not answer "
             f"({str(error).splitlines()[0]}); its own message says why"
@@ -351,9 +348,7 @@ def _say(text: str) -> None:
     """Print a line on the terminal, with the rank if there are several."""
     rank = None
     if "RANK" in os.environ:
-        from keypoint import distributed
-
-        rank = os.environ["RANK"] if distributed.started_many() else None
+        rank = os.environ["RANK"] if processes.started_many() else None
     text = text if rank is None else f"[rank {rank}] {text}"
     sys.stderr.write(f"{text}\n")
 

@@ -6,7 +6,6 @@ compared class by class, too.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,52 +17,26 @@ from keypoint.action.evaluation.compare_report import picture, to_csv, to_markdo
 from keypoint.action.evaluation.scores import FILE, load_scores
 from keypoint.action.evaluation.videos_again import differences_on_videos
 from keypoint.commands import cli
+from keypoint.commands.options.compare import CSV, MARKDOWN, PICTURE, RUNS_CSV, RUNS_PICTURE, parse
 from keypoint.commands.published import published
 from keypoint.drawing.canvas import Image
 from keypoint.errors import ConfigError, DataError
 from keypoint.evaluation.runs import report
 from keypoint.evaluation.runs.compare import GroupComparison, compare_groups
+from keypoint.evaluation.runs.files import HISTORY, METRICS, RESULTS
 from keypoint.evaluation.runs.group import group_runs, incomparable, require_comparable
 from keypoint.evaluation.runs.images import OnImages, differences_on_images, score_file
-from keypoint.evaluation.runs.read import HISTORY, METRICS, RESULTS, Run, read_run
+from keypoint.evaluation.runs.read import Run, read_run
 from keypoint.evaluation.runs.statistics import Difference
 from keypoint.files import whole_file
 from keypoint.pose.skeleton import load_skeleton
 
-MARKDOWN, CSV, PICTURE = "compare.md", "compare.csv", "compare.png"
-RUNS_CSV, RUNS_PICTURE = "runs.csv", "runs.png"
 Contents = dict[str, bytes | None]  # by file name; None removes an old one
-
-EPILOG = f"""examples:
-  keypoint compare output/none/seed* output/srl_fft/seed*
-      two configs with several seeds each: mean, standard deviation, and the difference with its
-      95 % interval over the seeds
-  keypoint compare output/res50_256x192 output/res50_256x192_srl3
-      one run of each: the interval is a bootstrap over the images of the test set
-  keypoint compare output/c2d_resnet50 output/c2d_resnet50_srl5
-      action recognition: also the classes in which the second is better or worse than the first
-      by {LEAST_GAIN} or more
-  keypoint compare output/mfnet output/mfnet_pnl1 output/mfnet_nl1 --output output/compared
-      a third run next to them, as in Fig. 4 of the PNL paper; tables and pictures in files
-  keypoint compare base/{FILE} other/{FILE} --least-gain 0.1
-      scores files of action recognition by themselves
-
-A run is a folder with {METRICS} (keypoint test writes it) or {HISTORY}. Runs whose configs differ
-in the seed only are one group; the first group is what the others are compared with. Other boxes,
-images, flip or clips are refused, as the numbers would say nothing next to each other. By keypoint
-and by kind of error are reported if all were tested with --analyse.
-
-Below COCO numbers stand the published ones of the same network (docs/results.md), if the run was
-trained and measured as they were; a note says what is not.
-
-Prints Markdown tables. With --output DIR also writes {MARKDOWN}, {RUNS_CSV} and {RUNS_PICTURE}, and
-for action recognition {CSV} (all classes) and {PICTURE} (bars of the classes that differ).
-"""
 
 
 def main(argv: Sequence[str]) -> None:
     """Parse, compare, print."""
-    args = make_parser().parse_args(argv)
+    args = parse(argv)
     if len(args.runs) < 2:
         raise ConfigError(f"{args.runs[0]}: a single run; give two at least to compare")
     if not args.least_gain:
@@ -77,27 +50,6 @@ def main(argv: Sequence[str]) -> None:
     if args.output is not None:
         cli.make_folder(args.output, "--output")
         write(files, args.output)
-
-
-def make_parser() -> argparse.ArgumentParser:
-    """All options."""
-    parser = cli.parser("keypoint compare", "Compare runs, with intervals.", EPILOG)
-    parser.add_argument("runs", nargs="+", metavar="RUN", help=f"folder of a run, or its {FILE}")
-    parser.add_argument(
-        "--anyway",
-        action="store_true",
-        help="compare although the numbers were measured under other conditions",
-    )
-    parser.add_argument(
-        "--least-gain",
-        type=cli.share,
-        default=LEAST_GAIN,
-        metavar="SHARE",
-        help="of action: list classes that differ by at least this, above 0 (%(default)s)",
-    )
-    parser.add_argument("--output", type=Path, metavar="DIR", help="also write files there")
-    cli.add_overwrite(parser, "replace the files in DIR")
-    return parser
 
 
 def tables(

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from keypoint.commands import cli
+from keypoint.commands.options.convert import parse
 from keypoint.data.convert.dataset import annotate, make_skeleton, split, write
-from keypoint.data.convert.forms import READERS, read_labels
+from keypoint.data.convert.forms import read_labels
 from keypoint.data.convert.images import Finder, bring
 from keypoint.data.convert.labels import Labels, one_class
 from keypoint.errors import ConfigError, DataError
@@ -19,58 +20,10 @@ from keypoint.files import write_json
 from keypoint.pose.skeleton import Skeleton
 from keypoint.progress import progress
 
-EPILOG = """examples:
-  keypoint convert photos --to coco --output pets
-      a folder of labelme's JSON files and their images
-  keypoint convert annotations.xml --to coco --output pets --images photos
-      CVAT's XML, the images or videos in a folder of their own
-  keypoint convert project --to coco --output mice --val-share 0.2
-      a DeepLabCut project; a fifth of its images, whole videos, for validation
-  keypoint convert labels.slp --to coco --output flies
-      SLEAP; needs pip install "keypoint[convert]"
-
-INPUT is the export as the tool wrote it, unpacked. Read are labelme, CVAT (XML 1.1 for images and
-for video, COCO keypoints), COCO Annotator, Ultralytics pose, DeepLabCut, SLEAP and Label Studio.
-Which it is is recognised by its content.
-
-Written are OUTPUT/train.json and val.json (COCO keypoints), skeleton.yaml, config.yaml to start
-from, and convert_report.json with all that was left out and why. Images stay where they are; frames
-of videos and images inside label files are written to OUTPUT/images. Then:
-  keypoint check-data --cfg OUTPUT/config.yaml
-  keypoint train --cfg OUTPUT/config.yaml
-"""
-
 
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
-    parser = cli.parser(
-        "keypoint convert", "Convert a labelling tool's files to COCO keypoints.", EPILOG
-    )
-    parser.add_argument("input", type=Path, metavar="INPUT", help="the tool's file or folder")
-    parser.add_argument("--to", required=True, choices=["coco"], help="the form to write")
-    cli.add_output_folder(parser, "for the data set; new or empty")
-    cli.add_overwrite(parser, "replace the files of an earlier conversion")
-    parser.add_argument(
-        "--from", dest="form", choices=list(READERS), help="the tool; default: by the content"
-    )
-    parser.add_argument(
-        "--images",
-        type=Path,
-        metavar="DIR",
-        help="folder of the images or videos; default: INPUT's",
-    )
-    parser.add_argument(
-        "--category", metavar="NAME", help="the class to convert, if their keypoints differ"
-    )
-    parser.add_argument(
-        "--val-share",
-        type=cli.share,
-        default=0.1,
-        metavar="SHARE",
-        help="of the images for validation, if the tool has no split; default: 0.1",
-    )
-    args = parser.parse_args(argv)
-
+    args = parse(argv)
     cli.log_to()
     output = prepare(args.output, args.overwrite)
     if args.images is not None and not args.images.is_dir():

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from keypoint.commands import cli
+from keypoint.commands.options.demo import parse
 from keypoint.config.load import find_config, load_config
 from keypoint.data.synthetic.demo_set import is_demo_set, write_demo_set
 from keypoint.errors import KeypointError
@@ -37,12 +37,7 @@ What next?
 
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
-    parser = cli.parser(
-        "keypoint demo", "Generate a small data set, train on it, test, and draw predictions."
-    )
-    parser.add_argument("--resume", action="store_true", help="continue an interrupted demo")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="for keypoint train")
-    args = parser.parse_intermixed_args(argv)
+    args = parse(argv)
     begin = time.perf_counter()
     config = load_config(find_config(CONFIG), args.overrides)  # a typo is reported at once
     output = Path(config.output or OUTPUT)

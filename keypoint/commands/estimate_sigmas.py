@@ -4,37 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 from keypoint.commands import cli
+from keypoint.commands.options.estimate_sigmas import parse
 from keypoint.evaluation.sigmas import SigmaEstimate, estimate_sigmas, read_repeated, require_all
 from keypoint.pose.skeleton import Skeleton, load_skeleton
-
-EPILOG = """examples:
-  keypoint estimate-sigmas --skeleton sign.yaml anna.json ben.json
-      two annotators' files of the same images; equal ids are the same object
-  keypoint estimate-sigmas --skeleton sign.yaml --key object all.json
-      one file; annotations of an image with equal "object" are the same object
-
-Prints a table and the oks_sigmas of a skeleton YAML. 100 objects with two labels of a keypoint each
-give its sigma with a standard error of 5 %. COCO used 5,000 images.
-"""
 
 
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
-    parser = cli.parser(
-        "keypoint estimate-sigmas",
-        "Estimate OKS sigmas from objects annotated several times.",
-        EPILOG,
-    )
-    cli.add_skeleton(parser, "oks_sigmas may be left out", required=True)
-    parser.add_argument(
-        "--key", default="id", help="the annotations' key that says which object it is; default: id"
-    )
-    parser.add_argument("files", nargs="+", type=Path, help="COCO keypoint annotations")
-    args = parser.parse_args(argv)
-
+    args = parse(argv)
     cli.log_to()
     skeleton = load_skeleton(args.skeleton)
     objects = read_repeated(args.files, skeleton, args.key)

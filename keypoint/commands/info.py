@@ -7,41 +7,14 @@ from collections.abc import Sequence
 
 from keypoint.checkpoint.card import card_of_file, read_card, to_markdown
 from keypoint.commands import cli
+from keypoint.commands.options.info import parse
 from keypoint.export.read import read_export
 from keypoint.export.write import FORMATS
-
-EPILOG = """examples:
-  keypoint info --checkpoint output/demo/best.pt
-      network, training, AP with all its conditions, limits
-  keypoint info --checkpoint output/demo/best.pt --json
-      the same for programs
-  keypoint info --checkpoint pose_resnet_50_256x192.pth.tar
-      weights of other toolkits: what they are recognised as
-  keypoint info --weights hrnet_w32_384x288_udp
-      a published network: address, AP and its conditions, licence
-  keypoint info --checkpoint model.onnx
-      a file of keypoint export (also .pt2): its inputs and outputs
-
-The card is Markdown. To share a network, put it next to the checkpoint as README.md; the folder is
-what Predictor.from_pretrained takes, from disk or from the Hugging Face Hub (pip install
-keypoint[hub]):
-  mkdir mine
-  cp output/demo/best.pt mine/model.pt
-  keypoint info --checkpoint mine/model.pt > mine/README.md
-  hf upload USER/NAME mine
-
-Add the licence of the weights: no file contains it. No code in the file is run, and no network
-connection is opened for --checkpoint.
-"""
 
 
 def main(argv: Sequence[str]) -> None:
     """Parse, read, print."""
-    parser = cli.parser("keypoint info", "Print the model card of a checkpoint.", EPILOG)
-    cli.add_network(parser, "best.pt, last.pt, weights of others, or an exported file")
-    parser.add_argument("--json", action="store_true", help="as JSON")
-    args = parser.parse_args(argv)
-
+    args = parse(argv)
     if args.weights:
         cli.log_to()
     path = cli.chosen_checkpoint(args)

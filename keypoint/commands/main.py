@@ -1,4 +1,7 @@
-"""The console script `keypoint`: finds the command and calls it; only that command is imported."""
+"""The console script `keypoint`: finds the command and calls it; only that command is imported.
+
+A command `a-b` is two files: options/a_b.py reads its words, without torch, and a_b.py works.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from difflib import get_close_matches
 
 from keypoint.commands.process import kept_streams
 
-# By use, each with its line in `keypoint --help`. A command `a-b` is the file commands/a_b.py.
+# By use, each with its line in `keypoint --help`.
 GROUPS = {
     "train and test": {
         "train": "train a network from a config",

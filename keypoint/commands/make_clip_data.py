@@ -13,34 +13,14 @@ from keypoint.action.echo.dataset import is_echo_set, write_echo_set
 from keypoint.action.echo.picture import class_sheet
 from keypoint.action.echo.pretrain import STEPS, train_on_frames
 from keypoint.commands import cli
+from keypoint.commands.options.make_clip_data import parse
 from keypoint.files import whole_file
 from keypoint.progress import progress
-
-TRAIN_CLIPS, VAL_CLIPS = 4000, 1000
-
-EPILOG = """examples:
-  keypoint make-clip-data --output output/echo
-  keypoint train --cfg echo.yaml model.blocks=srl_fft
-  keypoint sweep echo_blocks.yaml --jobs 2
-
-Writes DIR/data (lossless videos, a folder per class), DIR/frames.pth (weights of a 2-D network that
-knows the poses of single frames, from which the trainings start) and DIR/classes.jpg. What is there
-and complete is left as it is. docs/action_echo.md says what the set shows.
-"""
 
 
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
-    parser = cli.parser("keypoint make-clip-data", "Generate clips of stick figures.", EPILOG)
-    cli.add_output_folder(parser, "made if it does not exist")
-    number = cli.whole_number(4)
-    parser.add_argument(
-        "--train", type=number, default=TRAIN_CLIPS, help="clips to train on; default: %(default)s"
-    )
-    parser.add_argument(
-        "--val", type=number, default=VAL_CLIPS, help="clips to test on; default: %(default)s"
-    )
-    args = parser.parse_args(argv)
+    args = parse(argv)
     cli.log_to()
     prepare(args.output, args.train, args.val, keep=True)
 

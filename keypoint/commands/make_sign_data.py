@@ -5,34 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from keypoint.commands import cli
+from keypoint.commands.options.make_sign_data import parse
 from keypoint.data.synthetic.signs import write_sign_set
 from keypoint.progress import progress
-
-EPILOG = """examples:
-  keypoint make-sign-data --output output/signs/data
-  keypoint train --cfg signs.yaml
-  keypoint test --checkpoint output/signs/best.pt --pictures 12
-
-Writes sign.yaml (the skeleton), annotations/signs_{train,val}.json and images/: an example of a
-data set for an object of one's own.
-"""
 
 
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
-    parser = cli.parser(
-        "keypoint make-sign-data", "Generate road signs with their four corners annotated.", EPILOG
-    )
-    cli.add_output_folder(parser, "new or empty")
-    number = cli.whole_number(1)
-    parser.add_argument(
-        "--train", type=number, default=400, help="images to train on; default: 400"
-    )
-    parser.add_argument("--val", type=number, default=100, help="images to test on; default: 100")
-    parser.add_argument(
-        "--seed", type=cli.whole_number(0), default=0, help="of the random numbers; default: 0"
-    )
-    args = parser.parse_args(argv)
+    args = parse(argv)
     cli.log_to()
     with progress(args.train + args.val, "generate images", "image") as bar:
         write_sign_set(

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO, cast
 
-from keypoint.errors import printable
+from keypoint.errors import ConfigError, printable
 
 AGAIN_S = 5.0  # after SIGTERM; ending takes less
 
@@ -124,3 +124,16 @@ def ended_by_sigterm(say: Callable[[str], None]) -> Iterator[None]:
         if armed:
             signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGTERM, before)
+
+
+def refuse_torchrun(what: str) -> None:
+    """Check that this process is no rank of several.
+
+    Raises:
+        ConfigError: It is.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError(
+            f"{what} starts trainings of its own, and torchrun many processes of one; give "
+            "torchrun the commands that --dry-run prints"
+        )

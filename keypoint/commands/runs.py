@@ -18,10 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keypoint.commands import cli
+from keypoint.commands.options.sweep import LOG
 from keypoint.config.fields import RunConfig
 from keypoint.config.load import try_load
-from keypoint.errors import ConfigError, KeypointError
-from keypoint.evaluation.runs.read import CARD, CONFIG, HISTORY, METRICS, checkpoint_facts
+from keypoint.errors import KeypointError
+from keypoint.evaluation.runs.files import CARD, CONFIG, HISTORY, METRICS
+from keypoint.evaluation.runs.read import checkpoint_facts
 from keypoint.files import read_json, sha256_of
 from keypoint.training.resume import check_same_config
 from keypoint.training.run_folder import finds_run
@@ -29,7 +31,6 @@ from keypoint.training.run_folder import finds_run
 START = ("-m", "keypoint")
 INTERRUPTED = 130
 LAST = "last.pt"
-LOG = "sweep.log"  # what a run prints, if several print at a time
 POLL_S = 0.1  # a run takes minutes at least
 
 Words = tuple[str, ...]  # a command after `keypoint`
@@ -157,19 +158,6 @@ def require_startable(runs: Sequence[Run], args: argparse.Namespace) -> None:
         found = finds_run(run.folder, resume=args.resume, overwrite=args.overwrite)
         if found and not getattr(args, "allow_changed", False):
             check_same_config(run.folder / LAST, run.config)
-
-
-def refuse_torchrun(what: str) -> None:
-    """Check that this process is no rank of several.
-
-    Raises:
-        ConfigError: It is.
-    """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ConfigError(
-            f"{what} starts trainings of its own, and torchrun many processes of one; give "
-            "torchrun the commands that --dry-run prints"
-        )
 
 
 def shell_line(commands: Sequence[Words]) -> str:

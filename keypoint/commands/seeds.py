@@ -11,48 +11,10 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from keypoint import distributed
 from keypoint.action.config import ActionConfig
-from keypoint.commands import cli, runs
+from keypoint.commands import runs
 from keypoint.commands.runs import Run, RunFailedError
 from keypoint.config.load import Config
-from keypoint.errors import ConfigError
-
-
-def add_seeds(parser: argparse.ArgumentParser) -> None:
-    """Add --seeds and --dry-run."""
-    parser.add_argument(
-        "--seeds",
-        nargs="+",
-        type=cli.whole_number(0),
-        metavar="N",
-        help="train once with each seed, in output/seedN (key=value comes before this option)",
-    )
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="with --seeds: print one command a run, and train nothing",
-    )
-
-
-def check_seeds(args: argparse.Namespace) -> None:
-    """Check the options of several seeds.
-
-    Raises:
-        ConfigError: They do not go together, or a seed is given twice.
-    """
-    if args.seeds is None:
-        if args.dry_run:
-            raise ConfigError("--dry-run has no effect without --seeds")
-        return
-    twice = [seed for seed in args.seeds if args.seeds.count(seed) > 1]
-    if twice:
-        raise ConfigError(f"--seeds: {twice[0]} is given twice; give each seed once")
-    if any(override.partition("=")[0] == "seed" for override in args.overrides):
-        raise ConfigError("seed= has no effect with --seeds; leave one of them out")
-    if args.process_timeout != distributed.TIMEOUT_S:
-        raise ConfigError("--process-timeout is for torchrun; it has no effect with --seeds")
-    runs.refuse_torchrun("--seeds")
 
 
 def train_seeds(args: argparse.Namespace, config: Config | ActionConfig) -> None:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from keypoint import distributed
+from keypoint import processes
 from keypoint.commands import cli
 from keypoint.data.person_crops import CropPredictor
 from keypoint.errors import ConfigError
@@ -25,21 +25,13 @@ MAY_DIFFER = (
 )  # fmt: skip
 
 
-def share_option(text: str) -> Share:
-    """The type of --shard."""
-    try:
-        return parse_share(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
 def chosen_share(given: Share | None) -> Share | None:
     """The share that --shard or torchrun gives this process; None if there is one process.
 
     Raises:
         ConfigError: Both do.
     """
-    place = distributed.place()
+    place = processes.place()
     if place is None:
         return given
     if given:
@@ -81,6 +73,8 @@ def predict_share(
 
     def begun() -> None:
         if args.shard is None:
+            from keypoint import distributed
+
             # All begin before one merges: a late one would find results that it may not replace.
             distributed.initialise(args.device)
             distributed.gather(share.number)

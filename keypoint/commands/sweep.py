@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 
 from keypoint.action.config import ActionConfig
 from keypoint.commands import cli, compare, runs
-from keypoint.commands.runs import LOG, Run, RunFailedError
-from keypoint.commands.task import command_of
+from keypoint.commands.options.sweep import LOG, parse
+from keypoint.commands.process import refuse_torchrun
+from keypoint.commands.runs import Run, RunFailedError
+from keypoint.commands.task import options_of
 from keypoint.config.fields import RunConfig
 from keypoint.config.load import Config, find_config, override_as, task_of
 from keypoint.config.sweep import Sweep, check_points, read_sweep
@@ -20,37 +22,10 @@ from keypoint.errors import ConfigError
 from keypoint.evaluation.runs.group import deciding_config
 from keypoint.progress import progress
 
-EPILOG = f"""examples:
-  keypoint sweep demo_blocks.yaml --dry-run
-      one line a run, keypoint train ... && keypoint test ..., for a scheduler
-  keypoint sweep demo_blocks.yaml
-      run them one after the other, then print the table of keypoint compare
-  keypoint sweep demo_blocks.yaml --resume --jobs 2
-      continue after an interruption, two at a time; what is done is left as it is
-  keypoint sweep demo_blocks.yaml train.epochs=2 output=output/short
-      a key of all runs, and another folder; seeds=[0,1] gives other seeds
-
-A sweep file is a path, or the bare name of one under configs/:
-  cfg: demo.yaml                # what all runs share: a file next to this one, or as --cfg finds it
-  output: output/demo_blocks    # each run is in OUTPUT/POINT/seedN; default: output/<file>
-  set: {{train.epochs: 12}}       # optional: keys of all runs
-  seeds: [0, 1, 2]
-  grid:                         # axes; all points are compared with the first of each
-    blocks:                     # named points, each with any number of keys
-      none: {{model.blocks: none}}
-      two: {{model.blocks.deconv1: srl_fft, model.blocks.deconv2: srl_fft}}
-    train.lr: [1e-3, 2e-3]      # or one key: points lr=1e-3 and lr=2e-3
-  test: [--analyse]             # optional: words of keypoint test
-
-The test is of last.pt: best.pt is chosen by the number that is compared. All is checked before the
-first run begins. With --jobs what a run prints goes to {LOG} in its folder. OUTPUT gets compare.md,
-runs.csv and runs.png.
-"""
-
 
 def main(argv: Sequence[str]) -> None:
     """Parse, check, run, compare."""
-    args = make_parser().parse_intermixed_args(argv)
+    args = parse(argv)
     check_options(args)
     sweep = read_sweep(find_config(args.file), args.overrides)
     points = make_runs(args, sweep)
@@ -73,33 +48,6 @@ def main(argv: Sequence[str]) -> None:
     compare.write(files, sweep.output)
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """All options."""
-    parser = cli.parser(
-        "keypoint sweep", "Train and test a grid of configs with several seeds.", EPILOG
-    )
-    parser.add_argument("file", metavar="FILE", help="a sweep file, or its name under configs/")
-    parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="change a key of all runs"
-    )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="print a line for each run that is not done"
-    )
-    parser.add_argument(
-        "--resume", action="store_true", help="do what is not done, and continue what has begun"
-    )
-    cli.add_overwrite(parser, "start over in folders that hold other runs")
-    parser.add_argument(
-        "--jobs",
-        type=cli.whole_number(1),
-        default=1,
-        metavar="N",
-        help="runs at a time, each with its share of the cores (%(default)s)",
-    )
-    cli.add_device(parser)
-    return parser
-
-
 def check_options(args: argparse.Namespace) -> None:
     """Check options that do not go together.
 
@@ -110,7 +58,7 @@ def check_options(args: argparse.Namespace) -> None:
         raise ConfigError("--resume continues runs, --overwrite starts over; give one of them")
     if args.dry_run and args.jobs > 1:
         raise ConfigError("--jobs has no effect with --dry-run, which starts nothing")
-    runs.refuse_torchrun("keypoint sweep")
+    refuse_torchrun("keypoint sweep")
 
 
 def make_runs(args: argparse.Namespace, sweep: Sweep) -> dict[str, list[Run]]:
@@ -171,8 +119,7 @@ def check_test(sweep: Sweep, task: str, config: RunConfig) -> None:
     Raises:
         ConfigError: Names the word, or what keypoint test says.
     """
-    module, _ = command_of("test", ["--task", task])
-    parser = module.make_parser()
+    parser = options_of("test", task).make_parser()
     _, *words = runs.test_words(sweep.output, sweep.test)
     why = cli.why_refused(parser, words)
     if why is None:

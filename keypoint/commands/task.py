@@ -15,13 +15,16 @@ from types import ModuleType
 
 from keypoint.errors import ConfigError, KeypointError
 
-# Each has a module of both tasks, commands/NAME.py and commands/action/NAME.py.
+# Each is there for both tasks: commands/NAME.py and commands/action/NAME.py, and their options.
 BOTH = ("train", "test", "predict", "export", "info", "check-data", "complexity", "demo", "explain")
 TASKS = ("keypoints", "action")
 
 
 def command_of(name: str, words: Sequence[str]) -> tuple[ModuleType, list[str]]:
     """The module of a command for the task that its words choose, and the words without --task.
+
+    They are read before the module is imported: --help and a mistyped option end here, and not
+    after the seconds that torch takes.
 
     Raises:
         ConfigError: An unknown task, or a command that it does not have.
@@ -33,8 +36,17 @@ def command_of(name: str, words: Sequence[str]) -> tuple[ModuleType, list[str]]:
         task = "keypoints"
     if task is None:
         task = task_of_files(words)
-    folder = ".action" if task == "action" else ""
-    return import_module(f"keypoint.commands{folder}.{name.replace('-', '_')}"), words
+    options_of(name, task).parse(words)
+    return import_module(f"keypoint.commands{_place(name, task)}"), words
+
+
+def options_of(name: str, task: str) -> ModuleType:
+    """The module that reads the words of a command; it loads without torch."""
+    return import_module(f"keypoint.commands.options{_place(name, task)}")
+
+
+def _place(name: str, task: str) -> str:
+    return f"{'.action' if task == 'action' else ''}.{name.replace('-', '_')}"
 
 
 def task_in(words: Sequence[str]) -> tuple[str | None, list[str]]:

@@ -17,7 +17,8 @@ from keypoint.checkpoint.card import count_persons, trained_on
 from keypoint.checkpoint.provenance import code_commit
 from keypoint.checkpoint.zoo import named_weights
 from keypoint.commands import cli, training
-from keypoint.config.load import Config, describe_keys, find_config, load_config
+from keypoint.commands.options.train import parse
+from keypoint.config.load import Config, find_config, load_config
 from keypoint.config.recipe import recipe_card, step_card
 from keypoint.data.annotations import read_annotations
 from keypoint.data.audit.skeletons import check_skeleton
@@ -37,37 +38,10 @@ from keypoint.training.losses import build_loss
 from keypoint.training.step import AMP_DTYPES, Forward
 from keypoint.training.validation import Validation
 
-EPILOG = """examples:
-  keypoint train --cfg demo.yaml
-      train on the generated demo set (make demo writes it)
-  keypoint train --cfg res50_256x192_srl3.yaml data.root=/coco
-      the paper's SRL-FFT row on COCO
-  keypoint train --cfg res50_256x192.yaml train.epochs=1 train.amp=bf16 output=output/smoke
-      keys of the config can be changed here
-  keypoint train --cfg res50_256x192_srl3.yaml model.weights=pose_resnet_50.pth \\
-      model.partial_weights=true
-      blocks added to trained weights; the network starts with exactly their output
-  keypoint train --cfg res50_256x192.yaml model.weights=mmpose/res50_256x192
-      from published weights, downloaded once (keypoint weights lists them)
-  keypoint train --cfg res50_256x192.yaml --resume
-      continue after an interruption, as if there had been none
-  keypoint train --cfg res50_256x192_srl3.yaml --seeds 0 1 2
-      three trainings in folders seed0, seed1, seed2, for keypoint compare; with --resume those that
-      are done are left as they are, and --dry-run prints a command each
-  torchrun --nproc_per_node 8 tools/train.py --cfg res50_256x192.yaml
-      the same on 8 GPUs; the batch size is per GPU (docs/distributed.md)
-
-The output folder gets last.pt, best.pt, config.yaml, log.txt, data_report.json, history.json,
-curves.png and tensorboard events, unless train.logger sends the numbers to a service.
-
-keys of a config, with default and what is allowed:
-"""
-
 
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
-    epilog = EPILOG + describe_keys()
-    args = training.parse(argv, "Train a keypoint network from a config.", epilog)
+    args = parse(argv)
     config = load_config(find_config(args.cfg), args.overrides)
     training.run(args, config, partial(prepare, config), curves=("AP", "AP50", "AR"))
 

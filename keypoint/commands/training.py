@@ -22,12 +22,11 @@ import keypoint
 from keypoint import distributed
 from keypoint.action.config import ActionConfig
 from keypoint.commands import cli
-from keypoint.commands.seeds import add_seeds, check_seeds, train_seeds
+from keypoint.commands.seeds import train_seeds
 from keypoint.config.load import Config, dump_config
 from keypoint.data.batches import TrainSampler, train_loader
 from keypoint.data.report import DataReport, write_reports
 from keypoint.drawing.curves import training_curves
-from keypoint.errors import ConfigError
 from keypoint.files import write_json
 from keypoint.pose.skeleton import Skeleton
 from keypoint.training.log import check_logger
@@ -60,35 +59,6 @@ class Prepared:
 
 # Takes the device, and whether to fill the network with the weights that training starts from.
 Prepare = Callable[[torch.device, bool], Prepared]
-
-
-def parse(argv: Sequence[str], description: str, epilog: str) -> argparse.Namespace:
-    """Read the command line of `keypoint train`.
-
-    Raises:
-        ConfigError: Options that do not go together.
-    """
-    parser = cli.parser("keypoint train", description, epilog)
-    cli.add_config(parser, required=True)
-    parser.add_argument(
-        "--resume", action="store_true", help="continue from output/last.pt if it exists"
-    )
-    parser.add_argument(
-        "--allow-changed",
-        action="store_true",
-        help="with --resume: although the config, the data or the number of processes changed",
-    )
-    cli.add_overwrite(parser, "start over in a folder that holds another run")
-    add_seeds(parser)
-    cli.add_device(parser)
-    cli.add_process_timeout(parser)
-    args = parser.parse_intermixed_args(argv)
-    if args.resume and args.overwrite:
-        raise ConfigError("--resume continues a run, --overwrite starts over; give one of them")
-    if args.allow_changed and not args.resume:
-        raise ConfigError("--allow-changed has no effect without --resume")
-    check_seeds(args)
-    return args
 
 
 def run(

@@ -8,39 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keypoint.checkpoint.zoo import HOME, local_file, weights_folder
-from keypoint.commands import cli
+from keypoint.checkpoint.zoo import local_file, weights_folder
+from keypoint.commands.options.weights import parse
 from keypoint.models.weights.by_name import (
-    AP10K,
-    BASE_URL,
-    COCO,
     LICENCE,
     MEGABYTES,
     Published,
     published,
 )
 
-EPILOG = f"""examples:
-  keypoint weights
-      all of them
-  keypoint weights --json
-      with addresses and the conditions of AP, for programs
-  keypoint predict --weights hrnet_w32_384x288_udp --output out photo.jpg
-      downloads it at the first use
-
-AP and AR are as published, in percent: of {COCO};
-with the skeleton ap10k17 of {AP10K}.
-A file comes from {BASE_URL}, is used only if its SHA-256
-begins as its name says, and is kept in the folder named below the table. {HOME} sets another
-one. A copy that you put there under the file's own name is used as well.
-"""
-
 
 def main(argv: Sequence[str]) -> None:
     """Parse, look, print."""
-    parser = cli.parser("keypoint weights", "List published weights by name.", EPILOG)
-    parser.add_argument("--json", action="store_true", help="as JSON, with all facts")
-    args = parser.parse_args(argv)
+    args = parse(argv)
     rows = [Listed(row, local_file(row)) for row in published()]
     if args.json:
         print(json.dumps([row.to_dict() for row in rows], indent=2))

@@ -16,8 +16,6 @@ from keypoint.explain.row import Row, Scale
 from keypoint.explain.unit import input_of, submodule
 from keypoint.models.network import Network
 
-RANDOM_INPUTS = 20  # Luo et al.
-
 
 @dataclass(frozen=True)
 class Query:
@@ -113,7 +111,7 @@ def explain_site(
     site: str,
     path: str,
     *,
-    random_inputs: int = RANDOM_INPUTS,
+    random_inputs: int,
 ) -> Explained:
     """Explain one site of a network.
 

@@ -24,16 +24,10 @@ from torchvision.models import detection
 from keypoint.errors import CheckpointError, ConfigError, NumericsError
 from keypoint.models.weights.formats import unwrap
 from keypoint.models.weights.read import read_tensors
+from keypoint.prediction.names import DETECTOR_SCORE, DETECTORS, HOG
 from keypoint.prediction.persons.hog import Hog
 
 LABEL = 1
-DETECTORS = (
-    "fasterrcnn_resnet50_fpn_v2",
-    "fasterrcnn_mobilenet_v3_large_fpn",
-    "fasterrcnn_mobilenet_v3_large_320_fpn",
-)
-HOG = "hog"
-DETECTOR_SCORE = 0.5  # boxes of a lower score are rarely persons
 DOWNLOAD_TIMEOUT_S = 15.0  # without an answer or a byte of it
 CLASSES = "roi_heads.box_predictor.cls_score.weight"  # one row per class, background included
 LARGE = 2**25  # pixels

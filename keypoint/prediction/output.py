@@ -22,9 +22,8 @@ from keypoint.evaluation.results import make_results
 from keypoint.pose.skeleton import Skeleton
 from keypoint.prediction.drawing import PredictPictures, remove_pictures, writing
 from keypoint.prediction.frames import Unread, VideoEnd
+from keypoint.prediction.names import RECORDS, RESULTS
 from keypoint.prediction.stream import Predicted
-
-RESULTS, RECORDS = "results.json", "records.jsonl"
 
 
 def require_free(folder: Path, overwrite: bool, used: Sequence[Path]) -> None:

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from keypoint import distributed
+from keypoint import distributed, processes
 from keypoint.checkpoint.content import check_training
 from keypoint.checkpoint.file import FORMAT, read_checkpoint, save_checkpoint
 from keypoint.errors import CheckpointError, lost_worker
@@ -130,7 +130,7 @@ class Trainer:
                     self._finish_epoch(log)
         except RuntimeError as error:
             if self._signal.number is None or (
-                lost_worker(error) is None and not distributed.says_lost(error)
+                lost_worker(error) is None and not processes.says_lost(error)
             ):
                 raise
             # The signal went to workers or to other processes as well.

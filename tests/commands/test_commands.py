@@ -13,7 +13,8 @@ from keypoint.errors import ConfigError
 from tests.calling import COMMANDS as FOLDER
 from tests.calling import REPOSITORY, tool
 
-WITH_EXAMPLES = sorted(p.stem for p in FOLDER.glob("*.py") if "\nexamples:\n" in p.read_text().replace('"""', "\n"))  # fmt: skip
+OPTIONS = FOLDER / "options"
+WITH_EXAMPLES = sorted(p.stem for p in OPTIONS.glob("*.py") if "\nexamples:\n" in p.read_text().replace('"""', "\n"))  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["cpu:3", "mps:0", "meta", "gpu", "cuda:x", "xpu", " "])
@@ -41,6 +42,7 @@ def test_every_command_has_a_file_and_every_file_a_command():
         "cli",
         "log",
         "main",
+        "predict-by-torch",
         "process",
         "published",
         "runs",
@@ -50,6 +52,14 @@ def test_every_command_has_a_file_and_every_file_a_command():
         "training",
     }
     assert files == set(COMMANDS)
+
+
+@pytest.mark.parametrize("folder", ["", "action"])
+def test_every_command_has_options_of_its_own(folder):
+    words = {path.name for path in (OPTIONS / folder).glob("*.py")} - {"training.py"}
+    assert words == {path.name for path in (FOLDER / folder).glob("*.py")} & (
+        {f"{name.replace('-', '_')}.py" for name in COMMANDS} | {"__init__.py"}
+    )
 
 
 def test_help_lists_all_commands(capsys):

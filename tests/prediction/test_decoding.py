@@ -9,6 +9,7 @@ import torch
 
 from keypoint.checkpoint.card import read_card
 from keypoint.commands import app, predict
+from keypoint.commands.options import predict as options
 from keypoint.data.annotations import read_annotations
 from keypoint.data.coco import select_persons
 from keypoint.data.images.read import read_image, warp
@@ -84,7 +85,7 @@ def test_another_decoding_is_another_answer_and_can_be_chosen(checkpoint):
 @pytest.mark.parametrize(("typed", "decoding"), [([], "dark"), (["--decoding", "none"], None), (["--decoding", "codec"], "quarter")])  # fmt: skip
 def test_the_commands(checkpoint, tmp_path, typed, decoding, monkeypatch):
     common = ["--checkpoint", str(checkpoint), *typed]
-    args = predict.make_parser().parse_args([*common, "--output", "x", "a.png"])
+    args = options.parse([*common, "--output", "x", "a.png"])
     assert predict.make_predictor(args).decoding == decoding
 
     given = []

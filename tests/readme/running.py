@@ -29,7 +29,7 @@ from keypoint.commands.task import command_of
 from keypoint.models.complexity.tables import srl_table_3
 from tests import forked
 from tests.app.browser import free_port
-from tests.calling import command
+from tests.calling import command, tool
 from tests.data.test_download import CONTENT, Server, archive_of, zipped
 from tests.prediction import made_up_camera
 from tests.readme.documents import REPOSITORY
@@ -130,10 +130,9 @@ class Runner:
     def call(self, name: str, module: Any, words: list[str], begin: bool = True) -> None:
         """A module's `main` with these words; with --resume it begins by a run to continue."""
         if "--help" in words:
-            if module.__name__.startswith("keypoint.commands."):
-                module, words = command_of(name.replace("_", "-"), words)
+            ours = module.__name__.startswith("keypoint.commands.")
             with pytest.raises(SystemExit) as ended:
-                module.main(words)
+                _ = tool(name, *words) if ours else module.main(words)
             assert ended.value.code == 0
             return
         words = [word.replace("=/data/coco", "=data/coco") for word in words]

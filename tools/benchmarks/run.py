@@ -20,6 +20,7 @@ import evaluation
 import export
 import model
 import predict
+import start
 import torch
 import tracking
 
@@ -37,6 +38,7 @@ MEASURED = {
     "tracking": tracking,
     "clips": clips,
     "clip-model": clip_model,
+    "start": start,
 }
 DOCUMENT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "albumentations")
@@ -64,6 +66,8 @@ EPILOG = """examples:
       on real ones, in a folder for each class
   tools/benchmarks/run.py clip-model
       ms a clip of the network for videos, with and without blocks
+  tools/benchmarks/run.py start
+      seconds from a command to its help and to its first result
   tools/benchmarks/run.py data --write && tools/benchmarks/run.py model --write
       put the figures into docs/benchmarks.md
 
@@ -76,7 +80,7 @@ def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
     parser = cli.parser(
         "tools/benchmarks/run.py",
-        "Time data paths, networks, blocks, evaluation, export, prediction or tracking.",
+        "Time data paths, networks, blocks, evaluation, export, prediction, tracking or the start.",
         EPILOG,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar=" | ".join(MEASURED))

@@ -21,9 +21,9 @@ from keypoint.action.data.frames import read_drawn
 from keypoint.action.evaluation.accuracy import TOP, top_classes
 from keypoint.action.evaluation.protocol import TestProtocol, protocol_of
 from keypoint.action.networks.network import ActionNetwork
+from keypoint.action.prediction.defaults import BATCH_SIZE
 from keypoint.errors import DataError, NumericsError
 
-BATCH_SIZE = 16  # clips
 Frame = NDArray[np.uint8]
 
 

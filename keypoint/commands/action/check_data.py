@@ -23,6 +23,7 @@ from keypoint.action.data.lists.entries import Part
 from keypoint.action.data.lists.usable import BAD_VIDEOS, named_broken
 from keypoint.action.data.sheet import video_sheet
 from keypoint.commands import cli
+from keypoint.commands.options.action.check_data import parse
 from keypoint.config.load import find_config
 from keypoint.data.notes import find, in_number
 from keypoint.data.report import group_faults, update_report_file
@@ -33,28 +34,10 @@ from keypoint.progress import progress
 SHOWN = 20  # kinds of faults of a split that are printed; data_report.json has all
 MOST_NAMED = 3  # sizes and rates that are printed
 
-EPILOG = """examples:
-  keypoint check-data --cfg my_videos.yaml
-      both splits of a config with `task: action`
-  keypoint check-data --cfg my_videos.yaml data.on_bad=skip data.max_bad=0.01
-      the same, as training with these keys would see it
-
-Every video is read from its first frame to its last. A FAULT stops training or testing; a warning
-is probably wrong and used as it is. Everything is in OUTPUT/data_report.json, frames of some videos
-with their class in OUTPUT/check_data.jpg.
-Videos that cannot be read are named in OUTPUT/bad_videos.txt. To leave them out, put this file into
-the folder data.root, and train and test with data.on_bad=skip.
-Exit status 0, or 3 if something would stop training or testing.
-"""
-
 
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
-    parser = cli.parser("keypoint check-data", "Read every video of a data set once.", EPILOG)
-    cli.add_config(parser, required=True)
-    cli.add_pictures(parser, 12, "videos to draw; default: 12")
-    args = parser.parse_intermixed_args(argv)
-
+    args = parse(argv)
     config = load_action_config(find_config(args.cfg), args.overrides)
     assert config.output is not None  # loading fills it in
     output = Path(config.output)

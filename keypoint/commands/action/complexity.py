@@ -9,44 +9,16 @@ from keypoint.action.config import ActionConfig, load_action_config
 from keypoint.action.networks.count import count_action_model
 from keypoint.action.networks.names import is_c2d
 from keypoint.action.networks.tables import action_tables
-from keypoint.commands import cli
-from keypoint.commands.complexity import LEGEND, number_table_text, parts_text
+from keypoint.commands.complexity import number_table_text, parts_text
+from keypoint.commands.options.action.complexity import USUAL_CLASSES, parse
+from keypoint.commands.options.complexity import LEGEND
 from keypoint.config.load import find_config
 from keypoint.errors import ConfigError
-
-EPILOG = f"""examples:
-  keypoint complexity --cfg c2d_res18_srl_fft4.yaml
-      what each part of the network costs, and all of it
-  keypoint complexity --cfg c2d_res50.yaml --classes 101 model.blocks=nl model.places=five
-      of other classes, with other blocks: any key of the config can be changed here
-  keypoint complexity --task action --paper-tables
-      tables 8 and 9 of the SRL paper and 3, 5 and 6 of PNL's, printed and counted
-
-Costs are those of one clip. There are two columns:
-{LEGEND}
-keypoint/models/complexity/__init__.py has the rules in full. Nothing is computed or written.
-"""
-USUAL_CLASSES = 400  # of Kinetics
 
 
 def main(argv: Sequence[str]) -> None:
     """Parse, count, print."""
-    parser = cli.parser(
-        "keypoint complexity",
-        "Count the parameters and multiply-adds of a network that classifies clips.",
-        EPILOG,
-    )
-    cli.add_config(parser)
-    parser.add_argument(
-        "--classes",
-        type=cli.whole_number(2),
-        help=f"number of classes; by default those that the config lists, else {USUAL_CLASSES}",
-    )
-    parser.add_argument(
-        "--paper-tables", action="store_true", help="the papers' printed numbers, and ours"
-    )
-    args = parser.parse_intermixed_args(argv)
-
+    args = parse(argv)
     if args.paper_tables == (args.cfg is not None) or (args.paper_tables and args.overrides):
         raise ConfigError("give either --cfg FILE [key=value ...] or --paper-tables, and only one")
     if args.paper_tables:

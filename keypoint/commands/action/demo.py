@@ -14,9 +14,10 @@ from keypoint.action.config import load_action_config
 from keypoint.action.echo.dataset import SPLITS, make_clip
 from keypoint.action.echo.table import Row, change_on_reversal, row_of, to_markdown
 from keypoint.action.evaluation.scores import load_scores
-from keypoint.commands import cli
 from keypoint.commands.demo import call
-from keypoint.commands.make_clip_data import TRAIN_CLIPS, VAL_CLIPS, prepare
+from keypoint.commands.make_clip_data import prepare
+from keypoint.commands.options.action.demo import parse
+from keypoint.commands.options.make_clip_data import TRAIN_CLIPS, VAL_CLIPS
 from keypoint.config.load import find_config
 from keypoint.errors import ConfigError
 from keypoint.files import whole_file
@@ -27,17 +28,6 @@ BLOCKS = ("none", "nl", "pnl", "srl_fft")
 SET_HERE = ("output", "data.root", "data.train_list", "data.val_list", "model.blocks")
 REVERSED_CLIPS = 200
 
-EPILOG = """
-Two stick figures raise an arm each, at different times. Four classes: do both raise the arm on the
-same side, and who is first? It writes to output/echo:
-  data/            5000 clips as lossless videos, a folder per class
-  classes.jpg      clips of each class, with what happens in them
-  frames.pth       weights of a 2-D network that knows the poses of single frames
-  none/ nl/ ..     a run each, as keypoint train and keypoint test write it
-  table.md         what each of them has learned
-
-Keys of the config change all four trainings: keypoint demo --task action train.epochs=10 seed=1
-"""
 NEXT_STEPS = """
 Done in {minutes:.1f} minutes. Look at
   {output}/classes.jpg     clips of each class
@@ -56,14 +46,7 @@ What next?
 
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
-    parser = cli.parser(
-        "keypoint demo --task action",
-        "Generate clips, train a network with each of four blocks, and compare them.",
-        EPILOG,
-    )
-    parser.add_argument("--resume", action="store_true", help="continue an interrupted demo")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="for keypoint train")
-    args = parser.parse_intermixed_args(argv)
+    args = parse(argv)
     begin = time.perf_counter()
     check_overrides(args.overrides)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -14,42 +13,24 @@ import numpy as np
 
 from keypoint.action.checkpoint import ONLY_GENERATED
 from keypoint.action.evaluation.scores import FILE, VideoScores, save_scores
-from keypoint.action.prediction.predictor import BATCH_SIZE, ActionPredictor, ActionResult
+from keypoint.action.prediction.predictor import ActionPredictor, ActionResult
 from keypoint.action.prediction.sheet import video_sheet
 from keypoint.commands import cli
+from keypoint.commands.options.action.predict import parse
 from keypoint.data.report import DataReport, Fault, in_words, write_reports
 from keypoint.data.synthetic.mark import are_generated
 from keypoint.errors import ConfigError, DataError, printable
 from keypoint.prediction.drawing import PICTURES, picture_name, remove_pictures, writing
 from keypoint.prediction.inputs import VIDEO_SUFFIXES, Input, Inputs, find_inputs
-from keypoint.prediction.output import RECORDS
+from keypoint.prediction.names import RECORDS
 from keypoint.progress import progress
 
 SHOWN = 3  # faults repeated in the last message; each was logged as it came
 
-EPILOG = f"""examples:
-  keypoint predict --checkpoint best.pt --output out clip.mp4
-      the five best classes of a video
-  keypoint predict --checkpoint best.pt --output out --pictures clips
-      all videos of a folder and those below it, each drawn with its best classes in out/pictures
-  keypoint predict --checkpoint best.pt --output out 'clips/*.mp4'
-      videos that match a pattern
-
-The classes and the choice of clips are those of the checkpoint. Random clips are chosen by a file's
-name, so that its scores are the same each time.
-
-Writes to DIR: {RECORDS}, a JSON object per line for each video, with file, frames and the five best
-classes; {FILE}, the scores of all classes as a NumPy archive; data_report.json, the fate of every
-file; log.txt.
-
-A file that cannot be read is named and counted, all others are processed, and the exit status is 3.
-Existing results are not overwritten without --overwrite.
-"""
-
 
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
-    args = make_parser().parse_args(argv)
+    args = parse(argv)
     output: Path = args.output
     inputs = find_videos(args.inputs, output)
     require_free(output, args.overwrite)
@@ -77,20 +58,6 @@ def main(argv: Sequence[str]) -> None:
     write_reports(output, predict=report)
     print(in_words("files", report.total, report.used, report.skipped))
     require_no_faults(faults, report, output)
-
-
-def make_parser() -> argparse.ArgumentParser:
-    """All options."""
-    parser = cli.parser("keypoint predict", "Find the class of videos.", EPILOG)
-    add = parser.add_argument
-    add("inputs", nargs="+", metavar="INPUT", help="video, folder or pattern")
-    cli.add_network(parser)
-    cli.add_output_folder(parser, "made if it does not exist")
-    add("--pictures", action="store_true", help="draw every video with its best classes")
-    cli.add_device(parser)
-    cli.add_batch_size(parser, f"clips (default: {BATCH_SIZE})", BATCH_SIZE)
-    cli.add_overwrite(parser, "replace results in DIR")
-    return parser
 
 
 def find_videos(arguments: Sequence[str], output: Path) -> Inputs:

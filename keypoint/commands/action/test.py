@@ -19,6 +19,7 @@ from keypoint.checkpoint.card import scores as card_scores
 from keypoint.checkpoint.card import to_markdown
 from keypoint.checkpoint.provenance import code_commit, device_name, package_versions
 from keypoint.commands import cli
+from keypoint.commands.options.action.test import parse
 from keypoint.config.effect import check_overrides, check_same_network
 from keypoint.config.load import override_as
 from keypoint.data.notes import in_number
@@ -26,29 +27,6 @@ from keypoint.data.report import write_reports
 from keypoint.errors import ConfigError
 from keypoint.training.resume import shared
 from keypoint.training.step import AMP_DTYPES
-
-EPILOG = """examples:
-  keypoint test --checkpoint output/mine/best.pt
-      as the config says; by default 25 random clips of a video, as the SRL paper
-  keypoint test --checkpoint best.pt test.clips=10 test.sampling=uniform test.crops=3
-      10 clips from first to last frame with 3 crops each, as the non-local networks
-  keypoint test --checkpoint best.pt data.root=/data/ucf101 data.val_list=testlist02.txt
-      another split, or a copy of the videos elsewhere
-  keypoint test --checkpoint best.pt output=output/other data.val_list=test.txt
-      other videos, and results in a folder of their own
-  torchrun --nproc_per_node 8 tools/test.py --checkpoint best.pt
-      the same numbers, sooner
-
-The score of a video is the mean of the softmax probabilities of its clips. Random clips are chosen
-by the SHA-256 of the video's name in its list, so that a test gives the same numbers again. All
-that decides whether two numbers can be compared is printed and stored with them.
-
-Keys of the config that testing does not read (seed, augment.*, train.* but train.amp) are refused
-when typed with other values than the checkpoint's, as they would have no effect.
-
-Writes to the output folder metrics.json (accuracies with their conditions), per_class.csv,
-results.json (each video), scores.npz (all scores, for keypoint compare) and card.md.
-"""
 
 UNREAD = {
     "seed": "clips are chosen by the video's name",
@@ -61,7 +39,7 @@ UNREAD = {
 
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
-    args = make_parser().parse_intermixed_args(argv)
+    args = parse(argv)
     device = distributed.initialise(args.device, args.process_timeout)
     is_main = distributed.is_main()
     cli.log_to(quiet=not is_main)
@@ -94,18 +72,6 @@ def main(argv: Sequence[str]) -> None:
         print(f"checkpoint  {args.checkpoint}\n{summary(scores)}")
         write(args, restored, scores, videos, output)
     distributed.finish()  # not after an error: it waits for the others, who wait for this one
-
-
-def make_parser() -> argparse.ArgumentParser:
-    """All options."""
-    parser = cli.parser("keypoint test", "Report the accuracy of a checkpoint on videos.", EPILOG)
-    cli.add_network(parser)
-    parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="change a key of the config"
-    )
-    cli.add_device(parser)
-    cli.add_process_timeout(parser)
-    return parser
 
 
 def check_test(typed: Sequence[str], trained: ActionConfig, given: ActionConfig) -> None:

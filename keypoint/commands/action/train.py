@@ -30,40 +30,16 @@ from keypoint.action.training import clip_loss, training_picture
 from keypoint.checkpoint.card import trained_on
 from keypoint.checkpoint.provenance import code_commit
 from keypoint.commands import cli, training
-from keypoint.config.load import describe_keys, find_config
+from keypoint.commands.options.action.train import parse
+from keypoint.config.load import find_config
 from keypoint.errors import DataError
 from keypoint.training.step import AMP_DTYPES
 from keypoint.training.validation import Validation
 
-EPILOG = """examples:
-  keypoint train --cfg c2d_res50_srl_fft5.yaml data.root=/data/kinetics400
-      the SRL paper's network on Kinetics-400, from ImageNet weights
-  keypoint train --cfg mine.yaml data.root=clips data.train_list=train data.val_list=val
-      folders of videos, train/CLASS/*.mp4 and val/CLASS/*.mp4
-  keypoint train --cfg mine.yaml model.weights=output/kinetics/best.pt model.new_head=true
-      from a network that was trained for other classes
-  keypoint train --cfg mine.yaml test.clips=5
-      evaluate on 5 clips of each video instead of 25, which takes a fifth of the time
-  keypoint train --cfg mine.yaml --resume
-      continue after an interruption, as if there had been none
-  keypoint train --cfg mine.yaml --seeds 0 1 2
-      three trainings in folders seed0, seed1, seed2, for keypoint compare; with --resume those that
-      are done are left as they are, and --dry-run prints a command each
-  torchrun --nproc_per_node 8 tools/train.py --cfg c2d_res50_srl_fft5.yaml
-      on 8 GPUs; the batch size is per GPU (docs/distributed.md)
-
-The output folder gets last.pt, best.pt (highest top1), config.yaml, log.txt, data_report.json,
-history.json, curves.png and tensorboard events, unless train.logger sends the numbers to a
-service; and of each evaluation metrics.json, per_class.csv, results.json and scores.npz.
-
-keys of a config, with default and what is allowed:
-"""
-
 
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
-    epilog = EPILOG + describe_keys(ActionConfig)
-    args = training.parse(argv, "Train a network that classifies videos from a config.", epilog)
+    args = parse(argv)
     config = load_action_config(find_config(args.cfg), args.overrides)
     training.run(args, config, partial(prepare, config), curves=("top1", "top5", "mean_class"))
 

@@ -17,11 +17,10 @@ from typing import Any
 from keypoint.checkpoint.file import read_checkpoint
 from keypoint.errors import CheckpointError, DataError
 from keypoint.evaluation.analysis.errors import KINDS
+from keypoint.evaluation.runs.files import CARD, CONFIG, HISTORY, METRICS
 from keypoint.files import read_json
 from keypoint.strict_yaml import read_yaml
 
-METRICS, HISTORY, CONFIG, RESULTS = "metrics.json", "history.json", "config.yaml", "results.json"
-CARD = "card.md"  # of keypoint test, and of nothing else
 TRAINED, TESTED = "training, last evaluation", "keypoint test"
 UNKNOWN = "unknown"
 # Names of numbers of an analysis, next to those of the metrics.

@@ -22,9 +22,9 @@ from keypoint.models.hrnet import HRNet
 from keypoint.models.pose_network import PoseNetwork
 from keypoint.models.simple_baseline import SimpleBaseline
 from keypoint.models.weights.formats import CHANNEL_MEAN, CHANNEL_STD, NOTE, TRAINED
+from keypoint.models.weights.toolkits import COLOR_ORDERS
 from keypoint.pose.dark import gaussian_kernel
 
-COLOR_ORDERS = {"simple_baseline": "bgr", "hrnet": "rgb", "mmpose": "rgb"}
 TARGETS: dict[type[PoseNetwork], tuple[str, str]] = {
     SimpleBaseline: ("simple_baseline", "mmpose"),
     HRNet: ("hrnet", "mmpose"),

@@ -25,12 +25,9 @@ from keypoint.data.plausible.readings import from_sides
 from keypoint.data.report import raise_faults
 from keypoint.errors import DataError
 from keypoint.pose.skeleton import Skeleton
+from keypoint.prediction.names import GIVEN_OVERLAP, GIVEN_SCORE
 
-GIVEN_SCORE = 0.3  # as in mmpose's demo; most boxes of COCO's usual files are below it
-# Two boxes of a larger IoU are one person's. Of 2,139 persons on 605 images of val2017 NMS would
-# take 9 for doubles at 0.5 (torchvision's value), 71 at 0.3 (mmpose's demo).
-OVERLAP = 0.5
-DOUBLE = f"that overlap a better box (IoU over {OVERLAP})"
+DOUBLE = f"that overlap a better box (IoU over {GIVEN_OVERLAP})"
 
 
 def boxes_to_predict(
@@ -109,7 +106,7 @@ def _best(rows: NDArray[np.int64], bbox_xywh: NDArray[np.float64]) -> list[np.in
     corners, kept = from_sides(bbox_xywh[rows]), []
     while len(rows):
         kept.append(rows[0])
-        apart = iou(corners[:1], corners) <= OVERLAP
+        apart = iou(corners[:1], corners) <= GIVEN_OVERLAP
         apart[0] = False
         rows, corners = rows[apart], corners[apart]
     return kept

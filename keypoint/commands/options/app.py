@@ -1,0 +1,44 @@
+"""The options of keypoint app."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from keypoint.commands import cli
+from keypoint.prediction.names import DETECTORS, HOG
+
+EPILOG = f"""examples:
+  keypoint app --checkpoint output/demo/best.pt
+      the demo's network; a picture shows one person, unless boxes are drawn on it
+  keypoint app --weights NAME
+      a published network, by its name; or a folder with model.pt
+  keypoint app --checkpoint best.pt --detector {DETECTORS[0]}
+      persons by a detector, whose weights torchvision downloads once
+  keypoint app --checkpoint best.pt --detector fasterrcnn.pth --flip
+      a detector from a file (of {DETECTORS[0]}; NAME:FILE for another one)
+  keypoint app --checkpoint best.pt --detector {HOG}
+      without network: finds whole, standing persons, and misses many
+
+Only this machine can reach the page, unless --host says otherwise; there is no password. Pictures
+are JPEG, PNG, BMP or WebP files of up to 64 MiB, turned upright by their EXIF orientation. They lie
+in a temporary folder of this user, and are deleted after an hour and when the server ends (Ctrl-C).
+The page needs gradio: pip install -e ".[app]". It sends no request to any other machine.
+"""
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line, and check what needs no file."""
+    parser = cli.parser(
+        "keypoint app", "Serve a web page that finds keypoints on pictures.", EPILOG
+    )
+    cli.add_network(parser)
+    cli.add_detector(parser, "one person fills each picture")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
+    parser.add_argument(
+        "--port", type=cli.whole_number(1), default=7860, help="to listen at (%(default)s)"
+    )
+    cli.add_flip(parser)
+    cli.add_decoding(parser)
+    cli.add_device(parser)
+    return parser.parse_args(argv)

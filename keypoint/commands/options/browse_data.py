@@ -1,0 +1,31 @@
+"""The options of keypoint browse-data."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from keypoint.commands import cli
+
+EPILOG = """examples:
+  keypoint browse-data --cfg res50_256x192.yaml data.root=/data/coco
+      8 persons, each augmented three times
+  keypoint browse-data --cfg my.yaml --pictures 20 seed=7 augment.flip_probability=1
+      others, and all mirrored
+
+A row is one person in epochs 0, 1 and 2, exactly as training with this config and seed draws it:
+the crop with its keypoints, and next to it the target heatmaps. A number is the keypoint's place in
+the skeleton, named on top: each must lie on the part that it is named after. On a mirrored crop the
+person's left must still be orange; skin must not be blue, or the color order is wrong. The picture
+is OUTPUT/browse_data.jpg.
+"""
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = cli.parser(
+        "keypoint browse-data", "Draw augmented training crops with their targets.", EPILOG
+    )
+    cli.add_config(parser, required=True)
+    cli.add_pictures(parser, 8, "persons to draw; default: 8", least=1)
+    return parser.parse_intermixed_args(argv)

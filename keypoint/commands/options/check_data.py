@@ -1,0 +1,42 @@
+"""The options of keypoint check-data."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from keypoint.commands import cli
+
+EPILOG = """examples:
+  keypoint check-data --cfg res50_256x192.yaml data.root=/data/coco
+      both splits of a config, and the boxes of test.boxes
+  keypoint check-data --annotations my.json --images pictures --skeleton my_skeleton.yaml
+      one annotation file
+  keypoint check-data --cfg my.yaml data.on_bad=skip data.max_bad=0.01
+      the same, as training with these keys would see it
+
+All files are read, all images decoded, and all faults reported at once. A FAULT stops training or
+testing; a warning is probably wrong and used as it is. Every fault by id and file is in
+OUTPUT/data_report.json, random persons with numbered keypoints in OUTPUT/check_data.jpg; look
+whether each number lies on the part that it is named after.
+Exit status 0, or 3 if something would stop training or testing.
+"""
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = cli.parser("keypoint check-data", "Report all faults of a data set.", EPILOG)
+    cli.add_config(parser)
+    parser.add_argument(
+        "--annotations", type=Path, metavar="FILE", help="without --cfg: COCO keypoints JSON"
+    )
+    parser.add_argument(
+        "--images", type=Path, metavar="DIR", help="without --cfg: the folder of its images"
+    )
+    cli.add_skeleton(parser, "without --cfg; default: coco17")
+    parser.add_argument(
+        "--boxes", type=Path, metavar="FILE", help="without --cfg: a detector's JSON, if any"
+    )
+    cli.add_pictures(parser, 24, "persons to draw; default: 24")
+    return parser.parse_intermixed_args(argv)

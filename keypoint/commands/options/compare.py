@@ -1,0 +1,67 @@
+"""The options of keypoint compare."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from keypoint.action.evaluation.compare import LEAST_GAIN
+from keypoint.action.evaluation.scores import FILE
+from keypoint.commands import cli
+from keypoint.evaluation.runs.files import HISTORY, METRICS
+
+MARKDOWN, CSV, PICTURE = "compare.md", "compare.csv", "compare.png"
+RUNS_CSV, RUNS_PICTURE = "runs.csv", "runs.png"
+
+EPILOG = f"""examples:
+  keypoint compare output/none/seed* output/srl_fft/seed*
+      two configs with several seeds each: mean, standard deviation, and the difference with its
+      95 % interval over the seeds
+  keypoint compare output/res50_256x192 output/res50_256x192_srl3
+      one run of each: the interval is a bootstrap over the images of the test set
+  keypoint compare output/c2d_resnet50 output/c2d_resnet50_srl5
+      action recognition: also the classes in which the second is better or worse than the first
+      by {LEAST_GAIN} or more
+  keypoint compare output/mfnet output/mfnet_pnl1 output/mfnet_nl1 --output output/compared
+      a third run next to them, as in Fig. 4 of the PNL paper; tables and pictures in files
+  keypoint compare base/{FILE} other/{FILE} --least-gain 0.1
+      scores files of action recognition by themselves
+
+A run is a folder with {METRICS} (keypoint test writes it) or {HISTORY}. Runs whose configs differ
+in the seed only are one group; the first group is what the others are compared with. Other boxes,
+images, flip or clips are refused, as the numbers would say nothing next to each other. By keypoint
+and by kind of error are reported if all were tested with --analyse.
+
+Below COCO numbers stand the published ones of the same network (docs/results.md), if the run was
+trained and measured as they were; a note says what is not.
+
+Prints Markdown tables. With --output DIR also writes {MARKDOWN}, {RUNS_CSV} and {RUNS_PICTURE}, and
+for action recognition {CSV} (all classes) and {PICTURE} (bars of the classes that differ).
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """All options."""
+    parser = cli.parser("keypoint compare", "Compare runs, with intervals.", EPILOG)
+    parser.add_argument("runs", nargs="+", metavar="RUN", help=f"folder of a run, or its {FILE}")
+    parser.add_argument(
+        "--anyway",
+        action="store_true",
+        help="compare although the numbers were measured under other conditions",
+    )
+    parser.add_argument(
+        "--least-gain",
+        type=cli.share,
+        default=LEAST_GAIN,
+        metavar="SHARE",
+        help="of action: list classes that differ by at least this, above 0 (%(default)s)",
+    )
+    parser.add_argument("--output", type=Path, metavar="DIR", help="also write files there")
+    cli.add_overwrite(parser, "replace the files in DIR")
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    return make_parser().parse_args(argv)

@@ -1,0 +1,18 @@
+"""The options of keypoint demo."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from keypoint.commands import cli
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = cli.parser(
+        "keypoint demo", "Generate a small data set, train on it, test, and draw predictions."
+    )
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted demo")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="for keypoint train")
+    return parser.parse_intermixed_args(argv)

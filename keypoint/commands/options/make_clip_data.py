@@ -1,0 +1,34 @@
+"""The options of keypoint make-clip-data."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from keypoint.commands import cli
+
+TRAIN_CLIPS, VAL_CLIPS = 4000, 1000
+
+EPILOG = """examples:
+  keypoint make-clip-data --output output/echo
+  keypoint train --cfg echo.yaml model.blocks=srl_fft
+  keypoint sweep echo_blocks.yaml --jobs 2
+
+Writes DIR/data (lossless videos, a folder per class), DIR/frames.pth (weights of a 2-D network that
+knows the poses of single frames, from which the trainings start) and DIR/classes.jpg. What is there
+and complete is left as it is. docs/action_echo.md says what the set shows.
+"""
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = cli.parser("keypoint make-clip-data", "Generate clips of stick figures.", EPILOG)
+    cli.add_output_folder(parser, "made if it does not exist")
+    number = cli.whole_number(4)
+    parser.add_argument(
+        "--train", type=number, default=TRAIN_CLIPS, help="clips to train on; default: %(default)s"
+    )
+    parser.add_argument(
+        "--val", type=number, default=VAL_CLIPS, help="clips to test on; default: %(default)s"
+    )
+    return parser.parse_args(argv)

@@ -1,0 +1,33 @@
+"""The options of keypoint make-person-data."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from keypoint.commands import cli
+
+EPILOG = """examples:
+  keypoint make-person-data --output output/evidence/persons
+  keypoint train --cfg persons_tiny.yaml model.encoder_stride=8 model.blocks=srl_fft
+  keypoint sweep field.yaml
+
+Writes annotations/person_keypoints_{train,val}2017.json, train2017/ and val2017/, as COCO unpacks.
+Image i of a split depends on the seed and on i alone: a smaller set is the beginning of a larger
+one. A folder that holds the same set complete is left as it is.
+"""
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = cli.parser("keypoint make-person-data", "Generate persons in COCO's layout.", EPILOG)
+    cli.add_output_folder(parser, "new or empty, or an earlier set of this command")
+    number = cli.whole_number(1)
+    parser.add_argument(
+        "--train", type=number, default=1500, help="images to train on; default: 1500"
+    )
+    parser.add_argument("--val", type=number, default=400, help="images to test on; default: 400")
+    parser.add_argument(
+        "--seed", type=cli.whole_number(0), default=0, help="of the random numbers; default: 0"
+    )
+    return parser.parse_args(argv)

@@ -1,0 +1,41 @@
+"""The options of keypoint train."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from keypoint.commands.options import training
+from keypoint.config.load import describe_keys
+
+EPILOG = """examples:
+  keypoint train --cfg demo.yaml
+      train on the generated demo set (make demo writes it)
+  keypoint train --cfg res50_256x192_srl3.yaml data.root=/coco
+      the paper's SRL-FFT row on COCO
+  keypoint train --cfg res50_256x192.yaml train.epochs=1 train.amp=bf16 output=output/smoke
+      keys of the config can be changed here
+  keypoint train --cfg res50_256x192_srl3.yaml model.weights=pose_resnet_50.pth \\
+      model.partial_weights=true
+      blocks added to trained weights; the network starts with exactly their output
+  keypoint train --cfg res50_256x192.yaml model.weights=mmpose/res50_256x192
+      from published weights, downloaded once (keypoint weights lists them)
+  keypoint train --cfg res50_256x192.yaml --resume
+      continue after an interruption, as if there had been none
+  keypoint train --cfg res50_256x192_srl3.yaml --seeds 0 1 2
+      three trainings in folders seed0, seed1, seed2, for keypoint compare; with --resume those that
+      are done are left as they are, and --dry-run prints a command each
+  torchrun --nproc_per_node 8 tools/train.py --cfg res50_256x192.yaml
+      the same on 8 GPUs; the batch size is per GPU (docs/distributed.md)
+
+The output folder gets last.pt, best.pt, config.yaml, log.txt, data_report.json, history.json,
+curves.png and tensorboard events, unless train.logger sends the numbers to a service.
+
+keys of a config, with default and what is allowed:
+"""
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    epilog = EPILOG + describe_keys()
+    return training.parse(argv, "Train a keypoint network from a config.", epilog)
