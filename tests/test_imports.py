@@ -78,10 +78,7 @@ MAY_USE = {
     "gradio": ("app.",),
     "timm": ("models.timm_encoder",),
     "torchvision": (
-        "models.encoder",
-        "models.hrnet",
-        "models.narrow_resnet",
-        "models.weights.",
+        "models.weights.load",
         "prediction.detector",
         "prediction.persons.hog",
     ),
@@ -208,9 +205,11 @@ for words in [*lines, ["predict", "--pictres"], ["train", "--cfg"]]:
 def test_prediction_loads_what_its_network_needs():
     exported = loaded_by("import keypoint.commands.predict")
     assert not exported & (HEAVY - {"cv2"} | {"torch", "pydantic"})
-    trained = loaded_by("import keypoint.commands.predict_by_torch")
+    create = "from keypoint.models import create_model; create_model('resnet18')"
+    hrnet = "create_model(network='hrnet_w32', input_size=(64, 64))"
+    trained = loaded_by(f"import keypoint.commands.predict_by_torch; {create}; {hrnet}")
     assert "torch" in trained
-    assert not trained & (HEAVY - {"cv2", "torchvision"})
+    assert not trained & (HEAVY - {"cv2"})
 
 
 def test_the_web_page_is_loaded_without_gradio():

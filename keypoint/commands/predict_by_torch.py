@@ -12,7 +12,6 @@ from torch import nn
 from keypoint.commands import cli
 from keypoint.commands.options.predict import BATCH_SIZE
 from keypoint.distributed import choose_device
-from keypoint.prediction.detector import load_detector
 from keypoint.prediction.names import DETECTOR_SCORE, DETECTORS
 from keypoint.prediction.predictor import Predictor
 from keypoint.training.step import AMP_DTYPES
@@ -32,6 +31,8 @@ def predictor_of(args: argparse.Namespace) -> Predictor:
 
 def detector_of(args: argparse.Namespace) -> nn.Module:
     """The detector of --detector, or the first one, on its device."""
+    from keypoint.prediction.detector import load_detector  # torchvision, not for a network
+
     threshold = DETECTOR_SCORE if args.box_threshold is None else args.box_threshold
     detector = load_detector(args.detector or DETECTORS[0], threshold)
     return detector.to(choose_device(args.device))

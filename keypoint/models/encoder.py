@@ -1,4 +1,4 @@
-"""ResNet encoders: torchvision's own, and a small one.
+"""ResNet encoders: those of torchvision by name and number, and a small one.
 
 Source: He et al. 2016; torchvision.models.resnet (stride in the 3x3 convolution, "V1.5").
 SimpleBaseline's and HRNet's pose_resnet have the stride there too, so the weights fit each other.
@@ -8,15 +8,25 @@ A smaller stride than 32 is the SRL paper's baseline* (its table 4), and dilated
 
 from __future__ import annotations
 
-import torchvision
+from collections.abc import Sequence
+
 from torch import nn
 
 from keypoint.errors import ConfigError
 from keypoint.models.names import ENCODER_STRIDES, ENCODERS, TINY, check_dilation
-from keypoint.models.narrow_resnet import narrow_resnet
+from keypoint.models.resnet import BasicBlock, Bottleneck, resnet_stages
 
 IMAGENET_WEIGHTS = "IMAGENET1K_V1"  # what SimpleBaseline and the SRL paper started from
-TINY_WIDTH = 16  # channels after the stem
+IMAGENET_CLASSES = 1000
+# The residual unit, channels after the stem, units of each stage, and classes.
+SIZES: dict[str, tuple[type[BasicBlock] | type[Bottleneck], int, Sequence[int], int | None]] = {
+    "resnet18": (BasicBlock, 64, (2, 2, 2, 2), IMAGENET_CLASSES),
+    "resnet34": (BasicBlock, 64, (3, 4, 6, 3), IMAGENET_CLASSES),
+    "resnet50": (Bottleneck, 64, (3, 4, 6, 3), IMAGENET_CLASSES),
+    "resnet101": (Bottleneck, 64, (3, 4, 23, 3), IMAGENET_CLASSES),
+    "resnet152": (Bottleneck, 64, (3, 8, 36, 3), IMAGENET_CLASSES),
+    TINY: (BasicBlock, 16, (1, 1, 1, 1), None),
+}
 STAGES = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
 
 
@@ -52,27 +62,13 @@ def resnet_encoder(
     if dilated:
         check_dilation(name, stride)
     kept = {"layer3": stride >= 16, "layer4": stride == 32}
-    if name == TINY:
-        return _tiny_encoder(kept, dilated)
-    replace = [False, not kept["layer3"], not kept["layer4"]] if dilated else None
-    resnet = torchvision.models.get_model(name, weights=None, replace_stride_with_dilation=replace)
-    for stage in kept:
-        if not kept[stage] and not dilated:
-            remove_stride(getattr(resnet, stage))
-    stages = nn.ModuleDict({stage: getattr(resnet, stage) for stage in STAGES})
-    expansion = resnet.fc.in_features // 512  # 1 for basic blocks, 4 for bottlenecks
-    return stages, {f"layer{i}": 64 * 2 ** (i - 1) * expansion for i in range(1, 5)}
-
-
-def _tiny_encoder(kept: dict[str, bool], dilated: bool) -> tuple[nn.ModuleDict, dict[str, int]]:
-    """One unit a stage; torchvision's basic blocks cannot be built dilated, so it is set here."""
-    stages, channels = narrow_resnet(TINY_WIDTH, units=1)
+    stages, channels = resnet_stages(*SIZES[name])
     dilation = 1
-    for name, is_kept in kept.items():
+    for stage, is_kept in kept.items():
         if not is_kept:
-            remove_stride(stages[name])
+            remove_stride(stages[stage])
             if dilated:
-                dilate(stages[name], dilation, 2 * dilation)
+                dilate(stages[stage], dilation, 2 * dilation)
                 dilation *= 2
     return stages, channels
 

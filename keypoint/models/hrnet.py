@@ -19,13 +19,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from keypoint.errors import ConfigError
 from keypoint.models.fold_norms import Pair, pairs_in_resnet, pairs_in_sequence
 from keypoint.models.names import HRNET_SITES, STRIDES_OF_HRNET_SITES
 from keypoint.models.network import block_of_site
 from keypoint.models.pose_network import PoseNetwork
+from keypoint.models.resnet import BasicBlock, Bottleneck
 
 MODULES = {"stage2": 1, "stage3": 4, "stage4": 3}  # modules per stage, of 2, 3 and 4 branches
 UNITS = 4  # residual units per branch of a module

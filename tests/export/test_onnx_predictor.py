@@ -232,6 +232,28 @@ def test_the_command_gives_what_the_checkpoint_gives_without_torch(plain, tmp_pa
             assert np.abs(drawn.astype(int) - same).mean() < 1
 
 
+COMMAND_WITHOUT_TORCH = """
+import sys
+sys.modules |= dict.fromkeys(["torch", "torchvision", "pydantic", "pycocotools", "albumentations"])
+from keypoint.commands.main import main
+sys.exit(main(["predict", *sys.argv[1:]]))
+"""
+
+
+@pytest.mark.parametrize(
+    "boxes", [["--annotations", "truth.json"], ["--whole-image", "--pictures"]]
+)
+def test_the_command_imports_neither_torch_nor_what_training_needs(plain, tmp_path, boxes):
+    """A module that is None in sys.modules cannot be imported."""
+    file, images = tiny_coco.write(tmp_path / "data", tiny_coco.content())
+    file.rename(tmp_path / "truth.json")
+    words = ["--onnx", str(plain), "--output", "out", *boxes, str(images)]
+    command = [sys.executable, "-c", COMMAND_WITHOUT_TORCH, *words]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(records(tmp_path / "out")) == 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

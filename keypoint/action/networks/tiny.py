@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from keypoint.action.networks.c2d import C2D
-from keypoint.models.narrow_resnet import narrow_resnet
+from keypoint.models.resnet import BasicBlock, resnet_stages
 
 WIDTH = 8
 FROZEN = ("conv1", "bn1", "layer1")
@@ -41,5 +41,5 @@ class TinyC2D(C2D):
 
 
 def tiny_encoder() -> tuple[nn.ModuleDict, dict[str, int]]:
-    """The stages in order, and the channels after each layer; as `narrow_resnet`."""
-    return narrow_resnet(WIDTH, units=2)
+    """The stages in order, and the channels after each layer; as `resnet_stages`."""
+    return resnet_stages(BasicBlock, WIDTH, (2, 2, 2, 2))

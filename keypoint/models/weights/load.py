@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 from torch import Tensor
 
 from keypoint.errors import CheckpointError
@@ -54,7 +53,9 @@ def load_imagenet_encoder(model: Network, encoder: str) -> None:
     if isinstance(model, HRNet):
         fill(model, imagenet_of_hrnet(encoder), f"timm's weights of {encoder}")
         return
-    weights = torchvision.models.get_model_weights(encoder)[IMAGENET_WEIGHTS]
+    from torchvision.models import get_model_weights  # to import it takes as long as torch
+
+    weights = get_model_weights(encoder)[IMAGENET_WEIGHTS]
     cache = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
     try:
         state = weights.get_state_dict(progress=True, check_hash=True)
