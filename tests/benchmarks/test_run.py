@@ -316,6 +316,7 @@ def test_every_section_is_in_the_document(tools):
         "export cpu",
         "export cuda",
         "tracking cpu",
+        "start cpu",
     ]
     for name in names:
         assert benchmark.section_of(benchmark.DOCUMENT, name)
@@ -408,3 +409,19 @@ def test_ways_take_turns_and_ratios_are_taken_within_a_round(tools):
     assert order == [("b", 0), ("a", 0), ("a", 1), ("b", 1), ("b", 2), ("a", 2)]
     assert times["a"].tolist() == [10.0, 100.0]
     assert median_ratio(times["b"], times["a"]) == 2.0
+
+
+def test_start_times_processes(run, monkeypatch):
+    import start
+
+    monkeypatch.setattr(start, "write_files", lambda folder: None)
+    monkeypatch.setattr(start, "FLOOR", "import json")
+    monkeypatch.setattr(start, "LIBRARIES", ("import json",))
+    monkeypatch.setattr(start, "HELPS", ("--help",))
+    monkeypatch.setattr(start, "PREDICT", ())
+    said = run("start", "--rounds", 2).out
+    floor, helped = [row for row in cells(said) if row[0].startswith("`")]
+    assert [floor[0], floor[3], helped[0]] == ["`import json`", "1.00", "`keypoint --help`"]
+    assert all(float(number) > 0 for number in (*floor[1:], *helped[1:]))
+    monkeypatch.setattr(start, "HELPS", ("trian",))
+    assert "'trian' is not a command" in run("start", "--rounds", 1, status=1).err
