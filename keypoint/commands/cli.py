@@ -23,7 +23,7 @@ from keypoint.commands.log import make_folder as make_folder
 from keypoint.commands.process import ended_by_sigterm, kept_streams
 from keypoint.errors import ConfigError, lost_worker, printable
 from keypoint.files import remove_empty
-from keypoint.models.allocator import keep_freed_memory
+from keypoint.processes import keep_freed_memory
 
 
 class _Parser(argparse.ArgumentParser):

@@ -18,19 +18,19 @@ from keypoint.checkpoint.file import load_model
 from keypoint.checkpoint.hub import find_checkpoint
 from keypoint.data.person_crops import Prediction, predict_image
 from keypoint.models import PoseNetwork
-from keypoint.models.allocator import keep_freed_memory
 from keypoint.models.fold_norms import fold_norms
 from keypoint.models.inference import predict_heatmaps, predict_keypoints
 from keypoint.pose.geometry import CropFrame
 from keypoint.pose.names import OF_CHECKPOINT
 from keypoint.pose.skeleton import Skeleton
+from keypoint.processes import keep_freed_memory
 
 
 class Predictor:
     """Finds the keypoints of persons in given boxes.
 
-    A predictor does not change after it is made, so the threads of a server may share one. It has the
-    process keep freed memory (`keep_freed_memory`).
+    A predictor does not change after it is made, so the threads of a server may share one. The
+    process keeps freed memory from then on (`keep_freed_memory`).
 
     Args:
         model: Network on its device; it is set to eval mode. `from_checkpoint` folds its BatchNorms

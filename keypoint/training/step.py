@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from keypoint import distributed
 from keypoint.blocks.spectral.orthogonal import look_at
 from keypoint.errors import CheckpointError, ConfigError, NumericsError
-from keypoint.models.allocator import keep_freed_memory
+from keypoint.processes import keep_freed_memory
 from keypoint.training.optimizer import check_state
 
 AMP_DTYPES = {None: None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -48,7 +48,7 @@ Forward = Callable[[Tensor], Tensor]
 class TrainingStep:
     """A network with everything that changes it.
 
-    Has the process keep freed memory (`keep_freed_memory`).
+    The process keeps freed memory from then on (`keep_freed_memory`).
 
     Args:
         model: On its device; it has `colors` and `set_colors`.

@@ -24,7 +24,7 @@ for _ in range(20):
     torch.empty(40 * 2**20, dtype=torch.uint8).fill_(1)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
-KEEP = "from keypoint.models.allocator import keep_freed_memory; print(keep_freed_memory())"
+KEEP = "from keypoint.processes import keep_freed_memory; print(keep_freed_memory())"
 NETWORK = (
     "from keypoint.models import create_model; model = create_model('tiny', input_size=(64, 64))"
 )

@@ -8,12 +8,12 @@ import os
 import sys
 from pathlib import Path
 
-from keypoint.models.allocator import keep_freed_memory
 from keypoint.data.augment import Augmentation, PersonCrop
 from keypoint.data.batches import TrainDataset, TrainSampler, train_loader
 from keypoint.data.coco import load_persons
 from keypoint.pose.codec import Codec
 from keypoint.pose.skeleton import load_skeleton
+from keypoint.processes import keep_freed_memory
 from tests import tiny_coco
 from tests.soak.process_memory import write_down
 
