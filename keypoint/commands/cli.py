@@ -112,14 +112,17 @@ def add_checkpoint(made: _Options, text: str = "best.pt or last.pt of a run") ->
 
 
 def add_network(
-    made: argparse.ArgumentParser, text: str = "best.pt or last.pt of a run"
+    made: argparse.ArgumentParser,
+    text: str = "best.pt or last.pt of a run",
+    *,
+    required: bool = True,
 ) -> argparse._MutuallyExclusiveGroup:
-    """Add --checkpoint and --weights, one of which is required; `chosen_checkpoint` reads them.
+    """Add --checkpoint and --weights, of which one is given; `chosen_checkpoint` reads them.
 
     Returns:
         Their group, for further options instead of these.
     """
-    group = made.add_mutually_exclusive_group(required=True)
+    group = made.add_mutually_exclusive_group(required=required)
     group.add_argument("--checkpoint", type=Path, metavar="FILE", help=text)
     group.add_argument(
         "--weights",

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from keypoint.commands import cli
 
 EPILOG = """examples:
+  keypoint info
+      this installation: versions, device, threads, whether compiled code is in use
   keypoint info --checkpoint output/demo/best.pt
       network, training, AP with all its conditions, limits
   keypoint info --checkpoint output/demo/best.pt --json
@@ -34,7 +36,8 @@ connection is opened for --checkpoint.
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the command line."""
-    parser = cli.parser("keypoint info", "Print the model card of a checkpoint.", EPILOG)
-    cli.add_network(parser, "best.pt, last.pt, weights of others, or an exported file")
+    parser = cli.parser("keypoint info", "Print the model card of a checkpoint, or what is installed here.", EPILOG)
+    text = "best.pt, last.pt, weights of others, or an exported file"
+    cli.add_network(parser, text, required=False)
     parser.add_argument("--json", action="store_true", help="as JSON")
     return parser.parse_args(argv)
