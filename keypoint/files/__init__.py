@@ -7,6 +7,7 @@ read, because only the reader of the content can say whose number it is.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import functools
@@ -22,18 +23,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.errors import DataError, KeypointError, NumericsError, OutputError
+from keypoint.files.json_text import DoubtError, no_collection, parse
 
 FINGERPRINT_LETTERS = 16  # 64 bits: made to notice a mistake, not to withstand an enemy
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP)  # file systems that cannot sync a folder
 
 
-def read_json(path: Path, what: str) -> Any:
+def read_json(path: Path, what: str, form: Any = Any) -> Any:
     """The content of a JSON file in UTF-8, with or without a byte order mark.
 
     Args:
         path: The file.
         what: What it should hold, for the messages: "annotations", "person boxes", "results".
+        form: A type of the content that is asked for, to save time and memory: keys that its
+            TypedDicts lack may be left out. Content of another form is read as it is.
 
     Raises:
         DataError: No such file, unreadable, empty, not JSON, cut off, nested too deep, or an object
@@ -46,12 +50,22 @@ def read_json(path: Path, what: str) -> Any:
     except OSError as error:
         raise DataError(f"{path}: cannot read the {what}: {error.strerror}; give a file") from None
     again = f"download or copy the file of {what} again"
-    if not raw.strip():
+    if not raw or raw.isspace():
         raise DataError(f"{path}: empty ({len(raw)} bytes), not JSON; {again}")
     if raw.startswith(b"version https://git-lfs"):
         raise DataError(f"{path}: a Git LFS pointer and not JSON; fetch the file with git lfs pull")
     if raw.lstrip().startswith(b"<"):
         raise DataError(f"{path}: a web page and not JSON (a saved error page?); {again}")
+    with no_collection():
+        try:
+            return parse(raw.removeprefix(codecs.BOM_UTF8), form)
+        except DoubtError:
+            return _read_slowly(path, what, raw)
+
+
+def _read_slowly(path: Path, what: str, raw: bytes) -> Any:
+    """As Python reads it, with errors that name the place."""
+    again = f"download or copy the file of {what} again"
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
