@@ -24,12 +24,14 @@ from keypoint.data.entries import (
     is_whole_number,
     names_fault,
 )
+from keypoint.data.entries.form import DatasetForm
 from keypoint.data.images.files import find_bad_files
 from keypoint.data.persons import Annotations, FileNames, Images
 from keypoint.data.report import raise_faults, raise_too_many
 from keypoint.data.synthetic.mark import is_generated
 from keypoint.errors import DataError
 from keypoint.files import read_json
+from keypoint.files.json_text import no_collection
 from keypoint.pose.skeleton import Skeleton
 
 logger = logging.getLogger(__name__)
@@ -37,6 +39,7 @@ logger = logging.getLogger(__name__)
 FORM = "give COCO's images, annotations and categories"
 
 
+@no_collection()
 def read_annotations(
     path: Path,
     image_root: Path,
@@ -121,6 +124,7 @@ def annotations_to_score(
     return annotations
 
 
+@no_collection()
 def _check_to_score(given: str | Path | dict[str, Any], num_keypoints: int | None) -> Annotations:
     if isinstance(given, (str, Path)):
         content, source = read_dataset(Path(given)), str(given)
@@ -163,17 +167,20 @@ def require_scorable(annotations: Annotations) -> None:
         )
 
 
-def read_dataset(path: Path, need_annotations: bool = True) -> dict[str, Any]:
+def read_dataset(
+    path: Path, need_annotations: bool = True, form: Any = DatasetForm
+) -> dict[str, Any]:
     """The content of an annotation file: three lists, each of at least one object.
 
     Args:
         path: The file.
         need_annotations: Otherwise the file may lack the key, as COCO's `image_info_*.json` do.
+        form: Keys that are needed, Any for all.
 
     Raises:
         DataError: The file is unreadable, or a list is missing or empty.
     """
-    content = read_json(path, "annotations")
+    content = read_json(path, "annotations", form)
     check_form(content, str(path), need_annotations)
     assert isinstance(content, dict)
     return content
@@ -229,13 +236,15 @@ def collect(
     with_faulty = len(content["images"]) - len(bad) - len(images)
     skipped_images["left out with a faulty annotation"] = with_faulty
 
-    entries = content.get("annotations", [])
-    reasons = [_why_skipped(checked, place, e, row_of_id) for place, e in enumerate(entries)]
-    used = [place for place, reason in enumerate(reasons) if reason is None]
-    ids = [entries[place]["id"] for place in used]
-    rows = [row_of_id[entries[place]["image_id"]] for place in used]
-    persons = [checked.persons[place] for place in used]
-    triples = np.array([p.keypoints for p in persons], np.float64)
+    entries, persons = content.get("annotations", []), checked.persons
+    ids, of_images = (
+        np.array([entries[place][key] for place in persons.places.tolist()], dtype=np.int64)
+        for key in ("id", "image_id")
+    )
+    rows = np.array([row_of_id.get(key, -1) for key in of_images.tolist()], dtype=np.int64)
+    used = rows >= 0
+    others = set(range(len(entries))) - set(persons.places[used].tolist())
+    reasons = [_why_skipped(checked, n, entries[n], row_of_id) for n in sorted(others)]
     none = image_root is None
     sizes = [(0, 0) if none else (entry["height"], entry["width"]) for entry in images]
     return Annotations(
@@ -250,27 +259,27 @@ def collect(
             file_names=FileNames.of(["" if none else e["file_name"] for e in images]),
             image_size=np.array(sizes, dtype=np.int64).reshape(-1, 2),
         ),
-        ids=np.array(ids, dtype=np.int64),
-        image_index=np.array(rows, dtype=np.int64),
-        keypoints=triples.reshape(-1, checked.num_keypoints, 3),
-        bbox_xywh=np.array([p.bbox_xywh for p in persons], np.float64).reshape(-1, 4),
-        area=np.array([p.area for p in persons], dtype=np.float64),
-        crowd=np.array([p.crowd for p in persons], dtype=bool),
-        skipped=dict(Counter(reason for reason in reasons if reason)),
+        ids=ids[used],
+        image_index=rows[used],
+        keypoints=persons.keypoints[used].reshape(-1, checked.num_keypoints, 3),
+        bbox_xywh=persons.bbox_xywh[used],
+        area=persons.area[used],
+        crowd=persons.crowd[used],
+        skipped=dict(Counter(reasons)),
         skipped_images=dict(+skipped_images),
         faults=tuple(checked.faults()),
         left_out_images=left_out,
-        notes=tuple(checked.notes(ids, persons)),
+        notes=tuple(checked.notes(used)),
         generated=is_generated(content),
     )
 
 
 def _why_skipped(
     checked: CheckedEntries, place: int, entry: dict[str, Any], images: Collection[int]
-) -> str | None:
-    """The reason for which an annotation is left out, or None; `images` are ids of those used."""
+) -> str:
+    """The reason for which an annotation is left out; `images` are ids of those used."""
     if place in checked.bad_annotations:
         return f"faulty ({checked.bad_annotations[place].reason})"
     if entry["image_id"] not in images:
         return "on an image left out as faulty"
-    return None if place in checked.persons else "of another category"
+    return "of another category"

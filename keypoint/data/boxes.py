@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,15 @@ import numpy as np
 from keypoint.data.annotations import read_annotations
 from keypoint.data.coco import count_images
 from keypoint.data.entries import ALL, Wrong, as_number, is_whole_number, read_bbox, whole_number
+from keypoint.data.entries.columns import number_column, number_lists, whole_column
+from keypoint.data.entries.person import MAX_COORDINATE
 from keypoint.data.persons import Annotations, Persons
 from keypoint.data.plausible.detected import box_doubts, outside_notes
 from keypoint.data.plausible.file import settle
 from keypoint.data.report import DataReport, Fault, raise_faults, raise_too_many
 from keypoint.errors import DataError
 from keypoint.files import read_json
+from keypoint.files.json_text import no_collection
 from keypoint.pose.skeleton import Skeleton
 
 
@@ -62,6 +66,7 @@ def images_of_boxes(annotations: Path, image_root: Path, skeleton: Skeleton) -> 
         return read_annotations(annotations, image_root, skeleton, images_only=True, category=ALL)
 
 
+@no_collection()
 def read_boxes(
     boxes: Path,
     annotations: Annotations,
@@ -125,11 +130,12 @@ def usable_boxes(
     row_of_id = {key: row for row, key in enumerate(annotations.images.ids.tolist())}
     known = row_of_id.keys() | annotations.left_out_images
     entries = [_with_whole_ids(entry) for entry in entries]
+    sound = surely_sound(entries, known)
     faults: list[Fault] = []
     skipped: Counter[str] = Counter()
     places, rows = [], []
     for place, entry in enumerate(entries):
-        fault = box_fault(entry, known)
+        fault = None if sound[place] else box_fault(entry, known)
         if fault:
             faults.append(Fault(f"box {place}", fault[1], fault[0]))
             skipped[f"faulty ({fault[0]})"] += 1
@@ -168,16 +174,32 @@ def usable_boxes(
     return persons, faults
 
 
+def surely_sound(entries: list[Any], images: Set[int]) -> list[bool]:
+    """Whether `box_fault` finds nothing, for most boxes in which it finds nothing."""
+    if not all(isinstance(entry, dict) for entry in entries):
+        return [False] * len(entries)
+    image_ids, category_ids = (whole_column(entries, key) for key in ("image_id", "category_id"))
+    if image_ids is None or category_ids is None:
+        return [False] * len(entries)
+    numbers = number_lists(entries, "bbox", 4)
+    sound = np.isfinite(number_column(entries, "score", np.nan))
+    sound &= (np.abs(numbers) <= MAX_COORDINATE).all(axis=1)
+    couples = zip(sound.tolist(), image_ids.tolist(), strict=True)
+    return [is_sound and key in images for is_sound, key in couples]
+
+
 def _with_whole_ids(entry: Any) -> Any:
     """The entry with 1 for the ids 1.0 and "1", as annotation files are read."""
     if not isinstance(entry, dict):
+        return entry
+    if type(entry.get("image_id")) is int and type(entry.get("category_id")) is int:
         return entry
     ids = {key: whole_number(entry.get(key)) for key in ("image_id", "category_id")}
     changed = {key: n for key, n in ids.items() if n is not None and type(entry[key]) is not int}
     return entry | changed if changed else entry
 
 
-def box_fault(entry: Any, images: set[int]) -> Wrong | None:
+def box_fault(entry: Any, images: Set[int]) -> Wrong | None:
     """The first thing wrong with a detector's box, or None; `images` are the ids of the file."""
     if not isinstance(entry, dict):
         kind = type(entry).__name__

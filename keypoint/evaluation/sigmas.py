@@ -129,7 +129,7 @@ def read_repeated(
     groups: dict[tuple[int, Any], list[Person]] = defaultdict(list)
     names: dict[int, str] = {}
     for file in files:
-        content = read_dataset(file)
+        content = read_dataset(file, form=Any)
         category = find_category(content, file, ALL)
         wrong_names = names_fault(category, skeleton)
         if wrong_names:
@@ -142,7 +142,7 @@ def read_repeated(
             if known != image["file_name"]:
                 faults.append(f"image id {image['id']} is {image['file_name']}, elsewhere {known}")
         taken: set[tuple[int, Any]] = set()
-        for place, person in checked.persons.items():
+        for place, person in checked.persons:
             if person.crowd or not person.keypoints[2::3].any():
                 continue
             entry = checked.content["annotations"][place]

@@ -9,20 +9,26 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Set
 from dataclasses import dataclass, field
 from reprlib import repr as short  # a fault shows the value, however long it is
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from keypoint.data.entries.categories import Category
+from keypoint.data.entries.columns import Entries, whole_column
 from keypoint.data.entries.ids import describe_id, with_whole_numbers
 from keypoint.data.entries.numbers import is_whole_number
-from keypoint.data.entries.person import FILLED_IN, Person, Wrong, read_person
+from keypoint.data.entries.person import FILLED_IN, Wrong
+from keypoint.data.entries.persons import PersonArrays, read_persons
 from keypoint.data.notes import Note
 from keypoint.data.report import Fault
 
 # That a file system takes: letters of a part of a path, and bytes of a path.
 MOST_LETTERS, MOST_BYTES = 255, 4095
+PLAIN_NAME = re.compile(r"\w[\w ./-]{0,254}", re.ASCII)
 
 
 def name_image(entry: dict[str, Any], place: int) -> str:
@@ -70,6 +76,19 @@ def image_faults(entry: dict[str, Any], is_repeated: bool, with_file: bool = Tru
     return faults
 
 
+def _is_plain(entry: dict[str, Any], ids: Counter[int], with_file: bool) -> bool:
+    """Whether an image is surely in order, as nearly all are; `ids` counts those of the file."""
+    width, height, name = entry.get("width"), entry.get("height"), entry.get("file_name")
+    if type(entry.get("id")) is not int or ids[entry["id"]] != 1:
+        return False
+    if not with_file:
+        return True
+    if type(width) is not int or type(height) is not int or not isinstance(name, str):
+        return False
+    is_size = 0 < width < 2**31 and 0 < height < 2**31
+    return is_size and ".." not in name and PLAIN_NAME.fullmatch(name) is not None
+
+
 def _is_too_long(name: str) -> bool:
     if len(name) <= MOST_LETTERS:
         return False
@@ -84,8 +103,23 @@ def name_annotation(entry: dict[str, Any], place: int) -> str:
     return f"annotation number {place} (image_id {short(entry.get('image_id'))})"
 
 
+def reference_faults(entries: Entries, images: Set[int], categories: Set[int]) -> dict[int, Wrong]:
+    """The first thing wrong with the ids of each faulty annotation, by place.
+
+    `images` and `categories` are the ids of the file.
+    """
+    columns = [whole_column(entries, key) for key in ("id", "image_id", "category_id")]
+    ids, of_image, of_category = (set() if c is None else set(c.tolist()) for c in columns)
+    are_whole = all(column is not None for column in columns)
+    if are_whole and len(ids) == len(entries) and of_image <= images and of_category <= categories:
+        return {}
+    seen = set[int]()
+    found = [reference_fault(entry, images, categories, seen) for entry in entries]
+    return {place: fault for place, fault in enumerate(found) if fault}
+
+
 def reference_fault(
-    entry: dict[str, Any], images: set[int], categories: set[int], seen: set[int]
+    entry: dict[str, Any], images: Set[int], categories: Set[int], seen: set[int]
 ) -> Wrong | None:
     """The first thing wrong with the ids of an annotation of any category, or None.
 
@@ -118,7 +152,7 @@ class CheckedEntries:
         notes_on_ids: Whether ids were read otherwise than as they stand.
         bad_images: All faults of each bad entry of `images`, or of its file.
         bad_annotations: The first fault of each bad annotation.
-        persons: The numbers of the category's other annotations.
+        persons: The numbers of the category's annotations that are in order.
     """
 
     content: dict[str, Any]
@@ -126,9 +160,9 @@ class CheckedEntries:
     num_keypoints: int
     scored: bool
     notes_on_ids: list[Note]
+    persons: PersonArrays
     bad_images: dict[int, list[Fault]] = field(default_factory=dict)
     bad_annotations: dict[int, Fault] = field(default_factory=dict)
-    persons: dict[int, Person] = field(default_factory=dict)
 
     def image_faults(self) -> list[Fault]:
         """All faults of images."""
@@ -138,18 +172,20 @@ class CheckedEntries:
         """All faults, those of images first."""
         return self.image_faults() + list(self.bad_annotations.values())
 
-    def notes(self, ids: Sequence[int], persons: Sequence[Person]) -> list[Note]:
-        """What was read otherwise than as it stands, of these persons by annotation id."""
-        notes = list(self.notes_on_ids)
+    def notes(self, used: NDArray[np.bool_]) -> list[Note]:
+        """What was read otherwise than as it stands, of the persons (P,) that are used."""
+        notes, total = list(self.notes_on_ids), int(used.sum())
         names = self.category.names
-        if len(names) > 1 and persons:
+        if len(names) > 1 and total:
             text = "persons are of several categories, which are one class; results have "
             text += f"category_id {self.category.id}"
-            notes += [Note(len(persons), len(persons), text, tuple(map(short, names)))]
+            notes += [Note(total, total, text, tuple(map(short, names)))]
+        places = set(self.persons.places[used].tolist())
+        filled_in = {n: keys for n, keys in self.persons.filled_in.items() if n in places}
         for key, text in FILLED_IN.items():
-            rows = zip(ids, persons, strict=True)
-            filled_in = [f"annotation id {n}" for n, person in rows if key in person.filled_in]
-            notes += Note.of(filled_in, len(persons), text)
+            of_key = [n for n in sorted(filled_in) if key in filled_in[n]]
+            ids = [self.content["annotations"][n]["id"] for n in of_key]
+            notes += Note.of([f"annotation id {key}" for key in ids], total, text)
         return notes
 
 
@@ -171,27 +207,31 @@ def check_entries(
         with_files: Check the images' sizes and file names.
     """
     content, notes = with_whole_numbers(content)
-    checked = CheckedEntries(content, category, num_keypoints, scored, notes)
-    ids = Counter(e["id"] for e in content["images"] if is_whole_number(e.get("id")))
-    for place, entry in enumerate(content["images"]):
-        key, file = _whole(entry, "id"), entry.get("file_name")
-        wrong = image_faults(entry, key is not None and ids[key] > 1, with_files)
-        if wrong:
-            name, file = name_image(entry, place), file if isinstance(file, str) else None
-            faults = [Fault(name, text, reason, key, file, key) for reason, text in wrong]
-            checked.bad_images[place] = faults
+    images, entries = content["images"], content.get("annotations", [])
+    ids = Counter(e["id"] for e in images if is_whole_number(e.get("id")))
     categories = {c["id"] for c in content["categories"] if is_whole_number(c.get("id"))}
-    images, seen = set(ids), set[int]()
-    for place, entry in enumerate(content.get("annotations", [])):
-        found: Person | Wrong | None = reference_fault(entry, images, categories, seen)
-        if found is None and entry["category_id"] in category.ids:
-            found = read_person(entry, num_keypoints, scored)
-        if isinstance(found, Person):
-            checked.persons[place] = found
-        elif found is not None:
-            name, (reason, text) = name_annotation(entry, place), found
-            ids_of = _whole(entry, "id"), _whole(entry, "image_id")
-            checked.bad_annotations[place] = Fault(name, text, reason, ids_of[0], None, ids_of[1])
+    wrong = reference_faults(entries, ids.keys(), categories)
+    of_persons = [
+        place
+        for place, entry in enumerate(entries)
+        if place not in wrong and entry["category_id"] in category.ids
+    ]
+    persons, more = read_persons(entries, of_persons, num_keypoints, scored)
+    checked = CheckedEntries(content, category, num_keypoints, scored, notes, persons)
+    for place, entry in enumerate(images):
+        if _is_plain(entry, ids, with_files):
+            continue
+        key, file = _whole(entry, "id"), entry.get("file_name")
+        found = image_faults(entry, key is not None and ids[key] > 1, with_files)
+        if found:
+            name, file = name_image(entry, place), file if isinstance(file, str) else None
+            faults = [Fault(name, text, reason, key, file, key) for reason, text in found]
+            checked.bad_images[place] = faults
+    for place, (reason, text) in sorted((wrong | more).items()):
+        entry = entries[place]
+        name = name_annotation(entry, place)
+        ids_of = _whole(entry, "id"), _whole(entry, "image_id")
+        checked.bad_annotations[place] = Fault(name, text, reason, ids_of[0], None, ids_of[1])
     return checked
 
 

@@ -6,10 +6,17 @@ from collections import Counter
 from reprlib import repr as short
 from typing import Any
 
+from keypoint.data.entries.columns import types_of
 from keypoint.data.entries.numbers import describe_no_whole_number, whole_number
 from keypoint.data.notes import Note
 
 Entries = list[dict[str, Any]]
+UNCHANGED = {int, bool, type(None)}
+NUMBERED = (
+    *(("images", key) for key in ("id", "width", "height")),
+    ("categories", "id"),
+    *(("annotations", key) for key in ("id", "image_id", "category_id")),
+)
 
 
 def with_whole_numbers(content: dict[str, Any]) -> tuple[dict[str, Any], list[Note]]:
@@ -21,6 +28,8 @@ def with_whole_numbers(content: dict[str, Any]) -> tuple[dict[str, Any], list[No
     Returns:
         A copy as far as something differs, and a note if ids were text or had a decimal point.
     """
+    if all(types_of(content.get(name, []), key) <= UNCHANGED for name, key in NUMBERED):
+        return content, []
     images, of_images = _with_ids(content["images"])
     categories, of_categories = _with_ids(content["categories"])
     annotations, _ = _with_ids(content.get("annotations", []))
