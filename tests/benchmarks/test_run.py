@@ -177,6 +177,20 @@ def test_eval_times_both_ways_to_one_ap(run):
     run("eval", "--persons", 20, "--boxes", 10, status=2)
 
 
+def test_read_fills_its_table_and_its_section(tmp_path, run):
+    document = tmp_path / "benchmarks.md"
+    document.write_text("<!-- begin read cpu -->\nold\n<!-- end read cpu -->\n")
+    options = ["--persons", 150, 1200, "--rounds", 1, "--write", document]
+    rows = [row for row in cells(run("read", *options).out) if row[0] != "persons"]
+    ways = ["pycocotools", "json.load alone", "ours"]
+    assert [[row[0], row[2]] for row in rows] == [
+        [n, way] for n in ("150", "1,200") for way in ways
+    ]
+    assert [row[5] for row in rows[::3]] == ["1.00", "1.00"]
+    assert all(float(number.replace(",", "")) > 0 for row in rows[3:] for number in row[4:])
+    assert "\nold\n" not in document.read_text()
+
+
 def test_export_fills_its_table_and_its_section(tmp_path, run):
     document = tmp_path / "benchmarks.md"
     document.write_text("<!-- begin export cpu -->\nold\n<!-- end export cpu -->\n")

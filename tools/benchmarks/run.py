@@ -20,6 +20,7 @@ import evaluation
 import export
 import model
 import predict
+import reading
 import start
 import torch
 import tracking
@@ -29,6 +30,7 @@ from keypoint.distributed import choose_device
 from keypoint.errors import ConfigError
 
 MEASURED = {
+    "read": reading,
     "data": data,
     "model": model,
     "blocks": blocks,
@@ -43,6 +45,8 @@ MEASURED = {
 DOCUMENT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "albumentations")
 EPILOG = """examples:
+  tools/benchmarks/run.py read
+      persons/s from annotation files: ours and pycocotools
   tools/benchmarks/run.py data
       crops/s of one core on generated images: ours and the straightforward way
   tools/benchmarks/run.py data --images /coco/val2017 --annotations
@@ -80,7 +84,8 @@ def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
     parser = cli.parser(
         "tools/benchmarks/run.py",
-        "Time data paths, networks, blocks, evaluation, export, prediction, tracking or the start.",
+        "Time reading, data paths, networks, blocks, evaluation, export, prediction, tracking or "
+        "the start.",
         EPILOG,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar=" | ".join(MEASURED))
