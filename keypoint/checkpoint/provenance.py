@@ -12,8 +12,7 @@ import torch
 import keypoint
 
 PACKAGES = (
-    "keypoint", "torch", "torchvision", "numpy", "opencv-python-headless", "pycocotools",
-    "faster-coco-eval", "albumentations",
+    "keypoint", "torch", "torchvision", "numpy", "opencv-python-headless", "albumentations",
 )  # fmt: skip
 
 

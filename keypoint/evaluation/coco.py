@@ -1,16 +1,13 @@
 """COCO's ten keypoint numbers of any results against any keypoint annotations.
 
-Source: COCO's keypoint evaluation, as pycocotools computes it. The numbers are its own, or
-faster-coco-eval's if it is installed (extra `fast`): it has COCOeval's loops in C++, and the
-tests hold the two equal to 1e-12. What is added is that its silent answers to faulty input cannot
-occur (data/annotations.py and validate.py name them), and that the log has what was scored. Results
-are made in results.py.
+Source: COCO's keypoint evaluation, as pycocotools computes it; scoring.py does the same on arrays,
+and the tests hold the two equal to 1e-12. What is added is that its silent answers to faulty input
+cannot occur (data/annotations.py and validate.py name them), and that the log has what was scored.
+Results are made in results.py.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -19,31 +16,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
-
-try:
-    from faster_coco_eval import COCO as FASTER_COCO
-    from faster_coco_eval import COCOeval_faster as FASTER
-except ImportError:
-    FASTER = None
 
 from keypoint.data.annotations import annotations_to_score
 from keypoint.data.notes import Note, in_number
 from keypoint.data.persons import Annotations
 from keypoint.errors import DataError
-from keypoint.evaluation.persons import (
-    Results,
-    Truth,
-    as_arrays,
-    best_of_each_image,
-    pair_all,
-    read_truth,
-)
+from keypoint.evaluation.curves import Curves
+from keypoint.evaluation.persons import as_arrays, best_of_each_image, pair_all, read_truth
 from keypoint.evaluation.results import MAX_PERSONS, CocoResults, read_results
+from keypoint.evaluation.scoring import score_by_area, ten_numbers
 from keypoint.evaluation.similarity import person_similarity
 from keypoint.evaluation.validate import check_results
-from keypoint.pose.skeleton import LARGEST_SIGMA, SMALLEST_SIGMA
+from keypoint.pose.skeleton import LARGEST_SIGMA, SMALLEST_SIGMA, load_skeleton
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +81,7 @@ def evaluate_coco(
     sigmas = _checked_sigmas(oks_sigmas, truth)
     checked = check_results(content, name, truth, repeats)
     _log_coverage(checked, name, truth)
-    return _coco_eval(truth, checked, sigmas)
+    return _score(truth, checked, sigmas)
 
 
 def summary_table(metrics: dict[str, float], lines: Sequence[str] = ()) -> str:
@@ -121,17 +105,15 @@ def summary_table(metrics: dict[str, float], lines: Sequence[str] = ()) -> str:
     return "\n".join(table)
 
 
-def _checked_sigmas(
-    oks_sigmas: Sequence[float] | None, truth: Annotations
-) -> NDArray[np.float64] | None:
-    """The sigmas to set, or None to leave COCO's."""
+def _checked_sigmas(oks_sigmas: Sequence[float] | None, truth: Annotations) -> NDArray[np.float64]:
+    """The sigmas given, or COCO's."""
     if oks_sigmas is None:
         if truth.num_keypoints != 17:
             raise DataError(
                 f"{truth.source}: persons of {truth.num_keypoints} keypoints, and COCO's sigmas "
                 "are for 17; give oks_sigmas, one for each keypoint (a skeleton has them)"
             )
-        return None
+        oks_sigmas = load_skeleton("coco17").oks_sigmas
     sigmas = np.asarray(oks_sigmas, dtype=np.float64)
     if not ((sigmas >= SMALLEST_SIGMA) & (sigmas <= LARGEST_SIGMA)).all():
         raise ValueError(
@@ -174,69 +156,13 @@ def _log_coverage(results: CocoResults, name: str, truth: Annotations) -> None:
         )
 
 
-def _coco_eval(
-    truth: Annotations, results: CocoResults, sigmas: NDArray[np.float64] | None
+def _score(
+    truth: Annotations, results: CocoResults, sigmas: NDArray[np.float64]
 ) -> dict[str, float]:
-    """Run the library on checked copies; the only function that touches it."""
+    """The ten numbers of checked results."""
     persons = read_truth(truth)
-    best = best_of_each_image(as_arrays(results, persons))
-    truth_entries = _entries(
-        persons.image,
-        iscrowd=persons.crowd.astype(int),
-        num_keypoints=persons.labelled.sum(axis=1),
-        area=persons.area,
-    )
-    # As `loadRes` makes them: a result's area is its keypoints' extent, which decides which misses
-    # are medium and large.
-    result_entries = _entries(
-        best.image, score=best.scores, area=best.area, iscrowd=np.zeros(len(best.scores), int)
-    )
-    # pycocotools prints its progress and its table, and the library never prints.
-    with contextlib.redirect_stdout(io.StringIO()):
-        sides = []
-        for annotations in (truth_entries, result_entries):
-            side = COCO() if FASTER is None else FASTER_COCO()
-            side.dataset = {
-                # Ids of our own, in the given order, as equal scores count in the order of the
-                # image ids: faster-coco-eval misses persons on images with ids past 2^53, say.
-                "images": [{"id": n} for n in range(1, len(persons.image_ids) + 1)],
-                "categories": [{"id": 1, "name": "person"}],
-                "annotations": annotations,
-            }
-            side.createIndex()
-            sides.append(side)
-        evaluator = (COCOeval if FASTER is None else FASTER)(*sides, "keypoints")
-        evaluator.params.maxDets = [MAX_PERSONS]
-        if sigmas is not None:
-            evaluator.params.kpt_oks_sigmas = sigmas
-        similarity = _similarity_by_image(persons, best, evaluator.params.kpt_oks_sigmas)
-        # The library's own loop over images and persons takes as long as the rest of it.
-        evaluator.computeOks = lambda image, category: similarity.get(image, [])
-        evaluator.evaluate()
-        evaluator.accumulate()
-        evaluator.summarize()
-    stats = evaluator.stats if FASTER is None else evaluator.all_stats[: len(METRICS)]
-    return {name: float(value) for name, value in zip(METRICS, stats, strict=True)}
-
-
-def _entries(image: NDArray[np.int64], **columns: NDArray[Any]) -> list[dict[str, Any]]:
-    """Entries as COCOeval wants them; the keypoints are in the similarities already."""
-    number = np.arange(1, len(image) + 1)  # COCOeval takes id 0 for "not matched"
-    columns = {"id": number, "image_id": image + 1, "category_id": np.ones_like(number), **columns}
-    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
-    return [dict(zip(columns, row, strict=True)) for row in rows]
-
-
-def _similarity_by_image(
-    persons: Truth, best: Results, oks_sigmas: Sequence[float]
-) -> dict[int, NDArray[np.float64]]:
-    """By COCOeval's image id (results, persons), as its `computeOks` gives them one by one."""
+    best = as_arrays(best_of_each_image(results), persons)
     pairs = pair_all(persons, best)
-    oks = person_similarity(persons, best, pairs, oks_sigmas)
-    image = best.image[pairs.result]
-    first = np.flatnonzero(np.diff(image, prepend=-1))
-    on_image = np.bincount(persons.image, minlength=len(persons.image_ids))
-    return {
-        n + 1: part.reshape(-1, on_image[n])
-        for n, part in zip(image[first].tolist(), np.split(oks, first)[1:], strict=True)
-    }
+    similarity = person_similarity(persons, best, pairs, sigmas.tolist())
+    found = ten_numbers(*Curves(score_by_area(persons, best, pairs, similarity)).at())
+    return {name: -1.0 if np.isnan(value) else value for name, value in found.items()}

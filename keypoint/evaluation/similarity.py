@@ -30,10 +30,12 @@ def keypoint_similarity(
     The fall-off is that of the annotated person and keypoint. It means nothing if the
     annotation has no label.
     """
-    found = results.keypoints[:, predicted][pairs.result]  # P 2
-    there = truth.keypoints[:, annotated][pairs.truth]
-    distance = found - there
-    return _fall_off(distance, truth.area[pairs.truth], oks_sigmas[annotated])
+    dx, dy = (
+        results.keypoints[:, predicted, axis][pairs.result]
+        - truth.keypoints[:, annotated, axis][pairs.truth]
+        for axis in (0, 1)
+    )
+    return _fall_off(dx, dy, truth.area[pairs.truth], oks_sigmas[annotated])
 
 
 def person_similarity(
@@ -80,14 +82,14 @@ def box_similarity(
     for k, sigma in enumerate(oks_sigmas):
         found = results.keypoints[:, k][pairs.result]
         distance = np.maximum(low - found, 0) + np.maximum(found - high, 0)
-        total += _fall_off(distance, area, sigma)
+        total += _fall_off(distance[:, 0], distance[:, 1], area, sigma)
     return total / len(oks_sigmas)
 
 
 def _fall_off(
-    distance: NDArray[np.float64], area: NDArray[np.float64], sigma: float
+    dx: NDArray[np.float64], dy: NDArray[np.float64], area: NDArray[np.float64], sigma: float
 ) -> NDArray[np.float64]:
     with np.errstate(over="ignore"):  # 1e200 px away: infinitely far, similarity 0
-        squared = distance[:, 0] ** 2 + distance[:, 1] ** 2
+        squared = dx**2 + dy**2
         exponent = squared / (2 * sigma) ** 2 / (area + np.spacing(1)) / 2
     return np.asarray(np.exp(-exponent))

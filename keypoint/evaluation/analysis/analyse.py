@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,17 +27,16 @@ from keypoint.evaluation.analysis.per_keypoint import (
     keypoint_ap,
     labelled_counts,
 )
-from keypoint.evaluation.analysis.scoring import AveragePrecision, average_precision, match
 from keypoint.evaluation.persons import (
     Pairs,
     Results,
     Truth,
     as_arrays,
     pair_all,
-    rank_in_image,
     read_truth,
 )
 from keypoint.evaluation.results import MAX_PERSONS, CocoResults
+from keypoint.evaluation.scoring import AveragePrecision, average_precision, match
 from keypoint.evaluation.similarity import keypoint_similarity, person_similarity
 from keypoint.evaluation.validate import check_results
 from keypoint.pose.skeleton import Skeleton
@@ -148,8 +147,7 @@ def compare(
     pairs = pair_all(truth, found)
     similarity = person_similarity(truth, found, pairs, skeleton.oks_sigmas)
     if annotation_ids is None:
-        rank = rank_in_image(found.image, found.scores)
-        paired = match(truth, pairs, similarity, rank, np.array([PAIRING_OKS]))[0]
+        paired = match(truth, pairs, similarity, found.rank, np.array([PAIRING_OKS]))[0]
     else:
         paired = _rows_of_ids(truth, annotation_ids)
     counts = (paired >= 0) & ~truth.ignored[paired]
@@ -219,8 +217,10 @@ def analyse(compared: Comparison, skeleton: Skeleton, keypoint_threshold: float 
         cumulative[name], similarity = ap_if_fixed(
             truth, results, pairs, own, kinds, sigmas, FIXING_ORDER[:number]
         )
-    as_is = best_scores(truth, pairs, compared.similarity, len(results.scores))
-    all_fixed = best_scores(truth, pairs, similarity, len(results.scores))
+    as_is, all_fixed = (
+        replace(results, scores=best_scores(truth, pairs, each, len(results.scores)))
+        for each in (compared.similarity, similarity)
+    )
     counts, score_bins = _score_bins(compared)
     keypoint_scores, keypoint_similarities = _scored_keypoints(compared, sigmas)
     return Analysis(
@@ -235,8 +235,8 @@ def analyse(compared: Comparison, skeleton: Skeleton, keypoint_threshold: float 
         all=average_precision(truth, results, pairs, compared.similarity),
         if_fixed=if_fixed,
         if_fixed_cumulative=cumulative,
-        best_order=average_precision(truth, results, pairs, compared.similarity, as_is).ap,
-        best_order_fixed=average_precision(truth, results, pairs, similarity, all_fixed).ap,
+        best_order=average_precision(truth, as_is, pairs, compared.similarity).ap,
+        best_order_fixed=average_precision(truth, all_fixed, pairs, similarity).ap,
         results=counts,
         score_bins=score_bins,
         keypoint_score_bins=reliability(keypoint_scores, keypoint_similarities),
@@ -251,7 +251,7 @@ def analyse(compared: Comparison, skeleton: Skeleton, keypoint_threshold: float 
 def _score_bins(compared: Comparison) -> tuple[dict[str, int], list[Bin]]:
     """Counts of the results, and OKS by score of those that can be hits or false positives."""
     results, paired = compared.results, compared.paired
-    cut = rank_in_image(results.image, results.scores) >= MAX_PERSONS
+    cut = results.rank >= MAX_PERSONS
     on_ignored = ~cut & (paired >= 0) & compared.truth.ignored[paired]
     oks = np.zeros(len(paired))
     oks[compared.own.result] = compared.own_oks

@@ -27,8 +27,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.evaluation.analysis.scoring import average_precision
 from keypoint.evaluation.persons import Pairs, Results, Truth
+from keypoint.evaluation.scoring import average_precision
 from keypoint.evaluation.similarity import keypoint_similarity, person_similarity
 
 KINDS = ("good", "jitter", "inversion", "swap", "miss")

@@ -16,9 +16,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.evaluation.analysis.curves import Scored
-from keypoint.evaluation.analysis.scoring import AveragePrecision, read_ap, score_results
+from keypoint.evaluation.curves import Scored
 from keypoint.evaluation.persons import Pairs, Results, Truth
+from keypoint.evaluation.scoring import AveragePrecision, read_ap, score_results
 from keypoint.evaluation.similarity import box_similarity, person_similarity
 
 PCK_SHARES = (0.05, 0.1, 0.2)

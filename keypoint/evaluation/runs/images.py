@@ -19,21 +19,17 @@ from keypoint.data.annotations import annotations_to_score
 from keypoint.data.persons import Annotations
 from keypoint.errors import DataError
 from keypoint.evaluation.analysis.analyse import Comparison, compare
-from keypoint.evaluation.analysis.curves import Curves
 from keypoint.evaluation.analysis.errors import KINDS
 from keypoint.evaluation.analysis.per_keypoint import score_keypoints
-from keypoint.evaluation.analysis.scoring import score_results
 from keypoint.evaluation.coco import METRICS
-from keypoint.evaluation.persons import LARGEST_AREA
+from keypoint.evaluation.curves import Curves
 from keypoint.evaluation.results import read_results
 from keypoint.evaluation.runs.read import OF_KEYPOINT, OF_KIND
 from keypoint.evaluation.runs.statistics import DRAWS, Difference, bootstrap_differences
+from keypoint.evaluation.scoring import AREAS, score_by_area, ten_numbers
 from keypoint.pose.skeleton import Skeleton
 
 SEED = 0  # of the draws, so that a comparison repeats itself
-# COCO's areas of persons, square pixels, by the end of the names of their numbers.
-AREAS = {"": (0.0, LARGEST_AREA), "_M": (32.0**2, 96.0**2), "_L": (96.0**2, LARGEST_AREA)}
-AT = {"50": 0, "75": 5}  # of THRESHOLDS
 
 
 @dataclass(frozen=True)
@@ -60,14 +56,9 @@ class OnImages:
         Args:
             times: (I,) how often each image is in the test set; None for once.
         """
-        curves = self.curves.at(times)  # E 2 T
-        found = {}
-        for letters, column in (("AP", 0), ("AR", 1)):
-            for row, size in enumerate(AREAS):
-                found[letters + size] = float(curves[row, column].mean())
-            for end, threshold in AT.items():
-                found[letters + end] = float(curves[0, column, threshold])
-        alone = curves[len(AREAS) :, 0].mean(axis=1).tolist()
+        precision, recall = self.curves.at(times)
+        found = ten_numbers(precision, recall)
+        alone = precision[len(AREAS) :].mean(axis=(1, 2)).tolist()
         found |= dict(zip(map(OF_KEYPOINT.format, self.keypoints), alone, strict=True))
         if self.kinds is not None:
             counts = self.kinds.sum(axis=0) if times is None else times @ self.kinds
@@ -125,10 +116,7 @@ def on_images(compared: Comparison, skeleton: Skeleton, analysed: bool = True) -
         analysed: Also look at each keypoint alone, and at kinds of error.
     """
     truth, results, pairs = compared.truth, compared.results, compared.pairs
-    scored = [
-        score_results(truth, results, pairs, compared.similarity, areas=areas)
-        for areas in AREAS.values()
-    ]
+    scored = score_by_area(truth, results, pairs, compared.similarity)
     persons = scored[0].persons
     kinds = None
     if analysed:

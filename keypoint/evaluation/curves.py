@@ -87,12 +87,18 @@ class Curves:
         mixed = [_mixed(each) for each in scored]
         self._mixed = np.logical_or.reduce(mixed)  # S
 
-    def at(self, times: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
-        """Average precision and largest recall, (E, 2, T); nan if no person counts.
+    def at(
+        self, times: NDArray[np.int64] | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Best precision left at each recall, (E, T, 101), and largest recall, (E, T).
 
         Args:
             times: (I,) how often each image is in the test set, its copies one after the other;
                 None for once.
+
+        Returns:
+            Both in [0, 1]; nan in an evaluation in which no person counts. AP is the mean of
+            precision.
         """
         if times is None:
             times = np.ones(self.persons.shape[1], np.int64)
@@ -101,12 +107,16 @@ class Curves:
         weight = np.where(layout.copy < 0, weight, weight > layout.copy)
         counted = [np.cumsum(weight * inside) for inside in layout.inside]
         persons = self.persons @ times
-        found = np.full((len(self._scored), 2, len(layout.hits[0])), np.nan)
+        shape = len(self._scored), len(layout.hits[0])
+        precision, recall = np.full((*shape, len(RECALLS)), np.nan), np.full(shape, np.nan)
         for row, (by_threshold, which) in enumerate(zip(layout.hits, layout.which, strict=True)):
             if persons[row]:
-                curves = [_curve(h, weight, counted[which], persons[row]) for h in by_threshold]
-                found[row] = np.transpose(curves)
-        return found
+                precision[row] = recall[row] = 0.0
+                for t, hits in enumerate(by_threshold):
+                    if len(hits.rows):
+                        reached, recall[row, t] = _curve(hits, weight, counted[which], persons[row])
+                        precision[row, t, : len(reached)] = reached
+        return precision, recall
 
     def _written_out(self, most: int) -> _Layout:
         """For images that are there `most` times at most."""
@@ -118,13 +128,17 @@ class Curves:
 
 def _mixed(scored: Scored) -> NDArray[np.bool_]:
     """(S,) in a run of equal scores with hits and false positives at one threshold."""
-    if not len(scored.equals):
-        return np.zeros(0, np.bool_)
-    starts = np.flatnonzero(np.diff(scored.equals, prepend=-1))
-    false = ~scored.hit & ~scored.ignored & scored.inside
-    both = [np.logical_or.reduceat(side, starts, axis=1) for side in (scored.hit, false)]
-    mixed = np.logical_and(*both).any(axis=0)
-    return np.asarray(np.repeat(mixed, np.diff(starts, append=len(scored.equals))))
+    mixed = np.zeros(len(scored.equals), np.bool_)
+    alike = np.diff(scored.equals) == 0
+    rows = np.flatnonzero(np.append(alike, False) | np.append(False, alike))  # of runs of several
+    if len(rows):
+        starts = np.flatnonzero(np.diff(scored.equals[rows], prepend=-1))
+        hit = scored.hit[:, rows]
+        false = ~hit & ~scored.ignored[:, rows] & scored.inside[rows]
+        both = [np.logical_or.reduceat(side, starts, axis=1) for side in (hit, false)]
+        of_runs = np.logical_and(*both).any(axis=0)
+        mixed[rows] = np.repeat(of_runs, np.diff(starts, append=len(rows)))
+    return mixed
 
 
 def _lay_out(scored: Sequence[Scored], mixed: NDArray[np.bool_], copies: int) -> _Layout:
@@ -162,10 +176,8 @@ def _hits(hit: NDArray[np.bool_], ignored: NDArray[np.bool_], inside: NDArray[np
 
 def _curve(
     hits: _Hits, weight: NDArray[np.float64], counted: NDArray[np.float64], persons: int
-) -> tuple[float, float]:
-    """Average precision and largest recall at one threshold."""
-    if not len(hits.rows):
-        return 0.0, 0.0
+) -> tuple[NDArray[np.float64], float]:
+    """Best precision left at each of RECALLS up to the largest recall, and that."""
     number = np.cumsum(weight[hits.rows])  # of hits so far
     results = counted[hits.rows]
     if len(hits.odd):
@@ -176,4 +188,4 @@ def _curve(
     recall = number / persons
     place = np.searchsorted(recall, RECALLS)
     reached = place[place < len(recall)]
-    return float(best_later[reached].sum() / len(RECALLS)), float(recall[-1])
+    return best_later[reached], float(recall[-1])

@@ -8,7 +8,7 @@ import pytest
 
 from keypoint.evaluation.analysis.analyse import compare
 from keypoint.evaluation.analysis.per_keypoint import keypoint_ap
-from keypoint.evaluation.analysis.scoring import average_precision
+from keypoint.evaluation.scoring import average_precision
 from keypoint.pose.skeleton import Skeleton, load_skeleton
 from tests.evaluation.analysis.cases import OWN, crowded_case, scorable
 from tests.evaluation.cases import OWN_SIGMAS, plain_coco_eval, random_case, result_of, small_case
