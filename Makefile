@@ -27,7 +27,7 @@ help:
 	@echo "make clean   remove .venv and output/demo"
 
 # One stamp per extra: a change of what is installed or built installs again.
-BUILT := setup.cfg setup.py $(wildcard keypoint/blocks/spectral/cpp/*)
+BUILT := setup.cfg setup.py $(wildcard keypoint/compiled/cpp/*)
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "$(PYTHON) is too old: keypoint needs Python 3.10 or newer; make PYTHON=python3.12 ..."; exit 1; }

@@ -1,4 +1,4 @@
-"""All metadata is in setup.cfg; this file adds the configs and the compiled block."""
+"""All metadata is in setup.cfg; this file adds the configs and the compiled code."""
 
 import platform
 import shutil
@@ -10,13 +10,13 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
-CPP = Path("keypoint/blocks/spectral/cpp")
+CPP = Path("keypoint/compiled/cpp")
 AVX2 = ["-mavx2", "-mfma", "-DLANES=8"]
 AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-DLANES=16"]
 
 
 def libraries():
-    """The Fourier block for each kind of processor (keypoint/blocks/spectral/compiled.py).
+    """The compiled code for each kind of processor (keypoint/compiled/libraries.py).
 
     Optional: without a compiler, or with one that lacks GNU's vectors, the package is installed
     without them.
@@ -28,8 +28,8 @@ def libraries():
     threads = [] if sys.platform == "darwin" else ["-fopenmp"]  # Apple's compiler has no OpenMP
     return [
         Extension(
-            f"keypoint.blocks.spectral.srl_{name}",
-            sources=[str(CPP / "evaluate.cpp"), str(CPP / "train.cpp")],
+            f"keypoint.compiled.{name}",
+            sources=[str(path) for path in sorted(CPP.glob("*.cpp"))],
             depends=[str(path) for path in CPP.glob("*.hpp")],
             extra_compile_args=["-std=c++17", "-O3", "-g0", *threads, *flags],
             extra_link_args=threads,

@@ -16,6 +16,7 @@ ROOMS = (
     ("files",),
     ("progress", "processes"),
     ("distributed",),
+    ("compiled",),
     ("blocks",),
     ("pose",),
     ("models",),

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from keypoint import distributed
-from keypoint.blocks.spectral import compiled
 from keypoint.checkpoint.card import card_of_file, read_card, to_markdown
 from keypoint.checkpoint.provenance import device_name, package_versions
 from keypoint.commands import cli
 from keypoint.commands.options.info import parse
+from keypoint.compiled.libraries import state
 from keypoint.export.read import read_export
 from keypoint.export.write import FORMATS
 
@@ -41,5 +41,5 @@ def installation() -> dict[str, Any]:
         "device": device_name(distributed.choose_device()),
         "CPU threads": torch.get_num_threads(),
         "CPU vectors": torch.backends.cpu.get_cpu_capability(),
-        "compiled SRL-FFT": compiled.state(),
+        "compiled code": state(),
     }

@@ -110,10 +110,9 @@ class Codec:
         if method == "dark":
             keypoints = dark_offset(heatmaps, peaks, self.sigma, udp=self.udp)
         elif method == "quarter":
-            values = heatmaps.float().flatten(2)
-            keypoints = heatmap.quarter_offset(
-                peaks, (heatmaps.shape[2], heatmaps.shape[3]), lambda index: values.gather(2, index)
-            )
+            around = heatmap.neighbors(peaks, (heatmaps.shape[2], heatmaps.shape[3]))
+            values = heatmaps.float().flatten(2).gather(2, around)
+            keypoints = heatmap.quarter_offset(peaks, values)
         else:
             keypoints = peaks.float()
         return keypoints * (scores > 0)[..., None], scores
@@ -146,14 +145,8 @@ class Codec:
         on_cpu = heatmaps.device.type == "cpu" and heatmaps.dtype == torch.float32
         if method == "dark" or not on_cpu:  # DARK reads a patch of the average around each peak
             return self.decode(self.average_flipped(*both), method)
-        peaks, scores = flip_average.find_peaks_of_average(*both, self.flip_shift)
-        keypoints = peaks.float()
-        if method == "quarter":
-            keypoints = heatmap.quarter_offset(
-                peaks,
-                (heatmaps.shape[2], heatmaps.shape[3]),
-                lambda index: flip_average.average_at(index, *both, self.flip_shift),
-            )
+        peaks, scores, values = flip_average.find_peaks_of_average(*both, self.flip_shift)
+        keypoints = heatmap.quarter_offset(peaks, values) if method == "quarter" else peaks.float()
         return keypoints * (scores > 0)[..., None], scores
 
     def decoding(self, chosen: str | None = "codec") -> str | None:

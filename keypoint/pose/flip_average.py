@@ -12,10 +12,14 @@ that are averaged.
 
 from __future__ import annotations
 
+import ctypes
 import math
 
 import torch
 from torch import Tensor
+
+from keypoint.compiled.libraries import libraries, threads
+from keypoint.pose.heatmap import neighbors
 
 PIECE_BYTES = 2**20  # of heatmaps averaged at a time on a CPU; about the size of its L2 cache
 STRIP_ROWS = 4  # measured: 2 and 8 are slower
@@ -61,7 +65,7 @@ def average_flipped(
 
 def find_peaks_of_average(
     heatmaps: Tensor, mirrored: Tensor, flip_indices: Tensor, shift: bool = True
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """The peaks of `average_flipped`, bit for bit those of `heatmap.find_peaks`.
 
     Only for a CPU, where it takes a third of the time: the number of strips to average depends on
@@ -74,9 +78,11 @@ def find_peaks_of_average(
         shift: Move the mirrored heatmaps one column to the right, as `average_flipped` does.
 
     Returns:
-        Peaks (B, K, 2) int64, (x, y), and scores (B, K). The score of an average with a NaN is NaN,
-        and its peak is arbitrary.
+        Peaks (B, K, 2) int64, (x, y); scores (B, K); values (B, K, 4) at `heatmap.neighbors`. The
+        score of an average with a NaN is NaN, and its peak is arbitrary.
     """
+    if found := libraries():
+        return _by_compiled_code(found[0], heatmaps, mirrored, flip_indices, shift)
     batch, num_keypoints, height, width = heatmaps.shape
     rows = math.gcd(height, STRIP_ROWS)
     strips = height // rows
@@ -116,8 +122,29 @@ def find_peaks_of_average(
         index = index.where(value == top, nowhere)
         index = index.scatter_reduce(0, which, places.where(values == top[which], nowhere), "amin")
         value = top
-    peaks = torch.stack([index % width, index // width], dim=1)
-    return peaks.view(batch, num_keypoints, 2), value.view(batch, num_keypoints) / 2
+    peaks = torch.stack([index % width, index // width], dim=1).view(batch, num_keypoints, 2)
+    around = neighbors(peaks, (height, width))
+    values = average_at(around, heatmaps, mirrored, flip_indices, shift)
+    return peaks, value.view(batch, num_keypoints) / 2, values
+
+
+def _by_compiled_code(
+    library: ctypes.CDLL, heatmaps: Tensor, mirrored: Tensor, flip_indices: Tensor, shift: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`find_peaks_of_average` in one pass over both maps: twice as fast."""
+    batch, num_keypoints, height, width = heatmaps.shape
+    one, other, partners = heatmaps.contiguous(), mirrored.contiguous(), flip_indices.contiguous()
+    index = torch.empty(batch, num_keypoints, dtype=torch.int64)
+    scores = torch.empty(batch, num_keypoints)
+    values = torch.empty(batch, num_keypoints, 4)
+    library.peaks_of_average(
+        *(ctypes.c_void_p(tensor.data_ptr()) for tensor in (one, other, partners)),
+        *(ctypes.c_int64(number) for number in heatmaps.shape),
+        shift,
+        threads(),
+        *(ctypes.c_void_p(tensor.data_ptr()) for tensor in (index, scores, values)),
+    )
+    return torch.stack([index % width, index // width], dim=2), scores, values
 
 
 def average_at(

@@ -9,8 +9,6 @@ Letters: B batch, K keypoints, H W the heatmap's height and width.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -97,28 +95,35 @@ def find_peaks(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack([index % width, index // width], dim=2), scores
 
 
-def quarter_offset(
-    peaks: Tensor, heatmap_size: tuple[int, int], values_at: Callable[[Tensor], Tensor]
-) -> Tensor:
-    """Move each peak a quarter pixel towards its higher neighbour.
+def neighbors(peaks: Tensor, heatmap_size: tuple[int, int]) -> Tensor:
+    """The pixels left, right, above and below of each peak that `quarter_offset` may move.
 
     Args:
         peaks: (B, K, 2) int64, the highest pixels.
         heatmap_size: (height, width).
-        values_at: Returns the heatmaps' values (B, K, N) at indices (B, K, N) int64, y W + x.
 
     Returns:
-        (B, K, 2) float32. A peak is moved in x and y, or not at all: x must lie strictly between 1
-        and W - 1, and y strictly between 1 and H - 1 (the references' condition).
+        (B, K, 4) int64, y W + x. A peak is moved in x and y, or not at all, and then is its own
+        neighbor: x must lie strictly between 1 and W - 1, and y strictly between 1 and H - 1 (the
+        references' condition).
     """
     height, width = heatmap_size
     x, y = peaks.unbind(2)
     index = y * width + x
-
     movable = (x > 1) & (x < width - 1) & (y > 1) & (y < height - 1)
-    # A peak that does not move is its own neighbour: difference 0.
     step_x, step_y = movable.long(), movable.long() * width
-    neighbors = torch.stack([index - step_x, index + step_x, index - step_y, index + step_y], dim=2)
-    left, right, above, below = values_at(neighbors).unbind(2)
-    offset = 0.25 * torch.sign(torch.stack([right - left, below - above], dim=2))
-    return peaks + offset
+    return torch.stack([index - step_x, index + step_x, index - step_y, index + step_y], dim=2)
+
+
+def quarter_offset(peaks: Tensor, values: Tensor) -> Tensor:
+    """Move each peak a quarter pixel towards its higher neighbor.
+
+    Args:
+        peaks: (B, K, 2) int64, the highest pixels.
+        values: (B, K, 4), the heatmaps' values at `neighbors`.
+
+    Returns:
+        (B, K, 2) float32.
+    """
+    left, right, above, below = values.unbind(2)
+    return peaks + 0.25 * torch.sign(torch.stack([right - left, below - above], dim=2))

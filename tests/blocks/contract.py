@@ -50,7 +50,7 @@ class Case:
 
 CASES = {
     "srl_fft": Case(lambda size: SRL(CHANNELS, size=size)),
-    # Groups of 16 and of 8 channels: the widths of compiled code (keypoint.blocks.spectral.compiled).
+    # Groups of 16 and of 8 channels: the widths of compiled code (blocks/spectral/compiled_block.py).
     "srl_fft_compiled": Case(lambda size: SRL(CHANNELS, size=size, groups=1)),
     "srl_fft_compiled_single": Case(
         lambda size: SRL(CHANNELS, size=size, groups=2, variant="single")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -20,18 +21,14 @@ from torch.nn.utils import parametrize
 from torch.utils.flop_counter import FlopCounterMode
 
 from keypoint.blocks import SRL
-from keypoint.blocks.spectral import compiled, srl
+from keypoint.blocks.spectral import compiled_block, srl
+from keypoint.compiled import libraries
 from tests.blocks.contract import Case, opened
+from tests.compiled import with_library
 
 ORDERS = [torch.contiguous_format, torch.channels_last]
 # Rows and columns with every radix, alone and with others; lines shorter than a register, one row, two columns.
 SIZES = [(24, 18), (16, 12), (7, 14), (20, 10), (9, 6), (1, 8), (5, 2), (25, 98)]
-BUILT = compiled.libraries() != ()
-
-# A test that never runs proves nothing: .ci/run sets REQUIRE_COMPILED, and what fails then says why.
-pytestmark = pytest.mark.skipif(
-    not BUILT and not os.environ.get("REQUIRE_COMPILED"), reason=compiled.state()
-)
 
 
 def build(size, channels=64, **options):
@@ -49,13 +46,13 @@ def maps(batch, channels, *size, order=torch.contiguous_format):
 def calls(monkeypatch):
     """Functions of the libraries that were called."""
     seen = []
-    call = compiled.call
+    call = compiled_block.call
 
     def noted(function, *arguments):
         seen.append(function.__name__)
         call(function, *arguments)
 
-    monkeypatch.setattr(compiled, "call", noted)
+    monkeypatch.setattr(compiled_block, "call", noted)
     monkeypatch.setattr("keypoint.blocks.spectral.compiled_training.call", noted)
     return seen
 
@@ -66,23 +63,21 @@ def by_torch(monkeypatch):
 
     def run(work):
         with monkeypatch.context() as patch:
-            patch.setattr(compiled, "libraries", lambda: ())
+            patch.setattr(compiled_block, "libraries", lambda: ())
             return work()
 
     return run
 
 
-@pytest.fixture(params=range(2), ids=["quickest", "next"])
+@pytest.fixture(params=[0, 1], ids=["quickest", "next"])
 def one_library(request, monkeypatch):
     """With each library that this machine can use."""
-    found = compiled.libraries()[request.param : request.param + 1]
-    if not found:
-        pytest.skip("this processor has vectors of one width")
-    monkeypatch.setattr(compiled, "libraries", lambda: found)
+    with_library(monkeypatch, compiled_block, request.param)
 
 
-def test_the_libraries_are_built():
-    assert BUILT, compiled.state()
+@pytest.fixture(autouse=True)
+def _quickest_library(monkeypatch):
+    with_library(monkeypatch, compiled_block, 0)
 
 
 def distance(given, exact):
@@ -327,38 +322,38 @@ def test_in_a_forked_process():
 
 
 def test_the_switch():
-    program = "from keypoint.blocks.spectral import compiled; print(compiled.libraries(), compiled.state())"
-    process = subprocess.run([sys.executable, "-c", program], env=os.environ | {compiled.SWITCH: "0"}, capture_output=True, text=True, timeout=60)  # fmt: skip
+    program = "from keypoint.blocks.spectral import compiled; print(libraries.libraries(), compiled.state())"
+    process = subprocess.run([sys.executable, "-c", program], env=os.environ | {libraries.SWITCH: "0"}, capture_output=True, text=True, timeout=60)  # fmt: skip
     assert process.stdout == "() off, by KEYPOINT_COMPILED=0\n"
 
 
 def test_a_file_of_another_system_is_as_none(tmp_path, monkeypatch):
-    for name in {*itertools.chain(*compiled.FILES.values()), *compiled.OTHERS}:
+    for name in {*itertools.chain(*libraries.FILES.values()), *libraries.OTHERS}:
         (tmp_path / name).write_bytes(b"\x7fELF of something else")
-    monkeypatch.setattr(compiled, "__file__", str(tmp_path / "compiled.py"))
-    assert compiled.libraries.__wrapped__() == ()
+    monkeypatch.setattr(libraries, "__file__", str(tmp_path / "libraries.py"))
+    assert libraries.libraries.__wrapped__() == ()
 
 
 def test_no_memory_is_an_error(monkeypatch):
     def failing(*_):
         return 1
 
-    monkeypatch.setattr(compiled, "libraries", lambda: (SimpleNamespace(srl_fits=lambda *_: True, srl_evaluate=failing),))  # fmt: skip
+    monkeypatch.setattr(compiled_block, "libraries", lambda: (SimpleNamespace(srl_fits=lambda *_: True, srl_evaluate=failing),))  # fmt: skip
     with torch.no_grad(), pytest.raises(RuntimeError, match="cannot allocate memory for a spectral block of a map \\(2, 64, 6, 4\\)"):  # fmt: skip
         build((6, 4))(maps(2, 64, 6, 4))
 
 
 def test_the_two_languages_agree_on_the_sizes():
     """`Sizes` is laid out as the struct of group.hpp."""
-    assert ctypes.sizeof(compiled.Sizes) == 8 * ctypes.sizeof(ctypes.c_int)
-    source = (compiled.Path(compiled.__file__).parent / "cpp" / "group.hpp").read_text()
-    names = ", ".join(name for name, _ in compiled.Sizes._fields_)
+    assert ctypes.sizeof(compiled_block.Sizes) == 8 * ctypes.sizeof(ctypes.c_int)
+    source = (Path(libraries.__file__).parent / "cpp" / "group.hpp").read_text()
+    names = ", ".join(name for name, _ in compiled_block.Sizes._fields_)
     assert f"    int {names};\n" in source
 
 
 def test_the_block_asks_before_it_computes(monkeypatch):
     """Without the libraries the block does as it did."""
-    monkeypatch.setattr(compiled, "libraries", lambda: ())
+    monkeypatch.setattr(compiled_block, "libraries", lambda: ())
     module, x = build((6, 4)), maps(2, 64, 6, 4)
     with torch.no_grad():
         y = module(x)

@@ -4,12 +4,19 @@ import numpy as np
 import pytest
 import torch
 
+from keypoint.pose import flip_average
 from keypoint.pose.codec import Codec
 from keypoint.pose.flip_average import average_at, average_flipped, find_peaks_of_average
-from keypoint.pose.heatmap import encode, find_peaks
+from keypoint.pose.heatmap import encode, find_peaks, neighbors
 from keypoint.pose.skeleton import load_skeleton
+from tests.compiled import with_library
 
 FLIP = torch.tensor(load_skeleton("coco17").flip_indices)
+
+
+@pytest.fixture(params=[None, 0, 1], ids=["PyTorch", "compiled", "narrower"])
+def each_way(request, monkeypatch):
+    with_library(monkeypatch, flip_average, request.param)
 
 
 def flip_back(maps, flip_indices, shift=True):
@@ -66,6 +73,7 @@ def people(batch, height, width):
     return maps, maps.index_select(1, FLIP).flip(-1).roll(-1, 3)
 
 
+@pytest.mark.usefixtures("each_way")
 @pytest.mark.parametrize("shift", [False, True])
 @pytest.mark.parametrize("size", [(64, 48), (10, 7), (5, 3), (4, 1), (1, 1)])
 def test_peaks_are_those_of_the_whole_average(size, shift):
@@ -75,15 +83,17 @@ def test_peaks_are_those_of_the_whole_average(size, shift):
     cases += [people(3, *size), noise(0, *size, 0), 5e37 * noise(2, *size, 3)]
     for maps, mirrored in cases:
         average = average_flipped(maps, mirrored, FLIP, shift)
-        places, scores = find_peaks_of_average(maps, mirrored, FLIP, shift)
+        places, scores, around = find_peaks_of_average(maps, mirrored, FLIP, shift)
         expected_places, expected_scores = find_peaks(average)
         assert torch.equal(places, expected_places)
         assert torch.equal(scores, expected_scores)
         everywhere = torch.arange(size[0] * size[1]).expand(*maps.shape[:2], -1)
         values = average_at(everywhere, maps, mirrored, FLIP, shift)
         assert torch.equal(values, average.flatten(2))
+        assert torch.equal(around, values.gather(2, neighbors(places, size)))
 
 
+@pytest.mark.usefixtures("each_way")
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
 @pytest.mark.parametrize("side", [0, 1])
 def test_numbers_that_are_not_finite_are_returned_as_by_the_whole_average(value, side):
@@ -98,6 +108,7 @@ def test_numbers_that_are_not_finite_are_returned_as_by_the_whole_average(value,
         )
 
 
+@pytest.mark.usefixtures("each_way")
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize(
     ("name", "decoding"),
@@ -115,6 +126,7 @@ def test_decoding_two_sides_is_decoding_their_average(name, decoding, layout):
 
 def test_a_clear_peak_needs_few_strips(monkeypatch):
     """Counts the pixels that are read in full; otherwise the shortcut would be slower."""
+    with_library(monkeypatch, flip_average, None)
     maps, mirrored = people(8, 64, 48)
     seen = []
     select = torch.Tensor.index_select

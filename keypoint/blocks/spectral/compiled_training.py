@@ -1,4 +1,4 @@
-"""The Fourier block in training by a compiled library, and its gradients.
+"""The Fourier block in training by compiled code, and its gradients.
 
     z = f(x)   r = reduce z   n = s1 r + t1   h = max(w n + b, 0)   e = expand h   m = s2 e + t2
     y = x + alpha f^-1(m)
@@ -28,7 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from keypoint.blocks.spectral.compiled import (
+from keypoint.blocks.spectral.compiled_block import (
     call,
     library_for,
     parts_apart,

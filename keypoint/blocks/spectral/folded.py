@@ -12,7 +12,7 @@ What the algebra gives, exactly:
 * Without gradients nothing is kept for later. Groups of channels never meet, so the Fourier block
   runs some groups of some samples at a time, from the map to the result, and what lies between
   stays in cache: at 96 x 72 on a CPU 1.2 times faster than all at once.
-* The same by compiled code, where it was built (`compiled`): three to four times faster again.
+* The same by compiled code, where it was built (`compiled_block`): three to four times faster.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from keypoint.blocks.precision import at_least_float32, float32_island
-from keypoint.blocks.spectral import compiled
+from keypoint.blocks.spectral import compiled_block
 from keypoint.blocks.spectral.fixed import FixedOrthogonal
 from keypoint.blocks.spectral.memory import is_traced, order_of, pieces
 from keypoint.blocks.spectral.mixing import grouped, is_plain, mix_groups
@@ -102,9 +102,9 @@ def evaluate(
     if not torch.is_grad_enabled():
         groups, hidden = folded.reduce.shape[:2]
         weights = (folded.reduce, folded.shift, *folded.relu.parameters())
-        library = compiled.library_for(x, transform, folded.relu, groups, hidden, weights)
+        library = compiled_block.library_for(x, transform, folded.relu, groups, hidden, weights)
         if library is not None:
-            return compiled.evaluate(library, x, folded, transform.spectral_size)
+            return compiled_block.evaluate(library, x, folded, transform.spectral_size)
     whole_channels = x.shape[1] % len(folded.reduce) == 0  # in each group
     if x.device.type != "cpu" or torch.is_grad_enabled() or is_traced() or not whole_channels:
         y = fourier_branch(x, transform, folded)

@@ -36,7 +36,9 @@ connection is opened for --checkpoint.
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the command line."""
-    parser = cli.parser("keypoint info", "Print the model card of a checkpoint, or what is installed here.", EPILOG)
+    parser = cli.parser(
+        "keypoint info", "Print the model card of a checkpoint, or what is installed here.", EPILOG
+    )
     text = "best.pt, last.pt, weights of others, or an exported file"
     cli.add_network(parser, text, required=False)
     parser.add_argument("--json", action="store_true", help="as JSON")

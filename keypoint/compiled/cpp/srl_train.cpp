@@ -1,5 +1,5 @@
-// The Fourier SRL block in training, with the batch's own statistics, and its gradients. `training.py` has the algebra
-// and calls this.
+// The Fourier SRL block in training, with the batch's own statistics, and its gradients. `compiled_training.py` has the
+// algebra and calls this.
 //
 // A batch norm needs the sums over all frequencies of all samples, so the way from the map to the result is cut at the
 // two norms, and so is the way back: six functions. What lies between them is kept as lines: of each task, a group G of
@@ -14,7 +14,7 @@
 
 namespace {
 
-using namespace srl;
+using namespace keypoint;
 
 // A thread's own memory, and where the parts of a task are in what is kept.
 struct Task {

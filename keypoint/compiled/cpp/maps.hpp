@@ -7,7 +7,7 @@
 
 #include "vectors.hpp"
 
-namespace srl {
+namespace keypoint {
 
 // How a sample of the map lies in memory: as H W C, or as C H W.
 struct Layout {
@@ -70,4 +70,4 @@ inline void add_row(const float* x, float* y, const Layout& map, int s, const fl
     }
 }
 
-}  // namespace srl
+}  // namespace keypoint

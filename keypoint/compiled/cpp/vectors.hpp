@@ -1,5 +1,4 @@
-// Registers of LANES floats, and memory for them. All code here treats LANES channels alike, so that none of it has
-// to shuffle, except where maps are read or written whose channels lie apart.
+// Registers of LANES floats, and memory for them.
 
 #pragma once
 
@@ -7,7 +6,7 @@
 #include <memory>
 #include <utility>
 
-namespace srl {
+namespace keypoint {
 
 typedef float Vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
@@ -33,6 +32,12 @@ inline void transpose(Vec* a) {
     }
 }
 
+template <int... I>
+inline Vec reversed(Vec a, std::integer_sequence<int, I...>) {
+    return Vec{a[LANES - 1 - I]...};
+}
+inline Vec reversed(Vec a) { return reversed(a, std::make_integer_sequence<int, LANES>()); }
+
 struct Free {
     void operator()(float* memory) const { std::free(memory); }
 };
@@ -43,4 +48,4 @@ inline Floats floats(size_t number) {
     return Floats(static_cast<float*>(std::aligned_alloc(64, (4 * number + 63) / 64 * 64)));
 }
 
-}  // namespace srl
+}  // namespace keypoint

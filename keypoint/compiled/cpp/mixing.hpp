@@ -6,7 +6,7 @@
 
 #include "vectors.hpp"
 
-namespace srl {
+namespace keypoint {
 
 // The left matrix of a product: an element is at row * row_step + column * column_step.
 struct Left {
@@ -69,4 +69,4 @@ inline void add_outer(const float* x, const float* y, float* sum, int n, int row
     multiply({x, 1, rows}, y, sum, columns, sum, rows, n, columns);
 }
 
-}  // namespace srl
+}  // namespace keypoint

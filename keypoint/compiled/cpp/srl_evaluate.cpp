@@ -1,4 +1,4 @@
-// The Fourier SRL block in eval mode; `folded.py` has the algebra, `compiled.py` calls this.
+// The Fourier SRL block in eval mode; `folded.py` has the algebra, `compiled_block.py` calls this.
 //
 // One group of channels of one sample at a time goes from the map to the result, so that what lies between stays in
 // cache: rows to half spectra; each column by itself to its spectrum, through both convolutions and back; rows to the
@@ -11,7 +11,7 @@
 
 namespace {
 
-using namespace srl;
+using namespace keypoint;
 
 constexpr int ROWS = 6;  // of a column between the two convolutions
 
@@ -26,8 +26,6 @@ inline void spectral_relu(const float* x, float w, float b, float* y, int n) {
 }  // namespace
 
 extern "C" {
-
-int srl_lanes() { return LANES; }
 
 int srl_fits(int channels, int height, int width, int groups, int hidden) {
     return channels % groups == 0 && Transform({height, width, channels, false}, groups).possible() &&

@@ -1,18 +1,12 @@
-"""The Fourier block by a small compiled library, where that was built: the same function, faster.
+"""The Fourier block by compiled code, where that was built: the same function, faster.
 
-`setup.py` builds `cpp/` once for each width of vector registers, and goes on without where that
-fails. Then, on other processors, and with KEYPOINT_COMPILED=0, PyTorch alone computes the block.
-The libraries are called by ctypes: they use nothing of Python or of torch. `compiled_training` has
-the block as it is trained.
+Here in eval mode; `compiled_training` has the block as it is trained.
 """
 
 from __future__ import annotations
 
 import ctypes
-import functools
-import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,15 +16,10 @@ from torch.autograd.forward_ad import unpack_dual
 from keypoint.blocks.spectral.memory import is_traced
 from keypoint.blocks.spectral.mixing import SpectralReLU, is_plain
 from keypoint.blocks.spectral.transforms import Fourier
+from keypoint.compiled.libraries import libraries, threads
 
 if TYPE_CHECKING:
     from keypoint.blocks.spectral.folded import Folded
-
-SWITCH = "KEYPOINT_COMPILED"
-# The files that run on a processor, by what PyTorch says of it; the quickest first.
-FILES = {"AVX512": ("srl_avx512.so", "srl_avx2.so"), "AVX2": ("srl_avx2.so",)}
-OTHERS = ("srl_generic.so",)
-PROCESS = os.getpid()
 
 
 class Sizes(ctypes.Structure):
@@ -46,29 +35,6 @@ class Sizes(ctypes.Structure):
         ("hidden", ctypes.c_int),
         ("threads", ctypes.c_int),
     )
-
-
-@functools.cache
-def libraries() -> tuple[ctypes.CDLL, ...]:
-    """The libraries that this machine can use, the quickest first."""
-    if os.environ.get(SWITCH) == "0":
-        return ()
-    found = []
-    for name in FILES.get(torch.backends.cpu.get_cpu_capability(), OTHERS):
-        try:
-            found.append(ctypes.CDLL(str(Path(__file__).with_name(name))))
-        except OSError:  # not built, or for another system
-            continue
-    return tuple(found)
-
-
-def state() -> str:
-    """Whether compiled code is used, in words."""
-    if os.environ.get(SWITCH) == "0":
-        return f"off, by {SWITCH}=0"
-    if libraries():
-        return f"on, with vectors of {32 * libraries()[0].srl_lanes()} bits"
-    return "off: not built for this processor; to install keypoint with it takes g++ or clang"
 
 
 def library_for(
@@ -143,15 +109,11 @@ def evaluate(library: ctypes.CDLL, x: Tensor, folded: Folded, size: tuple[int, i
 
 
 def sizes_of(x: Tensor, reduce: Tensor) -> Sizes:
-    """Of a map B C H W and the reduction's weight, G K 2C/G.
-
-    In a forked process, which has lost OpenMP's threads, one thread.
-    """
+    """Of a map B C H W and the reduction's weight, G K 2C/G."""
     batch, channels, height, width = x.shape
     groups, hidden = reduce.shape[:2]
-    threads = torch.get_num_threads() if os.getpid() == PROCESS else 1
     last = not x.is_contiguous()
-    return Sizes(batch, height, width, channels, last, groups, hidden, threads)
+    return Sizes(batch, height, width, channels, last, groups, hidden, threads())
 
 
 def call(function: Any, sizes: Sizes, *arguments: Tensor | float | None) -> None:

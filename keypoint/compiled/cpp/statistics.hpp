@@ -4,7 +4,7 @@
 
 #include "vectors.hpp"
 
-namespace srl {
+namespace keypoint {
 
 // Means, and sums of squared differences from them. Chan, Golub, LeVeque, "Updating Formulae and a Pairwise Algorithm
 // for Computing Sample Variances", 1979.
@@ -50,4 +50,4 @@ inline float sum_of(Vec v) {
     return sum;
 }
 
-}  // namespace srl
+}  // namespace keypoint

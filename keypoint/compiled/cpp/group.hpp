@@ -9,7 +9,7 @@
 #include "fourier.hpp"
 #include "maps.hpp"
 
-namespace srl {
+namespace keypoint {
 
 // What every function takes first.
 struct Sizes {
@@ -69,4 +69,4 @@ struct Transform {
     }
 };
 
-}  // namespace srl
+}  // namespace keypoint

@@ -1,4 +1,5 @@
-// Fourier transforms of LANES channels at a time, of lengths with the factors 2, 3, 4, 5 and 7.
+// Fourier transforms of lengths with the factors 2, 3, 4, 5 and 7, of LANES channels at a time: all are treated alike,
+// so nothing has to be shuffled.
 //
 // Stockham's form (no bit reversal): Van Loan, "Computational Frameworks for the Fast Fourier Transform", 1992,
 // section 1.7. Real rows as complex ones of half the length: Press et al., "Numerical Recipes", section 12.3.
@@ -10,7 +11,7 @@
 
 #include "vectors.hpp"
 
-namespace srl {
+namespace keypoint {
 
 struct Complex {
     Vec re, im;
@@ -158,4 +159,4 @@ inline void real_inverse(Sequence in, float* row, long step, const Length& whole
     transform(z.swapped(), out.swapped(), half, scratch + 2L * n * LANES);
 }
 
-}  // namespace srl
+}  // namespace keypoint
