@@ -1,1 +1,1 @@
-"""Compiled code for CPUs, and how it is loaded."""
+"""Compiled code for CPUs, and how it is loaded; imports torch only."""
