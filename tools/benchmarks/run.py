@@ -19,6 +19,7 @@ import data
 import evaluation
 import export
 import model
+import peers
 import predict
 import reading
 import start
@@ -41,6 +42,7 @@ MEASURED = {
     "clips": clips,
     "clip-model": clip_model,
     "start": start,
+    "peers": peers,
 }
 DOCUMENT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "albumentations")
@@ -72,6 +74,8 @@ EPILOG = """examples:
       ms a clip of the network for videos, with and without blocks
   tools/benchmarks/run.py start
       seconds from a command to its help and to its first result
+  tools/benchmarks/run.py peers --hrnet ../deep-high-resolution-net.pytorch
+      all of it next to the HRNet repository's code
   tools/benchmarks/run.py data --write && tools/benchmarks/run.py model --write
       put the figures into docs/benchmarks.md
 
@@ -82,6 +86,21 @@ within a round. More rounds help on a shared machine.
 
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
+    args = build_parser().parse_args(argv)
+    cli.log_to()
+    device = choose_device(getattr(args, "device", "cpu"))
+    if "tf32" in getattr(args, "dtype", ()) and device.type != "cuda":
+        raise ConfigError(f"--dtype tf32 has no effect on {device.type}; add --device cuda")
+    if args.write is not None:
+        section_of(args.write, section_name(args, device))  # before any work
+    text = describe_run(argv, device) + MEASURED[args.command].measure(args)
+    print(text)
+    if args.write is not None:
+        write_section(args.write, section_name(args, device), text)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
     parser = cli.parser(
         "tools/benchmarks/run.py",
         "Time reading, data paths, networks, blocks, evaluation, export, prediction, tracking or "
@@ -100,15 +119,7 @@ def main(argv: Sequence[str]) -> None:
             metavar="FILE",
             help="put the figures into their section of docs/benchmarks.md, or of FILE",
         )
-    args = parser.parse_args(argv)
-    cli.log_to()
-    device = choose_device(getattr(args, "device", "cpu"))
-    if args.write is not None:
-        section_of(args.write, section_name(args, device))  # before any work
-    text = describe_run(argv, device) + MEASURED[args.command].measure(args)
-    print(text)
-    if args.write is not None:
-        write_section(args.write, section_name(args, device), text)
+    return parser
 
 
 def describe_run(argv: Sequence[str], device: torch.device) -> str:

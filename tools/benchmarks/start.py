@@ -36,6 +36,7 @@ FLOOR = "import torch"
 LIBRARIES = (FLOOR, "import torchvision", "import keypoint", "import keypoint.blocks")
 HELPS = ("--help", "predict --help", "train --help", "test --help", "weights --help")
 BOXES = "--annotations images.json --boxes boxes.json"
+BOX = (200, 40, 220, 400)  # x, y, width, height on the photo
 PREDICT = (f"predict --checkpoint best.pt {BOXES}", f"predict --onnx model.onnx {BOXES}")
 
 
@@ -109,18 +110,19 @@ class Process:
         return used.ru_utime + used.ru_stime
 
 
-def write_files(folder: Path) -> None:
+def write_files(folder: Path, input_size: tuple[int, int] = (256, 192)) -> None:
     """Write a photo with one box, and a network with random weights in both forms."""
     photo = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
     cv2.imwrite(str(folder / "photo.jpg"), cv2.GaussianBlur(photo, (0, 0), 3))
     images = [{"id": 1, "file_name": "photo.jpg", "width": 640, "height": 480}]
     categories = [{"id": 1, "name": "person"}]
     write_json(folder / "images.json", {"images": images, "categories": categories})
-    box = {"image_id": 1, "category_id": 1, "bbox": [200, 40, 220, 400], "score": 0.9}
+    box = {"image_id": 1, "category_id": 1, "bbox": list(BOX), "score": 0.9}
     write_json(folder / "boxes.json", [box])
     torch.manual_seed(0)
-    model = create_model("resnet50", weights=None).eval()
-    config = config_from_dict({"model": {"weights": None}}, "benchmark")
+    model = create_model("resnet50", input_size=input_size, weights=None).eval()
+    own = {"weights": None, "input_size": list(input_size)}
+    config = config_from_dict({"model": own}, "benchmark")
     content = checkpoint_of(model, config, load_skeleton("coco17"), {}, {})
     save_checkpoint(folder / "best.pt", content)
     export.write(model, "float32", folder).rename(folder / "model.onnx")
