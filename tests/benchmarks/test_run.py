@@ -134,9 +134,16 @@ def test_blocks_fill_their_tables_and_their_section(tmp_path, run, monkeypatch, 
     assert [rows[0][5], rows[0][7]] == ["100.0", "100.0"]
     alone = [["copy the map", *names[1:]][i % 3] for i in range(9)]
     sizes = [size for size in ("4x2", "8x4", "16x8") for _ in range(3)]
+    rows, ratios = rows[:-3], rows[-3:]  # of matrix products to FFTs
     assert [row[:5] for row in rows[3:]] == [
         [*head, size, name] for size, name in zip(sizes, alone, strict=True)
     ]
+    assert [row[:4] for row in ratios] == [[*head, size] for size in sizes[::3]]
+    for row in ratios:  # with one round, those of the table's own times, which it rounds
+        fft, matmul = (
+            float(own[5]) for own in rows[3:] if own[3] == row[3] and own[4] in names[1:]
+        )
+        assert float(row[4]) == pytest.approx(matmul / fft, rel=0.01 / matmul + 0.01 / fft + 0.01)
     assert all(float(row[5]) >= 0 for row in rows[3:])
     for column, total in ((5, 4), (7, 6)):  # with one round, medians add up
         alone_ms = sum(float(row[column]) for row in rows[3:] if row[4] == "srl_fft")
@@ -325,12 +332,14 @@ def test_every_section_is_in_the_document(tools):
         "blocks cpu",
         "blocks compiled cpu",
         "blocks cuda",
+        "blocks compiled cuda",
         "predict cpu",
         "predict cuda",
         "export cpu",
         "export cuda",
         "tracking cpu",
         "start cpu",
+        "peers cpu",
     ]
     for name in names:
         assert benchmark.section_of(benchmark.DOCUMENT, name)

@@ -16,7 +16,16 @@ from typing import Any
 import numpy as np
 import torch
 from model import PLAIN, Setting, build
-from timing import DTYPES, add_network, add_number, interleave, median_ratio, seconds, table
+from timing import (
+    DTYPES,
+    add_network,
+    add_number,
+    interleave,
+    median_ratio,
+    seconds,
+    set_tf32,
+    table,
+)
 from torch import Tensor, nn
 
 from keypoint.blocks import build_block
@@ -31,7 +40,7 @@ WARM_UP = 2  # rounds in which kernels are chosen and graphs compiled
 HOWS = ("eager", "compiled")
 COPY = "copy the map"
 BASE = "base network"
-MATMUL = "srl_fft_matmul"  # the same function by matrix products
+FFT, MATMUL = "srl_fft", "srl_fft_matmul"  # one function, the second by matrix products
 MODES = ("forward", "forward+backward")
 
 
@@ -50,25 +59,31 @@ def measure(args: argparse.Namespace) -> str:
     """Measure the blocks."""
     torch.set_num_threads(args.threads)
     setting = Setting(choose_device(args.device), args.batch, args.channels_last)
-    rows, sums = [], []
+    rows, sums, ratios = [], [], []
     ways = len(MODES) * (len(args.blocks) + 1)
     one_size = (WARM_UP + args.rounds) * (len(DECONV_SITES) * ways + len(MODES))
     sizes = len(args.input_size) * len(args.dtype) * len(args.how)
     with progress(one_size * sizes, "blocks", "step") as bar:
         for input_size in args.input_size:
             for dtype in args.dtype:
+                set_tf32(dtype)
                 for how in args.how:
                     head = [f"{input_size[0]}x{input_size[1]}", dtype, how]
-                    sites, total = measure_sites(
+                    sites, total, products = measure_sites(
                         setting, args.rounds, input_size, dtype, how, args.blocks, bar
                     )
                     rows += [head + row for row in sites]
                     sums += [head + row for row in total]
+                    ratios += [head + row for row in products]
     alone = ["input", "dtype", "how", "map", "block", "forward, ms", "times copy"]
     alone += ["forward+backward, ms", "times copy", "peak MB"]
     three = ["input", "dtype", "how", "three blocks", "forward, ms", "% of base"]
     three += ["forward+backward, ms", "% of base"]
-    result = f"{table(three, sums)}\n\n{table(alone, rows)}"
+    folded = f"<details><summary>Each block at each site</summary>\n\n{table(alone, rows)}"
+    result = f"{table(three, sums)}\n\n{folded}\n\n</details>"
+    if ratios:
+        header = ["input", "dtype", "how", "map", *(f"{MATMUL} / {FFT}, {mode}" for mode in MODES)]
+        result += f"\n\n{table(header, ratios)}"
     return (
         f"* ResNet-50 and maps of {DECONV_CHANNELS} channels, {setting.words(args.threads)}; "
         f"{args.rounds} rounds; figures an image\n{floors(args.input_size)}\n\n{result}\n"
@@ -83,8 +98,10 @@ def measure_sites(
     how: str,
     blocks: Sequence[str],
     bar: Any,
-) -> tuple[list[list[str]], list[list[str]]]:
-    """Rows of each block at each site, and rows of three blocks next to the base network."""
+) -> tuple[list[list[str]], list[list[str]], list[list[str]]]:
+    """Rows of each block at each site, of three blocks next to the base network, and the times
+    of matrix products in those of FFTs at each site.
+    """
     timing = {"rounds": rounds, "warm_up": WARM_UP, "bar": bar}
     each = 1000 / setting.batch_size
     network = build(PLAIN, input_size, setting)
@@ -98,7 +115,7 @@ def measure_sites(
         )
         base[mode] = interleave({BASE: run}, **timing)[BASE]
     del network, run
-    rows = []
+    rows, products = [], []
     sums: dict[str, dict[str, Any]] = {name: dict.fromkeys(MODES, 0.0) for name in blocks}
     for site in DECONV_SITES:
         size = (
@@ -116,6 +133,9 @@ def measure_sites(
             }
             runs[COPY] = copying(x, mode, setting)
             times[mode] = interleave(runs, **timing)
+        if {FFT, MATMUL} <= set(blocks):
+            both = [median_ratio(times[mode][MATMUL], times[mode][FFT]) for mode in MODES]
+            products.append([f"{size[0]}x{size[1]}", *(f"{ratio:.2f}" for ratio in both)])
         for name in (COPY, *blocks):
             cells = [f"{size[0]}x{size[1]}", name]
             for mode in MODES:
@@ -135,13 +155,13 @@ def measure_sites(
             cells.append(f"{each * float(np.median(taken)):.1f}")
             cells.append(f"{100 * float(np.median(taken) / np.median(base[mode])):.1f}")
         totals.append(cells)
-    return rows, totals
+    return rows, totals, products
 
 
 def opened(name: str, size: tuple[int, int]) -> nn.Module:
     """The block with its zero gates at random values, so that nothing is skipped as zero."""
     if name == MATMUL:
-        block = build_block("srl_fft", DECONV_CHANNELS, size, matmul=True)
+        block = build_block(FFT, DECONV_CHANNELS, size, matmul=True)
     else:
         block = build_block(name, DECONV_CHANNELS, size)
     for parameter in block.parameters():
@@ -153,7 +173,7 @@ def opened(name: str, size: tuple[int, int]) -> nn.Module:
 @contextlib.contextmanager
 def precision(dtype: str, device: torch.device) -> Iterator[None]:
     """Autocast for bf16."""
-    with torch.autocast(device.type, DTYPES[dtype], enabled=dtype != "float32"):
+    with torch.autocast(device.type, DTYPES[dtype], enabled=DTYPES[dtype] is not torch.float32):
         yield
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from model import MODES, PLAIN, Setting
 from timing import (
+    DTYPE_HELP,
     DTYPES,
     add_crop_size,
     add_device,
@@ -22,6 +23,7 @@ from timing import (
     interleave,
     median_ratio,
     seconds,
+    set_tf32,
     table,
 )
 from torch import Tensor
@@ -44,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_device(parser)
     add_crop_size(parser, (224, 224))
     add = parser.add_argument
-    add("--dtype", nargs="+", choices=list(DTYPES), default=["float32"], help="bf16 is autocast")
+    add("--dtype", nargs="+", choices=list(DTYPES), default=["float32"], help=DTYPE_HELP)
     add_number(parser, "--threads", 1, "of the CPU: one is timed in CPU time, more in wall time")
     text = f"at {PLACES} places, evaluated"
     add("--blocks", nargs="+", default=BLOCKS, metavar="NAME", help=f"{text} ({' '.join(BLOCKS)})")
@@ -71,6 +73,7 @@ def measure(args: argparse.Namespace) -> str:
     rows = []
     with progress(steps, "clip-model", "step") as bar:
         for dtype in args.dtype:
+            set_tf32(dtype)
             for mode, batch, chosen, rounds in plan:
                 setting = Setting(device, batch, channels_last=True)
                 ways = {name: step(models[name], mode, DTYPES[dtype], setting) for name in chosen}

@@ -21,6 +21,7 @@ from timing import (
     interleave,
     median_ratio,
     seconds,
+    set_tf32,
     table,
 )
 from torch import Tensor
@@ -91,6 +92,7 @@ def measure(args: argparse.Namespace) -> str:
             counts = {name: multiply_adds(model, size, setting) for name, model in models.items()}
             floors.append(floor(models[PLAIN], size, setting))
             for dtype in args.dtype:
+                set_tf32(dtype)
                 times = {}
                 for mode in MODES:
                     ways = {

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from keypoint.commands import cli
 
 Seconds = NDArray[np.float64]
-DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
+# tf32 is float32 with products rounded to 10 bits, on a GPU
+DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
+DTYPE_HELP = "bf16 is autocast, tf32 only on a GPU"
 count = cli.whole_number(1)  # a type of argument
 
 
@@ -79,6 +81,12 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
     return float(first.elapsed_time(last)) / 1000
 
 
+def set_tf32(dtype: str) -> None:
+    """Let the GPU round products to TF32 if that is the name; by default torch does so in cuDNN."""
+    torch.backends.cuda.matmul.allow_tf32 = dtype == "tf32"
+    torch.backends.cudnn.allow_tf32 = dtype == "tf32"
+
+
 def clock(device: torch.device, threads: int) -> str:
     """The time that `seconds` measures, in words."""
     if device.type != "cpu":
@@ -133,7 +141,7 @@ def add_network(parser: argparse.ArgumentParser) -> None:
         "--input-size", type=size, nargs="+", default=sizes, metavar="HxW", help="256x192 384x288"
     )
     parser.add_argument(
-        "--dtype", nargs="+", choices=list(DTYPES), default=["float32"], help="bf16 is autocast"
+        "--dtype", nargs="+", choices=list(DTYPES), default=["float32"], help=DTYPE_HELP
     )
     add_number(parser, "--threads", 1, "of the CPU: one is timed in CPU time, more in wall time")
     layout = argparse.BooleanOptionalAction
