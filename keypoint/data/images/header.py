@@ -97,7 +97,7 @@ def shows_end(form: str, head: bytes, tail: bytes, length: int) -> bool:
     If not it may be whole nevertheless: `truncation` of all its bytes says it.
     """
     if form == "JPEG":
-        scans = any(marker == JPEG_SCAN for marker, *_ in _jpeg_segments(head))
+        scans = any(marker == JPEG_SCAN for marker, *_ in jpeg_segments(head))
         return scans and tail.rstrip(b"\0").endswith(JPEG_END)
     if form == "PNG":
         return PNG_END in tail
@@ -112,7 +112,7 @@ def _stated_length(form: str, content: bytes) -> int:
     return int(struct.unpack_from("<I", content, place)[0]) + more
 
 
-def _jpeg_segments(content: bytes) -> Iterator[tuple[int, int, int]]:
+def jpeg_segments(content: bytes) -> Iterator[tuple[int, int, int]]:
     """Marker, first and last place of what each segment holds, up to the first scan's.
 
     Ends early at junk: decoders skip it, but a size behind it is not to be trusted.
@@ -133,7 +133,7 @@ def _jpeg_segments(content: bytes) -> Iterator[tuple[int, int, int]]:
 def _jpeg(content: bytes) -> tuple[int, int, int]:
     """Width, height and orientation; 0 and 0 without a frame."""
     orientation = 1
-    for marker, start, end in _jpeg_segments(content):
+    for marker, start, end in jpeg_segments(content):
         if marker in JPEG_FRAMES:
             height, width = struct.unpack_from(">HH", content, start + 1)
             return width, height, orientation

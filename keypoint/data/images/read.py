@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from keypoint.data.images.header import ImageHeader, read_header, shows_end, truncation
 from keypoint.data.images.other_forms import other_form
+from keypoint.data.images.top_rows import with_top_rows
 from keypoint.errors import DataError
 
 HEAD = 64 * 1024  # bytes that nearly always hold the size; EXIF and colour profiles come before it
@@ -29,21 +30,25 @@ DARK = 64  # of 256; no sample of 14-bit data in 16 bits reaches it
 FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 
 
-def read_image(path: Path, image_size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+def read_image(
+    path: Path, image_size: tuple[int, int] | None = None, rows: int | None = None
+) -> NDArray[np.uint8]:
     """Decode a JPEG, PNG, BMP or WebP file.
 
     Args:
         path: The file.
         image_size: (height, width) that the annotation file states; None to take what comes.
+        rows: Rows from the top that will be used; None for all.
 
     Returns:
-        (H, W, 3) uint8, RGB, EXIF orientation ignored.
+        (H, W, 3) uint8, RGB, EXIF orientation ignored. With `rows`, H is at least that number or
+        the image's height, and whatever is below these rows may be wrong.
 
     Raises:
         DataError: Missing, another format, truncated, undecodable, or of another size than stated;
             without a stated size, more than 179 million pixels.
     """
-    return decode_image(path, read_file(path), image_size)
+    return decode_image(path, read_file(path), image_size, rows)
 
 
 def read_file(path: Path) -> bytes:
@@ -59,13 +64,24 @@ def read_file(path: Path) -> bytes:
 
 
 def decode_image(
-    path: Path, content: bytes, image_size: tuple[int, int] | None = None
+    path: Path,
+    content: bytes,
+    image_size: tuple[int, int] | None = None,
+    rows: int | None = None,
 ) -> NDArray[np.uint8]:
     """`read_image` of bytes that are read already; `path` is for messages."""
     header = _whole_header(path, content, image_size)
+    height, width = header.image_size or (0, 0)
     if image_size is None:
-        require_moderate(path, header.image_size or (0, 0))
+        require_moderate(path, (height, width))
+    short = None
+    if rows is not None and header.form == "JPEG":
+        short = with_top_rows(content, rows, height)
     try:
+        if short is not None:
+            top = cv2.imdecode(short, FLAGS)
+            if top is not None:
+                return np.asarray(top, np.uint8)
         image = cv2.imdecode(np.frombuffer(content, np.uint8), FLAGS)
     except cv2.error as error:
         reason = error.err or str(error)
