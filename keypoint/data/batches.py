@@ -23,7 +23,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, get_worker_info
 
 from keypoint.data.augment import Augmentation
-from keypoint.data.images.read import read_image, warp
+from keypoint.data.images.crops import covered_regions, cut_crops
+from keypoint.data.images.read import read_image
 from keypoint.data.persons import Persons
 from keypoint.errors import ConfigError, DataError, lost_worker
 from keypoint.pose.codec import Codec
@@ -90,25 +91,27 @@ class TrainDataset(Dataset[TrainBatch]):
             DataError: An image cannot be read; the text names the file.
         """
         persons = self.persons
-        crops, keypoints, visibility = [], [], []
-        rows = persons.image_index[[index for _, index in keys]]
-        for (epoch, index), row in zip(keys, rows.tolist(), strict=True):
-            height, width = persons.images.image_size[row]
-            image = read_image(persons.images.path(row), (int(height), int(width)))
-            crop, moved, flags = self.augmentation(
-                image,
+        # All draws first: between two images they take twice as long, their code out of the cache.
+        samples = [
+            self.augmentation.draw(
                 persons.bbox_xywh[index],
                 persons.keypoints_image[index],
                 persons.visibility[index],
                 seed=(self.seed, epoch, index),
             )
-            crops.append(crop)
-            keypoints.append(moved)
-            visibility.append(flags)
+            for epoch, index in keys
+        ]
+        rows = persons.image_index[[index for _, index in keys]]
+        crops = np.empty((len(keys), *self.augmentation.input_size, 3), np.uint8)
+        for row, sample, crop in zip(rows.tolist(), samples, crops, strict=True):
+            height, width = persons.images.image_size[row].tolist()
+            needed = int(sample.region[3])
+            image = read_image(persons.images.path(row), (height, width), needed)
+            self.augmentation.cut(image, sample, crop)
         return TrainBatch(
-            crops=torch.from_numpy(np.stack(crops)),
-            keypoints_crop=torch.from_numpy(np.stack(keypoints)),
-            visibility=torch.from_numpy(np.stack(visibility)),
+            crops=torch.from_numpy(crops),
+            keypoints_crop=torch.from_numpy(np.stack([s.keypoints_crop for s in samples])),
+            visibility=torch.from_numpy(np.stack([s.visibility for s in samples])),
             # Not of `persons.image_ids`, which is a new array of 1 MB in each batch.
             image_ids=torch.from_numpy(persons.images.ids[rows]),
         )
@@ -205,6 +208,7 @@ class EvaluationDataset(IterableDataset[EvaluationBatch]):
         self.batch_size = batch_size
         self.frame = codec.crop_frame(persons.bbox_xywh)
         self.matrices = self.frame.matrices()
+        self.regions = covered_regions(self.matrices, self.frame.input_size)
         # Images with boxes, each with the range of its rows in `by_image`.
         self.by_image = np.argsort(persons.image_index, kind="stable")
         rows, first = np.unique(persons.image_index[self.by_image], return_index=True)
@@ -225,15 +229,17 @@ class EvaluationDataset(IterableDataset[EvaluationBatch]):
         spans = self.spans[worker.id :: worker.num_workers] if worker else self.spans
         crops = self._empty_batch()
         index: list[int] = []
-        for row, first, last in spans:
-            height, width = self.persons.images.image_size[row]
-            image = read_image(self.persons.images.path(int(row)), (int(height), int(width)))
-            # OpenCV warps four channels in half the time of three; the crop is the same to the bit.
-            padded = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA), np.uint8)
-            for person in self.by_image[first:last]:
-                crop = warp(padded, self.matrices[person], self.frame.input_size)
-                cv2.cvtColor(crop, cv2.COLOR_RGBA2RGB, dst=crops[len(index)])
-                index.append(int(person))
+        for row, first, last in spans.tolist():
+            persons = self.by_image[first:last]
+            height, width = self.persons.images.image_size[row].tolist()
+            rows = int(self.regions[persons, 3].max())
+            image = read_image(self.persons.images.path(row), (height, width), rows)
+            for some in np.split(
+                persons, range(self.batch_size - len(index), len(persons), self.batch_size)
+            ):
+                batch = crops[len(index) : len(index) + len(some)]
+                cut_crops(image, self.matrices[some], self.regions[some], batch)
+                index += some.tolist()
                 if len(index) == self.batch_size:
                     yield self._batch(crops, index)
                     crops, index = self._empty_batch(), []

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from keypoint.data import augment
-from keypoint.data.augment import UPPER_PROBABILITY, Augmentation, PersonCrop, half_body_crop
+from keypoint.data.augment import UPPER_PROBABILITY, A, Augmentation, PersonCrop, half_body_crop
 from keypoint.errors import ConfigError
 from keypoint.pose.codec import Codec
 from keypoint.pose.geometry import CropFrame, apply_affine
@@ -118,6 +118,29 @@ def test_the_seed_alone_decides():
         np.testing.assert_array_equal(first[1], second[1])
         crops.append(first[0].tobytes())
     assert len(set(crops)) == 16
+
+
+@pytest.mark.parametrize("half_body_probability", [0.0, 0.5])
+@pytest.mark.parametrize("names", [(), ("ColorJitter", "GaussNoise", "CoarseDropout")])
+def test_it_is_one_pipeline_of_albumentations(names, half_body_probability):
+    """The crop is called outside of the pipeline, which is quicker."""
+    entries = [{"name": name, "p": 0.5} for name in names]
+    options = {"half_body_probability": half_body_probability}
+    augmentation = Augmentation(crop(**options), entries)
+    pipeline = A.Compose(
+        [crop(**options), *(augment.pixel_transform(entry) for entry in entries)],
+        keypoint_params=A.KeypointParams(format="xy", remove_invisible=False),
+    )
+    for index in range(30):
+        seed = (1, 2, index)
+        pipeline.set_random_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+        rows = np.concatenate([KEYPOINTS, VISIBILITY[:, None]], axis=1, dtype=np.float32)
+        expected = pipeline(image=IMAGE, keypoints=rows, bbox_xywh=BBOX)
+        picture, keypoints, visibility = augmentation(*PERSON, seed=seed)
+        np.testing.assert_array_equal(picture, expected["image"])
+        np.testing.assert_array_equal(keypoints, expected["keypoints"][:, :2])
+        np.testing.assert_array_equal(visibility, expected["keypoints"][:, 2])
+        assert keypoints.dtype == expected["keypoints"].dtype == np.float32
 
 
 @pytest.mark.parametrize(

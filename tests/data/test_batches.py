@@ -139,13 +139,35 @@ def test_crops_are_opencvs_of_three_channels(persons):
         np.testing.assert_array_equal(crop, plain)
 
 
+def test_images_are_decoded_as_far_as_their_crops_reach(tmp_path, monkeypatch):
+    content = tiny_coco.content(6, 2, size=(240, 160))  # the persons are in the upper half
+    for entry in content["images"]:
+        entry["file_name"] = entry["file_name"].replace("png", "jpg")
+    persons = load_persons(*tiny_coco.write(tmp_path, content), SKELETON)
+    keys = [(1, index) for index in range(12)]
+    original, heights = batches.read_image, []
+
+    def noted(path, size, rows):
+        image = original(path, size, rows)
+        heights.append(len(image))
+        return image
+
+    monkeypatch.setattr(batches, "read_image", noted)
+    batch, alone = dataset(persons).__getitems__(keys), collected(persons)
+    assert len(heights) == 12 + 6
+    assert sum(height < 240 for height in heights) > 12
+    monkeypatch.setattr(batches, "read_image", lambda path, size, rows: original(path, size))
+    assert torch.equal(batch.crops, dataset(persons).__getitems__(keys).crops)
+    assert all(np.array_equal(alone[i], crop) for i, crop in collected(persons).items())
+
+
 def test_evaluation_reads_every_image_once(persons, monkeypatch):
     read = []
     original = batches.read_image
 
-    def counted(path, size):
+    def counted(path, *size_and_rows):
         read.append(path)
-        return original(path, size)
+        return original(path, *size_and_rows)
 
     monkeypatch.setattr(batches, "read_image", counted)
     collected(persons)

@@ -1,7 +1,7 @@
 """Time by stage of a training crop: the second table of `run.py data`.
 
 CPU time of each stage within the running path (memory as cold as it is there), with the bytes and
-operations that every implementation needs.
+operations that an implementation needs that decodes whole images.
 """
 
 from __future__ import annotations
@@ -10,15 +10,13 @@ import time
 from collections import Counter
 
 import numpy as np
-import straightforward
 import torch
 from data_path import SEED, DataPath
 from timing import table
 
 from keypoint.data.augment import Augmentation
-from keypoint.data.images.read import read_image, warp
+from keypoint.data.images.read import read_image
 from keypoint.models import SimpleBaseline
-from keypoint.pose.geometry import CropFrame
 from keypoint.pose.names import STRIDE
 from keypoint.progress import progress
 
@@ -55,44 +53,36 @@ def measure_stages(path: DataPath, rounds: int) -> str:
             path.straightforward_batch(number, slow_lap)
             our_batch(path, augmentation, model, number, our_lap)
             bar.update(1)
-    ours.milliseconds[DRAWS] -= ours.milliseconds[WARP]
     return format_stages(path, slow, ours, rounds * path.batch_size)
 
 
 def our_batch(
     path: DataPath, augmentation: Augmentation, model: SimpleBaseline, number: int, lap: Laps
 ) -> None:
-    """Make a batch like TrainDataset and the trainer, with a lap after each stage.
-
-    The warp is part of the augmentation; it is timed once more by itself, and DRAWS holds both.
-    """
-    persons, rng = path.persons, np.random.default_rng(number)
-    crops, keypoints = [], []
+    """Make a batch like TrainDataset and the trainer, with a lap after each stage."""
+    persons, (height, width) = path.persons, path.input_size
     indices = path.choose(number)
-    for index in indices:
-        row = int(persons.image_index[index])
-        height, width = persons.images.image_size[row]
-        bbox = persons.bbox_xywh[index]
-        frame = CropFrame.from_bboxes(bbox[None], path.input_size)
-        factor, rotation, mirror = straightforward.draw(rng)
-        matrix = frame.scaled(factor).matrices(rotation, mirror)[0]
-        lap.begin()
-        image = read_image(persons.images.path(row), (int(height), int(width)))
-        lap(DECODE)
-        crop, moved, _ = augmentation(
-            image,
-            bbox,
+    lap.begin()
+    samples = [
+        augmentation.draw(
+            persons.bbox_xywh[index],
             persons.keypoints_image[index],
             persons.visibility[index],
             seed=(SEED, number, index),
         )
-        lap(DRAWS)
-        warp(image, matrix, path.input_size)
+        for index in indices
+    ]
+    lap(DRAWS)
+    crops = np.empty((len(indices), height, width, 3), np.uint8)
+    for index, sample, crop in zip(indices, samples, crops, strict=True):
+        row = int(persons.image_index[index])
+        size = (int(persons.images.image_size[row, 0]), int(persons.images.image_size[row, 1]))
+        image = read_image(persons.images.path(row), size, int(sample.region[3]))
+        lap(DECODE)
+        augmentation.cut(image, sample, crop)
         lap(WARP)
-        crops.append(crop)
-        keypoints.append(moved)
-    lap.begin()
-    stacked, points = torch.from_numpy(np.stack(crops)), torch.from_numpy(np.stack(keypoints))
+    points = torch.from_numpy(np.stack([sample.keypoints_crop for sample in samples]))
+    stacked = torch.from_numpy(crops)
     lap(COLLATE)
     images = model.normalize(stacked)
     lap(NORMALISE)
