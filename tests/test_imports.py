@@ -65,7 +65,10 @@ MAY_USE = {
         "action.",
         "commands.",
     ),
-    "albumentations": ("data.augment",),
+    "albumentations": (
+        "data.augment",
+        "data.pixel_transforms",
+    ),
     "pycocotools": (),
     "tensorboard": ("training.loggers.tensorboard",),
     "wandb": ("training.loggers.wandb",),
