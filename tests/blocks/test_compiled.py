@@ -228,6 +228,15 @@ def test_what_it_does_not_know_is_left_to_torch(change, training, calls):
     assert not calls
 
 
+def test_a_frozen_norm_in_training_is_torchs(calls):
+    module = build((6, 4)).train()
+    module.phi.expand_norm.eval()
+    before = module.phi.expand_norm.running_mean.clone()
+    module(maps(2, 64, 6, 4)).sum().backward()
+    assert torch.equal(module.phi.expand_norm.running_mean, before)
+    assert not calls
+
+
 @pytest.mark.parametrize(
     ("options", "shape"),
     [
