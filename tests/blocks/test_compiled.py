@@ -241,6 +241,8 @@ def test_a_frozen_norm_in_training_is_torchs(calls):
     ("options", "shape"),
     [
         ({}, (2, 64, 6, 5)),  # odd width
+        ({}, (2, 64, 3, 1)),
+        ({}, (2, 64, 1, 1)),
         ({}, (2, 64, 11, 4)),  # another prime factor
         ({"groups": 16}, (2, 64, 6, 4)),  # four channels in a group
         ({}, (0, 64, 6, 4)),

@@ -75,7 +75,10 @@ def people(batch, height, width):
 
 @pytest.mark.usefixtures("each_way")
 @pytest.mark.parametrize("shift", [False, True])
-@pytest.mark.parametrize("size", [(64, 48), (10, 7), (5, 3), (4, 1), (1, 1)])
+# Wider and narrower than registers of 8 and 16 numbers, with and without a rest.
+@pytest.mark.parametrize(
+    "size", [(64, 48), (7, 33), (5, 17), (4, 16), (9, 9), (10, 7), (5, 3), (4, 1), (1, 1)]
+)
 def test_peaks_are_those_of_the_whole_average(size, shift):
     """To the last bit; among equal pixels the first, and maps with no clear peak too."""
     flat = torch.ones(2, 2, 17, *size)
@@ -98,8 +101,10 @@ def test_peaks_are_those_of_the_whole_average(size, shift):
 @pytest.mark.parametrize("side", [0, 1])
 def test_numbers_that_are_not_finite_are_returned_as_by_the_whole_average(value, side):
     """Wherever they are: in a strip that is not looked into, NaN would be lost."""
-    for place in np.ndindex(9, 6):
-        both = noise(1, 9, 6, 4)
+    for height, width, place in [(9, 6, p) for p in np.ndindex(9, 6)] + [
+        (5, 34, p) for p in np.ndindex(5, 34)
+    ]:
+        both = noise(1, height, width, 4)
         both[side, 0, 5][place] = value
         both[1 - side, 0, FLIP[5]][0, 0] = -value  # inf - inf is one, too
         expected = find_peaks(average_flipped(*both, FLIP))[1]

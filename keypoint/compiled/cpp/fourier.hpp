@@ -53,7 +53,7 @@ struct Length {
         }
         int rest = n;
         for (int radix : {4, 2, 3, 5, 7})
-            for (; rest % radix == 0; rest /= radix) radices.push_back(radix);
+            for (; rest > 0 && rest % radix == 0; rest /= radix) radices.push_back(radix);
         possible = rest == 1;
     }
 };
