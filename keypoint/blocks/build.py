@@ -14,8 +14,8 @@ from keypoint.blocks.double_attention import DoubleAttention
 from keypoint.blocks.non_local import NonLocal
 from keypoint.blocks.pnl import PNL
 from keypoint.blocks.rcca import RCCA
-from keypoint.blocks.spectral.mixing import SpectralReLU
 from keypoint.blocks.spectral.orthogonal import LearnedOrthogonal
+from keypoint.blocks.spectral.relu import SpectralReLU
 from keypoint.blocks.spectral.srl import SRL
 from keypoint.blocks.spectral.srl_video import SRLVideo
 

@@ -30,6 +30,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from keypoint.blocks.pointwise import mix
 from keypoint.blocks.precision import at_least_float32, float32_island
 
 KERNELS = ("rbf", "dot")
@@ -107,7 +108,7 @@ class CGNL(nn.Module):
             else:
                 y = rbf(theta, phi, g, order=self.order)
             y = y.flatten(1, 2).to(self.out.weight.dtype)  # B K ...
-            residual: Tensor = self.norm(self.out(y))  # B C ...
+            residual: Tensor = self.norm(mix(y, self.out))  # B C ...
             return x + residual.to(x.dtype)
 
 

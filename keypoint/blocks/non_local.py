@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from keypoint.blocks.pointwise import grouped, is_convolution, mix_groups
 from keypoint.blocks.precision import at_least_float32, float32_island
 
 PAIRWISE = ("embedded_gaussian", "gaussian", "dot", "concatenation")
@@ -113,11 +114,23 @@ class NonLocal(nn.Module):
                 f"NonLocal takes B x {self.channels} and {self.dims} dimensions of positions, got "
                 f"{tuple(x.shape)}: build it with the channels and dims of the map it follows"
             )
-        residual: Tensor = self.norm(self.response(x))  # B C ...
+        y = self.attended(x)  # B K ...
+        if x.is_contiguous() and is_convolution(self.out):
+            # y is channels last. A convolution would keep that, and cost a batch norm and a sum
+            # across two memory formats; a matrix product turns it in passing.
+            response = mix_groups(y, grouped(self.out), self.out.bias)
+        else:
+            response = self.out(y)
+        residual: Tensor = self.norm(response)  # B C ...
         return x + residual
 
     def response(self, x: Tensor) -> Tensor:
         """conv(y), what the norm brings to its scale and forward adds to x; B C ... -> B C ..."""
+        response: Tensor = self.out(self.attended(x))
+        return response
+
+    def attended(self, x: Tensor) -> Tensor:
+        """y, what each position gets from those that it looks at; B C ... -> B K ..."""
         theta = positions(self.theta(x))  # B N K
         if self.subsample_before:
             seen = self.pool(x)
@@ -130,9 +143,7 @@ class NonLocal(nn.Module):
             y = concatenation(theta, phi, g, self.pair.weight)
         else:
             y = gaussian(theta, phi, g, scale=self.scale)
-        y = y.transpose(1, 2).unflatten(2, x.shape[2:])  # B K ...
-        response: Tensor = self.out(y)  # B C ...
-        return response
+        return torch.unflatten(y.transpose(1, 2), 2, x.shape[2:])
 
 
 def positions(x: Tensor) -> Tensor:

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.forward_ad import unpack_dual
 
+from keypoint.blocks.pointwise import is_plain
 from keypoint.blocks.spectral.memory import is_traced
-from keypoint.blocks.spectral.mixing import SpectralReLU, is_plain
+from keypoint.blocks.spectral.relu import SpectralReLU
 from keypoint.blocks.spectral.transforms import Fourier
 from keypoint.compiled.libraries import libraries, threads
 

@@ -28,6 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from keypoint.blocks.pointwise import grouped, is_plain, mix_groups
 from keypoint.blocks.spectral.compiled_block import (
     call,
     library_for,
@@ -36,7 +37,7 @@ from keypoint.blocks.spectral.compiled_block import (
     sizes_of,
 )
 from keypoint.blocks.spectral.memory import order_of
-from keypoint.blocks.spectral.mixing import SpectralReLU, grouped, is_plain, mix_groups
+from keypoint.blocks.spectral.relu import SpectralReLU
 from keypoint.blocks.spectral.transforms import Fourier
 
 

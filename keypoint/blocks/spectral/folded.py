@@ -23,11 +23,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from keypoint.blocks.pointwise import grouped, is_plain, mix_groups
 from keypoint.blocks.precision import at_least_float32, float32_island
 from keypoint.blocks.spectral import compiled_block
 from keypoint.blocks.spectral.fixed import FixedOrthogonal
 from keypoint.blocks.spectral.memory import is_traced, order_of, pieces
-from keypoint.blocks.spectral.mixing import grouped, is_plain, mix_groups
 from keypoint.blocks.spectral.orthogonal import LearnedOrthogonal
 from keypoint.blocks.spectral.transforms import Fourier
 

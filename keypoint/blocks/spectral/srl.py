@@ -25,12 +25,13 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
+from keypoint.blocks.pointwise import mix
 from keypoint.blocks.spectral.compiled_training import train, trainer_for
 from keypoint.blocks.spectral.fixed import BASES, FixedOrthogonal
 from keypoint.blocks.spectral.folded import evaluate, folds
 from keypoint.blocks.spectral.memory import order_of
-from keypoint.blocks.spectral.mixing import SpectralReLU, mix
 from keypoint.blocks.spectral.orthogonal import LearnedOrthogonal
+from keypoint.blocks.spectral.relu import SpectralReLU
 from keypoint.blocks.spectral.transforms import Fourier
 
 TRANSFORMS = ("fft", "lo", *BASES)

@@ -21,7 +21,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from keypoint.blocks.spectral.mixing import SpectralReLU, mix
+from keypoint.blocks.pointwise import mix
+from keypoint.blocks.spectral.relu import SpectralReLU
 from keypoint.blocks.spectral.srl import build_transform, check_groups, default_groups
 
 OPS = ("channel", "time", "channel+time")
