@@ -41,13 +41,14 @@ HOWS = ("eager", "compiled")
 COPY = "copy the map"
 BASE = "base network"
 FFT, MATMUL = "srl_fft", "srl_fft_matmul"  # one function, the second by matrix products
+BY_TORCH = "srl_fft_torch"  # the first without compiled code
 MODES = ("forward", "forward+backward")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `blocks`."""
     add_network(parser)
-    names = [*BLOCKS, MATMUL]
+    names = [*BLOCKS, BY_TORCH, MATMUL]
     add = parser.add_argument
     add("--blocks", nargs="+", choices=names, default=names, metavar="NAME", help="default: all")
     add("--how", nargs="+", choices=HOWS, default=["eager"], help="eager (default), compiled")
@@ -162,6 +163,9 @@ def opened(name: str, size: tuple[int, int]) -> nn.Module:
     """The block with its zero gates at random values, so that nothing is skipped as zero."""
     if name == MATMUL:
         block = build_block(FFT, DECONV_CHANNELS, size, matmul=True)
+    elif name == BY_TORCH:
+        block = build_block(FFT, DECONV_CHANNELS, size)
+        block.transform.register_forward_hook(lambda *_: None)  # which compiled code does not call
     else:
         block = build_block(name, DECONV_CHANNELS, size)
     for parameter in block.parameters():
