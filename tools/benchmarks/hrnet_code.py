@@ -85,5 +85,5 @@ def first_result(folder: str, weights: str, photo: str, box: list[float]) -> Non
 
     code = load(Path(folder), (256, 192), 2)
     model = network(code)
-    model.load_state_dict(torch.load(weights))
+    model.load_state_dict(torch.load(weights, weights_only=True))
     assert len(predict_file(code, model.eval(), Path(photo), [box])) == 1
