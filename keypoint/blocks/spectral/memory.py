@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-# Elements that a thread works on at a time: 1 MiB of float32, what a core's second-level cache
-# holds. Between 2^17 and 2^19 it makes little difference.
-CHUNK = 2**18
+# Elements that a thread works on at a time, 4 MiB of float32: two threads of a Xeon with 2 MiB of
+# second-level cache a core took 82 ms for three blocks in eval mode, 108 with a quarter of it, 90
+# without pieces.
+CHUNK = 2**20
 
 
 def is_traced() -> bool:
