@@ -81,7 +81,16 @@ def find_peaks_of_average(
         Peaks (B, K, 2) int64, (x, y); scores (B, K); values (B, K, 4) at `heatmap.neighbors`. The
         score of an average with a NaN is NaN, and its peak is arbitrary.
     """
-    if found := libraries():
+    # The library does not look where its numbers end.
+    keypoints = torch.arange(heatmaps.shape[1], device="cpu")
+    known = (
+        heatmaps.dtype == mirrored.dtype == torch.float32
+        and heatmaps.shape == mirrored.shape
+        and 0 not in heatmaps.shape[1:]
+        and flip_indices.shape == keypoints.shape
+        and bool(torch.isin(flip_indices, keypoints).all())
+    )
+    if known and (found := libraries()):
         return _by_compiled_code(found[0], heatmaps, mirrored, flip_indices, shift)
     batch, num_keypoints, height, width = heatmaps.shape
     rows = math.gcd(height, STRIP_ROWS)
@@ -133,10 +142,11 @@ def _by_compiled_code(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`find_peaks_of_average` in one pass over both maps: twice as fast."""
     batch, num_keypoints, height, width = heatmaps.shape
-    one, other, partners = heatmaps.contiguous(), mirrored.contiguous(), flip_indices.contiguous()
-    index = torch.empty(batch, num_keypoints, dtype=torch.int64)
-    scores = torch.empty(batch, num_keypoints)
-    values = torch.empty(batch, num_keypoints, 4)
+    one, other = heatmaps.contiguous(), mirrored.contiguous()
+    partners = flip_indices.long().contiguous()
+    index = torch.empty(batch, num_keypoints, dtype=torch.int64, device="cpu")
+    scores = torch.empty(batch, num_keypoints, device="cpu")
+    values = torch.empty(batch, num_keypoints, 4, device="cpu")
     library.peaks_of_average(
         *(ctypes.c_void_p(tensor.data_ptr()) for tensor in (one, other, partners)),
         *(ctypes.c_int64(number) for number in heatmaps.shape),

@@ -167,6 +167,20 @@ def test_running_statistics_over_steps(momentum, calls):
         torch.testing.assert_close(given.double(), wanted.double(), rtol=1e-5, atol=1e-6, msg=name)
 
 
+def test_what_is_not_finite_spreads_as_by_torch(calls, by_torch):
+    """A ReLU keeps NaN: one bad pixel, or one bad weight, must be seen in the loss."""
+    module, x, g = build((6, 4)), maps(2, 64, 6, 4), torch.ones(2, 64, 6, 4)
+    x[0, 3, 2, 1] = torch.nan
+    with torch.no_grad():
+        y = module(x)
+        assert torch.equal(y.isnan(), by_torch(lambda: module(x).isnan()))
+    assert y.isnan().sum() > 1
+    given, wanted = step(module, x, g), by_torch(lambda: step(module, x, g))
+    for name in ("y", "x", "phi.reduce.weight", "phi.expand.weight"):
+        assert torch.equal(given[name].isnan(), wanted[name].isnan()), name
+    assert len(calls) == 7
+
+
 def test_gradients_of_gradients(calls, by_torch):
     module, x = build((6, 4)).train(), maps(2, 64, 6, 4).requires_grad_()
 
@@ -215,6 +229,8 @@ def parametrised(module):
         lambda m: m.transform.register_forward_hook(lambda *_: None),
         lambda m: setattr(m.transform, "matmul", True),
         lambda m: setattr(m.phi, "relu", nn.GELU()),
+        lambda m: setattr(m.phi.relu, "weight", nn.Parameter(torch.ones(1, 1))),
+        lambda m: setattr(m.phi, "expand", nn.Conv2d(64, 128, 1, bias=False)),
         lambda m: setattr(m.phi, "expand_norm", nn.BatchNorm2d(128, affine=False)),
         lambda m: setattr(m.phi, "expand_norm", nn.GroupNorm(4, 128)),
     ],

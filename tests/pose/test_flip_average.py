@@ -114,6 +114,17 @@ def test_numbers_that_are_not_finite_are_returned_as_by_the_whole_average(value,
 
 
 @pytest.mark.usefixtures("each_way")
+def test_indices_and_sizes_that_do_not_fit_are_errors():
+    """In compiled code as well, which would read what lies behind the maps."""
+    maps, mirrored = noise(2, 8, 17, 0)
+    for wrong in (FLIP + 1, FLIP - 1, FLIP[:5]):
+        with pytest.raises((IndexError, RuntimeError)):
+            find_peaks_of_average(maps, mirrored, wrong)
+    with pytest.raises((IndexError, RuntimeError)):
+        find_peaks_of_average(maps, mirrored[:1], FLIP)
+
+
+@pytest.mark.usefixtures("each_way")
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize(
     ("name", "decoding"),

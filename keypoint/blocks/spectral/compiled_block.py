@@ -42,9 +42,9 @@ def library_for(
     x: Tensor,
     transform: Fourier,
     relu: nn.Module,
-    groups: int,
-    hidden: int,
-    weights: Iterable[Tensor],
+    reduce: Tensor,
+    expand: Tensor | None,
+    others: Iterable[Tensor],
 ) -> ctypes.CDLL | None:
     """The library that can compute a block of B C H W in float32; None if PyTorch has to.
 
@@ -52,10 +52,12 @@ def library_for(
         x: The map.
         transform: Of the block.
         relu: Of the block.
-        groups: Of its convolutions.
-        hidden: Maps of a group between them.
-        weights: Its tensors.
+        reduce: The first convolution's weight, G K M/G.
+        expand: The second one's, G M/G K, if there is one.
+        others: Its further tensors, which broadcast to numbers of maps or to the spectrum.
     """
+    groups, hidden, maps = reduce.shape
+    weights = [reduce, *([] if expand is None else [expand]), *relu.parameters(), *others]
     if (
         is_traced()
         or torch._C._len_torch_dispatch_stack() > 0  # something counts or fakes the operations
@@ -68,7 +70,11 @@ def library_for(
         or transform.matmul
         or tuple(x.shape[2:]) != transform.size
         or not (is_plain(relu, SpectralReLU) or is_plain(relu, nn.ReLU))
-        or not all(w.dtype == torch.float32 and _is_plain_tensor(w) for w in weights)
+        or not all(_is_plain_float(weight) for weight in weights)
+        # A layer that was exchanged: the library does not look where its numbers end.
+        or groups * maps != 2 * x.shape[1]
+        or (hidden if expand is None else tuple(expand.shape)) not in (maps, (groups, maps, hidden))
+        or any(tuple(weight.shape) != transform.spectral_size for weight in relu.parameters())
     ):
         return None
     fitting = (lib for lib in libraries() if lib.srl_fits(*x.shape[1:], groups, hidden))
@@ -89,16 +95,15 @@ def evaluate(library: ctypes.CDLL, x: Tensor, folded: Folded, size: tuple[int, i
     """
     given = x.float()
     result = torch.empty_like(given)
-    reduce, shift = (
-        parts_apart(folded.reduce, 2),
-        folded.shift.unflatten(0, (len(folded.reduce), -1)),
-    )
+    groups = len(folded.reduce)
+    reduce = parts_apart(folded.reduce, 2)
+    shift = folded.shift.unflatten(0, (groups, -1))
     expand = bias = None
     if folded.expand is None or folded.bias is None:
         reduce, shift = parts_apart(reduce, 1), parts_apart(shift, 1)
     else:
         expand = parts_apart(folded.expand, 1).mT
-        bias = parts_apart(folded.bias.unflatten(0, (len(folded.reduce), -1)), 1)
+        bias = parts_apart(folded.bias.unflatten(0, (groups, -1)), 1)
     if isinstance(folded.relu, SpectralReLU):
         relu_weight, relu_bias = folded.relu.weight, folded.relu.bias
     else:
@@ -153,3 +158,8 @@ def parts_together(weight: Tensor, axis: int) -> Tensor:
 
 def _is_plain_tensor(tensor: Tensor) -> bool:
     return type(tensor) in (Tensor, nn.Parameter) and unpack_dual(tensor).tangent is None
+
+
+def _is_plain_float(weight: Tensor) -> bool:
+    on_cpu = weight.device.type == "cpu"
+    return on_cpu and weight.dtype == torch.float32 and _is_plain_tensor(weight)

@@ -83,9 +83,9 @@ def trainer_for(x: Tensor, transform: nn.Module, phi: nn.Sequential) -> ctypes.C
         or _count(x, transform) == 1  # has no variance: PyTorch says so
     ):
         return None
-    groups = layers["reduce"].groups
-    hidden = layers["reduce"].out_channels // groups
-    return library_for(x, transform, layers["relu"], groups, hidden, phi.parameters())
+    reduce, expand = grouped(layers["reduce"]), grouped(layers["expand"])
+    others = [*layers["reduce_norm"].parameters(), *layers["expand_norm"].parameters()]
+    return library_for(x, transform, layers["relu"], reduce, expand, others)
 
 
 def train(

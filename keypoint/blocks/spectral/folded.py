@@ -100,9 +100,9 @@ def evaluate(
         return x + real_branch(x, transform, fold(phi, alpha, 1.0)).to(x.dtype)
     folded = fold(phi, alpha, transform.gain)
     if not torch.is_grad_enabled():
-        groups, hidden = folded.reduce.shape[:2]
-        weights = (folded.reduce, folded.shift, *folded.relu.parameters())
-        library = compiled_block.library_for(x, transform, folded.relu, groups, hidden, weights)
+        others = [folded.shift] if folded.bias is None else [folded.shift, folded.bias]
+        parts = folded.relu, folded.reduce, folded.expand
+        library = compiled_block.library_for(x, transform, *parts, others)
         if library is not None:
             return compiled_block.evaluate(library, x, folded, transform.spectral_size)
     whole_channels = x.shape[1] % len(folded.reduce) == 0  # in each group

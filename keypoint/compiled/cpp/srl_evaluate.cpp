@@ -15,11 +15,11 @@ using namespace keypoint;
 
 constexpr int ROWS = 6;  // of a column between the two convolutions
 
-// y = max(w x + b, 0) for n floats that have the same frequency.
+// y = max(w x + b, 0) for n floats that have the same frequency; NaN stays NaN.
 inline void spectral_relu(const float* x, float w, float b, float* y, int n) {
     for (int o = 0; o < n; o += LANES) {
         Vec value = load(x + o) * w + b;
-        store(y + o, value > 0 ? value : Vec{});
+        store(y + o, value < 0 ? Vec{} : value);
     }
 }
 

@@ -112,7 +112,7 @@ int srl_expand(const Sizes* sizes, const float* r, const float* scale, const flo
                 const float w = relu_weight[i * t.f.v + column], b = relu_bias[i * t.f.v + column];
                 for (float* here = hidden + i * t.k; here < hidden + (i + 1) * t.k; here += LANES) {
                     const Vec value = w * load(here) + b;
-                    store(here, value > 0 ? value : Vec{});
+                    store(here, value < 0 ? Vec{} : value);  // NaN stays NaN
                 }
             }
             mix(hidden, expand + t.group() * t.k * t.maps, t.zeros.get(), e_line, t.h, t.k, t.maps);
@@ -169,8 +169,8 @@ int srl_expand_back(const Sizes* sizes, const float* q, const float* e, const fl
                 const float w = relu_weight[i * t.f.v + column], bias = relu_bias[i * t.f.v + column];
                 Vec of_weight = {}, of_bias = {};
                 for (long o = i * t.k; o < (i + 1) * t.k; o += LANES) {
-                    const Vec value = w * load(n + o) + bias, grad = value > 0 ? load(gh + o) : Vec{};
-                    store(h + o, value > 0 ? value : Vec{});
+                    const Vec value = w * load(n + o) + bias, grad = value <= 0 ? Vec{} : load(gh + o);
+                    store(h + o, value < 0 ? Vec{} : value);
                     of_weight += grad * load(n + o);
                     of_bias += grad;
                     store(gn + at * t.k + o, w * grad);
