@@ -7,7 +7,7 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test cases hostile fuzz kill-test fault-test soak evidence lint types check clean
+.PHONY: help demo test cases hostile fuzz kill-test fault-test soak evidence lint types check docs clean
 
 help:
 	@echo "make demo    install, make a small data set, train, test, look: output/demo/ (5 to 10 minutes on 2 cores)"
@@ -16,10 +16,11 @@ help:
 	@echo "make kill-test  a training killed 100 times and stopped 50 times, each time resumed (about 30 minutes)"
 	@echo "make fault-test  every fault of one process of two, five times over (about 20 minutes)"
 	@echo "make soak    long runs watched for leaks (about 15 minutes)"
-	@echo "make evidence  the trainings behind docs/evidence.md (an hour and a half on 2 quiet cores)"
+	@echo "make evidence  the trainings behind docs/explanation/evidence.md (an hour and a half on 2 quiet cores)"
 	@echo "make hostile  all hostile inputs through all commands (about 10 minutes; needs their generator)"
 	@echo "make fuzz    inputs with random faults, 390,000 in all (about an hour)"
 	@echo "make check   ruff, mypy and the tests, as before a commit"
+	@echo "make docs    build the documentation as a site: output/site/index.html"
 	@echo "make clean   remove .venv and output/demo"
 
 # One stamp per extra: a change of what is installed or built installs again.
@@ -64,7 +65,7 @@ fault-test: $(VENV)/.installed-test
 soak: $(VENV)/.installed-test
 	SOAK=1 $(PY) -m pytest -s --timeout 7200 tests/soak
 
-# Every training, test and picture of docs/evidence.md; what is done is not done again.
+# Every training, test and picture of docs/explanation/evidence.md; what is done is not done again.
 EVIDENCE := output/evidence
 KEYPOINT := $(PY) -m keypoint.commands.main
 EXPLAIN := $(KEYPOINT) explain --overwrite --site layer4 --keypoint left_ankle --box 131,37,84,243
@@ -99,6 +100,10 @@ types: $(VENV)/.installed-test $(VENV)/.installed-dev
 	$(PY) -m mypy
 
 check: lint types test
+
+# The site; a broken link or a page outside the navigation is an error.
+docs: $(VENV)/.installed $(VENV)/.installed-docs
+	$(PY) -m mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) output/demo

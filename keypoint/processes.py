@@ -46,7 +46,8 @@ def keep_freed_memory() -> bool:
 
     By default glibc returns them to the system, which then fills every page of the next one with
     zeros: on two cores that took 45 % of a ResNet-50's training step at batch 8, and 15 % of its
-    evaluation at batch 1 (docs/benchmarks.md). The process keeps the memory of its largest step.
+    evaluation at batch 1 (docs/benchmarks/network.md). The process keeps the memory of its
+    largest step.
 
     Returns:
         True if it is set; False with another C library, or if the environment sets MALLOC_*.

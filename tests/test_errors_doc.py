@@ -1,4 +1,4 @@
-"""docs/errors.md quotes messages that exist."""
+"""docs/reference/errors.md quotes messages that exist."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 ROWS = re.findall(
-    r"^\|(.+)\|(.+)\|(.*)\|$", (REPOSITORY / "docs/errors.md").read_text(), re.MULTILINE
+    r"^\|(.+)\|(.+)\|(.*)\|$", (REPOSITORY / "docs/reference/errors.md").read_text(), re.MULTILINE
 )
 WORDS = sorted({word for *_, cell in ROWS for word in re.findall(r"`([^`]+)`", cell)})
 

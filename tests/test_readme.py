@@ -19,9 +19,20 @@ from tests.action import tiny_checkpoint
 from tests.action.data.made_up_videos import write_video
 from tests.action.evaluation import made
 from tests.calling import command
-from tests.readme.documents import ALL_PAGES, PAGES, README, REPOSITORY, anchors, blocks, links
+from tests.readme.documents import (
+    ALL_PAGES,
+    DOCS,
+    DOCUMENTS,
+    PAGES,
+    README,
+    REPOSITORY,
+    anchors,
+    blocks,
+    links,
+)
 from tests.readme.world import exported, published_weights
 
+GENERATED = {"reference/commands.md", "reference/config.md"}  # by tools/documentation/pages.py
 SNIPPETS = [
     (page.name, block.text)
     for page in PAGES
@@ -83,11 +94,13 @@ def test_links_lead_somewhere(page):
             assert anchor in anchors(target.read_text()), f"{page.name}: {link}"
 
 
-def test_every_page_is_found_from_the_readme():
-    text = README.read_text()
-    for page in (REPOSITORY / "docs").iterdir():
-        if page.suffix in (".md", ".ipynb"):
-            assert f"(docs/{page.name})" in text, page.name
+def test_every_page_is_in_the_navigation():
+    navigation = (REPOSITORY / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
+    named = set(re.findall(r"\S+\.md$", navigation, re.M))
+    assert named - GENERATED == {str(page.relative_to(DOCS)) for page in DOCUMENTS}
+    text = "".join(page.read_text() for page in (README, *DOCUMENTS))
+    for notebook in DOCS.glob("*.ipynb"):
+        assert f"{notebook.name})" in text, f"no page links to {notebook.name}"
 
 
 def test_paths_that_are_named_exist():

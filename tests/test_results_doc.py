@@ -1,4 +1,4 @@
-"""docs/results.md: the paper's numbers, configs and commands of every row."""
+"""docs/reference/results.md: the paper's numbers, configs and commands of every row."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from keypoint.models.complexity import Count, count_model
 from tests.config.test_configs import OTHERS, PUBLISHED, SIZES, name_of
 from tests.test_readme import REPOSITORY, help_of
 
-DOCUMENT = REPOSITORY / "docs" / "results.md"
+DOCUMENT = REPOSITORY / "docs" / "reference" / "results.md"
 PAPER = Path(os.environ.get("KEYPOINT_PAPERS", REPOSITORY.parent / "shared" / "papers")) / "srl.txt"
 DETECTIONS = "COCO_val2017_detections_AP_H_56_person.json"
 BLOCKS = {"none": "", "NL": "_nl3", "A2": "_a2x3", "CGNL": "_cgnl3", "RCCA": "_rcca3"}

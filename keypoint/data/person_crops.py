@@ -35,7 +35,7 @@ class Prediction:
         scores: (P, K) float64, the heatmap's peak: about 0 (keypoint not found) to 1 (the peak of a
             training target). It is not a probability and may exceed both ends a little. Above 0.2 a
             keypoint counts for the person's score in the evaluation, is drawn, and is followed in
-            videos (docs/prediction.md).
+            videos (docs/guides/photos-and-videos.md).
         boxes: (P, 4) float64 xywh, the input boxes.
     """
 

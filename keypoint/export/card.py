@@ -115,7 +115,7 @@ def card_from_texts(texts: Mapping[str, str], source: str) -> ExportCard:
     if "classes" in texts:
         raise CheckpointError(
             f"{source}: classifies videos and has no keypoints; run it with onnxruntime "
-            "(docs/action_train.md), or keypoint predict with its checkpoint"
+            "(docs/guides/action.md), or keypoint predict with its checkpoint"
         )
     names = [field.name for field in fields(ExportCard)]
     missing = [name for name in names if name not in texts and name not in LATER]

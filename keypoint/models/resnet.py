@@ -3,7 +3,7 @@
 Source: He et al. 2016, with the stride in the 3x3 convolution ("V1.5") and with the names of
 torchvision.models.resnet, so that weights fit by name; a seed gives the same random weights, too.
 They are not torchvision's own because to import it takes nearly as long as to import torch, whose
-compiler it loads (docs/benchmarks.md). Letters: B batch, C channels, H W pixels.
+compiler it loads (docs/benchmarks/prediction.md). Letters: B batch, C channels, H W pixels.
 """
 
 from __future__ import annotations

@@ -35,15 +35,15 @@ def test_run_knows_each_command_and_each_gpu_section_has_one(benchmark):
         assert (timeout, python, script) == ("timeout", "python", "tools/benchmarks/run.py")
         args = benchmark.build_parser().parse_args(given)
         assert args.device == "cuda"
-        assert args.write == benchmark.DOCUMENT
+        assert args.write == benchmark.DOCUMENTS
         sections.append(benchmark.section_name(args, torch.device("cuda")))
         seconds += int(limit)
-    document = benchmark.DOCUMENT.read_text(encoding="utf-8")
-    assert sorted(sections) == sorted(re.findall(r"<!-- begin (.* cuda) -->", document))
+    text = "".join(page.read_text(encoding="utf-8") for page in benchmark.DOCUMENTS.glob("*.md"))
+    assert sorted(sections) == sorted(re.findall(r"<!-- begin (.* cuda) -->", text))
     assert seconds <= 600
     for name in sections:
-        before, after = benchmark.section_of(benchmark.DOCUMENT, name)
-        section = document[len(before) : len(document) - len(after)]
+        page, before, after = benchmark.find_section(benchmark.DOCUMENTS, name)
+        section = page.read_text(encoding="utf-8").removeprefix(before).removesuffix(after)
         assert "tools/benchmarks/gpu.sh" in section or "not measured" not in section.lower()
     assert all(
         "--write" not in line for line in call("--dry-run", "--output", "x").stdout.splitlines()

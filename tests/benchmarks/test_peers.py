@@ -166,7 +166,10 @@ def test_a_side_is_a_process_of_its_own_and_its_error_is_reported(
     [
         (["--images", "."], "--images and --annotations belong together"),
         (["--hrnet", "."], "--hrnet .: is not a clone of github.com/leoxiaobin/"),
-        (["--mmpose"], "['mmpose', 'mmcv', 'mmengine'] not installed; docs/benchmarks.md says"),
+        (
+            ["--mmpose"],
+            "['mmpose', 'mmcv', 'mmengine'] not installed; see docs/benchmarks/others.md",
+        ),
     ],
 )
 def test_what_is_not_there_is_named_before_any_work(run, peers, monkeypatch, arguments, message):

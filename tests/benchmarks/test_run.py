@@ -342,7 +342,7 @@ def test_every_section_is_in_the_document(tools):
         "peers cpu",
     ]
     for name in names:
-        assert benchmark.section_of(benchmark.DOCUMENT, name)
+        assert benchmark.find_section(benchmark.DOCUMENTS, name)
 
 
 def test_straightforward_crops_are_ours(demo, straightforward):

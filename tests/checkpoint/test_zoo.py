@@ -86,7 +86,7 @@ def test_names_and_files_come_once():
 
 
 def test_the_documents_have_the_table():
-    text = (REPOSITORY / "docs/weights.md").read_text()
+    text = (REPOSITORY / "docs/reference/weights.md").read_text()
     rows = re.findall(r"^\| `mmpose/(\w+)` \| (.*) \|$", text, re.M)
     assert rows == [
         (row.short_name, " | ".join(f"{v:.3f}"[1:] if v else "-" for v in (row.ap, row.ar)) + f" | `{row.path}`")

@@ -187,7 +187,7 @@ def test_the_sweeps_of_the_project_are_in_order(path, capsys):
 
 
 def test_the_sweep_of_the_page_is_in_order(folder, capsys):
-    page = (REPOSITORY / "docs" / "compare.md").read_text()
+    page = (REPOSITORY / "docs" / "guides" / "comparing-runs.md").read_text()
     text = next(block.text for block in blocks(page) if block.text.startswith("# blocks.yaml"))
     (folder / "blocks.yaml").write_text(text)
     assert tool("sweep", folder / "blocks.yaml", "--dry-run") == 0

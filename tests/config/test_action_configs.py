@@ -137,7 +137,7 @@ def test_the_batch_of_all_devices():
 
 
 def test_the_document_has_a_row_for_each():
-    text = (REPOSITORY / "docs" / "action_networks.md").read_text()
+    text = (REPOSITORY / "docs" / "reference" / "action-networks.md").read_text()
     for folder, names in PARAMETERS.items():
         for name, parameters in names.items():
             rows = [line for line in text.splitlines() if line.startswith(f"| `{name}.yaml`")]

@@ -118,7 +118,7 @@ def commands():
     found = [c for c in all_commands() if c.text.startswith("keypoint test ")]
     action = [c.text for c in found if "action" in c.page]
     texts = [c.text for c in found if "action" not in c.page]
-    for file in ("keypoint/commands/options/test.py", "docs/results.md"):
+    for file in ("keypoint/commands/options/test.py", "docs/reference/results.md"):
         text = re.sub(r"\\+\n +", "", (REPOSITORY / file).read_text())
         texts += re.findall(r"(?:keypoint test|tools/test\.py) (--[^\n`#]*)", text)
     return overrides_in(texts), overrides_in(action)

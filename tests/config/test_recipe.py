@@ -219,7 +219,7 @@ def test_another_step_than_the_recipes_is_said(overrides, devices, warned, words
 
 
 def test_the_table_in_docs_is_what_the_files_say():
-    document = (REPOSITORY / "docs" / "recipes.md").read_text()
+    document = (REPOSITORY / "docs" / "reference" / "recipes.md").read_text()
     rows = re.findall(r"^\| ([a-z_.x ]+?) +\|(.*)\|$", document, re.MULTILINE)
     table = {name: [cell.strip() for cell in cells.split("|")] for name, cells in rows}
     configs = [load_config(find_config("res50_256x192"), [f"train.recipe={n}"]) for n in NAMES]
@@ -241,7 +241,7 @@ def test_the_table_in_docs_is_what_the_files_say():
 
 
 def test_hrnets_keypoint_weights_in_docs_load(write):
-    document = (REPOSITORY / "docs" / "recipes.md").read_text()
+    document = (REPOSITORY / "docs" / "reference" / "recipes.md").read_text()
     loaded = load_config(write(re.findall(r"```yaml\n(.*?)```", document, re.DOTALL)[0]))
     weights = {
         n: loaded.train.keypoint_weights.get(n, 1) for n in load_skeleton("coco17").keypoints

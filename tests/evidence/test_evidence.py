@@ -1,4 +1,4 @@
-"""A short form of `make evidence`, and what docs/evidence.md says of how it was made."""
+"""A short form of `make evidence`, and what docs/explanation/evidence.md says of how it was made."""
 
 import importlib
 import json
@@ -125,7 +125,7 @@ def test_a_table_needs_its_place_in_the_document(write):
 
 
 def test_the_document_quotes_the_commands_that_make_it():
-    text = (REPOSITORY / "docs" / "evidence.md").read_text()
+    text = (REPOSITORY / "docs" / "explanation" / "evidence.md").read_text()
     made = (REPOSITORY / "Makefile").read_text().partition("\nevidence:")[2].partition("\n\n")[0]
     made = made.replace("$(EVIDENCE)", "output/evidence")
     for words in re.findall(r"^keypoint [a-z-]+ [^#\n]*", text, re.MULTILINE):

@@ -41,7 +41,7 @@ def whole(value):
 
 
 def as_meant(entry):
-    """Fill in an annotation as docs/errors.md says: no keypoints, no area, no box."""
+    """Fill in an annotation as docs/reference/errors.md says: no keypoints, no area, no box."""
     points = np.array(entry.get("keypoints") or [0] * 51, object).reshape(17, 3)
     points[[flag == 0 for flag in points[:, 2]]] = 0
     entry["keypoints"] = points.ravel().tolist()

@@ -1,4 +1,4 @@
-"""What we chose where the catalogue lets a toolkit choose, and the row of docs/errors.md that says so
+"""What we chose where the catalogue lets a toolkit choose, and the row of docs/reference/errors.md that says so
 
 By case: the outcome of the command that must meet it first, and how the row begins.
 """
@@ -6,7 +6,7 @@ By case: the outcome of the command that must meet it first, and how the row beg
 import re
 from pathlib import Path
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "errors.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "errors.md"
 FIRST = {"A": "check", "I": "check", "D": "test", "B": "train", "E": "score"}
 WORDS = {"accept": "used", "skip": "left out", "error": "error"}
 
@@ -98,7 +98,7 @@ CHOSEN = {
 
 
 def row_faults():
-    """Choices that docs/errors.md does not state, or states otherwise."""
+    """Choices that docs/reference/errors.md does not state, or states otherwise."""
     text = re.sub(r"(?s)## Images and videos to predict on.*?(?=\n## )", "", DOCUMENT.read_text())
     rows = re.findall(r"^\| (.+?) \| (.+?) \|", text, re.MULTILINE)
     for key, (outcome, words) in CHOSEN.items():

@@ -37,7 +37,7 @@ def desk(tmp_path_factory):
 
 
 def report(name, summary, capsys, lines=()):
-    """What `make hostile` leaves in output/hostile/, from where docs/reliability.md takes it."""
+    """What `make hostile` leaves in output/hostile/, from where docs/explanation/reliability.md takes it."""
     folder = REPOSITORY / "output" / "hostile"
     folder.mkdir(parents=True, exist_ok=True)
     if lines:

@@ -7,17 +7,26 @@ from typing import NamedTuple
 
 REPOSITORY = Path(__file__).parents[2]
 README = REPOSITORY / "README.md"
-# Pages whose commands are not run from their text, each with its reason. Any other page in docs/ is run.
+DOCS = REPOSITORY / "docs"
+DOCUMENTS = sorted(DOCS.rglob("*.md"))
+# Pages and folders whose commands are not run from their text, each with its reason. All others are run.
 NOT_RUN = {
-    "benchmarks.md": "records the commands of finished measurements",
-    "results.md": "a command a row, all of one form; tests/config/test_configs.py loads their configs",
-    "action_networks.md": "a command a row; tests/config/test_action_configs.py builds their networks",
-    "reliability.md": "records what was run for hours; its make targets stand in the README too",
-    "distributed.md": "many nodes and Slurm; tests/end_to_end/test_processes.py runs its processes",
-    "errors.md": "a list of messages, kept by tests/test_errors_doc.py",
+    "benchmarks": "records the commands of finished measurements",
+    "reference/results.md": "a command a row, all of one form; tests/config/test_configs.py loads their configs",
+    "reference/action-networks.md": "a command a row; tests/config/test_action_configs.py builds their networks",
+    "explanation/reliability.md": "records commands that ran for hours; CONTRIBUTING.md has its make targets",
+    "guides/many-gpus.md": "many nodes and Slurm; tests/end_to_end/test_processes.py runs its processes",
+    "reference/errors.md": "a list of messages, checked by tests/test_errors_doc.py",
 }
-PAGES = [README] + sorted(p for p in (REPOSITORY / "docs").glob("*.md") if p.name not in NOT_RUN)
-ALL_PAGES = [README, REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+
+
+def is_run(page: Path) -> bool:
+    """Whether the commands of a page in docs/ are run by the tests."""
+    return not any(page.is_relative_to(DOCS / name) for name in NOT_RUN)
+
+
+PAGES = [README, *filter(is_run, DOCUMENTS)]
+ALL_PAGES = [README, REPOSITORY / "CONTRIBUTING.md", *DOCUMENTS]
 PROGRAMS = r"(?:tools/[\w/]+\.py|keypoint [a-z-]+|make|torchrun|pip|tensorboard|python|jupyter)"
 
 

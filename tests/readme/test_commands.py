@@ -7,7 +7,7 @@ import urllib.request
 import pytest
 import torch
 
-from tests.readme.documents import NOT_RUN, PAGES, PROGRAMS, REPOSITORY, all_commands, blocks
+from tests.readme.documents import DOCS, NOT_RUN, PAGES, PROGRAMS, all_commands, blocks
 from tests.readme.running import Collector, Runner
 from tests.readme.world import World, published_weights, torch_home
 
@@ -53,9 +53,8 @@ def test_runs(command, runner, tmp_path):
 
 def test_there_are_commands():
     assert len(COMMANDS) > 30
-    assert {page.name for page in PAGES} | set(NOT_RUN) == {"README.md"} | {
-        page.name for page in (REPOSITORY / "docs").glob("*.md")
-    }
+    assert all((DOCS / name).exists() for name in NOT_RUN)
+    assert len(PAGES) > 15
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -153,7 +153,7 @@ def action_run(path):
 
 def action_config(path):
     """The config in the page about training on videos, and what it names."""
-    page = README.parent / "docs" / "action_train.md"
+    page = README.parent / "docs" / "guides" / "action.md"
     block = next(b for b in blocks(page.read_text()) if b.text.startswith("# videos.yaml"))
     path.write_text(block.text)
     write_set(Path("clips"))

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Fill the GPU sections of docs/benchmarks.md on a machine with a CUDA GPU, in about ten minutes.
+# Fill the GPU sections of docs/benchmarks/ on a machine with a CUDA GPU, in about ten minutes.
 #
-#   tools/benchmarks/gpu.sh                    each step writes its section of docs/benchmarks.md
+#   tools/benchmarks/gpu.sh                    each step writes its section of a page in docs/benchmarks
 #   tools/benchmarks/gpu.sh --output FOLDER    each step writes FOLDER/STEP.md instead
 #   tools/benchmarks/gpu.sh --dry-run          print the commands only
 #

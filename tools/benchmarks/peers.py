@@ -116,7 +116,7 @@ def others(args: argparse.Namespace) -> list[tuple[str, str, Path | None]]:
     if args.mmpose:
         missing = [name for name in ("mmpose", "mmcv", "mmengine") if not importable(name)]
         if missing:
-            raise ConfigError(f"--mmpose: {missing} not installed; docs/benchmarks.md says how")
+            raise ConfigError(f"--mmpose: {missing} not installed; see docs/benchmarks/others.md")
         sides.append((f"mmpose {version('mmpose')}", "peer_mmpose", None))
     return sides or [("straightforward", "peer_straightforward", None)]
 

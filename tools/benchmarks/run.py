@@ -44,7 +44,7 @@ MEASURED = {
     "start": start,
     "peers": peers,
 }
-DOCUMENT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+DOCUMENTS = Path(__file__).parents[2] / "docs" / "benchmarks"
 PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "albumentations")
 EPILOG = """examples:
   tools/benchmarks/run.py read
@@ -77,7 +77,7 @@ EPILOG = """examples:
   tools/benchmarks/run.py peers --hrnet ../deep-high-resolution-net.pytorch
       all of it next to the HRNet repository's code
   tools/benchmarks/run.py data --write && tools/benchmarks/run.py model --write
-      put the figures into docs/benchmarks.md
+      put the figures into the pages of docs/benchmarks
 
 All ways run in turn, round after round; figures are medians over the rounds, ratios are taken
 within a round. More rounds help on a shared machine.
@@ -92,7 +92,7 @@ def main(argv: Sequence[str]) -> None:
     if "tf32" in getattr(args, "dtype", ()) and device.type != "cuda":
         raise ConfigError(f"--dtype tf32 has no effect on {device.type}; add --device cuda")
     if args.write is not None:
-        section_of(args.write, section_name(args, device))  # before any work
+        find_section(args.write, section_name(args, device))  # before any work
     text = describe_run(argv, device) + MEASURED[args.command].measure(args)
     print(text)
     if args.write is not None:
@@ -115,9 +115,10 @@ def build_parser() -> argparse.ArgumentParser:
             "--write",
             nargs="?",
             type=Path,
-            const=DOCUMENT,
-            metavar="FILE",
-            help="put the figures into their section of docs/benchmarks.md, or of FILE",
+            const=DOCUMENTS,
+            metavar="PATH",
+            help="put the figures into their section of a page in docs/benchmarks, or in PATH, a "
+            "page or a folder of pages",
         )
     return parser
 
@@ -155,30 +156,34 @@ def markers(name: str) -> tuple[str, str]:
     return f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
 
 
-def section_of(document: Path, name: str) -> tuple[str, str]:
-    """Split a document into the text before and after a section.
+def find_section(path: Path, name: str) -> tuple[Path, str, str]:
+    """Find a section in a page, or in the pages of a folder.
+
+    Returns:
+        The page, and its text before and after the section.
 
     Raises:
-        ConfigError: The document or its markers do not exist.
+        ConfigError: No page has the section's two markers.
     """
     begin, end = markers(name)
-    content = document.read_text(encoding="utf-8") if document.is_file() else ""
-    before, found, rest = content.partition(begin)
-    _, closed, after = rest.partition(end)
-    if not found or not closed:
-        raise ConfigError(
-            f"{document}: has no section between {begin.strip()!r} and {end!r}; add the two lines, "
-            "or leave --write out"
-        )
-    return before, after
+    pages = [path] if path.is_file() else sorted(path.glob("*.md"))
+    for page in pages:
+        before, found, rest = page.read_text(encoding="utf-8").partition(begin)
+        _, closed, after = rest.partition(end)
+        if found and closed:
+            return page, before, after
+    raise ConfigError(
+        f"{path}: has no section between {begin.strip()!r} and {end!r}; add the two lines, "
+        "or leave --write out"
+    )
 
 
-def write_section(document: Path, name: str, text: str) -> None:
+def write_section(path: Path, name: str, text: str) -> None:
     """Replace one section, leave the rest."""
-    before, after = section_of(document, name)
+    page, before, after = find_section(path, name)
     begin, end = markers(name)
-    document.write_text(f"{before}{begin}{text}{end}{after}", encoding="utf-8")
-    cli.logger.info("written: %s", document)
+    page.write_text(f"{before}{begin}{text}{end}{after}", encoding="utf-8")
+    cli.logger.info("written: %s", page)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Fill docs/evidence.md from the runs of `make evidence`: tools/evidence/write.py."""
+"""Fill docs/explanation/evidence.md from the runs of `make evidence`: tools/evidence/write.py."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from keypoint.errors import ConfigError
 
 RUNS = Path("output/evidence")
 REPOSITORY = Path(__file__).parents[2]
-SWEEPS, DOCUMENT = REPOSITORY / "configs" / "sweeps", REPOSITORY / "docs" / "evidence.md"
+SWEEPS, DOCUMENT = (
+    REPOSITORY / "configs" / "sweeps",
+    REPOSITORY / "docs" / "explanation" / "evidence.md",
+)
 EPILOG = """examples:
   make evidence
       all trainings and tests, then this command
@@ -34,7 +37,9 @@ def main(argv: Sequence[str]) -> None:
     folder = {"type": Path, "metavar": "DIR", "help": "default: %(default)s"}
     parser.add_argument("--runs", default=RUNS, **folder)
     parser.add_argument("--sweeps", default=SWEEPS, **folder)
-    parser.add_argument("--document", type=Path, default=DOCUMENT, help="docs/evidence.md")
+    parser.add_argument(
+        "--document", type=Path, default=DOCUMENT, help="docs/explanation/evidence.md"
+    )
     args = parser.parse_args(argv)
     text = args.document.read_text(encoding="utf-8")
 

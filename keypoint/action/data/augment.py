@@ -2,7 +2,7 @@
 
 A crop is drawn once for all frames of a clip. It is cut out of the decoded frame and then resized,
 bilinear as in the references: the same picture as of a frame that was resized first, in half the
-time or less (docs/benchmarks.md).
+time or less (docs/benchmarks/clips.md).
 
 Sources: TSN (Wang et al. 2016), section 3.2: corner crops with scale jitter, which SRL cites; Wang
 et al. 2018, section 4: short side of 256 to 320 pixels and a random crop of 224. Where TSN squeezes

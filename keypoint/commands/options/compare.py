@@ -33,8 +33,8 @@ in the seed only are one group; the first group is what the others are compared 
 images, flip or clips are refused, as the numbers would say nothing next to each other. By keypoint
 and by kind of error are reported if all were tested with --analyse.
 
-Below COCO numbers stand the published ones of the same network (docs/results.md), if the run was
-trained and measured as they were; a note says what is not.
+The published numbers of the same network (docs/reference/results.md) are printed below COCO
+numbers if the run was trained and measured as they were; a note says what differs.
 
 Prints Markdown tables. With --output DIR also writes {MARKDOWN}, {RUNS_CSV} and {RUNS_PICTURE}, and
 for action recognition {CSV} (all classes) and {PICTURE} (bars of the classes that differ).

@@ -28,8 +28,8 @@ row as heat (of dot, concatenation and cgnl warm for positive, cold for negative
 effective receptive field of the site's middle, with random weights and after training: by Luo et
 al. on random inputs, and by RepLKNet on this input, with the squares that hold 20, 30, 50 and
 99 % of it. The table has the weights of the five, the entropy of the row by its largest (1: all
-alike), and the mean distance in pixels of the network's input. docs/explain.md says what the row of
-each block is, and what it does not show.
+alike), and the mean distance in pixels of the network's input. docs/guides/explaining.md says
+what the row of each block is, and what it does not show.
 """
 
 

@@ -16,7 +16,7 @@ EPILOG = """examples:
 
 Writes DIR/data (lossless videos, a folder per class), DIR/frames.pth (weights of a 2-D network that
 knows the poses of single frames, from which the trainings start) and DIR/classes.jpg. What is there
-and complete is left as it is. docs/action_echo.md says what the set shows.
+and complete is left as it is. docs/explanation/echo.md says what the set shows.
 """
 
 

@@ -31,7 +31,7 @@ EPILOG = f"""examples:
   keypoint predict --checkpoint best.pt --output out --detector fasterrcnn.pth street.mp4
       a detector from a file (of {DETECTORS[0]}; NAME:FILE for another one)
   keypoint predict --checkpoint best.pt --output out --detector {HOG} street.jpg
-      without network: finds whole, standing persons, and misses many (docs/prediction.md)
+      without a network: finds whole, standing persons, and misses many
   keypoint predict --checkpoint best.pt --output out --annotations instances.json \\
       --boxes boxes.json images
       boxes of another detector; the annotation file says which image has which id. Boxes of a

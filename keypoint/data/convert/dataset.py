@@ -288,9 +288,7 @@ def _config(output: Path, images: Path, boxes: list[Bbox], mirrored: bool, form:
         },
         "model": {"encoder": "resnet50", "input_size": input_size},
     }
-    note = (
-        "" if mirrored else "# No pairs: is a mirrored image possible? See docs/data.md, Pairs.\n"
-    )
+    note = "" if mirrored else "# No pairs: can images be mirrored? See docs/guides/own-data.md.\n"
     return (
         f"# To start from; made by keypoint convert from labels of {form}.\n"
         f"# input_size is (height, width) of a crop, by the middle box.\n{note}{dump_yaml(content)}"

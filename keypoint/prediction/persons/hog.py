@@ -8,7 +8,7 @@ convolutions; tests/prediction/test_hog.py compares them.
 
 What differs from OpenCV's `detectMultiScale`: an image is smoothed before it is shrunk, doubles are
 removed by NMS and not averaged in groups. On photos both together find twice as many persons
-(docs/prediction.md, with recall and false boxes).
+(docs/guides/photos-and-videos.md, with recall and false boxes).
 
 Letters: H, W pixels of a level of the pyramid; h, w its blocks of 2 x 2 cells, 8 pixels apart.
 """

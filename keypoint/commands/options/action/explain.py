@@ -21,7 +21,7 @@ the five strongest regions of the block's row (of pnl a color each scale), the r
 receptive field of the site's middle, with random weights and after training: by Luo et al. on
 random clips, and by RepLKNet on this one. The number under a frame is its share. The table has the
 weights of the five, entropy, and the mean distance in pixels and frames of the network's input.
-docs/explain.md says what each block's row is.
+docs/guides/explaining.md says what each block's row is.
 """
 
 

@@ -24,7 +24,7 @@ EPILOG = """examples:
       three trainings in folders seed0, seed1, seed2, for keypoint compare; with --resume those that
       are done are left as they are, and --dry-run prints a command each
   torchrun --nproc_per_node 8 tools/train.py --cfg c2d_res50_srl_fft5.yaml
-      on 8 GPUs; the batch size is per GPU (docs/distributed.md)
+      on 8 GPUs; the batch size is per GPU (docs/guides/many-gpus.md)
 
 The output folder gets last.pt, best.pt (highest top1), config.yaml, log.txt, data_report.json,
 history.json, curves.png and tensorboard events, unless train.logger sends the numbers to a
