@@ -16,10 +16,8 @@ from keypoint.errors import ConfigError
 
 RUNS = Path("output/evidence")
 REPOSITORY = Path(__file__).parents[2]
-SWEEPS, DOCUMENT = (
-    REPOSITORY / "configs" / "sweeps",
-    REPOSITORY / "docs" / "explanation" / "evidence.md",
-)
+SWEEPS = REPOSITORY / "configs" / "sweeps"
+DOCUMENT = REPOSITORY / "docs" / "explanation" / "evidence.md"
 EPILOG = """examples:
   make evidence
       all trainings and tests, then this command
@@ -37,9 +35,7 @@ def main(argv: Sequence[str]) -> None:
     folder = {"type": Path, "metavar": "DIR", "help": "default: %(default)s"}
     parser.add_argument("--runs", default=RUNS, **folder)
     parser.add_argument("--sweeps", default=SWEEPS, **folder)
-    parser.add_argument(
-        "--document", type=Path, default=DOCUMENT, help="docs/explanation/evidence.md"
-    )
+    parser.add_argument("--document", type=Path, default=DOCUMENT, help="the page to write into")
     args = parser.parse_args(argv)
     text = args.document.read_text(encoding="utf-8")
 
