@@ -111,7 +111,10 @@ def test_data_fills_its_tables_and_its_section(demo, tmp_path, run):
 def test_model_fills_its_table(run):
     options = ["--input-size", "64x32", "--blocks", "srl_fft", "--batch", "2"]
     options += ["--eval-rounds", "1", "--train-rounds", "1"]
-    rows = cells(run("model", *options).out)
+    out = run("model", *options).out
+    reached = re.search(r"reaches ([\d.]+) of it in evaluation and ([\d.]+) in a whole", out)
+    assert all(0 < float(share) < 1 for share in reached.groups())
+    rows = cells(out)
     assert [row[:3] for row in rows] == [["64x32", "float32", name] for name in ("none", "srl_fft")]
     assert [rows[0][5], rows[0][7]] == ["1.00", "1.00"]
     assert all(float(number) > 0 for row in rows for number in row[3:])
@@ -220,6 +223,7 @@ def test_predict_fills_its_table_and_its_section(tmp_path, run):
     assert ways == [
         "one person after the other",
         "Predictor, image by image",
+        "keypoint predict --batch-size 1",
         "keypoint predict",
         "keypoint predict --amp bf16",
     ]

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from timing import (
     DTYPES,
+    Seconds,
     add_network,
     add_number,
     clock,
@@ -37,6 +38,7 @@ HELP, DESCRIPTION = "ms an image", "Time the network."
 ENCODER = "resnet50"
 NUM_KEYPOINTS = 17
 PLAIN = "none"
+PRODUCT, SIDE = "matrix product", 2048  # what the machine reaches at best
 MODES = ("eval", "train")
 
 
@@ -83,9 +85,9 @@ def measure(args: argparse.Namespace) -> str:
     rounds = dict(zip(MODES, (args.eval_rounds, args.train_rounds), strict=True))
     warm_up = 3 if setting.device.type == "cuda" else 1  # a GPU chooses its kernels in them
     names = [PLAIN, *(name for name in args.blocks if name != PLAIN)]
-    rows, floors = [], []
+    rows, floors, peaks = [], [], []
     steps = sum(number + warm_up for number in rounds.values())
-    total = steps * len(names) * len(args.dtype) * len(args.input_size)
+    total = steps * (len(names) + 1) * len(args.dtype) * len(args.input_size)
     with progress(total, "model", "step") as bar:
         for size in args.input_size:
             models = {name: build(name, size, setting) for name in names}
@@ -99,7 +101,9 @@ def measure(args: argparse.Namespace) -> str:
                         name: step(model, mode, DTYPES[dtype], setting)
                         for name, model in models.items()
                     }
+                    ways[PRODUCT] = product(DTYPES[dtype], setting)
                     times[mode] = interleave(ways, rounds=rounds[mode], warm_up=warm_up, bar=bar)
+                peaks.append(peak(f"{size[0]}x{size[1]}, {dtype}", times, counts[PLAIN], setting))
                 for name in names:
                     cells = [f"{size[0]}x{size[1]}", dtype, name, f"{counts[name] / 1e9:.2f}"]
                     for mode in MODES:
@@ -109,7 +113,7 @@ def measure(args: argparse.Namespace) -> str:
                     rows.append(cells)
     header = ["input", "dtype", "blocks", "G multiply-adds"]
     header += [f"{mode}, {unit}" for mode in MODES for unit in ("ms", "times none")]
-    result = "\n".join([table(header, rows), "", *floors])
+    result = "\n".join([table(header, rows), "", *peaks, *floors])
     return (
         f"* ResNet-50, {setting.words(args.threads)}; "
         f"{args.eval_rounds} rounds of eval, {args.train_rounds} of train\n\n{result}\n"
@@ -157,6 +161,27 @@ def step(
         return seconds(once, device)
 
     return timed
+
+
+def product(dtype: torch.dtype, setting: Setting) -> Callable[[int], float]:
+    """One product of two square matrices in seconds."""
+    left, right = torch.randn(2, SIDE, SIDE, device=setting.device, dtype=dtype)
+    return lambda _: seconds(lambda: left @ right, setting.device)
+
+
+def peak(name: str, times: dict[str, dict[str, Seconds]], count: int, setting: Setting) -> str:
+    """How near the plain network's multiply-adds a second come to those of a matrix product."""
+    shares = {}
+    for mode, work in (("eval", count), ("train", 3 * count)):  # backward costs twice as much
+        speeds = SIDE**3 / times[mode][PRODUCT]
+        reached = work * setting.batch_size / times[mode][PLAIN]
+        shares[mode] = float(np.median(reached / speeds))
+    best = SIDE**3 / float(np.median(times["eval"][PRODUCT]))
+    return (
+        f"* {name}: a product of two {SIDE} x {SIDE} matrices runs at {best / 1e9:.0f} G "
+        f"multiply-adds/s; the network without blocks reaches {shares['eval']:.2f} of it in "
+        f"evaluation and {shares['train']:.2f} in a whole training step."
+    )
 
 
 @torch.no_grad()

@@ -134,6 +134,7 @@ def predict_ways(setting: PredictSetting) -> dict[str, Callable[[int], float]]:
     ways = {
         SLOW: timed(lambda: straightforward_predict(setting)),
         EACH: timed(lambda: image_by_image(setting, plain)),
+        f"{STREAM} --batch-size 1": timed(lambda: as_predict(setting, plain, batch_size=1)),
         STREAM: timed(lambda: as_predict(setting, plain)),
         f"{STREAM} --amp bf16": timed(lambda: as_predict(setting, half)),
     }
@@ -183,7 +184,9 @@ def image_by_image(setting: PredictSetting, predictor: Predictor) -> dict[int, A
     return found
 
 
-def as_predict(setting: PredictSetting, predictor: Predictor) -> dict[int, Any]:
+def as_predict(
+    setting: PredictSetting, predictor: Predictor, *, batch_size: int | None = None
+) -> dict[int, Any]:
     """Keypoints by image id, found like keypoint predict does."""
     images = setting.persons.images
     inputs = [
@@ -192,9 +195,8 @@ def as_predict(setting: PredictSetting, predictor: Predictor) -> dict[int, Any]:
     ]
     found = {}
     with closing(read_inputs(inputs, setting.threads)) as events:
-        for event in predict_stream(
-            events, known_persons(setting.persons), predictor, batch_size=setting.batch_size
-        ):
+        persons, batch_size = known_persons(setting.persons), batch_size or setting.batch_size
+        for event in predict_stream(events, persons, predictor, batch_size=batch_size):
             assert isinstance(event, Predicted), event
             found[event.frame.image_id] = event.keypoints
     return found
