@@ -103,7 +103,7 @@ def draw_keypoints(
 
 def letter_height(image_size: Sequence[int]) -> float:
     """Height of a capital in px, legible when an image of that (height, width) is shown whole."""
-    return max(8.0, max(image_size[:2]) / 90)
+    return max(8.0, max(image_size[:2]) / 120)
 
 
 def _frames(

@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.data.video_writer import VideoWriter
-from keypoint.drawing.persons import draw_keypoints, heatmap_sheet
+from keypoint.drawing.persons import draw_keypoints, fit_picture, fit_points, heatmap_sheet
 from keypoint.errors import ConfigError
 from keypoint.pose.skeleton import Skeleton
 from keypoint.prediction.stream import Predicted
 
 PICTURES, CROPS = "pictures", "crops"  # folders
+LABELLED_SIDE = 1280  # pixels; a smaller image is enlarged, so that names have room
 JPEG_SIDE = 65_000  # pixels; JPEG ends at 65,535
 # Frames of a drawn video that show one frame of its source: 20 s at 30 a second. A camera that
 # records only what moves may rest for hours.
@@ -36,6 +37,7 @@ class PredictPictures:
         pictures: Draw every image, and every video as a video; frames must have their images.
         crops: Draw every person's crop with its heatmaps; results must have these.
         labels: Write the keypoints' names, and above each person its index in the record or its id.
+            Small images are enlarged for it, videos are not.
         udp: The heatmaps are of the codec `udp`.
 
     Raises:
@@ -109,13 +111,17 @@ class PredictPictures:
         names = self.skeleton.keypoints if self.labels else None
         ids = None if predicted.ids is None else predicted.ids.tolist()
         captions = ids if ids is not None else range(len(predicted.boxes)) if self.labels else None
+        image, points, boxes = frame.image, predicted.keypoints, predicted.boxes
+        if self.labels and frame.number is None and max(image.shape) < LABELLED_SIDE:
+            image, factor = fit_picture(image, (LABELLED_SIDE, LABELLED_SIDE))
+            points, boxes = fit_points(points, factor), boxes * factor
         image = draw_keypoints(
-            frame.image,
-            predicted.keypoints,
+            image,
+            points,
             predicted.scores,
             self.skeleton,
             labels=names,
-            boxes=None if ids is None else predicted.boxes,
+            boxes=None if ids is None else boxes,
             captions=None if captions is None else [str(number) for number in captions],
             ids=ids,
         )

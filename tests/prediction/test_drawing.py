@@ -98,3 +98,23 @@ def test_old_pictures_go_whatever_else_is_in_the_records(tmp_path, line):
     remove_pictures(records)
     left = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.jpg"))
     assert left == ["mine.jpg", "pictures/other.jpg"]
+
+
+def test_a_small_image_is_enlarged_for_names(tmp_path):
+    """Its keypoints stay where they are: the disc of one keypoint at 4.5 times its place."""
+    points, scores = np.zeros((1, 17, 2)), np.zeros((1, 17))
+    points[0, 0], scores[0, 0] = (40, 30), 1
+    frame = Frame(Path("a.png"), None, 0, 0.0, 1, (200, 284), 1, np.zeros((200, 284, 3), np.uint8))
+    found = Predicted(frame, np.array([[0, 0, 80, 80.0]]), np.ones(1), points, scores, 0)
+    seen = {}
+    for labels in (False, True):
+        folder = tmp_path / str(labels)
+        folder.mkdir()
+        pictures = PredictPictures(folder, SKELETON, pictures=True, crops=False, labels=labels)
+        name, _ = pictures.add(found)
+        seen[labels] = cv2.imread(str(folder / name))
+    assert seen[False].shape == (200, 284, 3)
+    assert seen[True].shape == (901, 1280, 3)
+    x, y = (np.array([40.5, 30.5]) * 1280 / 284 - 0.5).round().astype(int)
+    assert seen[True][y, x].max() > 100
+    assert seen[False][30, 40].max() > 100
