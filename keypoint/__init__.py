@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from keypoint.pose.skeleton import load_skeleton
     from keypoint.prediction.predictor import Predictor
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"  # setup.cfg reads it here
 __all__ = ["OnnxPredictor", "Predictor", "create_model", "load_skeleton"]
 
 _HOME_OF_NAME = {

@@ -2,6 +2,7 @@
 
 import json
 
+import keypoint
 from keypoint.compiled.libraries import state
 from tests.calling import tool
 
@@ -11,5 +12,5 @@ def test_the_installation(capsys):
     assert f"compiled code: {state()}\n" in capsys.readouterr().out
     assert tool("info", "--json") == 0
     here = json.loads(capsys.readouterr().out)
-    assert here["keypoint"] == "0.1.0"
+    assert here["keypoint"] == keypoint.__version__
     assert here["device"].startswith(("cpu", "cuda"))
