@@ -1,20 +1,50 @@
-"""docs/quickstart.ipynb runs from top to bottom, and what is committed of it is such a run."""
+"""The notebooks of docs/ run from top to bottom, and what is committed of them is such a run."""
 
 import base64
 import re
+from typing import NamedTuple
 
 import nbformat
+import pytest
 from nbclient import NotebookClient
 
 from tests.readme.documents import REPOSITORY
 
-NOTEBOOK = REPOSITORY / "docs" / "quickstart.ipynb"
-SMALL = "train_images, val_images, epochs, workers = 20, 6, 1, 0"
 AP = re.compile(r"^ +AP  AP50 .*\n([01]\.\d{3}) ", re.M)
+FROM_HEAD = re.compile(r"^(before|after) training: .* ([\d.]+)% from the upper quarter", re.M)
 
 
-def read():
-    return nbformat.read(NOTEBOOK, as_version=4)
+class Expected(NamedTuple):
+    small: str  # the cell of parameters, for a run in seconds
+    printed: tuple[str, ...]
+    pictures: int
+
+
+EXPECTED = {
+    "quickstart": Expected(
+        "train_images, val_images, epochs, workers = 20, 6, 1, 0",
+        (r"identity at the start: True", r"same output: True", AP.pattern),
+        4,
+    ),
+    "explain": Expected(
+        "train_images, val_images, epochs, workers = 20, 31, 1, 0",
+        (r"^layer2: entropy", r"^layer4: entropy", FROM_HEAD.pattern),
+        4,
+    ),
+}
+
+
+@pytest.fixture(params=EXPECTED)
+def name(request):
+    return request.param
+
+
+def file(name):
+    return REPOSITORY / "docs" / f"{name}.ipynb"
+
+
+def read(name):
+    return nbformat.read(file(name), as_version=4)
 
 
 def code_cells(notebook):
@@ -30,24 +60,10 @@ def execute(notebook, folder, monkeypatch):
     NotebookClient(notebook, timeout=240, kernel_name="python3", resources=place).execute()
 
 
-def shown(cell):
-    """All that a cell printed."""
-    return "".join(output.get("text", "") for output in cell.outputs)
-
-
-def test_runs_from_top_to_bottom(tmp_path, monkeypatch):
-    notebook = read()
-    (parameters,) = [c for c in code_cells(notebook) if "parameters" in c.metadata.get("tags", [])]
-    names = parameters.source.partition("=")[0]
-    assert names == SMALL.partition("=")[0]  # the same ones are set
-    parameters.source = SMALL
-    execute(notebook, tmp_path, monkeypatch)
-    said = "\n".join(map(shown, code_cells(notebook)))
-    assert "identity at the start: True" in said
-    assert "same output: True" in said
-    assert AP.search(said), said
-    assert (tmp_path / "output/quickstart/run/best.pt").is_file()
-    assert len(pictures(notebook)) == len(pictures(read()))
+def shown(notebook):
+    """All that the cells printed."""
+    outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
+    return "\n".join(output.get("text", "") for output in outputs)
 
 
 def pictures(notebook):
@@ -55,17 +71,38 @@ def pictures(notebook):
     return [output.data["image/jpeg"] for output in outputs if "image/jpeg" in output.get("data", {})]  # fmt: skip
 
 
-def test_what_is_committed_was_run_in_order_and_is_small():
-    notebook = read()
+def test_all_notebooks_are_tested():
+    assert {path.stem for path in (REPOSITORY / "docs").rglob("*.ipynb")} == set(EXPECTED)
+
+
+def test_runs_from_top_to_bottom(name, tmp_path, monkeypatch):
+    notebook, expected = read(name), EXPECTED[name]
+    (parameters,) = [c for c in code_cells(notebook) if "parameters" in c.metadata.get("tags", [])]
+    names = parameters.source.partition("=")[0]
+    assert names == expected.small.partition("=")[0]  # the same ones are set
+    parameters.source = expected.small
+    execute(notebook, tmp_path, monkeypatch)
+    for pattern in expected.printed:
+        assert re.search(pattern, shown(notebook), re.M), shown(notebook)
+    assert (tmp_path / "output" / name / "run" / "best.pt").is_file()
+    assert len(pictures(notebook)) == len(pictures(read(name)))
+
+
+def test_what_is_committed_was_run_in_order_and_is_small(name):
+    notebook = read(name)
     nbformat.validate(notebook)
     cells = code_cells(notebook)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     kinds = [output.output_type for cell in cells for output in cell.outputs]
     assert kinds
     assert "error" not in kinds
-    assert len(pictures(notebook)) >= 4
+    assert len(pictures(notebook)) >= EXPECTED[name].pictures
     assert all(base64.b64decode(text)[:2] == b"\xff\xd8" for text in pictures(notebook))
-    assert NOTEBOOK.stat().st_size < 500_000
-    assert not re.search(r"/(tmp|root|home)/", NOTEBOOK.read_text()), "a path of one machine"
-    ap = AP.search("\n".join(map(shown, cells)))
-    assert float(ap[1]) > 0.1  # a network that has learnt something
+    assert file(name).stat().st_size < 500_000
+    assert not re.search(r"/(tmp|root|home)/", file(name).read_text()), "a path of one machine"
+
+
+def test_the_committed_networks_have_learned_something():
+    assert float(AP.search(shown(read("quickstart")))[1]) > 0.1
+    from_head = {when: float(share) for when, share in FROM_HEAD.findall(shown(read("explain")))}
+    assert from_head["before"] < 1 < from_head["after"]
