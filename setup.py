@@ -1,6 +1,7 @@
-"""All metadata is in setup.cfg; this file adds the configs and the compiled code."""
+"""Metadata is in setup.cfg; this file adds the description, the configs and the compiled code."""
 
 import platform
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -39,6 +40,13 @@ def libraries():
     ]
 
 
+def description():
+    """README.md without pictures and links to files of the repository: PyPI has no such files."""
+    text = Path("README.md").read_text(encoding="utf-8")
+    text = re.sub(r"!\[[^]]*\]\((?!https?:)[^)]*\)\n*", "", text)
+    return re.sub(r"\[([^]]*)\]\((?!https?:)[^)]*\)", r"\1", text)
+
+
 class BuildWithConfigs(build_py):
     """Copies configs/ into the package, where `keypoint train --cfg NAME` looks for them."""
 
@@ -68,6 +76,8 @@ class WheelOfThePlatform(bdist_wheel):
 
 
 setup(
+    long_description=description(),
+    long_description_content_type="text/markdown",
     ext_modules=libraries(),
     cmdclass={
         "build_py": BuildWithConfigs,
