@@ -1,7 +1,7 @@
-"""One process or many: the few calls that behave the same in both.
+"""Calls that behave the same in one process and in many.
 
-`torchrun` starts many; this file notices. Every function here works without torch.distributed
-being initialised: then there is one process, of rank 0.
+`torchrun` starts many processes, which is detected here. Every function also works if
+torch.distributed is not initialised: then there is one process, of rank 0.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ DEVICES = "cpu|cuda|cuda:[0-9]{1,2}|mps"
 
 
 def choose_device(name: str | None = None) -> torch.device:
-    """A device that exists here.
+    """Return a device that exists here.
 
     Args:
         name: "cpu", "cuda", "cuda:1", or "mps" (Apple's GPUs; untested, which is logged); None for
             CUDA if there is one, else the CPU.
 
     Raises:
-        ConfigError: It does not exist here.
+        ConfigError: The device does not exist.
     """
     kind = name or ("cuda" if torch.cuda.is_available() else "cpu")
     if not re.fullmatch(DEVICES, kind):  # torch knows others, which fail later
@@ -43,19 +43,19 @@ def choose_device(name: str | None = None) -> torch.device:
     if kind == "mps":
         if not torch.backends.mps.is_available():
             raise ConfigError(
-                "--device mps: torch sees no such device here, it needs macOS on Apple's "
+                "--device mps: torch finds no such device; it needs macOS on Apple "
                 "processors; use cpu"
             )
         logger.warning("device=mps is untested; compare a few results with --device cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(
-            f"device={kind}: torch sees {torch.cuda.device_count()} CUDA devices here; use cpu"
+            f"device={kind}: torch finds {torch.cuda.device_count()} CUDA devices; use cpu"
         )
     return device
 
 
 def own_device(name: str | None = None) -> torch.device:
-    """This process's device: under torchrun the local rank picks the GPU.
+    """Return this process's device: under torchrun the local rank selects the GPU.
 
     Args:
         name: "cpu", "cuda" or "cuda:1"; None for CUDA if there is one.
@@ -69,7 +69,7 @@ def own_device(name: str | None = None) -> torch.device:
         if started_many() and "RANK" in os.environ:
             raise ConfigError(
                 f"WORLD_SIZE={os.environ['WORLD_SIZE']} and RANK are set and LOCAL_RANK is not, so "
-                "each process would work alone; start them by torchrun"
+                "each process would work alone; start them with torchrun"
             )
         return chosen
     if chosen.type == "mps":
@@ -86,7 +86,7 @@ def initialise(device: str | None = None, timeout_s: int = TIMEOUT_S) -> torch.d
     """Join the processes that torchrun started, if it did, and choose this process's device.
 
     Args:
-        device: As `choose_device` takes it. Under torchrun the local rank picks the GPU.
+        device: As `choose_device` takes it. Under torchrun the local rank selects the GPU.
         timeout_s: Seconds that a process waits for the others before it gives up.
 
     Raises:
@@ -97,7 +97,7 @@ def initialise(device: str | None = None, timeout_s: int = TIMEOUT_S) -> torch.d
     if "LOCAL_RANK" not in os.environ:
         return chosen
     if not dist.is_initialized():
-        # Small words between processes go by gloo also on GPUs: they do not wait for its work.
+        # Small messages use gloo even on GPUs, so that they do not wait for GPU work.
         backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
         dist.init_process_group(backend, timeout=timedelta(seconds=timeout_s))
     return chosen
@@ -110,22 +110,22 @@ def finish() -> None:
 
 
 def rank() -> int:
-    """This process's number, 0 if it is the only one."""
+    """Return this process's rank, 0 if it is the only one."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def world_size() -> int:
-    """How many processes there are."""
+    """Return the number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def is_main() -> bool:
-    """Whether this process writes files and logs."""
+    """Return whether this process writes files and logs."""
     return rank() == 0
 
 
 def gather(value: Any) -> list[Any]:
-    """The values of all processes, by rank, on every process."""
+    """Return the values of all processes, by rank, on every process."""
     if world_size() == 1:
         return [value]
     values: list[Any] = [None] * world_size()
@@ -134,7 +134,7 @@ def gather(value: Any) -> list[Any]:
 
 
 def from_main(value: Any) -> Any:
-    """Rank 0's value on every process."""
+    """Return rank 0's value on every process."""
     if world_size() == 1:
         return value
     box = [value]
@@ -146,15 +146,15 @@ def agree(stop: bool, problem: tuple[int, str] | None) -> bool:
     """Exchange stop requests and problems, so that all processes leave a loop together.
 
     Args:
-        stop: This process wishes to stop.
-        problem: Step and words of what went wrong on this process, or None.
+        stop: Whether this process should stop.
+        problem: Step and description of what went wrong on this process, or None.
 
     Returns:
-        Whether any process wishes to stop.
+        Whether any process should stop.
 
     Raises:
-        NumericsError: On every process, with the earliest problem of all and its rank: a nan
-            spreads to the other ranks a step later.
+        NumericsError: Raised on every process, with the earliest problem and its rank: a nan
+            spreads to the other ranks one step later.
     """
     if world_size() == 1:
         if problem is not None:
@@ -175,11 +175,10 @@ def require_same(values: Mapping[str, Any]) -> None:
     """Refuse to continue if processes differ in what must be the same.
 
     Args:
-        values: By what they are, for the message, which shows their `repr`.
+        values: By name; the message shows their `repr`.
 
     Raises:
-        ConfigError: On every process: the first that differs from rank 0, and its first value that
-            does.
+        ConfigError: Raised on every process; the text has the first differing rank and value.
     """
     if world_size() == 1:
         return
@@ -189,26 +188,26 @@ def require_same(values: Mapping[str, Any]) -> None:
             ours, other = everyone[0].get(name), theirs.get(name)
             if ours != other:
                 raise ConfigError(
-                    f"rank {number} differs from rank 0 in {name}: {other!r} against {ours!r}; "
-                    "start all of them alike"
+                    f"rank {number} differs from rank 0 in {name}: {other!r} instead of {ours!r}; "
+                    "start all processes with the same settings"
                 )
 
 
 def name_of(model: nn.Module, *, buffers: bool = False) -> str:
-    """A fingerprint of the parameters.
+    """Return a fingerprint of the parameters.
 
     Args:
         model: On any device.
-        buffers: Of those too; while training BatchNorm's differ by process.
+        buffers: Include buffers; in training, those of BatchNorm differ between processes.
     """
     tensors = [*model.parameters(), *(model.buffers() if buffers else ())]
     return fingerprint(*(tensor.detach().cpu().numpy() for tensor in tensors))
 
 
 def share_buffers(model: nn.Module) -> None:
-    """Give rank 0's buffers to all, so that all evaluate the network that is saved.
+    """Copy rank 0's buffers to all processes, so that all evaluate the network that is saved.
 
-    While training each process has the BatchNorm statistics of its own batches.
+    In training, each process has the BatchNorm statistics of its own batches.
     """
     if world_size() > 1:
         for buffer in model.buffers():

@@ -1,8 +1,8 @@
-"""Errors that are no fault of the code, and the exit status with which each kind ends a command.
+"""Errors that are not bugs, and the exit status of a command for each kind.
 
 Every message answers three questions: what was given, what is allowed, what to do. It names the
-file and the id or key, in at most three lines; if many entries of a file are at fault the text
-has the first, and `faults` all. Programming errors stay assertions and built-in exceptions.
+file and the id or key, in at most three lines; if many entries of a file are faulty, the text has
+the first, and `faults` has all. Programming errors are assertions and built-in exceptions.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TypeVar
 
 MOST_LINES = 3
-MOST_LETTERS = 4_000  # of a line; a path has up to 4,096, and those of people a few hundred
+MOST_LETTERS = 4_000  # per line; a path may have 4,096, but usually has a few hundred
 
 E = TypeVar("E", bound="KeypointError")
 
 
 def printable(text: str | Path) -> str:
-    """Return a text of a file, or its name, on one line: what would move a terminal is escaped."""
+    """Return a file's text or name on one line, with terminal control characters escaped."""
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text)
     )
@@ -32,15 +32,15 @@ def _shortened(line: str) -> str:
 
 
 class KeypointError(Exception):
-    """Any error that the user can fix; never raised itself.
+    """Base class of errors that the user can fix.
 
     Args:
-        text: Cause, place, what to do. What comes after its second line is joined to a third: a
-            library's own text that is quoted, or a file's name, may hold any number of lines. Lines
-            are made printable, and long ones lose their middle.
+        text: Cause, place, what to do. Everything after its second line is joined to a third: a
+            library's message or a file name may contain any number of lines. Lines are made
+            printable, and the middle of long ones is cut.
 
     Attributes:
-        faults: All faults, a line each, if the text has only the first; else empty.
+        faults: All faults, one line each, if the text has only the first; otherwise empty.
     """
 
     exit_status = 1
@@ -54,12 +54,12 @@ class KeypointError(Exception):
 
     @classmethod
     def of_many(cls: type[E], head: str, faults: Iterable[object], alike: str = "") -> E:
-        """Make the error of several faults, to be fixed together.
+        """Create one error for several faults.
 
         Args:
-            head: What they are of and what to do, one line.
+            head: Their place and what to do, one line.
             faults: At least one.
-            alike: How many of those that are not shown are like the first, in words.
+            alike: Says how many of the faults that are not shown are like the first.
         """
         lines = [_shortened(printable(" ".join(str(fault).splitlines()))) for fault in faults]
         shown = lines if len(lines) < MOST_LINES else lines[:1]
@@ -70,45 +70,45 @@ class KeypointError(Exception):
 
 
 class ConfigError(KeypointError, ValueError):
-    """A config file, an override or a command line that does not fit."""
+    """A config file, an override or a command line is not valid."""
 
     exit_status = 2
 
 
 class DataError(KeypointError, ValueError):
-    """Annotations, images, person boxes or results that cannot be used."""
+    """Annotations, images, person boxes or results cannot be used."""
 
     exit_status = 3
 
 
 class CheckpointError(KeypointError, ValueError):
-    """A checkpoint or weights file that cannot be read or does not fit the network."""
+    """A checkpoint or weights file cannot be read or does not fit the network."""
 
     exit_status = 4
 
 
 class ExportError(KeypointError, RuntimeError):
-    """A checkpoint's network that cannot be written in another form, or comes out different."""
+    """A checkpoint's network cannot be exported, or the exported one computes something else."""
 
     exit_status = 4
 
 
 class OutputError(KeypointError, OSError):
-    """A file of results that cannot be written: a full or failing disk, a folder that is gone."""
+    """A result file cannot be written: the disk is full or fails, or the folder is gone."""
 
     exit_status = 4
 
 
 class NumericsError(KeypointError, ArithmeticError):
-    """A number that is not finite although training or scoring needs one."""
+    """A number that training or scoring needs is not finite."""
 
     exit_status = 5
 
 
 def lost_worker(error: BaseException) -> DataError | None:
-    """Torch's error of a worker process that reads data and ended or hung, put for users.
+    """Rephrase torch's error about a data worker process that ended or hung.
 
-    It is raised wherever the main process happens to be. None for any other error.
+    Torch raises it at any point of the main process. Returns None for any other error.
     """
     text = str(error)
     if not isinstance(error, RuntimeError) or (

@@ -1,4 +1,4 @@
-"""This process and those that torchrun started with it, as the system sees them: without torch."""
+"""This process and those that torchrun started with it, without importing torch."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import ctypes
 import os
 import re
 
-TIMEOUT_S = 600  # scoring on rank 0 alone (seconds on val2017) must fit in
-# Torch's words if another process has ended or does not answer.
+TIMEOUT_S = 600  # longer than scoring on rank 0 alone, which takes seconds on val2017
+# Torch's messages when another process has ended or does not answer.
 LOST = re.compile(
     r"/gloo/|\bNCCL\b|pair closure|Connection (closed|reset|refused)|Broken pipe|"
     r"Timed out waiting \d+ ?ms"
@@ -15,9 +15,9 @@ LOST = re.compile(
 
 
 def place() -> tuple[int, int] | None:
-    """Rank and number of the processes that torchrun started; None if this is the only one.
+    """Return rank and number of processes under torchrun; None if this is the only process.
 
-    From the environment: no process group is needed.
+    Reads the environment; no process group is needed.
     """
     if not started_many() or "RANK" not in os.environ:
         return None
@@ -25,24 +25,24 @@ def place() -> tuple[int, int] | None:
 
 
 def local_processes() -> int:
-    """How many processes torchrun started on this machine, 1 without it."""
+    """Return the number of processes that torchrun started on this machine, 1 without it."""
     text = os.environ.get("LOCAL_WORLD_SIZE", "1")
     return max(1, int(text)) if text.isdecimal() else 1
 
 
 def started_many() -> bool:
-    """Whether this is one of several processes by its environment; the group may be gone by now."""
+    """Return whether the environment has several processes; the process group may be gone."""
     text = os.environ.get("WORLD_SIZE", "1")
     return text.isdecimal() and int(text) > 1
 
 
 def says_lost(error: BaseException) -> bool:
-    """Whether an error says that another process has ended or does not answer."""
+    """Return whether an error means that another process has ended or does not answer."""
     return started_many() and isinstance(error, RuntimeError) and bool(LOST.search(str(error)))
 
 
 def keep_freed_memory() -> bool:
-    """Have glibc keep large freed blocks for the next tensors of their size.
+    """Make glibc keep large freed blocks for the next tensors of their size.
 
     By default glibc returns them to the system, which then fills every page of the next one with
     zeros: on two cores that took 45 % of a ResNet-50's training step at batch 8, and 15 % of its
@@ -59,6 +59,6 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError):
         return False
     trim_threshold, mmap_threshold = -1, -3  # malloc.h
-    # Older versions accept at most 32 MiB for the second, and the first alone would do harm.
+    # Older versions accept at most 32 MiB for the second; the first alone would be slower.
     large = any(mallopt(mmap_threshold, size) for size in (2**31 - 1, 2**25))
     return large and bool(mallopt(trim_threshold, 2**31 - 1))

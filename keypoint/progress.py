@@ -17,13 +17,13 @@ class PlainProgress:
     Args:
         total: Units to do; None if unknown.
         text: What is being done.
-        unit: Of what.
+        unit: Name of the units.
     """
 
     def __init__(self, total: int | None, text: str, unit: str) -> None:
         self.total, self.text, self.unit = total, text, unit
         self.done = 0
-        self._first = 0  # done before this process began to count
+        self._first = 0  # units done before this process
         self._begin = self._last = time.perf_counter()
         self._numbers = ""
 
@@ -43,11 +43,11 @@ class PlainProgress:
             self._write(now)
 
     def skip(self, number: int) -> None:
-        """Count units that an earlier run has done; they say nothing about this one's speed."""
+        """Count units that an earlier run has done; they are excluded from the rate."""
         self.done = self._first = number
 
     def set_postfix(self, **numbers: str) -> None:
-        """Numbers to show at the line's end."""
+        """Set the numbers at the end of the line."""
         self._numbers = "".join(f", {name} {value}" for name, value in numbers.items())
 
     def _write(self, now: float) -> None:
@@ -66,7 +66,7 @@ class PlainProgress:
 
 
 class _Bar(tqdm):  # type: ignore[type-arg]
-    """tqdm that counts what an earlier run has done."""
+    """tqdm that counts units of an earlier run."""
 
     def skip(self, number: int) -> None:
         self.initial = self.n = number

@@ -1,10 +1,10 @@
-"""YAML as a config needs it: nothing is guessed, nothing is lost, and every mistake has its line.
+"""Read YAML strictly for configs: no guessing, no lost keys, and a line for every mistake.
 
 PyYAML reads YAML 1.1, where ``1e-3`` is text, ``no`` is false, ``010`` is 8, ``1:30`` is 90 and the
 last of two equal keys wins. Here plain words are read by YAML 1.2's core rules, without octal and
 hexadecimal numbers, and ``none`` is a null like ``null`` and ``~``. Tags, anchors and aliases are
-refused outright, because a config needs none and they can run code or grow without bound; PyYAML's
-own constructors are never called. Keys are unique names; before a colon ``none`` is one, too.
+refused, because a config needs none and they can run code or grow without bound; PyYAML's own
+constructors are never called. Keys are unique names; ``none`` before a colon is a name, too.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Any
 
 import yaml
 
-MAX_BYTES = 1 << 16  # a hundred times a long config: what is larger is some other file
+MAX_BYTES = 1 << 16  # a hundred times a long config; a larger file is not a config
 MAX_DEPTH = 20  # PyYAML composes recursively; a config is four levels deep
 
-MAX_VALUES = 1000  # in one free-form value; ends a list that holds itself
+MAX_VALUES = 1000  # in one free-form value; stops at a list that contains itself
 
 KeyPath = tuple[str | int, ...]
-Problem = tuple[KeyPath, int | None, str]  # where, its line if there is one, what is wrong
+Problem = tuple[KeyPath, int | None, str]  # key, line if known, what is wrong
 
 _TAG = "tag:yaml.org,2002:"
 _WORD = re.compile(r"[A-Za-z]\w*")
@@ -71,7 +71,7 @@ class _Composer(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what YAML 1.1 or our own rules would take for something else than text."""
+    """Quotes text that YAML 1.1 or our own rules would read as something else."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -95,9 +95,9 @@ class Document:
     Attributes:
         content: None, bool, int, float (perhaps inf or nan), str, list, or dict with str keys. None
             if the text is not YAML at all.
-        lines: Line (from 1) of every key and list entry by its path, in the order of the text.
+        lines: Line (from 1) of every key and list entry by its path, in text order.
         problems: What is wrong with the text itself.
-        texts: Single values as they are written, by path: ``1e-3``.
+        texts: Scalars as written, by path: ``1e-3``.
     """
 
     content: Any = None
@@ -112,7 +112,7 @@ def _failed(message: str, line: int | None = None) -> Document:
 
 
 def read_yaml(path: Path) -> Document:
-    """Read a file; everything wrong with it, from a missing file on, is among ``problems``."""
+    """Read a file; all its faults, even a missing file, are in ``problems``."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -133,7 +133,7 @@ def read_yaml(path: Path) -> Document:
 
 
 def parse_yaml(text: str) -> Document:
-    """Parse one YAML document; everything wrong with it is among ``problems``."""
+    """Parse one YAML document; all its faults are in ``problems``."""
     try:
         node = _Composer(text).get_single_node()
     except yaml.reader.ReaderError as error:
@@ -150,13 +150,13 @@ def parse_yaml(text: str) -> Document:
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # "\UFFFFFFFF" escapes PyYAML
         return _failed(f"not YAML: {error}")
     if node is None:
-        return _failed("empty: nothing is given")
+        return _failed("empty file")
     document = Document()
     return replace(document, content=_to_plain(node, (), document))
 
 
 def _to_plain(node: yaml.Node, path: KeyPath, document: Document) -> Any:
-    """Turn a node into plain values; fills the document's other fields on the way."""
+    """Convert a node to plain values, and fill the document's other fields."""
     lines, problems = document.lines, document.problems
     line = node.start_mark.line + 1
     if isinstance(node, yaml.SequenceNode):
@@ -198,18 +198,18 @@ def _to_plain(node: yaml.Node, path: KeyPath, document: Document) -> Any:
 
 
 def _is_word(key: yaml.Node) -> bool:
-    """Whether a key is a word such as ``none`` or ``true``, which is a name in its place."""
+    """Return whether a key is a word such as ``none`` or ``true``, which is a name as a key."""
     return isinstance(key, yaml.ScalarNode) and _WORD.fullmatch(key.value) is not None
 
 
 def dump_yaml(content: Any) -> str:
-    """Plain values as YAML that :func:`parse_yaml` and YAML 1.1 readers read back alike."""
+    """Return plain values as YAML that :func:`parse_yaml` and YAML 1.1 readers read equally."""
     return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1 << 30)
 
 
 def check_plain(value: Any) -> None:
-    """Let only pass what YAML and a checkpoint hold: finite numbers, text, booleans, None, list,
-    dict.
+    """Accept only values that YAML and a checkpoint can contain: finite numbers, text, booleans,
+    None, lists and dicts.
 
     Raises:
         ValueError: Something else is in it, or it is too large or too deep.
@@ -218,14 +218,14 @@ def check_plain(value: Any) -> None:
     while left:
         (item, depth), seen = left.pop(), seen + 1
         if depth > MAX_DEPTH or seen > MAX_VALUES:
-            raise ValueError(f"at most {MAX_VALUES} values, nested {MAX_DEPTH} deep")
+            raise ValueError(f"at most {MAX_VALUES} values and {MAX_DEPTH} levels are allowed")
         if isinstance(item, dict):
             if any(type(key) is not str for key in item):
-                raise ValueError("every key in it is a name")
+                raise ValueError("every key in it must be a name")
             left += [(child, depth + 1) for child in item.values()]
         elif isinstance(item, list | tuple):
             left += [(child, depth + 1) for child in item]
         elif type(item) is float and not math.isfinite(item):
-            raise ValueError("every number in it is finite")
+            raise ValueError("every number in it must be finite")
         elif item is not None and type(item) not in (bool, int, float, str):
             raise ValueError(f"a {type(item).__name__} in it is not a plain value")

@@ -20,7 +20,7 @@ FAULTS = {
         b"version https://git-lfs.github.com/spec/v1\noid sha256:00",
         "Git LFS pointer.*git lfs pull",
     ),
-    "html": (b"\n<!DOCTYPE html><html>404</html>", "a web page and not JSON"),
+    "html": (b"\n<!DOCTYPE html><html>404</html>", "a web page, not JSON"),
     "latin-1": (
         GOOD.encode("latin-1"),
         f"cannot decode byte {GOOD.index(chr(0xE9))} as UTF-8; save the boxes as JSON in UTF",
@@ -31,7 +31,7 @@ FAULTS = {
     "cut between": (b'{"a": 1,\n', "JSON cut off after 9 bytes"),
     "no json": (b'{"a": 1,\n "b": x}', "not JSON, at line 2 column 7: Expecting value"),
     "two": (b"[1] [2]", "not JSON, at line 1 column 5: Extra data"),
-    "deep": (b"[" * 200_000, "JSON nested too deep to be boxes"),
+    "deep": (b"[" * 200_000, "JSON nested too deeply to be boxes"),
     "key twice": (
         b'{"a": 1, "b": {"c": 1, "d": 2, "c": 3}}',
         "duplicate key 'c' in one JSON object",
@@ -116,9 +116,9 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
     file.write_text("old")
     monkeypatch.setattr(json_file.os, "fsync", refusing(errno.ENOSPC))
     words = (
-        r"cannot write the file \(No space left on device; \d+ bytes free there\); the old one is "
+        r"cannot write the file \(No space left on device; \d+ bytes free there\); the old file is "
     )
-    with pytest.raises(OutputError, match=f"^{file}: {words}untouched: free some space and try"):
+    with pytest.raises(OutputError, match=f"^{file}: {words}unchanged: free some space and try"):
         write_json(file, {"AP": 0.5})
     assert file.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
@@ -133,7 +133,7 @@ def test_free_bytes_are_counted_while_the_temporary_file_takes_its_part(tmp_path
 
     monkeypatch.setattr(json_file.os, "fsync", refusing(errno.ENOSPC))
     monkeypatch.setattr(json_file.os, "statvfs", counted)
-    with pytest.raises(OutputError, match="there was none before: free some space"):
+    with pytest.raises(OutputError, match="no file existed before: free some space"):
         write_json(tmp_path / "metrics.json", {"AP": 0.5})
     assert seen == [f".metrics.json.{os.getpid()}.tmp"]
     assert not list(tmp_path.iterdir())
@@ -144,7 +144,9 @@ def test_a_rename_that_reports_an_error_is_looked_at(tmp_path, monkeypatch):
     write_json(file, {"AP": 0.4})
     replace = Path.replace
     monkeypatch.setattr(Path, "replace", refusing(errno.EIO))
-    with pytest.raises(OutputError, match="Input/output error; .* the old one is untouched: check"):
+    with pytest.raises(
+        OutputError, match="Input/output error; .* the old file is unchanged: check"
+    ):
         write_json(file, {"AP": 0.5})
 
     def done(temporary, path):
@@ -152,7 +154,9 @@ def test_a_rename_that_reports_an_error_is_looked_at(tmp_path, monkeypatch):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(Path, "replace", done)
-    with pytest.raises(OutputError, match="the new one is in place, but the disk may lose it: che"):
+    with pytest.raises(
+        OutputError, match="the new file is in place, but the disk may lose it: che"
+    ):
         write_json(file, {"AP": 0.5})
     assert read_json(file, "metrics") == {"AP": 0.5}
 
@@ -161,7 +165,7 @@ def test_a_rename_that_reports_an_error_is_looked_at(tmp_path, monkeypatch):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(Path, "replace", lost)
-    with pytest.raises(OutputError, match="there is none now: check the disk"):
+    with pytest.raises(OutputError, match="no file exists now: check the disk"):
         write_json(file, {"AP": 0.6})
     assert not list(tmp_path.iterdir())
 
@@ -170,7 +174,7 @@ def test_a_rename_that_reports_an_error_is_looked_at(tmp_path, monkeypatch):
 def test_a_folder_that_is_gone_is_reported(tmp_path, when):
     folder = tmp_path / "run"
     folder.mkdir()
-    words = r"cannot write the checkpoint \(No such file.* its folder is gone; give one that stays"
+    words = r"cannot write the checkpoint \(No such file.* its folder is gone; give another folder"
     if when == "before":
         folder.rmdir()
 
@@ -197,7 +201,7 @@ def test_a_folder_that_cannot_be_synced_is_no_error_but_a_failing_disk_is(
 
     monkeypatch.setattr(json_file.os, "fsync", of_files)
     if fails:
-        with pytest.raises(OutputError, match="the new one is in place, but"):
+        with pytest.raises(OutputError, match="the new file is in place, but"):
             write_json(tmp_path / "a.json", [])
     else:
         write_json(tmp_path / "a.json", [])

@@ -40,7 +40,7 @@ TABLE = [
     ([*TRAIN, "data.skeleton=twice.yaml"], 2, "error: {}/twice.yaml: not the YAML of a skeleton", "keep one"),
     ([*TRAIN, "augment.transforms=[{name: ColorJitter, brightness: [7, x]}]"], 2, "error: augment.transforms: ColorJitter: ", "brightness"),
     ([*TRAIN, "train.batch_size=1000"], 2, "error: train.batch_size=1000 on 1 process", "lower train.batch_size"),
-    ([*TRAIN, "output=tiny.yaml/x"], 2, "error: output: tiny.yaml/x cannot be written to .Not a directory", "give another place"),
+    ([*TRAIN, "output=tiny.yaml/x"], 2, "error: output: tiny.yaml/x cannot be written to .Not a directory", "give another folder"),
     # data
     ([*TRAIN, "data.root=nowhere"], 3, "error: nowhere/annotations/person_keypoints_train2017.json: no such annotation file", "set data.root"),
     ([*TRAIN, "data.train_annotations=many.json"], 3, "error: {}/many.json: 8 faults; fix or remove these entries\n  annotation id 1: keypoints", "and 7 more like it, such as annotation id 2, 3; --debug lists all"),

@@ -1,4 +1,4 @@
-"""Non-local blocks that drop into any network: torch only, and a new block is the identity."""
+"""Non-local blocks to insert into any network: need torch only; a new block is the identity."""
 
 from keypoint.blocks.build import build_block, no_weight_decay
 from keypoint.blocks.cgnl import CGNL

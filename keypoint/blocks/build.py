@@ -1,4 +1,4 @@
-"""A block by its name, as configs call it, and which of its parameters must not decay."""
+"""Build a block by its name in configs, and list the parameters that must not decay."""
 
 from __future__ import annotations
 
@@ -46,23 +46,23 @@ def build_block(
     dims: int | None = None,
     **options: object,
 ) -> nn.Module:
-    """The block called `name` for maps or clips of `channels` and (height, width) `size`.
+    """Build the block `name` for maps or clips of `channels` and (height, width) `size`.
 
-    Every name takes `size`, so that callers need not know which block uses it; only SRL does.
+    Every name accepts `size`, so that callers need not know which block uses it; only SRL does.
 
     Args:
         name: A key of `BLOCKS`.
         channels: C.
         size: (height, width) of the maps, or of a clip's frames.
-        frames: T of clips B C T H W: SRL is then `SRLVideo`, for this T alone, and the other blocks
-            relate all positions of all frames, of any T. None for maps B C H W.
+        frames: T of clips B C T H W: SRL is then `SRLVideo`, only for this T, and the other blocks
+            relate all positions of all frames, for any T. None for maps B C H W.
         dims: 3 for clips, enough for the blocks that take any T; 2 for maps. None is 3 with
             `frames`, else 2.
         options: Keywords of the block's class.
 
     Raises:
-        ValueError: An unknown name or option, whose message lists the known ones; a block that
-            does not take clips; frames and dims that do not agree, or SRL for clips without frames.
+        ValueError: A name or option is unknown; the block does not take clips; frames and dims do
+            not agree; or SRL for clips has no frames.
     """
     check_dims(frames, dims)
     clips = frames is not None or dims == 3
@@ -74,8 +74,8 @@ def build_block(
     if name not in blocks:
         raise ValueError(
             f"block {name!r} does not take clips: fold their frames into the batch, B*T C H W "
-            "(insert_blocks takes frames=T of a network that does), and each frame has the block "
-            f"to itself; or name one of those that take clips: {', '.join(blocks)}"
+            "(insert_blocks takes frames=T of a network that does), so that it runs on each frame "
+            f"alone; or name a block that takes clips: {', '.join(blocks)}"
         )
     if name.startswith("srl_") and clips and frames is None:
         raise ValueError(
@@ -101,23 +101,23 @@ def build_block(
 def check_dims(frames: int | None, dims: int | None) -> None:
     """Raise ValueError for numbers of axes and frames that do not agree."""
     if frames is not None and (not isinstance(frames, int) or frames < 1):
-        raise ValueError(f"frames={frames!r} must be a whole number of at least 1")
+        raise ValueError(f"frames={frames!r} must be an integer of at least 1")
     if dims not in (None, 2, 3):
         raise ValueError(
-            f"dims={dims!r} must be 3 (clips B C T H W) or 2 (maps B C H W); other numbers of axes "
-            "are of the classes: NonLocal(channels, dims=1)"
+            f"dims={dims!r} must be 3 (clips B C T H W) or 2 (maps B C H W); for other dims use "
+            "the classes: NonLocal(channels, dims=1)"
         )
     if dims == 2 and frames is not None:
         raise ValueError(
-            f"frames={frames} has no effect with dims=2, which is for maps B C H W: leave one out"
+            f"frames={frames} has no effect with dims=2, which is for maps B C H W: remove one"
         )
 
 
 def no_weight_decay(module: nn.Module) -> set[str]:
-    """Names (as in `named_parameters`) of all parameters that weight decay would only harm.
+    """Names (as in `named_parameters`) of all parameters that must not have weight decay.
 
-    Vectors and scalars (biases, norms, alpha) of any network, and of the blocks the frequency
-    weights w, b and the orthogonal P, Q, which are matrices but stand around 1 and on a sphere.
+    Vectors and scalars (biases, norms, alpha) of any network, and the blocks' frequency weights w,
+    b and orthogonal P, Q, which are matrices but are near 1 or have a fixed norm.
     """
     return {
         f"{prefix}.{name}" if prefix else name

@@ -1,4 +1,4 @@
-"""The compact generalized non-local block: every channel of every position looks at every other.
+"""The compact generalized non-local block: all channels of all positions attend to each other.
 
 Source: Yue, Sun, Yuan, Zhou, Ding, Xu, "Compact Generalized Non-local Network", NeurIPS 2018, its
 "compact representation" in groups of channels. In each group i and j run over channels and
@@ -76,7 +76,7 @@ class CGNL(nn.Module):
             )
         order = 3 if order is None else order
         if order < 1:
-            raise ValueError(f"order={order} must be at least 1: order 0 does not look at theta")
+            raise ValueError(f"order={order} must be at least 1: order 0 does not use theta")
         inner = channels // 2 if inner is None else inner
         if groups < 1 or channels < 1 or inner < 1 or channels % groups or inner % groups:
             raise ValueError(

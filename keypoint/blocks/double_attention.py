@@ -1,15 +1,15 @@
-"""Double attention: gather the map into a few descriptors, then hand them out to every position.
+"""Double attention: gather the map into a few descriptors, then distribute them to all positions.
 
 Source: Chen, Kalantidis, Li, Yan, Feng, "A2-Nets: Double Attention Networks", NeurIPS 2018, the
 two attention steps "feature gathering" and "feature distribution".
 
     G = A softmax(B)^T          gather: over the positions, one descriptor for each attention map
-    Z = G softmax(V)            distribute: over the maps, each position takes what it needs
+    Z = G softmax(V)            distribute: over the maps, a mix of descriptors for each position
     out = x + conv(Z)           A, B, V are 1x1 convolutions of x; conv is 0 at the start
 
-What we do differently: no biases and no norm, which is the form that the SRL paper's tables count.
-Common ports take the softmax of V over the positions or even over the batch; as in the paper it is
-over the maps here, so that a position's shares add up to 1.
+What we do differently: no biases and no norm, as counted in the SRL paper's tables. Common ports
+take the softmax of V over the positions or even over the batch; here, as in the paper, it is over
+the maps, so that the shares of a position sum to 1.
 
 Letters: B batch, C channels, m channels of A, n attention maps, N positions. Stored for the
 backward pass: a few maps of m or n channels; nothing grows faster than N.

@@ -1,4 +1,4 @@
-"""A block into any network, after submodules given by name.
+"""Insert a block into any network, after submodules given by name.
 
     insert_blocks(net, "srl_fft", after=["layer3"], example=torch.zeros(1, 3, 256, 192))
     insert_blocks(vit, "srl_fft", after=["blocks.8"], example=..., grid=(16, 12))   # tokens B N C
@@ -6,11 +6,11 @@
     insert_blocks(c2d, "srl_fft", after=["layer3"], example=..., frames=8)          # B*8 C H W
 
 A Sequential of the submodule (`site`) and the block (`block`) replaces the submodule: an ordinary
-module, so that deepcopy, EMA, DDP, compile and export work. A forward hook would not do: in a deep
+module, so that deepcopy, EMA, DDP, compile and export work. A forward hook does not work: in a deep
 copy of the network it still calls the original's block.
 
-The example runs before and after. The first run gives channels and sizes of the maps; the second
-must call every block and give the same output bit for bit. Otherwise everything is undone.
+The example runs before and after. The first run determines channels and sizes of the maps; the
+second must call every block and return bitwise the same output. Otherwise everything is undone.
 
 Letters: B batch, C channels, T frames, H W size, N tokens, h w size of the tokens' grid.
 """
@@ -34,7 +34,7 @@ from keypoint.blocks.trial import Calls, Map, run, same
 from keypoint.blocks.with_block import WithBlock
 
 Net = TypeVar("Net", bound=nn.Module)
-# They recorded the modules inside and do not, or not always, see a block added later.
+# These recorded the modules inside, and may not use a block that is added later.
 WRAPPERS = {
     "OptimizedModule": "torch.compile",
     "ScriptModule": "torch.jit",
@@ -58,58 +58,58 @@ def insert_blocks(
 ) -> Net:
     """Put a new block after each of the named submodules of any network, in place.
 
-    The order of things: build the network, load its weights, insert, then build the optimiser (an
-    older one does not know the new parameters; `no_weight_decay(net)` names those that must not
-    decay) and wrap in compile, DDP or EMA. Weights saved from then on carry the names
-    `<submodule>.site...` and `<submodule>.block...`, and are loaded after the insertion.
+    Build the network, load its weights, insert, then build the optimiser (an older one lacks the
+    new parameters; `no_weight_decay(net)` names those that must not decay) and wrap in compile, DDP
+    or EMA. Weights saved later have the names `<submodule>.site...` and `<submodule>.block...`, and
+    must be loaded after the insertion.
 
     A submodule that is called several times, or has several names, gets one block for all of its
-    calls, built for the largest of its maps and run at the other sizes too. Names may lie inside
-    one another, and a submodule may get a second block on top of the first. Hooks stay with the
-    submodule: they see its output without the block.
+    calls, built for the largest of its maps and also run at the other sizes. Submodules may be
+    nested, and a submodule may get a second block after the first. Hooks stay on the submodule:
+    they get its output without the block.
 
     Args:
         net: Any module, on any device (meta too), in any dtype; a block gets those of its map.
         name: The block's name, as in `build_block`.
         after: Names, as in `net.named_modules()`, of submodules that return one map B C H W or one
             clip B C T H W; with `grid` tokens B N C, with `layout` a map B H W C or clip B T H W C,
-            with `frames` a map B*T C H W. A call takes one of them; for another one call again.
+            with `frames` a map B*T C H W. Only one of these per call.
         example: Input of the network: `net(example)`, or `net(*example)` for a tuple. Blocks are
-            built for the size of its maps; its number of samples does not matter.
-        grid: (height, width) of token maps B N C, row by row. The N - h*w tokens in front (class,
-            registers) pass unchanged. They must be fewer than h*w, and the network must show the
-            grid: another submodule gives h*w tokens or a convolution a map h x w, as in patch
-            embeddings. Other tokens behind or between the grid's cannot be seen. Later inputs must
-            have as many tokens; a turned image (192x256 for 256x192) has, and cannot be seen. In
-            attention windows (B*windows N C) the grid is the window's, and a block sees one each.
-        layout: "bhwc" for maps B H W C, as in Swin and within ConvNeXt's blocks, "bthwc" for clips
-            B T H W C, as in Video Swin; any size later. The number of axes does not say which are
-            the channels: without this word the second one is, and with it the last one, also of a
-            map B C H W.
-        frames: T of a network for video that folds frames into the batch, at these submodules: maps
-            B*T C H W, the frames of a clip one after another, of which the block gets B C T H W
-            (rcca, which has no form for clips, each frame alone). Later inputs must be whole clips
-            of T frames; another T that divides the batch cannot be seen.
+            built for the size of its maps; the batch size does not matter.
+        grid: (height, width) of token maps B N C, row by row. The first N - h*w tokens (class,
+            registers) are unchanged. They must be fewer than h*w, and the grid must be confirmed:
+            another submodule returns h*w tokens, or a convolution a map h x w, as in patch
+            embeddings. Other tokens after or between the grid's are not detected. Later inputs must
+            have the same number of tokens; a rotated image (192x256 instead of 256x192) has it,
+            and is not detected. In attention windows (B*windows N C) the grid is that of a window,
+            and the block runs on each window.
+        layout: "bhwc" for maps B H W C, as in Swin and inside ConvNeXt's blocks, "bthwc" for clips
+            B T H W C, as in Video Swin; later inputs may have any size. The shape does not show
+            the channel axis: by default it is the second one, with `layout` the last one.
+        frames: T of a video network that folds frames into the batch at these submodules: maps
+            B*T C H W, with consecutive frames of a clip. The block gets B C T H W (rcca, which does
+            not support clips, each frame alone). Later inputs must be whole clips of T frames;
+            another T that divides the batch is not detected.
         options: Options of the block, as in `build_block`.
 
     Returns:
         The network itself; each block is in training or eval mode as its submodule.
 
     Raises:
-        ValueError: No, unknown or equal names; a submodule that the example does not call or that
-            does not return a map; a grid, layout or frames that do not fit; an unknown block or
-            option; a network that uses a submodule otherwise than by calling it. The network is
+        ValueError: Names are missing, unknown or repeated; the example does not call a submodule,
+            or it does not return a map; grid, layout or frames do not fit; a block or option is
+            unknown; the network uses a submodule other than by calling it. The network is
             unchanged.
-        RuntimeError: The network is compiled, scripted or wrapped already, or inference mode is on.
+        RuntimeError: The network is already compiled, scripted or wrapped, or inference mode is on.
     """
     if torch.is_inference_mode_enabled():
         raise RuntimeError(
-            "insert_blocks was called under torch.inference_mode, where parameters that can be "
-            "trained cannot be made: call it outside"
+            "insert_blocks was called under torch.inference_mode, which does not allow trainable "
+            "parameters: call it outside"
         )
     for key in ("channels", "size", "dims"):
         if key in options:
-            raise ValueError(f"{key} is learned from the example: leave it out")
+            raise ValueError(f"{key} is derived from the example: remove it")
     named = layout_of(name, grid, layout, frames)
     sites = find_sites(net, after)
     expected, calls = run(net, example)
@@ -159,20 +159,20 @@ def find_sites(net: nn.Module, after: Sequence[str]) -> dict[str, nn.Module]:
             raise ValueError(f"{type(net).__name__} has no submodule {name!r}; {hint}")
         if modules[name] in sites.values():
             raise ValueError(
-                f"after={list(after)} names the module at {name!r} twice: once is enough, as a "
-                "block serves all places and calls of its module"
+                f"after={list(after)} names the module at {name!r} twice: give it once, as one "
+                "block is used for all names and calls of a module"
             )
         sites[name] = modules[name]
     return sites
 
 
 def check_not_wrapped(name: str, module: nn.Module | None) -> None:
-    """Raise RuntimeError if a block put inside this module would come too late."""
+    """Raise RuntimeError if it is too late to put a block inside this module."""
     for kind in type(module).__mro__:
         if kind.__name__ in WRAPPERS:
             what = f"the submodule {name!r}" if name else "the network"
             raise RuntimeError(
-                f"{what} went through {WRAPPERS[kind.__name__]} already: insert the blocks into "
+                f"{what} already went through {WRAPPERS[kind.__name__]}: insert the blocks into "
                 "the plain network and wrap it afterwards"
             )
 
@@ -193,7 +193,7 @@ def with_block(
         instead = inside or fitting_names(net, "", calls, layout) or "none"
         raise ValueError(
             f"no block can follow {where!r} ({type(site).__name__}): {fault}. A block takes "
-            f"{layout.takes}. Submodules {'inside it ' if inside else ''}that give one: {instead}"
+            f"{layout.takes}. Submodules {'inside it ' if inside else ''}that return one: {instead}"
         )
     maps = [output for output in calls[site] if isinstance(output, Map)]
     x = max(maps, key=lambda x: math.prod(layout.map_shape(x.shape)[2:]))
@@ -213,21 +213,21 @@ def with_block(
 
 
 def fault_of(site: nn.Module, calls: Calls, layout: Layout) -> str | None:
-    """Why no block can follow this submodule, or None."""
+    """Return why no block can follow this submodule, or None."""
     if site not in calls:
         return "the example does not call it (in eval mode)"
     shapes = set()
     for output in calls[site]:
         if isinstance(output, str):
-            return f"it gives {output}"
+            return f"it returns {output}"
         if fault := layout.fault(output.shape):
-            return f"it gives {fault}"
+            return f"it returns {fault}"
         shapes.add(output.shape)
     channels = {layout.map_shape(shape)[1] for shape in shapes}
     if len(channels) > 1:
-        return f"it gives maps of {sorted(channels)} channels in one run"
+        return f"it returns maps of {sorted(channels)} channels in one run"
     if len({layout.of(shape) for shape in shapes}) > 1:
-        return f"it gives {sorted({shape[1] for shape in shapes})} tokens in one run"
+        return f"it returns {sorted({shape[1] for shape in shapes})} tokens in one run"
     return None
 
 
@@ -248,7 +248,7 @@ def check_unchanged(
     expected: object,
     blocks: Mapping[str, tuple[nn.Module, int]],
 ) -> None:
-    """Raise ValueError unless the output is the same and each block was called so many times."""
+    """Raise ValueError unless the output is the same and each block was called as expected."""
     names = list(blocks)
     remedy = "Name a submodule inside it or next to it; the network is unchanged"
     try:
@@ -256,13 +256,13 @@ def check_unchanged(
     except Exception as error:
         raise ValueError(
             f"with blocks after {names} the network fails ({type(error).__name__}: {error}). "
-            f"Does it use an attribute or item of a submodule, not only its call? {remedy}"
+            f"Does it use an attribute or item of a submodule instead of only calling it? {remedy}"
         ) from error
     for name, (block, times) in blocks.items():
         if len(calls.get(block, ())) != times:
             raise ValueError(
-                f"the network does not always go through the block after {name!r}: it reaches the "
-                f"submodule by another way than its name, as an item or a list of its own. {remedy}"
+                f"the network does not always call the block after {name!r}: it reaches the "
+                f"submodule by another path than its name, such as a list of its own. {remedy}"
             )
     if not same(output, expected):
         raise ValueError(f"with blocks after {names} the output changes. {remedy}")

@@ -1,4 +1,4 @@
-"""The axes of a network's maps: how they become B C H W or B C T H W for a block, and back.
+"""The axes of a network's maps, and their conversion to B C H W or B C T H W for a block.
 
 Letters: B batch, C channels, T frames, H W size, N tokens.
 """
@@ -29,8 +29,7 @@ class ChannelsFirst:
         """Why a block cannot follow an output of this shape, or None."""
         if len(shape) == 3:
             return (
-                f"tokens B N C, {shape}, whose grid cannot be known: name it with "
-                "grid=(height, width)"
+                f"tokens B N C, {shape}, whose grid is unknown: give it with grid=(height, width)"
             )
         return None
 
@@ -67,12 +66,12 @@ class ChannelsLast:
     def fault(self, shape: Shape) -> str | None:
         """Why a block cannot follow an output of this shape, or None."""
         if len(shape) == 3:
-            return f"tokens B N C, {shape}: name grid=(height, width) instead of layout"
+            return f"tokens B N C, {shape}: give grid=(height, width) instead of layout"
         if len(shape) != len(self.word):
             other = "bhwc" if len(shape) == 4 else "bthwc"
             return (
                 f"{len(shape)} axes, {shape}, on which layout={self.word!r} has no effect: write "
-                f"layout={other!r} for {' '.join(other.upper())}, or leave it out for channels in "
+                f"layout={other!r} for {' '.join(other.upper())}, or remove it for channels in "
                 "front"
             )
         return None
@@ -110,8 +109,8 @@ class Tokens:
     def takes(self) -> str:
         """The shapes that a block can follow."""
         return (
-            f"tokens B N C with grid={self.grid}: N = {math.prod(self.grid)}, or more by a few "
-            "class or register tokens in front"
+            f"tokens B N C with grid={self.grid}: N = {math.prod(self.grid)}, plus a few "
+            "class or register tokens before them"
         )
 
     def fault(self, shape: Shape) -> str | None:
@@ -119,20 +118,20 @@ class Tokens:
         if len(shape) != 3:
             return (
                 f"a map of {len(shape)} axes, {shape}, on which grid={self.grid} has no effect: "
-                "leave grid out for B C H W, or write layout='bhwc' instead for B H W C"
+                "remove grid for B C H W, or write layout='bhwc' instead for B H W C"
             )
         own = math.prod(self.grid)
         extra = shape[1] - own
         given = f"tokens B N C, {shape}: N = {shape[1]}"
-        remedy = "name the grid (height, width) of this submodule's own map"
+        remedy = "give the grid (height, width) of this submodule's own map"
         if extra < 0:
             return f"{given} is less than the {own} of grid={self.grid}; {remedy}"
         if extra >= own or (extra and not self.shown):
             return (
-                f"{given} is {extra} more than the {own} of grid={self.grid}, and these are not "
-                "shown to be class or register tokens: they must be fewer than the grid's, and a "
-                f"convolution must give a map of this size or another submodule {own} tokens, as "
-                f"patch embeddings do; {remedy}"
+                f"{given} is {extra} more than the {own} of grid={self.grid}, and these may not be "
+                "class or register tokens: they must be fewer than the grid's, and a convolution "
+                f"must return a map of this size or another submodule {own} tokens, as patch "
+                f"embeddings do; {remedy}"
             )
         return None
 
@@ -152,7 +151,7 @@ class Tokens:
         """The block on the grid's tokens.
 
         Raises:
-            ValueError: Another number of tokens than the example had.
+            ValueError: The number of tokens differs from the example's.
         """
         expected = self.prefix + math.prod(self.grid)
         if x.ndim != 3 or x.shape[1] != expected:
@@ -174,7 +173,7 @@ class Tokens:
 class FoldedFrames:
     """B*T C H W, the frames of a clip one after another; the block gets B C T H W.
 
-    A block without a form for clips gets the folded map itself (`alone`): each frame for itself.
+    A block that does not support clips gets the folded map itself (`alone`): each frame alone.
     """
 
     frames: int
@@ -188,11 +187,11 @@ class FoldedFrames:
     def fault(self, shape: Shape) -> str | None:
         """Why a block cannot follow an output of this shape, or None."""
         if len(shape) == 5:
-            return f"a clip of five axes, {shape}, which shows its frames: leave frames out"
+            return f"a clip of five axes, {shape}, which already has its frames: remove frames"
         if len(shape) != 4:
             return f"a tensor {shape}, but frames={self.frames} is for folded maps B*T C H W"
         if shape[0] % self.frames:
-            return f"a batch of {shape[0]}, {shape}, no multiple of frames={self.frames}"
+            return f"a batch of {shape[0]}, {shape}, not a multiple of frames={self.frames}"
         return None
 
     def likely(self, module: nn.Module, _: object) -> bool:
@@ -214,13 +213,13 @@ class FoldedFrames:
         """The block on the clips of a folded batch.
 
         Raises:
-            ValueError: A batch that is not a whole number of clips.
+            ValueError: The batch is not a whole number of clips.
         """
         if x.shape[0] % self.frames:
             raise ValueError(
                 f"a block was inserted for clips of {self.frames} frames folded into the batch, "
-                f"B*{self.frames} C H W, got {tuple(x.shape)}, and {x.shape[0]} is no multiple of "
-                f"{self.frames}: run whole clips of {self.frames} frames, or build the network "
+                f"B*{self.frames} C H W, got {tuple(x.shape)}: {x.shape[0]} is not a multiple of "
+                f"{self.frames}; run whole clips of {self.frames} frames, or build the network "
                 "again and call insert_blocks with the frames of these"
             )
         if self.alone:
@@ -232,10 +231,10 @@ class FoldedFrames:
 
 
 def laid_out_as(x: Tensor, y: Tensor) -> Tensor:
-    """Y with the strides of x.
+    """Return y with the strides of x.
 
-    What follows may `view` it, and strides decide which kernel runs: those of a batch of one, which
-    say nothing, changed the last bits of a ViT.
+    Later layers may `view` it, and strides determine which kernel runs: even those of a batch of
+    one, which have no meaning, changed the last bits of a ViT.
     """
     return y if y.stride() == x.stride() else torch.empty_like(x).copy_(y)
 

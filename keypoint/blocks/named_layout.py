@@ -1,7 +1,7 @@
-"""The layout of a network's maps that the caller of `insert_blocks` names.
+"""The layout of a network's maps given by the caller of `insert_blocks`.
 
-Nothing is guessed: without a word of the caller a map is B C H W or B C T H W. From tokens B N C
-the size cannot be known; B H W C and a folded batch B*T C H W have four axes as B C H W has.
+Nothing is guessed: by default a map is B C H W or B C T H W. Tokens B N C do not show the size, and
+B H W C and a folded batch B*T C H W have four axes like B C H W.
 
 Letters: B batch, C channels, T frames, H W size, N tokens.
 """
@@ -30,33 +30,33 @@ from keypoint.blocks.trial import Calls, Map
 def layout_of(
     block: str, grid: Sequence[int] | None, layout: str | None, frames: int | None
 ) -> Layout:
-    """The layout that the caller names, for this block.
+    """Return the layout that the caller gives, for this block.
 
     Raises:
-        ValueError: Two of the words, another layout, a grid that is not two whole numbers, or
-            frames that are not one.
+        ValueError: Two of the arguments are given, the layout is unknown, the grid is not two
+            integers, or `frames` is not an integer.
     """
     if frames is not None:
         if grid is not None or layout is not None:
             raise ValueError(
-                f"frames={frames} is for maps B*T C H W: leave out "
+                f"frames={frames} is for maps B*T C H W: remove "
                 + (f"grid={grid}" if grid is not None else f"layout={layout!r}")
             )
         if not isinstance(frames, int) or frames < 1:
             raise ValueError(
-                f"frames={frames!r} must be the number of frames of a clip where the block stands, "
-                "a whole number of at least 1"
+                f"frames={frames!r} must be the number of frames of a clip at this block, "
+                "an integer of at least 1"
             )
         return FoldedFrames(frames, alone=block not in CLIP_BLOCKS)
     if grid is not None and layout is not None:
         raise ValueError(
-            f"grid={grid} is for tokens B N C and layout={layout!r} for channels behind: name one"
+            f"grid={grid} is for tokens B N C and layout={layout!r} for channels last: give one"
         )
     if layout is not None:
         if layout not in ("bhwc", "bthwc"):
             raise ValueError(
-                f"layout={layout!r} must be 'bhwc', or 'bthwc' for clips; leave it out for maps "
-                "B C H W and clips B C T H W, and name grid=(height, width) for tokens B N C"
+                f"layout={layout!r} must be 'bhwc', or 'bthwc' for clips; remove it for maps "
+                "B C H W and clips B C T H W, and give grid=(height, width) for tokens B N C"
             )
         return ChannelsLast(layout)
     if grid is None:
@@ -67,17 +67,17 @@ def layout_of(
         and all(isinstance(n, int) and n >= 1 for n in grid)
     ):
         raise ValueError(
-            f"grid={grid!r} must be (height, width) of the token map, two whole numbers of at "
+            f"grid={grid!r} must be (height, width) of the token map, two integers of at "
             "least 1: image size / patch size in a ViT"
         )
     return Tokens((int(grid[0]), int(grid[1])))
 
 
 def compared_with_example(layout: Layout, net: nn.Module, calls: Calls) -> Layout:
-    """The layout, after its grid was looked for in what the network gave for the example.
+    """Return the layout, after its grid was searched in the network's outputs for the example.
 
     Raises:
-        ValueError: Convolutions give maps of the grid's width x height and none of its own.
+        ValueError: Convolutions return maps of the grid's width x height, but not height x width.
     """
     if not isinstance(layout, Tokens):
         return layout

@@ -1,4 +1,4 @@
-"""The non-local block: every position looks at every other.
+"""The non-local block: every position attends to every other.
 
 Source: Wang, Girshick, Gupta, He, "Non-local Neural Networks", CVPR 2018, equations 1 to 6.
 
@@ -9,10 +9,10 @@ Source: Wang, Girshick, Gupta, He, "Non-local Neural Networks", CVPR 2018, equat
     dot                f = theta_i . phi_j                   divided by N
     concatenation      f = ReLU(w . [theta_i, phi_j])        divided by N
 
-What we do differently: the N x N matrix f is never built, for none of the four (at 96 x 72 it
-takes 182 MB per sample). The form that the SRL paper's tables count has no biases in the
-convolutions; the released code has them: `conv_bias`. Pooling rounds the size up, so that no border
-is ignored and a map of one pixel works.
+What we do differently: the N x N matrix f is never built, for any of the four (at 96 x 72 it takes
+182 MB per sample). As counted in the SRL paper's tables, the convolutions have no biases; the
+released code has them: `conv_bias`. Pooling rounds the size up, so that no border is ignored and a
+map of one pixel works.
 
 Letters: B batch, C channels, K inner channels, N positions, M positions after sub-sampling.
 """
@@ -39,10 +39,10 @@ class NonLocal(nn.Module):
         pairwise: the function f, one of the four above.
         scale: divide the exponent by sqrt(K); None is True for the two Gaussian kinds. The others
             have no exponent.
-        subsample: max-pool what is looked at (phi and g) by this factor; 1 is off. Time (of
+        subsample: max-pool the attended positions (phi and g) by this factor; 1 is off. Time (of
             `dims=3`) is never pooled.
-        subsample_before: pool ahead of the convolutions phi and g, as the original; False: after
-            them, as common ports.
+        subsample_before: pool before the convolutions phi and g, like the original; False: after
+            them, like common ports.
         conv_bias: biases in the 1x1 convolutions.
 
     Raises:
@@ -116,8 +116,8 @@ class NonLocal(nn.Module):
             )
         y = self.attended(x)  # B K ...
         if x.is_contiguous() and is_convolution(self.out):
-            # y is channels last. A convolution would keep that, and cost a batch norm and a sum
-            # across two memory formats; a matrix product turns it in passing.
+            # y is channels last. A convolution would keep that, and batch norm and sum would mix
+            # two memory formats; a matrix product converts it at no cost.
             response = mix_groups(y, grouped(self.out), self.out.bias)
         else:
             response = self.out(y)
@@ -125,12 +125,12 @@ class NonLocal(nn.Module):
         return x + residual
 
     def response(self, x: Tensor) -> Tensor:
-        """conv(y), what the norm brings to its scale and forward adds to x; B C ... -> B C ..."""
+        """conv(y), which is then normalised and added to x; B C ... -> B C ..."""
         response: Tensor = self.out(self.attended(x))
         return response
 
     def attended(self, x: Tensor) -> Tensor:
-        """y, what each position gets from those that it looks at; B C ... -> B K ..."""
+        """y, the sum over all attended positions; B C ... -> B K ..."""
         theta = positions(self.theta(x))  # B N K
         if self.subsample_before:
             seen = self.pool(x)
@@ -165,9 +165,9 @@ def gaussian(theta: Tensor, phi: Tensor, g: Tensor, *, scale: bool) -> Tensor:
 def concatenation(theta: Tensor, phi: Tensor, g: Tensor, weight: Tensor) -> Tensor:
     """sum_j max(a_i + b_j, 0) g_j / M with a = theta w_1 and b = phi w_2, exactly, B N K.
 
-    max(a_i + b_j, 0) is a_i + b_j where b_j > -a_i and nothing elsewhere: once all b_j and -a_i are
-    sorted together from the largest down, running sums of g and of b g hold the answer where -a_i
-    stands. O((N + M) K) memory instead of O(N M).
+    max(a_i + b_j, 0) is a_i + b_j if b_j > -a_i, otherwise 0. With all b_j and -a_i sorted together
+    in descending order, running sums of g and of b g contain the result at the position of -a_i.
+    O((N + M) K) memory instead of O(N M).
     """
     dtype, seen = g.dtype, g.shape[1]
     with float32_island(g):  # running sums over thousands of positions

@@ -1,4 +1,4 @@
-"""Pyramid non-local: pixels look at pixels and regions at regions, a group of channels per scale.
+"""Pyramid non-local: pixels attend to pixels and regions to regions, one channel group per scale.
 
 Source: Xu, Cao, Yang, Mao, Yin, See, "PNL: Efficient Long-Range Dependencies Extraction with
 Pyramid Non-Local Module for Action Recognition", 2020, section 3.2, equations 2 and 3.
@@ -8,11 +8,11 @@ Pyramid Non-Local Module for Action Recognition", 2020, section 3.2, equations 2
     Y   = softmax(q k^T / sqrt(C')) stack(Y_k)  q, k: linear, on each scale's spatial mean
     out = x + Y, the chunks side by side again
 
-What we do differently: Y_k is brought back to H x W by up-sampling, which stacking needs and the
-paper passes over. The paper shares "the parameters of the non-local operations" and says nothing of
-the statistics of the batch norm at their end. Were it called once a scale, each scale would be
-divided by its own spread in training and by a mixture at test time, and a coarse scale of two
-values would always become +1 and -1. Ours is called once, on the up-sampled maps of all scales.
+What we do differently: Y_k is up-sampled to H x W, which stacking needs and the paper does not
+mention. The paper shares "the parameters of the non-local operations" but does not define the
+statistics of the final batch norm. If it were called once per scale, each scale would be normalised
+by its own statistics in training and by a mixture at test time, and a coarse scale of two values
+would always become +1 and -1. Ours is called once, on the up-sampled maps of all scales.
 
 The width of q and k is not printed. C' / 2 is the default; `share=False, ratio=8` gives the paper's
 numbers of parameters (7.92 M and 8.12 M of its table 5, 24.46 M of table 6).
@@ -45,7 +45,7 @@ class PNL(nn.Module):
             one.
         share: one non-local operation for all scales; False: one for each.
         upsample: "nearest" or "bilinear".
-        combine: how the scales are combined: by "attention" or by "concatenation" alone.
+        combine: how the scales are combined: by "attention", or only by "concatenation".
         ratio: of "attention" only: C' / d, d being the width of q and k; None is 2.
 
     Raises:
@@ -132,7 +132,7 @@ class PNL(nn.Module):
         ]
 
     def operation(self, k: int) -> NonLocal:
-        """The non-local operation of a scale; `share` makes it one for all."""
+        """The non-local operation of a scale, the same for all with `share`."""
         operation = self.non_local[k % len(self.non_local)]
         assert isinstance(operation, NonLocal)
         return operation
@@ -162,7 +162,7 @@ class PNL(nn.Module):
 
 
 def _max_of_regions(x: Tensor, dim: int, length: int) -> Tensor:
-    """Adaptive max pooling along one dimension: PyTorch's own is missing from the ONNX export."""
+    """Adaptive max pooling along one dimension: the ONNX export lacks PyTorch's own."""
     old = x.shape[dim]
     place = torch.arange(length, device=x.device)[:, None]
     start, end = place * old // length, -(-(place + 1) * old // length)  # the latter rounded up

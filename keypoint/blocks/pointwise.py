@@ -11,19 +11,19 @@ Convolution: TypeAlias = nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 
 def is_plain(layer: nn.Module, kind: type[nn.Module]) -> bool:
-    """Whether a layer is what its class says, and no hook or parametrization changes its call."""
+    """Return whether a layer is of exactly its class, without hooks and parametrizations."""
     return type(layer) is kind and not layer._forward_hooks and not layer._forward_pre_hooks
 
 
 def is_convolution(layer: nn.Module) -> TypeGuard[Convolution]:
-    """Whether a layer is plainly a convolution (`is_plain`)."""
+    """Return whether a layer is a plain convolution (`is_plain`)."""
     return any(is_plain(layer, kind) for kind in (nn.Conv1d, nn.Conv2d, nn.Conv3d))
 
 
 def mix(z: Tensor, conv: nn.Module) -> Tensor:
     """A grouped 1x1 convolution of B M ...
 
-    Of planar maps as one matrix product per group: PyTorch's own grouped convolution takes 1.1 to 6
+    For planar maps, one matrix product per group: PyTorch's own grouped convolution takes 1.1 to 6
     times as long on a CPU, most of all from few channels to many.
     """
     if z.is_contiguous() and is_convolution(conv):

@@ -1,4 +1,4 @@
-"""Recurrent criss-cross attention: every position looks along its row and column, twice.
+"""Recurrent criss-cross attention: every position attends to its row and column, twice.
 
 Source: Huang, Wang, Huang, Huang, Wei, Liu, "CCNet: Criss-Cross Attention for Semantic
 Segmentation", arXiv 1811.11721 (2018), sections 3.2 and 3.3.
@@ -11,9 +11,9 @@ After R = 2 passes information of every position can reach every other.
 
 What we do differently: the block is a residual branch, as the SRL paper compares it, and the last
 BN's gamma is 0, so that a new block is the identity (the attention's own gamma is 0 as well, as in
-the paper). Until that BN has moved, the LeakyReLU passes a hundredth of its gradient. No CUDA
-extension: rows and columns are two batched matrix products. The position itself lies on its row and
-on its column and is counted once, on the row.
+the paper). Until that BN has changed, the LeakyReLU passes a hundredth of its gradient. No CUDA
+extension: rows and columns are two batched matrix products. The position itself is on its row and
+on its column, and is counted once, on the row.
 
 Letters: B batch, C channels, H W size, N = H W, K channels of query and key, D = C / 4 channels of
 value. Stored for the backward pass: some N (H + W) numbers a pass, nowhere N x N.
@@ -117,7 +117,7 @@ class CrissCross(nn.Module):
 
 
 def shares(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-    """How much each position takes from its row and its column, together 1.
+    """Attention of each position to its row and its column, with sum 1.
 
     B H W K twice -> B H W W and B H W H.
     """

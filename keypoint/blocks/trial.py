@@ -17,7 +17,7 @@ from torch.nn.modules.module import register_module_forward_hook
 
 
 class Map(NamedTuple):
-    """Shape, type and place of a map B C H W or B H W C, tokens B N C, or a clip B C T H W."""
+    """Shape, dtype and device of a map B C H W or B H W C, tokens B N C, or a clip B C T H W."""
 
     shape: tuple[int, ...]
     dtype: torch.dtype
@@ -65,7 +65,7 @@ def at_rest(net: nn.Module) -> Iterator[None]:
 
 
 def describe(output: object) -> Map | str:
-    """Return the map that an output is, or say what it is instead."""
+    """Return an output that is a map, or a description of anything else."""
     if isinstance(output, Tensor):
         shape = tuple(output.shape)
         if output.ndim in (3, 4, 5) and output.is_floating_point():
@@ -78,7 +78,7 @@ def describe(output: object) -> Map | str:
 
 
 def same(a: object, b: object) -> bool:
-    """Whether two outputs are equal bit for bit, NaN too; of meta tensors shape and dtype."""
+    """Return whether two outputs are bitwise equal, even NaN; meta tensors: shape and dtype."""
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         if (a.shape, a.dtype, a.device) != (b.shape, b.dtype, b.device):
             return False

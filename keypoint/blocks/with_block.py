@@ -1,4 +1,4 @@
-"""A submodule with a block behind it: what `insert_blocks` puts in the submodule's place."""
+"""A submodule followed by a block, with which `insert_blocks` replaces the submodule."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class WithBlock(nn.Sequential):
         return self.layout.through(self.block, self.site(*args, **kwargs))
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
-        """Say why weights of the network without the block do not fit, strict or not."""
+        """Explain why weights of the network without the block do not fit, strict or not."""
         super()._load_from_state_dict(state_dict, prefix, *rest)
         known = (f"{prefix}site.", f"{prefix}block.")
         if any(key.startswith(prefix) and not key.startswith(known) for key in state_dict):

@@ -1,18 +1,18 @@
 """The card of a network: what it is, how it was trained, what was measured and how.
 
 `keypoint info` prints it; `keypoint test` writes it with its own evaluation as measured section.
-It is made from the checkpoint when that is read, so it cannot contradict the weights. What nothing
-else in the file says is stored under the key `card`:
+It is derived from the checkpoint when the file is read, so it cannot contradict the weights. Facts
+that no other key contains are stored under the key `card`:
 
     commit      of the code that trained
     data        by split: file, entries, used, images; generated, if one of our generators wrote it
-    changes     what differed before a resumption, and where that ended
-    imported    of imported weights: file, sha256, format, assumed; of weights by name their
+    changes     settings that differed before training was resumed, and until which step
+    imported    for imported weights: file, sha256, format, assumed; for named weights also their
                 address, published AP and licence
 
-Each evaluation in the history comes with its conditions. No date is stored: two equal runs write
-equal files, and a resumed run writes the same as one that was never stopped. Files are named
-without their folders, as a card is made to be shown.
+Each evaluation in the history comes with its conditions. No date is stored, so two equal runs write
+equal files, and a resumed run writes the same file as an uninterrupted one. Files are named without
+their folders, because a card is meant to be published.
 
 Source: Mitchell et al. 2019, Model Cards for Model Reporting (the order of the sections).
 """
@@ -52,23 +52,23 @@ from keypoint.pose.skeleton import skeleton_from_dict
 Rows = dict[str, Any]
 Card = dict[str, Rows]
 
-# Settings of a training that are shown even if they are the recipe's.
+# Training settings that are shown even if they equal the recipe's.
 SETTINGS = (
     "optimizer", "lr", "weight_decay", "momentum", "nesterov", "batch_size", "accumulate", "amp",
     "ema",
 )  # fmt: skip
 WIDTH = 100  # of a line of Markdown
-# What Markdown or HTML would not show as it is: links, tags, tables, code, and at the beginning of
-# a line, which wrapping can make of any word, headings, lists (numbered ones from 1) and rules.
+# Characters that Markdown or HTML would interpret: links, tags, tables, code; and at the beginning
+# of a line, where wrapping can put any word, headings, lists (numbered ones from 1) and rules.
 MARKDOWN = re.compile(r"[\\`*\[\]<>|&~]|(?<!\S)(?:(?:\+|#+|-+|=+|_{3,})(?!\S)|0*1(?=[.)](?!\S)))")
 
 
 def trained_on(commit: str, **splits: Rows) -> Rows:
-    """Return what a training stores under `card`.
+    """Return the facts that training stores under `card`.
 
     Args:
         commit: Of the running code.
-        splits: Counts of the data of each split, from `count_persons`, or of another task.
+        splits: Counts of the data of each split, from `count_persons` or its like in another task.
     """
     return {"commit": commit, "data": splits, "changes": []}
 
@@ -87,13 +87,13 @@ def count_entries(report: DataReport, generated: bool) -> Rows:
 
 
 def read_card(path: Path) -> Card:
-    """Return the card of a checkpoint; of other weights, what they are recognised as.
+    """Return the card of a checkpoint; for other weights, what they are recognised as.
 
     Returns:
         Rows by section, in types of JSON.
 
     Raises:
-        CheckpointError: The file holds neither, or is damaged.
+        CheckpointError: The file contains neither, or is damaged.
         ConfigError: The config or skeleton of the checkpoint is not valid.
     """
     try:
@@ -110,12 +110,12 @@ def card_of_file(path: Path, sections: Mapping[str, Rows]) -> Card:
     """Return the card of a file with these sections, in types of JSON.
 
     Raises:
-        CheckpointError: They are too long to be shown.
+        CheckpointError: The sections are too long to be shown.
     """
-    # The network's keypoints are as many as a skeleton may have.
+    # A network can have as many keypoints as a skeleton may have.
     if not is_bounded({key: sections[key] for key in sections if key != "network"}, MOST_SMALL):
         raise CheckpointError(
-            f"{path}: what it says of itself is too long or nested too deep; use another copy"
+            f"{path}: its description is too long or nested too deeply to show; use another copy"
         )
     size, digest = path.stat().st_size, sha256_of(path)
     card: Card = _plain(
@@ -151,10 +151,10 @@ def checkpoint_sections(content: Mapping[str, Any], source: str) -> Card:
         **measured_sections(content),
         "use": {
             "limits": (f"{ONLY_GENERATED[0].upper()}{ONLY_GENERATED[1:]}. " if generated else "")
-            + "It places every keypoint, also one that is hidden or outside the picture "
-            "(look at the score). Pictures unlike those of the training were not measured.",
+            + "It predicts every keypoint, even one that is hidden or outside the image "
+            "(check the score). It was not evaluated on images unlike the training images.",
             "licence": ((content["card"] or {}).get("imported") or {}).get("licence")
-            or "unknown, the file does not say; the toolkit's licence does not cover the weights",
+            or "unknown, not in the file; the toolkit's licence does not cover the weights",
         },
     }
 
@@ -166,7 +166,7 @@ def scores(metrics: Mapping[str, Any]) -> Rows:
         for name, value in metrics.items()
         if type(value) in (int, float)
     }
-    note = "none: the annotations have nothing that defines this number; it is not 0"
+    note = "not defined: the annotations contain nothing to compute it from; it is not 0"
     return {"metrics": numbers} | ({"note": note} if None in numbers.values() else {})
 
 
@@ -177,8 +177,8 @@ def training_section(
 
     Args:
         content: Of its checkpoint.
-        config: Of any task.
-        recipe: In words, if the task has recipes.
+        config: Config of any task.
+        recipe: Description of the recipe, if the task has recipes.
     """
     stored, fingerprints = content["card"] or {}, content["data"] or {}
     plain = config.to_dict()
@@ -209,7 +209,7 @@ def training_section(
 
 
 def _import_section(content: Mapping[str, Any]) -> Rows:
-    """Return the origin of weights that were not trained here; older imports noted a path alone."""
+    """Return the origin of weights that were not trained here; older imports noted only a path."""
     versions = dict(content["versions"])
     name = Path(str(versions.pop("imported"))).name
     origin = (content["card"] or {}).get("imported") or {"file": name}
@@ -217,11 +217,11 @@ def _import_section(content: Mapping[str, Any]) -> Rows:
 
 
 def measured_sections(content: Mapping[str, Any], samples: str = "images") -> Card:
-    """Return the evaluation of these weights, and that of the best epoch if it is another.
+    """Return the evaluation of these weights, and that of the best epoch if it differs.
 
     Args:
-        content: Of a checkpoint.
-        samples: What was evaluated on, in words.
+        content: Content of a checkpoint.
+        samples: Description of the evaluated samples.
     """
     scored = {
         record["epoch"]: record
@@ -257,9 +257,9 @@ def weights_section(weights: Weights) -> Rows:
     name, head = hrnet_of(state) or encoder_of(state), state.get("final_layer.weight")
     pose = head is not None and head.ndim == 4
     if network_of(state) and pose:
-        kind, next_step = "a pose network", "keypoint import-weights makes a checkpoint of it"
+        kind, next_step = "a pose network", "keypoint import-weights converts it to a checkpoint"
     elif network_of(state):
-        kind, next_step = "an encoder", "a training can start from it: model.weights=FILE"
+        kind, next_step = "an encoder", "training can start from it: model.weights=FILE"
     else:
         kind, next_step = other_architecture(state) or "unknown", "not usable here"
     return {

@@ -1,6 +1,6 @@
-"""The form of each part of a checkpoint: a damaged one is refused, and nothing crashes on it.
+"""Check the form of each part of a checkpoint, so that a damaged one is refused without a crash.
 
-Checksums find damaged bytes; this finds what was written wrong, by another program or by hand.
+Checksums find damaged bytes; this finds content that a program or a person wrote incorrectly.
 """
 
 from __future__ import annotations
@@ -15,35 +15,35 @@ import torch
 
 from keypoint.errors import CheckpointError
 
-# Needed to resume a training; imported weights have none of them.
+# Needed to resume training; imported weights have none of them.
 OF_A_TRAINING = (
     "optimizer", "scaler", "random", "batch", "batch_persons", "step", "loss_sum", "losses",
     "history", "data",
 )  # fmt: skip
-# Values in a part, counting what is shared each time: a small file can unfold to billions.
+# Values in a part; shared values count each time, as a small file can expand to billions.
 MOST_LEVELS = 12
 MOST_SMALL = 10_000  # of what is parsed or shown
 MOST_LARGE = 1_000_000  # of the history of a long run, a skeleton, or the state of an optimizer
 SMALL = ("versions", "data", "best", "config", "card")
 LARGE = ("history", "optimizer", "scaler", "skeleton", "classes")
-LETTERS = 100  # of a text that count as one value
+LETTERS = 100  # this many characters of a text count as one value
 
 
 def check_content(path: Path, content: Mapping[str, Any]) -> None:
-    """Refuse a part that has another form or size than `save_checkpoint` was given.
+    """Refuse a part whose form or size `save_checkpoint` does not write.
 
     Args:
         path: The file, named in errors.
         content: All keys of a checkpoint.
 
     Raises:
-        CheckpointError: Names the part, and what it should be.
+        CheckpointError: The text names the part and what it should be.
     """
     for key in (*SMALL, *LARGE):
         most = MOST_SMALL if key in SMALL else MOST_LARGE
         if not is_bounded(content[key], most):
             raise CheckpointError(
-                f"{path}: its {key!r} is damaged, nested too deep or of more than {most:,} values; "
+                f"{path}: its {key!r} is damaged: nested too deeply, or more than {most:,} values; "
                 "use another copy"
             )
     for key, (is_right, form) in FORMS.items():
@@ -62,7 +62,7 @@ def check_content(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def task_of_content(content: Mapping[str, Any]) -> str:
-    """The task of a checkpoint's config; the first checkpoints name none."""
+    """Return the task of a checkpoint's config; the first checkpoints name none."""
     return str(content["config"].get("task", "keypoints"))
 
 
@@ -87,32 +87,32 @@ def _entries(value: Any) -> Iterable[Any]:
 
 
 def check_training(path: Path, content: Mapping[str, Any]) -> None:
-    """Refuse a checkpoint that no training can resume from.
+    """Refuse a checkpoint that training cannot resume from.
 
     Args:
         path: The file, named in errors.
         content: A content that `check_content` accepts.
 
     Raises:
-        CheckpointError: Imported weights, a generator's state of another size, or a number that is
-            not finite in any tensor.
+        CheckpointError: The file has imported weights, a generator state of another size, or a
+            tensor with a number that is not finite.
     """
     missing = [key for key in OF_A_TRAINING if content[key] is None]
     if missing:
         raise CheckpointError(
-            f"{path}: holds weights and no state of a training (no {missing[0]}), so there is "
-            "nothing to resume; start over with model.weights set to it"
+            f"{path}: contains weights but no training state (no {missing[0]}), so training cannot "
+            "resume from it; start over with model.weights set to this file"
         )
     if content["random"]["cpu"].shape != torch.get_rng_state().shape:
         raise CheckpointError(
-            f"{path}: its 'random' is damaged, or of another version of torch; resume with the "
+            f"{path}: its 'random' is damaged, or from another version of torch; resume with the "
             f"version that wrote it ({(content['versions'] or {}).get('torch')})"
         )
     damaged = [name for name, tensor in _tensors(content, "") if not torch.isfinite(tensor).all()]
     if damaged:
         raise CheckpointError(
             f"{path}: {len(damaged)} tensors with nan or inf (not finite), such as {damaged[0]}; "
-            "the training diverged or the file is damaged: resume from another copy"
+            "training diverged or the file is damaged: resume from another checkpoint"
         )
 
 

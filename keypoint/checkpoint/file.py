@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, read without running code, complete in themselves.
+"""Checkpoints: written whole or not at all, read without running code, self-contained.
 
 A file holds tensors and plain types only (`torch.load(weights_only=True)` opens it):
 
@@ -9,13 +9,13 @@ A file holds tensors and plain types only (`torch.load(weights_only=True)` opens
     batch_persons             persons in a batch of all processes
     loss_sum, losses          sum and number of the losses of this epoch
     world_size                number of processes that trained
-    data                      fingerprints of the persons trained and tested on, and of the truth
+    data                      fingerprints of the training and test persons and of the ground truth
     random                    torch's generators; ours, keyed by seed, epoch, index, have no state
     best, history             the best AP so far; the numbers of each epoch and their conditions
     config, skeleton          as plain dicts; skeleton is None in a network of action recognition
     classes                   the names of its classes, in their order; None in other networks
     color_order, mean, std    of the input that the weights expect
-    card                      facts of its card that nothing above contains (card.py)
+    card                      facts of its card that no key above contains (card.py)
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ KEYS = (
 # Keys that the first checkpoints did not have.
 LATER: dict[str, Any] = {"card": None, "classes": None}
 OTHER_WEIGHTS = (
-    "  weights of another toolkit: give keypoint test --cfg too, or make a checkpoint of them with "
+    "  weights of another toolkit: give keypoint test --cfg too, or make them a checkpoint with "
     "keypoint import-weights"
 )
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write a checkpoint; whenever the process dies, the file is the old one or the new one.
+    """Write a checkpoint; if the process dies, the file is either the old one or the new one.
 
     Args:
         path: The file.
@@ -75,8 +75,8 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
         try:
             torch.save(content, file)
         except RuntimeError as error:
-            # Torch's writer ends with an error of its own after whatever interrupted it: the
-            # system's, a signal's, the one that reports a lost worker process.
+            # Torch's writer raises its own error on top of the original one: an error of the
+            # system, of a signal, or about a lost worker process.
             first: BaseException = error
             while first.__context__ is not None:
                 first = first.__context__
@@ -127,12 +127,12 @@ def require_task(content: Mapping[str, Any], task: str, source: str) -> None:
     """Refuse a checkpoint of another task.
 
     Raises:
-        CheckpointError: Names both.
+        CheckpointError: The text names both tasks.
     """
     theirs = task_of_content(content)
     if theirs != task:
         raise CheckpointError(
-            f"{source}: its network is one of {theirs}; give a checkpoint of {task} here"
+            f"{source}: its network is for {theirs}; give a checkpoint for {task}"
         )
 
 
@@ -157,7 +157,7 @@ def origin_of(path: Path, weights: Weights, assumed: Sequence[str] = ()) -> dict
     Args:
         path: Their file.
         weights: Its content.
-        assumed: What was assumed besides `weights.notes`, in sentences.
+        assumed: Assumptions besides `weights.notes`, as sentences.
     """
     return {
         "file": path.name,
@@ -170,7 +170,7 @@ def origin_of(path: Path, weights: Weights, assumed: Sequence[str] = ()) -> dict
 
 @dataclass
 class Restored:
-    """A trained network with its config and skeleton; `only_generated` as in generated.py."""
+    """A trained network with its config and skeleton; generated.py explains `only_generated`."""
 
     model: PoseNetwork
     config: Config
@@ -183,8 +183,8 @@ class Restored:
         """Return the decoding of its heatmaps: "quarter", "dark" or None.
 
         Args:
-            chosen: "checkpoint" for its config's test.decoding, with which its AP was measured, or
-                one that `Codec.decode` accepts.
+            chosen: "checkpoint" for the config's test.decoding, which its AP was measured with, or
+                a decoding that `Codec.decode` accepts.
 
         Raises:
             ConfigError: The network's codec does not have this decoding.
@@ -195,7 +195,7 @@ class Restored:
 
 
 def load_model(path: Path) -> Restored:
-    """Build the network of a checkpoint and fill it, with the averaged weights if there are any.
+    """Build the network of a checkpoint and load its weights, the averaged ones if there are any.
 
     Raises:
         CheckpointError: The file cannot be used.
@@ -225,13 +225,13 @@ def checkpoint_of(
 ) -> dict[str, Any]:
     """Return the content of a checkpoint for a network that was not trained here.
 
-    It has no state of a training, so no training can resume from it.
+    It has no training state, so training cannot resume from it.
 
     Args:
         model: Its weights, color order, mean and std are stored.
         config: The `model` section is the network's; the others decide how it is tested.
         skeleton: Its keypoints.
-        versions: The packages that wrote it, and where the weights came from.
+        versions: The packages that wrote it, and the origin of the weights.
         card: The origin of the weights (card.py).
     """
     return _untrained(model.state_dict(), model.colors(), config, skeleton, versions, card)

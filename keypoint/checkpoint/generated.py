@@ -1,4 +1,4 @@
-"""Whether a network has seen generated figures only: the demo's draws nonsense on photos."""
+"""Find networks trained on generated figures only, such as the demo's: useless on photos."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 ONLY_GENERATED = (
-    "this network has only seen generated figures; on real photos its keypoints are meaningless; "
+    "this network was trained on generated figures only; its keypoints on photos are meaningless; "
     "use keypoint predict --weights NAME (keypoint weights lists them)"
 )
 
 
 def has_seen_only_generated(content: Mapping[str, Any]) -> bool:
-    """Whether a checkpoint says so.
+    """Return whether a checkpoint's network was trained on generated figures only.
 
-    Its training noted that the persons are generated (card.py; checkpoints before that say
-    nothing), and it started from nothing that may have seen photos: a file, or the function of a
-    network of one's own, which may load weights itself.
+    True if the card says that the training persons are generated (older checkpoints have no card),
+    and training did not start from anything that may have seen photos: a weights file, or a
+    user's own network function, which may load weights itself.
 
     Args:
         content: As `read_checkpoint` returns it.

@@ -20,7 +20,7 @@ def code_commit(root: Path | None = None) -> str:
     """Return the git commit of the running code, with "and changes" if files differ from it.
 
     Args:
-        root: Folder of the checkout; None for the one that holds this package.
+        root: Folder of the checkout; None for that of this package.
 
     Returns:
         "unknown" if that folder is not a checkout itself: an installed package may lie inside
@@ -44,7 +44,7 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 def package_versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that decide numbers."""
+    """Return the versions of Python and of the packages that affect the numbers."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:

@@ -1,10 +1,10 @@
-"""Files of the weights that have names: downloaded once, checked, kept in a folder of the user.
+"""Files of the named weights: downloaded once, checked, kept in the user's cache folder.
 
     KEYPOINT_HOME, else XDG_CACHE_HOME/keypoint, else ~/Library/Caches/keypoint (macOS) or
     ~/.cache/keypoint; the files are in `weights` below it, under their publisher's names
 
-A file is used only if its SHA-256 begins as its name says. One that a user put there is treated
-alike; with another hash it is moved aside, never deleted.
+A file is used only if its SHA-256 begins with the hash in its name. This also holds for a file that
+a user put there. A file with another hash is moved aside, never deleted.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def weights_folder() -> Path:
     """Return the folder of the downloaded files, which may not exist yet.
 
     Raises:
-        ConfigError: No environment variable says a place, and this user has no home.
+        ConfigError: No environment variable names a folder, and this user has no home folder.
     """
     given = os.environ.get(HOME)
     caches = os.environ.get("XDG_CACHE_HOME", "")
@@ -50,19 +50,19 @@ def weights_folder() -> Path:
 
 
 def local_file(published: Published) -> Path | None:
-    """Return the downloaded file if there is one; its hash is not looked at."""
+    """Return the downloaded file if there is one; its hash is not checked."""
     path = weights_folder() / published.file
     return path if path.is_file() else None
 
 
 def weights_file(published: Published) -> Path:
-    """Return the file of a row of the table, downloaded at the first use.
+    """Return the file of a row of the table; it is downloaded at the first use.
 
-    Of several processes one downloads it, and the others wait.
+    If several processes need it, one downloads it and the others wait.
 
     Raises:
-        CheckpointError: It is not there and cannot be downloaded or written; the text says where a
-            copy can be put by hand.
+        CheckpointError: It cannot be downloaded or written; the text names the folder into which
+            a user can copy the file.
     """
     path = weights_folder() / published.file
     made: list[Path] = []
@@ -84,8 +84,8 @@ def weights_file(published: Published) -> Path:
         if not isinstance(error, DataError):
             problem = f"{error.filename or path}: cannot be read or written ({error.strerror})"
         raise CheckpointError(
-            f"{published.name}: {problem}\n  a copy of {published.file} that you put into "
-            f"{path.parent} is used as well; {HOME} sets another folder than {path.parents[1]}"
+            f"{published.name}: {problem}\n  or download {published.file} yourself into "
+            f"{path.parent}; to use another folder than {path.parents[1]}, set {HOME}"
         ) from None
     return path
 

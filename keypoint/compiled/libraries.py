@@ -1,10 +1,11 @@
-"""Small libraries of C++ for CPUs, where they were built: the same functions as ours, faster.
+"""Small optional C++ libraries for CPUs: faster versions of functions of this package.
 
-`setup.py` builds `cpp/` once for each width of vector registers, and goes on without where that
-fails. Then, on other processors, and with KEYPOINT_COMPILED=0, PyTorch computes everything. The
-libraries are called by ctypes: they use nothing of Python or of torch, and keep nothing.
+`setup.py` builds `cpp/` once for each width of vector registers, and continues without a library
+that fails to build. Then, on other processors, and with KEYPOINT_COMPILED=0, PyTorch computes
+everything. The libraries are called by ctypes; they depend on neither Python nor torch and keep no
+state.
 
-What can use one asks `libraries` at each call, and does its work with PyTorch if there is none.
+A caller asks `libraries` at each call, and uses PyTorch if the list is empty.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 import torch
 
 SWITCH = "KEYPOINT_COMPILED"
-# The files that run on a processor, by what PyTorch says of it; the quickest first.
+# The files for each CPU capability that PyTorch reports, the fastest first.
 FILES = {"AVX512": ("avx512.so", "avx2.so"), "AVX2": ("avx2.so",)}
 OTHERS = ("generic.so",)
 PROCESS = os.getpid()
@@ -25,7 +26,7 @@ PROCESS = os.getpid()
 
 @functools.cache
 def libraries() -> tuple[ctypes.CDLL, ...]:
-    """The libraries that this machine can use, the quickest first."""
+    """Return the libraries that this machine can use, the fastest first."""
     if os.environ.get(SWITCH) == "0":
         return ()
     found = []
@@ -38,14 +39,14 @@ def libraries() -> tuple[ctypes.CDLL, ...]:
 
 
 def state() -> str:
-    """Whether compiled code is used, in words."""
+    """Return a sentence about whether compiled code is used."""
     if os.environ.get(SWITCH) == "0":
-        return f"off, by {SWITCH}=0"
+        return f"off, because of {SWITCH}=0"
     if libraries():
         return f"on, {Path(libraries()[0]._name).stem}"
-    return "off: not built for this processor; to install keypoint with it takes g++ or clang"
+    return "off: not built for this processor; install g++ or clang, then keypoint again"
 
 
 def threads() -> int:
-    """As many as PyTorch uses; one in a forked process, which has lost OpenMP's threads."""
+    """Return PyTorch's number of threads; 1 in a forked process, which has no OpenMP threads."""
     return torch.get_num_threads() if os.getpid() == PROCESS else 1

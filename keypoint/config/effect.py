@@ -1,7 +1,7 @@
-"""Keys of a config that have no effect in testing are refused on the command line.
+"""Refuse keys on the command line that have no effect in testing.
 
-A checkpoint's config, or the file of --cfg, describes a training and has all keys; it is not
-expected that all of them act in a test. A user who types ``train.lr=5`` expects an effect.
+A checkpoint's config, or the file of --cfg, describes a training run and has all keys, whether
+testing reads them or not. But a user who types ``train.lr=5`` expects an effect.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from collections.abc import Mapping, Sequence
 from keypoint.config.fields import RunConfig
 from keypoint.errors import ConfigError
 
-TRUTH = "truth"  # of --boxes: those of the annotations themselves
+TRUTH = "truth"  # a value of --boxes: the annotated boxes
 
 # Keys and sections that testing does not read, with the reason. train.amp is read.
 UNREAD = {
-    "seed": "nothing is drawn at random",
+    "seed": "testing draws no random numbers",
     "augment": "nothing is augmented",
-    "train": "nothing is trained; of train.* only amp counts",
+    "train": "nothing is trained; of train.* only amp is used",
     "data.train_annotations": "nothing is trained",
     "data.train_images": "nothing is trained",
 }
-UNREAD_WITH_CHECKPOINT = UNREAD | {"data.skeleton": "the checkpoint's own is used"}
+UNREAD_WITH_CHECKPOINT = UNREAD | {"data.skeleton": "the checkpoint's skeleton is used"}
 UNREAD_WITH_CFG = UNREAD | {
     "model.weights": "the weights are --checkpoint's",
-    "model.partial_weights": "the weights are --checkpoint's, and must be whole",
+    "model.partial_weights": "the weights are --checkpoint's, and must be complete",
     "model.new_head": "the weights are --checkpoint's, with their head",
 }
 
@@ -51,7 +51,7 @@ def check_overrides(
             keypoint network.
 
     Raises:
-        ConfigError: Names each with the reason.
+        ConfigError: The text names each of them with the reason.
     """
     if unread is None:
         unread = UNREAD_WITH_CFG if trained is None else UNREAD_WITH_CHECKPOINT
@@ -67,7 +67,7 @@ def check_overrides(
             refused.append(f"{_SHORT.repr(text)} ({reason})")
     if refused:
         them = "it" if len(refused) == 1 else "them"
-        raise ConfigError(f"no effect in testing: {', '.join(refused)}; leave {them} out")
+        raise ConfigError(f"no effect in testing: {', '.join(refused)}; remove {them}")
 
 
 def check_same_network(
@@ -78,23 +78,23 @@ def check_same_network(
     Args:
         trained: The checkpoint's config.
         given: The config with the overrides.
-        otherwise: The end of the error, another way.
+        otherwise: The end of the message, which offers an alternative.
 
     Raises:
-        ConfigError: Names the keys.
+        ConfigError: The text names the keys.
     """
     theirs, ours = trained.to_dict()["model"], given.to_dict()["model"]
     fixed = [key for key in ours if ours[key] != theirs[key] and key != "input_size"]
     if fixed:
         raise ConfigError(
-            f"model.{fixed[0]}={ours[fixed[0]]!r} has no effect: the checkpoint holds a network "
-            f"with {theirs[fixed[0]]!r}. Of model.* only input_size may differ in testing"
+            f"model.{fixed[0]}={ours[fixed[0]]!r} has no effect: the checkpoint contains a network "
+            f"with {theirs[fixed[0]]!r}. In testing only model.input_size may be changed"
             f"{otherwise}"
         )
 
 
 def with_boxes(typed: Sequence[str], boxes: Sequence[str]) -> list[str]:
-    """The overrides, with the file of --boxes added as ``test.boxes``.
+    """Return the overrides, with the file of --boxes added as ``test.boxes``.
 
     The score threshold is refused if no boxes have scores.
 
@@ -103,8 +103,8 @@ def with_boxes(typed: Sequence[str], boxes: Sequence[str]) -> list[str]:
         boxes: The values of --boxes, each "truth" or a file.
 
     Raises:
-        ConfigError: ``test.boxes`` is given as well as --boxes, or a threshold with the truth's
-            boxes alone.
+        ConfigError: ``test.boxes`` is given as well as --boxes, or a threshold with annotated
+            boxes only.
     """
     names = {text.partition("=")[0] for text in typed}
     files = [name for name in boxes if name != TRUTH]
@@ -118,7 +118,7 @@ def with_boxes(typed: Sequence[str], boxes: Sequence[str]) -> list[str]:
             "test.box_score_threshold has no effect with --boxes truth, as annotations have no "
             "scores; leave it out, or give --boxes FILE too"
         )
-    # JSON's quotes are YAML's too, so that no file name is read as a number or a list.
+    # JSON's quotes are valid YAML, so no file name is read as a number or a list.
     return [*typed, *(f"test.boxes={json.dumps(name, ensure_ascii=False)}" for name in files[:1])]
 
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
-# Not a number and infinity fail every range, and every number has one.
+# Every number has a range, so nan and infinity are refused.
 STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
-# A path, a name: not empty, one line, and nothing that moves a terminal or turns the writing.
+# A path or name: not empty, one line, no control characters (terminal, text direction).
 Text = Annotated[
     str, Field(pattern="^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+$")
 ]
@@ -36,25 +36,27 @@ OfFile = Annotated[bool, AfterValidator(_with_file)]  # after the key weights
 
 
 class RunConfig(BaseModel):
-    """Everything that a run depends on, except the data; each task adds its sections."""
+    """All settings that a run depends on; each task adds its sections."""
 
     model_config = STRICT
 
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of all random numbers")
-    output: Text | None = Field(default=None, description="the run's folder; none: output/<config>")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="seed of all random numbers")
+    output: Text | None = Field(
+        default=None, description="folder of the run; none: output/<config>"
+    )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain dicts, lists, strings, numbers and None, as a checkpoint holds them."""
+        """Return the config as plain dicts, lists, strings, numbers and None, for a checkpoint."""
         return self.model_dump(mode="json")
 
 
 def nearest(given: object, options: Sequence[str]) -> str | None:
-    """The option that ``given`` was probably meant to be, in any case."""
+    """Return the option that was probably meant, ignoring upper and lower case."""
     near = difflib.get_close_matches(str(given).lower(), options, n=1)
     return near[0] if near else None
 
 
 def hint(given: object, options: Sequence[str]) -> str:
-    """``; did you mean x?``, or else the list of options."""
+    """Return ``; did you mean x?``, or the list of options if none is similar."""
     near = nearest(given, options)
-    return f"; did you mean {near}?" if near else f"; there are {', '.join(options)}"
+    return f"; did you mean {near}?" if near else f"; choose from {', '.join(options)}"

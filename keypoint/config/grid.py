@@ -1,7 +1,7 @@
 """The grid of a sweep file: axes, their points, and the settings of each.
 
 An axis is a mapping of named points, each with any number of keys, or one key with a list of
-values. What is wrong is reported to a function `refuse`, which takes the path of the key.
+values. Mistakes are reported to a function `refuse`, which takes the path of the key.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from keypoint.config.keys import show
 from keypoint.strict_yaml import Document, KeyPath, parse_yaml
 
-NAME = re.compile(r"\w[\w.+=-]*")  # of a point: a part of a folder's name, and not an option
+NAME = re.compile(r"\w[\w.+=-]*")  # of a point: part of a folder's name, and never like an option
 KEY = re.compile(r"\w+(\.\w+)*")
 TAKEN = {"seed": "give `seeds`", "output": "give the sweep's own `output`"}
 
@@ -39,7 +39,7 @@ class Point:
     """One config of a sweep.
 
     Attributes:
-        name: Of its folder; no other point's.
+        name: Name of its folder, unique in the sweep.
         overrides: ``key=value`` for all that differs from the config that all runs share.
     """
 
@@ -48,7 +48,7 @@ class Point:
 
 
 def axes_of(document: Document, refuse: Refuse) -> list[Axis]:
-    """The axes of the grid; no key is in two of them."""
+    """Return the axes of the grid; no key is in two of them."""
     grid = document.content["grid"]
     values = [key for key, axis in grid.items() if isinstance(axis, list)]
     axes: list[Axis] = []
@@ -68,7 +68,7 @@ def axes_of(document: Document, refuse: Refuse) -> list[Axis]:
             continue
         for key in dict.fromkeys(key for settings in points.values() for key in settings):
             if key in seen:
-                refuse(place, f"{key} is in the axis {seen[key]} too; give it in one of them")
+                refuse(place, f"{key} is in the axis {seen[key]} as well; keep it in one axis")
             seen.setdefault(key, name)
         axes.append(points)
     return axes
@@ -78,22 +78,25 @@ _NAMES = "a name has letters, digits and . _ + = -, and begins with a letter or 
 
 
 def _of_values(document: Document, place: KeyPath, short: str, refuse: Refuse) -> Axis:
-    """The points of an axis that is one key with its values."""
+    """Return the points of an axis that is one key with its values."""
     points: Axis = {}
     key = str(place[-1])
     for number, value in enumerate(document.content["grid"][key]):
         here = (*place, number)
         name = f"{short}={_name_of(document, here, value)}"
         if not NAME.fullmatch(name):
-            refuse(place, f"{show(value)} makes no folder's name; give {{name: {{{key}: value}}}}")
+            refuse(
+                place,
+                f"{show(value)} cannot be part of a folder name; give {{name: {{{key}: value}}}}",
+            )
         elif name in points:
-            refuse(place, f"{show(value)} is there twice; give each value once")
+            refuse(place, f"{show(value)} is given twice; give each value once")
         points[name] = _as_settings(document, here, key, value, refuse)
     return points
 
 
 def _name_of(document: Document, place: KeyPath, value: Any) -> str:
-    """A value in the name of its point, as it is written: ``1e-3``, ``256x192``."""
+    """Return a value as part of its point's name, as it is written: ``1e-3``, ``256x192``."""
     if isinstance(value, list):
         parts = [_name_of(document, (*place, number), each) for number, each in enumerate(value)]
         return "x".join(parts)
@@ -101,7 +104,7 @@ def _name_of(document: Document, place: KeyPath, value: Any) -> str:
 
 
 def _short(key: str, keys: Sequence[str]) -> str:
-    """The last parts of a key, as many as no other key ends in."""
+    """Return the shortest end of a key that no other key has."""
     parts = key.split(".")
     for length in range(1, len(parts) + 1):
         end = parts[-length:]
@@ -111,7 +114,7 @@ def _short(key: str, keys: Sequence[str]) -> str:
 
 
 def settings_of(document: Document, place: KeyPath, refuse: Refuse) -> dict[str, Setting]:
-    """The settings of a mapping of keys of the config."""
+    """Return the settings of a mapping of config keys."""
     content = document.content
     for part in place:
         content = content.get(part, {})
@@ -127,15 +130,15 @@ def settings_of(document: Document, place: KeyPath, refuse: Refuse) -> dict[str,
 def _as_settings(
     document: Document, place: KeyPath, key: str, value: Any, refuse: Refuse
 ) -> dict[str, Setting]:
-    """One setting by its key; none if the key is refused."""
+    """Return one setting by its key; nothing if the key is refused."""
     if not KEY.fullmatch(key) or key in TAKEN:
-        refuse(place, TAKEN.get(key, "is not a key of a config, such as train.epochs"))
+        refuse(place, TAKEN.get(key, "is not a key of a config; give keys such as train.epochs"))
         return {}
     return {key: Setting(f"{key}={_value(document, place, value)}", document.lines[place])}
 
 
 def _value(document: Document, place: KeyPath, value: Any) -> str:
-    """A value as an override has it: as it is written if that says the same, else as JSON."""
+    """Return a value as in an override: as written if it reads back the same, else as JSON."""
     written = document.texts.get(place)
     if written is not None:
         again = parse_yaml(written)
@@ -147,18 +150,18 @@ def _value(document: Document, place: KeyPath, value: Any) -> str:
 
 
 def is_within(key: str, keys: Iterable[str]) -> bool:
-    """Whether a key is one of these, or a part of one's value."""
+    """Return whether a key is one of these, or inside the value of one."""
     return any(f"{key}.".startswith(f"{other}.") for other in keys)
 
 
 def all_settings(common: Mapping[str, Setting], axes: Sequence[Axis]) -> list[Setting]:
-    """Those of all runs, and those of all points."""
+    """Return the settings of all runs, then those of all points."""
     points = [point for axis in axes for point in axis.values()]
     return [setting for each in (common, *points) for setting in each.values()]
 
 
 def points_of(axes: Sequence[Axis], common: Sequence[str]) -> tuple[Point, ...]:
-    """All combinations, in the order of the axes."""
+    """Return all combinations, in the order of the axes."""
     points = []
     for names in itertools.product(*axes):
         chosen = [axis[name] for axis, name in zip(axes, names, strict=True)]

@@ -1,4 +1,4 @@
-"""The keys of a config: name, default, what is allowed, meaning; for help and for errors."""
+"""The keys of a config: name, default, allowed values and meaning, for help and errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHORT.maxlevel, SHORT.maxstring, SHORT.maxother = 3, 60, 60
 
 
 def describe_keys(kind: type[BaseModel] = Config) -> str:
-    """A table of every key: its default, the allowed values, its meaning."""
+    """Return a table of all keys with default, allowed values and meaning."""
     rows = []
     for name, schema in keys(kind).items():
         default = show(schema["default"]).strip("'")
@@ -38,7 +38,7 @@ def sections(kind: type[BaseModel]) -> dict[str, type[BaseModel]]:
 
 @functools.cache
 def keys(kind: type[BaseModel]) -> dict[str, dict[str, Any]]:
-    """The JSON schema of every key, sections flattened: ``train.lr`` and so on."""
+    """Return the JSON schema of every key, with sections flattened: ``train.lr`` and so on."""
     flat: dict[str, dict[str, Any]] = {}
     for name, schema in kind.model_json_schema()["properties"].items():
         if name in sections(kind):
@@ -50,7 +50,7 @@ def keys(kind: type[BaseModel]) -> dict[str, dict[str, Any]]:
 
 
 def allowed(schema: Mapping[str, Any]) -> str:
-    """A JSON schema in a few words: ``none | 0 < number < 1``."""
+    """Return a JSON schema in a few words: ``none | 0 < number < 1``."""
     if "allowed" in schema:
         return str(schema["allowed"])
     if "anyOf" in schema:
@@ -69,11 +69,11 @@ def allowed(schema: Mapping[str, Any]) -> str:
 
 
 def show(value: Any) -> str:
-    """A value as YAML has it, shortened; text in quotes, so that '12' is seen not to be 12."""
+    """Return a value as YAML, shortened; text that looks like a number is quoted."""
     words = {None: "none", True: "true", False: "false"}
     if value is None or isinstance(value, bool):
         return words[value]
     try:
         return SHORT.repr(value)
-    except ValueError:  # Python does not print integers of thousands of digits
+    except ValueError:  # Python does not print integers with thousands of digits
         return f"a {type(value).__name__} too long to print"

@@ -1,8 +1,8 @@
-"""Config files: found by name, read and overridden with every mistake reported at once, written.
+"""Find, read, override and write config files; all mistakes are reported at once.
 
-A file says only what differs from the defaults of :mod:`keypoint.config.schema`, or from the
-recipe that it names in ``train.recipe``; nothing else is inherited. The same content travels in a
-checkpoint and is checked there by the same rules.
+A file contains only values that differ from the defaults of :mod:`keypoint.config.schema`, or from
+the recipe that it names in ``train.recipe``; nothing else is inherited. A checkpoint contains the
+same content, checked by the same rules.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = [
 
 
 def _config_folder() -> Path:
-    """The folder of configs: inside an installed package, next to the package in a clone."""
+    """Return the folder of configs: inside an installed package, next to the package in a clone."""
     installed = Path(__file__).parents[1] / "configs"
     return installed if installed.is_dir() else Path(__file__).parents[2] / "configs"
 
@@ -57,7 +57,7 @@ def find_config(name: str | Path) -> Path:
     """Return a path as it was given, or else the config of that bare name under ``configs/``.
 
     Raises:
-        ConfigError: There is none, or there are several of the name.
+        ConfigError: There is no such config, or several have this name.
     """
     given = Path(name)
     try:
@@ -74,7 +74,7 @@ def find_config(name: str | Path) -> Path:
         near = difflib.get_close_matches(wanted, [path.stem for path in known])
         did_you_mean = f"did you mean {' or '.join(near)}?" if near else "check the path"
         raise ConfigError(
-            f"{name}: no such file, nor a config of that name in {CONFIG_FOLDER}; {did_you_mean}"
+            f"{name}: no such file, and no config of that name in {CONFIG_FOLDER}; {did_you_mean}"
         )
     if len(found) > 1:
         paths = ", ".join(str(path) for path in found)
@@ -83,9 +83,9 @@ def find_config(name: str | Path) -> Path:
 
 
 def task_of(path: str | Path) -> str:
-    """The task of a YAML file, "keypoints" if it names none or cannot be read.
+    """Return the task of a YAML file, "keypoints" if it names none or cannot be read.
 
-    What is wrong with the file is reported by `load_as`.
+    `load_as` reports what is wrong with the file.
     """
     content = read_yaml(Path(path)).content
     task = content.get("task") if isinstance(content, dict) else None
@@ -93,14 +93,14 @@ def task_of(path: str | Path) -> str:
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """`load_as` for the config of keypoints."""
+    """Call `load_as` for a keypoint config."""
     return load_as(Config, path, overrides)
 
 
 def load_as(kind: type[Kind], path: str | Path, overrides: Sequence[str] = ()) -> Kind:
     """Read a YAML file, then ``key=value`` overrides whose values are YAML too.
 
-    A key that neither has gets the recipe's value (`keypoint.config.recipe`), else the default.
+    Other keys get the recipe's value (`keypoint.config.recipe`), else the default.
     If ``output`` is none it becomes ``output/<the file's stem>``.
 
     Args:
@@ -121,16 +121,16 @@ def try_load(
     overrides: Sequence[str] = (),
     origins: Mapping[str, str] | None = None,
 ) -> tuple[Kind | None, list[str]]:
-    """`load_as` that returns what is wrong.
+    """Read as `load_as` does, but return the mistakes.
 
     Args:
         kind: The model of the task's configs.
         path: The file.
         overrides: In their order.
-        origins: Place of an override that is not of the command line: a file and its line.
+        origins: File and line of each override that does not come from the command line.
 
     Returns:
-        The config, None if there are mistakes; a sentence for each mistake.
+        The config, or None if there are mistakes; a sentence for each mistake.
     """
     path = Path(path)
     document = read_yaml(path)
@@ -144,11 +144,11 @@ def try_load(
     if not isinstance(document.content, dict):
         return None, [
             f"{path}, line 1: given {show(document.content)}; a config is a mapping of keys, "
-            "one `key: value` a line, with a space after the colon"
+            "one `key: value` per line, with a space after the colon"
         ]
     content = document.content
     if {"cfg", "grid"} <= set(content) and "grid" not in kind.model_fields:
-        return None, [f"{path}: is a sweep, so not one config; keypoint sweep {path} runs it"]
+        return None, [f"{path}: is a sweep, not a single config; run it with keypoint sweep {path}"]
     names = [text.partition("=")[0] for text in overrides]
     for name in dict.fromkeys(name for name in names if names.count(name) > 1):
         mistakes.append(((), f"{COMMAND_LINE}: {name} is given twice; keep one"))
@@ -163,7 +163,7 @@ def try_load(
 
 
 def config_from_dict(content: Mapping[str, Any], source: str) -> Config:
-    """`from_dict_as` for the config of keypoints."""
+    """Call `from_dict_as` for a keypoint config."""
     return from_dict_as(Config, content, source)
 
 
@@ -171,7 +171,7 @@ def from_dict_as(kind: type[Run], content: Mapping[str, Any], source: str) -> Ru
     """Check the result of :meth:`Config.to_dict`; ``source``, the checkpoint, is named in errors.
 
     Raises:
-        ConfigError: Names the source and the key of every mistake.
+        ConfigError: The text names the source and the key of every mistake.
     """
     if not isinstance(content, Mapping):
         raise ConfigError(f"{source}: given {show(content)}; a config is a mapping of keys")
@@ -180,21 +180,21 @@ def from_dict_as(kind: type[Run], content: Mapping[str, Any], source: str) -> Ru
 
 
 def override_config(config: Config, overrides: Sequence[str]) -> Config:
-    """`override_as` for the config of keypoints, whose recipe cannot change any more."""
+    """Call `override_as` for a keypoint config, whose recipe can no longer be changed."""
     changed = override_as(config, overrides)
     if changed.train.recipe != config.train.recipe:
         raise ConfigError(
-            f"{COMMAND_LINE}: train.recipe has no effect on a config whose values are there; a "
-            "recipe is chosen for training"
+            f"{COMMAND_LINE}: train.recipe has no effect on a config that has all values; a "
+            "recipe can only be chosen for training"
         )
     return changed
 
 
 def override_as(config: Run, overrides: Sequence[str]) -> Run:
-    """A copy with ``key=value`` overrides, as :func:`load_as` takes them.
+    """Return a copy with ``key=value`` overrides, as :func:`load_as` takes them.
 
     Raises:
-        ConfigError: Names the override of every mistake.
+        ConfigError: The text names the override of every mistake.
     """
     content = config.to_dict()
     places: dict[KeyPath, str] = {}
@@ -207,7 +207,7 @@ def override_as(config: Run, overrides: Sequence[str]) -> Run:
 
 
 def dump_config(config: RunConfig) -> str:
-    """The whole config as YAML that :func:`load_as` reads back to an equal one."""
+    """Return the whole config as YAML that :func:`load_as` reads back to an equal one."""
     return dump_yaml(config.to_dict())
 
 
@@ -233,7 +233,7 @@ def _override(
         return refuse("; ".join(message for *_, message in document.problems))
     if name in sections(kind):
         key = next(iter(sections(kind)[name].model_fields))
-        return refuse(f"{name} is a section; give its keys one by one, as {name}.{key}=")
+        return refuse(f"{name} is a section; give its keys one by one, such as {name}.{key}=")
     *outer, last = name.split(".")
     inner = content
     for depth, part in enumerate(outer, start=1):
@@ -241,11 +241,11 @@ def _override(
             inner[part] = {}
         if not isinstance(inner[part], dict):
             whole = ".".join(outer[:depth])
-            return refuse(f"{whole} is {show(inner[part])} and has no keys; give {whole}= whole")
+            return refuse(f"{whole} is {show(inner[part])} and has no keys; give all of {whole}=")
         inner = inner[part]
     inner[last] = document.content
     places.setdefault(path[:1], place)  # a section that the file does not have
-    places[path[:2]] = place  # the key, be it of a value within model.blocks
+    places[path[:2]] = place  # the key, even for a value inside model.blocks
     return None
 
 
@@ -256,7 +256,7 @@ def _check(
     places: dict[KeyPath, str],
     mistakes: list[Mistake],
 ) -> tuple[Kind | None, list[str]]:
-    """Validate; add the mistakes to those so far, in the order of the places."""
+    """Validate, and add the mistakes to `mistakes` in the order of their places."""
     # A section whose lines are all comments is empty, not wrong.
     content = {k: {} if v is None and k in sections(kind) else v for k, v in content.items()}
     config = None
@@ -268,7 +268,7 @@ def _check(
             place = places.get(path, source)
             message = _explain(kind, path, entry, content)
             mistakes.append((path, _sentence(place, path, message)))
-    # All keys of another task's config would be mistakes: its task is the only one.
+    # Every key of another task's config would be a mistake: report only its task.
     mistakes = [mistake for mistake in mistakes if mistake[0] == ("task",)] or mistakes
     order = {path: index for index, path in enumerate(places)}
     texts = [text for path, text in sorted(mistakes, key=lambda m: order.get(m[0], len(order)))]
@@ -276,18 +276,18 @@ def _check(
 
 
 def _require(config: Kind | None, source: str, texts: Sequence[str]) -> Kind:
-    """The config; raises the mistakes together if there are any."""
+    """Return the config, or raise all mistakes together."""
     if config is not None:
         return config
     if len(texts) == 1:
         raise ConfigError(texts[0])
     if all(text.startswith(COMMAND_LINE) for text in texts):
-        source = COMMAND_LINE  # the file is in order
+        source = COMMAND_LINE  # the file has no mistakes
     raise ConfigError.of_many(f"{source}: {len(texts)} mistakes", texts)
 
 
 def _explain(kind: type[BaseModel], path: KeyPath, entry: Mapping[str, Any], content: Any) -> str:
-    """One sentence: the value, the allowed values, what to do."""
+    """Return one sentence: the value, the allowed values, what to do."""
     name = _dotted(path)
     if entry["type"] == "extra_forbidden":
         return f"no such key{_hint_key(kind, path)}"
@@ -296,9 +296,9 @@ def _explain(kind: type[BaseModel], path: KeyPath, entry: Mapping[str, Any], con
         given = given.get(part)
     if name in sections(kind):
         names = ", ".join(sections(kind)[name].model_fields)
-        return f"given {show(given)}; a section, with the keys {names}"
-    if name not in keys(kind):  # no text, as only a dict can hold it
-        return "every key is a name"
+        return f"given {show(given)}; it is a section with the keys {names}"
+    if name not in keys(kind):  # not a text, which only a dict can contain
+        return "every key must be a text"
     if entry["type"] == "value_error":
         return f"given {show(given)}; {entry['ctx']['error']}"
     possible = allowed(keys(kind)[name])
@@ -308,7 +308,7 @@ def _explain(kind: type[BaseModel], path: KeyPath, entry: Mapping[str, Any], con
 
 
 def _hint_key(kind: type[BaseModel], path: KeyPath) -> str:
-    """A hint at the key that was meant: the same in another section, or one near in its own."""
+    """Return a hint: the same key in another section, or a similar one in the same section."""
     elsewhere = [name for name in keys(kind) if name.split(".")[-1] == path[-1]]
     if elsewhere:
         return f"; did you mean {' or '.join(elsewhere)}?"
@@ -317,7 +317,7 @@ def _hint_key(kind: type[BaseModel], path: KeyPath) -> str:
 
 
 def _dotted(path: KeyPath) -> str:
-    """The path as an override writes it; unreadable parts are shortened and escaped."""
+    """Return the path as in an override; unreadable parts are shortened and escaped."""
     parts = [str(part) for part in path]
     return ".".join(p if p.isprintable() and len(p) <= 60 else SHORT.repr(p) for p in parts)
 

@@ -1,8 +1,8 @@
-"""Recipes: the values that a reference trains with, instead of the defaults.
+"""Recipes: the values that a reference implementation trains with, instead of the defaults.
 
-The order of precedence is default, recipe, file, command line. The config that results holds every
-value, and the recipe's name as well. Batch sizes are per device, so a recipe also says on how many
-devices it was run.
+Later sources override earlier ones: default, recipe, file, command line. The resulting config
+contains every value and the recipe's name. Batch sizes are per device, so a recipe also contains
+the number of devices.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 from keypoint.config.schema import Config
 from keypoint.strict_yaml import KeyPath
 
-# Keys of train that change no number beyond rounding, or have a line of their own: `step_card`.
+# Keys of train that change nothing beyond rounding, or have a line of their own: `step_card`.
 NO_DEVIATION = {"recipe", "accumulate", "compile", "channels_last"}
 NO_DEVIATION |= {"evaluate_every", "save_every", "log_every", "logger"}
-# Keys of a recipe that are not set if the user's own value of another key makes them idle: as a
-# value of the user they would be refused, and the user gave none.
+# Keys of a recipe that are not set if the user's value of another key makes them ineffective: an
+# ineffective value is refused, but here the user did not give it.
 IDLE_WITH = {("augment", "rotation"): ("rotation_probability", 0)}
 
 
@@ -38,12 +38,12 @@ class Recipe:
 
     @property
     def crops_per_step(self) -> int:
-        """On all devices together."""
+        """Return the crops of a step on all devices together."""
         return self.devices * int(self.values["train"]["batch_size"])
 
 
 # The SRL paper, section 4.1: Adam, 210 epochs, +-40 degrees, +-30 %, flip. Not in the text, so
-# taken from elsewhere: lr 1e-3 (the name of its released config), the drops (HRNet's), the chances
+# taken from elsewhere: lr 1e-3 (name of the released config), the drops (HRNet), the probabilities
 # of rotation and flip (SimpleBaseline's code). The same values are the defaults of every config.
 _PAPER: dict[str, dict[str, Any]] = {
     "train": {
@@ -66,29 +66,29 @@ _PAPER: dict[str, dict[str, Any]] = {
 
 
 def _recipe(name: str, devices: int, **differing: dict[str, Any]) -> Recipe:
-    """A recipe by what differs from the paper's."""
+    """Return a recipe that differs from the paper's in these values."""
     values = {section: keys | differing.get(section, {}) for section, keys in _PAPER.items()}
     return Recipe(name, devices, values)
 
 
 _ALL = (
     _recipe("paper", devices=8),
-    # SimpleBaseline's released configs (res50_256x192_d256x3_adam_lr1e-3.yaml), the HRNet
-    # repository's for ResNets too. Their WD 1e-4 never reaches Adam. They feed BGR pixels with the
-    # mean and std of RGB; here the color order is the weights', ImageNet's RGB.
+    # SimpleBaseline's released configs (res50_256x192_d256x3_adam_lr1e-3.yaml), and those for
+    # ResNets in HRNet's repository. Their WD 1e-4 never reaches Adam. They normalise BGR pixels
+    # with the mean and std of RGB; here the color order is that of the weights, ImageNet's RGB.
     _recipe("sb", devices=4, train={"epochs": 140, "lr_drops": [90, 120]}),
-    # HRNet's own networks (w32_256x192_adam_lr1e-3.yaml): half bodies, and a little more rotation
-    # and scale than SimpleBaseline's.
+    # HRNet's own networks (w32_256x192_adam_lr1e-3.yaml): half bodies, and slightly more rotation
+    # and scale than SimpleBaseline.
     _recipe(
         "hrnet",
         devices=4,
         augment={"scale": 0.35, "rotation": 45.0, "half_body_probability": 0.3},
     ),
     # mmpose 1.x, td-hm_res50_8xb64-210e_coco. Not expressed here: the box shifted by up to 16 % of
-    # the crop (3 times of 10); scale and rotation drawn from a normal distribution cut off at its
-    # sigma (0.5, 80 degrees) - ours reach the same limits, but pile up at those of the scale; its
-    # half body takes an upper body of 2 keypoints, and prefers it 70 times of 100 where HRNet's
-    # code does 69; its loss has no factor 1/2, to which Adam is indifferent.
+    # the crop (in 30 % of cases); scale and rotation from a normal distribution truncated at its
+    # sigma (0.5, 80 degrees), while ours have the same limits but accumulate at those of the scale;
+    # its half body takes an upper body of 2 keypoints, and prefers it in 70 % of cases (HRNet's
+    # code: 69 %); its loss has no factor 1/2, which does not matter to Adam.
     _recipe(
         "mmpose",
         devices=8,
@@ -100,10 +100,10 @@ RECIPES = {recipe.name: recipe for recipe in _ALL}
 
 
 def fill_in_recipe(content: dict[str, Any], places: dict[KeyPath, str]) -> None:
-    """Give a config's content the values of its recipe for keys that it does not have.
+    """Fill the missing keys of a config's content with the values of its recipe.
 
-    The recipe's drops keep their share of the epochs if the config has other epochs. Content that
-    is not a config (an unknown recipe, a section that is not one) is left to the validation.
+    The recipe's drops are scaled to the config's number of epochs. Invalid content (an unknown
+    recipe, a section that is not a mapping) is left to the validation.
 
     Args:
         content: By section and key; filled in place.
@@ -132,15 +132,15 @@ def fill_in_recipe(content: dict[str, Any], places: dict[KeyPath, str]) -> None:
 
 
 def in_proportion(drops: list[int], epochs: int, others: int) -> list[int]:
-    """Drops for another number of epochs: [90, 120] of 140 are [9, 12] of 14, and none of 1."""
+    """Scale drops to another number of epochs: [90, 120] of 140 are [9, 12] of 14, none of 1."""
     moved = {round(others * drop / epochs) for drop in drops}
     return sorted(drop for drop in moved if 0 < drop < others)
 
 
 def recipe_card(config: Config) -> str:
-    """The recipe's name and, if any, the values that are not the recipe's.
+    """Return the recipe's name and the values that differ from the recipe, if any.
 
-    Keys that no recipe has (ohkm, ema, transforms ..) are at their default in all of them.
+    Keys that no recipe contains (ohkm, ema, transforms ..) have their default in all of them.
     """
     recipe, ours, defaults = RECIPES[config.train.recipe], config.to_dict(), Config().to_dict()
     different = [
@@ -149,22 +149,22 @@ def recipe_card(config: Config) -> str:
         for key, value in (defaults[section] | dict(recipe.values[section])).items()
         if ours[section][key] != value and key not in NO_DEVIATION
     ]
-    return f"{recipe.name}, but for {', '.join(different)}" if different else recipe.name
+    return f"{recipe.name}, except {', '.join(different)}" if different else recipe.name
 
 
 def _word(value: Any) -> Any:
-    """A value as a config writes it."""
+    """Return a value as it is written in a config."""
     return "none" if value is None else value
 
 
 def step_card(config: Config, devices: int) -> tuple[str, bool]:
-    """The number of crops in a step, and whether the learning rate is made for another number.
+    """Describe the crops in a step, and whether the learning rate was chosen for another number.
 
-    Nothing is scaled to fit: the batch size is per device and the learning rate is the config's, on
-    any number of devices.
+    Nothing is scaled: on any number of devices the batch size is per device and the learning rate
+    is the config's.
 
     Returns:
-        The sentence, and true if the step is not the recipe's though the learning rate is.
+        The sentence, and true if the learning rate is the recipe's but the step is not.
     """
     recipe, train = RECIPES[config.train.recipe], config.train
     crops = train.batch_size * devices * train.accumulate
@@ -181,7 +181,7 @@ def step_card(config: Config, devices: int) -> tuple[str, bool]:
     )
     if train.lr != recipe.values["train"]["lr"]:
         return text, False
-    text += f"; train.lr={train.lr:g} is made for those and is not scaled"
+    text += f"; train.lr={train.lr:g} was chosen for those and is not scaled"
     batches, rest = divmod(recipe.crops_per_step, train.batch_size * devices)
     if not rest:
         text += f". train.accumulate={batches} gives the same step"

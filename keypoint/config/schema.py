@@ -1,11 +1,10 @@
-"""The keys of a config: type, range, default, meaning, and which of them exclude each other.
+"""The keys of a config: type, range, default, meaning, and which keys exclude each other.
 
 The defaults are the recipe of the SRL paper (section 4.1: Adam, 210 epochs, 32 crops per device,
 +-40 degrees, +-30 % scale), with HRNet's learning rate and drops, which the paper does not give.
-Derived values have no key (heatmap size, class count, flip order), or ``none`` for "derive it"
-(sigma, drops). A value that would have no effect is an error. A check that needs two keys belongs
-to the later of the two, which sees the earlier ones in ``info.data``: so one bad key never hides
-another's mistake.
+Derived values have no key (heatmap size, class count, flip order), or ``none`` means "derive it"
+(sigma, drops). A value that would have no effect is an error. A check of two keys belongs to the
+later of the two, which finds the earlier ones in ``info.data``: no mistake hides another one.
 """
 
 from __future__ import annotations
@@ -32,16 +31,16 @@ from keypoint.models.weights.by_name import OWNER, find_by_name, near_name
 from keypoint.pose.names import CodecName, Decoding
 from keypoint.strict_yaml import check_plain
 
-# Keys of `model` that say what a training starts from; the others are the network.
+# Keys of `model` about the weights that training starts from; the others define the network.
 STARTED_FROM = ("weights", "partial_weights", "new_head")
 
 
 class DataConfig(BaseModel):
-    """The files of images and annotations. Relative paths start at ``root``."""
+    """The files of images and annotations. Relative paths are relative to ``root``."""
 
     model_config = STRICT
 
-    root: Text = Field(default="data/coco", description="folder of the data set, as COCO unpacks")
+    root: Text = Field(default="data/coco", description="folder of the data set")
     train_annotations: Text = Field(
         default="annotations/person_keypoints_train2017.json", description="COCO keypoints JSON"
     )
@@ -53,23 +52,25 @@ class DataConfig(BaseModel):
     skeleton: Text = Field(default="coco17", description="a built-in name, or a YAML file")
     category: str | tuple[str, ...] | None = Field(
         default=None,
-        description="of the persons, several as one class; none: the only one with keypoints",
+        description="category of the persons, several count as one; none: the only one",
         json_schema_extra={"allowed": "none | a name | [names] | all"},
     )
-    workers: int = Field(default=4, ge=0, le=64, description="processes that load data; 0: none")
+    workers: int = Field(default=4, ge=0, le=64, description="worker processes that load data")
     on_bad: Literal["error", "skip"] = Field(
-        default="error", description="bad annotations, images, boxes: stop, or leave out and list"
+        default="error", description="bad annotations, images, boxes: stop, or skip and list them"
     )
-    max_bad: MaxBad = Field(default=MAX_BAD, description="largest share of each that skip leaves")
+    max_bad: MaxBad = Field(default=MAX_BAD, description="largest share of each that skip allows")
 
     @field_validator("category", mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
         names = value if isinstance(value, list | tuple) else [value]
         if value is not None and not all(isinstance(name, str) and name for name in names):
-            raise ValueError("category is none, a category's name, a list of names, or all")
+            raise ValueError("category must be none, a category's name, a list of names, or all")
         if not names or len(set(names)) < len(names):
-            raise ValueError("a list of categories has each name once, and at least one")
+            raise ValueError(
+                "a list of categories needs at least one name, and each name only once"
+            )
         return tuple(value) if isinstance(value, list) else value
 
 
@@ -78,8 +79,12 @@ class AugmentConfig(BaseModel):
 
     model_config = STRICT
 
-    scale: float = Field(default=0.3, ge=0, le=0.9, description="std of the size factor, and limit")
-    rotation: float = Field(default=40.0, ge=0, le=90, description="std in degrees; limit is twice")
+    scale: float = Field(
+        default=0.3, ge=0, le=0.9, description="std and limit of the change in size"
+    )
+    rotation: float = Field(
+        default=40.0, ge=0, le=90, description="std in degrees; the limit is twice that"
+    )
     rotation_probability: Fraction = Field(default=0.6, description="share of crops rotated")
     flip_probability: Fraction = Field(default=0.5, description="share of crops mirrored")
     transforms: tuple[dict[str, Any], ...] = Field(
@@ -88,7 +93,7 @@ class AugmentConfig(BaseModel):
         json_schema_extra={"allowed": "[{name: ColorJitter, p: 0.5, ...}, ...]"},
     )
     half_body_probability: Fraction = Field(
-        default=0.0, description="share of crops of the upper or lower body alone, HRNet's"
+        default=0.0, description="share of crops of the upper or lower body only"
     )
 
     @field_validator("rotation_probability")
@@ -96,10 +101,10 @@ class AugmentConfig(BaseModel):
     def _rotates(cls, value: float, info: ValidationInfo) -> float:
         degrees = info.data.get("rotation")
         if degrees == 0 and value not in (0, cls.model_fields["rotation_probability"].default):
-            raise ValueError("it has no effect with rotation 0; leave one of the two out")
+            raise ValueError("it has no effect with rotation 0; remove one of the two")
         if value == 0 and degrees not in (None, 0, cls.model_fields["rotation"].default):
             raise ValueError(
-                f"rotation {degrees:g} has no effect with it; leave one of the two out, "
+                f"rotation {degrees:g} has no effect with it; remove one of the two, "
                 "or set both to 0"
             )
         return value
@@ -109,7 +114,7 @@ class AugmentConfig(BaseModel):
     def _named(cls, value: Any) -> Any:
         check_plain(value)
         if not isinstance(value, list | tuple):
-            raise ValueError("transforms is a list of mappings, each with a name")
+            raise ValueError("transforms must be a list of mappings, each with a name")
         for index, entry in enumerate(value):
             name = entry.get("name") if isinstance(entry, dict) else None
             if not isinstance(name, str) or not name:
@@ -126,59 +131,62 @@ class ModelConfig(BaseModel):
 
     network: Text = Field(
         default="simple_baseline",
-        description="the network; package.module:function builds one of your own",
+        description="the network; MODULE:FUNCTION builds your own",
         json_schema_extra={"allowed": f"{', '.join(NETWORKS)}, MODULE:FUNCTION"},
     )
     options: dict[str, Any] = Field(
         default={},
-        description="further keywords of your own function",
+        description="keyword arguments of your own function",
         json_schema_extra={"allowed": "{keyword: value, ...}"},
     )
     encoder: Text = Field(
         default="resnet50",
-        description="of simple_baseline: torchvision's ResNet, or a backbone of timm",
+        description="encoder of simple_baseline: a ResNet, or a backbone of timm",
         json_schema_extra={"allowed": f"{', '.join(ENCODERS).replace(', resnet', '/')}, timm/X"},
     )
     encoder_stride: EncoderStride = Field(
-        default=32, description="of a ResNet's last map; with timm, 32 leaves its own"
+        default=32, description="stride of a ResNet's last map; with timm, 32 keeps the default"
     )
     dilated: bool = Field(
-        default=False, description="dilation instead of the ResNet's strides that are left out"
+        default=False, description="dilate the ResNet's convolutions instead of the omitted strides"
     )
     input_size: tuple[int, int] = Field(
         default=(256, 192),
-        description="the crop's; the heatmaps' is a quarter",
+        description="size of the crop; sides of the heatmap are a quarter of it",
         json_schema_extra={"allowed": "[height, width], multiples of encoder_stride in 32..2048"},
     )
     blocks: str | dict[str, Any] | None = Field(
         default=None,
-        description="a name: after every deconv; or by site or submodule, with options",
+        description="a block after every deconv; or blocks by site or submodule",
         json_schema_extra={"allowed": "none | name | {deconv1: name, layer3: {type: name, ...}}"},
     )
     weights: Text | None = Field(
         default="imagenet",
-        description="what training starts from: imagenet is for the encoder alone",
+        description="initial weights of training; imagenet is for the encoder only",
         json_schema_extra={"allowed": "none | imagenet | path | name of keypoint weights"},
     )
     heatmap_sigma: float | None = Field(
-        default=None, ge=0.1, le=50, description="heatmap px; none: 2 at width 192, in proportion"
+        default=None,
+        ge=0.1,
+        le=50,
+        description="of targets, heatmap pixels; none: in proportion, 2 at width 192",
     )
     codec: CodecName = Field(
         default="heatmap", description="convention of crops, targets, flip and decoding"
     )
     partial_weights: bool = Field(
-        default=False, description="the weights file may lack blocks, which start as the identity"
+        default=False, description="the weights file may lack blocks; they start as the identity"
     )
 
     new_head: OfFile = Field(
         default=False,
-        description="the weights file is of other keypoints: do not load its head",
+        description="do not load the head, as the weights file has other keypoints",
     )
 
     @model_validator(mode="before")
     @classmethod
     def _own_weights(cls, values: Any) -> Any:
-        """A network of one's own and the tiny encoder have no ImageNet weights for a default."""
+        """Return the default: none for a user's network and the tiny encoder, else ImageNet."""
         if isinstance(values, dict):
             own, encoder = (str(values.get(key, "")) for key in ("network", "encoder"))
             if ":" in own or encoder == TINY:
@@ -197,7 +205,7 @@ class ModelConfig(BaseModel):
     def _of_own(cls, value: Any, info: ValidationInfo) -> Any:
         check_plain(value)
         if not isinstance(value, dict):
-            raise ValueError("options is {keyword: value, ...}")
+            raise ValueError("options must be {keyword: value, ...}")
         network = info.data.get("network", ":")
         if value and ":" not in network:
             raise ValueError(f"they have no effect with model.network={network}")
@@ -225,13 +233,13 @@ class ModelConfig(BaseModel):
     def _multiple_of_stride(cls, value: Any, info: ValidationInfo) -> Any:
         sizes = value if isinstance(value, list | tuple) else ()
         if len(sizes) != 2 or any(type(side) is not int for side in sizes):
-            raise ValueError("input_size is two integers, [height, width]")
-        multiple = 1  # the network itself knows
+            raise ValueError("input_size must be two integers, [height, width]")
+        multiple = 1  # the network checks it
         if info.data.get("network") in NETWORKS and not is_timm(info.data.get("encoder", "")):
             multiple = info.data.get("encoder_stride", 8)
         if any(side % multiple or not 32 <= side <= 2048 for side in sizes):
             of = f"a multiple of {multiple} in " if multiple > 1 else "in "
-            raise ValueError(f"height and width are each {of}32..2048")
+            raise ValueError(f"height and width must each be {of}32..2048")
         return tuple(sizes)
 
     @field_validator("blocks", mode="before")
@@ -240,7 +248,7 @@ class ModelConfig(BaseModel):
         if value is None or (isinstance(value, str) and value):
             return value
         if not isinstance(value, dict) or not value:
-            raise ValueError("blocks is none, a block's name, or {site: name, ...}")
+            raise ValueError("blocks must be none, a block's name, or {site: name, ...}")
         check_plain(value)
         stride = info.data.get("encoder_stride", 32)
         sites = tuple(STRIDES_OF_SITES[stride])
@@ -252,7 +260,7 @@ class ModelConfig(BaseModel):
                     f"there is no {site} with model.encoder_stride={stride}; sites are "
                     f"{', '.join(sites)}"
                 )
-            # Of other networks, and inside a layer, only the network knows its submodules.
+            # In other networks, and inside a layer, the submodules are known only once it is built.
             if is_resnet and site not in SITES and "." not in str(site):
                 raise ValueError(f"{str(site)[:40]!r} is not a site{hint(site, sites)}")
             name = block.get("type") if isinstance(block, dict) else block
@@ -265,17 +273,17 @@ class ModelConfig(BaseModel):
     def _imagenet_name_or_path(cls, value: str | None, info: ValidationInfo) -> str | None:
         network = info.data.get("network", "simple_baseline")
         if value == "imagenet" and ":" in network:
-            raise ValueError(f"{network} loads its own; give none, or a file")
+            raise ValueError(f"{network} loads its own weights; give none, or a file")
         if value == "imagenet" and info.data.get("encoder") == TINY:
-            raise ValueError(f"there are none of model.encoder={TINY}; give none, or a file")
+            raise ValueError(f"model.encoder={TINY} has no ImageNet weights; give none, or a file")
         if value is None or value == "imagenet" or find_by_name(value):
             return value
         if value.startswith(OWNER) and not Path(value).exists():
-            raise ValueError(f"no name that keypoint weights lists{near_name(value)}")
+            raise ValueError(f"not a name that keypoint weights lists{near_name(value)}")
         if set(value) & set("/\\."):
             return value
         near = near_name(value) or hint(value, ("none", "imagenet"))
-        raise ValueError(f"no path: write ./{value} for a file of that name here{near}")
+        raise ValueError(f"not a path: write ./{value} for a file in this folder{near}")
 
     @field_validator("partial_weights")
     @classmethod
@@ -288,27 +296,33 @@ class ModelConfig(BaseModel):
         return value
 
     def arguments(self, num_keypoints: int) -> dict[str, Any]:
-        """The arguments of `create_model` without weights; keys and keywords are the same words."""
+        """Return the arguments of `create_model` without weights; they are named like the keys."""
         keys = self.model_dump(exclude=set(STARTED_FROM))
         return keys | {"num_keypoints": num_keypoints}
 
 
 class TestConfig(BaseModel):
-    """The way from the network's heatmaps to a score."""
+    """Settings of testing, from the network's heatmaps to AP."""
 
     model_config = STRICT
 
     boxes: Text | None = Field(default=None, description="detections JSON; none: ground truth")
-    box_score_threshold: Fraction = Field(default=0.0, description="detections below are left out")
+    box_score_threshold: Fraction = Field(
+        default=0.0, description="detections below it are left out"
+    )
     flip: bool = Field(default=True, description="average with the mirrored crop")
     decoding: Decoding | None = Field(
-        default="codec", description="of peaks; codec: quarter for heatmap, dark for udp"
+        default="codec", description="refinement of peaks; codec: quarter for heatmap, dark for udp"
     )
     batch_size: int = Field(default=64, ge=1, le=4096, description="crops per device")
-    oks_nms: Literal["hard", "soft"] | None = Field(default="hard", description="of double persons")
-    oks_nms_threshold: Fraction = Field(default=0.9, description="OKS above which two are one")
+    oks_nms: Literal["hard", "soft"] | None = Field(
+        default="hard", description="suppression of duplicate persons"
+    )
+    oks_nms_threshold: Fraction = Field(
+        default=0.9, description="OKS above which two are duplicates"
+    )
     keypoint_threshold: Fraction = Field(
-        default=0.2, description="keypoints above it make the person's score"
+        default=0.2, description="minimum score of keypoints in a person's score"
     )
 
     @field_validator("box_score_threshold")
@@ -328,10 +342,10 @@ class TestConfig(BaseModel):
 
 
 class Config(RunConfig):
-    """A training and test of keypoints."""
+    """Training and testing of a keypoint network."""
 
     task: Literal["keypoints"] = Field(
-        default="keypoints", description="of this config; action is video classification"
+        default="keypoints", description="keypoints, or action: video classification"
     )
     data: DataConfig = DataConfig()
     augment: AugmentConfig = AugmentConfig()
@@ -340,7 +354,7 @@ class Config(RunConfig):
     test: TestConfig = TestConfig()
 
     def evaluation_arguments(self) -> dict[str, Any]:
-        """The arguments of `evaluate_model` that a config decides, without the autocast dtype."""
+        """Return the arguments of `evaluate_model` from this config, without the autocast dtype."""
         test = self.test
         return {
             "batch_size": test.batch_size,

@@ -8,8 +8,8 @@
         nl: {model.blocks: nl}
       train.lr: [1e-3, 2e-3]        # or one key with its values: points lr=1e-3 and lr=2e-3
 
-A point of the sweep has one point of each axis; the first has the first of each. grid.py
-forms the points; whether their configs are right is for the configs' own checks.
+A point of the sweep combines one point of each axis; the first combines the first of each.
+grid.py forms the points; their configs are checked like any config.
 """
 
 from __future__ import annotations
@@ -53,20 +53,20 @@ class SweepFile(BaseModel):
     )
     set: dict[str, Any] = Field(
         default={},
-        description="keys of all runs",
+        description="settings of all runs",
         json_schema_extra={"allowed": "{key: value, ...}, such as {train.epochs: 12}"},
     )
     seeds: tuple[int, ...] = Field(
-        description="of each point",
-        json_schema_extra={"allowed": f"[numbers], whole and different, in 0..{MOST_SEED}"},
+        description="seeds of each point",
+        json_schema_extra={"allowed": f"[integers], all different, in 0..{MOST_SEED}"},
     )
     grid: dict[str, Any] = Field(
-        description="axes in their order",
+        description="the axes, in order",
         json_schema_extra={"allowed": "{axis: {point: {key: value}}} or {key: [values]}"},
     )
     test: tuple[str, ...] = Field(
         default=(),
-        description="words of keypoint test",
+        description="arguments of keypoint test",
         json_schema_extra={"allowed": "[words] of keypoint test, such as [--analyse]"},
     )
 
@@ -74,40 +74,40 @@ class SweepFile(BaseModel):
     @classmethod
     def _seeds(cls, value: Any) -> Any:
         if not isinstance(value, list) or not value:
-            raise ValueError("seeds is a list of whole numbers, such as [0, 1, 2]")
+            raise ValueError("seeds must be a list of integers, such as [0, 1, 2]")
         for seed in value:
             if type(seed) is not int or not 0 <= seed <= MOST_SEED:
-                raise ValueError(f"{show(seed)} in it is not a whole number in 0..{MOST_SEED}")
+                raise ValueError(f"{show(seed)} is not an integer in 0..{MOST_SEED}")
             if value.count(seed) > 1:
-                raise ValueError(f"{seed} is there twice; give each seed once")
+                raise ValueError(f"{seed} is given twice; give each seed once")
         return tuple(value)
 
     @field_validator("test", mode="before")
     @classmethod
     def _words(cls, value: Any) -> Any:
         if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
-            raise ValueError("test is a list of texts; write numbers in quotes, as '4'")
+            raise ValueError("test must be a list of texts; write numbers in quotes, such as '4'")
         return tuple(value)
 
     @field_validator("grid", mode="before")
     @classmethod
     def _axes(cls, value: Any) -> Any:
         if not isinstance(value, dict) or not value:
-            raise ValueError("grid is a mapping of one axis at least")
+            raise ValueError("grid must be a mapping with at least one axis")
         return value
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a sweep file says.
+    """Content of a sweep file.
 
     Attributes:
         path: The file.
         cfg: The config that all runs share, as `keypoint train --cfg` finds it.
         output: Folder of all runs.
-        seeds: Of each point.
+        seeds: Seeds of each point.
         points: In the order of the file; the others are compared with the first.
-        test: Words of `keypoint test`.
+        test: Arguments of `keypoint test`.
         origins: The file and line of each override that the file gives.
     """
 
@@ -156,7 +156,7 @@ def read_sweep(path: Path, typed: Sequence[str] = ()) -> Sweep:
     in_grid = {key for axis in axes for values in axis.values() for key in values}
     for key in common:
         if is_within(key, in_grid):
-            refuse(("set", key), "is in grid too, so it has no effect here; leave it out")
+            refuse(("set", key), "is in grid too, so it has no effect here; remove it")
     of_all = [text for text in typed if text not in own]
     changed = [text.partition("=")[0] for text in of_all]
     for text, key in zip(of_all, changed, strict=True):
@@ -165,7 +165,9 @@ def read_sweep(path: Path, typed: Sequence[str] = ()) -> Sweep:
             mistakes.append(f"command line, {text!r}: {key}: {why}")
     runs = math.prod(map(len, [file.seeds, *axes]))
     if runs > MOST_RUNS:
-        refuse(("grid",), f"these are {runs} runs; allowed: at most {MOST_RUNS}; make several")
+        refuse(
+            ("grid",), f"these are {runs} runs; at most {MOST_RUNS} are allowed; split the sweep"
+        )
     if mistakes:
         raise _of(path, mistakes)
     kept = {key: setting for key, setting in common.items() if key not in changed}
@@ -181,10 +183,10 @@ def read_sweep(path: Path, typed: Sequence[str] = ()) -> Sweep:
 
 
 def find_shared(name: str, sweep: Path) -> str:
-    """The config that a sweep names: a file next to the sweep, or as --cfg finds it.
+    """Return the config that a sweep names: a file next to the sweep, or as --cfg finds it.
 
     Raises:
-        ConfigError: There is none, or there are several of the name.
+        ConfigError: There is no such config, or several have this name.
     """
     near = sweep.parent / name
     if near.is_file():
@@ -194,14 +196,14 @@ def find_shared(name: str, sweep: Path) -> str:
 
 
 def check_points(sweep: Sweep, kind: type[RunConfig]) -> dict[str, RunConfig]:
-    """The config of each point by its name, with the first seed and without a run's output.
+    """Return the config of each point by its name, with the first seed and without an output.
 
     Args:
         sweep: From `read_sweep`.
         kind: The model of the task's configs.
 
     Raises:
-        ConfigError: Names every mistake with the file and line of its key, and a point that has it.
+        ConfigError: The text names every mistake with file, line and key, and a point that has it.
     """
     found: dict[str, RunConfig] = {}
     wrong: dict[str, list[str]] = {}
@@ -219,11 +221,11 @@ def check_points(sweep: Sweep, kind: type[RunConfig]) -> dict[str, RunConfig]:
 def _with_points(sweep: Sweep, mistake: str, names: Sequence[str]) -> str:
     if len(names) == len(sweep.points):
         return mistake
-    return f"{mistake} (of the point {names[0]}{', and others' if len(names) > 1 else ''})"
+    return f"{mistake} (in the point {names[0]}{' and others' if len(names) > 1 else ''})"
 
 
 def _of(path: Path, mistakes: Sequence[str]) -> ConfigError:
-    """The error of one or several mistakes."""
+    """Return the error for one or several mistakes."""
     if len(mistakes) == 1:
         return ConfigError(mistakes[0])
     return ConfigError.of_many(f"{path}: {len(mistakes)} mistakes", mistakes)

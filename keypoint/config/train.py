@@ -1,4 +1,4 @@
-"""The section `train` of a config; schema.py has the others and what holds for all."""
+"""The section `train` of a config; schema.py has the other sections and the common rules."""
 
 from __future__ import annotations
 
@@ -13,36 +13,38 @@ from keypoint.strict_yaml import check_plain
 
 
 class LoopConfig(BaseModel):
-    """Optimizer, schedule and precision of a training, whatever its task."""
+    """Optimizer, schedule and precision of training, for any task."""
 
     model_config = STRICT
-    USUAL_DROPS: ClassVar[tuple[float, ...]] = (170 / 210, 200 / 210)  # shares of the epochs
+    USUAL_DROPS: ClassVar[tuple[float, ...]] = (170 / 210, 200 / 210)  # as fractions of the epochs
 
-    optimizer: Literal["adam", "adamw", "sgd"] = Field(default="adam", description="torch.optim's")
+    optimizer: Literal["adam", "adamw", "sgd"] = Field(default="adam", description="of torch.optim")
     lr: float = Field(default=1e-3, gt=0, le=1000, description="learning rate until the first drop")
     weight_decay: float = Field(default=0.0, ge=0, le=1, description="adamw and sgd only")
     momentum: float | None = Field(default=None, ge=0, lt=1, description="sgd only; none: 0.9")
     epochs: int = Field(default=210, ge=1, le=100_000, description="passes over the training set")
     lr_drops: tuple[int, ...] | None = Field(
         default=None,
-        description="epochs after which lr falls; none: 170/210 and 200/210 of epochs",
-        json_schema_extra={"allowed": "none | [rising integers in 1..epochs-1]"},
+        description="epochs after which lr drops; none: 170/210 and 200/210 of epochs",
+        json_schema_extra={"allowed": "none | [ascending integers in 1..epochs-1]"},
     )
-    lr_factor: float = Field(default=0.1, gt=0, lt=1, description="of lr at each drop")
-    warmup_steps: int = Field(default=0, ge=0, le=1_000_000, description="steps of linear rise")
+    lr_factor: float = Field(default=0.1, gt=0, lt=1, description="factor of lr at each drop")
+    warmup_steps: int = Field(default=0, ge=0, le=1_000_000, description="steps of linear warmup")
     batch_size: int = Field(default=32, ge=1, le=4096, description="samples per device and step")
     accumulate: int = Field(default=1, ge=1, le=1024, description="batches per optimizer step")
     amp: Literal["bf16", "fp16"] | None = Field(default=None, description="mixed precision")
-    channels_last: bool = Field(default=True, description="memory format")
+    channels_last: bool = Field(default=True, description="memory format of the network")
     compile: bool = Field(default=False, description="torch.compile")
     ema: float | None = Field(default=None, gt=0, lt=1, description="decay of averaged weights")
-    evaluate_every: Count = Field(default=10, description="epochs; the last one always")
-    save_every: Count | None = Field(
-        default=500, description="steps between saves in an epoch; none: at its end only"
+    evaluate_every: Count = Field(
+        default=10, description="epochs between evaluations; also after the last epoch"
     )
-    log_every: Count = Field(default=50, description="steps")
+    save_every: Count | None = Field(
+        default=500, description="steps between checkpoints; none: only after each epoch"
+    )
+    log_every: Count = Field(default=50, description="steps between log entries")
     logger: Literal["tensorboard", "wandb", "mlflow"] = Field(
-        default="tensorboard", description="where numbers and pictures of the training go"
+        default="tensorboard", description="logger for metrics and images"
     )
 
     @field_validator("weight_decay")
@@ -50,7 +52,7 @@ class LoopConfig(BaseModel):
     def _not_inside_adam(cls, value: float, info: ValidationInfo) -> float:
         if value and info.data.get("optimizer") == "adam":
             raise ValueError(
-                "SimpleBaseline with weight decay inside Adam has given AP 12; "
+                "adam has no effective weight decay (SimpleBaseline reached AP 12 with it); "
                 "use train.optimizer=adamw"
             )
         return value
@@ -69,13 +71,13 @@ class LoopConfig(BaseModel):
         if value is None:
             return None
         if not isinstance(value, list | tuple) or any(type(drop) is not int for drop in value):
-            raise ValueError("lr_drops is none or a list of epochs")
+            raise ValueError("lr_drops must be none or a list of epochs")
         epochs = info.data.get("epochs", math.inf)
         if any(a >= b for a, b in itertools.pairwise([0, *value, epochs])):
             known = f"={epochs}" if "epochs" in info.data else ""
             raise ValueError(
-                f"drops rise and lie in 1..epochs-1, with train.epochs{known}; "
-                "leave lr_drops out to have them in proportion"
+                f"drops must be ascending and in 1..epochs-1, with train.epochs{known}; "
+                "remove lr_drops to place them in proportion"
             )
         return tuple(value)
 
@@ -88,7 +90,7 @@ class LoopConfig(BaseModel):
 
     @property
     def drops(self) -> tuple[int, ...]:
-        """``lr_drops``, or the usual ones in proportion: (10, 11) of 12 epochs, none of 1."""
+        """Return ``lr_drops``, or the usual ones, scaled: (10, 11) of 12 epochs, none of 1."""
         if self.lr_drops is not None:
             return self.lr_drops
         drops = {round(self.epochs * share) for share in self.USUAL_DROPS}
@@ -96,7 +98,7 @@ class LoopConfig(BaseModel):
 
     @property
     def sgd_momentum(self) -> float | None:
-        """``momentum``, or 0.9 if it is none; None for the optimizers without it."""
+        """Return ``momentum``, 0.9 if it is none, or None for optimizers without it."""
         if self.optimizer != "sgd":
             return None
         return 0.9 if self.momentum is None else self.momentum
@@ -108,11 +110,11 @@ class TrainConfig(LoopConfig):
     model_config = STRICT
 
     ohkm: Annotated[int, Field(ge=1, le=1000)] | None = Field(
-        default=None, description="only so many hardest keypoints of a crop make its loss"
+        default=None, description="number of hardest keypoints of a crop in the loss; none: all"
     )
     keypoint_weights: dict[str, float] | None = Field(
         default=None,
-        description="of the keypoints' errors before they are squared; the others have 1",
+        description="factors of keypoints' errors before squaring; others have 1",
         json_schema_extra={"allowed": "none | {left_ankle: 1.5, ...}, 0 < number <= 100"},
     )
     recipe: Literal["paper", "sb", "hrnet", "mmpose"] = Field(
@@ -125,11 +127,11 @@ class TrainConfig(LoopConfig):
         if value is None:
             return None
         if not isinstance(value, dict) or not value:
-            raise ValueError("keypoint_weights is none or {name: number, ...}")
+            raise ValueError("keypoint_weights must be none or {name: number, ...}")
         check_plain(value)
         for name, weight in value.items():
             if type(weight) not in (int, float) or not 0 < weight <= 100:
                 raise ValueError(f"{name[:40]} needs a number above 0 and up to 100")
         if set(value.values()) == {1}:
-            raise ValueError("weights of 1 have no effect; leave keypoint_weights out")
+            raise ValueError("weights of 1 have no effect; remove keypoint_weights")
         return {name: float(weight) for name, weight in value.items()}

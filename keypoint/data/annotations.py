@@ -1,9 +1,9 @@
 """Read an annotation file: parsed and checked once, for training, evaluation and analysis.
 
-All faults of a file are reported at once. `on_bad="error"` raises them; "skip" leaves the bad
-entries out, counted and listed, up to a share of them. What concerns the file as a whole (no list
-of annotations, another order of keypoints) is an error under both. COCOeval does not report faulty
-input: a NaN area matches everything and gives AP 1.000. So what is to be scored is checked here.
+All faults of a file are reported at once. `on_bad="error"` raises them; "skip" leaves out the bad
+entries up to a maximum share, and counts and lists them. A fault of the whole file (no list of
+annotations, another order of keypoints) is always an error. COCOeval does not report faulty input
+(a NaN area matches everything and gives AP 1.000), so this module checks for it.
 """
 
 from __future__ import annotations
@@ -54,15 +54,15 @@ def read_annotations(
     """Parse and check an annotation file.
 
     Args:
-        path: COCO `person_keypoints_*.json` or one's own file of that form. COCO's
-            `image_info_*.json`, without annotations, will do for a detector's boxes.
+        path: COCO `person_keypoints_*.json` or any file of that form. COCO's
+            `image_info_*.json`, without annotations, is enough for a detector's boxes.
         image_root: Folder that the `file_name`s are relative to.
         skeleton: Its names must be the category's, in the same order.
-        scored: They are to be scored against: check what COCOeval needs, and with "skip" leave out
-            an image with anything bad whole.
-        images_only: Leave the annotations unread.
+        scored: Predictions will be scored against them: check what COCOeval needs, and with "skip"
+            leave out every image that has anything bad.
+        images_only: Do not read the annotations.
         category: Names of the persons' categories, "all" for all with keypoints, None for the only
-            one. Several must have equal keypoints and are one class.
+            one. Several must have equal keypoints and count as one class.
         on_bad: "error", or "skip" to leave out bad annotations, and images whose entry or file is
             bad (the first and last bytes of every file are read, about 0.15 ms each).
         max_bad: Largest share of annotations, and of images, that "skip" leaves out.
@@ -85,7 +85,7 @@ def read_annotations(
         raise_faults(source, checked.faults())
     else:
         images, bad = checked.content["images"], checked.bad_images
-        logger.info("%s: looking at %d image files", source, len(images))
+        logger.info("%s: checking %d image files", source, len(images))
         bad |= find_bad_files(images, bad, image_root)
         raise_too_many(source, "images", checked.image_faults(), len(bad), len(images), max_bad)
         faults, total = list(checked.bad_annotations.values()), len(content.get("annotations", []))
@@ -100,14 +100,14 @@ def read_annotations(
 def annotations_to_score(
     given: str | Path | dict[str, Any] | Annotations, num_keypoints: int | None = None
 ) -> Annotations:
-    """Annotations of any toolkit, checked for scoring; image files and sizes do not matter.
+    """Return annotations checked for scoring; image files and sizes are not needed.
 
     Args:
-        given: A file, its content (not modified), or annotations that are checked already.
-        num_keypoints: K that is expected; None takes the annotations'.
+        given: A file, its content (not modified), or annotations that were checked already.
+        num_keypoints: Expected K; None takes that of the annotations.
 
     Raises:
-        DataError: They are unreadable or faulty, of another K, or have no person to score against.
+        DataError: They are unreadable or faulty, have another K, or no person to score against.
         ValueError: They were checked for training only.
     """
     annotations = given if isinstance(given, Annotations) else _check_to_score(given, num_keypoints)
@@ -147,7 +147,7 @@ def _check_to_score(given: str | Path | dict[str, Any], num_keypoints: int | Non
 
 
 def log_notes(annotations: Annotations) -> None:
-    """Log once per file what was read otherwise than as it stands."""
+    """Log once per file which values were corrected while reading."""
     for note in annotations.notes:
         logger.warning("%s: %s", annotations.source, note)
 
@@ -156,26 +156,26 @@ def require_scorable(annotations: Annotations) -> None:
     """Raise if AP is not defined.
 
     Raises:
-        DataError: No person counts.
+        DataError: No person can be scored against.
     """
     if not annotations.counted.any():
         left_out = annotations.not_counted()
         why = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
         raise DataError(
             f"{annotations.source}: no person to score against ({annotations.total} annotations: "
-            f"{why or 'none'}); AP is not defined, give annotations with labelled keypoints"
+            f"{why or 'none'}), so AP is not defined; give annotations with labelled keypoints"
         )
 
 
 def read_dataset(
     path: Path, need_annotations: bool = True, form: Any = DatasetForm
 ) -> dict[str, Any]:
-    """The content of an annotation file: three lists, each of at least one object.
+    """Read the content of an annotation file: three lists, each of at least one object.
 
     Args:
         path: The file.
         need_annotations: Otherwise the file may lack the key, as COCO's `image_info_*.json` do.
-        form: Keys that are needed, Any for all.
+        form: Type with the needed keys; Any for all.
 
     Raises:
         DataError: The file is unreadable, or a list is missing or empty.
@@ -194,7 +194,7 @@ def check_form(content: Any, source: str, need_annotations: bool = True) -> None
     """
     if not isinstance(content, dict):
         kind = type(content).__name__
-        raise DataError(f"{source}: holds a {kind}; an annotation file is a JSON object")
+        raise DataError(f"{source}: contains a {kind}; an annotation file is a JSON object")
     problems = []
     for key in ("images", "annotations", "categories"):
         entries = content.get(key)
@@ -204,7 +204,7 @@ def check_form(content: Any, source: str, need_annotations: bool = True) -> None
             given = "is missing" if key not in content else "is not a list of objects"
             problems.append(f"key {key!r} {given}; {FORM}")
         elif not entries:
-            problems.append(f"{key!r} is empty, there is no entry to use")
+            problems.append(f"{key!r} is empty; it needs at least one entry")
     if problems:
         raise DataError(f"{source}: {'; '.join(problems)}")
 
@@ -216,14 +216,14 @@ def collect(
     *,
     whole_images: bool,
 ) -> Annotations:
-    """The arrays of what is in order.
+    """Return the arrays of the valid entries.
 
     Args:
         checked: The outcome of `check_entries`, with the bad image files added.
         source: The file.
         image_root: Folder of the images; None if their files were not checked.
-        whole_images: Leave out an image with a bad annotation, as evaluation has to: without that
-            person a right prediction would count as a false one.
+        whole_images: Leave out an image with a bad annotation. Evaluation needs this: without that
+            person a correct prediction would count as a false positive.
     """
     bad, content = checked.bad_images, checked.content
     concerned = checked.faults() if whole_images else checked.image_faults()
@@ -277,7 +277,7 @@ def collect(
 def _why_skipped(
     checked: CheckedEntries, place: int, entry: dict[str, Any], images: Collection[int]
 ) -> str:
-    """The reason for which an annotation is left out; `images` are ids of those used."""
+    """Return why an annotation is left out; `images` are the ids of the images used."""
     if place in checked.bad_annotations:
         return f"faulty ({checked.bad_annotations[place].reason})"
     if entry["image_id"] not in images:

@@ -1,9 +1,9 @@
 """Training augmentation: one affine warp from image to crop, then the user's pixel transforms.
 
 Source: SimpleBaseline's `JointsDataset.__getitem__` (scale, rotation, flip, in this order, with
-its distributions), as a transform of albumentations. The flip is folded into the same warp, and
-left and right keypoints change places by the skeleton's pairs; albumentations' own flips move the
-place and keep the name. HRNet's half body, if it is used, comes first and replaces the box.
+its distributions), as a transform of albumentations. The flip is part of the same warp, and left
+and right keypoints are swapped by the skeleton's pairs; the flips of albumentations move a keypoint
+but keep its name. HRNet's half body, if it is used, comes first and replaces the box.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from keypoint.errors import ConfigError  # noqa: E402
 from keypoint.pose.codec import Codec  # noqa: E402
 from keypoint.pose.geometry import CropFrame, apply_affine  # noqa: E402
 
-MORE_THAN = 8  # labelled keypoints that a person has, or is left whole
+MORE_THAN = 8  # labelled keypoints of a person, else it is not cropped to a half body
 PADDING = 1.5  # instead of the 1.25 around a whole person
 UPPER_PROBABILITY = 0.691462  # of a standard normal number below 0.5
 
@@ -51,7 +51,7 @@ class PersonCrop(A.DualTransform):  # type: ignore[misc]  # albumentations has n
         upper_body: Indices of the upper body's keypoints, for that.
 
     Raises:
-        ConfigError: Half bodies of a skeleton that has no upper body, or too few keypoints.
+        ConfigError: The skeleton has no upper body, or too few keypoints, for half bodies.
     """
 
     _targets = (
@@ -77,7 +77,7 @@ class PersonCrop(A.DualTransform):  # type: ignore[misc]  # albumentations has n
                 f"augment.half_body_probability={half_body_probability:g} has no effect: the "
                 f"skeleton has {len(flip_indices)} keypoints, {len(upper_body)} of them in "
                 f"upper_body; it needs more than {MORE_THAN}, and upper_body: [names] in its "
-                "file. Or give augment.half_body_probability=0, also if train.recipe set it"
+                "file. Or give augment.half_body_probability=0, even if train.recipe set it"
             )
         self.codec = codec
         self.flip_indices = np.array(flip_indices)
@@ -90,7 +90,7 @@ class PersonCrop(A.DualTransform):  # type: ignore[misc]  # albumentations has n
 
     @property
     def targets_as_params(self) -> list[str]:
-        """The box decides the crop's place, or for half a body the keypoints do."""
+        """Place the crop by the box, or for half a body by the keypoints."""
         return ["bbox_xywh", "keypoints"]
 
     def get_params_dependent_on_data(
@@ -98,7 +98,7 @@ class PersonCrop(A.DualTransform):  # type: ignore[misc]  # albumentations has n
     ) -> dict[str, Any]:
         """Draw scale, rotation and flip from albumentations' own generator.
 
-        Always four numbers, whatever is used of them, and two more if half bodies are drawn.
+        Always four numbers, even if some are not used, and two more if half bodies are drawn.
         """
         scale_draw, rotation_draw = self.random_generator.standard_normal(2)
         rotate, mirror = self.random_generator.random(2) < (
@@ -151,11 +151,11 @@ def half_body_crop(
     prefer_upper: bool,
     input_size: tuple[int, int],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Centre and size of the crop around one half of a person, or None to leave it whole.
+    """Return centre and size of the crop around one half of a person, or None for the whole person.
 
-    Source: HRNet's `JointsDataset.half_body_transform`. Two of its traits are easily missed: the
-    crop's centre is the mean of the keypoints and not the middle of their box, and its coin for
-    the upper body is `randn() < 0.5`, which falls so 69 times of 100.
+    Source: HRNet's `JointsDataset.half_body_transform`. Two details are easily missed: the crop's
+    centre is the mean of the keypoints, not the middle of their box, and the upper body is chosen
+    by `randn() < 0.5`, which is true in 69 % of cases.
 
     Args:
         keypoints_image: (K, 2).
@@ -185,7 +185,7 @@ def half_body_crop(
 
 @dataclass(frozen=True)
 class Sample:
-    """Decisions on one person, and its keypoints accordingly; the image is not needed for them.
+    """The augmentation drawn for one person, and its keypoints; made without the image.
 
     Attributes:
         matrix: (2, 3), image frame to crop frame.
@@ -205,17 +205,17 @@ class Sample:
 class Augmentation:
     """PersonCrop, then pixel transforms in an albumentations pipeline, seeded for every call.
 
-    The numbers are those of one pipeline with all of them. PersonCrop is called directly, because
-    it decides before the image is decoded which rows are needed, and because the pipeline's
-    conversions of keypoints take as long as a tenth of the decoding.
+    The result equals that of one pipeline with all of them. PersonCrop is called directly because
+    it determines the needed rows before the image is decoded, and because the pipeline's
+    conversions of keypoints take a tenth of the decoding time.
 
     Args:
         crop: The affine part.
         transforms: Pixel transforms as in the YAML: {"name": "ColorJitter", "p": 0.5, ...}.
 
     Raises:
-        ConfigError: A transform that albumentations lacks, that moves pixels about (keypoints
-            would be left behind), an argument it does not know, or a result that is no crop.
+        ConfigError: albumentations lacks a transform or an argument, or a transform moves pixels
+            (keypoints would not follow), or its result is not a crop.
     """
 
     def __init__(self, crop: PersonCrop, transforms: Sequence[Mapping[str, Any]] = ()) -> None:
@@ -240,7 +240,7 @@ class Augmentation:
             bbox_xywh: (4,), image frame.
             keypoints_image: (K, 2).
             visibility: (K,).
-            seed: Non-negative whole numbers, (seed, epoch, index): they alone decide what is drawn.
+            seed: Non-negative integers (seed, epoch, index), which determine the augmentation.
 
         Returns:
             Crop (h, w, 3) uint8 RGB, keypoints (K, 2) in its frame and their visibility (K,).
@@ -257,7 +257,7 @@ class Augmentation:
         visibility: NDArray[np.uint8],
         seed: Sequence[int],
     ) -> Sample:
-        """Decide on one person; arguments as of the call."""
+        """Draw the augmentation of one person; the arguments are those of `__call__`."""
         number = int(np.random.SeedSequence(tuple(seed)).generate_state(1)[0])
         self.crop.set_random_state(np.random.default_rng(number), self.crop.py_random)
         rows = np.concatenate([keypoints_image, visibility[:, None]], axis=1, dtype=np.float32)
@@ -270,12 +270,12 @@ class Augmentation:
         return Sample(matrix, region, moved[:, :2], moved[:, 2].astype(np.uint8), number)
 
     def cut(self, image: NDArray[np.uint8], sample: Sample, crop: NDArray[np.uint8]) -> None:
-        """Cut the crop of a sample, and change its pixels.
+        """Cut the crop of a sample and apply the pixel transforms.
 
         Args:
             image: (H, W, 3) uint8 RGB; rows below the sample's region may be missing.
-            sample: The decisions.
-            crop: (h, w, 3) uint8 RGB, for the result.
+            sample: Result of the drawing.
+            crop: (h, w, 3) uint8 RGB, filled with the result.
         """
         cut_crops(image, sample.matrix[None], sample.region[None], crop[None])
         if self.pixels.transforms:

@@ -1,9 +1,9 @@
 """Batches of uint8 crops: random ones for training, every box once for evaluation.
 
-Training draws by key: a sample is named (epoch, index), and with the seed these alone decide its
-augmentation, so any number of workers and a resumed run see the same batches. Evaluation goes
-image by image: a picture is decoded once however many boxes it has. Crops stay uint8, height x
-width x RGB; normalising and heatmaps are made on the device.
+A training sample has the key (epoch, index). Key and seed alone determine its augmentation, so any
+number of workers and a resumed run get the same batches. Evaluation proceeds image by image: an
+image is decoded once, however many boxes it has. Crops stay uint8, height x width x RGB;
+normalisation and heatmaps are computed on the device.
 """
 
 from __future__ import annotations
@@ -118,16 +118,16 @@ class TrainDataset(Dataset[TrainBatch]):
 
 
 class TrainSampler(Sampler[list[Key]]):
-    """Batches of keys for one process: a new order each epoch, as many batches on every process.
+    """Batches of keys for one process: a new order each epoch, as many batches as on the others.
 
-    The last samples of an epoch's order that fill no batch on every process are left out of that
-    epoch (they change from epoch to epoch): a batch of one would break BatchNorm, and uneven
-    processes would wait for each other.
+    The last samples of an epoch that do not fill a batch on every process are left out of that
+    epoch (others in each epoch): a batch of one would break BatchNorm, and processes with fewer
+    batches would block the others.
 
     Args:
         num_samples: Length of the data set.
         batch_size: Per process.
-        seed: With the epoch it decides the order.
+        seed: Determines the order, together with the epoch.
         rank, world_size: This process and how many there are.
 
     Raises:
@@ -142,7 +142,7 @@ class TrainSampler(Sampler[list[Key]]):
         if self.num_batches == 0:
             raise ConfigError(
                 f"train.batch_size={batch_size} on {world_size} process(es) needs "
-                f"{self.batch_samples} samples, the data set has {num_samples}; "
+                f"{self.batch_samples} samples, but the data set has {num_samples}; "
                 "lower train.batch_size"
             )
         self.num_samples, self.batch_size, self.seed = num_samples, batch_size, seed
@@ -151,7 +151,7 @@ class TrainSampler(Sampler[list[Key]]):
         self.first_batch = 0
 
     def set_position(self, epoch: int, first_batch: int = 0) -> None:
-        """Choose the epoch, and the batch of it to begin with when a run is resumed."""
+        """Set the epoch, and the first batch of it when a run is resumed."""
         self.epoch, self.first_batch = epoch, first_batch
 
     def __len__(self) -> int:
@@ -216,7 +216,7 @@ class EvaluationDataset(IterableDataset[EvaluationBatch]):
         self.spans: NDArray[np.int64] = np.stack([rows, first, last], axis=1)[rank::world_size]
 
     def num_persons(self) -> int:
-        """Number of boxes that this process sees."""
+        """Number of boxes on this process."""
         return int((self.spans[:, 2] - self.spans[:, 1]).sum())
 
     def __iter__(self) -> Iterator[EvaluationBatch]:
@@ -272,8 +272,8 @@ class Loader:
                 raise
             raise lost from error
         if fault is not None:
-            # Not above, where torch's error would be its context. Once that is gone, the workers
-            # end at once; collected as part of a cycle they would take five seconds each.
+            # Not raised above, where torch's error would be its context. Once that is released,
+            # the workers end at once; collected as part of a cycle they take five seconds each.
             raise fault
 
 
@@ -283,9 +283,9 @@ def train_loader(
     """Iterate over the batches of `dataset.__getitems__`; `sampler.set_position` before each epoch.
 
     Args:
-        dataset: Such as a `TrainDataset`; a batch has `pin_memory` if that is asked for.
+        dataset: Such as a `TrainDataset`; its batches need `pin_memory` if that is true here.
         sampler: Gives the keys of each batch.
-        workers: Processes that make batches; 0: this one.
+        workers: Processes that make batches; 0 for this one.
         pin_memory: Give batches in page-locked memory.
     """
     if workers:
@@ -318,11 +318,11 @@ def _loader(dataset: Dataset[Any], workers: int, pin_memory: bool, **arguments: 
 
 
 def give_back_freed_memory() -> None:
-    """Give the system what reading the annotations left free: 130 MB of 100,000 persons.
+    """Return memory freed after reading annotations to the system: 130 MB for 100,000 persons.
 
-    Workers are forked, so they would hold every page of it, and the main process could use none of
-    them again without a copy. Measured with 4 workers after an epoch: the main process 450 MB
-    without and 314 with, each worker's share 141 and 109.
+    Forked workers would keep every page of it, and the main process could reuse none of them
+    without a copy. Measured with 4 workers after an epoch: 450 MB in the main process without
+    this and 314 with it, and 141 and 109 per worker.
     """
     with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
         ctypes.CDLL("libc.so.6").malloc_trim(0)
@@ -335,10 +335,10 @@ def _as_it_is(batch: Any) -> Any:
 def _begin_worker(worker: int) -> None:
     # The workers are the parallelism; threads on top of them only compete.
     cv2.setNumThreads(0)
-    # FFmpeg's messages about damaged frames break the progress bar; check-data reports them.
+    # FFmpeg's messages about damaged frames break the progress bar; check-data reports such frames.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     torch.set_num_threads(1)
-    # A process group of its own: Ctrl-C and a `kill` of the group reach the main process alone,
-    # which finishes its step and ends the workers. (Ignoring SIGTERM instead would keep torch from
-    # ending them.)
+    # Use a separate process group: Ctrl-C and a `kill` of the group then reach only the main
+    # process, which finishes its step and ends the workers. (If they ignored SIGTERM instead, torch
+    # could not end them.)
     os.setpgid(0, 0)

@@ -33,12 +33,12 @@ def load_boxes(
     skeleton: Skeleton,
     score_threshold: float = 0.0,
 ) -> Persons:
-    """Boxes on the images of an annotation file, whose persons they are compared with.
+    """Read boxes on the images of an annotation file, and compare them with its persons.
 
     Args:
         boxes: JSON list of {image_id, category_id, bbox [x, y, width, height], score}, image frame.
         annotations: The annotation file of the same images: their sizes, names, and the category.
-            Its annotations may be missing or faulty; then there are no persons to compare with.
+            Its annotations may be missing or faulty; then nothing is compared.
         image_root: Folder of the images.
         skeleton: Its names must be the category's.
         score_threshold: Boxes below it are skipped.
@@ -50,7 +50,7 @@ def load_boxes(
 
 
 def images_of_boxes(annotations: Path, image_root: Path, skeleton: Skeleton) -> Annotations:
-    """The images that boxes are on, with their annotations unless they are missing or faulty.
+    """Read the images that boxes are on, with their annotations unless missing or faulty.
 
     Args:
         annotations: The annotation file, or COCO's `image_info`.
@@ -75,7 +75,7 @@ def read_boxes(
     on_bad: str = "error",
     max_bad: float = 0.001,
 ) -> Persons:
-    """Boxes on the images of annotations that are read already.
+    """Read boxes on the images of annotations that were read already.
 
     Args:
         boxes: The detector's file.
@@ -85,8 +85,8 @@ def read_boxes(
         max_bad: Largest share of boxes that "skip" leaves out.
 
     Raises:
-        DataError: The file is unreadable or faulty, has no box that is used, or boxes that cannot
-            be x, y, width, height in pixels. What is only likely is logged and noted.
+        DataError: The file is unreadable or faulty, has no usable box, or has boxes that cannot
+            be x, y, width, height in pixels. Boxes that are only doubtful are logged and noted.
     """
     entries = read_box_list(boxes)
     persons, faults = usable_boxes(boxes, entries, annotations, score_threshold)
@@ -101,20 +101,20 @@ def read_boxes(
 
 
 def read_box_list(boxes: Path) -> list[Any]:
-    """The entries of a detector's file, unchecked.
+    """Read the entries of a detector's file, unchecked.
 
     Raises:
-        DataError: It is unreadable, no list, or keypoint results.
+        DataError: It is unreadable, not a list, or contains keypoint results.
     """
     entries = read_json(boxes, "person boxes")
     if not isinstance(entries, list):
         raise DataError(
-            f"{boxes}: holds a {type(entries).__name__}; person boxes are a JSON list of objects"
+            f"{boxes}: contains a {type(entries).__name__}; person boxes are a JSON list of objects"
         )
     with_keypoints = [e for e in entries if isinstance(e, dict) and "keypoints" in e]
     if with_keypoints and not any("bbox" in entry for entry in with_keypoints):
         raise DataError(
-            f"{boxes}: holds keypoint results and no boxes; give a detector's file, a list of "
+            f"{boxes}: contains keypoint results, not boxes; give a detector's file, a list of "
             "{image_id, category_id, bbox, score}"
         )
     return entries
@@ -123,7 +123,7 @@ def read_box_list(boxes: Path) -> list[Any]:
 def usable_boxes(
     boxes: Path, entries: list[Any], annotations: Annotations, score_threshold: float
 ) -> tuple[Persons, list[Fault]]:
-    """The records of the boxes that are in order, and the faults of the others.
+    """Return the records of the valid boxes, and the faults of the others.
 
     `entries` is the content of the file `boxes`, as `read_box_list` returns it.
     """
@@ -175,7 +175,7 @@ def usable_boxes(
 
 
 def surely_sound(entries: list[Any], images: Set[int]) -> list[bool]:
-    """Whether `box_fault` finds nothing, for most boxes in which it finds nothing."""
+    """Return true for most valid boxes without calling the slower `box_fault`."""
     if not all(isinstance(entry, dict) for entry in entries):
         return [False] * len(entries)
     image_ids, category_ids = (whole_column(entries, key) for key in ("image_id", "category_id"))
@@ -189,7 +189,7 @@ def surely_sound(entries: list[Any], images: Set[int]) -> list[bool]:
 
 
 def _with_whole_ids(entry: Any) -> Any:
-    """The entry with 1 for the ids 1.0 and "1", as annotation files are read."""
+    """Return the entry with the ids 1.0 and "1" as 1, as annotation files are read."""
     if not isinstance(entry, dict):
         return entry
     if type(entry.get("image_id")) is int and type(entry.get("category_id")) is int:
@@ -200,7 +200,7 @@ def _with_whole_ids(entry: Any) -> Any:
 
 
 def box_fault(entry: Any, images: Set[int]) -> Wrong | None:
-    """The first thing wrong with a detector's box, or None; `images` are the ids of the file."""
+    """Return the first fault of a detector's box, or None; `images` are the ids of the file."""
     if not isinstance(entry, dict):
         kind = type(entry).__name__
         text = f"is a {kind}; give an object with image_id, category_id, bbox and score"
@@ -211,7 +211,7 @@ def box_fault(entry: Any, images: Set[int]) -> Wrong | None:
         return "image_id", text
     category_id = entry.get("category_id")
     if not is_whole_number(category_id):
-        text = f"category_id {category_id!r} (image {image_id}) must be a whole number"
+        text = f"category_id {category_id!r} (image {image_id}) must be an integer"
         return "category_id", text
     score = as_number(entry.get("score"))
     if score is None or not math.isfinite(score):

@@ -1,7 +1,7 @@
-"""The files of a COCO data set, and the persons of its annotations; every entry is counted.
+"""The files of a COCO data set, and the persons in its annotations; every entry is counted.
 
-Source: SimpleBaseline's and HRNet's `lib/dataset/coco.py` decide which persons count; here those
-left out are counted, too: total = used + skipped by reason.
+Source: SimpleBaseline's and HRNet's `lib/dataset/coco.py` for which persons count. Here skipped
+persons are counted too: total = used + skipped by reason.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ def find_split(root: Path, annotations: str, images: str | None, split: str) -> 
         split: "train2017" or "val2017".
 
     Raises:
-        DataError: One of them is missing; the text names every place that was looked at.
+        DataError: One of them is missing; the text names every path that was tried.
     """
     file = root / annotations
     if not file.is_file():
         raise DataError(
-            f"{file}: no such annotation file; set data.root to the folder that holds it\n"
-            "  or make it: keypoint download-coco for COCO, make demo for configs/demo.yaml, "
+            f"{file}: no such annotation file; set data.root to the folder that contains it\n"
+            "  or create it: keypoint download-coco for COCO, make demo for configs/demo.yaml, "
             "keypoint make-sign-data --output DIR for signs.yaml"
         )
     places = [root / images] if images else [root / split, root / "images" / split]
@@ -51,8 +51,7 @@ def find_split(root: Path, annotations: str, images: str | None, split: str) -> 
     looked = " and ".join(map(str, places))
     key = f"data.{split.removesuffix('2017')}_images"
     raise DataError(
-        f"no folder of {split} images: looked for {looked}; "
-        f"set data.root, or name the folder in {key}"
+        f"no folder of {split} images: tried {looked}; set data.root, or name the folder in {key}"
     )
 
 
@@ -65,7 +64,7 @@ def load_persons(
     on_bad: str = "error",
     max_bad: float = 0.001,
 ) -> Persons:
-    """The persons of an annotation file to train on: `read_annotations` and `select_persons`.
+    """Read the persons of an annotation file to train on: `read_annotations`, `select_persons`.
 
     Raises:
         DataError: The file is unreadable or faulty, or has no usable person.
@@ -75,12 +74,12 @@ def load_persons(
 
 
 def select_persons(annotations: Annotations) -> Persons:
-    """The ground-truth persons: no crowd, a labelled keypoint, and a box with area.
+    """Select the ground-truth persons: not a crowd, a labelled keypoint, and a box with area.
 
-    What is probably wrong with the file as a whole is logged and noted in the report.
+    Probable faults of the file as a whole are logged and noted in the report.
 
     Raises:
-        DataError: There is none, or the numbers of the file as a whole cannot be pixels.
+        DataError: There is no such person, or the numbers in the file cannot be pixels.
     """
     if not annotations.annotated:
         raise DataError(f"{annotations.source}: key 'annotations' is missing; {FORM}")
@@ -92,13 +91,13 @@ def select_persons(annotations: Annotations) -> Persons:
 
 
 def usable_persons(annotations: Annotations) -> Persons:
-    """The persons of `select_persons`, also if there is none or their form is doubtful."""
+    """Select persons as `select_persons`, but accept none, and numbers of doubtful form."""
     images, rows = annotations.images, np.flatnonzero(annotations.counted)
     skipped = Counter(annotations.not_counted())
     given = annotations.bbox_xywh[rows]
     bbox = clean_bbox(given, images.image_size[annotations.image_index[rows]])
-    # The references keep a side of 0 after cleaning (a box of one pixel's width); both would leave
-    # nothing to crop.
+    # The references keep a side of 0 after clipping (a box one pixel wide), which leaves nothing
+    # to crop.
     has_area = (given[:, 2:] > 0).all(axis=1)
     usable = has_area & (bbox[:, 2:] >= 0).all(axis=1) & (bbox[:, 2:] > 0).any(axis=1)
     reason = "with a bbox without area inside its image"
@@ -136,7 +135,7 @@ def usable_persons(annotations: Annotations) -> Persons:
 def count_images(
     annotations: Annotations, image_index: NDArray[np.int64], record: str
 ) -> ImageCounts:
-    """Counts of a file's images: an image is used if a record ("person" or "box") is on it.
+    """Count a file's images: an image is used if a record ("person" or "box") is on it.
 
     `image_index` are the rows of the records' images.
     """

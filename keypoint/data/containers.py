@@ -1,9 +1,9 @@
-"""Statements of a video file about itself, which OpenCV does not give.
+"""Read metadata of a video file that OpenCV does not provide.
 
 MP4 and MOV list every sample with its time (ISO/IEC 14496-12: stts, ctts) and the part of them that
-is shown (elst: a video trimmed without encoding it again keeps all samples). So a missing frame is
-proven. Other containers only state a duration, often that of the sound; but AVI, Matroska, WMV and
-fragmented MP4 state their size, so a file that was cut off is known by its bytes.
+is shown (elst: a video trimmed without re-encoding keeps all samples). This proves that a frame is
+missing. Other containers only state a duration, often that of the sound; but AVI, Matroska, WMV and
+fragmented MP4 state their size, so a truncated file is recognised by its size.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Times = NDArray[np.float64]
 
 
 def listed_times(path: Path) -> Times | None:
-    """Time of each frame that an MP4 or MOV file lists and shows.
+    """Return the time of each frame that an MP4 or MOV file lists and shows.
 
     Returns:
         Seconds since the first of them, ascending; None if there is no such list: another
@@ -47,7 +47,7 @@ def listed_times(path: Path) -> Times | None:
 
 
 def missing_bytes(path: Path) -> int:
-    """Number of bytes that the file should have after its end; 0 if it does not say."""
+    """Return the number of bytes missing at the end of the file; 0 if it states no size."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -81,7 +81,7 @@ def _little(data: bytes, place: int, length: int) -> int:
 
 
 def _boxes_of_file(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, and begin and end of the content, of each box of a file; the last may be cut off."""
+    """Yield kind, begin and end of the content of each box of a file; the last may be cut off."""
     size, place = file.seek(0, 2), 0
     while place + 8 <= size:
         file.seek(place)

@@ -1,4 +1,4 @@
-"""Notes on what is in a data set: how many of how many, which ones, in words."""
+"""Notes on the content of a data set, in words: how many entries, and which."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAMED = 3  # that a line names
 
 SINGULAR = {
     **{"have": "has", "are": "is", "fit": "fits", "lie": "lies", "repeat": "repeats"},
-    **{"run": "runs", "use": "uses"},
+    **{"extend": "extends", "use": "uses"},
 }
 VERB = re.compile(rf"\b({'|'.join(SINGULAR)})\b")
 PLURAL = re.compile(r"(?<=\bbox)es\b|(?<=[a-z]{2}[^s])s\b")
@@ -23,14 +23,14 @@ PLURAL = re.compile(r"(?<=\bbox)es\b|(?<=[a-z]{2}[^s])s\b")
 
 @dataclass(frozen=True)
 class Note:
-    """Things that are probably wrong and used as they are, or read otherwise than as they stand.
+    """A kind of value that is probably wrong but used as it is, or that was corrected.
 
     Attributes:
-        count: How many.
-        total: Of how many.
-        text: The plural of what they are, what is wrong with them, and what to do or what is done.
+        count: Number of such things.
+        total: Number of all things.
+        text: Their plural noun, what is wrong with them, and what to do or what is done.
         examples: Ids or names of the first.
-        proved: Whether it cannot be true of right data; then it is a fault.
+        proved: True if it cannot occur in correct data; then it is a fault.
     """
 
     count: int
@@ -41,7 +41,7 @@ class Note:
 
     @classmethod
     def of(cls, names: Sequence[str], total: int, text: str) -> list[Note]:
-        """The note of the things of these names, or none if there are none."""
+        """Return the note of the things with these names, or nothing if there are none."""
         return [cls(len(names), total, text, tuple(names[:EXAMPLES]))] if names else []
 
     def __str__(self) -> str:
@@ -61,14 +61,14 @@ class Note:
 def find(
     text: str, flags: ArrayLike, names: Iterable[Any], what: str = "", *, proved: bool = False
 ) -> list[Note]:
-    """The note of all things that are flagged, or none.
+    """Return the note of all flagged things, or nothing.
 
     Args:
-        text: The plural of what they are, and what is wrong with them.
+        text: Their plural noun, and what is wrong with them.
         flags: (N,) bool.
         names: (N,) ids or file names.
         what: What the names are, for the examples.
-        proved: Whether it cannot be true of right data.
+        proved: True if it cannot occur in correct data.
     """
     flags = np.asarray(flags, dtype=bool)
     flagged = [name for name, flag in zip(names, flags.tolist(), strict=True) if flag]

@@ -21,7 +21,7 @@ from keypoint.errors import DataError, NumericsError
 from keypoint.pose.geometry import CropFrame
 from keypoint.pose.skeleton import Skeleton
 
-BATCH_SIZE = 64  # crops at a time: bounds the memory however many boxes there are
+BATCH_SIZE = 64  # crops at a time: limits the memory for any number of boxes
 
 Floats = NDArray[np.float64]
 
@@ -33,8 +33,8 @@ class Prediction:
     Attributes:
         keypoints: (P, K, 2) float64, image frame.
         scores: (P, K) float64, the heatmap's peak: about 0 (keypoint not found) to 1 (the peak of a
-            training target). It is not a probability and may exceed both ends a little. Above 0.2 a
-            keypoint counts for the person's score in the evaluation, is drawn, and is followed in
+            training target). It is not a probability and may slightly exceed this range. A keypoint
+            above 0.2 counts in the person's score in the evaluation, is drawn, and is tracked in
             videos (docs/guides/photos-and-videos.md).
         boxes: (P, 4) float64 xywh, the input boxes.
     """
@@ -80,7 +80,7 @@ def crops_to_image(
         Keypoints (B, K, 2) and scores (B, K), float64.
 
     Raises:
-        NumericsError: A heatmap is not finite; argmax would take it for (0, 0).
+        NumericsError: A heatmap is not finite; argmax would return (0, 0) for it.
     """
     points = frame.to_image(_to_numpy(keypoints_crop), frame.input_size)
     peaks = _to_numpy(scores)
@@ -91,13 +91,13 @@ def crops_to_image(
         raise NumericsError(
             f"heatmaps of {in_number(int(broken.sum()), 'persons')} are nan or inf, on "
             f"{', '.join(where[:3])}{more}; the network's weights are broken: use another "
-            "checkpoint, or leave out --amp"
+            "checkpoint, or remove --amp"
         )
     return points, peaks
 
 
 def _to_numpy(found: Any) -> Floats:
-    """A numpy array or tensor as float64; waits for a tensor that is still being computed."""
+    """Return a numpy array or tensor as float64; waits for a GPU to finish computing it."""
     return np.asarray(found.cpu() if hasattr(found, "cpu") else found, dtype=np.float64)
 
 
@@ -142,10 +142,10 @@ def outside_image(boxes_xywh: Floats, image_size: ArrayLike) -> NDArray[np.bool_
 
 
 def require_on_image(boxes_xywh: Floats, image_size: tuple[int, int]) -> None:
-    """Check that every box (P, 4) has something of its image.
+    """Check that every box (P, 4) covers a part of its image.
 
     Raises:
-        DataError: Names the first box that has not.
+        DataError: The text names the first box that does not.
     """
     numbers = np.flatnonzero(outside_image(boxes_xywh, image_size)).tolist()
     if numbers:
@@ -153,16 +153,16 @@ def require_on_image(boxes_xywh: Floats, image_size: tuple[int, int]) -> None:
         more = f"; {len(numbers)} of {len(boxes_xywh)} boxes are" if len(numbers) > 1 else ""
         raise DataError(
             f"box {numbers[0]} is {boxes_xywh[numbers[0]].tolist()}, wholly outside the image of "
-            f"{width} x {height} pixels{more}; give boxes with a part of it: x from 0 to {width}, "
+            f"{width} x {height} pixels{more}; give boxes that overlap it: x from 0 to {width}, "
             f"y from 0 to {height}"
         )
 
 
 def checked_boxes(given: Any) -> Floats:
-    """Boxes (P, 4) from what a caller gave: finite, with area, and not of a million pixels.
+    """Convert a caller's boxes to (P, 4): finite, with area, below a million pixels.
 
     Raises:
-        DataError: They are not; names the first box at fault.
+        DataError: They are not; the text names the first faulty box.
     """
     form = "give (P, 4) numbers: x, y, width, height of each person in pixels"
     boxes = _as_floats(given)
@@ -184,7 +184,7 @@ def checked_boxes(given: Any) -> Floats:
 
 
 def _as_floats(given: Any) -> Floats | None:
-    """Real numbers as an array; None for anything else, such as text, None or complex numbers."""
+    """Return real numbers as an array; None for anything else, such as text or complex numbers."""
     try:
         array = np.asarray(given)
         if array.dtype.kind == "O" and not any(isinstance(x, (str, bytes)) for x in array.flat):

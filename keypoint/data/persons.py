@@ -1,8 +1,8 @@
-"""The images and annotations of a file, and the person records to work on, as flat arrays.
+"""The images and annotations of a file, and the person records, as flat arrays.
 
-Flat arrays and not a list of dicts, because each worker process would copy the list's pages by
-merely touching reference counts (train2017: 0.9 GB per worker against 60 MB shared). Letters: I
-images, A annotations, P persons, K keypoints.
+Flat arrays instead of a list of dicts, because each worker process would copy the list's pages by
+changing reference counts (train2017: 0.9 GB per worker instead of 60 MB shared). Letters: I images,
+A annotations, P persons, K keypoints.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from keypoint.files import Parts, fingerprint
 
 @dataclass(frozen=True)
 class FileNames:
-    """Names as one array of bytes, and not of a fixed width: one long name costs its length only.
+    """Names as one array of bytes, not of a fixed width: a long name costs only its own length.
 
     Attributes:
         utf8: All names, one after the other.
@@ -99,7 +99,7 @@ class Annotations:
 
     Attributes:
         source: The file.
-        category_ids: Ids of the persons' categories, which are one class.
+        category_ids: Ids of the persons' categories, which count as one class.
         category_name: Their names.
         scored: Whether they were checked for scoring. Otherwise a crowd's numbers, the box of a
             person without a labelled keypoint, and a missing area are 0.
@@ -116,7 +116,7 @@ class Annotations:
         skipped_images: Counts of the images that are left out, by reason.
         faults: Faults of what is left out.
         left_out_images: COCO ids of the images that are left out.
-        notes: What was read otherwise than as it stands, or filled in.
+        notes: Notes on values that were corrected or filled in.
         generated: Whether one of our generators wrote the file, by its `info`.
     """
 
@@ -180,7 +180,7 @@ class Annotations:
         return {reason: count for reason, count in counts.items() if count}
 
     def on_images(self, image_ids: NDArray[np.int64]) -> Annotations:
-        """The part of them on these images; the counts and faults stay the file's."""
+        """Return the annotations on these images; counts and faults stay those of the file."""
         images, kept = self.images, np.isin(self.images.ids, image_ids)
         rows = kept[self.image_index]
         return replace(
@@ -206,7 +206,7 @@ class Persons:
 
     Attributes:
         images: The images they are on.
-        ids: (P,) int64, annotation ids; for detector boxes their place in the file.
+        ids: (P,) int64, annotation ids; for detector boxes, their position in the file.
         image_index: (P,) int64, rows of `images`.
         bbox_xywh: (P, 4) float64; ground truth is clipped to the image, detections are as given.
         bbox_scores: (P,) float64; 1 for ground truth.

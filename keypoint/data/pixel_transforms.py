@@ -1,4 +1,4 @@
-"""The user's pixel transforms: albumentations' own, by name, tried before training begins."""
+"""The user's pixel transforms of albumentations, by name, tried before training starts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-# Before the import, at which albumentations asks the package index for its newest version.
+# Set before the import, when albumentations would query the package index for its newest version.
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 
 import albumentations as A  # noqa: E402
@@ -18,17 +18,17 @@ from keypoint.errors import ConfigError  # noqa: E402
 
 logger = logging.getLogger(__name__)
 
-# Transforms that albumentations counts as spatial, though all that is left stays in its place.
+# Transforms that albumentations counts as spatial, although no pixel moves.
 DROPOUTS = ("CoarseDropout", "Erasing", "GridDropout", "PixelDropout", "XYMasking")
-DRAWS = 3  # of a transform before training; ten times as many if none changes anything
+DRAWS = 3  # trials of a transform before training; ten times as many if none changes anything
 
 
 def pixel_transform(entry: Mapping[str, Any]) -> A.BasicTransform:
-    """An albumentations transform that changes colours or noise and moves no pixel.
+    """Return an albumentations transform that changes colours or noise and moves no pixel.
 
     Raises:
-        ConfigError: Unknown name or argument (albumentations itself only warns), or a transform of
-            another kind.
+        ConfigError: The name or an argument is unknown (albumentations only warns), or the
+            transform moves pixels.
     """
     arguments = dict(entry)
     name = arguments.pop("name", None)
@@ -50,17 +50,17 @@ def pixel_transform(entry: Mapping[str, Any]) -> A.BasicTransform:
 
 
 def try_transform(transform: A.BasicTransform, input_size: tuple[int, int]) -> None:
-    """Try a transform on a generated crop, before hours of training depend on it.
+    """Try a transform on a generated crop before training.
 
-    It always happens here, unless its p is 0, so that what is rare in training shows. It has a
-    random generator of its own: no number of the training changes.
+    It is always applied here, unless its p is 0, so that rare failures are found. It has its own
+    random generator, so training is unaffected.
 
     Args:
-        transform: An instance for this alone.
+        transform: An instance used only here.
         input_size: (height, width) of the crop.
 
     Raises:
-        ConfigError: It fails, or gives anything but a uint8 picture of the same size.
+        ConfigError: It fails, or does not return a uint8 image of the same size.
     """
     name = f"augment.transforms: {type(transform).__name__}"
     height, width = input_size
@@ -79,12 +79,12 @@ def try_transform(transform: A.BasicTransform, input_size: tuple[int, int]) -> N
         except Exception as error:  # of any kind that a library raises
             raise ConfigError(
                 f"{name} fails on a crop ({type(error).__name__}: {error}); change its arguments, "
-                "or leave it out: it is given an image and nothing else"
+                "or remove it: it is called with an image and nothing else"
             ) from None
         if given.dtype != np.uint8 or given.shape != crop.shape:
             raise ConfigError(
-                f"{name} gives {given.dtype} {tuple(given.shape)} for a crop of uint8 {crop.shape},"
-                " and must give the same; leave it out: crops stay 8-bit RGB, and the network "
+                f"{name} returns {given.dtype} {tuple(given.shape)} for a crop uint8 {crop.shape},"
+                " and must return the same; remove it: crops stay 8-bit RGB, and the network "
                 "normalizes them itself"
             )
         flat += bool((given == given[0, 0]).all())
@@ -93,8 +93,8 @@ def try_transform(transform: A.BasicTransform, input_size: tuple[int, int]) -> N
             break
     if flat == draw + 1:
         raise ConfigError(
-            f"{name} leaves one colour and no picture in {flat} of {flat} draws; change its "
-            "arguments, or leave it out"
+            f"{name} returns an image of a single colour in {flat} of {flat} draws; change its "
+            "arguments, or remove it"
         )
     if not changed:
         logger.warning("%s changed nothing in %d draws", name, draw + 1)

@@ -12,18 +12,18 @@ from keypoint.data.notes import NAMED, in_number, joined
 from keypoint.errors import DataError
 from keypoint.files import read_json, write_json
 
-# Numbers and quoted values, in which the texts of one kind of fault differ.
+# Numbers and quoted values, which vary between the texts of one kind of fault.
 VALUES = re.compile(r"'[^']*'|\"[^\"]*\"|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|\bnan\b|-?\binf\b")
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong with an entry of a file, an image, or a file as a whole.
+    """One fault of an entry of a file, of an image, or of a file as a whole.
 
     Attributes:
-        name: How a message calls the entry: `annotation id 5`; empty for a file as a whole.
+        name: Name of the entry in messages: `annotation id 5`; empty for a file as a whole.
         text: What was given, what is allowed, what to do.
-        reason: The part that is wrong, for counts: "keypoints", "bbox", "image file".
+        reason: The faulty part, for counts: "keypoints", "bbox", "image file".
         id: The entry's id, if it has one that is a whole number.
         file: The image's file, if the fault is of an image.
         image_id: COCO id of the image that is affected, if it is known.
@@ -50,7 +50,7 @@ def raise_faults(source: str, faults: Sequence[Fault | str]) -> None:
     """Raise one error for all faults of a file; do nothing if there are none.
 
     Raises:
-        DataError: Its text has the first fault and the number of all, its `faults` all of them.
+        DataError: Its text has the first fault and their number; its `faults` has all of them.
     """
     if faults:
         what = "this entry" if len(faults) == 1 else "these entries"
@@ -59,10 +59,10 @@ def raise_faults(source: str, faults: Sequence[Fault | str]) -> None:
 
 
 def group_faults(faults: Sequence[Fault | str]) -> list[tuple[int, str]]:
-    """Lines of faults in their order, equal ones joined: how many they are, and the line.
+    """Return lines of faults in order; equal ones are joined into one line with their number.
 
-    Texts that differ in numbers, quoted values and the image's file only are joined, too; the line
-    has the first and says so.
+    Texts that differ only in numbers, quoted values and the image's file are joined too; the line
+    contains the first text and says so.
     """
     return [(len(kind), _line(kind)) for kind in _kinds(faults)]
 
@@ -79,7 +79,7 @@ def _kinds(faults: Sequence[Fault | str]) -> list[list[Fault]]:
 
 
 def _line(faults: Sequence[Fault]) -> str:
-    """One line for faults of one kind."""
+    """Return one line for faults of one kind."""
     first, count = faults[0], len(faults)
     if count == 1:
         return str(first)
@@ -93,7 +93,7 @@ def _line(faults: Sequence[Fault]) -> str:
 
 
 def _alike(faults: Sequence[Fault | str]) -> str:
-    """How many faults are of the first one's kind, after `and 29 more`."""
+    """Say how many faults are of the first one's kind, after `and 29 more`."""
     kind = _kinds(faults)[0][1:]
     if not kind:
         return ""
@@ -122,7 +122,7 @@ def raise_too_many(
         max_bad: Largest share that `data.on_bad=skip` may leave out.
 
     Raises:
-        DataError: More are bad.
+        DataError: The share is larger.
     """
     if bad > max_bad * total:
         raise DataError.of_many(
@@ -158,9 +158,8 @@ class DataReport:
         skipped: Count by reason.
         images: The same counts of its images, if they are known.
         listed: Entries left out as faulty, each with name, reason and text.
-        notes: What was read otherwise than as it stands, and what is probably wrong and used as
-            it is.
-        what: The entries, in the plural.
+        notes: Notes on values that were corrected, and on values that are probably wrong but used.
+        what: Plural noun for the entries.
     """
 
     source: str
@@ -208,10 +207,10 @@ def in_words(what: str, total: int, used: int, skipped: dict[str, int]) -> str:
 
 
 def write_reports(folder: Path, **reports: DataReport) -> None:
-    """Write reports by name into `data_report.json`; those of other names in it are kept.
+    """Write reports by name into `data_report.json`; reports of other names are kept.
 
     Raises:
-        DataError: The file is there and is no report.
+        DataError: The file exists and is not a report.
     """
     update_report_file(folder, {name: report.to_dict() for name, report in reports.items()})
 
@@ -221,6 +220,6 @@ def update_report_file(folder: Path, content: dict[str, Any]) -> Path:
     file = folder / "data_report.json"
     before = read_json(file, "data report") if file.is_file() else {}
     if not isinstance(before, dict):
-        raise DataError(f"{file}: holds a {type(before).__name__}, not a data report; remove it")
+        raise DataError(f"{file}: contains a {type(before).__name__}, not a data report; remove it")
     write_json(file, before | content)
     return file

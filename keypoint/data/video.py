@@ -1,13 +1,13 @@
 """Frames of a video file, read by OpenCV's FFmpeg, counted and timed.
 
-A damaged video ends early without an error (measured, OpenCV 5.0). So the frames read are compared
-with what the file proves to have.
+A damaged video ends early without an error (measured, OpenCV 5.0). So the number of frames read is
+compared with the number that the file states.
 
 Single frames are read forward, too: OpenCV's seek by number is wrong in MPEG transport streams, and
-slower than `grab` for clips. A frame's number is its place in the order of showing, from 0.
+slower than `grab` for clips. A frame's number is its position in display order, from 0.
 
-A frame's time is its own time stamp, as phones, browsers and screen recorders do not keep a rate.
-A turned video (by its rotation metadata) is turned upright by OpenCV.
+A frame's time is its own time stamp, because phones, browsers and screen recorders do not keep a
+constant rate. OpenCV turns a video upright by its rotation metadata.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from keypoint.errors import DataError
 
 # Of the containers: AVI; MP4 and MOV; Matroska and WebM; MPEG program and transport stream; WMV;
 # Flash; Ogg.
-# FFmpeg looks at the content too, and would take a text file for subtitles or a list of others.
+# FFmpeg also checks the content, and would read a text file as subtitles or a playlist.
 SIGNATURES = (
     (0, b"RIFF"),
     *((4, word) for word in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")),
@@ -40,16 +40,16 @@ SIGNATURES = (
     (0, b"FLV"),
     (0, b"OggS"),
 )
-USUAL_RATE = 25.0  # frames a second, if the file does not say
+USUAL_RATE = 25.0  # frames per second, if the file states no rate
 MOST_USUAL_RATE = 120.0  # a higher one may be the resolution of the time stamps, often 1000
 FRAMES_TIMED = 100  # to find the rate then
-FRAMES_OPEN = 2  # at the end of a healthy AVI or MPEG, that are missing or have no time stamp
-REST_S, REST = 1.0, 0.05  # seconds, and share of all, by which sound is often longer
+FRAMES_OPEN = 2  # frames at the end of an intact AVI or MPEG, missing or without time stamp
+REST_S, REST = 1.0, 0.05  # seconds, and share of the duration, by which sound is often longer
 SHORTEST_S = 1e-6  # between frames; less is a rounding error
 
 
 class VideoEndError(DataError):
-    """A frame that was asked for is beyond the end of the video.
+    """A requested frame is beyond the end of the video.
 
     Attributes:
         frames: Number of frames that could be read.
@@ -59,11 +59,11 @@ class VideoEndError(DataError):
 
     @classmethod
     def after(cls, path: Path, number: int, frames: int, why: str | None = None) -> VideoEndError:
-        """The error of a frame asked of a video of so many frames; `why` if it has none."""
+        """Create the error for a requested frame; `why` is the text if there are no frames."""
         error = cls(
             why
-            or f"{path}: frame {number} was asked for, but the video has {frames} frames that can "
-            f"be read; ask for frames 0 to {frames - 1}"
+            or f"{path}: frame {number} was requested, but the video has {frames} frames that can "
+            f"be read; give frames 0 to {frames - 1}"
         )
         error.frames = frames
         return error
@@ -75,11 +75,11 @@ class VideoReader:
     Args:
         path: The video file.
         threads: Of the decoder; None for as many as there are cores. With one, a video takes a
-            fifth to a third less processor time, so that is for processes that run side by side.
+            fifth to a third less CPU time, which is better for several processes at once.
 
     Attributes:
         claimed: Number of frames according to the file, computed from duration and rate if it has
-            no list of them; 0 if it does not say.
+            no list of them; 0 if it states neither.
         read: Number of frames read so far.
         frame_bytes: Approximate size of a decoded frame.
 
@@ -130,7 +130,7 @@ class VideoReader:
 
     @cached_property
     def rate(self) -> float:
-        """Frames a second; if that varies, as many as in the fastest parts.
+        """Frames per second; if the rate varies, that of the fastest parts.
 
         From the list of an MP4; else as the file states it, which is checked with the first frames
         if it is above 120; 25 if nothing is known.
@@ -163,9 +163,9 @@ class VideoReader:
     def timed(self) -> Iterator[tuple[float, NDArray[np.uint8]]]:
         """Yield the time of each frame in seconds since the first, and (H, W, 3) uint8 RGB.
 
-        The time is the frame's time stamp. A frame without one, or with one that is not after the
-        frame before, is placed 1 / `rate` after that; half as far if its stamp is less than a frame
-        too early, as where two parts of a video meet, so that later stamps count again.
+        The time is the frame's time stamp. A frame without one, or with one that is not after that
+        of the previous frame, is placed 1 / `rate` after the previous one; half as far if its stamp
+        is less than a frame too early, as at a splice, so that later stamps are used again.
 
         Raises:
             DataError: A frame differs in size from those before, or OpenCV refuses it.
@@ -187,21 +187,21 @@ class VideoReader:
         and `notes` are for a video that `timed` has read whole.
 
         Args:
-            numbers: From 0 on, in any order and with repeats; none of a frame that was read before.
+            numbers: From 0, in any order, repeats allowed; not of frames that were already read.
 
         Yields:
             Number and frame, (H, W, 3) uint8 RGB: each number once, ascending.
 
         Raises:
-            VideoEndError: The video ends before the frame of a number; those before were yielded.
+            VideoEndError: The video ends before a requested frame; earlier frames were yielded.
             DataError: A frame differs in size from those before, or OpenCV refuses it.
-            ValueError: A number is below 0, or of a frame that was read before.
+            ValueError: A number is below 0, or the frame was already read.
         """
         wanted = sorted(set(map(int, numbers)))
         if wanted and wanted[0] < self.read:
             raise ValueError(
-                f"frame {wanted[0]} is asked of {self.path} after {self.read} frames were read; "
-                "numbers begin at 0, and a reader goes forward only: open the video again"
+                f"{self.path}: frame {wanted[0]} is requested after {self.read} frames were read; "
+                "numbers start at 0, and a reader only moves forward: open the video again"
             )
         for number in wanted:
             while self.read < number and self._capture.grab():
@@ -223,16 +223,16 @@ class VideoReader:
             return None
         if self._shape is not None and frame.shape != self._shape:
             raise DataError(
-                f"{self.path}: frame {self.read} is {frame.shape[1]} x {frame.shape[0]}, those "
-                f"before {self._shape[1]} x {self._shape[0]}; cut the video where it changes"
+                f"{self.path}: frame {self.read} is {frame.shape[1]} x {frame.shape[0]}, earlier "
+                f"ones {self._shape[1]} x {self._shape[0]}; split the video at this frame"
             )
         self._shape = frame.shape
         return np.asarray(frame, np.uint8)
 
     def times(self, number: int) -> Times:
-        """Seconds of the first `number` frames since the first: as an MP4 lists them, or by `rate`.
+        """Times of the first `number` frames in seconds: as an MP4 lists them, or by `rate`.
 
-        They are known without reading.
+        No frame is read.
         """
         if self._times is not None and len(self._times) >= number:
             return self._times[:number]
@@ -254,9 +254,9 @@ class VideoReader:
     def lost(self) -> int:
         """Number of frames that are proven to be missing, once all were read.
 
-        Of an MP4 those it lists, but for any before the first that could be read: a cut may leave
-        some there that depend on others. Of an AVI, which has a constant rate, and of a file that
-        was cut off, those that fit in between the last one and the stated end.
+        For an MP4, the listed frames, except any before the first that could be read: after a cut,
+        these may depend on removed frames. For an AVI, which has a constant rate, and for a
+        truncated file, the frames that fit between the last one and the stated end.
         """
         if self._times is not None:
             before = int(np.searchsorted(self._times, self._first - 1e-4))
@@ -272,12 +272,12 @@ class VideoReader:
         """Describe missing frames once all were read; None if none is proven to be missing."""
         if self.read == 0:
             return (
-                f"{self.path}: has no frame that can be read (it says {self.claimed}, codec "
+                f"{self.path}: has no frame that can be read (it states {self.claimed}, codec "
                 f"{self._codec}); damaged, or OpenCV lacks the codec (AV1): convert it to H.264"
             )
         if not self._missing and not self.lost:
             return None
-        says = f"says {self.read + self.lost} frames, {self.read}"
+        says = f"states {self.read + self.lost} frames, but {self.read}"
         how = "damaged or cut off"
         if self._missing:
             how = f"cut off, {self._missing} bytes are missing"
@@ -287,7 +287,7 @@ class VideoReader:
         )
 
     def notes(self) -> list[str]:
-        """Describe what is likely to be wrong with the frames and times, once all were read."""
+        """Describe probable faults of the frames and times, once all were read."""
         notes = []
         if self._untimed > FRAMES_OPEN:
             is_assumed = self._stated_rate is None and self.rate == USUAL_RATE
@@ -297,7 +297,7 @@ class VideoReader:
                 + (" (assumed, the file states no rate)" if is_assumed else "")
             )
         if self.read > 1 and self._still is not None:
-            # Such OpenCV returns whatever its memory holds, often black, without an error.
+            # For such videos OpenCV returns uninitialised memory, often black, without an error.
             notes.append(
                 f"{self.path}: all {self.read} frames are the same picture; if players show more, "
                 "it is interlaced, which OpenCV 4.13 to 5.0 cannot read: convert it "

@@ -1,8 +1,8 @@
-"""Frames written to a video file by OpenCV, and counted.
+"""Write frames to a video file by OpenCV, and count them.
 
-OpenCV drops frames of another size, or cuts an odd side by a pixel, without an error (measured,
-OpenCV 5.0). So the file is opened again and gets its name only if it is complete. It has a constant
-rate, and no sound.
+OpenCV drops frames of another size, or crops an odd side by a pixel, without an error (measured,
+OpenCV 5.0). So the file is opened again, and renamed only if it is complete. It has a constant rate
+and no sound.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class VideoWriter:
     Args:
         path: The file without its suffix: .mp4 (MPEG-4) is added or, for sides of odd length,
             .avi (motion JPEG, whose rate is a whole number).
-        rate: Frames a second; the nearest one is taken that the form has.
+        rate: Frames per second; rounded to the nearest rate of the format.
         image_size: (height, width) of the frames.
 
     Attributes:
@@ -69,7 +69,7 @@ class VideoWriter:
         else:
             raise ConfigError(
                 f"{self.path}: OpenCV cannot write a video there ({width} x {height}, {rate:g} "
-                "frames a second); give another --output, or leave out --pictures"
+                "frames per second); give another --output, or remove --pictures"
             )
         self.written = 0
 
@@ -80,7 +80,7 @@ class VideoWriter:
         self.written += 1
 
     def finish(self) -> None:
-        """Close the file, check that all frames are in it, and give it its name.
+        """Close the file, check that all frames are in it, and rename it.
 
         Raises:
             ConfigError: Frames are missing or of another size: a full disk.
@@ -99,7 +99,7 @@ class VideoWriter:
             problem = "it cannot be opened"
         if problem:
             self.discard()
-            raise ConfigError(f"{self.path}: was not written whole, {problem}; is the disk full?")
+            raise ConfigError(f"{self.path}: not written completely: {problem}; is the disk full?")
         self._temporary.replace(self.path)
 
     def discard(self) -> None:

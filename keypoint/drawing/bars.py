@@ -1,4 +1,4 @@
-"""Horizontal bars of shares, one group a row, with the row's name on the left. No plotting library.
+"""Horizontal bars of shares, one group per row, with the row's name on the left.
 
 All pictures are RGB uint8 arrays.
 """
@@ -18,7 +18,7 @@ from keypoint.drawing.text import draw_text, shorten_text, text_size
 LETTER = 8  # px, height of a capital
 BAR, GAP = 13, 9  # px, height of a bar and between groups
 NAMES = 260  # px at most, for the rows' names
-NUMBER = 52  # px, for a number behind a bar
+NUMBER = 52  # px, for a number after a bar
 EDGE, HEAD, FOOT = 12, 34, 24  # px
 
 
@@ -48,7 +48,7 @@ def draw_bars(
         if len(shares) != len(series):
             raise ValueError(f"{name}: {len(shares)} shares; give {len(series)}, one for {series}")
     if not rows:
-        raise ValueError(f"{title}: there is no row to draw")
+        raise ValueError(f"{title}: nothing to draw; give at least one row")
     legend = len(series) > 1
     group = BAR * len(series) + GAP
     top = HEAD + (20 if legend else 0)
@@ -88,7 +88,7 @@ def _bar(
 
 
 def _legend(canvas: NDArray[np.uint8], series: Sequence[str], y: int) -> None:
-    """Name the colors from the left; a name that finds no place is shortened."""
+    """Name the colors from the left; a name without enough room is shortened."""
     x = EDGE
     for place, name in enumerate(series):
         room = (canvas.shape[1] - EDGE - x) // (len(series) - place) - 28

@@ -17,7 +17,7 @@ FAR = 2**24  # px; beyond OpenCV's fixed-point range, far outside any picture
 
 
 def fixed_point(points: NDArray[Any]) -> NDArray[np.int32]:
-    """Coordinates as OpenCV's drawing functions take them with `SHIFT`."""
+    """Convert coordinates to those of OpenCV's drawing functions with `SHIFT`."""
     fixed: NDArray[np.int32] = np.rint(points * 2**SHIFT).astype(np.int32)
     return fixed
 
@@ -30,7 +30,7 @@ def draw_line(canvas: Image, start: NDArray[Any], end: NDArray[Any], color: Colo
 
 
 def ink_on(ground: Color) -> Color:
-    """Black or white, whichever has the higher contrast with a ground.
+    """Return black or white, whichever has the higher contrast with a background.
 
     By the relative luminance of WCAG 2.1; black and white are equally far from 0.179.
     """

@@ -1,4 +1,4 @@
-"""Curves over the epochs of a run: round ticks, a legend, no plotting library.
+"""Curves over the epochs of a run, with round ticks and a legend.
 
 All pictures are RGB uint8 arrays, drawn by OpenCV at 1/16 pixel (SHIFT).
 """
@@ -28,7 +28,7 @@ def training_curves(
 
     Args:
         history: The trainer's records: `epoch`, `loss`, and after an evaluation `metrics`.
-        names: The metrics to draw, those that every evaluation has.
+        names: The metrics to draw, which every evaluation has.
 
     Returns:
         (H, W, 3) uint8 RGB; without the second panel if nothing was evaluated.
@@ -58,7 +58,7 @@ def draw_curves(
         title: Text above the panel.
         x_label: Text below the axis.
         size: (height, width) of the picture.
-        x_within: The x axis encloses these too, so that panels side by side have the same.
+        x_within: The x axis also includes these, so that adjacent panels have the same axis.
 
     Raises:
         ValueError: No point to draw.
@@ -68,7 +68,7 @@ def draw_curves(
     }
     every = [point for line in points.values() for point in line]
     if not every:
-        raise ValueError(f"{title}: there is no point to draw")
+        raise ValueError(f"{title}: nothing to draw; give at least one finite point")
     height, width = size
     left, right, top, bottom = 64, width - 16, 34, height - 44
     x_ticks = ticks([*(x for x, _ in every), *x_within])

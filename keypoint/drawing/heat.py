@@ -18,7 +18,7 @@ WARM, COLD = (255, 110, 40), (40, 150, 255)  # of positive and negative weights
 QUERY = (255, 255, 255)
 # One for each scale of a pyramid, and for the squares of growing shares.
 SCALES = ((255, 220, 60), (255, 90, 60), (90, 220, 255), (130, 240, 120))
-SOFT = 0.5  # exponent of a field's heat, which else shows its middle alone
+SOFT = 0.5  # exponent of a field's heat; without it only the middle is visible
 
 
 def draw_weights(image: Image, heat: NDArray[Any], *, signed: bool = False) -> Image:

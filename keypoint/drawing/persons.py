@@ -34,7 +34,7 @@ BLOCKS = 3  # enlarged more than this, pixels stay squares; less, they are smoot
 
 
 def person_color(number: int) -> Color:
-    """The RGB color of a person's box and caption by id; the next ids have very different ones."""
+    """Return the RGB color of a person's box and caption by id; consecutive ids differ clearly."""
     hue = np.uint8((number * 0.618034 % 1) * 180)  # golden ratio: no two near each other for long
     bright = np.array([[[hue, 150, 255]]], np.uint8)
     r, g, b = cv2.cvtColor(bright, cv2.COLOR_HSV2RGB)[0, 0].tolist()
@@ -55,7 +55,7 @@ def draw_keypoints(
     ids: Sequence[int] | None = None,
     own_colors: Sequence[Color] | None = None,
 ) -> Image:
-    """Draw persons on a copy of the image, the small over the large, so that both are seen.
+    """Draw persons on a copy of the image, small ones over large ones, so that both are visible.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -69,8 +69,8 @@ def draw_keypoints(
             persons get them, as long as words cover no more than a fifth of the image.
         boxes: (P, 4) xywh, image frame; drawn, and the strokes' width follows them.
         captions: One per person, above the box, or above the keypoints if there are no boxes.
-        ids: One per person, from which box and caption get their color; white without.
-        own_colors: K, of the labels and the middle of each disc; labels have their side's without.
+        ids: One per person; they determine the color of box and caption, white without ids.
+        own_colors: K colors of labels and disc middles; without, labels have their side's color.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -80,7 +80,7 @@ def draw_keypoints(
     strength = np.clip((scores - threshold) / max(threshold, 1e-6), 0, 1)
     strength = FAINTEST + (1 - FAINTEST) * strength
     frames = _frames(keypoints_image, visible, boxes, image.shape[:2])
-    floor = max(40.0, max(image.shape) / 40)  # px; a lone keypoint is to be seen, too
+    floor = max(40.0, max(image.shape) / 40)  # px; so that a single keypoint is visible
     sizes = np.fmax((frames[:, 2:] - frames[:, :2]).max(axis=1, initial=0), floor)
     colors = keypoint_colors(skeleton)
     owners = [UNNAMED] * len(frames) if ids is None else [person_color(number) for number in ids]
@@ -114,7 +114,7 @@ def _frames(
 ) -> NDArray[np.float64]:
     """(P, 4) x1 y1 x2 y2 of the boxes, or around the visible points; nan for a person without.
 
-    Clipped to the image, so that one point far outside does not make a giant.
+    Clipped to the image, so that a point far outside does not make the box huge.
     """
     frames = np.full((len(points), 4), np.nan)
     limit = np.array(image_size[::-1]) - 1
@@ -262,7 +262,7 @@ def picture_sheet(
 def fit_picture(image: Image, cell_size: tuple[int, int]) -> tuple[Image, float]:
     """A picture shrunk or enlarged to fit (height, width) whole, and the factor.
 
-    Enlarged a lot its pixels become squares, so that nothing appears that is not there.
+    If it is enlarged a lot, its pixels become squares, because smoothing would invent detail.
     """
     factor = min(cell_size[0] / image.shape[0], cell_size[1] / image.shape[1])
     size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))

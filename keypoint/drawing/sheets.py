@@ -2,7 +2,7 @@
 
 The left is orange, the right blue, the rest green: limbs, and the rim of each disc. The middle of a
 disc and the number next to it have the keypoint's own color, and a legend has the names, so that a
-wrong order is seen. A ring is an occluded keypoint.
+wrong order is visible. A ring is an occluded keypoint.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CELL = (288, 216)  # (height, width) of a picture of a person
 MANY = 40  # keypoints from which pictures of persons are twice as large
 EPOCHS = 3  # different augmentations of each person, side by side
 LINE = 20  # px, of the legend
-CONTEXT = 1.6  # of the box's size: more than a crop's 1.25, so that a wrong box is seen
+CONTEXT = 1.6  # of the box's size: more than a crop's 1.25, so that a wrong box is visible
 
 
 def truth_sheet(
@@ -47,7 +47,7 @@ def truth_sheet(
         persons: Ground truth whose images can be read.
         skeleton: Edges and sides.
         number: Persons to show; all if there are fewer.
-        seed: Decides which persons are taken.
+        seed: Determines which persons are drawn.
         title: Text next to the legend.
     """
     rng = np.random.default_rng(seed)
@@ -73,7 +73,7 @@ def augmented_sheet(dataset: TrainDataset, skeleton: Skeleton, codec: Codec, num
     """Training crops as the network gets them, each next to its target heatmaps.
 
     Args:
-        dataset: Its seed decides which persons and what is drawn.
+        dataset: Its seed determines the persons and their augmentation.
         skeleton: Edges and sides.
         codec: Encodes the targets, as in training.
         number: Persons to show; all if there are fewer.
@@ -161,7 +161,7 @@ def with_legend(
         sheet: (H, W, 3) uint8 RGB.
         title: Text next to the colors.
         occlusion: Explain discs and rings, too.
-        skeleton: Whose keypoints are numbered in the sheet; None if they are not.
+        skeleton: Skeleton of the keypoints that are numbered in the sheet; None if they are not.
     """
     width = max(sheet.shape[1], 560)
     head = np.full((34, width, 3), PAPER, np.uint8)

@@ -41,7 +41,7 @@ def keypoint_colors(skeleton: Skeleton) -> list[Color]:
 
 @lru_cache
 def distinct_colors(number: int) -> list[Color]:
-    """So many RGB colors, each as far as can be from those before it; from 256 on they repeat."""
+    """Return RGB colors, each as different as possible from the previous ones; 256 at most."""
     hues, tones = np.arange(0, 180, 180 / 64), np.array(TONES)
     hsv = [np.repeat(hues, len(tones)), *np.tile(tones, (len(hues), 1)).T]
     bright = np.stack(hsv, axis=-1).astype(np.uint8)[None]
@@ -70,7 +70,7 @@ def strokes_of(
 ) -> list[Stroke]:
     """Limbs and points in drawing order, those of a higher score last.
 
-    A limb has the lower score of its two ends and lies below the points; ties are sorted by color,
+    A limb has the lower score of its two ends and is drawn first; ties are sorted by color,
     so that the order of the skeleton's edges makes no difference.
     """
     strokes: list[Stroke] = [
@@ -137,7 +137,7 @@ def draw_strokes(
 def _stroke(canvas: Image, path: NDArray[Any], width: float, color: tuple[int, ...]) -> None:
     """A line of `width` px with round ends between two points, or a disc around one.
 
-    Drawn as a polygon: OpenCV's own lines come in every other width, its small discs have corners.
+    Drawn as a polygon: OpenCV's lines have only every other width, its small discs have corners.
     """
     start, end = fixed_point(path[[0, -1]]).tolist()
     if width < THIN:

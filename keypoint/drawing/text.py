@@ -1,8 +1,8 @@
-"""Text on pictures by Pillow: one line, measured, shortened, legible on any ground by a dark rim.
+"""Draw, measure and shorten a line of text with Pillow; a dark rim keeps it legible anywhere.
 
-ASCII is written in Aileron, Pillow's own font, so that pictures are the same on every
-machine. It has nothing else; other characters are written in the installed font that fontconfig
-(`fc-match`) finds for them, or without fontconfig in one of `USUAL_FONTS`. A character that no
+ASCII is written in Aileron, Pillow's own font, so that pictures are the same on every machine.
+It has no other characters: these are written in the installed font that fontconfig (`fc-match`)
+finds for them, or without fontconfig in one of `USUAL_FONTS`. A character that no
 font has is drawn as a box, and one that cannot be printed as a question mark.
 """
 
@@ -66,7 +66,7 @@ def draw_text(
 
 
 def shorten_text(text: str, width: float, height: float) -> str:
-    """Cut a line from its end, two dots for what is missing, so that it fits `width` px."""
+    """Cut the end of a line, marked by two dots, so that it fits `width` px."""
     if text_size(text, height)[1] <= width:
         return text
     while text and text_size(text + "..", height)[1] > width:

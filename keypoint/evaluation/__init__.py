@@ -1,4 +1,4 @@
-"""From predictions to COCO's ten numbers; their modules load on first use (PEP 562)."""
+"""From predictions to COCO's ten numbers; modules load on first use (PEP 562)."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -1,9 +1,9 @@
-"""COCO's ten keypoint numbers of any results against any keypoint annotations.
+"""COCO's ten keypoint numbers for any results and any keypoint annotations.
 
 Source: COCO's keypoint evaluation, as pycocotools computes it; scoring.py does the same on arrays,
-and the tests hold the two equal to 1e-12. What is added is that its silent answers to faulty input
-cannot occur (data/annotations.py and validate.py name them), and that the log has what was scored.
-Results are made in results.py.
+and tests check that both are equal to 1e-12. In addition, faulty input is refused, for which
+pycocotools silently returns wrong numbers (see data/annotations.py and validate.py), and the log
+says what was scored. Results are made in results.py.
 """
 
 from __future__ import annotations
@@ -43,35 +43,35 @@ def evaluate_coco(
 ) -> dict[str, float]:
     """Score any keypoint results against any COCO keypoint annotations.
 
-    As COCOeval with iouType "keypoints": the best 20 results an image; equal scores count in the
+    As COCOeval with iouType "keypoints": the best 20 results per image; equal scores count in the
     order of the results. Choices made here:
 
-    * An empty list of results scores 0, with a warning. So does each image with a person and
-      without a result, which a run that died leaves behind: a warning has their number.
-    * Faulty results are refused, not left out: a score of the rest would be a score of something
-      else. That includes an id or a score given as a string, a missing category, and the same
-      result twice.
-    * `bbox`, `area` and other keys of a result have no influence.
+    * An empty list of results scores 0, with a warning. Persons on images without a result are
+      missed; a warning has the number of these images, as an aborted run leaves such a file.
+    * Faulty results are refused, not left out, because a score of the rest would be misleading.
+      This includes an id or a score given as a string, a missing category, and the same result
+      twice.
+    * `bbox`, `area` and other keys of a result are ignored.
     * A person without an area gets that of its box, with a warning.
-    * Annotation ids may begin anywhere, 0 included. Annotations of other categories, crowds and
+    * Annotation ids may start anywhere, including 0. Annotations of other categories, crowds and
       persons without a labelled keypoint are not misses; they are counted in the log.
 
     Args:
         annotations: A file or its content, which is not modified, or what `read_annotations`
-            with `scored` returns; images that were left out there are not part of the score, and
-            several categories chosen there are one class.
-        results: A file or its content, or what `make_results` gives; not modified.
+            with `scored` returns; images that were left out there are not scored, and several
+            categories chosen there count as one class.
+        results: A file or its content, or the output of `make_results`; not modified.
         oks_sigmas: (K,); None takes COCO's 17.
-        repeats: Score a result that is there twice, too; for results that are known to be of a box
-            each, not for a file.
+        repeats: Accept equal results; for results that are known to have one box each, not for
+            a file.
 
     Returns:
         AP, AP50, AP75, AP_M, AP_L, AR, AR50, AR75, AR_M, AR_L as plain floats in [0, 1]; those of
         medium or large persons are -1 if there is no such person.
 
     Raises:
-        DataError: Either side is unreadable, faulty or not finite (file, ids and all faults are
-            named), has no person to score against, or does not fit the sigmas.
+        DataError: Annotations or results are unreadable, faulty or not finite (the text has file,
+            ids and all faults), have no person to score against, or do not match the sigmas.
     """
     name, content = "results", results
     if isinstance(results, (str, Path)):
@@ -85,11 +85,11 @@ def evaluate_coco(
 
 
 def summary_table(metrics: dict[str, float], lines: Sequence[str] = ()) -> str:
-    """The ten numbers under their names, below the conditions they hold for (boxes, flip, counts).
+    """Format the ten numbers with their names, below their conditions (boxes, flip, counts).
 
     Args:
         metrics: As `evaluate_coco` returns them.
-        lines: Written above the numbers, one each.
+        lines: Lines above the numbers.
 
     Returns:
         Text without a newline at its end. A number that is not defined is "-", with a note.
@@ -106,11 +106,11 @@ def summary_table(metrics: dict[str, float], lines: Sequence[str] = ()) -> str:
 
 
 def _checked_sigmas(oks_sigmas: Sequence[float] | None, truth: Annotations) -> NDArray[np.float64]:
-    """The sigmas given, or COCO's."""
+    """Return the given sigmas, or COCO's."""
     if oks_sigmas is None:
         if truth.num_keypoints != 17:
             raise DataError(
-                f"{truth.source}: persons of {truth.num_keypoints} keypoints, and COCO's sigmas "
+                f"{truth.source}: persons have {truth.num_keypoints} keypoints, but COCO's sigmas "
                 "are for 17; give oks_sigmas, one for each keypoint (a skeleton has them)"
             )
         oks_sigmas = load_skeleton("coco17").oks_sigmas
@@ -124,7 +124,7 @@ def _checked_sigmas(oks_sigmas: Sequence[float] | None, truth: Annotations) -> N
 
 
 def _log_coverage(results: CocoResults, name: str, truth: Annotations) -> None:
-    """Log what was scored, and what lowers the score without being the model's fault."""
+    """Log what was scored, and what lowers the score but is not due to the model."""
     per_image = Counter(results.image_ids.tolist())
     left_out = ", ".join(f"{count} {reason}" for reason, count in truth.not_counted().items())
     persons_on = set(truth.images.ids[truth.image_index[truth.counted]].tolist())
@@ -140,7 +140,7 @@ def _log_coverage(results: CocoResults, name: str, truth: Annotations) -> None:
     )
     missing = persons_on - per_image.keys()
     if not len(results):
-        logger.warning("%s: empty, no result at all: AP is 0", name)
+        logger.warning("%s: contains no result, so AP is 0", name)
     elif missing:
         names = [f"image id {key}" for key in sorted(missing)]
         text = "images with persons have no result: these persons are missed"
@@ -148,7 +148,7 @@ def _log_coverage(results: CocoResults, name: str, truth: Annotations) -> None:
     crowded = [count - MAX_PERSONS for count in per_image.values() if count > MAX_PERSONS]
     if crowded:
         logger.info(
-            "%s: %s; COCO scores the best %d of each: %d cut",
+            "%s: %s; COCO scores only the best %d of each: %d ignored",
             name,
             in_number(len(crowded), f"images have more than {MAX_PERSONS} results"),
             MAX_PERSONS,

@@ -1,10 +1,10 @@
 """Average precision and recall of matched results, with each image as often as it was drawn.
 
-Source: COCOeval.accumulate. AP is a mean over recalls of the best precision that is left, and
-precision is highest at hits, so hits are all that is looked at: false positives count as the sum of
-results before a hit. A result of an image that is there twice is a hit of weight 2, and a thousand
-test sets drawn from one are scored in seconds. Only where results of one image and equal score are
-partly hits and partly not their copies alternate; these are written out.
+Source: COCOeval.accumulate. AP is a mean over recalls of the best remaining precision, and
+precision is highest at hits, so only hits are evaluated: false positives count as the number of
+results before a hit. A hit on an image that is drawn twice has weight 2, so a thousand resampled
+test sets are scored in seconds. If results of one image with equal scores are partly hits, their
+copies alternate; only these are written out.
 
 Letters: T thresholds, S scored results, I images, E evaluations of the same results.
 """
@@ -22,12 +22,12 @@ RECALLS = np.linspace(0.0, 1.0, 101)
 
 @dataclass(frozen=True)
 class Scored:
-    """What became of the results at each threshold, the best score first.
+    """Outcome of the results at each threshold, the best score first.
 
     Attributes:
         hit: (T, S) bool, on a person that counts.
         ignored: (T, S) bool, on an annotation that does not count.
-        inside: (S,) bool, of an area that is looked at: on no annotation it is a false positive.
+        inside: (S,) bool, whether the area is evaluated: without annotation, a false positive.
         image: (S,) rows of the truth's `image_ids`.
         equals: (S,) number of the run of equal scores of one image that a result is in.
         persons: (I,) persons that count on each image.
@@ -47,9 +47,9 @@ class _Hits:
 
     Attributes:
         rows: (H,) of the hits.
-        odd: Rows that count otherwise than `Scored.inside` says.
-        sign: Of the odd ones: 1 if it counts all the same, -1 if it does not.
-        before: (H,) how many odd ones are at or before each hit.
+        odd: Rows that count differently from `Scored.inside`.
+        sign: For odd rows: 1 if the row counts anyway, -1 if it does not.
+        before: (H,) number of odd rows at or before each hit.
     """
 
     rows: NDArray[np.int64]
@@ -60,7 +60,7 @@ class _Hits:
 
 @dataclass(frozen=True)
 class _Layout:
-    """The results written out for images that are there up to so many times.
+    """The results written out for images that occur up to a given number of times.
 
     Attributes:
         image: (S',) of each row.
@@ -93,7 +93,7 @@ class Curves:
         """Best precision left at each recall, (E, T, 101), and largest recall, (E, T).
 
         Args:
-            times: (I,) how often each image is in the test set, its copies one after the other;
+            times: (I,) how often each image is in the test set, with consecutive copies;
                 None for once.
 
         Returns:
@@ -119,7 +119,7 @@ class Curves:
         return precision, recall
 
     def _written_out(self, most: int) -> _Layout:
-        """For images that are there `most` times at most."""
+        """Write out for images that occur at most `most` times."""
         copies = 1 << (most - 1).bit_length() if self._mixed.any() else 1
         if copies not in self._layouts:
             self._layouts[copies] = _lay_out(self._scored, self._mixed, copies)

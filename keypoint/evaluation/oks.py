@@ -4,7 +4,7 @@ Source: COCO's keypoint metric (cocodataset.org, and COCOeval.computeOks), with 
 that SimpleBaseline and HRNet (`lib/nms/nms.py`) make to compare two predictions: the area is the
 mean of both persons' areas, and all keypoints count, because a prediction has no visibility flags.
 Soft-NMS: Bodla et al. 2017, with OKS for IoU and the Gaussian weight. Different here: arrays over
-persons instead of loops, and equal scores keep their order, so that a run repeats itself.
+persons instead of loops, and equal scores keep their order, so that results are reproducible.
 
 All keypoints are in the image's frame, in pixels; areas are in square pixels; inputs are finite.
 Letters: P persons, K keypoints, R rows computed at a time.
@@ -57,17 +57,17 @@ def oks_nms(
     oks_sigmas: ArrayLike,
     threshold: float = 0.9,
 ) -> NDArray[np.int64]:
-    """Greedy suppression on one image: by falling score, drop a person that resembles a kept one.
+    """Greedy suppression on one image: by descending score, drop a person similar to a kept one.
 
     Args:
         keypoints_image: (P, K, 2).
         scores: (P,), of the persons.
-        areas: (P,); the field takes those of the enlarged crops.
+        areas: (P,); usually those of the enlarged crops.
         oks_sigmas: (K,).
         threshold: Dropped when OKS > threshold.
 
     Returns:
-        Indices of the kept by falling score; of equal scores the lower index comes first (and
+        Indices of kept persons by descending score; of equal scores, the lower index is first (and
         suppresses the other). Empty for P = 0.
 
     Raises:
@@ -97,10 +97,10 @@ def may_resemble(
     oks_sigmas: ArrayLike,
     threshold: float,
 ) -> NDArray[np.bool_]:
-    """The persons that may have an OKS above a threshold with another of the same image.
+    """Find persons that may have an OKS above a threshold with another one on the same image.
 
-    A few keypoints far apart keep the mean below it, whatever the others are; two are enough for
-    most pairs of a data set. The others can be left out of `oks_nms`: nothing suppresses them.
+    If a few keypoints are far apart, the mean is below the threshold for any values of the others;
+    two are enough for most pairs of a data set. Such persons need no `oks_nms`.
 
     Args:
         image_ids: (P,).
@@ -110,11 +110,11 @@ def may_resemble(
         threshold: Of `oks_nms`.
 
     Returns:
-        (P,), true for all that do and a few more.
+        (P,), true for all such persons, and for a few more.
     """
     keypoints, areas_, sigmas = _checked(keypoints_image, areas, oks_sigmas)
     number = len(sigmas)
-    may_lose = number * (1 - threshold) + 1e-9  # rounding must not leave anyone out
+    may_lose = number * (1 - threshold) + 1e-9  # rounding must not exclude any person
     some = min(number, int(max(0.0, may_lose)) + 3)
     looked_at = np.linspace(0, number - 1, some).round().astype(int)
     order = np.argsort(image_ids, kind="stable")
@@ -151,11 +151,11 @@ def soft_oks_nms(
     threshold: float = 0.9,
     max_kept: int = 20,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Soft suppression on one image: a person that resembles a kept one loses score, not place.
+    """Soft suppression on one image: a person similar to a kept one gets a lower score.
 
-    Each kept person multiplies the scores of all who are left by exp(-oks^2 / threshold), then
-    the best of them is kept next. HRNet chooses the persons this way but reports their old
-    scores; the new ones are the method's point and are returned here.
+    Each kept person multiplies the scores of all remaining ones by exp(-oks^2 / threshold); the
+    best of them is kept next. HRNet chooses persons this way but reports their old scores; the new
+    scores, which the method is about, are returned here.
 
     Args:
         keypoints_image: (P, K, 2).
@@ -163,10 +163,10 @@ def soft_oks_nms(
         areas: (P,).
         oks_sigmas: (K,).
         threshold: Scale of the weight; smaller suppresses more.
-        max_kept: At most so many are kept.
+        max_kept: Maximum number of kept persons.
 
     Returns:
-        Indices of the kept, at most `max_kept`, and their new scores, both by falling new score;
+        Indices of at most `max_kept` persons and their new scores, both by descending new score;
         of equal scores the lower index comes first.
 
     Raises:

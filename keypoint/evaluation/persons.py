@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from keypoint.data.persons import Annotations
 from keypoint.evaluation.results import MAX_PERSONS, CocoResults
 
-LARGEST_AREA = 1e5**2  # COCOeval's "all": what is larger is ignored
+LARGEST_AREA = 1e5**2  # COCOeval's "all": larger persons are ignored
 
 
 @dataclass(frozen=True)
 class Truth:
-    """The annotations of the category with keypoints, crowds and unlabelled ones included.
+    """The annotations of the category with keypoints, including crowds and unlabelled ones.
 
-    They are in the order in which COCOeval meets them: by image id, then as in the file.
+    They are in COCOeval's order: by image id, then as in the file.
 
     Attributes:
         image_ids: (I,) in rising order.
@@ -49,7 +49,7 @@ class Truth:
     def only(self, keypoint: int) -> Truth:
         """The same annotations with no other keypoint labelled than one.
 
-        A person that lacks it is without a labelled keypoint then, and ignored.
+        A person without a label of it has no labelled keypoint then, and is ignored.
         """
         labelled = np.zeros_like(self.labelled)
         labelled[:, keypoint] = self.labelled[:, keypoint]
@@ -78,20 +78,20 @@ class Results:
 
     @cached_property
     def rank(self) -> NDArray[np.int64]:
-        """(R,) place among those of the same image by falling score, from 0; equals in order."""
+        """(R,) rank within the image by descending score, from 0; equal scores keep their order."""
         rank = np.empty(len(self.scores), dtype=np.int64)
         rank[self._by_image] = _place_in_run(self.image[self._by_image])
         return rank
 
     @cached_property
     def scored(self) -> NDArray[np.int64]:
-        """(S,) rows that COCOeval scores, by falling score; of equals by image, then in order."""
+        """(S,) rows that COCOeval scores, by descending score, then by image, then in order."""
         rows = self._by_image[self.rank[self._by_image] < MAX_PERSONS]
         return rows[np.argsort(-self.scores[rows], kind="stable")]
 
     @cached_property
     def _by_image(self) -> NDArray[np.int64]:
-        """(R,) rows by image and falling score; equals keep their order."""
+        """(R,) rows by image and descending score; equal scores keep their order."""
         return np.lexsort((-self.scores, self.image))
 
     @cached_property
@@ -138,7 +138,7 @@ def read_truth(annotations: Annotations) -> Truth:
 
 def as_arrays(checked: CocoResults, truth: Truth) -> Results:
     """Checked results, with image ids replaced by rows of the truth's `image_ids`."""
-    # In memory K 2 R: who looks at all results does so one keypoint at a time.
+    # In memory K 2 R, because loops over all results take one keypoint at a time.
     columns = np.ascontiguousarray(checked.keypoints[..., :2].transpose(1, 2, 0))
     return Results(
         image=np.searchsorted(truth.image_ids, checked.image_ids),
@@ -149,7 +149,7 @@ def as_arrays(checked: CocoResults, truth: Truth) -> Results:
 
 
 def best_of_each_image(checked: CocoResults) -> CocoResults:
-    """The results that COCOeval scores, by image and falling score; equals keep their order."""
+    """Return the results that COCOeval scores, by image, then by descending score."""
     order = np.lexsort((-checked.scores, checked.image_ids))
     order = order[_place_in_run(checked.image_ids[order]) < MAX_PERSONS]
     return CocoResults(

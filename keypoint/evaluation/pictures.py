@@ -70,7 +70,7 @@ def truth_beside_prediction(
 
 
 def worst_rows(compared: Comparison, number: int) -> NDArray[np.int64]:
-    """Rows of `compared.own` by rising OKS, at most `number`; stable for equal OKS."""
+    """Return at most `number` rows of `compared.own` by ascending OKS; stable for equal OKS."""
     return np.argsort(compared.own_oks, kind="stable")[:number]
 
 
@@ -96,7 +96,7 @@ def worst_persons(compared: Comparison, images: Images, skeleton: Skeleton, numb
 
     The annotation is on the left, the prediction on the right; there each wrong keypoint has a ring
     in the color of its error, and a line to the right place. Persons without a result take at most
-    half of the sheet while there are others: they can be many, and are often the detector's fault.
+    half of the sheet if there are others: they can be many, and are often due to the detector.
 
     Args:
         compared: Results compared with annotations.

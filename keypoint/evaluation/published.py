@@ -1,4 +1,4 @@
-"""Numbers to compare with: the papers' on val2017, and what must agree for it.
+"""Published numbers on val2017, and the conditions under which they can be compared.
 
 Source: Chi et al. 2019 (spectral residual learning), Tables 2 to 6; its rows without blocks are
 SimpleBaseline's (Xiao et al. 2018). All with detector boxes of person AP 56.4 and flip test.
@@ -66,8 +66,8 @@ CONDITIONS = {
     "oks_nms": "hard at 0.9",
     "keypoint_threshold": 0.2,
 }
-# And those that make sure that it is: entries of the field's file (HRNet's log counts them too) and
-# images of val2017. A file cut short, or another one of the same name, has others.
+# Further conditions: the number of entries of the usual detector file (also in HRNet's log) and of
+# images of val2017. A truncated file, or another one of the same name, has other numbers.
 COUNTED = {
     "boxes_file": "COCO_val2017_detections_AP_H_56_person.json",
     "boxes_in_file": 104_125,
@@ -75,9 +75,9 @@ COUNTED = {
 }
 
 # With the field's 56.4 AP detector AP50 is near 0.89 and AR - AP near 0.06, with ground-truth
-# boxes near 0.925 and 0.03; the borders are half way.
+# boxes near 0.925 and 0.03; the limits are halfway.
 AP50_BORDER, GAP_BORDER = 0.9075, 0.045
-LEAST_AP = 0.6  # a weaker network shows neither
+LEAST_AP = 0.6  # a weaker network does not show these differences
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Row:
 
 
 def measured_under(conditions: Mapping[str, Any], amp: str | None) -> dict[str, Any]:
-    """Return what decides whether an AP can be compared, short enough to be stored with each.
+    """Return what determines whether an AP can be compared, short enough to be stored with each.
 
     Args:
         conditions: Of an `Evaluation`; files lose their folders, and entries their list.
@@ -122,7 +122,7 @@ def compare(
         row: Of the network; None if the paper has none.
     """
     if conditions["skeleton"] != "coco17":
-        return {"published": f"none; AP of {conditions['skeleton']} says nothing next to COCO's"}
+        return {"published": f"none; AP of {conditions['skeleton']} is not comparable with COCO's"}
     rows = {}
     ap, gap = metrics["AP"], metrics["AR"] - metrics["AP"]
     signs = {metrics["AP50"] > AP50_BORDER, gap < GAP_BORDER}
@@ -144,14 +144,14 @@ def compare(
 
 
 def other_conditions(conditions: Mapping[str, Any]) -> list[str]:
-    """Return the conditions that keep an AP from being compared with these."""
+    """Return the conditions because of which an AP cannot be compared with these."""
     return [key for key, value in CONDITIONS.items() if conditions.get(key) != value]
 
 
 def other_measurement(
     conditions: Mapping[str, Any], input_size: tuple[int, int], annotations: str
 ) -> list[str]:
-    """Return what was measured otherwise than a row, boxes and images included.
+    """Return the conditions that differ from those of a row, including boxes and images.
 
     Args:
         conditions: Of the evaluation, as `metrics.json` has them.
@@ -168,7 +168,7 @@ def other_measurement(
 
 
 def _counted(conditions: Mapping[str, Any]) -> dict[str, Any]:
-    """Conditions with files by name, and how many boxes and images the files have."""
+    """Return conditions with files by name, and the numbers of boxes and images."""
     had = dict(conditions)
     had |= {key: Path(str(had.get(key))).name for key in ("boxes_file", "annotations")}
     try:
@@ -176,5 +176,5 @@ def _counted(conditions: Mapping[str, Any]) -> dict[str, Any]:
         had["boxes_in_file"] = persons["used"] + sum(persons["skipped"].values())
         had["images_in_annotations"] = persons["images"]["total"]
     except (AttributeError, KeyError, TypeError):
-        pass  # of another version: the two are missing, which is a reason
+        pass  # from another version: the two are missing, which counts as different
     return had

@@ -1,12 +1,12 @@
-"""Predicted persons as COCO results: rescored, those seen twice suppressed, in COCO's form.
+"""Predicted persons as COCO results: rescored, without duplicates, in COCO's form.
 
 Source: SimpleBaseline's and HRNet's `lib/dataset/coco.py`: person score = box score * mean of the
 confident keypoints' scores, then OKS-NMS per image with the areas of the ENLARGED crops. Different
-here: arrays instead of loops, results keep the order of the persons given (COCOeval takes equal
+here: arrays instead of loops, results keep the order of the given persons (COCOeval takes equal
 scores in that order), and numbers that are not finite are refused.
 
-They stay arrays as far as the score, and become COCO's list of objects only to be written: 100,000
-lists of 51 numbers take as long to make and to check as everything else between heatmaps and AP.
+Results stay arrays until they are scored, and become COCO's list of objects only to be written:
+making and checking 100,000 lists of 51 numbers takes as long as everything else after the heatmaps.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class CocoResults:
         keypoints: (R, K, 3) float64: x and y in pixels of the image, and the keypoint's score.
         scores: (R,) float64, of the persons.
         category_id: Category of all of them.
-        rows: (R,) int64; which of the given persons each is.
+        rows: (R,) int64; the row of each in the given persons.
     """
 
     image_ids: NDArray[Any]
@@ -47,7 +47,7 @@ class CocoResults:
         return len(self.scores)
 
     def to_coco(self) -> list[dict[str, Any]]:
-        """The list of objects that a results file holds, as plain Python values."""
+        """Return the list of objects in a results file, as plain Python values."""
         flat = self.keypoints.reshape(len(self), 3 * self.keypoints.shape[1])
         return [
             {
@@ -64,7 +64,7 @@ class CocoResults:
 
 @dataclass(frozen=True)
 class ResultCounts:
-    """The account of the predicted persons: given = kept + suppressed."""
+    """Counts of the predicted persons: given = kept + suppressed."""
 
     given: int
     kept: int
@@ -87,7 +87,7 @@ def make_results(
     nms: str | None = None,
     nms_threshold: float = 0.9,
 ) -> tuple[CocoResults, ResultCounts]:
-    """Rescore predicted persons and suppress those seen twice.
+    """Rescore predicted persons and suppress duplicates.
 
     Args:
         image_ids: (P,) whole numbers, from the annotations.
@@ -98,16 +98,16 @@ def make_results(
         oks_sigmas: (K,).
         category_id: Category of the persons in the annotations.
         keypoint_threshold: Keypoint scores at or below it do not count for the person's score.
-        nms: "hard" drops a person that resembles a better-scored one, "soft" lowers its score and
-            keeps at most 20 an image, None keeps all.
+        nms: "hard" drops a person that is similar to a better-scored one, "soft" lowers its score
+            and keeps at most 20 per image, None keeps all.
         nms_threshold: OKS above which "hard" drops; scale of the weight of "soft".
 
     Returns:
-        Results in the order of the persons given, and how many were kept and suppressed.
+        Results in the order of the given persons, and the numbers of kept and suppressed persons.
 
     Raises:
-        NumericsError: A number is not finite; names the image ids.
-        ValueError: Shapes that do not belong together, or an unknown `nms`.
+        NumericsError: A number is not finite; the text has the image ids.
+        ValueError: The shapes do not match, or `nms` is unknown.
     """
     if nms not in (None, "hard", "soft"):
         raise ValueError(f"nms={nms!r}; choose 'hard', 'soft' or None")
@@ -155,7 +155,7 @@ def make_results(
 
 
 def read_results(path: str | Path) -> list[dict[str, Any]]:
-    """A results file: a JSON list of objects, whose content `evaluate_coco` checks.
+    """Read a results file: a JSON list of objects, which `evaluate_coco` checks.
 
     Raises:
         DataError: No such file, not JSON, or not a list of objects.
@@ -163,8 +163,8 @@ def read_results(path: str | Path) -> list[dict[str, Any]]:
     content = read_json(Path(path), "results")
     if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
         given = f"a {type(content).__name__}"
-        given = f"{given} with other entries than objects" if isinstance(content, list) else given
-        raise DataError(f"{path}: holds {given}; results are a JSON list of objects")
+        given = f"{given} with entries that are not objects" if isinstance(content, list) else given
+        raise DataError(f"{path}: contains {given}; results are a JSON list of objects")
     return content
 
 
@@ -176,14 +176,14 @@ def _require_finite(name: str, array: NDArray[np.float64], image_ids: NDArray[An
         raise NumericsError(
             f"{name} of {int((~finite).sum())} of {len(array)} persons has nan or inf, on image "
             f"ids {images[:10].tolist()}{more}; scores need finite numbers: the model has "
-            "diverged, lower its learning rate or take an earlier checkpoint"
+            "diverged, lower its learning rate or use an earlier checkpoint"
         )
 
 
 def _rows_of_each_image(
     image_ids: NDArray[Any], which: NDArray[np.bool_]
 ) -> list[NDArray[np.intp]]:
-    """For each image the rows of those of its persons, in their order."""
+    """Yield the rows of the persons of each image, in order."""
     rows = np.flatnonzero(which)
     rows = rows[np.argsort(image_ids[rows], kind="stable")]
     return np.split(rows, np.flatnonzero(np.diff(image_ids[rows])) + 1)

@@ -1,4 +1,4 @@
-"""Evaluate a network on person records: predict, rescore, OKS-NMS, COCOeval; on any processes."""
+"""Evaluate a network on person records: predict, rescore, OKS-NMS, COCO's numbers."""
 
 from __future__ import annotations
 
@@ -57,22 +57,22 @@ def predict_persons(
     amp_dtype: torch.dtype | None = None,
     decoding: str | None = "codec",
 ) -> Predictions:
-    """Run the network over all batches; the model's mode is put to eval and restored.
+    """Run the network over all batches; its mode is set to eval, and restored.
 
     Args:
         model: The network, on its device.
         batches: Batches of an `EvaluationDataset` over `persons`.
         persons: The records.
-        flip_indices: The skeleton's, for the flip average; None without it.
+        flip_indices: Those of the skeleton, for the flip average; None without it.
         amp_dtype: Autocast the network to this dtype.
         decoding: "quarter", "dark", None, or "codec" for the codec's own.
 
     Returns:
-        Predictions in the order in which the batches came.
+        Predictions in the order of the batches.
 
     Raises:
         NumericsError: A heatmap peak is not finite; the text names the image ids. argmax would
-            take it for (0, 0).
+            return (0, 0) for it.
     """
     device = model.pixel_mean.device
     flip = None if flip_indices is None else torch.tensor(flip_indices, device=device)
@@ -135,13 +135,13 @@ class Evaluation:
         write_json(folder / "metrics.json", content)
 
     def table(self) -> str:
-        """The ten numbers below what they hold for, as text."""
+        """Format the ten numbers with their conditions as text."""
         had, counts = self.conditions, self.conditions["results"]
         shift = ", shifted one heatmap pixel" if had["flip_shift"] else ""
         flip = f"averaged{shift}" if had["flip"] else "off"
         sigmas = had["oks_sigmas"]
         least = had["box_score_threshold"]
-        boxes = "" if least is None else f", of boxes from {least} on"
+        boxes = "" if least is None else f"; of boxes with a score of at least {least}"
         lines = [
             f"boxes    {had['boxes']}: {had['persons']['used']} on {had['images']} images",
             f"         of {had['boxes_file']}",
@@ -158,7 +158,7 @@ class Evaluation:
                 f"LEFT OUT {in_number(had['images_left_out'], 'faulty images')}, with all persons"
             )
         if not self.metrics:
-            return "\n".join([*lines, "no annotations, so no AP: hand in results.json"])
+            return "\n".join([*lines, "no annotations, so no AP: submit results.json"])
         return summary_table(self.metrics, lines)
 
 
@@ -195,14 +195,14 @@ def evaluate_model(
         nms_threshold: OKS above which "hard" drops the lower score.
         keypoint_threshold: A person's score is the mean of the keypoint scores above it, times the
             box score.
-        after_batch: Called after each batch; it may raise, to end the evaluation.
+        after_batch: Called after each batch; it may raise to end the evaluation.
 
     Returns:
         The same on every process.
 
     Raises:
-        ConfigError: A decoding that the network's codec lacks, or `flip` without the pairs that
-            the names ask for.
+        ConfigError: The network's codec lacks the decoding, or `flip` is given but keypoints
+            named left and right are not paired.
         DataError: An image cannot be used.
         NumericsError: The network gives numbers that are not finite.
     """
@@ -279,12 +279,12 @@ def evaluate_model(
     return result
 
 
-@functools.cache  # a training evaluates many times and warns once
+@functools.cache  # training evaluates many times, but warns once
 def name_sigmas(skeleton: Skeleton) -> str:
     """Return the name of the sigmas of an AP; log a warning if they replace unknown ones."""
     if not skeleton.uniform_sigmas:
         return skeleton.name
-    text = f"uniform sigmas ({UNIFORM_SIGMA}): AP is comparable only with itself"
+    text = f"uniform sigmas ({UNIFORM_SIGMA}): AP is comparable only under the same sigmas"
     logger.warning(
         "skeleton %s: %s; keypoint estimate-sigmas measures them from repeated annotations",
         skeleton.name,
@@ -294,7 +294,7 @@ def name_sigmas(skeleton: Skeleton) -> str:
 
 
 def _merge(shares: list[Predictions], num_persons: int) -> Predictions:
-    """All predictions in the order of the records, each record exactly once."""
+    """Return all predictions in the order of the records, each record exactly once."""
     index = np.concatenate([share.index for share in shares])
     order = np.argsort(index, kind="stable")
     assert np.array_equal(index[order], np.arange(num_persons)), (

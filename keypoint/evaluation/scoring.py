@@ -1,10 +1,10 @@
 """COCO's keypoint numbers from given similarities.
 
 Source: COCOeval.evaluateImg, accumulate and summarize with iouType "keypoints" and maxDets 20.
-Different here: the results of one rank of all images choose at the same time, and only pairs above
-the lowest threshold are looked at. The tests hold the ten numbers equal to pycocotools' to 1e-12 on
-random cases (`make cases`: 10,000). An analysis scores the same persons some thirty times with
-other keypoints or other scores.
+Different here: the results of the same rank in all images choose at the same time, and only pairs
+above the lowest threshold are considered. Tests check that the ten numbers equal pycocotools' to
+1e-12 on random cases (`make cases`: 10,000). An analysis scores the same persons about thirty times
+with other keypoints or scores.
 
 Letters: E evaluations, T thresholds, R results, S scored results, P pairs.
 """
@@ -115,10 +115,10 @@ def match(
     rank: NDArray[np.int64],
     thresholds: NDArray[np.float64],
 ) -> NDArray[np.int64]:
-    """The annotation that each result takes: the best result of each image chooses first.
+    """Return the annotation that each result takes: the best result of an image chooses first.
 
-    It takes the most similar annotation that is left, the last of equals, and an ignored one only
-    if no other will do; a crowd can be taken again and again.
+    A result takes the most similar free annotation, the last of equal ones, and an ignored one only
+    if no other matches; a crowd can be taken repeatedly.
 
     `similarity` is the OKS (P,) of the pairs, `rank` (R,) the order in which the results of an
     image choose (from 20 on they do not), `thresholds` (T,) the least OKS of a match.

@@ -1,10 +1,10 @@
-"""Truth as prediction: the AP that a data set gives a perfect network.
+"""Score the ground truth as a prediction: the AP of a perfect network on a data set.
 
 The annotations go through `make_results` and `evaluate_coco` like a model's predictions, and AP
-must be 1. If it is rightly less, the reasons are counted; anything else is a fault of the data or
-of the toolkit. No network is in between. With annotated boxes no crop either, so a labelled
-keypoint that no crop reaches does no harm; with a detector's boxes no keypoint is predicted outside
-the crop of its box, as the last pixel of a heatmap is the farthest that any network can say.
+must be 1. Legitimate reasons for less are counted; anything else is a fault of the data or of the
+toolkit. No network is involved. With annotated boxes no crop is either, so a labelled keypoint
+outside its crop does not matter; with a detector's boxes, no keypoint is predicted outside the crop
+of its box, because a network cannot predict a point beyond the last pixel of a heatmap.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from keypoint.pose.geometry import CropFrame
 from keypoint.pose.names import STRIDE
 from keypoint.pose.skeleton import Skeleton
 
-MAX_IMAGES = 5000  # as val2017 has; of a larger set as many are taken evenly
+MAX_IMAGES = 5000  # as val2017; from a larger set this number is sampled evenly
 PERFECT = 0.9995
 SLACK = 1e-6  # pixels
 
@@ -36,7 +36,7 @@ class SelfTest:
         metrics: The ten COCO numbers.
         persons: Number of predicted persons.
         images: Number of scored images.
-        reasons: Why a perfect network gets less than 1, each with a count; empty if nothing does.
+        reasons: Why a perfect network gets less than 1, each with a count; may be empty.
     """
 
     metrics: dict[str, float]
@@ -46,7 +46,7 @@ class SelfTest:
 
     @property
     def is_explained(self) -> bool:
-        """AP is 1, or what is missing has a reason."""
+        """Whether AP is 1, or less for a counted reason."""
         return self.metrics["AP"] >= PERFECT or bool(self.reasons)
 
     def __str__(self) -> str:
@@ -119,14 +119,14 @@ def truth_as_prediction(
     of_image = np.unique(results.image_ids, return_counts=True)[1]
     cut = int(np.clip(of_image - MAX_PERSONS, 0, None).sum())
     why = {
-        "scored persons have a bbox without area: missed": counted - mine,
+        "scored persons are missed, as their bbox has no area": counted - mine,
         "results suppressed by OKS-NMS as the same person": counts.suppressed,
-        f"results over COCO's {MAX_PERSONS} of an image": cut,
+        f"results beyond COCO's {MAX_PERSONS} per image": cut,
     }
     if boxes is not None:
         matched = len(np.unique(_nearest(truth, given, rows)))
         why["persons are not the best match of any box"] = mine - matched
-        why["labelled keypoints lie outside the crop of their box"] = int(outside.sum())
+        why["labelled keypoints are outside the crop of their box"] = int(outside.sum())
     reasons = tuple(in_number(count, text) for text, count in why.items() if count > 0)
     return SelfTest(metrics, len(rows), len(image_ids), reasons)
 
@@ -142,8 +142,8 @@ def _predict(
         rows, persons = rows[persons >= 0], persons[persons >= 0]
     labelled = truth.visibility[persons] > 0
     boxes = given.bbox_xywh[rows]
-    # Without a label, a place that differs from person to person: OKS-NMS compares all
-    # keypoints, and persons with one label each would otherwise agree in all the others.
+    # Unlabelled keypoints get a different place for each person: OKS-NMS compares all
+    # keypoints, and persons with one label each would otherwise be equal in all the others.
     middle = (boxes[:, :2] + boxes[:, 2:] / 2)[:, None]
     points = np.where(labelled[..., None], truth.keypoints_image[persons], middle)
     return points.astype(np.float64), labelled.astype(np.float64), rows

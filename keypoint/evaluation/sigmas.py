@@ -1,9 +1,9 @@
-"""OKS sigmas from repeated annotations: how far annotators are from each other.
+"""Estimate OKS sigmas from repeated annotations, by how far annotators are from each other.
 
 Source: cocodataset.org, keypoint evaluation, "Tuning OKS": sigma_i^2 = E[d_i^2 / s^2] over objects
 that were annotated several times, s^2 being the object's area (OKS then takes k_i = 2 sigma_i). The
-page does not say what d_i is measured from; as in OKS itself it is read as the distance, in both
-directions together, of an annotation from the true place.
+page does not define d_i; as in OKS itself, it is taken as the Euclidean distance of an annotation
+from the true place.
 
 The true place is not known. With n annotations of one keypoint whose errors are independent and of
 mean zero, and S the sum of their squared distances from their own mean,
@@ -34,7 +34,7 @@ from keypoint.data.report import raise_faults
 from keypoint.errors import DataError
 from keypoint.pose.skeleton import Skeleton
 
-MIN_IOU = 0.3  # boxes of one object by two annotators; below it the key has joined two objects
+MIN_IOU = 0.3  # of two boxes of one object; below it the key has joined two objects
 
 
 @dataclass(frozen=True)
@@ -117,14 +117,14 @@ def read_repeated(
         files: COCO keypoint annotations of the same images; several annotators' files, or one
             file in which `key` repeats.
         skeleton: Whose names the category has.
-        key: The annotation's key that says which object it is.
+        key: The annotation's key that identifies the object.
 
     Returns:
         For each object the annotations (n, K, 3) and the area, in the order of the files.
 
     Raises:
-        DataError: A file is unreadable or faulty, the files are of different images, or
-            annotations of one object are apart as those of two would be.
+        DataError: A file is unreadable or faulty, the files have different images, or the boxes of
+            one object hardly overlap.
     """
     groups: dict[tuple[int, Any], list[Person]] = defaultdict(list)
     names: dict[int, str] = {}
@@ -170,12 +170,12 @@ def _fault(
     """Return why an annotation cannot be used, or None; `taken` collects a file's objects."""
     value = entry.get(key)
     if isinstance(value, bool) or not isinstance(value, int | str):
-        return f"{key} is {value!r}; give a whole number or text that names the object"
+        return f"{key} is {value!r}; give an integer or text that identifies the object"
     if several_files and (entry["image_id"], value) in taken:
-        return f"{key} {value!r} is twice on its image; in each of several files objects are unique"
+        return f"{key} {value!r} is twice on its image; it must be unique in each of several files"
     taken.add((entry["image_id"], value))
     if "area" in person.filled_in:
-        return f"area {entry.get('area')}; sigmas are in proportion to its root, give square pixels"
+        return f"area {entry.get('area')}; give square pixels above 0, which sigmas depend on"
     if min(person.bbox_xywh[2:]) <= 0:
         return f"bbox {entry['bbox']} has no area; give x, y, width, height"
     return None
@@ -193,7 +193,7 @@ def _far_apart(groups: dict[tuple[int, Any], list[Person]], key: str) -> list[st
         overlap = shared / (sizes + sizes[0] - shared)
         if overlap.min() < MIN_IOU:
             faults.append(
-                f"image id {image_id}, {key} {value!r}: boxes of IoU {overlap.min():.2f}, hardly "
+                f"image id {image_id}, {key} {value!r}: boxes have IoU {overlap.min():.2f}, hardly "
                 "one object; give objects the same key in all files"
             )
     return faults
@@ -216,5 +216,5 @@ def require_all(estimate: SigmaEstimate, skeleton: Skeleton) -> None:
     if equal:
         raise DataError(
             f"sigma 0 for {equal[:5]}: all labels of an object are equal; "
-            "give independent annotations, no copies"
+            "give independent annotations, not copies"
         )

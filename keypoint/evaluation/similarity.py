@@ -2,9 +2,9 @@
 
 Source: COCO's keypoint metric as COCOeval.computeOks has it. Keypoint similarity is
 ks = exp(-d^2 / (2 area (2 sigma)^2)), OKS its mean over the labelled keypoints. An annotation
-without a labelled keypoint is judged by its box: the distance to the box of three times the size
-about it, over all keypoints. Different here: all pairs of a data set at once, one keypoint at a
-time, so that memory stays at a few numbers a pair.
+without a labelled keypoint is judged by its box: by the distance of all keypoints to a box of three
+times the size around it. Different here: all pairs of a data set at once, one keypoint at a time,
+so that memory stays at a few numbers per pair.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def keypoint_similarity(
 ) -> NDArray[np.float64]:
     """(P,) similarity of keypoint `predicted` of each result to `annotated` of its annotation.
 
-    The fall-off is that of the annotated person and keypoint. It means nothing if the
-    annotation has no label.
+    The fall-off is that of the annotated person and keypoint. The value is meaningless if the
+    keypoint is not labelled.
     """
     dx, dy = (
         results.keypoints[:, predicted, axis][pairs.result]
@@ -74,7 +74,7 @@ def person_similarity(
 def box_similarity(
     truth: Truth, results: Results, pairs: Pairs, oks_sigmas: Sequence[float]
 ) -> NDArray[np.float64]:
-    """(P,) how far a result lies in the neighbourhood of an annotation's box; 1 is inside."""
+    """(P,) similarity of a result to an annotation by the box only; 1 is inside."""
     corner, size = truth.bbox_xywh[pairs.truth, :2], truth.bbox_xywh[pairs.truth, 2:]
     low, high = corner - size, corner + 2 * size  # P 2
     area = truth.area[pairs.truth]

@@ -1,4 +1,4 @@
-"""Results, checked before COCOeval is asked, because it does not report faulty ones.
+"""Check results before scoring, because COCOeval does not report faulty ones.
 
 COCOeval compares with `oks < threshold`, which is false for NaN: NaN results match everything and
 give AP 1.000. It drops results of an unknown category, and counts a result given twice as a false
@@ -31,24 +31,24 @@ def check_results(
 ) -> CocoResults:
     """Read COCO keypoint results; `content` is not modified.
 
-    Only image_id, category_id, keypoints and score count: a `bbox` or `area` would otherwise
-    decide which misses COCOeval calls medium and large.
+    Only image_id, category_id, keypoints and score are used: otherwise a `bbox` or `area` would
+    determine which misses COCOeval counts as medium and large.
 
-    A result that is there twice, with the same keypoints and score, is refused: nothing but a
-    padded sampler or a file joined to itself makes two poses agree to the last digit. A pose of
-    which all keypoints are at one point is not such evidence; those are scored, with a warning.
+    Two results with the same keypoints and score are refused: only a padded sampler or a file
+    joined to itself makes two poses agree to the last digit. A pose with all keypoints at one point
+    does not prove this; such results are scored, with a warning.
 
     Args:
         content: A list of result dicts, or `CocoResults`.
         source: Its name in messages.
-        truth: Annotations that they are to be scored against.
-        repeats: Accept a result that is there twice: the caller knows that each has its own box.
+        truth: Annotations to score against.
+        repeats: Accept equal results, because the caller knows that each has its own box.
 
     Returns:
         The results, in their order; `rows` are places in the list.
 
     Raises:
-        DataError: A result that does not fit the ground truth, is not finite, or is there twice.
+        DataError: A result does not match the ground truth, is not finite, or is there twice.
     """
     faults: list[str] = []
     if isinstance(content, CocoResults) and _fit(content, truth):
@@ -57,7 +57,7 @@ def check_results(
         entries = content.to_coco() if isinstance(content, CocoResults) else content
         if not isinstance(entries, list):
             kind = type(entries).__name__
-            raise DataError(f"{source}: holds a {kind}; results are a JSON list of objects")
+            raise DataError(f"{source}: contains a {kind}; results are a JSON list of objects")
         checked = _one_by_one(entries, truth, faults)
     repeated = 0
     for row, first in _repeated(checked):
@@ -67,14 +67,14 @@ def check_results(
             place, place_of_first = checked.rows[row], checked.rows[first]
             faults.append(
                 f"result {place} (image_id {checked.image_ids[row]}): duplicate of result "
-                f"{place_of_first}, the same keypoints and score; give each person once (drop "
-                "what a sampler padded)"
+                f"{place_of_first}, with the same keypoints and score; give each person once (drop "
+                "the padding of a sampler)"
             )
     raise_faults(source, faults)
     if repeated:
         logger.warning(
-            "%s: %s, of an equal box or with all keypoints at one point (a network that sees "
-            "nothing says the same of every box); they are scored",
+            "%s: %s, from an equal box or with all keypoints at one point (an untrained network "
+            "predicts the same for every box); they are scored",
             source,
             in_number(repeated, "results repeat another"),
         )
@@ -82,7 +82,7 @@ def check_results(
 
 
 def _fit(results: CocoResults, truth: Annotations) -> bool:
-    """Whether nothing is wrong with results of our own."""
+    """Return whether our own results have no fault."""
     return (
         results.category_id == truth.category_id
         and results.keypoints.shape[1:] == (truth.num_keypoints, 3)
@@ -92,7 +92,7 @@ def _fit(results: CocoResults, truth: Annotations) -> bool:
 
 
 def _one_by_one(content: list[Any], truth: Annotations, faults: list[str]) -> CocoResults:
-    """The results that are in order; the faults of the others are added to `faults`."""
+    """Return the valid results; the faults of the others are added to `faults`."""
     images = set(truth.images.ids.tolist())
     rows, image_ids, keypoints, scores = [], [], [], []
     for place, entry in enumerate(content):
@@ -117,7 +117,7 @@ def _one_by_one(content: list[Any], truth: Annotations, faults: list[str]) -> Co
 
 
 def _repeated(results: CocoResults) -> Iterator[tuple[int, int]]:
-    """Every result that is there before, in their order, with the first of its kind."""
+    """Yield every result that repeats an earlier one, in order, with the first of its kind."""
     order = np.argsort(results.scores, kind="stable")
     alike = np.diff(results.scores[order]) == 0
     candidates = np.zeros(len(results), dtype=bool)  # equal persons have equal scores
@@ -132,12 +132,12 @@ def _repeated(results: CocoResults) -> Iterator[tuple[int, int]]:
 def _result(
     entry: dict[str, Any], images: set[int], truth: Annotations
 ) -> tuple[int, NDArray[Any], float] | str:
-    """Image id, keypoints (3 K) and score of a result, or what is wrong with it."""
+    """Return image id, keypoints (3 K) and score of a result, or its fault."""
     image_id, category_id = entry.get("image_id"), entry.get("category_id")
     if not is_whole_number(image_id):
-        return "image_id must be a whole number, as in the annotations"
+        return "image_id must be an integer, as in the annotations"
     if image_id not in images:
-        return "this image_id is not in the annotations; give results of the same images"
+        return "this image_id is not in the annotations; give results for the same images"
     if not is_whole_number(category_id) or category_id not in truth.category_ids:
         ids = " or ".join(map(str, truth.category_ids))
         wanted = f"{ids} ({short(truth.category_name)})"

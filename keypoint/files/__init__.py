@@ -1,8 +1,8 @@
-"""Files written whole; JSON files read strictly: annotations, person boxes, results, metrics.
+"""Write files atomically; read JSON files strictly: annotations, boxes, results, metrics.
 
-Python's own reader keeps the last of two equal keys without a word, and what it says of an empty
-or half-copied file names neither the file nor a remedy. Numbers are not looked at here: `NaN` is
-read, because only the reader of the content can say whose number it is.
+Python's own reader silently keeps the last of two equal keys, and its error for an empty or
+partly copied file names neither the file nor a remedy. Numbers are not checked here: `NaN` is
+accepted, because only the caller can say which entry it belongs to.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from numpy.typing import NDArray
 from keypoint.errors import DataError, KeypointError, NumericsError, OutputError
 from keypoint.files.json_text import DoubtError, no_collection, parse
 
-FINGERPRINT_LETTERS = 16  # 64 bits: made to notice a mistake, not to withstand an enemy
+FINGERPRINT_LETTERS = 16  # 64 bits: enough to detect mistakes, not attacks
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP)  # file systems that cannot sync a folder
 
 
 def read_json(path: Path, what: str, form: Any = Any) -> Any:
-    """The content of a JSON file in UTF-8, with or without a byte order mark.
+    """Read a JSON file in UTF-8, with or without a byte order mark.
 
     Args:
         path: The file.
-        what: What it should hold, for the messages: "annotations", "person boxes", "results".
-        form: A type of the content that is asked for, to save time and memory: keys that its
-            TypedDicts lack may be left out. Content of another form is read as it is.
+        what: Its expected content, for messages: "annotations", "person boxes", "results".
+        form: The expected type of the content, to save time and memory: keys that its TypedDicts
+            lack may be left out. Content of another form is read as it is.
 
     Raises:
         DataError: No such file, unreadable, empty, not JSON, cut off, nested too deep, or an object
@@ -53,9 +53,9 @@ def read_json(path: Path, what: str, form: Any = Any) -> Any:
     if not raw or raw.isspace():
         raise DataError(f"{path}: empty ({len(raw)} bytes), not JSON; {again}")
     if raw.startswith(b"version https://git-lfs"):
-        raise DataError(f"{path}: a Git LFS pointer and not JSON; fetch the file with git lfs pull")
+        raise DataError(f"{path}: a Git LFS pointer, not JSON; fetch the file with git lfs pull")
     if raw.lstrip().startswith(b"<"):
-        raise DataError(f"{path}: a web page and not JSON (a saved error page?); {again}")
+        raise DataError(f"{path}: a web page, not JSON (a saved error page?); {again}")
     with no_collection():
         try:
             return parse(raw.removeprefix(codecs.BOM_UTF8), form)
@@ -64,7 +64,7 @@ def read_json(path: Path, what: str, form: Any = Any) -> Any:
 
 
 def _read_slowly(path: Path, what: str, raw: bytes) -> Any:
-    """As Python reads it, with errors that name the place."""
+    """Read with Python's own reader; errors name the place."""
     again = f"download or copy the file of {what} again"
     try:
         text = raw.decode("utf-8-sig")
@@ -80,13 +80,13 @@ def _read_slowly(path: Path, what: str, raw: bytes) -> Any:
         place = f"line {error.lineno} column {error.colno}"
         raise DataError(f"{path}: not JSON, at {place}: {error.msg}; {again}") from None
     except RecursionError:
-        raise DataError(f"{path}: JSON nested too deep to be {what}; {again}") from None
-    except ValueError as error:  # a duplicate key, or a number of thousands of digits
+        raise DataError(f"{path}: JSON nested too deeply to be {what}; {again}") from None
+    except ValueError as error:  # a duplicate key, or a number with thousands of digits
         raise DataError(f"{path}: {error}; fix the file of {what}") from None
 
 
 def make_folders(folder: Path) -> list[Path]:
-    """Make a folder and those above it; returns those that were not there, the highest first."""
+    """Create a folder and its parents; return those that did not exist, the outermost first."""
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     return missing[::-1]
@@ -103,19 +103,19 @@ def remove_empty(folders: Sequence[Path]) -> None:
 def whole_file(
     path: Path, what: str, error: type[KeypointError] = OutputError, again: str = "try again"
 ) -> Iterator[IO[bytes]]:
-    """A context that gives a file to write to, which takes the place of `path` at its end.
+    """Open a file to write to, as a context; it replaces `path` at the end.
 
-    Whenever the process dies, `path` is the old file or the new one, never a part: a temporary file
-    next to it is written, synced and renamed.
+    If the process dies, `path` is the old file or the new one, never a part: a temporary file next
+    to it is written, synced and renamed.
 
     Args:
         path: The file.
         what: Its content, for the error: "checkpoint".
         error: Type of the error.
-        again: What to do once the cause is removed.
+        again: What to do after the cause is fixed.
 
     Raises:
-        KeypointError: The system refused; the text says what is at `path` now.
+        KeypointError: The file cannot be written; the text says what is at `path` now.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     old, new = _identity(path), None
@@ -138,7 +138,7 @@ def whole_file(
 
 
 def _identity(path: Path) -> tuple[int, ...] | None:
-    """Name the file at a path, to recognise it under another name; None if there is none."""
+    """Return an identity of the file at a path, which survives renaming; None if there is none."""
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -149,7 +149,7 @@ def _identity(path: Path) -> tuple[int, ...] | None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Sync a folder, in which a rename itself lives."""
+    """Sync a folder, so that a rename in it is on disk."""
     opened = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(opened)
@@ -161,7 +161,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _reason(problem: OSError, folder: Path) -> str:
-    """The system's words, with the free bytes while the temporary file still takes its part."""
+    """Return the system's message, with the free bytes while the temporary file still exists."""
     words = problem.strerror or str(problem)
     try:
         disk = os.statvfs(folder)
@@ -171,29 +171,29 @@ def _reason(problem: OSError, folder: Path) -> str:
 
 
 def _found(path: Path, old: tuple[int, ...] | None, new: tuple[int, ...] | None) -> str:
-    """What is at the path after a failure: a rename may report one and be done."""
+    """Say what is at the path after a failure: a rename may be done although it reported one."""
     found = _identity(path)
     if found == ():
-        return "what is there now cannot be read"
+        return "the file there now cannot be read"
     if found is None:
-        return "there is none now" if old else "there was none before"
+        return "no file exists now" if old else "no file existed before"
     if found == new:
-        return "the new one is in place, but the disk may lose it"
-    return "the old one is untouched" if found == old else "another one is there now"
+        return "the new file is in place, but the disk may lose it"
+    return "the old file is unchanged" if found == old else "another file is there now"
 
 
 def _remedy(problem: OSError, folder: Path, again: str) -> str:
     if not folder.is_dir():
-        return "its folder is gone; give one that stays, and start over"
+        return "its folder is gone; give another folder, and start over"
     cause = "free some space" if problem.errno in FULL else "check the disk and its permissions"
     return f"{cause} and {again}"
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write plain Python values: a list one entry per line, anything else indented.
+    """Write plain Python values as JSON: a list with one entry per line, anything else indented.
 
     Raises:
-        NumericsError: A number is not finite; standard JSON has no word for it.
+        NumericsError: A number is not finite, which standard JSON cannot represent.
         OutputError: The file cannot be written.
     """
     try:
@@ -214,17 +214,17 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def _object_of_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Called once per JSON object; COCO files are mostly arrays, so this adds about a sixth."""
+    """Refuse duplicate keys; called once per JSON object, which adds about a sixth of the time."""
     unique = dict(pairs)
     if len(unique) == len(pairs):
         return unique
     keys = [key for key, _ in pairs]
     twice = next(key for key in keys if keys.count(key) > 1)
-    raise ValueError(f"duplicate key {twice!r} in one JSON object; keys are unique")
+    raise ValueError(f"duplicate key {twice!r} in one JSON object; keys must be unique")
 
 
 def _first_not_finite(content: Any, place: str) -> str | None:
-    """The place and value of the first such number, as `[3]['score'] = nan`."""
+    """Return place and value of the first number that is not finite, as `[3]['score'] = nan`."""
     if isinstance(content, float):
         return None if math.isfinite(content) else f"{place} = {content}"
     if isinstance(content, dict):
@@ -238,9 +238,9 @@ def _first_not_finite(content: Any, place: str) -> str | None:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the hash that shows whether two people have the same file, as 64 hex digits.
+    """Return the SHA-256 of a file, as 64 hex digits.
 
-    It is computed once as long as the file keeps its size and its time.
+    It is computed only once while the file's size and modification time stay the same.
     """
     found = path.stat()
     return _sha256(path, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
@@ -256,12 +256,12 @@ def _sha256(path: Path, _identity: tuple[int, ...]) -> str:
 
 
 class Parts(NamedTuple):
-    """An array that is made part by part, because it would not fit the memory.
+    """An array that is generated part by part, because it would not fit in memory.
 
     Attributes:
-        dtype: Of the array.
-        shape: Of the whole.
-        parts: The rows in their order.
+        dtype: Type of the array.
+        shape: Shape of the whole array.
+        parts: The rows, in order.
     """
 
     dtype: np.dtype[Any]
@@ -270,10 +270,10 @@ class Parts(NamedTuple):
 
 
 def fingerprint(*arrays: NDArray[np.generic] | Parts) -> str:
-    """The beginning of the SHA-256 of all types, shapes and bytes.
+    """Return the beginning of the SHA-256 of all types, shapes and bytes.
 
     Args:
-        arrays: Of any type but object.
+        arrays: Arrays of any type except object.
     """
     hashed = hashlib.sha256()
     for array in arrays:

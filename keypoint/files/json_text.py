@@ -1,9 +1,9 @@
-"""JSON by msgspec, several times faster than by Python's reader, where both surely read the same.
+"""Read JSON with msgspec, several times faster than Python's reader, if both give the same.
 
-msgspec keeps the last of two equal keys without a word, and can leave keys unread that nobody asks
-for. Whether a key was lost is found by counting: each colon outside of texts stands behind a key.
-Everything else that Python's reader refuses msgspec refuses too, and NaN, infinities, lone
-surrogates and numbers out of range besides (tests/test_json_text.py).
+msgspec silently keeps the last of two equal keys, and can skip keys that are not needed. Whether a
+key was lost is found by counting: each colon outside of texts follows a key. Everything else that
+Python's reader refuses, msgspec refuses too; it also refuses NaN, infinities, lone surrogates and
+numbers out of range (tests/test_json_text.py).
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import msgspec
 
 
 class DoubtError(Exception):
-    """Python's reader may read this text otherwise, or has to say what is wrong with it."""
+    """Python's reader may read this text differently, or has to report what is wrong with it."""
 
 
 class Skipped(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A list whose content is checked and not kept."""
+    """A list whose content is checked but not kept."""
 
 
 # A file's keys, and of its lists one level more: {"images": [{"id": 1}], "info": {"year": 2017}}.
@@ -33,7 +33,7 @@ COLONLESS = frozenset((Skipped, int, float, bool))
 
 
 def parse(raw: bytes, form: Any = Any) -> Any:
-    """The content of a JSON text without a key twice.
+    """Return the content of a JSON text without duplicate keys.
 
     Args:
         raw: In UTF-8, without a byte order mark.
@@ -58,7 +58,7 @@ def _decoder(form: Any) -> msgspec.json.Decoder[Any]:
 
 
 def count_colons(content: Any) -> int:
-    """The keys of content that `KEYS` read, and the colons in its texts."""
+    """Count the keys of content that `KEYS` read, and the colons in its texts."""
     kind, count = type(content), 0
     if kind is list:
         return sum(map(count_colons, content))
@@ -74,9 +74,9 @@ def count_colons(content: Any) -> int:
 
 @contextlib.contextmanager
 def no_collection() -> Iterator[None]:
-    """A context without garbage collection: a parser makes much and no garbage.
+    """Disable garbage collection, as a context: a parser creates many objects but no garbage.
 
-    Python otherwise looks through all that is there again and again as it grows.
+    Otherwise Python repeatedly scans all existing objects as their number grows.
     """
     enabled = gc.isenabled()
     gc.disable()

@@ -1,6 +1,6 @@
-"""Networks that give heatmaps: SimpleBaseline and HRNet with blocks, any other `PoseNetwork`.
+"""Networks that return heatmaps: SimpleBaseline and HRNet with blocks, any other `PoseNetwork`.
 
-The names load on first use, so that `keypoint.models.names` is read without torch.
+The names load on first use, so that `keypoint.models.names` can be imported without torch.
 """
 
 from importlib import import_module

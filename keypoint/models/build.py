@@ -1,4 +1,4 @@
-"""Compose a network of its parts and fill in weights."""
+"""Compose a network from its parts and load weights."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def create_model(
     partial_weights: bool = False,
     new_head: bool = False,
 ) -> PoseNetwork:
-    """Build a network and fill in its weights.
+    """Build a network and load its weights.
 
-    The keywords are the keys of a config's section `model`.
+    The arguments are the keys of a config's section `model`.
 
     Args:
         encoder: resnet18, resnet34, resnet50, resnet101 or resnet152, torchvision's, or
-            `timm/<name>`, any backbone of timm with feature maps; of simple_baseline alone.
-        network: simple_baseline, hrnet_w32, hrnet_w48, or `package.module:function` for one's own
+            `timm/<name>`, any backbone of timm with feature maps; only for simple_baseline.
+        network: simple_baseline, hrnet_w32, hrnet_w48, or `package.module:function` for your own
             (own_network.py).
-        options: Further keywords of one's own function.
+        options: Keyword arguments of your own function.
         blocks: None, a block's name for the network's default sites (all deconvolutions), or a
             mapping from site to name or options. A site is one of the network's own or any
             submodule's name, as for `insert_blocks`.
@@ -51,19 +51,19 @@ def create_model(
         num_keypoints: K, the number of heatmaps.
         encoder_stride: 32, 16 or 8, before 3, 2 or 1 deconvolutions. With timm's encoders 32 means
             their own stride.
-        dilated: Dilation instead of the strides that are left out; not with timm's encoders.
+        dilated: Dilation instead of the omitted strides; not with timm's encoders.
         weights: None (random), "imagenet" (the encoder's weights of torchvision or timm, HRNet's of
             timm, downloaded once), or a file: a whole network of this toolkit, SimpleBaseline,
-            HRNet's repository or mmpose, or an encoder of torchvision or timm. The network takes
-            over its color order, mean and std.
+            HRNet's repository or mmpose, or an encoder of torchvision or timm. The network adopts
+            its color order, mean and std.
         codec: "heatmap" or "udp", see codec.py.
-        heatmap_sigma: Of the targets, heatmap pixels; None for the references'.
+        heatmap_sigma: Sigma of the targets in heatmap pixels; None for that of the references.
         partial_weights: The file may lack blocks; they start as the identity.
         new_head: Do not load the file's head, which is for other keypoints.
 
     Raises:
-        ConfigError: A part that does not exist or does not fit.
-        CheckpointError: A weights file that cannot be read or does not fit.
+        ConfigError: A part does not exist or does not fit.
+        CheckpointError: A weights file cannot be read or does not fit.
     """
     heatmaps: dict[str, Any] = {
         "input_size": input_size,
@@ -72,7 +72,7 @@ def create_model(
         "heatmap_sigma": heatmap_sigma,
     }
     if options and ":" not in network:
-        raise ConfigError(f"options have no effect with network={network}; leave them out")
+        raise ConfigError(f"options have no effect with network={network}; remove them")
     if network != "simple_baseline" and (encoder, encoder_stride, dilated) != DEFAULT_ENCODER:
         raise ConfigError(
             f"encoder, encoder_stride and dilated have no effect with network={network}; leave "
@@ -82,7 +82,7 @@ def create_model(
     others: Mapping[str, Any]
     if network == "simple_baseline" and is_timm(encoder):
         if dilated:
-            raise ConfigError(f"dilated=true has no effect with encoder={encoder}; leave it out")
+            raise ConfigError(f"dilated=true has no effect with encoder={encoder}; remove it")
         own, others = split_sites(blocks, TIMM_DECONV_SITES)
         model = TimmBaseline(encoder, encoder_stride=encoder_stride, blocks=own, **heatmaps)
     elif network == "simple_baseline":
@@ -99,7 +99,7 @@ def create_model(
     else:
         raise ConfigError(
             f"network={network!r} is unknown; choose one of {list(NETWORKS)}, or "
-            "package.module:function for one's own"
+            "package.module:function for your own"
         )
     model.insert(model.describe_blocks(others))
     for flag, is_set in (("partial_weights", partial_weights), ("new_head", new_head)):
@@ -108,12 +108,12 @@ def create_model(
     if weights == "imagenet":
         if ":" in network:
             raise ConfigError(
-                f"weights='imagenet' is for an encoder of ours; {network} loads its own, or give "
+                f"weights='imagenet' is for built-in encoders; {network} loads its own; give "
                 "weights=None or a file"
             )
         if encoder == TINY and network == "simple_baseline":
             raise ConfigError(
-                f"weights='imagenet': there are none of encoder={TINY!r}; give weights=None or a "
+                f"weights='imagenet': encoder={TINY!r} has no such weights; give weights=None or a "
                 "file"
             )
         load_imagenet_encoder(model, network if network in HRNET_WIDTHS else encoder)

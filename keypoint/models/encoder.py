@@ -1,9 +1,9 @@
 """ResNet encoders: those of torchvision by name and number, and a small one.
 
 Source: He et al. 2016; torchvision.models.resnet (stride in the 3x3 convolution, "V1.5").
-SimpleBaseline's and HRNet's pose_resnet have the stride there too, so the weights fit each other.
+SimpleBaseline's and HRNet's pose_resnet have the same stride, so the weights are compatible.
 A smaller stride than 32 is the SRL paper's baseline* (its table 4), and dilated as in DeepLab.
-`tiny` is ours: one unit a stage and a quarter of the channels.
+`tiny` is ours: one unit per stage and a quarter of the channels.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ STAGES = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "laye
 def resnet_encoder(
     name: str, stride: int = 32, dilated: bool = False
 ) -> tuple[nn.ModuleDict, dict[str, int]]:
-    """The stages of a ResNet in order, without pooling and classifier, randomly initialised.
+    """Return the stages of a ResNet in order, without pooling and classifier, randomly initialised.
 
     No parameter depends on stride and dilation, so ImageNet weights fit every form.
 
@@ -41,8 +41,8 @@ def resnet_encoder(
         name: One of `ENCODERS`.
         stride: Input pixels per pixel of layer4's map: 32, 16 (layer4 keeps layer3's size) or 8
             (layer3 and layer4 keep layer2's).
-        dilated: Spread the 3x3 convolutions behind each stride that is left out by 2 (by 4 behind
-            both), so that they see as far as with the stride; torchvision's
+        dilated: Dilate the 3x3 convolutions after each omitted stride by 2 (by 4 after both), so
+            that their receptive field is the same as with the stride; torchvision's
             `replace_stride_with_dilation`.
 
     Returns:
@@ -50,8 +50,8 @@ def resnet_encoder(
         W/stride)) and the channels after each of layer1 .. layer4.
 
     Raises:
-        ConfigError: Unknown name or stride; dilation without a stride to replace, or of an encoder
-            whose residual blocks torchvision does not dilate.
+        ConfigError: The name or stride is unknown; there is no stride to replace by dilation, or
+            torchvision does not dilate the encoder's residual blocks.
     """
     if name not in ENCODERS:
         raise ConfigError(
@@ -74,7 +74,7 @@ def resnet_encoder(
 
 
 def dilate(stage: nn.Module, first: int, others: int) -> None:
-    """Spread the 3x3 convolutions of a stage; the first one, which had the stride, less."""
+    """Dilate the 3x3 convolutions of a stage; the first one, which had the stride, less."""
     convs = [m for m in stage.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
     for conv, by in zip(convs, [first, *[others] * (len(convs) - 1)], strict=True):
         conv.dilation = conv.padding = (by, by)

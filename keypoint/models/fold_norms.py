@@ -1,8 +1,8 @@
-"""A network for inference alone: its BatchNorms folded into the convolutions before them.
+"""Fold a network's BatchNorms into the preceding convolutions, for inference.
 
-In eval mode a BatchNorm is a factor and a shift for each channel, which weights and bias can hold:
-one pass over every map less. A network says itself which norm follows which convolution
-(`PoseNetwork.foldable`).
+In eval mode a BatchNorm is a factor and a shift for each channel, which can be merged into weights
+and bias; this saves one pass over every map. `PoseNetwork.foldable` lists which norm follows which
+convolution.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ Pair = tuple[nn.Module, str, str]  # a parent, and the names in it of a convolut
 
 @torch.no_grad()
 def fold_norms(model: PoseNetwork) -> None:
-    """Fold the network's norms into its convolutions, in place; blocks do so by themselves.
+    """Fold the network's norms into its convolutions, in place; blocks fold their own norms.
 
     The output stays the same to rounding (computed in float64). Names of the state dict change, so
-    such a network is neither trained nor saved.
+    such a network can be neither trained nor saved.
 
     Args:
         model: In eval mode.

@@ -8,7 +8,7 @@ branch the maps of all others, resampled. The last fusion gives the map of strid
     site      stage2      stage3        stage4          head
     strides   4 8         4 8 16        4 8 16 32       4
 
-A stage's blocks lie on the branches of its last module, before the fusion; the head's lies on the
+A stage's blocks are on the branches of its last module, before the fusion; the head's is on the
 fused map. Source: Sun, Xiao, Liu, Wang 2019 (network, initialisation, parameter names of its
 released files). Letters: B batch, K keypoints, H W the input's height and width.
 """
@@ -49,7 +49,7 @@ class HRNet(PoseNetwork):
         codec, heatmap_sigma: Of the heatmaps, see `PoseNetwork`.
 
     Raises:
-        ConfigError: Width, size, site, block or option that does not exist or does not fit.
+        ConfigError: A width, size, site, block or option does not exist or does not fit.
     """
 
     SITES = HRNET_SITES
@@ -155,7 +155,7 @@ class HRNet(PoseNetwork):
         yield "head", self.final_layer
 
     def foldable(self) -> Iterator[Pair]:
-        """Every norm of the network; blocks fold theirs by themselves in eval mode."""
+        """Every norm of the network; blocks fold their own norms in eval mode."""
         yield self, "conv1", "bn1"
         yield self, "conv2", "bn2"
         yield from pairs_in_resnet(self.layer1)
@@ -199,7 +199,7 @@ class FusionModule(nn.Module):
 
 
 def _resampling(channels: Sequence[int], source: int, target: int) -> nn.Module:
-    """Bring a branch's map to the size and channels of another one's."""
+    """Bring a branch's map to the size and channels of another branch."""
     if source == target:
         return nn.Identity()
     if source > target:
@@ -236,7 +236,7 @@ def _transition(before: Sequence[int], after: Sequence[int]) -> nn.ModuleList:
 
 
 def _stage(name: str, channels: Sequence[int], outputs: int | None = None) -> nn.ModuleList:
-    """A stage's modules; the last one gives so many maps, as many as branches if None."""
+    """A stage's modules; the last one returns `outputs` maps, one per branch if None."""
     count = MODULES[name]
     sums = [len(channels)] * (count - 1) + [outputs or len(channels)]
     return nn.ModuleList(FusionModule(channels, number) for number in sums)

@@ -21,7 +21,7 @@ TINY = "tiny"  # a small ResNet for experiments on a CPU
 ENCODERS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", TINY)
 ENCODER_STRIDES: tuple[int, ...] = get_args(EncoderStride)
 
-# Strides of timm's encoders that deconvolutions lead back from, by their number, and their sites.
+# Strides of timm's encoders that deconvolutions can undo, by their number, and their sites.
 TIMM_STRIDES = (4, 8, 16, 32, 64, 128)
 TIMM_DECONV_SITES = ("deconv1", "deconv2", "deconv3", "deconv4", "deconv5")
 
@@ -56,7 +56,7 @@ HRNET_SITES = tuple(STRIDES_OF_HRNET_SITES)
 
 
 def architecture_of(encoder: str) -> str:
-    """An encoder's name without the tag of timm's weights, which changes no network."""
+    """An encoder's name without the tag of timm's weights, which does not change the network."""
     return encoder.partition(".")[0]
 
 
@@ -71,19 +71,19 @@ def encoder_of(state: Collection[str]) -> str | None:
 
 
 def is_timm(encoder: str) -> bool:
-    """Whether an encoder's name is one of timm's."""
+    """Return whether an encoder's name is one of timm's."""
     return encoder.startswith(TIMM) and len(encoder) > len(TIMM)
 
 
 def check_dilation(encoder: str, encoder_stride: int) -> None:
-    """Refuse dilation that replaces no stride, or that the encoder cannot do.
+    """Refuse dilation that replaces no stride, or that the encoder does not support.
 
     Raises:
         ConfigError: The encoder's stride is 32, or its residual blocks are not bottlenecks.
     """
     if encoder_stride == 32:
         raise ConfigError(
-            f"dilated=true has no effect with encoder_stride={encoder_stride}, where no stride is "
+            f"dilated=true has no effect with encoder_stride={encoder_stride}, as no stride is "
             "left out"
         )
     if not DEPTHS[encoder][-1] and encoder != TINY:

@@ -1,7 +1,7 @@
-"""What every network of ours has, whatever its task: colors, blocks at sites, parts to count.
+"""Base class of all networks, for any task: colors, blocks at sites, parts to count.
 
 `PoseNetwork` (heatmaps of images) and the video classifiers are built on it; weights, complexity
-and checkpoints ask for nothing else. Letters: B batch, H W the input's height and width.
+and checkpoints need nothing else. Letters: B batch, H W the input's height and width.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ class Network(nn.Module):
     Blocks after any other submodule are put there by `insert`.
     """
 
-    # Sites of a network's own: all of them, and those that one block's name alone means.
+    # The network's own sites: all of them, and those used for a single block's name.
     SITES: tuple[str, ...] = ()
     DEFAULT_SITES: tuple[str, ...] = ()
-    # First parts of the names that an ImageNet file of the encoder has.
+    # First parts of the names in an ImageNet file of the encoder.
     ENCODER_PREFIXES: tuple[str, ...] = ()
     # First part of the names of the last layer, which has an output for each keypoint or class; ""
-    # if it is not known. And the word for these, for messages.
+    # if it is not known. And the word for these in messages.
     HEAD = ""
     OUTPUTS = "outputs"
-    # Where the submodules are that `blocks` names, with a dot; their names in files leave it out.
+    # Prefix, with a dot, of the submodules that `blocks` names; names in files omit it.
     WITHIN = ""
 
     pixel_mean: Tensor
@@ -69,7 +69,7 @@ class Network(nn.Module):
         return torch.zeros(batch, 3, *self.input_size)
 
     def insertion(self, site: str) -> dict[str, Any]:
-        """Further keywords of `insert_blocks` at a submodule."""
+        """Additional arguments of `insert_blocks` at a submodule."""
         return {}
 
     def set_colors(
@@ -82,7 +82,7 @@ class Network(nn.Module):
 
         Args:
             color_order: "rgb" or "bgr", of the images that they were trained on.
-            mean: Of pixel values in [0, 1], in RGB order whatever the color order.
+            mean: Of pixel values in [0, 1], always in RGB order.
             std: As the mean.
 
         Raises:
@@ -103,40 +103,40 @@ class Network(nn.Module):
         """Turn decoded crops into the input of `forward`: (B, H, W, 3) uint8 RGB to (B, 3, H, W)
         float32.
 
-        The result lies in channels_last memory, as the crops did.
+        The result has the memory format channels_last, like the crops.
         """
         width = crops.shape[2]
         mean, std = self.pixel_mean, self.pixel_std
         if self.color_order == "bgr":
-            # While they are bytes: swapping the floats takes half as long again.
+            # Swapped as bytes: swapping floats takes 1.5 times as long.
             crops, mean, std = crops.flip(3), mean.flip(0), std.flip(0)
-        # Whole rows, in place: a loop over 3 channels is no vector operation (3 times slower).
+        # Whole rows, in place: a loop over 3 channels is not vectorised (3 times slower).
         rows = crops.to(torch.float32, copy=True).flatten(2)  # B H W*3
         rows = rows.sub_(mean.repeat(width)).div_(std.repeat(width))
         return rows.view(crops.shape).permute(0, 3, 1, 2)  # B 3 H W
 
     def settings(self) -> dict[str, Any]:
-        """Settings that no name or shape of the state dict shows, by the keys of a config."""
+        """Settings that names and shapes of the state dict do not show, by config key."""
         return {}
 
     def parts(self) -> Iterator[tuple[str, nn.Module]]:
-        """Names and modules that the cost is listed by; what they do not call is `rest`."""
+        """Names and modules by which the cost is listed; anything else counts as `rest`."""
         for name, child in self.named_children():
             if child is not self.blocks:
                 yield name, child
 
     def foldable(self) -> Iterator[tuple[nn.Module, str, str]]:
-        """Each convolution and the BatchNorm that alone takes its output: parent and both names.
+        """Each convolution whose output only a BatchNorm takes: parent and both names.
 
-        `fold_norms` folds these. Nothing here: how a network calls its layers cannot be seen.
+        `fold_norms` folds these. Empty by default: how a network calls its layers is unknown.
         """
         yield from ()
 
     def describe_blocks(self, blocks: str | Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
-        """The `blocks` argument in one form: by site, a mapping with `type` and the options.
+        """Return the `blocks` argument in one form: by site, a mapping with `type` and options.
 
         Raises:
-            ConfigError: One name, and the network has no sites that it could mean.
+            ConfigError: It is a single name, but the network has no sites of its own.
         """
         if isinstance(blocks, str):
             if not self.DEFAULT_SITES:
@@ -151,11 +151,11 @@ class Network(nn.Module):
         }
 
     def blocks_of(self, section: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """The blocks that a config's section `model` names, as `describe_blocks` gives them."""
+        """Return the blocks of a config's section `model`, in the form of `describe_blocks`."""
         return self.describe_blocks(section.get("blocks"))
 
     def insert(self, blocks: Mapping[str, Mapping[str, Any]]) -> None:
-        """Put blocks after submodules that are no sites of the network's own.
+        """Put blocks after submodules that are not the network's own sites.
 
         Args:
             blocks: By submodule, a mapping with `type` and the block's options.
@@ -182,13 +182,13 @@ class Network(nn.Module):
             self.block_options[site] = dict(choice)
 
     def block_paths(self) -> dict[str, str]:
-        """The names of all blocks as submodules, by site; of a list, if a site has several."""
+        """Return the submodule names of all blocks by site, of a list if a site has several."""
         inserted = (site for site in self.block_options if site not in self.blocks)
         own = {site: f"blocks.{site}" for site in self.blocks}
         return own | {site: f"{self.WITHIN}{site}.block" for site in inserted}
 
     def all_blocks(self) -> dict[str, nn.Module]:
-        """Every block by its site or submodule; a ModuleList if a site has several."""
+        """Return every block by its site or submodule; a ModuleList if a site has several."""
         return {site: self.get_submodule(path) for site, path in self.block_paths().items()}
 
 
@@ -196,12 +196,12 @@ def check_not_nested(sites: Iterable[str]) -> None:
     """Refuse a submodule inside another one.
 
     Raises:
-        ConfigError: Names both.
+        ConfigError: There is one; the text names both.
     """
     for inner, outer in itertools.permutations(sites, 2):
         if inner.startswith(f"{outer}."):
             raise ConfigError(
-                f"blocks names {outer!r} and {inner!r}, which lies inside it; give one of them"
+                f"blocks names {outer!r} and {inner!r}, which is inside it; give one of them"
             )
 
 
@@ -223,7 +223,7 @@ def block_name(site: str, choice: object) -> tuple[str, dict[str, Any]]:
     """Name and options of a block in a mapping.
 
     Raises:
-        ConfigError: It is no mapping with `type`, or an option is learned from the network.
+        ConfigError: It is not a mapping with `type`, or an option is derived from the network.
     """
     options = dict(choice) if isinstance(choice, Mapping) else {}
     name = options.pop("type", None)
@@ -233,14 +233,14 @@ def block_name(site: str, choice: object) -> tuple[str, dict[str, Any]]:
         )
     for key in ("channels", "size", "frames", "dims"):
         if key in options:
-            raise ConfigError(f"blocks at {site}: {key} is learned from the network: leave it out")
+            raise ConfigError(f"blocks at {site}: {key} is derived from the network; remove it")
     return name, options
 
 
 def block_of_site(
     site: str, choice: Mapping[str, Any], channels: int, size: tuple[int, int]
 ) -> nn.Module:
-    """The block of a mapping with `type` and options, for maps of channels and (height, width).
+    """Build the block of a mapping with `type` and options, for channels and (height, width).
 
     Raises:
         ConfigError: The block does not exist, or an option does not fit; the text names the site.

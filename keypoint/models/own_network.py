@@ -1,13 +1,13 @@
 """A user's network, built by a function that a config or a checkpoint names: `package.module:name`.
 
-The function takes `num_keypoints` and `input_size` by name, and whatever else the config has under
-`model.options`; it returns a module that maps normalised images (B, 3, H, W) to heatmaps.
+The function takes `num_keypoints` and `input_size` by name, and the config's `model.options`; it
+returns a module that maps normalised images (B, 3, H, W) to heatmaps.
 
     def build(num_keypoints, input_size, width=64): return MyNetwork(...)
 
-A checkpoint holds the name, not the code. Loading one imports the module named, so the code must be
+A checkpoint contains the name, not the code. Loading it imports that module, so the code must be
 installed on this machine, outside Python's own library, and the function must name both parameters:
-no other function is called on behalf of a file.
+a file cannot call any other function.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TAKEN = ("num_keypoints", "input_size")
 
 
 class OwnNetwork(PoseNetwork):
-    """A module that gives heatmaps, as a `PoseNetwork`; its parameters are under `network.`.
+    """A module that returns heatmaps, as a `PoseNetwork`; its parameters are under `network.`.
 
     The heatmap's stride is that of the module's output for the input size.
 
@@ -93,11 +93,11 @@ def build_own_network(
 
     Args:
         name: `package.module:function`.
-        options: Further keywords of the function.
+        options: Further arguments of the function.
         input_size: (height, width).
         num_keypoints: K.
         codec: Of the heatmaps, see `PoseNetwork`.
-        heatmap_sigma: As well.
+        heatmap_sigma: Of the heatmaps, see `PoseNetwork`.
 
     Raises:
         ConfigError: There is no such function, it does not take these keywords, fails, or its
@@ -131,7 +131,9 @@ def build_own_network(
     if isinstance(network, PoseNetwork):
         made = {"num_keypoints": network.num_keypoints, "input_size": network.input_size}
         if made != keywords:
-            raise ConfigError(f"model.network={name}: was asked for {keywords} and returns {made}")
+            raise ConfigError(
+                f"model.network={name}: was called with {keywords} and returned {made}"
+            )
         network.codec = Codec(network.input_size, codec, heatmap_sigma, network.codec.stride)
         return network
     return OwnNetwork(
@@ -155,10 +157,10 @@ def find_function(name: str) -> Callable[..., Any]:
         raise ConfigError(f"model.network={name!r}: write package.module:function")
     module_name, _, attribute = name.partition(":")
     if module_name.partition(".")[0] in sys.stdlib_module_names:
-        raise ConfigError(f"model.network={name}: {module_name} is part of Python, no network")
+        raise ConfigError(f"model.network={name}: {module_name} is part of Python, not a network")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # the module's own errors too
+    except Exception as error:  # including the module's own errors
         raise ConfigError(
             f"model.network={name}: {module_name} cannot be imported "
             f"({type(error).__name__}: {_first_line(error)}); the network's code must be installed "
@@ -174,7 +176,7 @@ def find_function(name: str) -> Callable[..., Any]:
     lacking = [key for key in TAKEN if key not in parameters]
     if lacking:
         raise ConfigError(
-            f"model.network={name}: takes no {' and no '.join(lacking)}; write it as "
+            f"model.network={name}: does not take {' and '.join(lacking)}; write it as "
             f"def {attribute}(num_keypoints, input_size, ...)"
         )
     found: Callable[..., Any] = build
@@ -184,10 +186,10 @@ def find_function(name: str) -> Callable[..., Any]:
 def heatmap_stride(
     network: nn.Module, source: str, input_size: tuple[int, int], num_keypoints: int
 ) -> int:
-    """Input pixels per pixel of the module's output, found by running it on one image of zeros.
+    """Find input pixels per output pixel by running the module on an image of zeros.
 
     Raises:
-        ConfigError: It fails, or its output is not (1, K, H/s, W/s) with a whole s.
+        ConfigError: It fails, or its output is not (1, K, H/s, W/s) with an integer s.
     """
     was_training = network.training
     network.eval()
@@ -201,18 +203,18 @@ def heatmap_stride(
         ) from error
     finally:
         network.train(was_training)
-    wanted = f"heatmaps (1, {num_keypoints}, H/s, W/s) of {list(input_size)} are wanted"
+    wanted = f"return heatmaps (1, {num_keypoints}, H/s, W/s) of input {list(input_size)}"
     if not isinstance(output, Tensor):
         raise ConfigError(
-            f"model.network={source}: gives {type(output).__name__}; {wanted}, one tensor"
+            f"model.network={source}: returns {type(output).__name__}; {wanted}, one tensor"
         )
     shape = tuple(output.shape)
     if len(shape) != 4 or shape[1] != num_keypoints or not shape[2] or not shape[3]:
-        raise ConfigError(f"model.network={source}: gives {shape}; {wanted}")
+        raise ConfigError(f"model.network={source}: returns {shape}; {wanted}")
     stride = input_size[0] // shape[2]
     if (shape[2] * stride, shape[3] * stride) != tuple(input_size):
         raise ConfigError(
-            f"model.network={source}: gives {shape}, not the input's size over one whole number in "
+            f"model.network={source}: returns {shape}, not the input's size over one integer s in "
             f"both directions; {wanted}"
         )
     return stride

@@ -1,4 +1,4 @@
-"""What the toolkit asks of a network: normalised images in, one heatmap per keypoint out.
+"""The interface of a pose network: normalised images in, one heatmap per keypoint out.
 
 Trainer, evaluation, predictor, export, complexity and checkpoint take any `PoseNetwork`: ours
 (SimpleBaseline, HRNet), or a user's (own_network.py). Letters: B batch, K keypoints, H W the
@@ -25,11 +25,11 @@ class PoseNetwork(Network):
         num_keypoints: K.
         multiple: Both sides of the input must be multiples of it.
         stride: s, input pixels per heatmap pixel.
-        codec: "heatmap" or "udp": the convention that the heatmaps are trained to (codec.py).
-        heatmap_sigma: Of the targets, heatmap pixels; None for the references'.
+        codec: "heatmap" or "udp": the convention of the trained heatmaps (codec.py).
+        heatmap_sigma: Sigma of the targets in heatmap pixels; None for that of the references.
 
     Raises:
-        ConfigError: A size that does not fit, K below 1, an unknown codec.
+        ConfigError: The size does not fit, K is below 1, or the codec is unknown.
     """
 
     HEAD = "final_layer."
@@ -56,7 +56,7 @@ class PoseNetwork(Network):
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) to heatmaps (B, K, H/s, W/s).
 
-        Their values are any real numbers, about 1 at a keypoint that the network is sure of.
+        Their values are any real numbers, about 1 at a keypoint if the network is certain.
         """
         raise NotImplementedError
 
@@ -76,7 +76,7 @@ class PoseNetwork(Network):
         return self.codec.heatmap_size
 
     def set_input_size(self, input_size: tuple[int, int]) -> None:
-        """Use the network, as it is, at another resolution (height, width).
+        """Use the network unchanged at another resolution (height, width).
 
         No weight changes: convolutions take any size, and the blocks act on the frequencies of the
         size they were built for.

@@ -2,7 +2,7 @@
 
 Source: He et al. 2016, with the stride in the 3x3 convolution ("V1.5") and with the names of
 torchvision.models.resnet, so that weights fit by name; a seed gives the same random weights, too.
-They are not torchvision's own because to import it takes nearly as long as to import torch, whose
+torchvision's own are not used because importing it takes nearly as long as importing torch, whose
 compiler it loads (docs/benchmarks/prediction.md). Letters: B batch, C channels, H W pixels.
 """
 
@@ -92,8 +92,8 @@ def resnet_stages(
         unit: The residual unit.
         width: Channels after the stem; 64 in He et al. 2016.
         units: Residual units of each stage.
-        classes: Draw the random numbers of a classifier as well, as torchvision does between its
-            layers and their initialisation; the classifier is thrown away.
+        classes: Also draw the random numbers of a classifier, as torchvision does between its
+            layers and their initialisation; the classifier is discarded.
 
     Returns:
         The stages by torchvision's names (conv1 .. layer4; (B, 3, H, W) to (B, C, H/32, W/32)) and

@@ -9,7 +9,7 @@ H W the input's height and width.
     site     layer1  layer2  layer3  layer4  deconv1  deconv2  deconv3
     stride      4       8      16      32       16       8        4
 
-An encoder of stride 16 or 8 needs one or two deconvolutions less (SRL paper, table 4, baseline*);
+An encoder of stride 16 or 8 needs one or two fewer deconvolutions (SRL paper, table 4, baseline*);
 names.py has the table.
 """
 
@@ -28,7 +28,7 @@ from keypoint.models.network import block_of_site
 from keypoint.models.pose_network import PoseNetwork
 
 DECONV_CHANNELS = 256
-TINY_DECONV_CHANNELS = 64  # of the tiny encoder, as its other channels a quarter of a ResNet's
+TINY_DECONV_CHANNELS = 64  # a quarter of a ResNet's, like the tiny encoder's other channels
 
 
 class SimpleBaseline(PoseNetwork):
@@ -38,20 +38,20 @@ class SimpleBaseline(PoseNetwork):
     `final_layer`), so its released files load by name; blocks are added under `blocks.<site>`.
 
     Args:
-        encoder: resnet18, resnet34, resnet50, resnet101, resnet152, or tiny (one unit a stage, a
+        encoder: resnet18, resnet34, resnet50, resnet101, resnet152, or tiny (one unit per stage, a
             quarter of the channels).
         input_size: (height, width), multiples of the encoder's stride; blocks are built for the
             maps of this size.
         num_keypoints: K.
-        encoder_stride: 32, 16 or 8; as many deconvolutions follow as lead back to a quarter of the
-            input: 3, 2 or 1.
-        dilated: Whether dilation replaces the encoder's strides that are left out.
+        encoder_stride: 32, 16 or 8, followed by 3, 2 or 1 deconvolutions up to a quarter of the
+            input's size.
+        dilated: Whether dilation replaces the encoder's omitted strides.
         blocks: None, the name of one block for all deconvolutions, or a mapping from site to a name
             or to a mapping with `type` and the block's options.
         codec, heatmap_sigma: Of the heatmaps, see `PoseNetwork`.
 
     Raises:
-        ConfigError: Encoder, size, site, block or option that does not exist or does not fit.
+        ConfigError: An encoder, size, site, block or option does not exist or does not fit.
     """
 
     SITES = SITES
@@ -107,7 +107,7 @@ class SimpleBaseline(PoseNetwork):
         reset_decoder(self.deconv_layers, self.final_layer)
 
     def settings(self) -> dict[str, Any]:
-        """Whether the encoder is dilated, which changes no name and no shape."""
+        """Return whether the encoder is dilated, which names and shapes do not show."""
         return {"dilated": self.dilated}
 
     def forward(self, images: Tensor) -> Tensor:
@@ -133,7 +133,7 @@ class SimpleBaseline(PoseNetwork):
         yield "head", self.final_layer
 
     def foldable(self) -> Iterator[tuple[nn.Module, str, str]]:
-        """Encoder and decoder; blocks fold their norms by themselves in eval mode."""
+        """Norms of encoder and decoder; blocks fold their own norms in eval mode."""
         yield self, "conv1", "bn1"
         for stage in ("layer1", "layer2", "layer3", "layer4"):
             yield from pairs_in_resnet(self.get_submodule(stage))
@@ -143,7 +143,7 @@ class SimpleBaseline(PoseNetwork):
 def deconvolutions(
     in_channels: int, number: int, out_channels: int = DECONV_CHANNELS
 ) -> nn.Sequential:
-    """The decoder: so many times deconvolution, BN and ReLU, each doubling the map."""
+    """The decoder: deconvolution, BN and ReLU, repeated; each doubles the map."""
     layers: list[nn.Module] = []
     for _ in range(number):
         deconv = nn.ConvTranspose2d(in_channels, out_channels, 4, 2, padding=1, bias=False)
@@ -155,7 +155,7 @@ def deconvolutions(
 def reset_decoder(deconv_layers: nn.Sequential, final_layer: nn.Conv2d) -> None:
     """Deconvolutions and head N(0, 0.001), head bias 0, BN 1 and 0.
 
-    So does the reference, and its learning rate needs it.
+    As in the reference, whose learning rate requires it.
     """
     for module in (*deconv_layers, final_layer):
         if isinstance(module, (nn.ConvTranspose2d, nn.Conv2d)):

@@ -3,7 +3,7 @@
     timm's backbone -> (deconvolution -> BN -> ReLU [-> block]) x n -> 1x1 head
 
 Source: Xiao, Wu, Wei 2018 for deconvolutions, head and their initialisation (simple_baseline.py).
-n follows from the encoder's stride r, as many factors of 2 as lead back to a quarter of the input:
+n follows from the encoder's stride r; deconvolutions double the map up to a quarter of the input:
 
     r                 4   8   16   32   64   128
     deconvolutions    0   1    2    3    4     5
@@ -39,14 +39,14 @@ class TimmBaseline(PoseNetwork):
         encoder: `timm/<name>` or `timm/<name>.<tag>`.
         input_size: (height, width), multiples of the encoder's stride.
         num_keypoints: K.
-        encoder_stride: 32 for the encoder's own stride, whatever that is; another one only if timm
+        encoder_stride: 32 for the encoder's own stride, whatever it is; another one only if timm
             can build the encoder with it.
         blocks: None, the name of one block for all deconvolutions, or a mapping from site to a name
             or to a mapping with `type` and the block's options.
         codec, heatmap_sigma: Of the heatmaps, see `PoseNetwork`.
 
     Raises:
-        ConfigError: timm is not installed; encoder, stride, size, site, block or option that does
+        ConfigError: timm is not installed; an encoder, stride, size, site, block or option does
             not exist or does not fit.
     """
 
@@ -95,11 +95,11 @@ class TimmBaseline(PoseNetwork):
         reset_decoder(self.deconv_layers, self.final_layer)
 
     def settings(self) -> dict[str, Any]:
-        """The encoder without its tag: models of the same names and shapes compute other things."""
+        """The encoder without tag: equal names and shapes do not mean the same computation."""
         return {"encoder": architecture_of(self.encoder_name)}
 
     def set_input_size(self, input_size: tuple[int, int]) -> None:
-        """Use the network at another resolution, if its encoder takes one.
+        """Use the network at another resolution, if its encoder supports it.
 
         Raises:
             ConfigError: The encoder was built for one size, or a side is not a multiple.
@@ -108,16 +108,16 @@ class TimmBaseline(PoseNetwork):
             raise ConfigError(
                 f"{self.encoder_name} was built for input_size={list(self.input_size)} (position "
                 f"embeddings or windows) and does not take {list(input_size)}; train it with "
-                "model.input_size set to that"
+                "that model.input_size"
             )
         super().set_input_size(input_size)
 
     def insert(self, blocks: Mapping[str, Mapping[str, Any]]) -> None:
-        """Put blocks after submodules; one for maps B H W C has to say so.
+        """Put blocks after submodules; for maps B H W C, a block needs the option `layout`.
 
         Raises:
-            ConfigError: As in `PoseNetwork.insert`; maps of the encoder are B H W C, and `layout`
-                is not given.
+            ConfigError: A submodule, a block or an option does not exist or does not fit; maps of
+                the encoder are B H W C, and `layout` is not given.
         """
         modules = dict(self.named_modules()) if self._channels_last else {}
         for site, choice in blocks.items():
@@ -148,5 +148,5 @@ class TimmBaseline(PoseNetwork):
         yield "head", self.final_layer
 
     def foldable(self) -> Iterator[tuple[nn.Module, str, str]]:
-        """The decoder; how timm's backbones call their layers cannot be seen."""
+        """Norms of the decoder only; how timm's backbones call their layers is unknown."""
         yield from pairs_in_sequence(self.deconv_layers)

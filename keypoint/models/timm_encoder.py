@@ -1,8 +1,8 @@
-"""Encoders of timm: any of its backbones that gives feature maps, by the name `timm/<name>`.
+"""Encoders of timm: any of its backbones that returns feature maps, by the name `timm/<name>`.
 
 Source: Wightman, timm (pytorch-image-models), `timm.create_model(name, features_only=True)`. timm
-declares channels, stride and order of the axes of each map; one run on zeros shows whether that is
-true. Letters: B batch, C channels, H W the input's height and width, r the encoder's stride.
+declares channels, stride and axis order of each map; one run on zeros checks that. Letters: B
+batch, C channels, H W the input's height and width, r the encoder's stride.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 INSTALL = "pip install keypoint[timm]"
-DEFAULT_STRIDE = 32  # of a config that says nothing: the encoder's own stride is used
+DEFAULT_STRIDE = 32  # a config's default, which means the encoder's own stride
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class TimmEncoder:
         channels: C of the map.
         stride: r, input pixels per pixel of the map.
         channels_last: Whether the map is B H/r W/r C instead of B C H/r W/r.
-        sized: Whether the module was built for one input size and takes no other.
+        sized: Whether the module was built for one input size and supports no other.
     """
 
     module: nn.Module
@@ -60,9 +60,9 @@ def timm_encoder(
         encoder: `timm/<name>`, with or without the tag of its weights (`timm/<name>.<tag>`).
         input_size: (height, width), multiples of the encoder's stride. Transformers are built for
             this size.
-        stride: 32 for the encoder's own, whatever that is; another number is asked of timm
-            (`output_stride`), which many convolutional networks have.
-        pretrained: Fill in timm's weights, downloaded at the first use.
+        stride: 32 for the encoder's own, even if that differs; another number is passed to timm as
+            `output_stride`, which many convolutional networks support.
+        pretrained: Load timm's weights, downloaded at the first use.
 
     Raises:
         ConfigError: timm is not installed, does not know the name, or cannot build it with feature
@@ -87,11 +87,11 @@ def timm_encoder(
     if stride not in (DEFAULT_STRIDE, own_stride):
         raise ConfigError(
             f"encoder_stride={stride} is not possible with {encoder}, whose stride is "
-            f"{own_stride}; leave encoder_stride out"
+            f"{own_stride}; remove encoder_stride"
         )
     if own_stride not in TIMM_STRIDES:
         raise ConfigError(
-            f"encoder={encoder}: its map has the stride {own_stride}; deconvolutions lead to a "
+            f"encoder={encoder}: its map has stride {own_stride}; deconvolutions can reach a "
             f"quarter of the input from a stride of {', '.join(map(str, TIMM_STRIDES))}"
         )
     check_input_size(input_size, own_stride)
@@ -103,7 +103,7 @@ def timm_encoder(
     wanted = (1, channels, input_size[0] // own_stride, input_size[1] // own_stride)
     if shape != wanted:
         raise ConfigError(
-            f"encoder={encoder}: its last map of an input of {list(input_size)} is {shape}, not "
+            f"encoder={encoder}: its last map for an input of {list(input_size)} is {shape}, not "
             f"{wanted}, the input's size over its stride; choose another model"
         )
     used = _parameters_behind(features)
@@ -127,7 +127,7 @@ def import_timm() -> ModuleType:
 
 
 def timm_model(encoder: str) -> Any:
-    """What timm knows of a model and its weights, its `PretrainedCfg`.
+    """Return timm's `PretrainedCfg` of a model and its weights.
 
     Raises:
         ConfigError: timm is not installed, or has no such model or tag.
@@ -160,7 +160,7 @@ def timm_model(encoder: str) -> Any:
 def _build(
     timm: ModuleType, name: str, options: dict[str, Any], pretrained: bool
 ) -> tuple[Any, set[str]]:
-    """Build the backbone, without the options that its constructor does not have; name the rest."""
+    """Build the backbone without options that its constructor lacks; return the others."""
     given = dict(options)
     while True:
         try:
@@ -168,7 +168,7 @@ def _build(
                 name, pretrained=pretrained, features_only=True, out_indices=(-1,), **given
             )
         except (TypeError, AssertionError) as error:
-            # An HRNet that is asked for a stride only asserts.
+            # HRNet raises only an AssertionError if a stride is given.
             unknown = {key for key in given if key in str(error)}
             if not unknown and isinstance(error, AssertionError):
                 unknown = given.keys() & {"output_stride"}
@@ -180,7 +180,7 @@ def _build(
 
 
 def _order_of_axes(module: nn.Module) -> str:
-    """The order that timm declares; a class of features that declares none gives NCHW."""
+    """The axis order that timm declares; NCHW if it declares none."""
     declared = getattr(module, "output_fmt", "NCHW")
     return str(getattr(declared, "value", declared))
 

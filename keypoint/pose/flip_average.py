@@ -68,8 +68,8 @@ def find_peaks_of_average(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The peaks of `average_flipped`, bit for bit those of `heatmap.find_peaks`.
 
-    Only for a CPU, where it takes a third of the time: the number of strips to average depends on
-    the values, which a GPU would have to wait for.
+    Only for a CPU, on which this takes a third of the time: the number of strips to average depends
+    on the values, which a GPU would have to wait for.
 
     Args:
         heatmaps: (B, K, H, W) float32. Maps without a clear peak take longer.
@@ -81,7 +81,7 @@ def find_peaks_of_average(
         Peaks (B, K, 2) int64, (x, y); scores (B, K); values (B, K, 4) at `heatmap.neighbors`. The
         score of an average with a NaN is NaN, and its peak is arbitrary.
     """
-    # The library does not look where its numbers end.
+    # The library does not check bounds.
     keypoints = torch.arange(heatmaps.shape[1], device="cpu")
     known = (
         heatmaps.dtype == mirrored.dtype == torch.float32

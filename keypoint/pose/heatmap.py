@@ -87,7 +87,7 @@ def find_peaks(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     flat = heatmaps.float().flatten(2)  # B K HW
     traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     if flat.device.type == "cpu" and not traced:
-        # numpy's argmax is vectorised; torch's on a CPU is not and takes 4 times as long .
+        # numpy's argmax is vectorised; torch's on a CPU is not and takes 4 times as long.
         index = torch.from_numpy(flat.numpy().argmax(axis=2))  # B K
         scores = flat.gather(2, index[..., None])[..., 0]
     else:

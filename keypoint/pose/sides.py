@@ -1,9 +1,9 @@
 """Left and right keypoints, found by their names: `left_ear` and `right_ear`, `earL` and `earR`.
 
 A name is split where its kind of letters changes: at separators, between letters and digits, and as
-in `leftEar` and `LEar`. Two names are a pair if they differ in the side alone, upper and lower case
-aside. `lhand` and `rhand` are not split: such names are pairs if there are two pairs or more, since
-`lear` and `rear` alone may be an ear and a rear.
+in `leftEar` and `LEar`. Two names are a pair if they differ only in the side; upper and lower case
+are ignored. `lhand` and `rhand` are not split: such names are pairs only if there are two pairs or
+more, since a single pair such as `lear` and `rear` may be an ear and a rear.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ OTHER_SIDE = {"l": "r", "r": "l"}
 
 
 def guess_pairs(names: Sequence[str], *, words_only: bool = False) -> list[tuple[str, str]]:
-    """Return the pairs of names that differ in the side alone, left first.
+    """Return the pairs of names that differ only in the side, left first.
 
     Args:
         names: Keypoint names, each once.
-        words_only: Take the words "left" and "right" only, not the letters L and R, which may mean
+        words_only: Use only the words "left" and "right", not the letters L and R, which may mean
             something else (`L_1` and `R_1` of two lenses).
 
     Returns:
@@ -112,7 +112,7 @@ def _glued_swapped(parts: tuple[str, ...], at: int) -> list[tuple[str, ...]]:
 def _only(
     name: str, mirrored: list[tuple[str, ...]], owners: dict[tuple[str, ...], list[str]]
 ) -> str | None:
-    """The one name among those of these parts, or None; of `Ear_L` and `ear_l`, the same case."""
+    """Return the only name with these parts, or None; of `Ear_L` and `ear_l`, the same case."""
     found = [other for parts in mirrored for other in owners.get(parts, []) if other != name]
     if 1 < len(found) < 5:
         found = [other for other in found if _shape(other) == _shape(name)]
@@ -120,12 +120,12 @@ def _only(
 
 
 def _shape(name: str) -> tuple[bool, str]:
-    """How a name is written: its first letter's case, and its separators."""
+    """Return the form of a name: its first letter's case, and its separators."""
     return name[:1].isupper(), "".join(letter for letter in name if not letter.isalnum())
 
 
 def _is_left(parts: tuple[str, ...], others: tuple[str, ...]) -> bool:
-    """Whether the first difference says left here and right there."""
+    """Return whether the first difference is left here and right there."""
     mine, yours = next((a, b) for a, b in zip(parts, others, strict=True) if a != b)
     if "left" in mine or "right" in mine:
         return mine.find("left") > mine.find("right") or "right" not in mine

@@ -1,6 +1,6 @@
 """A skeleton: keypoint names, left/right pairs, edges to draw, OKS sigmas; one YAML per data set.
 
-It decides the number of keypoints everywhere: heads, flip order, OKS, COCOeval's sigmas, drawings.
+It determines the number of keypoints everywhere: heads, flip order, OKS, sigmas, drawings.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MOST_LETTERS = 200  # of a name
 MOST_KEYPOINTS = 10_000  # the largest set with a public model is a face mesh of 478
 # A sigma is a standard deviation of annotations, in units of the object's size (the square root of
 # its area). With 10 a keypoint that is off by the whole object still has an OKS of 0.999; with 1e-6
-# the rounding of coordinates to float32 already decides. Beyond, an AP says nothing of keypoints.
+# the rounding of coordinates to float32 dominates. Outside this range, AP is meaningless.
 SMALLEST_SIGMA, LARGEST_SIGMA = 1e-6, 10.0
 
 
@@ -39,7 +39,7 @@ class Skeleton:
     Attributes:
         name: Short name, the same as the YAML file's.
         keypoints: Names in the order of the annotations.
-        pairs: (left, right) names that change places in a mirrored image.
+        pairs: (left, right) names that are swapped in a mirrored image.
         edges: (from, to) names, the limbs to draw.
         oks_sigmas: One per keypoint, COCO's fall-off constants (variance (2 sigma)^2 * area).
         upper_body: Names of the upper body's keypoints, for half-body augmentation; empty if the
@@ -71,7 +71,7 @@ class Skeleton:
         repeated = _repeated(self.keypoints)
         if repeated:
             raise ConfigError(
-                f"skeleton {self.name}: keypoints lists {repeated} twice; names are unique"
+                f"skeleton {self.name}: keypoints lists {repeated} twice; names must be unique"
             )
         self._check_couples("pairs", self.pairs)
         self._check_couples("edges", self.edges)
@@ -89,7 +89,7 @@ class Skeleton:
             if len(couple) != 2 or couple[0] == couple[1]:
                 raise ConfigError(
                     f"skeleton {self.name}: {key} has {list(couple)}; "
-                    "each entry is two different names"
+                    "each entry must be two different names"
                 )
             for name in couple:
                 if name not in known:
@@ -115,13 +115,13 @@ class Skeleton:
         assert not self.uniform_sigmas or set(sigmas) == {UNIFORM_SIGMA}
 
     def require_pairs(self) -> None:
-        """Raise if images are to be mirrored and keypoints called left and right are no pair.
+        """Raise if images are mirrored, but keypoints named left and right are not paired.
 
-        Without mirroring such a skeleton is in order. The letters L and R may mean something else,
+        Without mirroring such a skeleton is valid. The letters L and R may mean something else,
         so `keypoint check-data` notes them.
 
         Raises:
-            ConfigError: Names the pairs that are missing.
+            ConfigError: Pairs are missing; the text names them.
         """
         given = {frozenset(pair) for pair in self.pairs}
         missing = [
@@ -144,12 +144,12 @@ class Skeleton:
         if unknown or split or len(upper) != len(self.upper_body):
             raise ConfigError(
                 f"skeleton {self.name}: upper_body is {list(self.upper_body)}; list each keypoint "
-                f"once, and of a pair both or none (unknown: {unknown}, half of a pair: {split})"
+                f"once, and both or none of a pair (unknown: {unknown}, half of a pair: {split})"
             )
         if len(upper) == len(self.keypoints):
             raise ConfigError(
-                f"skeleton {self.name}: upper_body lists every keypoint; leave out those of the "
-                "lower body, or leave out upper_body"
+                f"skeleton {self.name}: upper_body lists every keypoint; remove those of the "
+                "lower body, or remove upper_body"
             )
 
     @property
@@ -275,7 +275,7 @@ def load_skeleton(name_or_path: str | Path, root: str | Path = ".") -> Skeleton:
 
 
 def skeleton_from_here(name_or_path: str) -> str:
-    """The value of `data.skeleton` for a flag, whose path is relative to the current folder."""
+    """Return `data.skeleton` for a flag, whose path is relative to the working folder."""
     is_built_in = (BUILT_IN_FOLDER / f"{name_or_path}.yaml").is_file()
     return name_or_path if is_built_in else str(Path(name_or_path).absolute())
 
@@ -289,5 +289,5 @@ def _no_skeleton(name_or_path: str | Path, path: Path) -> str:
     near = difflib.get_close_matches(Path(name_or_path).name.removesuffix(".yaml"), built_in, n=1)
     if Path(name_or_path).is_file():
         here = Path(name_or_path).absolute()
-        return f"{text}; data.skeleton is relative to data.root: for the one here give {here}"
+        return f"{text}; data.skeleton is relative to data.root: for the file here give {here}"
     return f"{text}; did you mean {near[0]}?" if near else f"{text}; check data.skeleton"

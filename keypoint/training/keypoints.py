@@ -1,4 +1,4 @@
-"""The keypoint task for the trainer, which knows no task: the loss and the picture of a batch.
+"""The keypoint task for the task-independent trainer: the loss and the picture of a batch.
 
 Letters: B batch, K keypoints, H W the crop's height and width.
 """
@@ -26,7 +26,7 @@ HeatmapLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 def keypoint_loss(
     forward: Forward, batch: TrainBatch, *, model: PoseNetwork, heatmap_loss: HeatmapLoss
 ) -> Tensor:
-    """Compute the loss of a batch of crops; `TrainingStep` takes it with the two keywords bound.
+    """Compute the loss of a batch of crops; `TrainingStep` takes it with both keywords bound.
 
     Args:
         forward: Maps normalized images (B, 3, H, W) to heatmaps.

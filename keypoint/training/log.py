@@ -1,4 +1,4 @@
-"""Numbers and pictures of a run, and the share of its time that waits for data."""
+"""Log numbers and pictures of a run, and the share of time spent waiting for data."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from keypoint.training.step import Batch
 logger = logging.getLogger(__name__)
 
 B = TypeVar("B", bound=Batch)
-LONGEST_CAUSE = 300  # letters; services answer with pages
+LONGEST_CAUSE = 300  # characters; services return long error texts
 
 
 class Logger(Protocol):
-    """What keeps a run's numbers and pictures; any call may raise."""
+    """Interface of a logger for a run's numbers and pictures; any call may raise."""
 
     def config(self, values: Mapping[str, Any]) -> None:
         """Keep the run's config, in nested sections."""
@@ -39,13 +39,13 @@ class Logger(Protocol):
 
 
 def check_logger(name: str) -> None:
-    """Refuse a logger that cannot begin, before anything is trained.
+    """Refuse a logger that cannot start, before training.
 
     Args:
         name: A value of `train.logger`.
 
     Raises:
-        ConfigError: Its client is not installed, or provably not set up.
+        ConfigError: Its client is not installed or not set up.
     """
     if name == "wandb":
         from keypoint.training.loggers.wandb import check_wandb
@@ -58,8 +58,8 @@ def check_logger(name: str) -> None:
 
 
 def _open(name: str, folder: Path, first_step: int) -> Logger:
-    """Begin or continue a run's log; imports only the client that was chosen."""
-    if not first_step:  # a run that ended before its first checkpoint leaves its ids
+    """Start or continue a run's log; imports only the chosen client."""
+    if not first_step:  # a run that ended before its first checkpoint leaves its record
         (folder / RECORD).unlink(missing_ok=True)
     if name == "wandb":
         from keypoint.training.loggers.wandb import WandbLog
@@ -77,14 +77,14 @@ def _open(name: str, folder: Path, first_step: int) -> Logger:
 class RunLog:
     """The log of a run; silent on processes that do not write.
 
-    If it can no longer be written (a full disk, a server that does not answer), that is logged once
-    and the run continues without it: a checkpoint that cannot be written ends it.
+    If it can no longer be written (a full disk, a server that does not answer), this is logged once
+    and the run continues without it. (A checkpoint that cannot be written does end the run.)
 
     Args:
         folder: The run's folder.
         enabled: False on all ranks but 0.
-        first_step: The step at which a resumed run continues; what the interrupted run logged
-            after it is not there twice.
+        first_step: The step at which a resumed run continues; later entries of the interrupted
+            run are not logged twice.
         name: A value of `train.logger`.
     """
 
@@ -125,7 +125,7 @@ class RunLog:
     def _warned(self) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # of a disk, a network or a client: none ends a training
+        except Exception as error:  # of a disk, a network or a client: none may end training
             self._logger = None
             cause = error.strerror if isinstance(error, OSError) else None
             words = " ".join((cause or f"{type(error).__name__}: {error}").split())
@@ -138,7 +138,7 @@ class RunLog:
 
 
 class Window:
-    """The time since the last look, divided into waiting for data and computing."""
+    """Time since the last report, divided into waiting for data and computing."""
 
     def __init__(self) -> None:
         self._begin = time.perf_counter()

@@ -24,7 +24,7 @@ def heatmap_loss(
     keypoint_weights: Tensor | None = None,
     hardest: int | None = None,
 ) -> Tensor:
-    """Half the mean squared error over batch, keypoints and pixels; unlabelled keypoints count 0.
+    """Half the mean squared error over batch, keypoints and pixels; unlabelled keypoints add 0.
 
     Args:
         predicted: (B, K, H, W), any float dtype; the sum runs in float32 because its terms are
@@ -33,13 +33,13 @@ def heatmap_loss(
         weight: (B, K), 1 or 0 (any weight >= 0 is allowed).
         keypoint_weights: (K,) on the same device, multiplied into `weight`; as the reference has
             it inside the square, a keypoint of 1.5 counts 2.25 times.
-        hardest: For each sample only its so many keypoints of the largest error count, 1..K; None
+        hardest: Number (1..K) of keypoints with the largest error that count in each sample; None
             for all.
 
     Returns:
-        Scalar float32: 0.5 * mean((weight * (predicted - target))^2), with `hardest` the mean runs
-        over these keypoints' maps. With no labelled keypoint it is 0 and so is its gradient: the
-        mean runs over all maps, not over the labelled ones.
+        Scalar float32: 0.5 * mean((weight * (predicted - target))^2). With `hardest` the mean is
+        over the maps of these keypoints. Without a labelled keypoint, loss and gradient are 0: the
+        mean is over all maps, not over the labelled ones.
     """
     if keypoint_weights is not None:
         weight = weight * keypoint_weights
@@ -56,16 +56,16 @@ def build_loss(
     keypoint_weights: Mapping[str, float] | None = None,
     device: torch.device | str = "cpu",
 ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """`heatmap_loss` with its options filled in.
+    """Return `heatmap_loss` with its options bound.
 
     Args:
         keypoints: Names of the K keypoints, in order.
         ohkm: `hardest`.
         keypoint_weights: By name; the others have 1.
-        device: Where the loss will be computed.
+        device: Device on which the loss is computed.
 
     Raises:
-        ConfigError: An option without effect, or the weight of a keypoint that does not exist.
+        ConfigError: An option has no effect, or a weight is for a keypoint that does not exist.
     """
     if ohkm is not None and ohkm >= len(keypoints):
         raise ConfigError(
@@ -79,8 +79,8 @@ def build_loss(
         near = [get_close_matches(name, keypoints, n=1) for name in unknown]
         meant = " and ".join(names[0] for names in near if names)
         raise ConfigError(
-            f"train.keypoint_weights names {unknown}, no keypoint of the skeleton; "
-            + (f"did you mean {meant}?" if all(near) else f"there are {list(keypoints)}")
+            f"train.keypoint_weights contains {unknown}, which the skeleton lacks; "
+            + (f"did you mean {meant}?" if all(near) else f"choose from {list(keypoints)}")
         )
     weights = torch.tensor([keypoint_weights.get(name, 1.0) for name in keypoints], device=device)
     return partial(heatmap_loss, hardest=ohkm, keypoint_weights=weights)

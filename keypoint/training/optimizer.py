@@ -27,7 +27,7 @@ def build_optimizer(
     momentum: float = 0.9,
     nesterov: bool = False,
 ) -> torch.optim.Optimizer:
-    """The optimizer over all parameters; biases, norms and blocks' spectra are never decayed.
+    """Create the optimizer over all parameters; biases, norms and blocks' spectra never decay.
 
     Args:
         model: The network to train.
@@ -38,8 +38,8 @@ def build_optimizer(
         nesterov: For sgd: the gradient's own step is added to the momentum's.
 
     Raises:
-        ConfigError: An unknown name, or weight decay with adam: inside Adam it is scaled by the
-            gradients, which are tiny here, and has given AP 12.
+        ConfigError: The name is unknown, or weight decay is used with adam, which scales it by the
+            gradients; as these are tiny here, AP was only 12.
     """
     exempt = no_weight_decay(model)
     named = [
@@ -73,7 +73,7 @@ def learning_rate(
     factor: float = 0.1,
     warmup_steps: int = 0,
 ) -> float:
-    """The learning rate of a step.
+    """Return the learning rate of a step.
 
     A pure function of step and epoch, so that resuming needs no state.
 
@@ -81,9 +81,9 @@ def learning_rate(
         step: Optimizer steps done so far.
         epoch: Counted from 0.
         lr: Its value before any drop.
-        drops: Rising epochs from which it is multiplied by `factor` once more.
+        drops: Ascending epochs; from each on, it is multiplied by `factor` once more.
         factor: Between 0 and 1.
-        warmup_steps: Steps over which it rises in a line from a thousandth.
+        warmup_steps: Steps over which it rises linearly from a thousandth.
     """
     value = lr * factor ** bisect_right(drops, epoch)
     if step < warmup_steps:
@@ -100,7 +100,7 @@ STATE = {
 
 
 def check_state(saved: dict[str, Any], optimizer: torch.optim.Optimizer, steps: int) -> None:
-    """Refuse a state that `optimizer.load_state_dict` would accept and start over with in part.
+    """Refuse a state that `optimizer.load_state_dict` would accept but partly ignore.
 
     Args:
         saved: An optimizer's state dict.
@@ -108,13 +108,13 @@ def check_state(saved: dict[str, Any], optimizer: torch.optim.Optimizer, steps: 
         steps: Optimizer steps done before it was saved.
 
     Raises:
-        ValueError: It is another optimizer's, has other groups, or a parameter's part is missing or
-            of another shape.
+        ValueError: It is from another optimizer, has other groups, or a parameter's state is
+            missing or has another shape.
     """
     own = optimizer.state_dict()
     kinds = [[set(group) for group in state["param_groups"]] for state in (saved, own)]
     if kinds[0] != kinds[1]:
-        raise ValueError("the optimizer's groups are another optimizer's")
+        raise ValueError("the optimizer's groups are from another optimizer")
     members = [[group["params"] for group in state["param_groups"]] for state in (saved, own)]
     if members[0] != members[1]:
         raise ValueError("the optimizer's groups have other parameters")

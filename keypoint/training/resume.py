@@ -1,4 +1,4 @@
-"""Whether training can resume from a checkpoint: the same config, names, data and processes.
+"""Check whether training can resume from a checkpoint: same config, names, data, processes.
 
 The names are a skeleton's, or those of classes.
 """
@@ -20,8 +20,8 @@ from keypoint.pose.skeleton import Skeleton, skeleton_from_dict
 
 logger = logging.getLogger(__name__)
 
-# Keys that may differ between a run and its resumption: they change no weight and no AP, or name a
-# file whose content is compared.
+# Keys that may differ when a run is resumed: they affect neither weights nor AP, or name a file
+# whose content is compared.
 FREE_KEYS = {
     "output", "data.workers", "data.root", "data.skeleton", "data.classes", "train.log_every",
     "train.logger", "train.save_every", "test.batch_size", "test.boxes",
@@ -37,21 +37,21 @@ def check_same_config(
     classes: Sequence[str] | None = None,
     allow_changed: bool = False,
 ) -> list[str]:
-    """Refuse to resume a run under a config, skeleton or classes that would make it another run.
+    """Refuse to resume a run with a config, skeleton or classes that would change it.
 
     Args:
         path: The run's checkpoint.
         config: The config to resume with.
         skeleton: The skeleton to resume with, if the task has one.
-        classes: The names of the classes to resume with, if the task has some.
-        allow_changed: Log what differs instead of refusing it. Other classes are always refused.
+        classes: The names of the classes to resume with, if the task has classes.
+        allow_changed: Log differences instead of refusing them. Other classes are always refused.
 
     Returns:
         The differences that were allowed, for the model card; empty if nothing differs.
 
     Raises:
-        CheckpointError: Of another task or other classes, or lists the keys that differ, with both
-            values.
+        CheckpointError: The checkpoint has another task, other classes or another config; the text
+            lists the keys that differ, with both values.
     """
     content = read_checkpoint(path)
     require_task(content, config.to_dict().get("task", "keypoints"), str(path))
@@ -75,15 +75,15 @@ def check_same_config(
 
 
 def _require_same_classes(path: Path, theirs: Sequence[str], ours: Sequence[str]) -> None:
-    """The network's outputs keep their meaning only with the same names in the same order."""
+    """Refuse other classes: the outputs keep their meaning only with the same names in order."""
     if list(theirs) == list(ours):
         return
-    words = f"was trained for {len(theirs)} classes, the data have {len(ours)}"
+    words = f"was trained for {len(theirs)} classes, but the data have {len(ours)}"
     if len(theirs) == len(ours):
         number = next(
             n for n, pair in enumerate(zip(theirs, ours, strict=True)) if len({*pair}) > 1
         )
-        words = f"class {number} was {theirs[number]!r}, the data have {ours[number]!r} there"
+        words = f"class {number} was {theirs[number]!r}, but is {ours[number]!r} in the data"
     raise CheckpointError(
         f"{path}: {words}; give the same data.classes, or start over in another output= with "
         "model.weights set to this file and model.new_head=true"
@@ -91,9 +91,9 @@ def _require_same_classes(path: Path, theirs: Sequence[str], ours: Sequence[str]
 
 
 def skeleton_changes(theirs: Skeleton, ours: Skeleton) -> list[str]:
-    """The entries that differ between two skeletons, a text for each key of the file.
+    """Return the differences of two skeletons, a text for each key of the file.
 
-    Not their names, and not the order of pairs, edges and upper_body, which changes nothing.
+    Their names and the order of pairs, edges and upper_body do not matter.
     """
     changes = []
     old, new = _entries(theirs), _entries(ours)
@@ -106,7 +106,7 @@ def skeleton_changes(theirs: Skeleton, ours: Skeleton) -> list[str]:
 
 
 def _entries(skeleton: Skeleton) -> dict[str, dict[Any, Any]]:
-    """Each key's entries by what makes them equal: places, so that a new name counts once."""
+    """Return each key's entries as indices, so that a new name counts only once."""
     names, sigmas = skeleton.keypoints, skeleton.oks_sigmas
     places = {name: place for place, name in enumerate(names)}
 
@@ -141,13 +141,13 @@ def require_same_run(
         data: Fingerprints of the data, as the checkpoint has them: persons by split, and the
             `truth` that results are scored against.
         world_size: Number of processes now.
-        allow_changed: Log what differs instead of refusing it.
+        allow_changed: Log differences instead of refusing them.
 
     Returns:
         The differences that were allowed, for the model card; empty if nothing differs.
 
     Raises:
-        CheckpointError: Names what differs.
+        CheckpointError: Something differs, which the text names.
     """
     allowed = []
     for split, name in data.items():
@@ -156,15 +156,15 @@ def require_same_run(
             continue
         what, cause = f"was trained with other {split} persons", "annotations, boxes"
         if split == "truth":
-            what = "was scored by other annotations"
+            what = "was scored with other annotations"
         elif task_of_content(content) == "action":
             what, cause = f"was trained with other {split} videos", "lists, labels"
-        what += f" (fingerprint {saved}, now {name}): {cause} or what is left out of them changed"
+        what += f" (fingerprint {saved}, now {name}): {cause} or the skipped entries changed"
         _refuse(path, what, "resume with the same", allow_changed)
         allowed.append(what)
     if content["world_size"] != world_size:
         what = (
-            f"was trained on {content['world_size']} process(es), this is {world_size}; "
+            f"was trained with {content['world_size']} process(es), now there are {world_size}; "
             "batches would differ"
         )
         _refuse(path, what, "resume with the same number", allow_changed)
@@ -175,7 +175,7 @@ def require_same_run(
 def card_of_resumed(
     now: Mapping[str, Any], content: Mapping[str, Any], changes: Sequence[str]
 ) -> dict[str, Any]:
-    """The `card` of a resumed run, with everything that was different until here.
+    """Return the `card` of a resumed run, with all earlier differences.
 
     Args:
         now: `card` and `versions` as this process would write them.
@@ -198,12 +198,12 @@ def _refuse(path: Path, what: str, what_to_do: str, allow_changed: bool) -> None
     if not allow_changed:
         raise CheckpointError(f"{path}: {what}; {what_to_do}, or allow it with --allow-changed")
     logger.warning(
-        "%s: %s; allowed by --allow-changed: the run is another from here on", path, what
+        "%s: %s; allowed by --allow-changed: from here on it is a different run", path, what
     )
 
 
 def shared(config: RunConfig) -> dict[str, Any]:
-    """The keys that must be equal on all processes: all but a machine's own paths and workers."""
+    """Return the keys that must be equal on all processes: all except paths and workers."""
     return {key: value for key, value in flat(config).items() if key not in OF_THE_MACHINE}
 
 

@@ -1,4 +1,4 @@
-"""The output folder of a training: one run at a time, writable, no leftovers of a killed run."""
+"""The output folder of a training run: locked, writable, without files of a killed run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PROBE_BYTES = 2**20
 
 
 class RunFolder:
-    """A folder locked by this process until it ends, however it ends.
+    """A folder locked by this process until it ends, even if it is killed.
 
     The lock is the system's (fcntl), so a killed run leaves none behind, and worker processes do
     not keep it.
@@ -51,22 +51,22 @@ class RunFolder:
         except OSError as error:
             self.withdraw()
             raise ConfigError(
-                f"output: {path} cannot be written to ({error.strerror}); give another place, or "
-                "make room there"
+                f"output: {path} cannot be written to ({error.strerror}); give another folder, or "
+                "free some space"
             ) from None
         for left in (file for pattern in LEFT_BY_DEAD for file in path.glob(pattern)):
             left.unlink(missing_ok=True)
-            logger.info("%s: removed, left by a run that was killed while writing", left)
+            logger.info("%s: removed; a run was killed while writing it", left)
 
     def withdraw(self) -> None:
-        """Leave the folder as it was found, for a run that is refused before its work."""
+        """Restore the folder, for a run that is refused before it starts."""
         with contextlib.suppress(OSError):  # a full disk, which is reported by now
             if self._file is not None and self._owner_before is None:
                 (self.path / ".lock").unlink(missing_ok=True)
             elif self._file is not None:
                 self._file.truncate(0)
                 self._file.write(self._owner_before or "")
-        with contextlib.suppress(OSError):  # it still holds what could not be written
+        with contextlib.suppress(OSError):  # it still has buffered data that cannot be written
             self.close()
         remove_empty(self._made)
 
@@ -85,7 +85,7 @@ class RunFolder:
                     f"({owner.strip() or 'unknown'}); wait for it, stop it, or give another output="
                 ) from None
             logger.warning(
-                "%s: cannot be locked (%s); take care that no other run writes there",
+                "%s: cannot be locked (%s); make sure that no other run writes to it",
                 self.path,
                 error.strerror,
             )
@@ -107,34 +107,34 @@ class RunFolder:
 
 
 def finds_run(output: Path, *, resume: bool, overwrite: bool) -> bool:
-    """Whether a folder holds a run to resume.
+    """Return whether a folder contains a run to resume.
 
     Args:
         output: The folder, which need not exist.
-        resume: Continue the run that it holds.
-        overwrite: Replace the run that it holds.
+        resume: Continue the run in it.
+        overwrite: Replace the run in it.
 
     Raises:
-        ConfigError: The folder holds another run, and neither option says what to do with it, or
-            it cannot be resumed.
+        ConfigError: The folder contains another run and neither option is given, or the run
+            cannot be resumed.
     """
     last = output / "last.pt"
     there = [name for name in ("last.pt", "best.pt", "history.json") if (output / name).exists()]
     if there and not resume and not overwrite:
         raise ConfigError(
-            f"{output} holds another run; --resume continues it, --overwrite starts over, "
+            f"{output} contains another run; --resume continues it, --overwrite starts over, "
             "output=DIR writes to another folder"
         )
     if there and resume and not last.exists():
         raise ConfigError(
-            f"{output} holds {' and '.join(there)} of another run, but no last.pt to resume from; "
+            f"{output} has {' and '.join(there)} of another run, but no last.pt to resume from; "
             "--overwrite starts over, output=DIR writes to another folder"
         )
     return resume and last.exists()
 
 
 def _probe(path: Path) -> None:
-    """Check that a file can be written, before hours of work depend on it."""
+    """Check that a file can be written, before training starts."""
     probe = path / f".probe.{os.getpid()}.tmp"
     try:
         with probe.open("wb") as file:

@@ -23,30 +23,30 @@ AMP_DTYPES = {None: None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Batch(Protocol):
-    """The part of a batch that every task has; the loader and the loss know the rest."""
+    """The part of a batch that every task has; the rest depends on the task."""
 
     def __len__(self) -> int:
         """Number of samples."""
 
     def origin(self) -> str:
-        """Names the samples in an error, such as "image ids [7, 12]"."""
+        """Name the samples in an error, such as "image ids [7, 12]"."""
 
 
 class Colors(Protocol):
-    """The part of a network that a checkpoint holds in addition to its state dict."""
+    """The part of a network that a checkpoint stores in addition to its state dict."""
 
     def colors(self) -> dict[str, Any]:
         """`color_order`, `mean` and `std` of the images that it expects."""
 
     def set_colors(self, color_order: str, mean: Any, std: Any) -> None:
-        """Take them over."""
+        """Set these values."""
 
 
 Forward = Callable[[Tensor], Tensor]
 
 
 class TrainingStep:
-    """A network with everything that changes it.
+    """A network with its loss, optimizer and average.
 
     The process keeps freed memory from then on (`keep_freed_memory`).
 
@@ -88,13 +88,13 @@ class TrainingStep:
         if distributed.world_size() > 1:
             # DDP would silently give rank 0's parameters to all.
             self.require_same(0)
-            # Of a 1x1 convolution's gradient in channels_last: a copy of a few kilobytes.
+            # About a 1x1 convolution's gradient in channels_last: a copy of a few kilobytes.
             warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
             on_gpu = [self.device.index] if self.device.type == "cuda" else None
             self.network = DistributedDataParallel(self.network, device_ids=on_gpu)
 
     def forward(self, images: Tensor) -> Tensor:
-        """The output of the model as it trains."""
+        """Return the output of the model as it trains."""
         with torch.autocast(
             self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None
         ):
@@ -108,14 +108,14 @@ class TrainingStep:
             This process's mean loss, the origin of its samples, its last batch.
 
         Raises:
-            ConfigError: The memory does not suffice, or BatchNorm has a single value to work on.
+            ConfigError: There is not enough memory, or BatchNorm gets a single value per channel.
         """
         self.optimizer.zero_grad(set_to_none=True)
         mean_loss = torch.zeros((), device=self.device)
         origins = []
         for number in range(group):
             batch = next(batches)
-            # Gradients travel between processes once a step, with the last batch of the group.
+            # Gradients are exchanged once per step, with the last batch of the group.
             travels = number == group - 1 or not isinstance(self.network, DistributedDataParallel)
             try:
                 with nullcontext() if travels else self.network.no_sync():  # type: ignore[operator]
@@ -132,7 +132,7 @@ class TrainingStep:
         """Change the parameters by the gradients.
 
         Raises:
-            ArithmeticError: A block finds its parameters not finite.
+            ArithmeticError: The parameters of a block are not finite.
         """
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = lr
@@ -140,7 +140,7 @@ class TrainingStep:
         self.scaler.update()
         if self.average:
             self.average.update_parameters(self.model)
-            # After each step, not when it is saved: an interruption must not change the average.
+            # Updated after each step, not when it is saved: an interruption must not change it.
             look_at(self.average)
 
     def evaluated_model(self) -> nn.Module:
@@ -161,15 +161,15 @@ class TrainingStep:
         """Refuse to continue with parameters that are not finite.
 
         Raises:
-            NumericsError: Names the first such parameter.
+            NumericsError: There is one; the text names the first.
         """
         tensors = dict(self.model.named_parameters())
         finite = torch.stack([torch.isfinite(tensor).all() for tensor in tensors.values()]).tolist()
         if not all(finite):
             name = list(tensors)[finite.index(False)]
             raise NumericsError(
-                f"{name} is nan or inf after step {step}, though the loss was finite; nothing was "
-                "saved. Lower train.lr, add train.warmup_steps, or use bf16"
+                f"{name} is nan or inf after step {step}, although the loss was finite; nothing "
+                "was saved. Lower train.lr, add train.warmup_steps, or use bf16"
             )
 
     def state(self) -> dict[str, Any]:
@@ -183,22 +183,22 @@ class TrainingStep:
         }
 
     def load(self, content: dict[str, Any], path: Path) -> None:
-        """Take over the state of a checkpoint.
+        """Load the state of a checkpoint.
 
         Args:
             content: The keys of `state`, and `step`.
             path: The checkpoint, named in errors.
 
         Raises:
-            CheckpointError: A tensor is missing, unexpected, or of another shape or type; the
-                optimizer's state is not whole.
+            CheckpointError: A tensor is missing, unexpected, or has another shape or type; the
+                optimizer's state is incomplete.
         """
         try:
             if bool(content["ema"]) != bool(self.average):
                 raise ValueError(f"train.ema was {'on' if content['ema'] else 'off'}")
             _check_tensors(content["model"], self.model)
             skipped = self.scaler.is_enabled() and not content["optimizer"]["state"]
-            steps = 0 if skipped else content["step"]  # the scaler leaves out its first ones
+            steps = 0 if skipped else content["step"]  # the scaler skips its first steps
             check_state(content["optimizer"], self.optimizer, steps)
             self.model.load_state_dict(content["model"])
             if self.average:
@@ -213,7 +213,7 @@ class TrainingStep:
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             first = str(error).splitlines()[0]
             raise CheckpointError(
-                f"{path}: does not fit this run ({first}); resume with the config it was saved by"
+                f"{path}: does not fit this run ({first}); resume with the config it was saved with"
             ) from None
         for network in (self.model, self.evaluated_model()):
             cast(Colors, network).set_colors(
@@ -222,7 +222,7 @@ class TrainingStep:
 
 
 def _to_channels_last(model: nn.Module) -> None:
-    """As `model.to(memory_format=..)`, which refuses a network of 2-D and 3-D convolutions."""
+    """Do as `model.to(memory_format=..)`, which refuses mixed 2-D and 3-D convolutions."""
     formats = {4: torch.channels_last, 5: torch.channels_last_3d}
     for tensor in model.parameters():
         if tensor.ndim in formats:
@@ -232,10 +232,10 @@ def _to_channels_last(model: nn.Module) -> None:
 def _check_tensors(saved: dict[str, Tensor], network: nn.Module) -> None:
     """Require exactly the network's names, shapes and types.
 
-    `load_state_dict` by itself casts another type silently.
+    `load_state_dict` alone would silently cast another type.
 
     Raises:
-        ValueError: Names the first tensor that differs.
+        ValueError: One differs; the text names the first.
     """
     own = network.state_dict()
     for name in own.keys() ^ saved.keys():
@@ -250,11 +250,11 @@ def _check_tensors(saved: dict[str, Tensor], network: nn.Module) -> None:
 
 
 def _name_the_key(error: Exception, batch_size: int) -> None:
-    """Report an error of torch that a key of the config caused by that key."""
+    """Report an error of torch by the config key that caused it."""
     first = str(error).splitlines()[0]
     if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in first:
         raise ConfigError(
-            f"train.batch_size={batch_size} does not fit into the memory ({first}); lower it or "
+            f"train.batch_size={batch_size} does not fit into memory ({first}); lower it or "
             "the input size, or lower it and raise train.accumulate"
         ) from error
     if "more than 1 value per channel" in first:

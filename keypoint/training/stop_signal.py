@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C as a request to stop soon: noted now, acted on when stopping loses nothing.
+"""Handle SIGTERM and Ctrl-C as a request to stop when no work would be lost.
 
 The handler raises only in a run that hangs: it may run inside a destructor or a fork, where Python
 prints an exception and continues.
@@ -25,8 +25,8 @@ class Interrupted(Exception):  # noqa: N818 (named as KeyboardInterrupt is)
 
     Args:
         number: The signal.
-        saved: Whether `last.pt` holds everything up to the step that was finished, or the one
-            under way did not finish in time.
+        saved: True if `last.pt` contains everything up to the last finished step; false if the
+            current step did not finish in time.
     """
 
     def __init__(self, number: int, saved: bool = True) -> None:
@@ -37,15 +37,15 @@ class Interrupted(Exception):  # noqa: N818 (named as KeyboardInterrupt is)
 
 
 class StopSignal:
-    """A context in which SIGTERM and SIGINT are noted; a SIGINT after either interrupts at once.
+    """A context that records SIGTERM and SIGINT; a SIGINT after either interrupts at once.
 
     Args:
-        answer: Logged when a signal comes.
+        answer: Logged when a signal arrives.
 
     Attributes:
-        number: The signal that came, or None.
-        patience_s: Seconds that a step may take after a signal came: after that the run is assumed
-            to hang and ends without saving. None for no limit.
+        number: The received signal, or None.
+        patience_s: Seconds that a step may take after a signal. After that the run is assumed to
+            hang and ends without saving. None for no limit.
     """
 
     def __init__(self, answer: str = "finishing this step, then saving") -> None:
@@ -64,7 +64,7 @@ class StopSignal:
 
     @contextmanager
     def delayed(self, limited: bool) -> Iterator[None]:
-        """A context for one step, at whose end a signal is acted on.
+        """A context for one step; a signal takes effect at its end.
 
         Args:
             limited: Whether to give up a step that takes much longer than the one before it, as
@@ -77,17 +77,17 @@ class StopSignal:
         self.seen()
 
     def seen(self) -> None:
-        """End the step's limit: it has finished, and what follows takes the time it takes."""
+        """Remove the step's limit after it has finished; what follows has no limit."""
         self.patience_s = None
         if self._due is not None:
             self._due = None
             signal.setitimer(signal.ITIMER_REAL, 0)
 
     def check(self) -> None:
-        """End long work that loses nothing, such as an evaluation after a save, on a signal.
+        """End work that can be repeated, such as an evaluation after a save, on a signal.
 
         Raises:
-            Interrupted: A signal came.
+            Interrupted: A signal was received.
         """
         if self.number is not None:
             raise Interrupted(self.number)
@@ -107,5 +107,5 @@ class StopSignal:
 
     def _give_up(self, number: int, frame: FrameType | None) -> None:
         if self._due is None or time.monotonic() - self._due > LATE_S:
-            return  # it was in a call of the system or of another process, and came back
+            return  # it was waiting in a system call or for another process, and returned
         raise Interrupted(self.number or signal.SIGTERM, saved=False)

@@ -1,11 +1,11 @@
-"""The training loop: plain objects in, a folder with checkpoints, log and curves out.
+"""The training loop: takes plain objects, writes a folder with checkpoints, log and curves.
 
-It knows no task: the loss, the evaluation and the picture of a batch are functions that it is given
+It is independent of the task: the loss, the evaluation and the picture of a batch are arguments
 (for keypoints those of keypoints.py and the command `keypoint train`).
 
-What makes an interrupted run equal to an uninterrupted one, bit for bit on CPU: samples are keyed
-by (seed, epoch, index), the learning rate is a function of epoch and step, and a checkpoint
-remembers the batch to continue with.
+An interrupted run equals an uninterrupted one, bit for bit on CPU, because samples are keyed by
+(seed, epoch, index), the learning rate is a function of epoch and step, and a checkpoint contains
+the batch to continue with.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Sampler(Protocol):
     batch_samples: int
 
     def set_position(self, epoch: int, first_batch: int) -> None:
-        """Choose the epoch, and the batch of it to begin with."""
+        """Set the epoch, and its first batch."""
 
 
 @dataclass
@@ -64,7 +64,7 @@ class Position:
 
 
 class Trainer:
-    """Trains a network on batches, evaluates it now and then, and keeps `last.pt` and `best.pt`.
+    """Trains a network on batches, evaluates it regularly, and writes `last.pt` and `best.pt`.
 
     Args:
         step: The network with its loss and optimizer.
@@ -73,7 +73,7 @@ class Trainer:
         learning_rate: Maps (step, epoch) to the learning rate.
         epochs: Number of all epochs.
         output: An existing folder for checkpoints and logs.
-        facts: Keys of a checkpoint that the trainer passes on: `config`, `skeleton`, `versions`,
+        facts: Keys that are copied into each checkpoint: `config`, `skeleton`, `versions`,
             `data` and `card`, as plain types.
         validation: None for no evaluation.
         picture: Draws a batch for the log, (H, W, 3) uint8 RGB, from the network in eval mode
@@ -81,7 +81,7 @@ class Trainer:
         save_every: Optimizer steps between saves within an epoch; None for one save after each
             epoch.
         log_every: Optimizer steps between entries of the log.
-        logger: Where the log goes, a value of `train.logger`.
+        logger: A value of `train.logger`.
     """
 
     def __init__(
@@ -118,8 +118,8 @@ class Trainer:
             The best evaluation, {"epoch": .., "metrics": {..}}, or None without one.
 
         Raises:
-            NumericsError: A loss that is not finite, on any process; nothing is saved after it.
-            Interrupted: SIGTERM or SIGINT; the step was finished and saved.
+            NumericsError: A loss is not finite on any process; nothing is saved after it.
+            Interrupted: SIGTERM or SIGINT was received; the step was finished and saved.
         """
         log = RunLog(self.output, distributed.is_main(), self.at.step, self.logger)
         log.config(self.facts["config"])
@@ -140,7 +140,7 @@ class Trainer:
         return self.best
 
     def _train_epoch(self, log: RunLog) -> None:
-        """Train on the epoch's batches, or those that are left of it, and save now and then."""
+        """Train on the epoch's remaining batches, and save regularly."""
         total = self.sampler.num_batches
         if self.at.batch >= total:  # resumed: only the evaluation of this epoch is left
             return
@@ -180,7 +180,7 @@ class Trainer:
         self._losses.append((loss, origin, self.at.step))
         try:
             self.step.update(lr)
-        except ArithmeticError:  # a block finds its parameters not finite
+        except ArithmeticError:  # the parameters of a block are not finite
             self._agree(pending=0)
             raise
         self.at.step += 1
@@ -188,14 +188,14 @@ class Trainer:
         return loss, lr, batch
 
     def _agree(self, pending: int) -> bool:
-        """Whether to stop, for all processes alike.
+        """Return whether to stop, the same on all processes.
 
         Args:
             pending: Losses not to read yet: a GPU is still computing the latest one, and reading it
                 would wait.
 
         Raises:
-            NumericsError: A loss that is not finite, on any process.
+            NumericsError: A loss is not finite on any process.
         """
         problem = None
         while len(self._losses) > pending:
@@ -228,7 +228,7 @@ class Trainer:
         record: dict[str, Any] = {"epoch": epoch, "step": self.at.step, "loss": loss}
         self.step.require_same(self.at.step)
         if validation:
-            self.save("last.pt")  # a run that ends during the evaluation resumes with it
+            self.save("last.pt")  # a run that ends during the evaluation resumes from here
         self.at = Position(epoch=epoch, step=self.at.step)
         text, improved = f"loss {loss:.3e}", False
         if validation:
@@ -257,10 +257,10 @@ class Trainer:
         return validation.evaluate(network.eval(), self._signal.check)
 
     def save(self, name: str) -> None:
-        """Write a checkpoint into the output folder, from rank 0.
+        """Write a checkpoint into the output folder, on rank 0.
 
         Raises:
-            NumericsError: A parameter is not finite, though the losses were: nothing is written.
+            NumericsError: A parameter is not finite, although the losses were; nothing is written.
         """
         assert not self._losses, "a loss was not read: it could be nan"
         if not distributed.is_main():
@@ -288,12 +288,12 @@ class Trainer:
 
         Args:
             path: The checkpoint.
-            allow_changed: Continue also with other data or another number of processes, which is
-                logged and kept in the model card.
-            changes: Differences of the config that `check_same_config` allowed, kept there too.
+            allow_changed: Also continue with other data or another number of processes, which is
+                logged and stored in the model card.
+            changes: Differences of the config that `check_same_config` allowed, stored in the card.
 
         Raises:
-            CheckpointError: Other data, another number of processes, or a state that is not whole
+            CheckpointError: The data or the number of processes differ, or the state is incomplete
                 or does not fit.
         """
         content = read_checkpoint(path)
@@ -312,7 +312,7 @@ class Trainer:
         torch.set_rng_state(content["random"]["cpu"])
         if self.step.device.type == "cuda" and content["random"]["cuda"] is not None:
             torch.cuda.set_rng_state(content["random"]["cuda"], self.step.device)
-        # After as many samples, if the batches now have another size.
+        # Continue after the same number of samples if the batch size has changed.
         batch = content["batch"] * content["batch_persons"] // self.sampler.batch_samples
         self.at = Position(
             content["epoch"], batch, content["step"], content["loss_sum"], content["losses"]

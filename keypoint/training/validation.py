@@ -1,4 +1,4 @@
-"""How a network is judged while it trains, whatever its task."""
+"""The evaluation of a network during training, for any task."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Validation:
-    """An evaluation, and the number of it that decides which epoch is the best.
+    """An evaluation, and its number that determines the best epoch.
 
     Attributes:
-        evaluate: Maps a network in eval mode to numbers by name and to the conditions that they
-            hold for; called on every process. Its second argument is a function to call now and
-            then: it raises if a signal asks the run to stop, which loses nothing, as the run is
-            saved before the evaluation.
-        metric: Name of the number that decides which epoch is the best. A negative value means that
+        evaluate: Maps a network in eval mode to numbers by name and their conditions; called on
+            every process. Its second argument is a function to call regularly: it raises if a
+            signal asks the run to stop. Nothing is lost, as the run is saved before the evaluation.
+        metric: Name of the number that determines the best epoch. A negative value means that
             there was nothing to score, as in COCO's numbers.
         higher_is_better: Whether a higher number is the better one.
         every: Epochs between evaluations; the last epoch is always evaluated.
@@ -29,7 +28,7 @@ class Validation:
     every: int = 10
 
     def improves(self, metrics: dict[str, float], best: dict[str, Any] | None) -> bool:
-        """Whether these numbers are better than the best so far."""
+        """Return whether these numbers are better than the best so far."""
         value = metrics[self.metric]
         if not 0 <= value < math.inf:  # nan as well, which would never be beaten
             return False

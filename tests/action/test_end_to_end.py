@@ -139,7 +139,7 @@ def test_export_for_onnxruntime_says_its_classes(work, capsys):
         (["clips.frames=8"], "clips.frames=8: the checkpoint's network takes 4 frames"),
         (["seed=3"], "'seed=3' (clips are chosen by the video's name)"),
         (["data.classes=[a, b]"], "(the checkpoint's own are used)"),
-        (["model.places=each"], "only input_size may differ in testing\n"),
+        (["model.places=each"], "In testing only model.input_size may be changed\n"),
         (["test.short_side=20"], "test.short_side=20: a crop of [32, 32] does not fit in"),
         (["data.val_list=missing.txt"], "missing.txt: no such list or folder of videos"),
     ],
@@ -154,7 +154,7 @@ def test_what_a_test_refuses(work, capsys, words, text):
 def test_the_commands_of_the_other_task_refuse_the_checkpoint(work, capsys):
     best = work / "run" / "best.pt"
     assert tool("test", "--task", "keypoints", "--checkpoint", best) == 4
-    assert "its network is one of action" in capsys.readouterr().err
+    assert "its network is for action" in capsys.readouterr().err
 
 
 def test_real_clips_are_those_of_their_readme():

@@ -102,15 +102,15 @@ def test_other_classes_keys_and_videos_are_not_resumed(cfg, tmp_path, capsys):
         assert train(cfg, output, *more, *words) == 4
         return capsys.readouterr().err
 
-    assert "class 0 was 'down', the data have 'up' there" in refused("data.classes=[up, down]")
-    assert "was trained for 2 classes, the data have 3" in refused("data.classes=[down, up, x]")
+    assert "class 0 was 'down', but is 'up' in the data" in refused("data.classes=[up, down]")
+    assert "was trained for 2 classes, but the data have 3" in refused("data.classes=[down, up, x]")
     assert "test.clips=3 (was 2)" in refused("test.clips=3")
     assert "data.val_list='train' (was 'val')" in refused("data.val_list=train")
     # Allowed, and the epoch is done: nothing is left to train.
     assert train(cfg, output, *more, "data.val_list=train", "--allow-changed") == 0
     said = capsys.readouterr().err
     assert "was trained with other test videos (fingerprint" in said
-    assert "lists, labels or what is left out of them changed; allowed by --allow-changed" in said
+    assert "lists, labels or the skipped entries changed; allowed by --allow-changed" in said
 
 
 def test_a_checkpoint_of_the_other_task_is_not_resumed(cfg, tmp_path, capsys):
@@ -121,7 +121,7 @@ def test_a_checkpoint_of_the_other_task_is_not_resumed(cfg, tmp_path, capsys):
     content |= {"classes": None, "skeleton": {"keypoints": []}}
     torch.save(content, output / "last.pt")
     assert train(cfg, output, "train.epochs=1", "--resume") == 4
-    assert "its network is one of keypoints; give a checkpoint of action" in capsys.readouterr().err
+    assert "its network is for keypoints; give a checkpoint for action" in capsys.readouterr().err
 
 
 def test_files_of_a_training_name_their_conditions(cfg, tmp_path):

@@ -48,10 +48,10 @@ def test_unknown_name():
     ("name", "options", "message"),
     [
         ("nl", {"pairwis": "dot"}, r"'nl' has no option 'pairwis'; it takes inner, .*'pairwise'\?"),
-        ("nl", {"dims": 1}, r"dims=1 must be 3 \(clips B C T H W\) or 2 \(maps B C H W\); other numbers"),
+        ("nl", {"dims": 1}, r"dims=1 must be 3 \(clips B C T H W\) or 2 \(maps B C H W\); for other dims"),
         ("nl", {"dims": 2, "frames": 4}, r"frames=4 has no effect with dims=2, which is for maps B C H W"),
-        ("nl", {"frames": 0}, r"frames=0 must be a whole number of at least 1"),
-        ("nl", {"frames": 2.0}, r"frames=2.0 must be a whole number"),
+        ("nl", {"frames": 0}, r"frames=0 must be an integer of at least 1"),
+        ("nl", {"frames": 2.0}, r"frames=2.0 must be an integer"),
         ("srl_fft", {"dims": 3}, r"'srl_fft' with dims=3 needs frames=T: its conv_t has a weight for each"),
         ("rcca", {"dims": 3}, r"'rcca' does not take clips: fold their frames into the batch, B\*T C H W "
          r"\(insert_blocks takes frames=T of a network that does\), .* clips: srl_fft, .*, pnl$"),

@@ -484,21 +484,21 @@ ONE_MAP = r".* A block takes one map B C H W or clip B C T H W\. Submodules "
         ("resnet18", ["layr3"], r"ResNet has no submodule 'layr3'; did you mean one of \['layer3'"),
         ("resnet18", [""], r"after names '', the network itself: name a submodule, or write nn.Seq"),
         ("shared", ["head", "tied"], "names the module at 'tied' twice"),
-        ("resnet18", ["fc"], r"'fc' \(Linear\): it gives a tensor \(1, 1000\)" + ONE_MAP
-         + r"that give one: \['conv1', 'layer1', "),
-        ("vit_tiny", ["blocks"], r"'blocks' .*it gives tokens B N C, \(1, 17, 192\)" + ONE_MAP
-         + r"that give one: \['patch_embed.proj'\]"),
-        ("hrnet_w32", ["stage4"], r"SequentialList\): it gives list of 4" + ONE_MAP
-         + r"inside it that give one: \['stage4.0.branches.0', "),
-        ("hrnet_w32", ["stage4.2.fuse_act"], r"it gives maps of \[32, 64, 128, 256\] channels in"),
+        ("resnet18", ["fc"], r"'fc' \(Linear\): it returns a tensor \(1, 1000\)" + ONE_MAP
+         + r"that return one: \['conv1', 'layer1', "),
+        ("vit_tiny", ["blocks"], r"'blocks' .*it returns tokens B N C, \(1, 17, 192\)" + ONE_MAP
+         + r"that return one: \['patch_embed.proj'\]"),
+        ("hrnet_w32", ["stage4"], r"SequentialList\): it returns list of 4" + ONE_MAP
+         + r"inside it that return one: \['stage4.0.branches.0', "),
+        ("hrnet_w32", ["stage4.2.fuse_act"], r"it returns maps of \[32, 64, 128, 256\] channels in"),
         ("keypointrcnn", ["backbone.fpn"], r"OrderedDict with the keys \['0', '1', '2', '3', 'pool"
-         + r".*inside it that give one: \['backbone.fpn.inner_blocks.0', "),
+         + r".*inside it that return one: \['backbone.fpn.inner_blocks.0', "),
         ("attribute", ["conv"], r"with blocks after \['conv'\] the network fails \(AttributeError: .*"
-         "'out_ch.*Does it use an attribute or item of a submodule, not only its call. Name a subm"),
+         "'out_ch.*Does it use an attribute or item of a submodule instead of only calling it. Name a subm"),
         ("type", ["conv"], r"with blocks after \['conv'\] the output changes. Name a submodule"),
-        ("list", ["conv"], r"does not always go through the block after 'conv': it reaches the "),
+        ("list", ["conv"], r"does not always call the block after 'conv': it reaches the "),
         ("weight", ["conv"], r"no block can follow 'conv' \(Conv2d\): the example does not call it"),
-        ("item", ["stage"], r"does not always go through the block after 'stage': it reaches the"),
+        ("item", ["stage"], r"does not always call the block after 'stage': it reaches the"),
     ],
 )  # fmt: skip
 def test_refusals(network, after, message):
@@ -513,7 +513,7 @@ def test_refusals(network, after, message):
 def test_a_map_of_whole_numbers():
     net = nn.Sequential(nn.Conv2d(3, 16, 1), nn.Upsample(scale_factor=2))
     net[1].forward = lambda x: x.round().int()
-    with pytest.raises(ValueError, match=r"it gives a tensor \(1, 16, 64, 48\) torch.int32"):
+    with pytest.raises(ValueError, match=r"it returns a tensor \(1, 16, 64, 48\) torch.int32"):
         insert_blocks(net, "nl", after=["1"], example=IMAGE)
 
 
@@ -522,8 +522,8 @@ def test_a_map_of_whole_numbers():
     [
         ("nl", {"pairwis": "dot"}, r"after 'layer3', whose map is \(1, 256, 4, 3\): block 'nl' has"),
         ("rcca", {"recurrence": 0}, r"after 'layer3', .*recurrence=0 must be at least 1"),
-        ("nl", {"size": 4}, "size is learned from the example: leave it out"),
-        ("nl", {"dims": 3}, "dims is learned from the example: leave it out"),
+        ("nl", {"size": 4}, "size is derived from the example: remove it"),
+        ("nl", {"dims": 3}, "dims is derived from the example: remove it"),
     ],
 )  # fmt: skip
 def test_blocks_and_options_that_do_not_fit(block, options, message):
@@ -555,10 +555,12 @@ def test_compiled_scripted_wrapped(one_process):
         (nn.DataParallel(net), "module.conv", "DataParallel"),
         (DistributedDataParallel(net), "module.conv", "DistributedDataParallel"),
     ]:
-        with pytest.raises(RuntimeError, match=f"the network went through {how} already: insert"):
+        with pytest.raises(RuntimeError, match=f"the network already went through {how}: insert"):
             insert_blocks(wrapped, "nl", after=[name], example=IMAGE)
     net = nn.Sequential(OrderedDict(first=torch.compile(net, backend="eager"), last=nn.ReLU()))
-    with pytest.raises(RuntimeError, match="the submodule 'first' went through torch.compile"):
+    with pytest.raises(
+        RuntimeError, match="the submodule 'first' already went through torch.compile"
+    ):
         insert_blocks(net, "nl", after=["first._orig_mod.conv"], example=IMAGE)
     insert_blocks(net, "nl", after=["first", "last"], example=IMAGE)
     with torch.inference_mode(), pytest.raises(RuntimeError, match="under torch.inference_mode"):

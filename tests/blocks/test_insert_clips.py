@@ -102,7 +102,7 @@ def test_pooled_frames_take_a_call_of_their_own():
     net(CLIP[:1])
     message = (
         r"inserted for clips of 4 frames folded into the batch, B\*4 C H W, got \(6, 16, 6, 5\), and 6 "
-        r"is no multiple of 4: run whole clips of 4 frames, or build the network again"
+        r"is not a multiple of 4; run whole clips of 4 frames, or build the network again"
     )
     with pytest.raises(ValueError, match=message):
         net(rand(1, 3, 6, 12, 10))
@@ -111,12 +111,12 @@ def test_pooled_frames_take_a_call_of_their_own():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ({"frames": 3}, r"'stem' \(Conv2d\): it gives a batch of 8, \(8, 16, 6, 5\), no multiple of frames"
+        ({"frames": 3}, r"'stem' \(Conv2d\): it returns a batch of 8, \(8, 16, 6, 5\), not a multiple of frames"
          r"=3\. A block takes one map B\*3 C H W, the frames of a clip folded into the batch\. Submod"),
-        ({"frames": 0}, r"frames=0 must be the number of frames of a clip where the block stands"),
+        ({"frames": 0}, r"frames=0 must be the number of frames of a clip at this block"),
         ({"frames": 4.0}, r"frames=4.0 must be the number of frames"),
-        ({"frames": 4, "layout": "bhwc"}, r"frames=4 is for maps B\*T C H W: leave out layout='bhwc'"),
-        ({"frames": 4, "grid": (6, 5)}, r"frames=4 is for maps B\*T C H W: leave out grid=\(6, 5\)"),
+        ({"frames": 4, "layout": "bhwc"}, r"frames=4 is for maps B\*T C H W: remove layout='bhwc'"),
+        ({"frames": 4, "grid": (6, 5)}, r"frames=4 is for maps B\*T C H W: remove grid=\(6, 5\)"),
     ],
 )  # fmt: skip
 def test_frames_that_do_not_fit(words, message):
@@ -126,7 +126,7 @@ def test_frames_that_do_not_fit(words, message):
 
 def test_frames_for_a_map_that_has_them():
     with pytest.raises(
-        ValueError, match=r"five axes, .*, which shows its frames: leave frames out"
+        ValueError, match=r"five axes, .*, which already has its frames: remove frames"
     ):
         insert_blocks(nn.Sequential(nn.Conv3d(3, 16, 1)), "nl", after=["0"], example=CLIP, frames=4)
 
@@ -307,12 +307,12 @@ def test_other_clips_than_the_example():
 @pytest.mark.parametrize(
     ("network", "block", "after", "message"),
     [
-        ("mvit", "nl", "blocks.1", r"'blocks.1' \(MultiscaleBlock\): it gives tuple of 2\. A block takes one map "
-         r"B C H W or clip B C T H W\. Submodules inside it that give one: \['blocks.1.attn.pool_q.pool'"),
-        ("mvit", "nl", "norm", r"it gives tokens B N C, \(1, 25, 32\).* that give one: \['conv_proj', "),
+        ("mvit", "nl", "blocks.1", r"'blocks.1' \(MultiscaleBlock\): it returns tuple of 2\. A block takes one map "
+         r"B C H W or clip B C T H W\. Submodules inside it that return one: \['blocks.1.attn.pool_q.pool'"),
+        ("mvit", "nl", "norm", r"it returns tokens B N C, \(1, 25, 32\).* that return one: \['conv_proj', "),
         ("mvit", "nl", "blocks", r"'blocks' \(ModuleList\): the example does not call it"),
-        ("r3d", "nl", "fc", r"a tensor \(1, 5\) .* Submodules that give one: \['stem', 'layer1', 'layer2', "),
-        ("swin3d", "nl", "head", r"A block takes one clip B T H W C with layout='bthwc'\. Submodules that give "
+        ("r3d", "nl", "fc", r"a tensor \(1, 5\) .* Submodules that return one: \['stem', 'layer1', 'layer2', "),
+        ("swin3d", "nl", "head", r"A block takes one clip B T H W C with layout='bthwc'\. Submodules that return "
          r"one: \['patch_embed', 'features', "),
         ("r3d", "rcca", "layer1", r"after 'layer1', whose map is \(1, 64, 4, 16, 12\): block 'rcca' does not ta"),
     ],

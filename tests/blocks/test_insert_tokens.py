@@ -337,42 +337,40 @@ class Tokens(nn.Module):
         return self.stage(torch.cat([x[:, : self.extra], x], dim=1)) * features
 
 
-NO_EFFECT = (
-    r"on which grid=\(4, 3\) has no effect: leave grid out for B C H W, or write layout='bhwc'"
-)
+NO_EFFECT = r"on which grid=\(4, 3\) has no effect: remove grid for B C H W, or write layout='bhwc'"
 NOT_SHOWN = (
-    r"and these are not shown to be class or register tokens: they must be fewer than the grid's, and "
-    r"a convolution must give a map of this size or another submodule {} tokens, as patch embeddings "
-    r"do; name the grid \(height, width\) of this submodule's own map\. A block takes tokens B N C"
+    r"and these may not be class or register tokens: they must be fewer than the grid's, and "
+    r"a convolution must return a map of this size or another submodule {} tokens, as patch embeddings "
+    r"do; give the grid \(height, width\) of this submodule's own map\. A block takes tokens B N C"
 )
 
 
 @pytest.mark.parametrize(
     ("network", "after", "words", "message"),
     [
-        ("vit", "blocks.0", {}, r"'blocks.0' \(Block\): it gives tokens B N C, \(1, 13, 32\), whose grid "
-         r"cannot be known: name it with grid=\(height, width\)\. A block takes one map B C H W or clip "
-         r"B C T H W\. Submodules that give one: \['patch_embed.proj'\]"),
-        ("vit", "blocks.0", BHWC, r"tokens B N C, \(1, 13, 32\): name grid=\(height, width\) instead of"),
+        ("vit", "blocks.0", {}, r"'blocks.0' \(Block\): it returns tokens B N C, \(1, 13, 32\), whose grid "
+         r"is unknown: give it with grid=\(height, width\)\. A block takes one map B C H W or clip "
+         r"B C T H W\. Submodules that return one: \['patch_embed.proj'\]"),
+        ("vit", "blocks.0", BHWC, r"tokens B N C, \(1, 13, 32\): give grid=\(height, width\) instead of"),
         ("vit", "blocks.0", {"grid": (3, 4)}, r"grid=\(3, 4\) is \(height, width\), but the map of 'patch_"
          r"embed.proj' has height 4 and width 3: write grid=\(4, 3\)"),
-        ("vit", "blocks.0", {"grid": (7, 2)}, r"N = 13 is less than the 14 of grid=\(7, 2\); name the grid"),
+        ("vit", "blocks.0", {"grid": (7, 2)}, r"N = 13 is less than the 14 of grid=\(7, 2\); give the grid"),
         ("vit", "blocks.0", {"grid": (3, 3)}, r"N = 13 is 4 more than the 9 of grid=\(3, 3\), "
          + NOT_SHOWN.format(9)),
         ("vit", "patch_embed.proj", {"grid": (4, 3)}, r"a map of 4 axes, \(1, 32, 4, 3\), " + NO_EFFECT
-         + r".* A block takes tokens B N C with grid=\(4, 3\): N = 12, or more by a few class or register "
-         r"tokens in front\. Submodules that give one: \['patch_embed', 'pos_drop', "),
-        ("vit", "head", {"grid": (4, 3)}, r"'head' \(Linear\): it gives a tensor \(1, 5\) torch.float32"),
+         + r".* A block takes tokens B N C with grid=\(4, 3\): N = 12, plus a few class or register "
+         r"tokens before them\. Submodules that return one: \['patch_embed', 'pos_drop', "),
+        ("vit", "head", {"grid": (4, 3)}, r"'head' \(Linear\): it returns a tensor \(1, 5\) torch.float32"),
         ("swin", "layers.0", {"grid": (4, 3)}, r"a map of 4 axes, \(1, 16, 12, 16\), " + NO_EFFECT),
         ("swin", "layers.0.blocks.0.attn", {"grid": (16, 12)}, r"N = 16 is less than the 192 of grid="),
         ("swin", "head", BHWC, r"a tensor \(1, 5\) .*A block takes one map B H W C with layout='bhwc'\. "
-         r"Submodules that give one: \['patch_embed', 'layers', 'norm', "),
-        ("convnext", "head", BHWC, r"Submodules that give one: \['stages.0.blocks.0.norm', 'stages.1.bl"),
-        ("swin", "layers.0", {"layout": "bchw"}, r"layout='bchw' must be 'bhwc', or 'bthwc' for clips; leave "
-         r"it out for maps B"),
+         r"Submodules that return one: \['patch_embed', 'layers', 'norm', "),
+        ("convnext", "head", BHWC, r"Submodules that return one: \['stages.0.blocks.0.norm', 'stages.1.bl"),
+        ("swin", "layers.0", {"layout": "bchw"}, r"layout='bchw' must be 'bhwc', or 'bthwc' for clips; remove "
+         r"it for maps B"),
         ("swin", "layers.0", {"grid": (4, 3), **BHWC}, r"grid=\(4, 3\) is for tokens B N C and layout='b"
-         r"hwc' for channels behind: name one"),
-        ("vit", "blocks.0", {"grid": 12}, r"grid=12 must be \(height, width\) of the token map, two whole"),
+         r"hwc' for channels last: give one"),
+        ("vit", "blocks.0", {"grid": 12}, r"grid=12 must be \(height, width\) of the token map, two integers"),
         ("vit", "blocks.0", {"grid": (12,)}, r"grid=\(12,\) must be \(height, width\)"),
         ("vit", "blocks.0", {"grid": (4.0, 3)}, r"grid=\(4.0, 3\) must be \(height, width\)"),
         ("vit", "blocks.0", {"grid": (-4, -3)}, r"grid=\(-4, -3\) must be \(height, width\)"),
@@ -410,7 +408,7 @@ def test_a_bhwc_map_does_not_speak_against_a_grid():
 def test_numbers_of_tokens_that_differ_within_a_run():
     for counts in ([12, 12, 13], [13, 12]):
         maps = tuple(rand(1, count, 16) for count in counts)
-        with pytest.raises(ValueError, match=r"it gives \[12, 13\] tokens in one run"):
+        with pytest.raises(ValueError, match=r"it returns \[12, 13\] tokens in one run"):
             insert_blocks(Shared(), "nl", after=["head"], example=maps, grid=(4, 3))
 
 
@@ -422,7 +420,7 @@ def test_another_number_of_axes_than_the_layout():
     ]:
         message = (
             f"{len(shape)} axes, {shape}, on which layout={given!r} has no effect: write layout={other!r} for "
-            f"{' '.join(other.upper())}, or leave it out for channels in front"
+            f"{' '.join(other.upper())}, or remove it for channels in front"
         )
         with pytest.raises(ValueError, match=re.escape(message)):
             insert_blocks(net, "nl", after=["0"], example=rand(*shape), layout=given)

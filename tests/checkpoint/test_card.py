@@ -83,7 +83,7 @@ def test_a_trained_network(trained, tmp_path, capsys):
     training = card["training"]
     assert training["weights"] == "as trained"
     assert training["epochs"] == "2 of 3"
-    assert training["recipe"] == "paper, but for train.lr=0.5 (0.001), train.epochs=3 (210)"
+    assert training["recipe"] == "paper, except train.lr=0.5 (0.001), train.epochs=3 (210)"
     assert training["settings"]["lr"] == 0.5
     assert (training["processes"], training["seed"], training["run"]) == (4, "0", "demo")
     assert training["initial_weights"] == "begun.pt"
@@ -179,7 +179,7 @@ def encoder_alone():
 
 
 OTHERS = {
-    "pose.pth": (lambda: pose_resnet.simple_baseline(18), "a pose network", "simple_baseline", 17, "import-weights makes"),
+    "pose.pth": (lambda: pose_resnet.simple_baseline(18), "a pose network", "simple_baseline", 17, "import-weights converts"),
     "encoder.safetensors": (encoder_alone, "an encoder", "resnet", None, "model.weights=FILE"),
     "other.pth": (lambda: {"a.weight": torch.zeros(3)}, "unknown", "resnet", None, "not usable here"),
 }  # fmt: skip
@@ -240,7 +240,7 @@ def endless():
 @pytest.mark.parametrize("part", ["versions", "skeleton", "config", "card", "best", "history"])
 def test_a_part_without_bounds_is_refused_at_once(trained, made, part):
     value = {"name": made()} if part != "history" else [record(2, 0.5, conditions=made())]
-    with pytest.raises(CheckpointError, match=f"its '{part}' is damaged, nested too deep or of mo"):
+    with pytest.raises(CheckpointError, match=f"its '{part}' is damaged: nested too deeply, or mo"):
         check_content(Path("a.pt"), trained | {part: value})
 
 
@@ -254,9 +254,7 @@ def test_a_note_of_other_weights_is_bounded_too(tmp_path):
     colors = {"color_order": "rgb", "mean": [0.5] * 3, "std": [0.5] * 3}
     state._metadata["keypoint"] = colors | {"codec": laugh()}
     torch.save(state, tmp_path / "a.pth")
-    with pytest.raises(
-        CheckpointError, match=r"a\.pth: its metadata is nested too deep or too large"
-    ):
+    with pytest.raises(CheckpointError, match=r"a\.pth: its metadata is too deep or too large"):
         read_card(tmp_path / "a.pth")
 
 

@@ -100,7 +100,7 @@ def test_info_shows_it(world, tmp_path, capsys):
     assert tool("info", "--checkpoint", path) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "generated yes" in shown
-    assert "has only seen generated figures" in shown
+    assert "was trained on generated figures only" in shown
     assert tool("info", "--checkpoint", path, "--json") == 0
     assert json.loads(capsys.readouterr().out)["training"]["train_data"]["generated"] is True
 

@@ -67,22 +67,22 @@ def test_a_folder_that_is_there_wins_over_a_name_of_the_hub(tmp_path, monkeypatc
 
 
 FAULTS = [
-    ({"folder": "both", "files": ["model.pt", "best.pt"]}, "both", {}, CheckpointError, "both: holds both model.pt and best.pt; remove one"),
-    ({"folder": "run", "files": ["last.pt", "x.txt"]}, "run", {}, CheckpointError, "run: holds no model.pt nor best.pt, only last.pt, for Predictor.from_checkpoint"),
-    ({"folder": "empty", "files": []}, "empty", {}, CheckpointError, "empty: holds no model.pt nor best.pt; give a folder"),
-    ({"folder": "mine", "files": ["best.pt"]}, "mine", {"revision": "v1"}, ConfigError, "revision='v1': mine is a local folder, which has none"),
+    ({"folder": "both", "files": ["model.pt", "best.pt"]}, "both", {}, CheckpointError, "both: has both model.pt and best.pt; remove one"),
+    ({"folder": "run", "files": ["last.pt", "x.txt"]}, "run", {}, CheckpointError, "run: contains neither model.pt nor best.pt, only last.pt .for Predictor.from_checkpoint"),
+    ({"folder": "empty", "files": []}, "empty", {}, CheckpointError, "empty: contains neither model.pt nor best.pt; give a folder"),
+    ({"folder": "mine", "files": ["best.pt"]}, "mine", {"revision": "v1"}, ConfigError, "revision='v1': mine is a local folder without revisions"),
     ({"folder": "mine", "files": ["best.pt"]}, "mine/best.pt", {}, ConfigError, "mine/best.pt: is a file, for --checkpoint or Predictor.from_checkpoint"),
-    ({"folder": "output/demo", "files": []}, "output/demos", {}, CheckpointError, "output/demos: no such folder; give a folder that holds model.pt"),
+    ({"folder": "output/demo", "files": []}, "output/demos", {}, CheckpointError, "output/demos: no such folder; give a folder with model.pt"),
     ({}, "./mine", {}, CheckpointError, "./mine: no such folder"),
     ({}, "/no/where", {}, CheckpointError, "/no/where: no such folder"),
     ({}, "~/nowhere", {}, CheckpointError, "~/nowhere: no such folder"),
     ({}, "user/best.pt", {}, CheckpointError, "user/best.pt: no such folder"),
     ({}, "user/a.safetensors", {}, CheckpointError, "user/a.safetensors: no such folder"),
     ({}, Path("user/name"), {}, CheckpointError, "user/name: no such folder"),
-    ({}, "name", {}, ConfigError, "'name': is neither a folder nor a name of weights or of the Hub; .* or user/name"),
-    ({}, "user/name/more", {}, ConfigError, "'user/name/more': is neither"),
-    ({}, "https://huggingface.co/user/name", {}, ConfigError, "is neither a folder nor"),
-    ({}, "", {}, CheckpointError, r"\.: holds no model\.pt nor"),
+    ({}, "name", {}, ConfigError, "'name': is not a folder, a name of weights or a Hub repository; .* or user/name"),
+    ({}, "user/name/more", {}, ConfigError, "'user/name/more': is not a folder"),
+    ({}, "https://huggingface.co/user/name", {}, ConfigError, "is not a folder, a name of weights"),
+    ({}, "", {}, CheckpointError, r"\.: contains neither model\.pt nor"),
 ]  # fmt: skip
 
 
@@ -223,16 +223,19 @@ def test_a_repository_is_fetched_once_and_read_as_any_checkpoint(server, checkpo
 
 
 ANSWERS = {
-    ("user/absent", None): r"user/absent: no such repository on the Hub, or a private one",
-    ("user/empty", None): r"user/empty: its repository holds no model\.pt; networks of",
-    ("user/gated", None): r"user/gated: is open only to users whom its owner admits; ask for",
+    ("user/absent", None): r"user/absent: no such repository, or a private one",
+    ("user/empty", None): r"user/empty: its repository contains no model\.pt; networks of",
+    ("user/gated", None): r"user/gated: is a gated repository; ask its owner for",
     ("user/good", "v2"): r"user/good: has no revision 'v2'; give one of its branches",
     (
         "user/ill",
         None,
     ): r"user/ill: (model\.pt cannot be fetched \(.*500|the Hub does not answer.*500)",
     ("user/cut", None): r"user/cut: model\.pt cannot be fetched \(.*; try again, or give a folder",
-    ("user--x/name", None): r"user--x/name: is not a name of the Hub \(.*; give a folder that",
+    (
+        "user--x/name",
+        None,
+    ): r"user--x/name: is not a repository name of the Hub \(.*; give a folder with",
 }
 
 

@@ -156,7 +156,7 @@ def test_a_cut_off_download_continues(server, home):
 def test_the_next_run_continues_what_this_one_left(server, monkeypatch, home):
     monkeypatch.setattr(download, "ATTEMPTS", 1)
     server.cuts = [30_000, 0]
-    with pytest.raises(CheckpointError, match=r"30000 bytes are kept in .*\n  a copy of .* into"):
+    with pytest.raises(CheckpointError, match=r"30000 bytes are kept in .*\n  or download .* into"):
         weights_file(ROW)
     assert not (home / "weights" / ROW.file).exists()
     assert weights_file(ROW).read_bytes() == CONTENT
@@ -186,7 +186,7 @@ def test_a_copy_put_by_hand_needs_no_server(home, monkeypatch):
     [
         (b"other" * 9, None, "the SHA-256 of what the server sent begins with"),
         (b"<html>log in", "text/html", "the server sent a web page instead of the file"),
-        (None, None, "the server says 404 Not Found; check the address"),
+        (None, None, "the server responded 404 Not Found; check the address"),
     ],
 )
 def test_what_is_not_the_file_is_refused_and_not_kept(server, home, content, kind, words):
@@ -195,8 +195,8 @@ def test_what_is_not_the_file_is_refused_and_not_kept(server, home, content, kin
     with pytest.raises(CheckpointError, match=words) as caught:
         weights_file(ROW)
     assert f"{ROW.name}: {ROW.address}: " in str(caught.value)
-    assert f"a copy of {ROW.file} that you put into {home / 'weights'} is used" in str(caught.value)
-    assert "KEYPOINT_HOME sets another folder" in str(caught.value)
+    assert f"download {ROW.file} yourself into {home / 'weights'}" in str(caught.value)
+    assert "to use another folder than" in str(caught.value)
     assert not home.exists()
 
 
@@ -209,7 +209,7 @@ def test_offline_is_said_at_the_first_attempt(home, monkeypatch, base_url):
     lines = str(caught.value).splitlines()
     assert len(lines) == 2
     assert lines[0].startswith(f"{ROW.name}: {base_url}{ROW.path}: cannot be reached (")
-    assert f"{home / 'weights'} is used as well; KEYPOINT_HOME sets another" in lines[1]
+    assert f"yourself into {home / 'weights'}; to use another folder" in lines[1]
     assert not home.exists()
 
 
@@ -360,19 +360,19 @@ def test_a_file_under_a_published_name_has_its_hash(downloaded):
     [
         ("mmpose/res18_64x6", "did you mean mmpose/res18_64x64"),
         ("res18_64x46", "did you mean mmpose/res18_64x64"),
-        ("mmpose/yolo", "is neither a folder nor a name of weights"),
+        ("mmpose/yolo", "is not a folder, a name of weights"),
     ],
 )
 def test_other_names_are_refused_without_a_connection(downloaded, name, words):
     with pytest.raises(ConfigError, match=words):
         Predictor.from_pretrained(name)
-    with pytest.raises(ConfigError, match="one file with one hash"):
+    with pytest.raises(ConfigError, match="a single file without revisions"):
         Predictor.from_pretrained(downloaded.name, revision="main")
 
 
 def test_a_folder_of_that_name_is_taken_first(downloaded):
     Path("res18_64x64").mkdir()
-    with pytest.raises(CheckpointError, match=r"res18_64x64: holds no model\.pt"):
+    with pytest.raises(CheckpointError, match=r"res18_64x64: contains neither model\.pt"):
         Predictor.from_pretrained("res18_64x64")
 
 

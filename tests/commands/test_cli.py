@@ -186,5 +186,5 @@ def test_processes_that_would_each_train_alone_are_refused(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")
     monkeypatch.delenv("LOCAL_RANK", raising=False)
-    with pytest.raises(ConfigError, match="start them by torchrun"):
+    with pytest.raises(ConfigError, match="start them with torchrun"):
         distributed.initialise("cpu")

@@ -38,15 +38,13 @@ class Float64(TorchDispatchMode):
 def test_mps_is_refused_where_there_is_none(tmp_path, capsys):
     if torch.backends.mps.is_available():
         pytest.fail("this test is for machines without mps; try the toolkit there by hand")
-    with pytest.raises(
-        ConfigError, match="--device mps: torch sees no such device here, .* use cpu"
-    ):
+    with pytest.raises(ConfigError, match="--device mps: torch finds no such device; .* use cpu"):
         distributed.choose_device("mps")
     checkpoint = tiny_network.checkpoint(tmp_path / "best.pt")
     given = ["--checkpoint", checkpoint, "--output", tmp_path / "out", "--device", "mps"]
     (tmp_path / "a.png").write_bytes(b"x")
     assert tool("predict", *given, "--whole-image", tmp_path / "a.png") == 2
-    assert "--device mps: torch sees no such device here" in capsys.readouterr().err
+    assert "--device mps: torch finds no such device" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="--device mps: for checkpoints only, onnxruntime"):
         choose_providers("mps", ["CPUExecutionProvider", "CoreMLExecutionProvider"])
 

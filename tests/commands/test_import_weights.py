@@ -179,7 +179,7 @@ def test_udp_comes_back_as_udp_and_cannot_be_taken_for_another(official, tmp_pat
     assert (b.model.codec, b.model.codec.name) == (a.model.codec, "udp")
     for file in ("out.pth", "a.pt"):
         assert run("import_weights", file, "--output", "c.pt", "model.codec=heatmap") == 4
-        words = "trained to the codec udp, the config says heatmap"
+        words = "trained with codec udp, but the config has heatmap"
         assert words in capsys.readouterr().err
     assert not Path("c.pt").exists()
 
@@ -194,7 +194,7 @@ def test_one_skeletons_keypoints_are_not_anothers(tmp_path, monkeypatch, capsys)
     assert run("export_weights", *export) == 0
     for file in ("cp14.pt", "out.pth"):
         assert run("import_weights", file, "--output", "aic14.pt", "data.skeleton=aic14") == 4
-        expected = f"{file}: its keypoint 0 is left_shoulder, the skeleton's is right_shoulder"
+        expected = f"{file}: its keypoint 0 is left_shoulder, but the skeleton's is right_shoulder"
         assert expected in capsys.readouterr().err
         again = ["--output", f"{file}.again", "data.skeleton=crowdpose14"]
         assert run("import_weights", file, *again) == 0

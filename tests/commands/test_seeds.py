@@ -84,7 +84,7 @@ def test_what_is_done_is_not_done_again(begin, tmp_path, capsys):
     end(out, 0)
     end(out, 1, epoch=2)
     assert begin("--seeds", 0, 1) == (2, [])  # as of a single run: nothing is replaced unasked
-    assert "holds another run; --resume continues it" in capsys.readouterr().err
+    assert "contains another run; --resume continues it" in capsys.readouterr().err
     status, started = begin("--resume", "--seeds", 0, 1, 3)
     assert status == 0
     assert [words[2] for words in started] == ["seed=1", "seed=3"]

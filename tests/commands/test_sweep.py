@@ -83,26 +83,26 @@ def test_names_of_points(folder, grid, names):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "empty: nothing is given"),
+        ("", "empty file"),
         ("train: {lr: 1e-3}\n", "has neither cfg nor grid, so it is not a sweep; keypoint train --cfg"),
-        (f"{ONE}grid: {{}}\n", "line 3: grid: given {}; grid is a mapping of one axis at least"),
-        ("cfg: base.yaml\ngrid: {a: {b: {}}}\n", "s.yaml: seeds: given none; allowed: [numbers], whole and different"),
-        ("cfg: base.yaml\nseeds: [0, 0]\ngrid: {a: {b: {}}}\n", "line 2: seeds: given [0, 0]; 0 is there twice"),
-        ("cfg: base.yaml\nseeds: [0, -1]\ngrid: {a: {b: {}}}\n", "-1 in it is not a whole number in 0..2147483647"),
+        (f"{ONE}grid: {{}}\n", "line 3: grid: given {}; grid must be a mapping with at least one axis"),
+        ("cfg: base.yaml\ngrid: {a: {b: {}}}\n", "s.yaml: seeds: given none; allowed: [integers], all different"),
+        ("cfg: base.yaml\nseeds: [0, 0]\ngrid: {a: {b: {}}}\n", "line 2: seeds: given [0, 0]; 0 is given twice"),
+        ("cfg: base.yaml\nseeds: [0, -1]\ngrid: {a: {b: {}}}\n", "-1 is not an integer in 0..2147483647"),
         (f"{ONE}grids: {{}}\ngrid: {{a: {{b: {{}}}}}}\n", "line 3: grids: no such key; did you mean grid?"),
-        ("cfg: bsae.yaml\nseeds: [0]\ngrid: {a: {b: {}}}\n", "line 1: cfg: bsae.yaml: no such file, nor a config"),
-        ("cfg: s.yaml\nseeds: [0]\ngrid: {a: {b: {}}}\n", "s.yaml: is a sweep, so not one config"),
+        ("cfg: bsae.yaml\nseeds: [0]\ngrid: {a: {b: {}}}\n", "line 1: cfg: bsae.yaml: no such file, and no config"),
+        ("cfg: s.yaml\nseeds: [0]\ngrid: {a: {b: {}}}\n", "s.yaml: is a sweep, not a single config"),
         (f"{ONE}grid:\n  a:\n    b: {{}}\n    b: {{seed: 1}}\n", "line 6: grid.a.b: given twice, first in line 5"),
         (f"{ONE}grid:\n  a:\n    ../b: {{}}\n", "line 5: grid.a.../b: '../b' is not the name of a point; a name has"),
         (f"{ONE}grid:\n  a: 3\n", "line 4: grid.a: given 3; give {point: {key: value}}, or [values]"),
         (f"{ONE}grid:\n  a: {{b: 3}}\n", "line 4: grid.a.b: given 3; give keys of the config, or {} for none"),
-        (f"{ONE}grid:\n  train.lr: [1e-3, 1e-3]\n", "line 4: grid.train.lr: 0.001 is there twice"),
-        (f"{ONE}grid:\n  model.options: [{{a: 1}}]\n", "makes no folder's name; give {name: {model.options: value}}"),
-        (f"{ONE}grid:\n  a: {{b: {{train.lr: 1}}}}\n  train.lr: [2]\n", "line 5: grid.train.lr: train.lr is in the axis a too"),
+        (f"{ONE}grid:\n  train.lr: [1e-3, 1e-3]\n", "line 4: grid.train.lr: 0.001 is given twice"),
+        (f"{ONE}grid:\n  model.options: [{{a: 1}}]\n", "cannot be part of a folder name; give {name: {model.options: value}}"),
+        (f"{ONE}grid:\n  a: {{b: {{train.lr: 1}}}}\n  train.lr: [2]\n", "line 5: grid.train.lr: train.lr is in the axis a as well"),
         (f"{ONE}set: {{train.lr: 1}}\ngrid:\n  train.lr: [2]\n", "line 3: set.train.lr: is in grid too"),
         (f"{ONE}set: {{seed: 1}}\ngrid:\n  train.lr: [2]\n", "line 3: set.seed: give `seeds`"),
-        (f"{ONE}set: {{train: {{lr: 1}}}}\ngrid:\n  a: {{b: {{}}}}\n", "line 3: train is a section; give its keys one by one, as train."),
-        (f"{ONE}grid:\n  train.lr: [1, -2]\n", "line 4: train.lr: given -2; allowed: 0 < number <= 1000 (of the point lr=-2)"),
+        (f"{ONE}set: {{train: {{lr: 1}}}}\ngrid:\n  a: {{b: {{}}}}\n", "line 3: train is a section; give its keys one by one, such as train."),
+        (f"{ONE}grid:\n  train.lr: [1, -2]\n", "line 4: train.lr: given -2; allowed: 0 < number <= 1000 (in the point lr=-2)"),
         (f"{ONE}grid:\n  a:\n    b: {{train.epoch: 3}}\n", "line 5: train.epoch: no such key; did you mean epochs"),
         (f"{ONE}grid:\n  train.lr: [1e-3, 0.001]\n", "the points lr=1e-3 and lr=0.001 train the same network"),
         (f"{ONE}grid:\n  data.workers: [1, 2]\n", "the points workers=1 and workers=2 train the same network"),
@@ -111,8 +111,8 @@ def test_names_of_points(folder, grid, names):
         (f"{ONE}test: [output=x]\ngrid: {{a: {{b: {{}}}}}}\n", "s.yaml: test: output is given by keypoint sweep"),
         (f"{ONE}test: [test.flop=true]\ngrid: {{a: {{b: {{}}}}}}\n", "test.flop: no such key; did you mean flip"),
         (f"{ONE}test: [--boxes, truth, --boxes, x.json]\ngrid: {{a: {{b: {{}}}}}}\n", "--boxes is there twice"),
-        (f"{ONE}test: --analyse\ngrid: {{a: {{b: {{}}}}}}\n", "line 3: test: given '--analyse'; test is a list of texts"),
-        (f"{ONE}grid: {{train.lr: [{', '.join(map(str, range(1, 1002)))}]}}\n", "these are 1001 runs; allowed: at most 1000"),
+        (f"{ONE}test: --analyse\ngrid: {{a: {{b: {{}}}}}}\n", "line 3: test: given '--analyse'; test must be a list of texts"),
+        (f"{ONE}grid: {{train.lr: [{', '.join(map(str, range(1, 1002)))}]}}\n", "these are 1001 runs; at most 1000 are allowed"),
     ],
 )  # fmt: skip
 def test_a_file_is_refused_before_anything_starts(folder, text, said, capsys):
@@ -143,7 +143,7 @@ def test_every_mistake_is_reported(folder, capsys):
         (["train.lr=1"], "train.lr: it is in the sweep's grid; change it there"),
         (["model.options.width=1"], "model.options.width: it is in the sweep's grid"),
         (["train.epoch=1"], "command line, 'train.epoch=1': train.epoch: no such key"),
-        (["seeds=[1, 1]"], "command line, 'seeds=[1, 1]': seeds: given [1, 1]; 1 is there twice"),
+        (["seeds=[1, 1]"], "command line, 'seeds=[1, 1]': seeds: given [1, 1]; 1 is given twice"),
         (["--resume", "--overwrite"], "give one of them"),
         (["--dry-run", "--jobs", 2], "--jobs has no effect with --dry-run"),
     ],
@@ -161,7 +161,10 @@ def test_not_under_torchrun(folder, monkeypatch, capsys):
 
 def test_a_sweep_is_not_trained_as_one_config(folder, capsys):
     assert tool("train", "--cfg", "sweep.yaml") == 2
-    assert "sweep.yaml: is a sweep, so not one config; keypoint sweep" in capsys.readouterr().err
+    assert (
+        "sweep.yaml: is a sweep, not a single config; run it with keypoint sweep"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_dry_run_prints_a_line_for_each_run(folder, capsys):

@@ -55,4 +55,4 @@ def test_a_config_or_checkpoint_of_the_other_task_is_one_mistake(tmp_path, capsy
     assert "mistakes" not in said
     tiny_checkpoint.checkpoint(tmp_path / "a.pt")
     assert tool("import-weights", tmp_path / "a.pt", "--output", tmp_path / "b.pt") == 4
-    assert "its network is one of action; give a checkpoint of keypoints" in capsys.readouterr().err
+    assert "its network is for action; give a checkpoint for keypoints" in capsys.readouterr().err

@@ -83,11 +83,11 @@ def test_options_reach_their_part(begin):
     assert (card["train"]["recipe"], card["augment"]["scale"]) == ("hrnet", 0.35)
     log = held_lines()
     assert (
-        "INFO keypoint: recipe hrnet, but for train.ohkm=5 (none), "
+        "INFO keypoint: recipe hrnet, except train.ohkm=5 (none), "
         "train.keypoint_weights={'nose': 1.5, 'left_ankle': 2.0} (none)\n"
     ) in log
     assert "WARNING keypoint: 32 crops a step" in log
-    assert "in the recipe hrnet 128 (32 x 4); train.lr=0.001 is made for those" in log
+    assert "in the recipe hrnet 128 (32 x 4); train.lr=0.001 was chosen for those" in log
 
 
 def test_the_recipes_step_is_not_a_warning(begin):
@@ -102,7 +102,7 @@ def test_the_recipes_step_is_not_a_warning(begin):
     ("override", "words"),
     [
         ("train.ohkm=17", "train.ohkm=17 has no effect with 17 keypoints"),
-        ("train.keypoint_weights.left_hand=2", "names ['left_hand'], no keypoint"),
+        ("train.keypoint_weights.left_hand=2", "contains ['left_hand'], which"),
     ],
 )
 def test_what_does_not_fit_the_skeleton_ends_before_the_data_is_read(

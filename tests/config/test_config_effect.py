@@ -18,11 +18,11 @@ from tests.readme.documents import REPOSITORY, all_commands
 
 TRAINED = config_from_dict({"train": {"lr": 0.5}, "augment": {"rotation": 3.0}}, "x")
 COMMON = [
-    ("seed=5", "nothing is drawn at random"),
+    ("seed=5", "testing draws no random numbers"),
     ("augment.rotation=30", "nothing is augmented"),
     ("augment.transforms=[{name: ColorJitter}]", "nothing is augmented"),
-    ("train.lr=5", "nothing is trained; of train.* only amp counts"),
-    ("train.keypoint_weights.nose=2", "nothing is trained; of train.* only amp counts"),
+    ("train.lr=5", "nothing is trained; of train.* only amp is used"),
+    ("train.keypoint_weights.nose=2", "nothing is trained; of train.* only amp is used"),
     ("data.train_annotations=a.json", "nothing is trained"),
     ("data.train_images=images", "nothing is trained"),
 ]
@@ -32,13 +32,13 @@ FREE += ["train.amp=bf16", "test.batch_size=3"]
 
 
 @pytest.mark.parametrize(
-    ("typed", "reason"), [*COMMON, ("data.skeleton=own.yaml", "the checkpoint's own is used")]
+    ("typed", "reason"), [*COMMON, ("data.skeleton=own.yaml", "the checkpoint's skeleton is used")]
 )
 def test_what_a_checkpoints_test_does_not_read_is_refused(typed, reason):
     given = override_config(TRAINED, [typed])
     with pytest.raises(ConfigError) as caught:
         check_overrides(["test.flip=true", typed], TRAINED, given)
-    assert str(caught.value) == f"no effect in testing: {typed!r} ({reason}); leave it out"
+    assert str(caught.value) == f"no effect in testing: {typed!r} ({reason}); remove it"
 
 
 @pytest.mark.parametrize(
@@ -46,13 +46,13 @@ def test_what_a_checkpoints_test_does_not_read_is_refused(typed, reason):
     [
         *COMMON,
         ("model.weights=none", "the weights are --checkpoint's"),
-        ("model.partial_weights=false", "the weights are --checkpoint's, and must be whole"),
+        ("model.partial_weights=false", "the weights are --checkpoint's, and must be complete"),
     ],
 )
 def test_with_cfg_the_same_is_refused_when_typed(typed, reason):
     given = override_config(TRAINED, [typed])  # a file may say all this
     check_overrides([], None, given)
-    with pytest.raises(ConfigError, match=re.escape(f"{typed!r} ({reason}); leave it out")):
+    with pytest.raises(ConfigError, match=re.escape(f"{typed!r} ({reason}); remove it")):
         check_overrides([typed], None, given)
 
 
@@ -71,7 +71,7 @@ def test_the_checkpoints_own_values_are_no_mistake():
     text = str(caught.value)
     assert text.startswith("no effect in testing: 'train.lr=5' (")
     assert "'data.train_images=xxx" in text
-    assert text.endswith("; leave them out")
+    assert text.endswith("; remove them")
     assert len(text) < 300
 
 

@@ -73,7 +73,7 @@ def test_file_and_command_line_come_after_the_recipe(write):
     config = load_config(path, ["train.recipe=sb"])  # the command line's recipe
     assert (config.train.lr, config.train.epochs, config.train.batch_size) == (1e-3, 140, 32)
     assert config.augment.scale == 0.25
-    assert recipe_card(config) == "sb, but for augment.scale=0.25 (0.3)"
+    assert recipe_card(config) == "sb, except augment.scale=0.25 (0.3)"
 
 
 # What changes the numbers of a training, with a value that is no recipe's.
@@ -98,7 +98,7 @@ def test_every_deviation_is_on_the_card(name):
         if last == "epochs":
             content["train"]["lr_drops"] = None
         card = recipe_card(config_from_dict(content, "x"))
-        assert card.startswith(f"{name}, but for ")
+        assert card.startswith(f"{name}, except ")
         assert f"{key}={value} (" in card
     # And no key of the two sections is left out of both lists, a new one least of all.
     keys = {f"{s}.{k}" for s in ("train", "augment") for k in config.to_dict()[s]}
@@ -160,7 +160,9 @@ def test_what_is_resolved_stays(name, tmp_path):
 
 def test_a_recipe_is_chosen_for_training():
     config = load_config(find_config("demo"))
-    with pytest.raises(ConfigError, match="train.recipe has no effect on a config whose values"):
+    with pytest.raises(
+        ConfigError, match="train.recipe has no effect on a config that has all values"
+    ):
         override_config(config, ["train.recipe=sb"])
     override_config(config, ["train.recipe=paper"])  # the one it has
 
@@ -170,8 +172,8 @@ def test_a_recipe_is_chosen_for_training():
     [
         ("train:\n  recipe: hrnt\n", "given 'hrnt'; allowed: paper | sb | hrnet | mmpose; did you"),
         ("train:\n  recipe: [sb]\n", "train.recipe: given"),
-        ("train: sb\n", "train: given 'sb'; a section"),
-        ("augment: 3\ntrain:\n  recipe: sb\n", "augment: given 3; a section"),
+        ("train: sb\n", "train: given 'sb'; it is a section"),
+        ("augment: 3\ntrain:\n  recipe: sb\n", "augment: given 3; it is a section"),
         ("train:\n  recipe: sb\n  epochs: none\n", "train.epochs: given none"),
         ("train:\n  recipe: sb\n  lr_drops: [300]\n", "with train.epochs=140"),
     ],
@@ -203,7 +205,7 @@ def test_a_value_of_the_recipe_does_not_count_as_given(write, name):
         (["train.recipe=sb"], 4, False, "^128 crops a step"),
         (["train.recipe=mmpose", "train.accumulate=2"], 4, False, "^512 crops a step"),
         ([], 1, True, r"^32 crops a step \(train.batch_size 32 x 1 device x train.accumulate 1\), "
-         r"in the recipe paper 256 \(32 x 8\); train.lr=0.001 is made for those and is not scaled. "
+         r"in the recipe paper 256 \(32 x 8\); train.lr=0.001 was chosen for those and is not scaled. "
          "train.accumulate=8 gives"),
         (["train.batch_size=48"], 4, True, "^192 crops.*not scaled$"),
         (["train.batch_size=64"], 8, True, "^512 crops.*not scaled$"),

@@ -114,17 +114,17 @@ def test_everything_that_is_probably_wrong_is_counted_with_its_share_and_an_exam
     found = check(file, images)
     assert found.faults == []
     assert [str(finding) for finding in found.warnings] == [
-        "2 of 6 (33.33%) images are duplicate images: files are there twice or more "
+        "2 of 6 (33.33%) images are duplicate images: the same file exists twice or more "
         "(for example 000000000103.png, 000000000105.png)",
         "1 of 14 (7.14%) areas is larger than their bbox; OKS is too lenient: are they in square "
         "pixels of this image? (for example annotation id 2)",
         "1 of 13 (7.69%) persons has most of their keypoints outside their bbox padded by 1.25: is "
         "the box another person's? (for example annotation id 2)",
-        "1 of 208 (0.48%) labelled keypoints lies outside their person's bbox padded by 1.25; a crop "
-        "may not reach them (for example annotation id 1)",
-        "1 of 208 (0.48%) labelled keypoints lies outside their image: not used "
+        "1 of 208 (0.48%) labelled keypoints is outside their person's bbox padded by 1.25; a crop "
+        "may not contain them (for example annotation id 1)",
+        "1 of 208 (0.48%) labelled keypoints is outside their image and not used "
         "(for example annotation id 1)",
-        "1 of 13 (7.69%) persons repeats another: on the same image with identical box and keypoints "
+        "1 of 13 (7.69%) persons repeats another one: on the same image with identical box and keypoints "
         "(for example annotation id 500)",
         "1 of 13 (7.69%) persons has a bbox under 16 x 16 pixels (for example annotation id 2)",
         "208 of 208 labelled keypoints have visibility 1 (occluded) and none has 2 "
@@ -221,5 +221,5 @@ def test_what_only_scoring_needs_is_a_warning_for_training(tmp_path, scored):
     file, images = tiny_coco.write(tmp_path, data)
     found = check_annotation_file(file, images, SKELETON, scored=scored)
     assert len(found.faults) == scored
-    text = "1 of 8 (12.50%) annotations can be trained on but not scored against"
+    text = "1 of 8 (12.50%) annotations can be used for training but not for scoring"
     assert (text in " ".join(map(str, found.warnings))) != scored

@@ -102,7 +102,7 @@ def test_duplicate_ids(tmp_path, kind, key):
         ({"file_name": "../secret.png"}, "absolute or .."),
         ({"file_name": "a\0b.png"}, "NUL"),
         ({"file_name": "a\x1b[2Jb.png"}, "control character"),
-        ({"file_name": "http://127.0.0.1/a.png"}, "nothing is fetched"),
+        ({"file_name": "http://127.0.0.1/a.png"}, "is not downloaded"),
         ({"file_name": None}, "give the file's name"),
         ({"width": 0}, "give its size"),
     ],
@@ -119,7 +119,7 @@ def test_a_faulty_image_entry_is_named(tmp_path, change, text):
 def test_missing_keys_are_named(tmp_path):
     file, images = tiny_coco.write(tmp_path, tiny_coco.content())
     file.write_text('{"annotations": []}')
-    text = "key 'images' is missing; .*'annotations' is empty, .*key 'categories' is missing"
+    text = "key 'images' is missing; .*'annotations' is empty; .*key 'categories' is missing"
     with pytest.raises(DataError, match=text):
         load_persons(file, images, SKELETON)
 
@@ -167,7 +167,7 @@ def test_ids_of_boxes_are_whole_numbers_as_text_or_decimals(tmp_path, form):
         ({"score": []}, r"score \[\]"),
         ({"bbox": [0, 0, float("nan"), 1]}, "has nan or inf"),
         ({"bbox": [0, 0, 1]}, "bbox has 3 numbers; give 4 numbers"),
-        ({"bbox": [-5e8, -5e8, 1e9, 1e9]}, "outside of any image"),
+        ({"bbox": [-5e8, -5e8, 1e9, 1e9]}, "outside any image"),
     ],
 )
 def test_a_faulty_box_is_named(tmp_path, change, text):
@@ -184,7 +184,7 @@ def test_keypoint_results_are_no_boxes(tmp_path):
     results = [{"image_id": 1, "category_id": 1, "keypoints": [0.0] * 51, "score": 1.0}] * 30
     file.write_text(json.dumps(results))
     with pytest.raises(
-        DataError, match=r"results\.json: holds keypoint results and no boxes; give"
+        DataError, match=r"results\.json: contains keypoint results, not boxes; give"
     ):
         read_box_list(file)
     with_boxes = [entry | {"bbox": [0, 0, 1, 1]} for entry in results]
@@ -201,10 +201,10 @@ def test_both_common_layouts_are_found(tmp_path, folder):
 
 
 def test_what_is_not_there_is_named(tmp_path):
-    text = r"a\.json: no such annotation file; set data\.root.*\n  or make it: .*make demo"
+    text = r"a\.json: no such annotation file; set data\.root.*\n  or create it: .*make demo"
     with pytest.raises(DataError, match=text):
         find_split(tmp_path, "a.json", None, "val2017")
     (tmp_path / "a.json").touch()
-    text = "looked for .*val2017 and .*images/val2017.*data.val_images"
+    text = "tried .*val2017 and .*images/val2017.*data.val_images"
     with pytest.raises(DataError, match=text):
         find_split(tmp_path, "a.json", None, "val2017")

@@ -28,7 +28,7 @@ FORMS = {
     "case": ("Cam1/A.PNG", "cam1/a.png", "in upper and lower case"),
     "case of ß": ("straße.png", "STRASSE.png", "in upper and lower case"),
     "too much": ("a.png", "images/a.png", "begin with a folder that is not in the image folder"),
-    "too few": ("cam1/b/a.png", "b/a.png", "lack a folder, which is not the image folder"),
+    "too few": ("cam1/b/a.png", "b/a.png", "lack the name of a folder inside the image folder"),
     "two": ("cam1/A.png", "x\\cam1\\a.png", "backslashes and begin with a folder that is not in the "
             "image folder and differ from the files in upper and lower case"),
 }  # fmt: skip
@@ -59,9 +59,9 @@ def test_the_cause_is_said_once_in_training_and_in_the_check(tmp_path, there, gi
     text = str(caught.value)
     assert text.startswith(f"{file}: image files in {images} are not found by its file_names\n")
     said = text.split("\n  ", 1)[1]
-    assert said.startswith("3 image files are there under another name: file_names ")
+    assert said.startswith("3 image files are found under another name: file_names ")
     assert cause in said
-    assert said.endswith(", and the others alike")
+    assert said.endswith(", and likewise for the others")
     assert "\n" not in said
     found = check_annotation_file(file, images, SKELETON, scored=True)
     faults = [fault for fault in found.faults if fault.reason == "image file"]
@@ -76,7 +76,7 @@ def test_what_to_write_is_an_example_that_can_be_told_apart(tmp_path):
     (tmp_path / UMLAUT).touch()
     form = find_name_forms(tmp_path, [NFD])[0]
     assert str(form) == (
-        "1 image file is there under another name: file_names have another Unicode form (NFD) than "
+        "1 image file is found under another name: file_names have another Unicode form (NFD) than "
         r"the files (NFC); write Z\xfcrich \xe9.png instead of Zu\u0308rich e\u0301.png"
     )
     (tmp_path / "cam1").mkdir()
@@ -105,8 +105,8 @@ def test_several_causes_and_missing_files_are_counted_apart(tmp_path):
     with pytest.raises(DataError) as caught:
         require_image_files(load_persons(file, images, SKELETON))
     lines = str(caught.value).splitlines()
-    assert lines[1].startswith("  2 image files are there under another name: file_names have back")
-    assert lines[2].startswith("  1 image file is there under another name: file_names differ from")
+    assert lines[1].startswith("  2 image files are found under another name: file_names have back")
+    assert lines[2].startswith("  1 image file is found under another name: file_names differ from")
     found = check_annotation_file(file, images, SKELETON, scored=True)
     names = [fault.name for fault in found.faults]
     assert names == ["", "", "image id 103"]

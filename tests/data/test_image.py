@@ -81,7 +81,7 @@ def test_form_and_size_are_as_pillow_reads_them(tmp_path, form, size):
     (tmp_path / "a").write_bytes(content)
     assert check_header(tmp_path / "a", size) == header
     assert read_image(tmp_path / "a", size).shape == (*size, 3)
-    text = f"a: image is {size[1]} x {size[0]} .*its annotations say {size[1] + 1} x {size[0]}"
+    text = f"a: image is {size[1]} x {size[0]} .*its annotations state {size[1] + 1} x {size[0]}"
     for look in (check_header, read_image):
         with pytest.raises(DataError, match=text):
             look(tmp_path / "a", (size[0], size[1] + 1))
@@ -92,7 +92,7 @@ def test_a_turned_picture_whose_annotations_are_upright_is_refused(tmp_path, siz
     exif = Image.Exif()
     exif[0x0112] = 6
     (tmp_path / "a.jpg").write_bytes(saved("JPEG", size, exif=exif))
-    text = "as its EXIF orientation 6 shows it, which annotations do not follow"
+    text = "as its EXIF orientation 6 shows it; annotations must not follow it"
     for look in (check_header, read_image):
         with pytest.raises(DataError, match=text):
             look(tmp_path / "a.jpg", size[::-1])
@@ -256,5 +256,5 @@ def test_raw_files_and_films_are_told_apart(tmp_path):
         check_header(tmp_path / "a.nef")
     for content in (FILM, b"RIFF\0\1\0\0AVI LIST" + bytes(99)):
         (tmp_path / "a.jpg").write_bytes(content)
-        with pytest.raises(DataError, match=r"but a video \(.*under a video's name, such as"):
+        with pytest.raises(DataError, match=r"but a video \(.*rename it to a video, such as"):
             check_header(tmp_path / "a.jpg")

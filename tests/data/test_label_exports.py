@@ -115,8 +115,8 @@ def test_ids_as_text_are_whole_numbers(tmp_path, form, caplog):
     assert select_persons(found).fingerprint() == select_persons(expected).fingerprint()
     assert (found.ids.tolist(), found.category_id) == (expected.ids.tolist(), 1)
     assert [r for r in caplog.messages if "ids are text" in r] == [
-        f"{file}: 22 of 22 ids are text or decimals; they are read as whole numbers, and results "
-        f"have these (for example {joined(found.notes[0].examples[:3])})"
+        f"{file}: 22 of 22 ids are text or decimals; they are read as integers, which results "
+        f"contain (for example {joined(found.notes[0].examples[:3])})"
     ]
     results = truth_as_results(plain)
     assert evaluate_coco(data, results) == evaluate_coco(plain, results)
@@ -131,14 +131,14 @@ def test_ids_as_text_are_whole_numbers(tmp_path, form, caplog):
     [
         (
             [("images", 0, "id", "100"), ("images", 1, "id", 100)],
-            [r"image id '100': .*'100' reads as 100, and so does another's"],
+            [r"image id '100': .*'100' reads as 100, and so does that of another"],
         ),
         (
             [("annotations", 0, "id", "2")],
-            [r"annotation id '2': .*'2' reads as 2, and so does another's"],
+            [r"annotation id '2': .*'2' reads as 2, and so does that of another"],
         ),
         ([("annotations", 0, "id", "02"), ("annotations", 1, "id", 2.0)], ["'02'", r"2\.0 reads"]),
-        ([("images", 1, "id", "a7f3")], ["image id 'a7f3': its id must be a whole number, not"]),
+        ([("images", 1, "id", "a7f3")], ["image id 'a7f3': its id must be an integer, not"]),
         ([("images", 1, "id", 2**63)], ["its id 9223372036854775808 is beyond 64 bits"]),
         ([("images", 1, "width", 128.5)], [r"width=128\.5 height=120.*two whole numbers"]),
         ([("images", 1, "height", "96.5")], ["height='96.5'.*two whole numbers"]),
@@ -188,19 +188,19 @@ def test_the_area_of_the_box_replaces_a_missing_one(tmp_path, area, caplog):
     assert evaluate_coco(data, results) == pytest.approx(expected, abs=1e-12)
     caplog.clear()
     found = read(tmp_path, data, scored=True)
-    note = "3 of 8 (37.50%) annotations have labelled keypoints and no area; that of their bbox is used ("
+    note = "3 of 8 (37.50%) annotations have labelled keypoints but no area; the area of their bbox is used ("
     assert [m for m in caplog.messages if note in m] == [f"{found.source}: {found.notes[0]}"]
     assert note in select_persons(found).report.to_dict()["notes"][0]
     assert evaluate_coco(found, results) == pytest.approx(expected, abs=1e-12)
     checked = check(tmp_path, data)
     assert checked.faults == []
-    assert "3 of 8 (37.50%) annotations have labelled keypoints and no area" in str(
+    assert "3 of 8 (37.50%) annotations have labelled keypoints but no area" in str(
         checked.warnings[0]
     )
     assert not read(tmp_path, data).notes  # training needs none
     file = tmp_path / "one.json"
     file.write_text(json.dumps(data))
-    with pytest.raises(DataError, match="sigmas are in proportion to its root"):
+    with pytest.raises(DataError, match="square pixels above 0"):
         read_repeated([file], SKELETON)
 
 
@@ -312,7 +312,7 @@ def test_boxes_and_results_of_any_chosen_category_are_used(tmp_path):
     [
         (None, r"3 categories have keypoints \('rat', 'vole', 'newt'\); set data.category"),
         ("mole", "data.category 'mole' is not among the categories 'rat', 'vole', 'newt', 'stone'"),
-        (["rat", "stone"], "'rat' and 'stone' have different keypoints, so they are not one"),
+        (["rat", "stone"], "'rat' and 'stone' have different keypoints, so they cannot be one"),
     ],
 )
 def test_what_is_not_one_class_is_refused(tmp_path, chosen, text):

@@ -141,7 +141,7 @@ def test_boxes_as_corners_that_leave_their_image_are_refused(tmp_path):
     file.write_text(json.dumps(swapped(data)))
     words = "boxes fit their keypoints better as x1, y1, x2, y2 than as x, y, width, height, which"
     with pytest.raises(
-        DataError, match=rf"val2017.json: \d of 12 \(.*%\) {words} run off their image"
+        DataError, match=rf"val2017.json: \d of 12 \(.*%\) {words} extend outside their image"
     ):
         load_persons(file, images, SKELETON)
     check = check_annotation_file(file, images, SKELETON, scored=True)
@@ -156,7 +156,7 @@ def test_boxes_as_corners_that_stay_in_their_image_are_noted(tmp_path, caplog):
     assert len(persons) == 12
     (note,) = persons.report.notes
     assert "boxes fit their keypoints better as x1, y1, x2, y2" in note
-    assert note.endswith("in pixels: what are they? (for example annotation id 1, 2, 3)")
+    assert note.endswith("in pixels: which form do they have? (for example annotation id 1, 2, 3)")
     assert note in caplog.text
     assert persons.report.to_dict()["notes"] == [note]
     check = check_annotation_file(file, images, SKELETON, scored=True)
@@ -247,7 +247,7 @@ def test_missing_keypoints_as_visible_ones_are_noted():
     for place, words in (
         ((0, 0), "exactly (0, 0): are they missing ones? give"),
         ((-1, -1), "exactly (-1, -1)"),
-        ((7, 5), "one and the same pixel in many images"),
+        ((7, 5), "the same pixel in many images"),
     ):
         changed = points.copy()
         changed[::2, 3] = place
@@ -324,7 +324,9 @@ def test_a_detectors_boxes_are_compared_with_the_persons(tmp_path, caplog):
         lambda x, y, w, h: [320 - x - w, y, w, h],  # of the mirrored image
     ):
         (note,) = read(change)
-        assert "of 12 persons have such a box: are they of these images, and in pixels?" in note
+        assert (
+            "of 12 persons have such a box: are the boxes for these images, and in pixels?" in note
+        )
     check = check_annotation_file(file, images, SKELETON, scored=True)
     boxes.write_text(json.dumps(box_entries(swapped(data))))
     assert [fault.reason for fault in check_box_file(boxes, check).faults] == ["form"]
@@ -341,7 +343,9 @@ def test_prediction_on_given_boxes_checks_them_too(tmp_path):
     boxes.write_text(json.dumps(box_entries(data, far)))
     no_persons = {key: data[key] for key in ("images", "categories")}
     file.write_text(json.dumps(no_persons))
-    with pytest.raises(DataError, match="run off their image by far, and fit as x1, y1, x2, y2"):
+    with pytest.raises(
+        DataError, match="extend far outside their image, and fit as x1, y1, x2, y2"
+    ):
         load_boxes(boxes, file, images, SKELETON)
     file.write_text(json.dumps(data))
     boxes.write_text(json.dumps(box_entries(data)))

@@ -83,10 +83,12 @@ def test_one_is_singular():
         assert (in_number(1, text), in_number(2, text)) == (one, f"2 {text}")
     assert in_words("persons", 1, 1, {}) == "1 person = 1 used + 0 skipped (none)"
     assert in_words("persons", 2, 1, {"crowd": 1}).startswith("2 persons = 1 used")
-    one = str(Note(1, 4, "boxes fit as corners in pixels: what are they?", ("box 0",)))
-    assert one.startswith("1 of 4 (25.00%) boxes fits as corners in pixels: what are they?")
-    one = str(Note(1, 1, "boxes run off: what are they?", ("box 0",)))
-    assert one.startswith("1 of 1 box runs off: what are they?")
+    one = str(Note(1, 4, "boxes fit as corners in pixels: which form do they have?", ("box 0",)))
+    assert one.startswith(
+        "1 of 4 (25.00%) boxes fits as corners in pixels: which form do they have?"
+    )
+    one = str(Note(1, 1, "boxes extend outside: what are they?", ("box 0",)))
+    assert one.startswith("1 of 1 box extends outside: what are they?")
     of_many = "images have an EXIF orientation"
     counts = {
         (3, 6): "3 of 6 (50.00%) images have",
@@ -104,5 +106,7 @@ def test_a_report_keeps_those_of_other_names(tmp_path):
     write_reports(tmp_path, val=DataReport("b.json", 0, 0, {}))
     assert json.loads((tmp_path / "data_report.json").read_text()).keys() == {"train", "val"}
     (tmp_path / "data_report.json").write_text("[]")
-    with pytest.raises(DataError, match=r"data_report\.json: holds a list, not a data report; rem"):
+    with pytest.raises(
+        DataError, match=r"data_report\.json: contains a list, not a data report; rem"
+    ):
         write_reports(tmp_path, val=DataReport("b.json", 0, 0, {}))

@@ -43,7 +43,7 @@ def test_sigmas_of_another_scale_name_the_likely_cause():
 def test_letters_for_sides_are_noted_if_images_are_mirrored(caplog):
     letters = skeleton(["L_Eye", "R_Eye", "nose", "earL", "earR"])
     (note,) = skeleton_findings(letters, mirrored=True)
-    assert str(note).startswith("4 of 5 (80.00%) keypoints have a side in their name and no pair")
+    assert str(note).startswith("4 of 5 (80.00%) keypoints have a side in their name but no pair")
     assert "add to pairs: [L_Eye, R_Eye], [earL, earR] (for example L_Eye, R_Eye, earL)" in str(
         note
     )

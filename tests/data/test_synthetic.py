@@ -374,7 +374,9 @@ def test_a_foreign_folder_is_left_alone(tmp_path, name):
         (tmp_path / name).mkdir()
         (tmp_path / name / "000000000009.jpg").write_bytes(b"mine")
     before = content(tmp_path)
-    with pytest.raises(DataError, match=rf"{tmp_path}: holds \['{name}'\].*choose a new or empty"):
+    with pytest.raises(
+        DataError, match=rf"{tmp_path}: contains \['{name}'\].*choose a new or empty"
+    ):
         write_demo_set(tmp_path, train_images=1, val_images=1, image_size=SIZE)
     assert content(tmp_path) == before
 

@@ -194,7 +194,7 @@ def test_a_frame_of_another_size_is_refused(tmp_path):
     reader._capture = Capture()
     frames = iter(reader)
     assert next(frames).shape == (4, 6, 3)
-    with pytest.raises(DataError, match="frame 1 is 4 x 6, those before 6 x 4"):
+    with pytest.raises(DataError, match="frame 1 is 4 x 6, earlier ones 6 x 4"):
         next(frames)
 
 
@@ -205,7 +205,7 @@ def test_a_writer_that_cannot_open_or_loses_frames_is_an_error(tmp_path, monkeyp
     for frame in frames(3, (48, 64)):
         writer.write(frame)
     writer.written += 1  # as if OpenCV had dropped one
-    with pytest.raises(ConfigError, match=r"a\.mp4: was not written whole, 3 of 4 frames"):
+    with pytest.raises(ConfigError, match=r"a\.mp4: not written completely: 3 of 4 frames"):
         writer.finish()
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(OSError, match="full"), VideoWriter(tmp_path / "b", 25, (48, 64)):
@@ -302,7 +302,7 @@ def test_a_video_without_a_frame_that_can_be_read(tmp_path, monkeypatch):
         monkeypatch.setattr(reader, "timed", lambda: iter(()))
         assert list(reader) == []
     assert reader.lost == 10
-    assert "a.mp4: has no frame that can be read (it says 10, codec FMP4)" in reader.shortfall()
+    assert "a.mp4: has no frame that can be read (it states 10, codec FMP4)" in reader.shortfall()
 
 
 @pytest.mark.skipif(not CLIPS.exists(), reason="the clips are not in the repository")

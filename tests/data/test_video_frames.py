@@ -67,7 +67,7 @@ def test_a_video_that_ends_early_says_how_many_frames_it_has():
     with VideoReader(VIDEOS / "cut.mp4") as reader:
         frames = reader.frames_at([60, 61, 62, 70])
         assert [painted(next(frames)[1]) for _ in range(2)] == [98, 99]
-        text = r"cut.mp4: frame 62 was asked for, but the video has 62 frames that can be read; .* 0 to 61"
+        text = r"cut.mp4: frame 62 was requested, but the video has 62 frames that can be read; .* 0 to 61"
         with pytest.raises(VideoEndError, match=text) as raised:
             next(frames)
     assert raised.value.frames == 62
@@ -79,10 +79,10 @@ def test_a_reader_goes_forward_only():
     with VideoReader(VIDEOS / "b_frames.mp4") as reader:
         assert [painted(frame) for _, frame in reader.frames_at([5])] == [5]
         assert [painted(frame) for _, frame in reader.frames_at([9, 6])] == [6, 9]
-        with pytest.raises(ValueError, match=r"frame 9 is asked of .*mp4 after 10 frames"):
+        with pytest.raises(ValueError, match=r"mp4: frame 9 is requested after 10 frames"):
             list(reader.frames_at([9]))
         assert list(reader.frames_at([])) == []
-    with pytest.raises(ValueError, match="frame -1 is asked"):
+    with pytest.raises(ValueError, match="frame -1 is requested"):
         frames_at(VIDEOS / "b_frames.mp4", [-1])
 
 
@@ -107,7 +107,7 @@ def test_frames_of_another_size_and_those_that_opencv_refuses_are_named(tmp_path
     with VideoReader(write(tmp_path / "a")) as reader:
         pass
     reader._capture = Capture()
-    with pytest.raises(DataError, match="frame 3 is 4 x 6, those before 6 x 4"):
+    with pytest.raises(DataError, match="frame 3 is 4 x 6, earlier ones 6 x 4"):
         list(reader.frames_at([1, 3]))
 
 

@@ -44,5 +44,5 @@ def test_a_share_that_is_no_number_has_no_bar_and_no_text():
 def test_refused():
     with pytest.raises(ValueError, match="2 shares; give 1"):
         draw_bars({"a": [0.1, 0.2]}, ["x"], "t")
-    with pytest.raises(ValueError, match="no row to draw"):
+    with pytest.raises(ValueError, match="at least one row"):
         draw_bars({}, ["x"], "t")

@@ -117,7 +117,7 @@ def test_images_without_annotations(data, tmp_path):
     folder, _, _ = data
     found = ["--boxes", folder / "found.json", f"data.val_annotations={folder / 'image_info.json'}"]
     said = run(folder, *found, f"output={tmp_path}", "--analyse")
-    assert "no annotations, so no AP: hand in results.json" in said.stdout
+    assert "no annotations, so no AP: submit results.json" in said.stdout
     assert "nothing to analyse" in said.stderr
     results = json.loads((tmp_path / "results.json").read_text())
     assert len(results) == 6
@@ -165,7 +165,10 @@ def test_the_flags_boxes_have_a_score_threshold(data, tmp_path):
         (["--boxes", "truth", "test.boxes=x.json"], "test.boxes has no effect with --boxes"),
         (["train.lr=5", "augment.rotation=3", "seed=5"], "no effect in testing: 'train.lr=5' (n"),
         (["--cfg", "demo.yaml", "train.lr=5"], "no effect in testing: 'train.lr=5' (n"),
-        (["data.skeleton=absent.yaml"], "'data.skeleton=absent.yaml' (the checkpoint's own is"),
+        (
+            ["data.skeleton=absent.yaml"],
+            "'data.skeleton=absent.yaml' (the checkpoint's skeleton is",
+        ),
     ],
 )
 def test_what_has_no_effect_is_refused_before_any_work(data, arguments, words, capsys, tmp_path):

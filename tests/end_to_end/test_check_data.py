@@ -137,7 +137,7 @@ def test_categories_are_chosen_by_the_config(tmp_path, capsys):
     assert said.count("2 categories have keypoints ('deer 4', 'deer 9'); set data.category") == 2
     assert tool("check_data", *command, "data.category=all") == 0
     said = capsys.readouterr().out
-    assert said.count("6 of 6 persons are of several categories, which are one class") == 2
+    assert said.count("6 of 6 persons have several categories, which count as one class") == 2
     assert tool("check_data", *command, "data.category=[deer 9]") == 0
     assert capsys.readouterr().out.count("6 persons = 3 used + 3 skipped (3 of another") == 2
     assert tool("browse_data", *command, "data.category=deer 4", "--pictures", "1") == 0
@@ -148,5 +148,5 @@ def test_categories_are_chosen_by_the_config(tmp_path, capsys):
     for name in ("check_data", "browse_data", "train"):
         assert tool(name, *command, "data.category=all", "train.batch_size=2") == 3
         said = capsys.readouterr()
-        text = "3 image files are there under another name: file_names differ from the files in"
+        text = "3 image files are found under another name: file_names differ from the files in"
         assert (said.out + said.err).count(text) == (2 if name == "check_data" else 1)

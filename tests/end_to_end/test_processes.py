@@ -80,10 +80,10 @@ def test_all_ranks_evaluate_the_network_that_is_saved(work, two):
 def test_another_number_of_processes_is_refused_unless_allowed(work, two):
     arguments = ["train.epochs=2", "model.blocks=srl_lo", "--resume"]
     refused = train(work, two, *arguments, status=4)
-    assert "was trained on 2 process(es), this is 1" in refused.stderr
+    assert "was trained with 2 process(es), now there are 1" in refused.stderr
     assert "--allow-changed" in refused.stderr
     allowed = train(work, two, *arguments, "--allow-changed")
-    assert "allowed by --allow-changed: the run is another from here on" in allowed.stderr
+    assert "allowed by --allow-changed: from here on it is a different run" in allowed.stderr
 
 
 @pytest.mark.parametrize("processes", [2, 3] if ROUNDS else [2])
@@ -183,7 +183,7 @@ def test_a_fault_on_one_rank_ends_the_job(work, fault, round_):
 
 
 DISAGREEMENTS = {
-    "train.lr=0.5": "rank 1 differs from rank 0 in train.lr: 0.5 against 0.001",
+    "train.lr=0.5": "rank 1 differs from rank 0 in train.lr: 0.5 instead of 0.001",
     "data.root=OTHER": "rank 1 differs from rank 0 in the test persons",
     "parameters": "rank 1 differs from rank 0 in the network's parameters at step 0",
 }

@@ -122,7 +122,7 @@ def test_a_checkpoint_is_tested_at_another_resolution(whole_run, work):
     assert metrics["conditions"]["input_size"] == [96, 64]
     assert 0 <= metrics["metrics"]["AP"] <= 1
     refused = run("test.py", "--checkpoint", checkpoint, "model.blocks=nl", status=2)
-    assert "model.blocks='nl' has no effect: the checkpoint holds a network" in refused.stderr
+    assert "model.blocks='nl' has no effect: the checkpoint contains a network" in refused.stderr
 
 
 def test_checkpoint_holds_tensors_and_plain_types_only(whole_run):
@@ -172,7 +172,7 @@ def test_another_runs_folder_is_never_overwritten_silently(work, whole_run):
     names = ("last.pt", "config.yaml", "data_report.json")
     before = [(whole_run[0] / name).read_bytes() for name in names]
     refused = train(work, whole_run[0], status=2)
-    assert "holds another run; --resume continues it" in refused.stderr
+    assert "contains another run; --resume continues it" in refused.stderr
     others = ["data.train_annotations=annotations/person_keypoints_val2017.json"]
     others += ["data.train_images=val2017", "train.lr=0.01"]
     changed = train(work, whole_run[0], "--resume", *others, status=4)
@@ -217,7 +217,7 @@ def test_options_of_the_trainer_run(work):
         "augment.transforms=[{name: ColorJitter, p: 0.5}]", "train.recipe=hrnet", "train.ohkm=8", "train.keypoint_weights={left_ankle: 1.5}",
     )  # fmt: skip
     log = (output / "log.txt").read_text()
-    assert "recipe hrnet, but for train.optimizer=adamw (adam)" in log
+    assert "recipe hrnet, except train.optimizer=adamw (adam)" in log
     assert "4 crops a step (train.batch_size 2 x 1 device x train.accumulate 2), in" in log
     content = state(output / "last.pt")
     assert content["config"]["augment"]["half_body_probability"] == 0.3

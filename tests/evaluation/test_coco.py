@@ -180,7 +180,7 @@ def test_no_result_scores_nothing_with_a_warning(log):
     metrics = evaluate_coco(annotations, [])
     nothing = {name: -1.0 if name.endswith("_L") else 0.0 for name in METRICS}
     assert metrics == nothing  # all persons are of medium size
-    assert warnings_of(log) == ["results: empty, no result at all: AP is 0"]
+    assert warnings_of(log) == ["results: contains no result, so AP is 0"]
 
 
 def test_images_without_a_result_are_counted(log):
@@ -206,10 +206,13 @@ def test_more_than_twenty_results_on_an_image_are_reported(log):
     ]
     metrics = evaluate_coco(annotations, flood + results)
     assert metrics["AR"] == pytest.approx(1 / 3)
-    assert "1 image has more than 20 results; COCO scores the best 20 of each: 7 cut" in log.text
+    assert (
+        "1 image has more than 20 results; COCO scores only the best 20 of each: 7 ignored"
+        in log.text
+    )
     log.clear()
     evaluate_coco(annotations, flood[:19] + results)
-    assert ": 1 cut" in log.text
+    assert ": 1 ignored" in log.text
     log.clear()
     evaluate_coco(annotations, flood[:18] + results)
     assert "more than 20" not in log.text
@@ -219,7 +222,7 @@ def test_poses_without_extent_may_repeat_with_a_warning(log):
     annotations, results = small_case()
     nothing_seen = {**results[0], "score": 0.99, "keypoints": [5.0, 6.0, 0.0] * 17}
     evaluate_coco(annotations, [nothing_seen] * 4 + results)
-    assert warnings_of(log)[0].startswith("results: 3 results repeat another, of an equal box or")
+    assert warnings_of(log)[0].startswith("results: 3 results repeat another, from an equal box or")
 
 
 def test_ignored_annotations_are_counted(log):

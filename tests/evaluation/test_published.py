@@ -72,7 +72,7 @@ def test_weak_or_contradictory_numbers_look_like_neither(metrics, boxes):
 
 def test_other_objects_are_not_compared_with_persons():
     rows = compare(TRUTH, CONDITIONS | {"skeleton": "sign"}, ROW)
-    assert rows == {"published": "none; AP of sign says nothing next to COCO's"}
+    assert rows == {"published": "none; AP of sign is not comparable with COCO's"}
 
 
 def test_stored_conditions_name_no_folder_and_list_no_entries():

@@ -206,8 +206,10 @@ def test_a_results_file_is_read_and_must_be_a_list_of_objects(tmp_path):
     file.write_text('[{"image_id": 1}]')
     assert read_results(file) == [{"image_id": 1}]
     file.write_text('{"image_id": 1}')
-    with pytest.raises(DataError, match=f"{file}: holds a dict; results are a JSON list"):
+    with pytest.raises(DataError, match=f"{file}: contains a dict; results are a JSON list"):
         read_results(str(file))
     file.write_text("[1]")
-    with pytest.raises(DataError, match=f"{file}: holds a list with other entries than objects"):
+    with pytest.raises(
+        DataError, match=f"{file}: contains a list with entries that are not objects"
+    ):
         read_results(file)

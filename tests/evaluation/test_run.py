@@ -203,7 +203,10 @@ def test_thresholds_are_among_the_conditions(tmp_path):
         assert found.conditions["annotations"] == str(file)
         assert published.CONDITIONS.keys() <= found.conditions.keys()  # or no AP could be held
         assert found.conditions["persons"]["images"]["total"] == 2
-        assert f"scores   of keypoints above 0.35, of boxes from {least} on\n" in found.table()
+        assert (
+            f"scores   of keypoints above 0.35; of boxes with a score of at least {least}\n"
+            in found.table()
+        )
     truth = load_persons(file, images, SKELETON)
     found = evaluate(truth, file, flip=False, model=Oracle(truth, (64, 64), False))
     assert found.conditions["box_score_threshold"] is None

@@ -53,9 +53,9 @@ def test_what_costs_ap_is_explained(tmp_path):
     test = run(*write(tmp_path, data))
     assert test.metrics["AP"] < 0.9
     assert test.reasons == (
-        "1 scored person has a bbox without area: missed",
+        "1 scored person is missed, as their bbox has no area",
         "1 result suppressed by OKS-NMS as the same person",
-        "10 results over COCO's 20 of an image",
+        "10 results beyond COCO's 20 per image",
     )
     assert test.is_explained
 
@@ -112,7 +112,7 @@ def test_a_box_file_is_checked_against_its_images(tmp_path):
     assert [fault.reason for fault in check.faults] == ["score"]
     reported = " ".join(map(str, check.warnings))
     for words in (
-        "1 of 3 (33.33%) boxes lies wholly outside",
+        "1 of 3 (33.33%) boxes is entirely outside",
         "1 of 3 (33.33%) boxes repeats",
         "scores are under 0.01",
         "3 of 4 (75.00%) images with",
@@ -244,5 +244,5 @@ def test_a_box_predicts_no_keypoint_outside_its_crop(tmp_path, udp):
     expected = evaluate_coco(data, results)
     assert 0 < expected["AP"] < 0.7
     assert test.metrics == pytest.approx(expected)
-    assert f"{outside} labelled keypoints lie outside the crop of their box" in test.reasons
+    assert f"{outside} labelled keypoints are outside the crop of their box" in test.reasons
     assert test.is_explained

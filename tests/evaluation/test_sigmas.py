@@ -89,7 +89,7 @@ def test_keypoints_without_repeated_labels_and_copies_are_refused():
     with pytest.raises(DataError, match=r"no sigma for \['b'\] \(1 of 3"):
         require_all(estimate, SKELETON)
     copies = estimate_sigmas([(np.repeat(once[:1], 2, axis=0), 100.0)], 3)
-    with pytest.raises(DataError, match="sigma 0 for .* no copies"):
+    with pytest.raises(DataError, match="sigma 0 for .* not copies"):
         require_all(copies, SKELETON)
     with pytest.raises(ValueError, match="object 0 has area 0"):
         estimate_sigmas([(once, 0.0)], 3)
@@ -167,7 +167,7 @@ def test_what_cannot_be_matched_is_reported(tmp_path):
 
     good = content([(4, 1, points, box)])
     assert len(read(good, good)) == 1
-    with pytest.raises(DataError, match="image id 4, id 1: boxes of IoU 0.00, hardly one object"):
+    with pytest.raises(DataError, match="image id 4, id 1: boxes have IoU 0.00, hardly one object"):
         read(good, content([(4, 1, points, [200, 10, 50, 50])]))
     other = content([(4, 1, points, box)])
     other["images"][0]["file_name"] = "other.jpg"
@@ -179,9 +179,9 @@ def test_what_cannot_be_matched_is_reported(tmp_path):
     with pytest.raises(DataError, match="object 1 is twice on its image"):
         read_repeated([first, second], SKELETON, key="object")
     first.write_text(json.dumps(good))
-    with pytest.raises(DataError, match="object is None; give a whole number"):
+    with pytest.raises(DataError, match="object is None; give an integer"):
         read_repeated([first], SKELETON, key="object")
     flat = content([(4, 1, points, box)])
     flat["annotations"][0]["area"] = 0
-    with pytest.raises(DataError, match="area 0; sigmas are in proportion to its root"):
+    with pytest.raises(DataError, match="area 0; give square pixels above 0"):
         read(good, flat)

@@ -15,9 +15,12 @@ RESULT_FAULTS = {
     "no object": (lambda r: r.__setitem__(0, 7), "result 0: is 7; give an object"),
     "unknown image": (lambda r: r[1].update(image_id=9), r"image_id 9\): this image_id is not in"),
     "image id as text": (lambda r: r[0].update(image_id="501"), r"\(image_id '501'\): image_id mu"),
-    "no image id": (lambda r: r[0].pop("image_id"), r"\(image_id None\): image_id must be a whole"),
-    "image id is true": (lambda r: r[0].update(image_id=True), "image_id must be a whole number"),
-    "huge image id": (lambda r: r[0].update(image_id=2**80), "image_id must be a whole number"),
+    "no image id": (
+        lambda r: r[0].pop("image_id"),
+        r"\(image_id None\): image_id must be an integer",
+    ),
+    "image id is true": (lambda r: r[0].update(image_id=True), "image_id must be an integer"),
+    "huge image id": (lambda r: r[0].update(image_id=2**80), "image_id must be an integer"),
     "no category": (lambda r: r[0].pop("category_id"), r"category_id None must be 1 \('person'\)"),
     "other category": (lambda r: r[0].update(category_id=44), "category_id 44 must be 1"),
     "category is a list": (lambda r: r[0].update(category_id=[]), r"category_id \[\] must be 1"),
@@ -27,7 +30,7 @@ RESULT_FAULTS = {
     "no score": (lambda r: r[0].pop("score"), "score None must be a number"),
     "score as text": (lambda r: r[0].update(score="0.9"), "score '0.9' must be a number"),
     "score is true": (lambda r: r[0].update(score=True), "score True must be a number"),
-    "a float id": (lambda r: r[0].update(image_id=501.0), "image_id must be a whole number"),
+    "a float id": (lambda r: r[0].update(image_id=501.0), "image_id must be an integer"),
     "all true": (lambda r: r[0].update(keypoints=[True] * 51), "keypoints .*; give 51 numbers"),
     "48 numbers": (lambda r: r[0].update(keypoints=[1.0] * 48), "has 48 numbers; give 51 numbers"),
     "no keypoints": (lambda r: r[0].pop("keypoints"), "keypoints None; give 51 numbers"),
@@ -46,7 +49,7 @@ def test_faulty_results_are_refused_by_name(fault, tmp_path):
         evaluate_coco(annotations, results)
     file = tmp_path / "results.json"
     file.write_text(json.dumps(results))
-    words = "entries than objects" if fault == "no object" else message
+    words = "entries that are not objects" if fault == "no object" else message
     with pytest.raises(DataError, match=rf"^{file}: (.|\n)*{words}"):
         evaluate_coco(annotations, file)
 
@@ -97,7 +100,7 @@ def annotation(place, **changes):
 
 
 TRUTH_FAULTS = {
-    "a list": (lambda a: [a], "holds a list; an annotation file is a JSON object"),
+    "a list": (lambda a: [a], "contains a list; an annotation file is a JSON object"),
     "no images": (lambda a: a.pop("images") and None, "key 'images' is missing"),
     "categories is null": (
         lambda a: a.update(categories=None),
@@ -105,7 +108,7 @@ TRUTH_FAULTS = {
     ),
     "no category": (
         lambda a: a["categories"][0].update(name="dog", keypoints=[]),
-        "have 0 with 'keypoints'",
+        "has 'keypoints'",
     ),
     "two": (
         lambda a: a["categories"].append({"id": 2, "keypoints": ["a"]}),
@@ -113,11 +116,11 @@ TRUTH_FAULTS = {
     ),
     "image id": (
         lambda a: a["images"].append({"id": "x"}),
-        "image id 'x': its id must be a whole",
+        "image id 'x': its id must be an integer",
     ),
     "id": (
         annotation(2, id=None),
-        "annotation id None: its id must be a whole",
+        "annotation id None: its id must be an integer",
     ),
     "crowd": (annotation(0, iscrowd=2), "iscrowd 2 must be 0 or 1"),
     "area nan": (annotation(1, area=NAN), "id 72: area nan must be a finite number"),
@@ -139,7 +142,7 @@ def test_faulty_annotations_are_refused_by_name(fault, tmp_path):
 
 def test_results_must_be_a_list():
     annotations, results = small_case()
-    with pytest.raises(DataError, match="results: holds a dict; results are a JSON list"):
+    with pytest.raises(DataError, match="results: contains a dict; results are a JSON list"):
         evaluate_coco(annotations, {"results": results})
 
 
@@ -160,7 +163,7 @@ def only_unlabelled(content):
 @pytest.mark.parametrize(
     ("damage", "why"),
     [
-        (no_annotation, "'annotations' is empty, there is no entry to use"),
+        (no_annotation, "'annotations' is empty; it needs at least one entry"),
         (only_crowds, r"no person to score against \(3 annotations: 3 crowd\)"),
         (only_unlabelled, r"score against \(3 annotations: 3 without a labelled keypoint\)"),
     ],
@@ -179,5 +182,5 @@ def test_sigmas_must_fit_the_annotations():
     with pytest.raises(ValueError, match="each must be finite and greater than 0"):
         evaluate_coco(annotations, results, oks_sigmas=[0.0] * 17)
     annotations, results, _ = random_case(3, num_keypoints=5)
-    with pytest.raises(DataError, match="persons of 5 keypoints.*give oks_sigmas"):
+    with pytest.raises(DataError, match="persons have 5 keypoints.*give oks_sigmas"):
         evaluate_coco(annotations, results)

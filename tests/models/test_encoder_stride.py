@@ -153,7 +153,7 @@ def test_blocks_of_table_4_are_built_for_their_maps():
         ),
         (
             {"encoder": "tiny", "weights": "imagenet"},
-            "there are none of encoder='tiny'; give weights=None",
+            "encoder='tiny' has no such weights; give weights=None",
         ),
         (
             {"encoder_stride": 8, "blocks": {"deconv2": "nl"}},
@@ -212,7 +212,9 @@ def test_bare_weights_are_tested_in_the_configs_form(tmp_path):
 def test_the_tiny_encoder_starts_without_weights():
     config = config_from_dict({"model": {"encoder": "tiny"}}, "test")
     assert config.model.weights is None
-    with pytest.raises(ConfigError, match=r"there are none of model\.encoder=tiny; give none"):
+    with pytest.raises(
+        ConfigError, match=r"model\.encoder=tiny has no ImageNet weights; give none"
+    ):
         config_from_dict({"model": {"encoder": "tiny", "weights": "imagenet"}}, "test")
     parts = count_model("tiny", input_size=(256, 192))
     total = sum(parts.values(), Count.zero())

@@ -102,7 +102,7 @@ def test_an_imagenet_file_fills_all_but_the_head(tmp_path):
     loaded = model.state_dict()
     assert all(torch.equal(loaded[name], t) for name, t in STATE().items() if "final" not in name)
     assert model.final_layer.weight.std() < 0.002
-    with pytest.raises(CheckpointError, match="an encoder alone, which finds no keypoints"):
+    with pytest.raises(CheckpointError, match="only an encoder, which finds no keypoints"):
         load_weights_file(network(), path, whole=True)
 
 
@@ -121,13 +121,13 @@ def of(width):
 @pytest.mark.parametrize(
     ("into", "state", "text"),
     [
-        ("hrnet", lambda: of(48), "The file holds hrnet_w48, this network is hrnet_w8: set "
+        ("hrnet", lambda: of(48), "The file has hrnet_w48, this network is hrnet_w8: set "
          "model.network=hrnet_w48"),
-        ("resnet18", lambda: of(32), "The file holds hrnet_w32, this network is resnet18: set "
+        ("resnet18", lambda: of(32), "The file has hrnet_w32, this network is resnet18: set "
          "model.network=hrnet_w32"),
         ("hrnet", lambda: of(18), "an HRNet of another width than 32 or 48; use an HRNet's"),
         ("resnet18", lambda: of(18), "an HRNet of another width than 32 or 48; use a plain ResN"),
-        ("hrnet", lambda: pose_resnet.simple_baseline(18), "The file holds resnet18, this network "
+        ("hrnet", lambda: pose_resnet.simple_baseline(18), "The file has resnet18, this network "
          "is hrnet_w8: set model.network=simple_baseline model.encoder=resnet18"),
         ("hrnet", lambda: pose_hrnet.pose_hrnet(8, 16), "16 keypoints, the skeleton 17"),
         ("hrnet", lambda: STATE() | {"stage4.2.fuse_layers.1.0.0.0.weight": torch.zeros(1)},
@@ -157,7 +157,7 @@ def test_an_import_and_a_card_know_the_network():
     assert config.model.network == "hrnet_w48"
     section = weights_section(weights)
     assert (section["encoder"], section["keypoints"]) == ("hrnet_w48", 17)
-    assert section["next_step"] == "keypoint import-weights makes a checkpoint of it"
+    assert section["next_step"] == "keypoint import-weights converts it to a checkpoint"
     assert weights_section(recognise(of(18), "w.pth"))["next_step"] == "not usable here"
     with pytest.raises(CheckpointError, match="an HRNet of another width .*and no HRNet-W32 or W4"):
         derived_config(recognise(of(18), "w.pth"), Path("w.pth"), [])

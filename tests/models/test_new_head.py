@@ -83,7 +83,7 @@ def test_it_has_no_effect_without_a_head(tmp_path):
         if not name.startswith(("deconv_layers.", "final_layer."))
     }
     torch.save(encoder, tmp_path / "encoder.pth")
-    with pytest.raises(CheckpointError, match="a new head has no effect, as the file has none"):
+    with pytest.raises(CheckpointError, match="a new head has no effect, as the file has no head"):
         create_model("resnet18", input_size=SIZE, weights=tmp_path / "encoder.pth", new_head=True)
     for weights in (None, "imagenet"):
         with pytest.raises(ConfigError, match="new_head has no effect with weights="):

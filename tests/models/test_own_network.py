@@ -107,15 +107,19 @@ def test_it_is_built_in_the_mode_of_training_with_untouched_statistics(outside):
         ("no_module_here:build", {}, "cannot be imported .*No module named.*PYTHONPATH"),
         (f"{NAME}:nothing", {}, "has no function 'nothing'"),
         (f"{NAME}:number", {}, "has no function 'number'"),
-        (f"{NAME}:no_size", {}, "takes no input_size; write it as def no_size"),
+        (f"{NAME}:no_size", {}, "does not take input_size; write it as def no_size"),
         (f"{NAME}:broken", {}, r"fails with num_keypoints=5, .*\(RuntimeError: no such file\)"),
         (f"{NAME}:not_a_module", {}, "returns int; return a torch.nn.Module"),
         (f"{NAME}:build", {"widht": 3}, "has no option 'widht'; it takes width"),
         (f"{NAME}:build", {"input_size": 3}, "has no option 'input_size'"),
-        (f"{NAME}:Net", {"kind": "list"}, r"gives list; heatmaps \(1, 5, H/s, W/s\)"),
-        (f"{NAME}:Net", {"kind": "vector"}, r"gives \(1, 5\); heatmaps"),
-        (f"{NAME}:Net", {"kind": "odd"}, r"gives \(1, 5, 16, 11\), not the input's size over one"),
-        ("os:system", {}, "os is part of Python, no network"),
+        (f"{NAME}:Net", {"kind": "list"}, r"returns list; return heatmaps \(1, 5, H/s, W/s\)"),
+        (f"{NAME}:Net", {"kind": "vector"}, r"returns \(1, 5\); return heatmaps"),
+        (
+            f"{NAME}:Net",
+            {"kind": "odd"},
+            r"returns \(1, 5, 16, 11\), not the input's size over one",
+        ),
+        ("os:system", {}, "os is part of Python, not a network"),
         ("subprocess:run", {}, "subprocess is part of Python"),
         ("hrnet", {}, "'hrnet' is unknown; choose one of"),
         ("simple_baseline", {"width": 3}, "options have no effect with network=simple_baseline"),
@@ -152,7 +156,7 @@ def test_blocks_follow_its_submodules_and_change_nothing(outside):
         own(blocks="srl_fft")
     with pytest.raises(ConfigError, match="blocks at nekc: .*no submodule 'network.nekc'"):
         own(blocks={"nekc": "nl"})
-    with pytest.raises(ConfigError, match="'backbone' and 'backbone.2', which lies inside it"):
+    with pytest.raises(ConfigError, match="'backbone' and 'backbone.2', which is inside it"):
         own(blocks={"backbone.2": "nl", "backbone": "nl"})
 
 
@@ -231,7 +235,7 @@ def test_a_checkpoint_cannot_have_any_function_called(outside, tmp_path):
     module.anything = lambda **options: called.append(options)
     sys.modules["calls_of_the_test"] = module
     try:
-        with pytest.raises(ConfigError, match="takes no num_keypoints and no input_size"):
+        with pytest.raises(ConfigError, match="does not take num_keypoints and input_size"):
             create_model(network="calls_of_the_test:anything", options={"command": "x"})
     finally:
         del sys.modules["calls_of_the_test"]
@@ -253,7 +257,7 @@ def test_a_pose_network_is_taken_as_it_is(outside):
             heatmap_sigma=1.5,
         )  # fmt: skip
         module.build = lambda num_keypoints, input_size: model
-        with pytest.raises(ConfigError, match=r"asked for .*: 5.* and returns .*: 3"):
+        with pytest.raises(ConfigError, match=r"called with .*: 5.* and returned .*: 3"):
             build_own_network("pose_of_the_test:build", {}, input_size=(64, 64), num_keypoints=5)
     finally:
         del sys.modules["pose_of_the_test"]

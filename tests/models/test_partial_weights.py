@@ -141,19 +141,19 @@ def test_what_only_the_config_says_is_checked_in_testing(tmp_path):
     model = create_model("resnet18", input_size=SIZE, blocks="nl", codec="udp")
     path = own_checkpoint(tmp_path / "a.pt", model, blocks="nl", codec="udp")
     other_size = create_model("resnet18", input_size=(96, 96), blocks="nl", codec="udp")
-    with pytest.raises(CheckpointError, match=r"built for input_size=\[64, 96\].*leave --cfg out"):
+    with pytest.raises(CheckpointError, match=r"built for input_size=\[64, 96\].*remove --cfg"):
         load_weights_file(other_size, path, whole=True)
     load_weights_file(other_size, path)  # to train on at another size
     other_codec = create_model("resnet18", input_size=SIZE, blocks="nl")
-    with pytest.raises(CheckpointError, match="trained to the codec udp.*set model.codec=udp"):
+    with pytest.raises(CheckpointError, match="trained with codec udp.*set model.codec=udp"):
         load_weights_file(other_codec, path, whole=True)
 
 
 @pytest.mark.parametrize(
     ("trained", "given", "text"),
     [
-        (1.5, None, r"heatmap_sigma of 1.5, the config's is 1.0; set model.heatmap_sigma=1.5"),
-        (None, 1.5, r"heatmap_sigma of 1.0, the config's is 1.5; set model.heatmap_sigma=none"),
+        (1.5, None, r"heatmap_sigma 1.5, but the config has 1.0; set model.heatmap_sigma=1.5"),
+        (None, 1.5, r"heatmap_sigma 1.0, but the config has 1.5; set model.heatmap_sigma=none"),
         (1.5, 1.5, None),
         (None, 1.0, None),  # the default at width 96
     ],
@@ -170,7 +170,7 @@ def test_heatmaps_of_another_width_are_refused_in_testing(tmp_path, trained, giv
     if text is None:
         load_weights_file(model, path, whole=True)
         return
-    with pytest.raises(CheckpointError, match=rf"a\.pt: trained to a {text}"):
+    with pytest.raises(CheckpointError, match=rf"a\.pt: trained with {text}"):
         load_weights_file(model, path, whole=True)
 
 
@@ -181,7 +181,7 @@ def test_another_input_size_is_reported_and_keeps_the_proportion(tmp_path, monke
     load_weights_file(create_model("resnet18", input_size=SIZE), path, whole=True)
     assert not said
     load_weights_file(create_model("resnet18", input_size=(96, 192)), path, whole=True)
-    assert said == [f"{path}: trained at input_size=[64, 96], the network's is [96, 192]"]
+    assert said == [f"{path}: trained at input_size=[64, 96], but the network has [96, 192]"]
 
 
 def test_keypoints_of_another_skeleton_are_refused_in_testing(tmp_path):
@@ -192,7 +192,7 @@ def test_keypoints_of_another_skeleton_are_refused_in_testing(tmp_path):
     other = (*names[:16], "tail")
     load_weights_file(model, path, keypoints=other)  # to train on
     with pytest.raises(
-        CheckpointError, match=r"keypoint 16 is right_ankle, the skeleton's is tail"
+        CheckpointError, match=r"keypoint 16 is right_ankle, but the skeleton's is tail"
     ):
         load_weights_file(model, path, whole=True, keypoints=other)
 
@@ -202,14 +202,14 @@ def test_blocks_of_another_size_are_named(tmp_path):
         create_model("resnet18", input_size=(96, 96), blocks="srl_fft").state_dict(),
         tmp_path / "w.pth",
     )
-    with pytest.raises(CheckpointError, match="blocks are others, or were built for another input"):
+    with pytest.raises(CheckpointError, match="blocks differ, or were built for another input"):
         create_model("resnet18", input_size=SIZE, blocks="srl_fft", weights=tmp_path / "w.pth")
 
 
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"model": 3}, "holds no state dict"),
+        ({"model": 3}, "contains no state dict"),
         ({"mean": [1]}, "mean or std is damaged"),
         ({"std": [0.1, 0.0, 0.1]}, "mean or std is damaged"),
         ({"color_order": "gbr"}, "color_order, mean or std is damaged"),

@@ -112,7 +112,7 @@ def make(x): return Custom()
     for name, tensor in state.items():
         assert torch.equal(read["state_dict"][name], tensor)
     assert read["state_dict"]._metadata == state._metadata
-    with pytest.raises(CheckpointError, match="objects that only running its code could build"):
+    with pytest.raises(CheckpointError, match="objects that can only be built by running its code"):
         read_tensors(path, objects=False)
 
 
@@ -237,14 +237,14 @@ HALF = b"ccollections\nOrderedDict\n)R"
         (b"cbuiltins\nbytearray\n(J\xff\xff\xff\x7ftR", "code"),
         (b"ctorch\nTensor\n(J\xff\xff\xff\x7ftR", "larger than the file|allocate"),
         (b"Nr\xff\xff\xff\x7f", None),  # a place in the memo for which others make room
-        (b"]q\x05h\x05a", "its 'entry' is nested too deep"),  # a list that holds itself
-        (b"N" + 99 * b"\x85", "a tuple is nested too deep"),
-        (b"N" + 40 * b"q\x05h\x05h\x05\x87", "a tuple is nested too deep"),  # 3^40, in 280 bytes
-        (b"}N" + 40 * b"q\x05h\x05h\x05\x87" + b"Ns", "a tuple is nested too deep"),  # hashed
-        (b"}N" + 10**6 * b"\x85" + b"Ns", "a tuple is nested too deep"),
-        (b"](]q\x05" + 40 * b"](h\x05h\x05eq\x05" + b"e", "its 'entry' is nested too"),
-        (b"](" + text("a" * 10_000) + b"q\x05" + 20_000 * b"h\x05" + b"e", "its 'entry' is nested too"),
-        (b"](" + b"\x8a\xff" + b"\x7f" * 255 + b"q\x05" + 40_000 * b"h\x05" + b"e", "its 'entry' is nested too"),
+        (b"]q\x05h\x05a", "its 'entry' is too deep"),  # a list that holds itself
+        (b"N" + 99 * b"\x85", "a tuple is too deep"),
+        (b"N" + 40 * b"q\x05h\x05h\x05\x87", "a tuple is too deep"),  # 3^40, in 280 bytes
+        (b"}N" + 40 * b"q\x05h\x05h\x05\x87" + b"Ns", "a tuple is too deep"),  # hashed
+        (b"}N" + 10**6 * b"\x85" + b"Ns", "a tuple is too deep"),
+        (b"](]q\x05" + 40 * b"](h\x05h\x05eq\x05" + b"e", "its 'entry' is too"),
+        (b"](" + text("a" * 10_000) + b"q\x05" + 20_000 * b"h\x05" + b"e", "its 'entry' is too"),
+        (b"](" + b"\x8a\xff" + b"\x7f" * 255 + b"q\x05" + 40_000 * b"h\x05" + b"e", "its 'entry' is too"),
     ],
 )  # fmt: skip
 def test_a_file_cannot_change_the_reader_or_fill_the_memory(tmp_path, opcodes, words, zipped):
@@ -341,7 +341,7 @@ def test_two_archives_in_one_file(tmp_path):
     assert len(one) == len(other)
     (tmp_path / "w.pth").write_bytes(one + other)
     assert zipfile.ZipFile(tmp_path / "w.pth").read("one/data/0") == torch.ones(3).numpy().tobytes()
-    with pytest.raises(CheckpointError, match="it holds more than its records"):
+    with pytest.raises(CheckpointError, match="it contains more than its records"):
         read_tensors(tmp_path / "w.pth")
 
 
@@ -363,7 +363,7 @@ def test_numbers_of_another_byte_order(tmp_path):
     ("change", "words"),
     [
         (lambda data: data[:-1], "unexpected EOF"),
-        (lambda data: data + b"\0", "numbers that belong to no tensor"),
+        (lambda data: data + b"\0", "some numbers belong to no tensor"),
         (lambda data: data.replace(ROWS, b"K\x02K\x04\x86"), "wrong byte size"),
         (lambda data: data.replace(b"K\x06N", b"J\0\0\0\x7fN"), "wrong byte size|allocate"),
         (lambda data: data[: data.rindex(b"]")] + b"]." + bytes(8 + 24), "belong to no tensor"),
@@ -425,7 +425,7 @@ def test_what_a_file_is_instead_is_said(tmp_path):
         "empty": (b"", "the file is empty"),
         "page": (b"<html>404</html>", "a web page"),
         "lfs": (b"version https://git-lfs.github.com/spec/v1\noid a", "a Git LFS pointer"),
-        "last_checkpoint": (b"../epoch_7.pth\n", r"names '\.\./epoch_7\.pth', which was not look"),
+        "last_checkpoint": (b"../epoch_7.pth\n", r"names '\.\./epoch_7\.pth', which was not open"),
         "w.safetensors": (pickle.dumps([1]), "a bare pickle"),
         "x.yaml": (b"seed: 0\n", "is not a checkpoint, nor another file"),
         "cut": (b"PK", "its zip end is missing"),
@@ -433,7 +433,7 @@ def test_what_a_file_is_instead_is_said(tmp_path):
     for name, (data, _) in files.items():
         (tmp_path / name).write_bytes(data)
     others = {
-        "script.pth": (b"", "TorchScript.*save the state dict"),
+        "script.pth": (b"", "TorchScript.*save the state"),
         "folder": (b"", "it is a folder"),
         "absent": (b"", "no such file"),
         "n" * 300: (b"", "cannot be read"),

@@ -84,11 +84,11 @@ def test_normalize_equals_torchvisions():
         ({"blocks": {"deconv1": {"type": "srl_fft", "groups": 7}}}, "blocks at deconv1: .*groups"),
         (
             {"blocks": {"deconv1": {"type": "nl", "dims": 3}}},
-            "blocks at deconv1: dims is learned from the net",
+            "blocks at deconv1: dims is derived from the net",
         ),
         (
             {"blocks": {"layer3.0": {"type": "nl", "frames": 1}}},
-            r"blocks at layer3.0: frames is learned",
+            r"blocks at layer3.0: frames is derived",
         ),
     ],
 )

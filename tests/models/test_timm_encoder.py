@@ -338,7 +338,9 @@ def test_a_checkpoint_comes_back(name, tmp_path):
 
 def test_a_checkpoint_of_another_encoder_is_refused_though_it_fits(tmp_path):
     checkpoint(tmp_path / "tf.pt", "test_convnext", encoder="tf_efficientnet_b0.in1k")
-    text = r"trained with encoder=timm/tf_efficientnet_b0, the network has timm/test_convnext; set"
+    text = (
+        r"trained with encoder=timm/tf_efficientnet_b0, but the network has timm/test_convnext; set"
+    )
     with pytest.raises(CheckpointError, match=text):
         create_model("timm/test_convnext", input_size=SIZE, weights=tmp_path / "tf.pt")
     with pytest.raises(CheckpointError, match=r"set model\.encoder=timm/tf_efficientnet_b0\.in1k"):
@@ -428,7 +430,7 @@ def test_without_the_hub_the_error_comes_at_once_and_says_what_to_do(hub, monkey
 
 
 def test_a_model_without_weights_in_timm_says_so():
-    with pytest.raises(CheckpointError, match="timm has no weights of it; train from scratch"):
+    with pytest.raises(CheckpointError, match="timm has no weights for it; train from scratch"):
         create_model("timm/keypoint_stride4", input_size=SIZE, weights="imagenet")
 
 
@@ -447,9 +449,9 @@ def test_random_weights_expect_imagenets_colours():
         ("timm/convnext_atto.foo", {}, r"no weights 'foo' of convnext_atto; leave the tag out, or give one of d2_in1k"),
         ("timm/", {}, r"encoder='timm/' is unknown; choose one of .*, or timm/<name>"),
         ("timm/keypoint_no_maps", {}, r"does not build it with feature maps .*\(RuntimeError: features_only not"),
-        ("timm/keypoint_stride14", {}, r"its map has the stride 14; .* from a stride of 4, 8, 16, 32, 64, 128"),
+        ("timm/keypoint_stride14", {}, r"its map has stride 14; .* from a stride of 4, 8, 16, 32, 64, 128"),
         ("timm/keypoint_stride64", {"input_size": (128, 64), "encoder_stride": 16}, r"encoder_stride=16 is not possible"),
-        ("timm/keypoint_lies", {}, r"last map of an input of \[64, 96\] is \(1, 5, 15, 23\), not \(1, 5, 8, 12\)"),
+        ("timm/keypoint_lies", {}, r"last map for an input of \[64, 96\] is \(1, 5, 15, 23\), not \(1, 5, 8, 12\)"),
         ("timm/test_convnext", {"input_size": (60, 96)}, r"input_size=\[60, 96\] must be .* multiples of 32"),
         ("timm/test_convnext", {"dilated": True}, r"dilated=true has no effect with encoder=timm/test_convnext"),
         ("timm/test_vit", {"encoder_stride": 8}, r"encoder_stride=8 is not possible with timm/test_vit, whose stride is 16"),

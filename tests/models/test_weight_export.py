@@ -157,7 +157,7 @@ def test_the_codec_of_a_file_from_elsewhere_is_an_assumption(tmp_path, codec):
     torch.save({"state_dict": pose_resnet.mmpose(STATE(), "head")}, path)
     model = create_model("resnet18", input_size=SIZE, codec=codec)
     notes = load_weights_file(model, path, whole=True).weights.notes
-    noted = "codec heatmap assumed; model.codec=udp if it was trained so" in notes
+    noted = "codec heatmap assumed; give model.codec=udp if it was trained with udp" in notes
     assert noted == (codec == "heatmap")
 
 

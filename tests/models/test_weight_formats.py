@@ -201,7 +201,7 @@ def test_encoders(tmp_path, source):
         if not name.startswith("fc."):
             assert torch.equal(model.state_dict()[name], tensor), name
     assert model.deconv_layers[0].weight.std() < 0.002
-    with pytest.raises(CheckpointError, match="an encoder alone, which finds no keypoints"):
+    with pytest.raises(CheckpointError, match="only an encoder, which finds no keypoints"):
         load_weights_file(model, path, whole=True)
 
 

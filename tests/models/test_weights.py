@@ -33,7 +33,7 @@ def test_files_without_counters_load(tmp_path):
 def test_a_file_without_a_state_dict(tmp_path):
     for content in ([1, 2], {}, {"state_dict": {}}, {"a": 1}):
         torch.save(content, tmp_path / "w.pth")
-        with pytest.raises(CheckpointError, match="holds no state dict"):
+        with pytest.raises(CheckpointError, match="contains no state dict"):
             read_weights(tmp_path / "w.pth")
 
 

@@ -119,7 +119,7 @@ def test_a_file_in_the_current_folder_is_no_riddle(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     here = re.escape(str(tmp_path / "own.yaml"))
     with pytest.raises(
-        ConfigError, match=f"is relative to data.root: for the one here give {here}$"
+        ConfigError, match=f"is relative to data.root: for the file here give {here}$"
     ):
         load_skeleton("own.yaml", "elsewhere")
     assert skeleton_from_here("own.yaml") == str(tmp_path / "own.yaml")
@@ -151,7 +151,7 @@ def test_unknown_skeleton_and_no_yaml(tmp_path):
         (["nose", "left_hand"], r"unknown: \['left_hand'\]"),
         (["nose", "nose"], "each keypoint once"),
         (["nose", "left_eye"], r"half of a pair: \[\['left_eye', 'right_eye'\]\]"),
-        (list(load_skeleton("coco17").keypoints), "lists every keypoint; leave out"),
+        (list(load_skeleton("coco17").keypoints), "lists every keypoint; remove"),
         (None, "oks_sigmas a list of numbers"),
     ],
 )

@@ -136,7 +136,7 @@ CATS = [{"id": 3, "name": "cat"}, {"id": 4, "name": "dog"}]
             {"annotations": [{"id": 1, "image_id": 9, "bbox": [1, 2, 3, 4]}]},
             "image_id 9 is not among",
         ),
-        ({"annotations": [{"image_id": 7, "bbox": [1, 2, 3, 4]}]}, "id must be a whole number"),
+        ({"annotations": [{"image_id": 7, "bbox": [1, 2, 3, 4]}]}, "id must be an integer"),
         ({"images": [{"id": 7, "file_name": "a.png"}]}, "image id 7: width=None"),
         ({"annotations": []}, "'annotations' is empty"),
         ({"annotations": content()["annotations"][2:4]}, "there is no box to predict on"),

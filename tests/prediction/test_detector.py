@@ -117,7 +117,7 @@ def test_a_broken_image_is_named(weights, data):
     content = json.loads(annotations.read_text())
     content["images"][0]["width"] += 1
     annotations.write_text(json.dumps(content))
-    with pytest.raises(DataError, match="its annotations say 161 x 120"):
+    with pytest.raises(DataError, match="its annotations state 161 x 120"):
         detect_boxes(model, read_image_list(annotations, images))
 
 

@@ -90,4 +90,4 @@ def test_doubles_are_those_of_torchvisions_nms(read):
 def test_a_test_says_that_boxes_are_outside(read, warnings):
     found = read((100, A, 0.9), (101, (900, 5, 40, 60), 0.8), by=load_boxes)
     assert len(found) == 2  # the AP is that of the references
-    assert "1 of 2 (50.00%) boxes lies wholly outside their image" in warnings.text
+    assert "1 of 2 (50.00%) boxes is entirely outside their image" in warnings.text

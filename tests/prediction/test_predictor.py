@@ -107,7 +107,7 @@ def test_a_box_wholly_outside_is_an_error_that_names_it(predictor, box):
     with pytest.raises(DataError, match=words):
         predictor(IMAGE, [BOXES[0], box])
     with pytest.raises(
-        DataError, match="200 x 120 pixels; 2 of 3 boxes are; give boxes with a part"
+        DataError, match="200 x 120 pixels; 2 of 3 boxes are; give boxes that overlap"
     ):
         predictor(IMAGE, [box, BOXES[0], box])
     edge = [[199, 20, 60, 80], [-60, 20, 60, 80]]  # a pixel's width is inside

@@ -141,9 +141,9 @@ LAUNCHER = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:]).return
 
 def test_a_bomb_is_known_by_its_header_and_not_decoded(bomb):
     said, mib = peak(bomb, "stated")
-    assert "image is 14000 x 14000 pixels (width x height), its annotations say 160 x 120" in said
+    assert "image is 14000 x 14000 pixels (width x height), its annotations state 160 x 120" in said
     assert mib < 16
-    with pytest.raises(DataError, match="its annotations say"):
+    with pytest.raises(DataError, match="its annotations state"):
         check_header(bomb, (120, 160))
 
 

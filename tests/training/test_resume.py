@@ -200,13 +200,13 @@ DAMAGES = {
     ),
     "another optimizer": (
         lambda c: c | {"optimizer": torch.optim.SGD([nn.Parameter(torch.ones(1))]).state_dict()},
-        "groups are another optimizer's",
+        "groups are from another optimizer",
     ),
     "another group": (
         lambda c: altered(c, "optimizer", "param_groups", by=lambda g: [g[0] | {"params": [1, 0]}]),
         "groups have other parameters",
     ),
-    "imported": (lambda c: c | {"optimizer": None}, "holds weights and no state of a training"),
+    "imported": (lambda c: c | {"optimizer": None}, "contains weights but no training state"),
 }
 
 
@@ -231,8 +231,11 @@ def test_every_key_is_needed(saved, tmp_path, key):
     ("change", "words"),
     [
         ({"data": {"train": "0123"}}, "trained with other train persons (fingerprint 0123, now"),
-        ({"data": {"train": "a", "truth": "b"}}, "scored by other annotations (fingerprint b, now"),
-        ({"world_size": 3}, "trained on 3 process(es), this is 1"),
+        (
+            {"data": {"train": "a", "truth": "b"}},
+            "scored with other annotations (fingerprint b, now",
+        ),
+        ({"world_size": 3}, "trained with 3 process(es), now there are 1"),
     ],
 )
 def test_another_run_is_refused_unless_allowed(saved, tmp_path, warnings, change, words):

@@ -87,7 +87,7 @@ def test_a_full_disk_is_met_before_the_work(tmp_path, limit):
     last = done.stderr.splitlines()[-1]
     assert "ConfigError: output: " in last
     assert last.endswith(
-        "cannot be written to (File too large); give another place, or make room there"
+        "cannot be written to (File too large); give another folder, or free some space"
     )
     assert not (tmp_path / "run").exists()
 

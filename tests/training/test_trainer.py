@@ -283,8 +283,8 @@ class Refuses(OneConvolution):
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (torch.OutOfMemoryError("CUDA out of memory. Tried"), "does not fit into the memory (CUDA"),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you"), "does not fit into the"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried"), "does not fit into memory (CUDA"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you"), "does not fit into"),
         (ValueError("Expected more than 1 value per channel when"), "leaves BatchNorm one value"),
     ],
 )

@@ -160,7 +160,7 @@ def measure_sites(
 
 
 def opened(name: str, size: tuple[int, int]) -> nn.Module:
-    """The block with its zero gates at random values, so that nothing is skipped as zero."""
+    """Return the block with random values in its zero gates, so that nothing is skipped as zero."""
     if name == MATMUL:
         block = build_block(FFT, DECONV_CHANNELS, size, matmul=True)
     elif name == BY_TORCH:

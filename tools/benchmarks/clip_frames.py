@@ -1,4 +1,4 @@
-"""Whether each reader returns the frames that it is asked for, by the numbers painted into them."""
+"""Check that each reader returns the requested frames, by the numbers painted into them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def right_frames(path: Path, usable: Sequence[str]) -> tuple[dict[str, str], boo
         usable: Libraries that can be imported.
 
     Returns:
-        By reader how many are right, in words; and whether all of all readers are.
+        By reader, a text with the number of right frames; and whether all frames are right.
     """
     numbers = list(range(3, clip_videos.FRAMES, STEP))
     wanted = np.array(numbers)
@@ -59,7 +59,7 @@ def right_frames(path: Path, usable: Sequence[str]) -> tuple[dict[str, str], boo
 
 
 def misleading_table(folder: Path, usable: Sequence[str]) -> str:
-    """The right frames of containers that mislead a seek; PyAV writes them."""
+    """Count right frames in containers in which seeking fails; PyAV writes them."""
     paths = {
         "MPEG-TS, H.264": folder / "stream.ts",
         "AVI, MPEG-4 with B-frames": folder / "video.avi",

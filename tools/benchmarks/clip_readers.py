@@ -3,8 +3,8 @@
 pip install decord av torchcodec
 pip install --no-deps mmaction2 "mmcv-lite==2.1.0" mmengine addict yapf termcolor einops
 
-torchcodec brings no FFmpeg: it needs its libraries on the loader's path. torchvision's `read_video`
-is gone since 0.28, and its documentation names torchcodec.
+torchcodec does not include FFmpeg: it needs its libraries on the loader's path. torchvision removed
+`read_video` in 0.28, and its documentation recommends torchcodec.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def torchcodec(path: Path, numbers: NDArray[np.int64]) -> Iterator[Frame]:
 
 
 def torchvision(path: Path, numbers: NDArray[np.int64]) -> Iterator[Frame]:
-    """Its reader is gone, and torchcodec in its place."""
+    """Its reader was removed in favour of torchcodec."""
     raise ImportError(GONE)
 
 

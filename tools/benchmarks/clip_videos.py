@@ -1,8 +1,8 @@
 """Generated videos for the benchmarks of clips, with each frame's number painted in.
 
-Two smooth textures that move against each other, with weak noise: about as many bytes a frame as
-videos of Kinetics. The number is a row of black and white squares, so which frame a reader returned
-is judged by the frame, and not by another reader.
+Two smooth textures that move against each other, with weak noise: about as many bytes per frame as
+videos of Kinetics. The number is a row of black and white squares, so that a returned frame is
+identified without another reader.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What `run.py clips` times: the same clips of the same videos, by our data path and by others."""
+"""The work that `run.py clips` times: the same clips of the same videos, by all data paths."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class View:
 
 @dataclass(frozen=True)
 class Work:
-    """What a round does.
+    """The work of a round.
 
     Attributes:
         name: For the table.

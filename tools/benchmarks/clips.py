@@ -1,8 +1,8 @@
 """`run.py clips`: clips per second of one core, from video files, in training and in testing.
 
-One process, one thread of each library, CPU time. That each way returns the same frames and the
-same part of them is checked first, on generated videos. "All on this core" includes the
-normalisation that our path leaves to the device, as the straightforward way does it too.
+One process, one thread of each library, CPU time. First it is checked on generated videos that each
+way returns the same part of the same frames. "All on this core" includes the normalisation that our
+path leaves to the device, because the straightforward way does it too.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def load(args: argparse.Namespace, folder: Path) -> dict[str, Videos]:
 
 
 def describe(name: str, videos: Videos) -> str:
-    """What the first video is."""
+    """Describe the first video."""
     path = videos.path(0)
     with open_frames(path) as video:
         _, frame = next(video.frames_at([0]))
@@ -155,13 +155,13 @@ def ways_of(work: Work, usable: list[str]) -> dict[str, Way]:
 
 
 def check_numbers(path: Path, usable: list[str]) -> None:
-    """Check that each reader returns the generated frames of the numbers that are asked for."""
+    """Check that each reader returns the generated frames with the requested numbers."""
     found, all_right = clip_frames.right_frames(path, usable)
     assert all_right, f"frames that have the painted number: {found}"
 
 
 def check_clips(work: Work, usable: list[str]) -> None:
-    """Check that the straightforward clips and those of the readers are ours but for rounding."""
+    """Check that the straightforward clips and those of the readers equal ours up to rounding."""
     views, ours = work.views(0), work.ours(0)
     normal = C2D("resnet18", num_classes=2).normalize(ours)
 

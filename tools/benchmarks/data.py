@@ -1,7 +1,7 @@
 """`run.py data`: crops per second of one core, ours and the straightforward way.
 
 One process, one thread, CPU time. The headline includes the work that our path leaves to the device
-(normalising, heatmaps), done on the CPU here, where the straightforward way does it too.
+(normalising, heatmaps), here on the CPU, as in the straightforward way.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ def evaluation_ways(path: DataPath, number: int, images: int) -> dict[str, Calla
 def boxes_on_images(
     persons: Persons, images: int, number: int, rng: np.random.Generator
 ) -> Persons:
-    """Boxes like a detector's: an image's own boxes in turn, each moved and scaled a little.
+    """Make boxes like a detector's: an image's own boxes in turn, slightly moved and scaled.
 
     Args:
         persons: Ground truth.

@@ -1,13 +1,14 @@
 #!/usr/bin/env python
-"""Persons that a detector finds on annotated photos, and its false boxes, by the least score.
+"""Count persons that a detector finds on annotated photos, and its false boxes, by score.
 
     python tools/benchmarks/detector.py --detector hog \
         --annotations annotations/person_keypoints_val2017.json --images val2017
 
-A box finds the person whom it overlaps most, by an IoU of at least 0.5; each person is found once,
-by the box of the highest score. A box that finds none is false, unless more than half of it lies in
-a crowd. `standing` are persons with a labelled ankle and part of the head, at least 100 pixels tall
-and 1.8 times as tall as wide. Both numbers of Platt's sigmoid (hog.py) are fitted by the last line.
+A box finds the person that it overlaps most, with an IoU of at least 0.5; each person is found
+once, by the box with the highest score. A box that finds no person is false, unless more than half
+of it is inside a crowd. `standing` are persons with a labelled ankle and part of the head, at least
+100 pixels tall and 1.8 times as tall as wide. The last line has the fitted parameters of Platt's
+sigmoid (hog.py).
 """
 
 from __future__ import annotations
@@ -69,14 +70,14 @@ def best_person(
 
 
 def shared(box: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Square pixels that a box has in common with others."""
+    """Return the intersection of a box with others, in square pixels."""
     first = np.maximum(box[:2], boxes[:, :2])
     last = np.minimum(box[:2] + box[2:], boxes[:, :2] + boxes[:, 2:])
     return np.clip(last - first, 0, None).prod(axis=1)
 
 
 def is_standing(person: dict[str, Any]) -> bool:
-    """Whether a person of COCO's 17 keypoints is one of those that the detector is made for."""
+    """Return whether a person with COCO's 17 keypoints is standing."""
     width, height = person["bbox"][2:]
     labelled = np.array(person["keypoints"][2::3]) > 0
     whole = labelled[:5].any() and labelled[15:].any()

@@ -1,8 +1,8 @@
 """`run.py eval`: everything after the network, ours and the straightforward loops.
 
 A generated validation set of val2017's size: truth, boxes around it like a detector's, clutter, and
-a pool of heatmaps instead of a network. Each box owns a place in the pool, and the truth is what
-its first box would find, so that AP has a meaning and both ways must agree on it.
+a pool of heatmaps instead of a network. Each box has a place in the pool, and the truth is the
+result of a person's first box, so that AP is meaningful and both ways must agree on it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def measure(args: argparse.Namespace) -> str:
     """Measure everything after the network."""
     if args.persons > args.boxes:
-        raise ConfigError(f"--persons {args.persons} have a box each; --boxes must be no fewer")
+        raise ConfigError(
+            f"--persons {args.persons} have a box each; give at least as many --boxes"
+        )
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(args.threads)
     result = measure_eval(
@@ -68,7 +70,7 @@ def measure(args: argparse.Namespace) -> str:
 
 @dataclass
 class EvaluationCase:
-    """A set to evaluate.
+    """A validation set.
 
     Attributes:
         annotations: COCO's, as read from a file.
@@ -88,7 +90,7 @@ class EvaluationCase:
 def make_case(
     codec: Codec, skeleton: Skeleton, *, images: int, persons: int, boxes: int
 ) -> EvaluationCase:
-    """Generate a set of so many images, persons and boxes."""
+    """Generate a set with these numbers of images, persons and boxes."""
     rng = np.random.default_rng(SEED)
     flip = torch.tensor(skeleton.flip_indices)
     height, width = codec.heatmap_size
@@ -103,7 +105,7 @@ def make_case(
         mirrored = maps.roll(-1, 3).flip(-1).index_select(1, flip).contiguous()
         pool.append((maps.contiguous(), mirrored))
 
-    # A place in the pool comes again after as many rows; every second time on the same image.
+    # A place in the pool is reused after that many rows; every second time on the same image.
     cycle = BATCH * POOL_BATCHES
     drawn = rng.integers(0, images, (boxes // (2 * cycle) + 1, 1, cycle))
     box_image = drawn.repeat(2, axis=1).ravel()[:boxes]
@@ -111,7 +113,7 @@ def make_case(
     size = np.exp(rng.uniform(np.log(30), np.log(400), (boxes, 1))) * [0.5, 1]
     bbox = np.concatenate([center - size / 2, size], axis=1)
     truth_rows = np.sort(rng.choice(boxes, persons, replace=False))
-    # Half of the persons are found a second time, by a box moved a little.
+    # Half of the persons are found a second time, by a slightly moved box.
     again = truth_rows[::2] + cycle
     again = again[(again < boxes) & (again % (2 * cycle) >= cycle)]
     bbox[again] = bbox[again - cycle] + rng.normal(0, 0.5, (len(again), 4))

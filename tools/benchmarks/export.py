@@ -140,7 +140,7 @@ def by_torch(model: SimpleBaseline, device: torch.device) -> Callable[[Crops], o
 
 
 def by_onnx(path: Path, device: torch.device, threads: int) -> Callable[[Crops], object]:
-    """Run the file like `OnnxPredictor`, but on so many threads."""
+    """Run the file like `OnnxPredictor`, but with this number of threads."""
     import onnxruntime  # of an extra
 
     options = onnxruntime.SessionOptions()

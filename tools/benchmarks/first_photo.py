@@ -1,9 +1,9 @@
 #!/usr/bin/env python
-"""Commands and minutes from a clone to keypoints on a photo, with the downloads simulated.
+"""Time the steps from a clone to keypoints on a photo, with simulated downloads.
 
 A copy of this repository is installed into a new environment, and `keypoint predict --weights` runs
 in it on a photo. Weights have the size and layout of the real files and random values; they come
-from a server on this machine, so the time of a real download is added by hand: bytes over speed.
+from a server on this machine, so add the time of a real download: bytes over speed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The HRNet repository's code from a clone of leoxiaobin/deep-high-resolution-net.pytorch.
 
-It is imported, never copied, with what its age and a machine without a GPU ask for: `np.float`,
-empty modules for its compiled box NMS (its OKS-NMS is plain Python), and `.cuda()` that stays on
-the CPU. Imports nothing of keypoint, so that its start can be timed.
+It is imported, never copied, with adaptions to new versions and a machine without a GPU:
+`np.float`, empty modules for its compiled box NMS (its OKS-NMS is plain Python), and `.cuda()` that
+stays on the CPU. Imports nothing of keypoint, so that its start can be timed.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def predict_file(code: SimpleNamespace, model: Any, file: Path, boxes: Any) -> l
 
 
 def first_result(folder: str, weights: str, photo: str, box: list[float]) -> None:
-    """Predict one box with a file of weights, as a process of its own would."""
+    """Predict one box with a file of weights, as a separate process does."""
     import torch
 
     code = load(Path(folder), (256, 192), 2)

@@ -25,7 +25,7 @@ data: {root: ROOT, workers: 0}
 model: {encoder: resnet18, input_size: [64, 64], blocks: srl_lo, weights: none}
 train: {epochs: EPOCHS, batch_size: 8, evaluate_every: 1, log_every: 1}
 """
-# What of a training takes another path through the code.
+# Settings that take another path through the training code.
 CASES: dict[str, tuple[str, ...]] = {
     "adam": (),
     "sgd": ("train.optimizer=sgd", "train.lr=0.1", "train.momentum=0.8", "train.weight_decay=1e-4"),
@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> None:
     """Parse, train, compare."""
     parser = cli.parser(
         "tools/benchmarks/loss_sequence.py",
-        "Print the losses of short trainings, or compare them with those of another commit.",
+        "Print the losses of short training runs, or compare them with those of another commit.",
         EPILOG,
     )
     parser.add_argument("--base", metavar="COMMIT", help="compare with this commit")
@@ -107,7 +107,7 @@ def other_checkout(commit: str | None) -> Iterator[Path | None]:
 
 
 def shown(losses: Sequence[float]) -> str:
-    """Nine digits tell any two float32 numbers apart."""
+    """Show losses with nine digits, which distinguish any two float32 numbers."""
     return " ".join(f"{loss:.9g}" for loss in losses)
 
 

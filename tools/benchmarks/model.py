@@ -44,7 +44,7 @@ MODES = ("eval", "train")
 
 @dataclass(frozen=True)
 class Setting:
-    """Where and how networks and blocks are run.
+    """Device, batch size and memory format of networks and blocks.
 
     Attributes:
         device: The device.
@@ -170,7 +170,7 @@ def product(dtype: torch.dtype, setting: Setting) -> Callable[[int], float]:
 
 
 def peak(name: str, times: dict[str, dict[str, Seconds]], count: int, setting: Setting) -> str:
-    """How near the plain network's multiply-adds a second come to those of a matrix product."""
+    """Compare the plain network's multiply-adds per second with those of a matrix product."""
     shares = {}
     for mode, work in (("eval", count), ("train", 3 * count)):  # backward costs twice as much
         speeds = SIDE**3 / times[mode][PRODUCT]

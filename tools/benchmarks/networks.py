@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""The table of docs/guides/networks.md: networks trained, exported, read back."""
+"""Make the table of docs/guides/networks.md: train, export and read networks."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ EPILOG = """examples:
   tools/benchmarks/networks.py
       the table of docs/guides/networks.md, in some minutes each network
   tools/benchmarks/networks.py timm/resnet18 package.module:function
-      of these alone; a module has to be on PYTHONPATH
+      only these; a module has to be on PYTHONPATH
 
 parameters    of the whole network
 as published  counted / published, in millions: of an encoder with its classifier, or of the network
 heatmaps      of one image, K x H x W
 loss          of the first and the last epoch
-AP            on generated images that were not trained on, after so few epochs: that it learns
+AP            on generated test images, after a few epochs; shows that the network learns
 differs by    largest difference of the file's heatmaps from the network's, of the highest value
 checkpoint    whether best.pt gives the same heatmaps read by two ways
 """
@@ -84,7 +84,7 @@ checkpoint    whether best.pt gives the same heatmaps read by two ways
 
 @dataclass(frozen=True)
 class Run:
-    """What every network does alike."""
+    """Settings that all networks share."""
 
     data: Path
     epochs: int
@@ -92,7 +92,7 @@ class Run:
 
 
 def small_unet(num_keypoints: int, input_size: tuple[int, int], width: int = 32) -> nn.Module:
-    """A network of one's own, as a config names it: four convolutions down, two up, a head."""
+    """A user's network, as named in a config: four convolutions down, two up, a head."""
     layers: list[nn.Module] = []
     channels = 3
     for factor in (1, 2, 4, 4):
@@ -177,7 +177,7 @@ def overrides_of(name: str) -> list[str]:
 
 
 def overrides_of_run(run: Run, output: Path) -> list[str]:
-    """The keys that are every network's: random weights, few epochs, no block."""
+    """The keys of all networks: random weights, few epochs, no block."""
     size = f"[{SIZE[0]},{SIZE[1]}]"
     return [
         *("model.weights=none", "model.blocks=none", f"model.input_size={size}"),
@@ -205,7 +205,7 @@ def published(name: str, model: PoseNetwork) -> str:
 
 
 def exported(model: PoseNetwork, config: Config, run: Run, output: Path) -> list[str]:
-    """How far each file's heatmaps are from the network's, of their highest value."""
+    """Return each file's largest heatmap difference from the network, of the highest value."""
     skeleton = load_skeleton(config.data.skeleton, config.data.root)
     card = ExportCard(
         version=__version__,
@@ -226,7 +226,7 @@ def exported(model: PoseNetwork, config: Config, run: Run, output: Path) -> list
 
 
 def comes_back(restored: PoseNetwork, config: Config, path: Path) -> bool:
-    """Whether a checkpoint read as a checkpoint and as weights of a new network is the same."""
+    """Return whether a checkpoint gives the same heatmaps when read as weights of a new network."""
     skeleton = load_skeleton(config.data.skeleton, config.data.root)
     arguments = config.model.arguments(skeleton.num_keypoints)
     other = create_model(**arguments, weights=path).eval()

@@ -1,8 +1,8 @@
 """mmpose 1.x's side of `run.py peers`, as it is installed, with its own configs of ResNet-50.
 
-Needs no compiled code: mmcv-lite has no operators and these networks use none, so that empty
-modules stand for them (and for mmdet) while mmpose is imported; pycocotools stands for
-xtcocotools, its copy with more keypoint sets, of which no wheel fits NumPy 2.
+Needs no compiled code: mmcv-lite has no operators and these networks use none, so empty modules
+replace them (and mmdet) while mmpose is imported; pycocotools replaces xtcocotools, its copy with
+more keypoint sets, which has no wheel for NumPy 2.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CONFIGS = ".mim/configs/body_2d_keypoint/topdown_heatmap/coco"
 
 
 def works(setting: PeerSetting) -> dict[str, Callable[[], Way]]:
-    """All works by name, of the sizes that it has configs of."""
+    """All works by name, for the sizes for which it has configs."""
     load()
     found: dict[str, Callable[[], Way]] = {}
     for size in setting.sizes:
@@ -74,7 +74,7 @@ def dataset_of(setting: PeerSetting, size: Size, file: Path) -> Any:
 
 
 def batches_of(setting: PeerSetting, size: Size) -> Callable[[int, int], Any]:
-    """Training batches by number of the round and crops, of the persons that ours has."""
+    """Training batches by round and number of crops, with the same persons as ours."""
     path = data_path(setting, size)
     dataset = dataset_of(setting, size, setting.annotations)
     place = {dataset.get_data_info(index)["id"]: index for index in range(len(dataset))}

@@ -97,7 +97,7 @@ def evaluation_data(setting: PeerSetting, number: int, way: str) -> Way:
 
 
 def evaluated_images(setting: PeerSetting, persons: Persons, number: int) -> int:
-    """How many images a round of evaluation has."""
+    """Return the number of images in a round of evaluation."""
     return max(1, min(round(setting.crops / number), len(np.unique(persons.image_index))))
 
 
@@ -156,7 +156,7 @@ def by_torch(setting: PeerSetting) -> Predictor:
 
 
 def by_onnx(setting: PeerSetting) -> OnnxPredictor:
-    """OnnxPredictor of the exported file, on so many threads."""
+    """OnnxPredictor of the exported file, with this number of threads."""
     path: Path = setting.folder / "model.onnx"
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = setting.threads
@@ -165,7 +165,7 @@ def by_onnx(setting: PeerSetting) -> OnnxPredictor:
 
 
 def case_of(setting: PeerSetting) -> evaluation.EvaluationCase:
-    """Heatmaps, boxes and truth for what comes after the network, the same on both sides."""
+    """Heatmaps, boxes and truth for the work after the network, the same on both sides."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     return evaluation.make_case(

@@ -1,6 +1,6 @@
-"""One side of `run.py peers` in a process of its own.
+"""One side of `run.py peers` in a separate process.
 
-So neither side sees the other's allocator settings, patched modules or names on the search path.
+So allocator settings, patched modules and the search path of one side do not affect the other.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ HELP, FIRST = "start: help", "start: first result"
 
 @dataclass(frozen=True)
 class PeerSetting:
-    """What both sides work on.
+    """Data and settings of both sides.
 
     Attributes:
         folder: For files of this run.
         annotations, images: COCO file and folder of the data paths and of prediction.
-        sizes: (height, width) of crops; the first one where a single one is measured.
+        sizes: (height, width) of crops; if only one is measured, the first.
         batch: Crops in a batch of the data paths.
         crops: Approximate number in a round of evaluation.
         step_batch: Crops in a training step.
@@ -86,7 +86,7 @@ class Side:
         return lambda number: float(self._call(_run, work, number))
 
     def drop(self) -> None:
-        """Free what the works so far hold."""
+        """Free the memory of the works so far."""
         self._call(_drop)
 
     def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:

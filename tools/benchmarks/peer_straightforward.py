@@ -1,4 +1,4 @@
-"""The other side of `run.py peers` without anybody's code: the straightforward twins."""
+"""The other side of `run.py peers` without other code: the straightforward versions."""
 
 from __future__ import annotations
 

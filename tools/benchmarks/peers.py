@@ -1,8 +1,8 @@
-"""`run.py peers`: the whole path next to others' code, or next to straightforward code.
+"""`run.py peers`: compare the whole path with other code, or with straightforward code.
 
-Both sides run in processes of their own, one at a time, on the same persons, files and heatmaps.
-Data path, what comes after the network, reading and starts: CPU time of one thread. Others' code is
-only imported from where it lies.
+Both sides run in separate processes, one at a time, on the same persons, files and heatmaps. Data
+path, the work after the network, reading and starts: CPU time of one thread. Other code is imported
+from its folder.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def others(args: argparse.Namespace) -> list[tuple[str, str, Path | None]]:
     """Names, modules and folders of the sides to compare with.
 
     Raises:
-        ConfigError: One that was asked for is not there.
+        ConfigError: A requested one is not available.
     """
     sides: list[tuple[str, str, Path | None]] = []
     if args.hrnet is not None:
@@ -182,17 +182,17 @@ def measure_side(
 
 
 def kind_of(work: str) -> str:
-    """What --only calls a work."""
+    """Return the name of a work for --only."""
     return next(kind for kind, names in KINDS.items() if work.startswith(names))
 
 
 def rounds_of(kind: str, rounds: int) -> int:
-    """Measured rounds of works that take seconds each are half as many."""
+    """Return the number of measured rounds; half as many for works that take seconds."""
     return rounds if kind in ("data", "predict", "after") else -(-rounds // 2)
 
 
 def row(work: str, name: str, theirs: Seconds, ours: Seconds) -> list[str]:
-    """Figures of a work; the ratio above 1 where ours is faster, its median and range."""
+    """Return the figures of a work; the ratio, above 1 if ours is faster, as median and range."""
     unit = UNITS.get(kind_of(work), "s")
     scale = 1000 if unit.startswith("ms") else 1
     ratios = theirs / ours

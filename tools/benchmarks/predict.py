@@ -3,7 +3,7 @@ straightforward loop.
 
 Straightforward is one image after the other and one person after the other: read, warp, make the
 crop float, run the network, find the peak of each heatmap. All in wall time, with all threads:
-keypoint predict decodes files while the network runs, and gives it full batches.
+keypoint predict decodes files while the network runs, and runs full batches.
 """
 
 from __future__ import annotations

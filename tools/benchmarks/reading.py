@@ -1,8 +1,8 @@
 """`run.py read`: annotation files, ours and pycocotools.
 
-Generated files of the form of COCO's `person_keypoints_*.json`: outlines, which are most of the
-bytes, the images' addresses, a crowd in a hundred annotations. Ours parses, checks every entry and
-gives arrays; `pycocotools.coco.COCO(file)` parses and gives dicts by id.
+Generated files in the form of COCO's `person_keypoints_*.json`: with outlines, which are most of
+the bytes, the images' addresses, and one crowd in a hundred annotations. Ours parses, checks every
+entry and returns arrays; `pycocotools.coco.COCO(file)` parses and returns dicts by id.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def measure_file(file: Path, persons: int, rounds: int) -> list[list[str]]:
     with progress((rounds + 1) * len(ways), f"read {persons:,} persons", "file") as bar:
         seconds: dict[str, Seconds] = interleave(timed, rounds=rounds, warm_up=1, bar=bar)
     if not len(ways["ours"]()) == len(ways["pycocotools"]().anns) == persons:
-        raise AssertionError(f"{file}: the two ways found other persons than {persons}")
+        raise AssertionError(f"{file}: the two ways did not find {persons} persons")
     rows = []
     for name, read in ways.items():
         peak, kept = memory(read)
@@ -84,7 +84,7 @@ def measure_file(file: Path, persons: int, rounds: int) -> list[list[str]]:
 
 
 def read_by_pycocotools(file: Path) -> COCO:
-    """As SimpleBaseline's, HRNet's and mmpose's data sets begin."""
+    """Read as the data sets of SimpleBaseline, HRNet and mmpose do first."""
     with contextlib.redirect_stdout(io.StringIO()):
         return COCO(str(file))
 
@@ -102,7 +102,7 @@ def memory(read: Callable[[], Any]) -> tuple[float, float]:
 
 
 def write_annotations(file: Path, persons: int) -> None:
-    """A file of so many persons."""
+    """Write a file with this number of persons."""
     rng, skeleton = np.random.default_rng(SEED), SKELETON
     images = [image(number) for number in range(1, int(persons / PERSONS_AN_IMAGE) + 2)]
     content = {

@@ -62,7 +62,7 @@ def main(argv: Sequence[str]) -> None:
     predictor = Predictor.from_checkpoint(args.checkpoint, "cpu", flip=True)
     if predictor.skeleton.name != "coco17":
         raise ConfigError(
-            f"{args.checkpoint}: is for {predictor.skeleton.name}, and the generated persons have "
+            f"{args.checkpoint}: is for {predictor.skeleton.name}, but the generated persons have "
             "coco17's keypoints; give the checkpoint of `make demo`"
         )
     cli.make_folder(args.output, "--output")
@@ -109,7 +109,7 @@ def heatmaps_picture(predictor: Predictor, image: Image, box: NDArray[np.float64
     codec, names = predictor.model.codec, predictor.skeleton.keypoints
     found, scores = codec.decode(heatmaps)
     maps = heatmaps[0].numpy()
-    # Sharper than the network gets it, from the image as it was generated.
+    # Sharper than the network's input, cut from the original image.
     height, width = (TIMES * side for side in predictor.model.input_size)
     matrix = predictor.crop_frame(box[None]).matrices()[0]
     large = warp(image, TIMES * matrix, (height, width))
@@ -123,7 +123,7 @@ def heatmaps_picture(predictor: Predictor, image: Image, box: NDArray[np.float64
     four = np.vstack([np.hstack(singles[:2]), np.hstack(singles[2:])])
     four[height // 2 - 1 : height // 2 + 1] = four[:, width // 2 - 1 : width // 2 + 1] = PAPER
     named = draw_keypoints(large, points, scores.numpy(), predictor.skeleton, labels=names)
-    titles = ("a person", "17 heatmaps", "four of them", "the keypoints they give")
+    titles = ("a person", "17 heatmaps", "four of them", "the decoded keypoints")
     panels = [large, heatmap_overlay(large, maps), four, named]
     return picture_sheet(panels, titles, columns=4, cell_size=(height, width))
 

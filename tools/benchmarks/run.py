@@ -57,7 +57,7 @@ EPILOG = """examples:
   tools/benchmarks/run.py model
       ms an image with and without blocks; --device cuda on a GPU
   tools/benchmarks/run.py blocks --blocks srl_fft a2 --how eager compiled
-      each block alone, next to copying its map and to the network
+      each block alone, compared with copying its map and with the network
   tools/benchmarks/run.py eval
       everything after the network at val2017's size, ours and straightforward loops
   tools/benchmarks/run.py predict
@@ -75,7 +75,7 @@ EPILOG = """examples:
   tools/benchmarks/run.py start
       seconds from a command to its help and to its first result
   tools/benchmarks/run.py peers --hrnet ../deep-high-resolution-net.pytorch
-      all of it next to the HRNet repository's code
+      all of it compared with the HRNet repository's code
   tools/benchmarks/run.py data --write && tools/benchmarks/run.py model --write
       put the figures into the pages of docs/benchmarks
 
@@ -174,7 +174,7 @@ def find_section(path: Path, name: str) -> tuple[Path, str, str]:
             return page, before, after
     raise ConfigError(
         f"{path}: has no section between {begin.strip()!r} and {end!r}; add the two lines, "
-        "or leave --write out"
+        "or remove --write"
     )
 
 

@@ -1,7 +1,7 @@
 """Time by stage of a training crop: the second table of `run.py data`.
 
-CPU time of each stage within the running path (memory as cold as it is there), with the bytes and
-operations that an implementation needs that decodes whole images.
+CPU time of each stage within the running path (with the same state of the cache), and the bytes and
+operations that any implementation needs which decodes whole images.
 """
 
 from __future__ import annotations
@@ -102,15 +102,15 @@ def format_stages(path: DataPath, slow: Laps, ours: Laps, crops: int) -> str:
     height, width = path.input_size[0] // STRIDE, path.input_size[1] // STRIDE
     maps = num_keypoints * height * width
     profiles = num_keypoints * (height + width)
-    # Bytes read, bytes written, arithmetic: what any implementation of the stage must do. The warp
+    # Bytes read, bytes written, arithmetic of any implementation of the stage. The warp
     # reads about as many pixels as it writes (a crop is scaled to its size); bilinear is 3
     # interpolations of 3 channels.
     floor: dict[str, tuple[float, float, str]] = {
         DECODE: (file_bytes, 3 * image_pixels, "entropy decoding, inverse DCT"),
         DRAWS: (0, 0, f"{4 * num_keypoints} multiply-adds"),
-        MIRROR: (0, 0, "nothing, a sign in the matrix"),
+        MIRROR: (0, 0, "nothing: a sign in the matrix"),
         WARP: (3 * pixels, 3 * pixels, f"{9 * pixels / 1e6:.2f} M multiply-adds"),
-        COLLATE: (0, 0, "nothing, a crop can be written in place"),
+        COLLATE: (0, 0, "nothing: a crop can be written in place"),
         NORMALISE: (3 * pixels, 12 * pixels, f"{3 * pixels / 1e6:.2f} M multiply-adds"),
         HEATMAPS: (0, 4 * maps, f"{maps / 1e6:.2f} M products, {profiles} exponentials"),
     }
@@ -128,5 +128,5 @@ def format_stages(path: DataPath, slow: Laps, ours: Laps, crops: int) -> str:
     bound = totals[0] / (ours.milliseconds[DECODE] / crops)
     return (
         f"{table(header, rows)}\n\n"
-        f"Our decoding alone, all else free, would be {bound:.1f} times straightforward."
+        f"If only our decoding took time, it would be {bound:.1f} times straightforward."
     )

@@ -1,7 +1,7 @@
 """`run.py start`: from typing a command to its help, or to its first result.
 
-Each way is a process of its own on one thread. Most of its time goes into imports, so `import
-torch` stands next to it. The files and Python's compiled code are in the page cache.
+Each way is a separate process on one thread. Most of its time is spent on imports, so `import
+torch` is timed too. The files and Python's compiled code are in the page cache.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ def heatmaps(
     input_size: tuple[int, int],
     sigma: float,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """One Gaussian patch after another, pasted where it overlaps its map.
+    """One Gaussian patch after another, pasted into its map.
 
     Returns:
         Heatmaps (K, H/4, W/4) and weights (K,).

@@ -1,10 +1,10 @@
 """Clips of a video as they are usually read, to compare ours with.
 
-Source: the order of work of the loaders of the field, in our words: each clip opens its video and
+Source: the order of work of common loaders, in our words: each clip opens its video and
 seeks by number, for each frame (mmaction2's `OpenCVDecode`) or once (SlowFast's decoders); the
 whole frame becomes float at once, is resized to the short side, cropped, mirrored and normalised,
 and the frames are stacked. The numbers of the frames and the crops are given, so the clips are
-ours but for rounding. Letters: V views (clips times crops), T frames, H W height and width.
+ours up to rounding. Letters: V views (clips times crops), T frames, H W height and width.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ Floats = NDArray[np.floating[Any]]
 
 
 def flip_average(heatmaps: Tensor, mirrored: Tensor, pairs: Sequence[tuple[int, int]]) -> Tensor:
-    """Mirror back, change left and right, shift by a column, average."""
+    """Mirror back, swap left and right, shift by a column, average."""
     back = mirrored.numpy()[:, :, :, ::-1]
     for left, right in pairs:
         kept = back[:, left].copy()

@@ -88,7 +88,7 @@ def set_tf32(dtype: str) -> None:
 
 
 def clock(device: torch.device, threads: int) -> str:
-    """The time that `seconds` measures, in words."""
+    """Describe the time that `seconds` measures."""
     if device.type != "cpu":
         return "GPU time between events"
     return "CPU time of one thread" if threads == 1 else f"wall time, {threads} threads"

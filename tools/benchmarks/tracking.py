@@ -1,16 +1,16 @@
 """`run.py tracking`: identities of persons in generated scenes, by our tracker and by others.
 
 A scene has persons of known identity who walk and swing their limbs, and a detector and a network
-with the faults of real ones: boxes and keypoints are jittered, detections are lost, a person behind
-another has a few sure keypoints, persons are boxed twice, in part, or with the whole image.
+with realistic errors: boxes and keypoints are jittered, detections are lost, a person behind
+another has few confident keypoints, persons are boxed twice, in part, or with the whole image.
 
-Scores are of true persons only: identity switches (a person has another id than the last time) and
-IDF1 (Ristani et al. 2016), the share of detections with the id that belongs to the person under the
-best one-to-one assignment of ids. A detection without an id counts as missed; of a person who is
-boxed twice either may have the person's id.
+Scores are for true persons only: identity switches (a person has another id than the last time) and
+IDF1 (Ristani et al. 2016), the share of detections with the person's id under the best one-to-one
+assignment of ids. A detection without an id counts as missed; if a person is boxed twice, either
+box may have the id.
 
-The trackers of `trackers` are measured, too, if it is installed. They follow boxes, and get the
-frames' times and the settings that fit our contract: a person has an id at once, for a second.
+The trackers of `trackers` are measured too, if it is installed. They follow boxes, and get the
+frames' times and settings like ours: a person has an id at once, and keeps it for a second.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ SWING = np.zeros(17)  # of height, at a step's end
 SWING[7:11] = 0.05, -0.05, 0.1, -0.1
 SWING[13:17] = -0.06, 0.06, -0.12, 0.12
 OTHERS = ("SORTTracker", "ByteTrackTracker", "OCSORTTracker", "CBIoUTracker")
-FALSE = -1  # identity of a detection that is no further person
+FALSE = -1  # identity of a detection that is not another person
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A kind of scene; shares are of detections, unless something else is said."""
+    """A kind of scene; shares are of detections unless noted otherwise."""
 
     persons: int = 5
     rate: float = 30.0  # frames a second
@@ -58,10 +58,10 @@ class Setting:
     pan: float = 0.0  # of the camera, image widths a second
     jitter: float = 0.01  # of heights, of keypoints; of boxes twice as much
     lost: float = 0.02
-    hidden: bool = False  # everyone once, for half a second
+    hidden: bool = False  # each person once, for half a second
     twice: float = 0.0  # boxed twice
     part: float = 0.0  # boxed in part, too
-    bystanders: int = 0  # persons with one or two sure keypoints
+    bystanders: int = 0  # persons with one or two confident keypoints
     whole: float = 0.0  # share of frames with a box of the whole image
     level: float = 0.9  # highest score
 

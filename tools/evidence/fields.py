@@ -1,4 +1,4 @@
-"""What the unit over a person's feet depends on, before and after training."""
+"""Receptive field of the unit over a person's feet, before and after training."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from keypoint.models.pose_network import PoseNetwork
 SITE = "final_layer"  # the heatmaps
 BLOCK = "layer4"  # site of the last block
 PERSONS = 20  # inputs of a field, Luo et al.'s number
-HEAD = 0.25  # the crop's part, from above, that shows the head: boxes fill 4 / 5 of a crop
+HEAD = 0.25  # upper share of the crop that shows the head: boxes fill 4 / 5 of a crop
 FEET = 0.875  # of the crop's height
 CELL = (192, 128)  # px
 

@@ -43,7 +43,7 @@ def runs_of(sweep: Path, folder: Path) -> dict[str, list[Path]]:
         counts = ", ".join(f"{point} {len(paths)}" for point, paths in found.items())
         raise DataError(
             f"{folder}: tested runs: {counts}; run keypoint sweep {sweep} --resume: an interval "
-            "needs two seeds at least, the same of each point"
+            "needs at least two seeds, the same for each point"
         )
     return {point: [path.parent for path in paths] for point, paths in found.items()}
 

@@ -14,11 +14,11 @@ def read(path: Path) -> Image:
     """An RGB picture.
 
     Raises:
-        DataError: There is none.
+        DataError: There is no such picture.
     """
     picture = cv2.imread(str(path))
     if picture is None:
-        raise DataError(f"{path}: no picture; run make evidence, whose commands write it")
+        raise DataError(f"{path}: no picture; run make evidence, which writes it")
     return picture[..., ::-1]
 
 

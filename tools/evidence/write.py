@@ -20,9 +20,9 @@ SWEEPS = REPOSITORY / "configs" / "sweeps"
 DOCUMENT = REPOSITORY / "docs" / "explanation" / "evidence.md"
 EPILOG = """examples:
   make evidence
-      all trainings and tests, then this command
+      all training runs and tests, then this command
   tools/evidence/write.py --document /tmp/evidence.md
-      another document; tables stand between <!-- NAME --> and <!-- end -->
+      another document; tables are between <!-- NAME --> and <!-- end -->
 
 Reads output/evidence (keypoint sweep field.yaml, places.yaml and echo_blocks.yaml), measures the
 receptive fields, and writes tables into the document and pictures into images/ next to it.

@@ -3,9 +3,9 @@
 Source: SRL (Chi et al., 2019), section 3.2 and equation 4; DCT-II: Ahmed, Natarajan, Rao (1974).
 All are orthonormal, with one frequency per row.
 
-Phases are reduced as integers before they become floating point, so that an entry is exact to the
-last bits at every size. Waves and DCT are small and made where they are used, in the dtype and on
-the device of the map they meet: a buffer would be rounded by `.half()` and sent around by DDP.
+Phases are reduced as integers before the conversion to floating point, so that entries are exact to
+the last bits at every size. Waves and DCT are small, and are computed when needed in the dtype and
+on the device of the map: `.half()` would round a buffer, and DDP would broadcast it.
 """
 
 from __future__ import annotations

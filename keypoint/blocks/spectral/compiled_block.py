@@ -1,6 +1,6 @@
-"""The Fourier block by compiled code, where that was built: the same function, faster.
+"""The Fourier block in compiled code, if it was built: the same function, faster.
 
-Here in eval mode; `compiled_training` has the block as it is trained.
+This module is for eval mode; `compiled_training` is for training.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Sizes(ctypes.Structure):
-    """What every function of a library takes first."""
+    """The first argument of every function of a library."""
 
     _fields_ = (
         ("batch", ctypes.c_int),
@@ -46,7 +46,7 @@ def library_for(
     expand: Tensor | None,
     others: Iterable[Tensor],
 ) -> ctypes.CDLL | None:
-    """The library that can compute a block of B C H W in float32; None if PyTorch has to.
+    """Return the library that can compute a block of B C H W in float32, or None for PyTorch.
 
     Args:
         x: The map.
@@ -71,7 +71,7 @@ def library_for(
         or tuple(x.shape[2:]) != transform.size
         or not (is_plain(relu, SpectralReLU) or is_plain(relu, nn.ReLU))
         or not all(_is_plain_float(weight) for weight in weights)
-        # A layer that was exchanged: the library does not look where its numbers end.
+        # A layer that was replaced: the library does not check bounds.
         or groups * maps != 2 * x.shape[1]
         or (hidden if expand is None else tuple(expand.shape)) not in (maps, (groups, maps, hidden))
         or any(tuple(weight.shape) != transform.spectral_size for weight in relu.parameters())
@@ -86,7 +86,7 @@ def evaluate(library: ctypes.CDLL, x: Tensor, folded: Folded, size: tuple[int, i
 
     Args:
         library: Of `library_for`.
-        x: The map, of any floating point; it is computed in float32.
+        x: The map, of any floating-point type; the computation is in float32.
         folded: phi without norms.
         size: Of the spectrum.
 
@@ -128,12 +128,12 @@ def call(function: Any, sizes: Sizes, *arguments: Tensor | float | None) -> None
     Args:
         function: Of a library.
         sizes: Its first argument.
-        arguments: Tensors become pointers: maps B C H W as they lie, others contiguous.
+        arguments: Tensors become pointers: maps B C H W unchanged, others contiguous.
 
     Raises:
         RuntimeError: There is no memory.
     """
-    kept = []  # until the function returns
+    kept = []  # tensors to keep alive until the function returns
     raw: list[ctypes.c_void_p | ctypes.c_float | None] = []
     for argument in arguments:
         if isinstance(argument, Tensor):

@@ -1,12 +1,12 @@
-"""The Fourier block in training by compiled code, and its gradients.
+"""The Fourier block in training in compiled code, and its gradients.
 
     z = f(x)   r = reduce z   n = s1 r + t1   h = max(w n + b, 0)   e = expand h   m = s2 e + t2
     y = x + alpha f^-1(m)
 
 s1 = gamma / sqrt(variance + eps) and t1 = beta - mean s1 are the first batch norm with this batch's
 statistics, s2 and t2 the second. The library computes z, r and e, which are kept, with the moments
-of r and e; everything else is computed again where it is needed. On the way back it gives q, the
-gradient of f^-1's input, and its sums, of which the norm's gradient is made (Ioffe, Szegedy, 2015,
+of r and e; everything else is recomputed when needed. In the backward pass it returns q, the
+gradient of f^-1's input, and its sums, which give the norm's gradient (Ioffe, Szegedy, 2015,
 section 3):
 
     dL/de = s2 (q - mean(q) - ê mean(q ê))  with  ê = (e - mean(e)) / sqrt(variance + eps)
@@ -70,7 +70,7 @@ class Norm(NamedTuple):
 
 
 def trainer_for(x: Tensor, transform: nn.Module, phi: nn.Sequential) -> ctypes.CDLL | None:
-    """The library that can compute the block of B C H W in training; None if PyTorch has to."""
+    """Return the library that can compute the block of B C H W in training; None for PyTorch."""
     layers: dict[str, Any] = dict(phi.named_children())
     if (
         not isinstance(transform, Fourier)
@@ -80,7 +80,7 @@ def trainer_for(x: Tensor, transform: nn.Module, phi: nn.Sequential) -> ctypes.C
         or not all(is_plain(layers[name], nn.Conv2d) for name in ("reduce", "expand"))
         or not all(_tracks_the_batch(layers[name]) for name in ("reduce_norm", "expand_norm"))
         or not is_plain(layers["relu"], SpectralReLU)
-        or _count(x, transform) == 1  # has no variance: PyTorch says so
+        or _count(x, transform) == 1  # has no variance: PyTorch raises the error
     ):
         return None
     reduce, expand = grouped(layers["reduce"]), grouped(layers["expand"])

@@ -1,4 +1,4 @@
-"""Memory on the CPU: pieces of a map that stay in cache, and the order a map lies in."""
+"""Memory on the CPU: pieces of a map that stay in cache, and the memory order of a map."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CHUNK = 2**20
 
 
 def is_traced() -> bool:
-    """Whether a compiler or exporter watches: a graph holds no loop and no gradient of our own."""
+    """Return whether a graph is traced: it cannot contain our loops and gradients."""
     tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     return torch.compiler.is_compiling() or bool(tracing)
 
@@ -23,7 +23,7 @@ def pieces(x: Tensor, multiple: int = 1) -> Iterator[tuple[slice, slice]]:
     """Slices of B and C that cut B C H W into pieces of about CHUNK elements for each thread.
 
     Several whole samples, or channels of one sample, a multiple of `multiple` of them. On a GPU,
-    which has no use for it, one piece.
+    which does not benefit, one piece.
     """
     batch, channels = x.shape[:2]
     samples, limit = max(1, batch), CHUNK * torch.get_num_threads()
@@ -37,7 +37,7 @@ def pieces(x: Tensor, multiple: int = 1) -> Iterator[tuple[slice, slice]]:
 
 
 def order_of(x: Tensor) -> torch.memory_format:
-    """How B C H W lies in memory; contiguous where it could be both."""
+    """Return the memory format of B C H W; contiguous if it is both."""
     if not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last):
         return torch.channels_last
     return torch.contiguous_format

@@ -4,23 +4,23 @@ Source: SRL (Chi et al., 2019), section 3.2 "Fully Learnable Orthogonal Matrix":
 any other parameter, then replace P by the orthogonal factor of its QR decomposition.
 
 What we do differently:
-* QR is unique up to the signs of R's diagonal, and routines return any. We take Q * sign(diag R),
+* QR is unique up to the signs of R's diagonal, which are arbitrary. We take Q * sign(diag R),
   with 0 counted as +: without it, the first step flips the sign of most columns.
 * `retraction="polar"` takes the nearest orthogonal matrix instead (U V^T of the SVD). It follows
   the gradient more closely: QR favours the first columns.
 
-Nothing has to be called for this. Hooks that PyTorch runs around every optimiser's step retract
-the matrices that this step changed, outside the graph, so it holds under torch.compile and any
-training loop; a frozen matrix stays as it is to the last bit. Copies are found too, because
-deepcopy and pickle enter them in the same weak set.
-What no optimiser steps (an average of weights, a matrix loaded or initialised by foreign code) is
-looked at in the next eager forward and before it is saved or copied, when PyTorch's version counter
-says that it was written to, and retracted if it is not orthogonal. A loaded checkpoint is, and
-stays as it is to the last bit.
-Weights written through `.data` escape the counter: call `retract()` after that.
+This happens automatically. Hooks that PyTorch runs around every optimiser's step retract the
+matrices that this step changed, outside the graph, so it works with torch.compile and any training
+loop; a frozen matrix is bitwise unchanged. It also works for copies, because deepcopy and pickle
+add them to the same weak set.
+A matrix changed in another way (an average of weights, a matrix loaded or initialised by other
+code) is checked in the next eager forward and before it is saved or copied, if PyTorch's version
+counter has changed, and retracted if it is not orthogonal. A loaded checkpoint is orthogonal, and
+stays bitwise unchanged.
+Weights written through `.data` do not change the counter: call `retract()` after that.
 
-The optimiser's momentum is not transported: as in the paper. P and Q stay float32 in a model of
-half precision, as 8 bits of mantissa cannot hold an orthogonal matrix.
+The optimiser's momentum is not transported, as in the paper. P and Q stay float32 in a model of
+half precision, because 8 bits of mantissa cannot represent an orthogonal matrix.
 """
 
 from __future__ import annotations
@@ -52,15 +52,15 @@ def signed_qr(matrix: Tensor) -> Tensor:
 
 
 def exact(matrix: Tensor) -> Tensor:
-    """In float64 on the CPU: out of reach of autocast and TF32, and the same on every device."""
+    """Convert to float64 on the CPU: without autocast and TF32, and the same on every device."""
     return matrix.detach().cpu().double()  # in two steps: mps has no float64
 
 
 def retracted(matrix: Tensor, retraction: str) -> Tensor:
-    """The orthogonal matrix that stands for a square one, by "qr" or "polar"; see `exact`.
+    """Return the orthogonal matrix for a square one, by "qr" or "polar"; see `exact`.
 
     Raises:
-        ArithmeticError: the matrix holds nan or inf, or is zero.
+        ArithmeticError: the matrix contains nan or inf, or is zero.
     """
     matrix = exact(matrix)
     length = matrix.norm().item()
@@ -121,7 +121,7 @@ class LearnedOrthogonal(nn.Module):
 
     @torch.no_grad()
     def retract(self) -> None:
-        """Put P and Q back onto the orthogonal matrices, in place.
+        """Make P and Q orthogonal again, in place.
 
         Raises:
             ArithmeticError: one of them holds nan or inf, or is zero.
@@ -135,7 +135,7 @@ class LearnedOrthogonal(nn.Module):
             matrix.copy_(retracted(matrix, self.retraction))
 
     def look(self) -> None:
-        """Retract P and Q if they were written to since the last look and are not orthogonal.
+        """Retract P and Q if they were written to since the last check and are not orthogonal.
 
         Raises:
             ArithmeticError: one of them holds nan or inf, or is zero.
@@ -149,7 +149,7 @@ class LearnedOrthogonal(nn.Module):
         self._seen = self._state()
 
     def _state(self) -> object:
-        """Changes whenever P or Q is replaced or written to."""
+        """Return a value that changes whenever P or Q is replaced or written to."""
         if self.P.is_inference():
             return None
         return id(self.P), self.P._version, id(self.Q), self.Q._version
@@ -176,11 +176,11 @@ class LearnedOrthogonal(nn.Module):
         return self.__dict__.copy()
 
     def _look_before_saving(self) -> None:
-        with contextlib.suppress(ArithmeticError):  # what diverged can be saved, as any module can
+        with contextlib.suppress(ArithmeticError):  # a diverged module can be saved like any other
             self.look()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """A copy or an unpickled module: enter it too, and look at it once."""
+        """Register a copied or unpickled module, and check it once."""
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._seen = self._before = None
         _alive.add(self)
@@ -190,7 +190,7 @@ _alive: weakref.WeakSet[LearnedOrthogonal] = weakref.WeakSet()
 
 
 def look_at(model: nn.Module) -> None:
-    """Look at all P and Q of a model that no optimiser steps, such as an average of weights."""
+    """Check all P and Q of a model that no optimiser updates, such as an average of weights."""
     for module in model.modules():
         if isinstance(module, LearnedOrthogonal):
             module.look()
@@ -214,7 +214,7 @@ def _retract_stepped(optimizer: Optimizer, *_: object) -> None:
     for module in _of(optimizer):
         before = module._before or (None, None)
         module._before = None
-        # By value: a frozen matrix, a learning rate of 0 and a gradient of 0 leave it as it is.
+        # By value: a frozen matrix, a learning rate of 0 and a gradient of 0 do not change it.
         changed = [
             matrix
             for matrix, old in zip((module.P, module.Q), before, strict=True)

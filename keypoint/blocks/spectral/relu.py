@@ -15,7 +15,7 @@ class SpectralReLU(nn.Module):
 
     Args:
         spectral_size: (rows, columns) of frequencies: the shape of w and b.
-        transposed: the maps lie with columns before rows.
+        transposed: the maps have columns before rows.
     """
 
     def __init__(self, spectral_size: tuple[int, int], *, transposed: bool = False) -> None:

@@ -1,6 +1,6 @@
-"""z = P X Q and back for every channel X: what all real transforms do (SRL, section 3.2).
+"""z = P X Q and back for every channel X, for all real transforms (SRL, section 3.2).
 
-The matrices act along H and W only, so they never ask for a certain memory order.
+The matrices act only along H and W, so they do not require a memory order.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from keypoint.blocks.spectral.resample import cosine_resampling
 
 
 def separable(left: Tensor, x: Tensor, right: Tensor) -> Tensor:
-    """The product left X right for every channel X of B C H W; the result lies in memory as x does.
+    """The product left X right for every channel X of B C H W, in x's memory order.
 
     A channels_last map is H x WC to the left matrix and W x C, row by row, to the right one: larger
     products than one per channel, and nothing is copied.

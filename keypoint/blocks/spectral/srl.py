@@ -11,8 +11,8 @@ print. K = C/2 with 8 groups reproduces every printed number and is the default;
 `groups` are arguments. `variant="single"` is the block of the authors' released code: one grouped
 convolution with bias that starts as the identity, BN and a plain ReLU; same cost, same count.
 
-What is written here is what training runs. In eval mode `folded` computes the same function in
-fewer passes over memory.
+This code runs in training. In eval mode `folded` computes the same function in fewer passes over
+memory.
 
 Letters: B batch, C channels, H W size, K = C / ratio, V = W//2 + 1; there are M spectral maps:
 M = 2C of V x H (Fourier, see `transforms`) or M = C of H x W (real transforms).
@@ -44,7 +44,7 @@ class SRL(nn.Module):
     Args:
         channels: C.
         size: (height, width) the spectral grid is built for. The block runs at any resolution; at
-            another one it acts on the frequencies of this grid and parameters stay as they are.
+            another one it acts on the frequencies of this grid, with unchanged parameters.
         transform: "fft", "lo" (learned orthogonal matrices) or a fixed real one: "dct", "wht"
             (Walsh-Hadamard), "haar", "slant".
         variant: "bottleneck" (figure 2) or "single" (the released code).
@@ -78,7 +78,7 @@ class SRL(nn.Module):
         if variant == "single" and ratio is not None:
             raise ValueError(
                 f"ratio={ratio} has no effect with variant='single', which does not reduce "
-                "channels: leave it out, or use variant='bottleneck'"
+                "channels: remove it, or use variant='bottleneck'"
             )
         if ratio is None:
             ratio = 2 if variant == "bottleneck" else 1
@@ -144,12 +144,12 @@ def build_transform(
     if retraction is not None and transform != "lo":
         raise ValueError(
             f"retraction={retraction!r} has no effect with transform={transform!r}, which learns "
-            "no matrix: leave it out, or use transform='lo'"
+            "no matrix: remove it, or use transform='lo'"
         )
     if matmul and transform != "fft":
         raise ValueError(
             f"matmul=True has no effect with transform={transform!r}, which is a matrix product "
-            "already: leave it out, or use transform='fft'"
+            "already: remove it, or use transform='fft'"
         )
     if transform == "fft":
         return Fourier(size, matmul=matmul)

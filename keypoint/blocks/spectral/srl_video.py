@@ -8,10 +8,10 @@ section 3.3 "Spectral Convolution", figure 3, tables 8 and 9 (the C2D network).
 
 conv_c is a grouped 1x1 convolution over the channels, the same for all frames; conv_t a 1x1
 convolution over the frames, the same for all channels and frequencies; neither has a bias. Channels
-are not reduced: so the paper's numbers of parameters come out exactly.
+are not reduced, which gives exactly the paper's numbers of parameters.
 
-With one of the two alone (table 9) the block is that convolution -> BN -> spectral ReLU: the paper
-does not say; it is the order of the image block's first half, and keeps the non-linearity.
+With only one of the two (table 9) the block is that convolution -> BN -> spectral ReLU. The paper
+does not define it; this is the first half of the image block, and keeps the non-linearity.
 
 Letters: B batch, C channels, T frames, H W size, M = 2C (Fourier) or C (real) spectral maps.
 """

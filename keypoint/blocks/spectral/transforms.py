@@ -9,22 +9,22 @@ A transform is a module with
     forward(x)       B C H W, any resolution  ->  B parts*C and the frequencies
     inverse(z, size) the other way  ->  B C size
 and computes in float32 (float64 for a float64 map) even under autocast: half-precision FFTs exist
-for powers of two only. The real transforms (`orthogonal`, `fixed`) have the same face.
+for powers of two only. The real transforms (`orthogonal`, `fixed`) have the same interface.
 
 What we do differently:
-* the paper divides by N and calls that unitary; it is 1/sqrt(N) that is ("ortho"). Both directions
-  can leave that factor out (`scaled=False`) for a caller who folds it into a weight;
-* the map is real, so half of the columns say everything: V = W//2 + 1 of them are kept;
-* real and imaginary parts are neighbouring channels (2c, 2c+1): one group of a grouped convolution
-  sees both parts of a coefficient;
-* the paper drops the imaginary part of the result. The same without computing it: after the
-  inverse over the rows, the columns that are their own mirror image (0 and W/2) lose their
-  imaginary part. `irfft2` leaves to its back end what happens to it.
+* the paper divides by N and calls that unitary; the unitary factor is 1/sqrt(N) ("ortho"). Both
+  directions can omit that factor (`scaled=False`) for a caller that folds it into a weight;
+* the map is real, so half of the columns suffice: V = W//2 + 1 of them are kept;
+* real and imaginary parts are adjacent channels (2c, 2c+1): one group of a grouped convolution
+  gets both parts of a coefficient;
+* the paper drops the imaginary part of the result. This is done without computing it: after the
+  inverse over the rows, the imaginary part of the columns that are their own mirror image (0 and
+  W/2) is dropped. With `irfft2` this would depend on the back end.
 
-Where the time goes (CPU, float32): an FFT library transforms the last axis, all else is copied. So
-the spectrum is kept as the FFT over the rows leaves it, column by column (V H in memory), and the
-inverse starts there: two of four transposing copies vanish. The others run on a piece of the map at
-a time that stays in cache, where they are up to four times faster.
+Time (CPU, float32): an FFT library transforms the last axis, and all other axes are copied. So the
+spectrum stays in the order of the FFT over the rows, column by column (V H in memory), and the
+inverse starts from it: this saves two of four transposing copies. The others run on a piece of the
+map at a time that stays in cache, which is up to four times faster.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Fourier(nn.Module):
         self.matmul = matmul
 
     def forward(self, x: Tensor, *, scaled: bool = True) -> Tensor:
-        """B C H W -> B 2C V H', the real and the imaginary part of a channel side by side."""
+        """B C H W -> B 2C V H', with adjacent real and imaginary parts of a channel."""
         with float32_island(x):
             x = resample(at_least_float32(x), self.size, fourier_resampling)
             if self.matmul:
@@ -88,7 +88,7 @@ class Fourier(nn.Module):
 
 
 def spectrum(x: Tensor, *, scaled: bool, weight: float = 1.0, out: Tensor | None = None) -> Tensor:
-    """... H W -> ... 2 V H; columns that stand for a mirror image too are multiplied by weight."""
+    """... H W -> ... 2 V H; columns that also count for a mirror image are multiplied by weight."""
     norm = "ortho" if scaled else "backward"
     # In two steps: rfft2 is no faster, and its gradient transforms all W columns over the rows.
     z = torch.fft.fft(torch.fft.rfft(x, norm=norm), dim=-2, norm=norm).mT  # ... V H
@@ -117,7 +117,7 @@ class _Spectrum(torch.autograd.Function):
     """`spectrum` of B C H W in pieces, with its adjoint as gradient.
 
     PyTorch differentiates rfft by a complex transform of all W columns. But as real-linear maps the
-    two directions are each other's adjoint, up to the columns that stand for a mirror image.
+    two directions are adjoint, up to the columns that also count for a mirror image.
     """
 
     @staticmethod
@@ -135,7 +135,7 @@ class _Spectrum(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         x = _FromSpectrum.apply(grad, ctx.width, ctx.scaled, ctx.weight / 2)
-        # As the rest of x's gradient lies: to add two orders goes element by element.
+        # In the order of the rest of x's gradient: adding two orders is slow.
         return x.contiguous(memory_format=ctx.order), None, None
 
     @staticmethod

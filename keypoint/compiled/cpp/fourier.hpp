@@ -143,8 +143,8 @@ inline void real_transform(float* row, long step, Sequence out, const Length& wh
     }
 }
 
-// And back, not scaled: n + 1 frequencies to a row. The imaginary parts of the first and the last are not read, as
-// they say nothing about a real row.
+// The inverse, not scaled: n + 1 frequencies to a row. The imaginary parts of the first and the last are not read, as
+// they are 0 for a real row.
 inline void real_inverse(Sequence in, float* row, long step, const Length& whole, const Length& half, float* scratch) {
     int n = half.n;
     Sequence z = {scratch, scratch + LANES, 2 * LANES};

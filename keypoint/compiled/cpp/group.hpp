@@ -1,4 +1,4 @@
-// The two-dimensional real Fourier transform of one group of channels, in two halves that a caller runs work between:
+// The two-dimensional real Fourier transform of one group of channels, in two halves between which a caller works:
 // rows, and columns one by one.
 //
 // Letters: H W size of the map, V = W/2 + 1 columns of the spectrum, S channels of the group. The half spectra of all
@@ -11,7 +11,7 @@
 
 namespace keypoint {
 
-// What every function takes first.
+// The first argument of every function.
 struct Sizes {
     int batch, height, width, channels, channels_last, groups, hidden, threads;
 
@@ -51,7 +51,7 @@ struct Transform {
             transform({z + c, z + s + c, 2L * s * v}, {line + c, line + s + c, 2L * s}, height, scratch);
     }
 
-    // And back, not scaled.
+    // The inverse, not scaled.
     void column_back(float* line, int number, float* spectra, float* scratch) const {
         float* z = spectra + static_cast<long>(number) * 2 * s;
         for (int c = 0; c < s; c += LANES)

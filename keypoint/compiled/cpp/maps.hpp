@@ -9,7 +9,7 @@
 
 namespace keypoint {
 
-// How a sample of the map lies in memory: as H W C, or as C H W.
+// The memory order of a sample of the map: H W C or C H W.
 struct Layout {
     int height, width, channels;
     bool channels_last;

@@ -14,8 +14,8 @@ namespace {
 
 using namespace keypoint;
 
-constexpr int STRIP = 4;     // rows after which the highest sum so far is looked at
-constexpr int AHEAD = 1024;  // floats that are asked for before they are needed: 4 KiB, a page
+constexpr int STRIP = 4;     // rows after which the highest sum so far is checked
+constexpr int AHEAD = 1024;  // distance of prefetching in floats: 4 KiB, a page
 
 typedef decltype(Vec{} > Vec{}) Mask;
 
@@ -44,9 +44,9 @@ struct Rows {
 
 extern "C" {
 
-// Of all maps (B, K): the place y W + x of the first highest sum; half of that sum, NaN if there is one; and halves of
-// the sums left, right, above and below of it (B, K, 4), where it is at least two pixels from the map's first row and
-// column and one from the last, else of itself. `partners` (K) are the keypoints' mirror images.
+// For all maps (B, K): the place y W + x of the first highest sum; half of that sum, NaN if there is one; and halves of
+// the sums left, right, above and below it (B, K, 4) if it is at least two pixels from the map's first row and column
+// and one from the last, otherwise of itself. `partners` (K) are the keypoints' mirror images.
 void peaks_of_average(const float* maps, const float* mirrored, const int64_t* partners, int64_t batch,
                       int64_t keypoints, int64_t height, int64_t width, int shift, int threads, int64_t* places,
                       float* scores, float* around) {

@@ -1,8 +1,7 @@
 // The Fourier SRL block in eval mode; `folded.py` has the algebra, `compiled_block.py` calls this.
 //
-// One group of channels of one sample at a time goes from the map to the result, so that what lies between stays in
-// cache: rows to half spectra; each column by itself to its spectrum, through both convolutions and back; rows to the
-// map.
+// One group of channels of one sample at a time goes from the map to the result, so that intermediate values stay in
+// cache: rows to half spectra; each column alone to its spectrum, through both convolutions and back; rows to the map.
 //
 // Letters: as in group.hpp, and K hidden maps of a group.
 

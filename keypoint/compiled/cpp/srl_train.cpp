@@ -1,9 +1,9 @@
 // The Fourier SRL block in training, with the batch's own statistics, and its gradients. `compiled_training.py` has the
 // algebra and calls this.
 //
-// A batch norm needs the sums over all frequencies of all samples, so the way from the map to the result is cut at the
-// two norms, and so is the way back: six functions. What lies between them is kept as lines: of each task, a group G of
-// a sample B, for each column V of the spectrum, H frequencies with the group's channels side by side.
+// A batch norm needs the sums over all frequencies of all samples, so the forward pass is split at the two norms, and so
+// is the backward pass: six functions. Values between them are kept as lines: for each task (a group G of a sample B)
+// and each column V of the spectrum, H frequencies with adjacent channels of the group.
 //
 // Letters: as in group.hpp, and K hidden maps of a group. Weights are inputs before outputs, with the real parts of a
 // group's channels before the imaginary ones. All functions return 0 if done, 1 if there is no memory.
@@ -16,7 +16,7 @@ namespace {
 
 using namespace keypoint;
 
-// A thread's own memory, and where the parts of a task are in what is kept.
+// A thread's own memory, and the place of a task's parts in the kept values.
 struct Task {
     const Sizes sizes;
     const Transform f;
@@ -35,7 +35,7 @@ struct Task {
     int group() const { return number % sizes.groups; }
     long map() const { return number / sizes.groups * f.map.size() + f.map.at(0, group() * f.s); }
     long frequency(int column) const { return (static_cast<long>(number) * f.v + column) * h; }
-    // Columns that stand for their mirror image too.
+    // Columns that also count for their mirror image.
     bool twice(int column) const { return column > 0 && column < f.v - 1; }
 
     void rows(const float* x) const { f.rows(x + map(), spectra.get(), line.get(), scratch.get()); }
@@ -66,7 +66,7 @@ int for_all_tasks(const Sizes& sizes, Work work) {
     return failed;
 }
 
-// y = a x + b z + c with one a, b and c for each of n columns; no z without b.
+// y = a x + b z + c with one a, b and c for each of n columns; without b, no z.
 void combine(const float* a, const float* x, const float* b, const float* z, const float* c, float* y, long rows,
              long n) {
     for (long i = 0; i < rows * n; i += n)

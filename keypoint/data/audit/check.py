@@ -1,7 +1,7 @@
-"""All faults of a data set, found in one run and before any training.
+"""Find all faults of a data set in one run, before training.
 
-A fault stops training or testing; a finding is probably wrong and used as it is. The loaders' own
-functions find the faults, here of all files at once, and every image is decoded. The self-test that
+A fault stops training or testing; a finding is probably wrong but used as it is. The functions of
+the loaders find the faults, here in all files, and every image is decoded. The self-test that
 follows is in evaluation/self_test.py.
 """
 
@@ -35,8 +35,8 @@ from keypoint.errors import DataError
 from keypoint.pose.skeleton import Skeleton
 
 PIXELS = "image pixels"
-# Reasons of faults that data.on_bad=skip does not leave out. The loader looks at the first and last
-# bytes of images only, so that training stops at damaged pixels.
+# Reasons of faults that data.on_bad=skip does not leave out. The loader reads only the first and
+# last bytes of images, so training stops at damaged pixels.
 NOT_SKIPPED = ("file", "keypoint names", "form", "no person", "no box", PIXELS)
 
 
@@ -48,12 +48,12 @@ class FileCheck:
         source: The file.
         faults: Everything that stops training or testing.
         warnings: Everything that is probably wrong.
-        persons: The records that are in order; None if the file cannot be read so far.
+        persons: The valid records; None if the file cannot be read.
         labels: How often each keypoint is labelled, by visibility.
         looks: Results of decoding the files of `persons.images`.
-        annotations: Everything that is in order in an annotation file; None if it cannot be read.
-        to_score: The same as evaluation would take it: checked for scoring, without the images
-            with anything bad; None if it cannot be read.
+        annotations: The valid part of an annotation file; None if it cannot be read.
+        to_score: The same for evaluation: checked for scoring, without images that have anything
+            bad; None if it cannot be read.
         bad_shares: (bad, all) annotations and images, or boxes.
     """
 
@@ -72,7 +72,7 @@ class FileCheck:
         counts: dict[str, Any] = {"source": str(self.source)}
         if self.persons:
             counts = self.persons.report.to_dict()
-        listed = counts.pop("listed", [])  # faults, and what is left out without being a fault
+        listed = counts.pop("listed", [])  # faults, and entries left out for other reasons
         return counts | {
             "left_out": [entry for entry in listed if entry["reason"] in counts["skipped"]],
             "labels": self.labels,
@@ -110,8 +110,8 @@ def check_annotation_file(
         annotations: The file.
         image_root: Folder of the images.
         skeleton: The skeleton that the keypoints should have.
-        scored: AP is to be computed against the file: everything that COCOeval needs is a fault
-            too. Otherwise it is a warning.
+        scored: AP will be computed against the file: report a lack of what COCOeval needs as a
+            fault, not as a warning.
         category: As `read_annotations` takes it.
         workers: Processes that decode; 0 decodes in this one.
         track: Takes the number of images and returns a context manager with `update()`, such as a
@@ -136,7 +136,7 @@ def check_annotation_file(
         more = to_score.bad_annotations.keys() - bad.bad_annotations.keys()
         flags = [place in more for place in range(total)]
         names = [entry.get("id") for entry in content["annotations"]]
-        text = "annotations can be trained on but not scored against"
+        text = "annotations can be used for training but not for scoring"
         check.warnings += find(text, flags, names, "annotation id ")
 
     check.looks, bad_files = _decode(bad, image_root, workers, track)
@@ -167,7 +167,7 @@ def check_annotation_file(
 def _decode(
     checked: CheckedEntries, root: Path, workers: int, track: Callable[[int], Any] | None
 ) -> tuple[list[Look], dict[int, list[Fault]]]:
-    """Decode the files of all images that are in order so far; the results, and faults by place."""
+    """Decode the files of all valid images; return the results, and the faults by place."""
     images = checked.content["images"]
     places = [place for place in range(len(images)) if place not in checked.bad_images]
     entries = [images[place] for place in places]
@@ -201,7 +201,7 @@ def check_box_file(boxes: Path, truth: FileCheck, score_threshold: float = 0.0) 
         check.faults.append(Fault("", str(error), "file"))
         return check
     if truth.annotations is None or truth.persons is None:
-        return check  # there is nothing to compare with, and that is reported already
+        return check  # nothing to compare with, which is already reported
     check.persons, faults = usable_boxes(boxes, entries, truth.annotations, score_threshold)
     check.bad_shares = [(len(faults), len(entries))]
     check.faults += [Fault(f"{boxes}: {f.name}", f.text, f.reason) for f in faults]

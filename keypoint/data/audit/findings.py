@@ -1,6 +1,6 @@
 """Things in a data set that are probably wrong, but do not stop a program.
 
-They are used as they are, and reported before training: how many of how many, and which ones.
+They are used as they are, and reported before training with their number and examples.
 Letters: N things, P persons, K keypoints.
 """
 
@@ -45,15 +45,15 @@ def person_findings(persons: Persons, skeleton: Skeleton) -> list[Note]:
 
     text = f"persons have most of their keypoints outside their bbox padded by {PADDING}: "
     found = find(text + "is the box another person's?", most, ids, what)
-    text = f"labelled keypoints lie outside their person's bbox padded by {PADDING}; "
+    text = f"labelled keypoints are outside their person's bbox padded by {PADDING}; "
     some = (beyond & ~most[:, None])[labelled]
-    found += find(text + "a crop may not reach them", some, owners, what)
-    text = "labelled keypoints lie outside their image: not used"
+    found += find(text + "a crop may not contain them", some, owners, what)
+    text = "labelled keypoints are outside their image and not used"
     found += find(text, away[labelled], owners, what)
     upright, swapped = _eyes(points, labelled, skeleton)
     text = "upright persons have their left eye to the left of their right eye: "
     found += find(text + "are left and right swapped?", swapped[upright], ids[upright], what)
-    text = "persons repeat another: on the same image with identical box and keypoints"
+    text = "persons repeat another one: on the same image with identical box and keypoints"
     found += find(text, _repeats(np.column_stack(rows)), ids, what)
     text = f"persons have a bbox under {TINY} x {TINY} pixels"
     found += find(text, (persons.bbox_xywh[:, 2:] < TINY).all(axis=1), ids, what)
@@ -75,12 +75,12 @@ def image_findings(images: Images, looks: Sequence[Look]) -> list[Note]:
     names = images.file_names
     damaged = [f"{n}: {look.complaint}" for n, look in zip(names, looks, strict=True)]
     copies = Counter(look.digest for look in looks)
-    text = "images are damaged, and decoded to a wrong picture without an error"
+    text = "images are damaged, but decoded to a wrong picture without an error"
     found = find(text, [look.complaint is not None for look in looks], damaged)
     text = "images have an EXIF orientation; it is ignored, annotations must be in stored pixel "
-    text += "order: look at them in the sheet"
+    text += "order: check them in the sheet"
     found += find(text, [look.orientation != 1 for look in looks], names)
-    text = "images are duplicate images: files are there twice or more"
+    text = "images are duplicate images: the same file exists twice or more"
     found += find(text, [copies[look.digest] > 1 for look in looks], names)
     text = "images have 16 bits and use at most a quarter of their range (12-bit data?), nearly "
     text += "black: rescale to the full range"
@@ -88,9 +88,9 @@ def image_findings(images: Images, looks: Sequence[Look]) -> list[Note]:
 
 
 def overlap_findings(train: Sequence[Look], val: Sequence[Look], val_images: Images) -> list[Note]:
-    """Images that are in both splits, byte for byte."""
+    """Return findings about images that are in both splits, byte for byte."""
     seen = {look.digest for look in train}
-    text = "validation images are in the training set too (overlap): AP is flattered"
+    text = "validation images are in the training set too (overlap): AP is too high"
     return find(text, [look.digest in seen for look in val], val_images.file_names)
 
 
@@ -100,7 +100,7 @@ def box_findings(boxes: Persons, truth: Persons) -> list[Note]:
     repeats = _repeats(np.column_stack([boxes.image_index, boxes.bbox_xywh]))
     found += find("boxes repeat another; OKS-NMS leaves one result of each", repeats, boxes.ids)
     low = boxes.bbox_scores < 0.01
-    text = "box scores are under 0.01: 0 boxes are left by any usual threshold"
+    text = "box scores are under 0.01: any usual threshold removes all boxes"
     found += find(text, low & low.all(), boxes.ids)
     with_persons = np.unique(truth.image_ids)
     without = ~np.isin(with_persons, boxes.image_ids)
@@ -109,7 +109,7 @@ def box_findings(boxes: Persons, truth: Persons) -> list[Note]:
 
 
 def label_counts(persons: Persons, skeleton: Skeleton) -> dict[str, dict[str, int]]:
-    """How often each keypoint is labelled, by its visibility."""
+    """Count how often each keypoint is labelled, by its visibility."""
     occluded, visible = ((persons.visibility == flag).sum(axis=0).tolist() for flag in (1, 2))
     return {
         name: {"visible": v, "occluded": o}
@@ -129,7 +129,7 @@ def _eyes(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """(P,) whether a person's face is upright, and whether its left eye is on the left.
 
-    A face shows its left eye on the right: so do all 671 upright ones in 605 images of COCO.
+    In a face the left eye is on the right, as in all 671 upright faces of 605 COCO images.
     """
     names = ("left_eye", "right_eye", "nose")
     if not set(names) <= set(skeleton.keypoints):

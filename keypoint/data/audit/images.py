@@ -1,7 +1,7 @@
-"""Decode every image file, in as many processes as there are to spare.
+"""Decode every image file, in several processes.
 
-Besides the errors of `read_image`, this catches the messages of the JPEG decoder: it returns a
-wrong picture for damaged data and writes a line to the process's standard error, here a file.
+Besides the errors of `read_image`, this catches the messages of the JPEG decoder: for damaged data
+it returns a wrong picture and writes a line to the process's standard error, here a file.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Look:
 
 
 def look_at_images(files: Sequence[ImageFile], workers: int) -> Iterator[Look]:
-    """Decode all files in order, in so many processes; with 0 in this one."""
+    """Decode all files in order, in `workers` processes; 0 decodes in this one."""
     if workers == 0:
         yield from map(look_at_image, files)
         return

@@ -21,10 +21,10 @@ def check_skeleton(skeleton: Skeleton, *, mirrored: bool) -> None:
 
     Args:
         skeleton: Any.
-        mirrored: Whether images are to be mirrored, in training or in testing.
+        mirrored: Whether images are mirrored in training or testing.
 
     Raises:
-        ConfigError: Images are to be mirrored, and left and right keypoints are no pair.
+        ConfigError: Images are mirrored, but left and right keypoints are not paired.
     """
     if mirrored:
         skeleton.require_pairs()
@@ -46,13 +46,13 @@ def skeleton_findings(skeleton: Skeleton, *, mirrored: bool) -> list[Note]:
     if likely:
         listed = ", ".join(f"[{left}, {right}]" for left, right in likely)
         alone = [name in {name for pair in likely for name in pair} for name in names]
-        text = "keypoints have a side in their name and no pair; if left and right change places "
+        text = "keypoints have a side in their name but no pair; if left and right are swapped "
         found += find(f"{text}in a mirrored image, add to pairs: {listed}", alone, names)
     return found
 
 
 def _likely_cause(skeleton: Skeleton) -> str:
-    """What all sigmas together look like."""
+    """Return the likely cause of unusual sigmas, or the definition of a sigma."""
     sigmas, (least, most) = np.array(skeleton.oks_sigmas), USUAL_SIGMAS
 
     def usual(values: np.ndarray[tuple[int, ...], np.dtype[np.floating]]) -> bool:

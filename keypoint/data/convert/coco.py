@@ -1,9 +1,9 @@
 """COCO keypoints as CVAT and COCO Annotator export them; also any other file of that form.
 
-Differs from COCO's own files (CVAT's `person_keypoints_*.json`, COCO Annotator's
-`backend/webserver/util/coco_util.py`): several classes, `keypoints` missing or empty where none is
-labelled, an empty box around labelled keypoints, NaN or null at flag 0, paths of a server. A track
-is `attributes.track_id` in CVAT.
+Differences from COCO's own files (CVAT's `person_keypoints_*.json`, COCO Annotator's
+`backend/webserver/util/coco_util.py`): several classes, `keypoints` missing or empty if none is
+labelled, an empty box around labelled keypoints, NaN or null at flag 0, paths on a server. CVAT
+stores a track as `attributes.track_id`.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ def split_of(name: str) -> str | None:
 
 
 def read(files: list[Path]) -> Labels:
-    """Read annotation files; the file's name says the split if there are several."""
+    """Read annotation files; if there are several, the file's name contains the split."""
     labels = Labels("COCO keypoints, as CVAT and COCO Annotator export")
     for file in files:
         content = read_dataset(file)
         categories = _read_categories(content, labels, file)
-        if not categories:  # instances_val2017.json beside person_keypoints_val2017.json
+        if not categories:  # instances_val2017.json next to person_keypoints_val2017.json
             labels.leave_out("files without a class that has keypoints", str(file))
             continue
         pictures: dict[Any, Picture] = {}
@@ -65,7 +65,7 @@ def _read_categories(content: dict[str, Any], labels: Labels, file: Path) -> dic
         category = str(entry.get("name", "object"))
         if labels.keypoints.get(category, names) != names:
             raise DataError(
-                f"{file}: category {category!r} has other keypoints than in another file; convert "
+                f"{file}: category {category!r} has different keypoints in another file; convert "
                 "the files one by one"
             )
         labels.keypoints[category] = names
@@ -80,7 +80,7 @@ def plain_key(value: Any) -> str | int | None:
 
 
 def _edges(couples: Any, names: list[str]) -> list[tuple[str, str]]:
-    """Edges count from 1 in COCO; from 0 in files of some tools, which an edge with 0 shows."""
+    """Read edges, which count from 1 in COCO, and from 0 in some tools (if any edge contains 0)."""
     given = couples if isinstance(couples, list) else []
     whole = [c for c in given if isinstance(c, list) and all(isinstance(n, int) for n in c)]
     edges = [(c[0], c[1]) for c in whole if len(c) == 2]
@@ -131,7 +131,7 @@ def _add(
 
 
 def _points(given: Any, names: list[str]) -> dict[str, tuple[float, float, int]] | str:
-    """The labelled points, or what is wrong with them."""
+    """Return the labelled points, or what is wrong with them."""
     if given is None or given == []:
         return {}
     if not isinstance(given, list) or len(given) != 3 * len(names):

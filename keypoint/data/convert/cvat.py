@@ -1,9 +1,9 @@
 """CVAT's own XML 1.1: "CVAT for images" and "CVAT for video", with skeletons or loose points.
 
 Source: CVAT's "XML annotation format" and its `cvat/apps/dataset_manager/formats/cvat.py`. A
-skeleton's points have the keypoint's name as label; `outside` is a point that is not there. Tracks
-of a video list every frame, those between two keyframes interpolated. datumaro, which reads CVAT's
-XML too, passes skeletons over.
+skeleton's points have the keypoint's name as label; an `outside` point does not exist. Tracks
+of a video list every frame; frames between two keyframes are interpolated. datumaro also reads
+CVAT's XML, but ignores skeletons.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def _image(element: ElementTree.Element, labels: Labels) -> Picture:
 def _give_boxes(
     persons: list[tuple[Person, str | None]], boxes: list[Box], labels: Labels, place: str
 ) -> None:
-    """Give each skeleton the box of its group."""
+    """Assign to each skeleton the box of its group."""
     owner = {group: person for person, group in persons if group is not None}
     for box in boxes:
         person = owner.get(str(box.group))
@@ -132,7 +132,7 @@ def _give_boxes(
 
 
 def _frames(file: Path, root: ElementTree.Element, labels: Labels) -> list[Picture]:
-    """A picture for each frame with a skeleton of a track."""
+    """Return a picture for each frame that has a tracked skeleton."""
     source = root.findtext("meta/task/source") or root.findtext("meta/job/source") or ""
     video = PureWindowsPath(source).name or file.parent.name
     height = _whole(root.findtext(".//original_size/height"))
@@ -156,7 +156,7 @@ def _frames(file: Path, root: ElementTree.Element, labels: Labels) -> list[Pictu
                 raise DataError(f"{file}: a skeleton of track {key} has no frame number")
             points = _skeleton(shape, f"{file.name}: frame {number}")
             if not points or shape.get("outside") == "1":
-                continue  # not there on this frame
+                continue  # not on this frame
             between += shape.get("keyframe") == "0"
             for keypoint in points:
                 labels.add_name(category, keypoint)

@@ -1,6 +1,6 @@
 """Write labels as a COCO data set: annotations of each split, skeleton and a config to start from.
 
-Boxes: the tool's, clipped to the image; without one the extent of the labelled keypoints, enlarged.
+Boxes: the tool's, clipped to the image; without one, the enlarged extent of the labelled keypoints.
 `area` is the area of the box. A keypoint that is not labelled is 0, 0, 0.
 """
 
@@ -25,7 +25,7 @@ from keypoint.pose.sides import guess_pairs
 from keypoint.pose.skeleton import UNIFORM, Skeleton, skeleton_from_dict
 from keypoint.strict_yaml import dump_yaml
 
-LEAST_SHARE = 0.1  # of the image's longer side: the least side of a box that no tool drew
+LEAST_SHARE = 0.1  # of the image's longer side: minimum side of a box made from keypoints
 SEED = 0
 ASPECT = 1.2  # height over width from which a box counts as upright
 
@@ -33,10 +33,10 @@ ASPECT = 1.2  # height over width from which a box counts as upright
 def make_skeleton(
     name: str, names: list[str], edges: list[tuple[str, str]], given: list[tuple[str, str]] | None
 ) -> tuple[Skeleton, bool]:
-    """The skeleton, and whether its pairs are guessed by the names.
+    """Return the skeleton, and whether its pairs are guessed from the names.
 
     Args:
-        name: Of the skeleton.
+        name: Name of the skeleton.
         names: Keypoints in order.
         edges: Limbs.
         given: Pairs of the tool, in any order of the two sides.
@@ -56,10 +56,10 @@ def make_skeleton(
 
 
 def split(found: list[Found], share: float) -> tuple[dict[str, list[Found]], str]:
-    """The images of each split, and how it came about.
+    """Return the images of each split, and how they were chosen.
 
-    The tool's own split is kept. Else whole videos and folders, drawn with a fixed seed, are set
-    aside for validation; of a single folder images are drawn, of a single video its last part.
+    The tool's own split is kept. Otherwise whole videos and folders, drawn with a fixed seed, are
+    used for validation; from a single folder, random images; from a single video, its last part.
 
     Args:
         found: Images with their labels.
@@ -75,14 +75,14 @@ def split(found: list[Found], share: float) -> tuple[dict[str, list[Found]], str
 
 
 def draw(found: list[Found], share: float) -> tuple[dict[str, list[Found]], str]:
-    """`split` without one of the tool."""
+    """Split images for which the tool has no split."""
     labelled = [image for image in found if any(p.points for p in image.picture.persons)]
     groups: dict[str, list[Found]] = {}
     for image in labelled:
         groups.setdefault(image.picture.group, []).append(image)
     wanted = round(share * len(labelled)) or (1 if share > 0 else 0)
     if len(labelled) < 2 or wanted == 0:
-        return {"train": found, "val": found}, "val is the training images: AP says little"
+        return {"train": found, "val": found}, "val has the training images: AP is too high"
     val: set[int] = set()
     chance = random.Random(SEED)  # noqa: S311 (a draw, not a secret)
     if len(groups) > 1:
@@ -101,7 +101,7 @@ def draw(found: list[Found], share: float) -> tuple[dict[str, list[Found]], str]
         )
     elif labelled[0].picture.is_frame:
         val = {id(image) for image in labelled[-wanted:]}
-        how = "the last frames of the only video, which are like the others"
+        how = "the last frames of the only video, which are similar to the others"
     else:
         drawn = chance.sample(labelled, min(wanted, len(labelled) - 1))
         val = {id(image) for image in drawn}
@@ -115,7 +115,7 @@ def draw(found: list[Found], share: float) -> tuple[dict[str, list[Found]], str]
 def annotate(
     found: list[Found], skeleton: Skeleton, labels: Labels, first: int = 1
 ) -> tuple[dict[str, Any], Counter[str]]:
-    """The content of one annotation file, and counts of what is in it.
+    """Return the content of one annotation file, and counts of its entries.
 
     Args:
         found: Its images.
@@ -185,7 +185,7 @@ def _annotation(
 
 
 def _clip(bbox: Bbox, image_size: tuple[int, int]) -> Bbox | None:
-    """The part of a box inside the image; None if it has no area."""
+    """Return the part of a box inside the image; None if it has no area."""
     height, width = image_size
     x1, y1 = max(0.0, bbox[0]), max(0.0, bbox[1])
     x2, y2 = min(float(width), bbox[0] + bbox[2]), min(float(height), bbox[1] + bbox[3])
@@ -193,7 +193,7 @@ def _clip(bbox: Bbox, image_size: tuple[int, int]) -> Bbox | None:
 
 
 def _extent(points: list[tuple[float, float]], image_size: tuple[int, int]) -> Bbox | None:
-    """The extent of points enlarged about its centre, inside the image."""
+    """Return the extent of points, enlarged about its centre, inside the image."""
     sides = []
     for values in zip(*points, strict=True):
         low, high = min(values), max(values)
@@ -209,7 +209,7 @@ def write(
     skeleton: Skeleton,
     form: str,
 ) -> list[Path]:
-    """Write all files; the annotations are read back by training's own rules first.
+    """Write all files, after checking the annotations by the rules of training.
 
     Args:
         output: The folder.
@@ -221,7 +221,7 @@ def write(
         The files.
 
     Raises:
-        DataError: The labels have faults that training would refuse; nothing is left behind.
+        DataError: The labels have faults that training would refuse; no file is written.
         ConfigError: A file cannot be written.
     """
     files = [Path(e["file_name"]) for content, _ in parts.values() for e in content["images"]]

@@ -2,8 +2,8 @@
 
 Source: DeepLabCut's user guides. A missing point is an empty cell; there are no boxes and no flag
 for occluded points. The edges are `skeleton` of config.yaml. Points of "single" in a table of
-several animals belong to the scene; they are a class of their own. sleap-io reads projects,
-too, but no .h5.
+several animals belong to the scene; they form a separate class. sleap-io also reads projects, but
+not .h5.
 """
 
 from __future__ import annotations

@@ -37,14 +37,14 @@ def read_labels(path: Path, form: str | None, ignore: Path) -> tuple[str, Labels
     Args:
         path: File or folder.
         form: A key of `READERS`; None to recognise it.
-        ignore: A folder whose files are not looked at: the output.
+        ignore: A folder whose files are ignored: the output.
 
     Returns:
         The form, and what was read.
 
     Raises:
-        DataError: Nothing of a known form, or files of several forms.
-        ConfigError: Two data sets where one is needed.
+        DataError: There is no file of a known form, or files of several forms.
+        ConfigError: There are several data sets, but one is needed.
     """
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; check the path")
@@ -57,7 +57,7 @@ def read_labels(path: Path, form: str | None, ignore: Path) -> tuple[str, Labels
         raise DataError(_nothing(path, form))
     if len(found) > 1:
         counts = ", ".join(f"{name} ({_names(files)})" for name, files in found.items())
-        raise DataError(f"{path}: files of several forms: {counts}; choose one by --from NAME")
+        raise DataError(f"{path}: files of several forms: {counts}; choose one with --from NAME")
     ((name, files),) = found.items()
     if name == "ultralytics" and len(files) > 1:
         raise ConfigError(f"{path}: {_names(files)} are several data sets; give one of them")
@@ -74,7 +74,7 @@ def _names(files: list[Path]) -> str:
 
 
 def _recognise(path: Path, ignore: Path) -> tuple[dict[str, list[Path]], list[DataError]]:
-    """The files of each form, and what is wrong with JSON files that cannot be read."""
+    """Return the files of each form, and the errors of JSON files that cannot be read."""
     tables = deeplabcut.find_tables(path) if path.is_dir() else []
     files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file())
     found: dict[str, list[Path]] = {}

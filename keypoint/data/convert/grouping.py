@@ -1,8 +1,8 @@
-"""Loose points joined to persons: by the tool's group, else by the one box around them.
+"""Join single points to persons: by the tool's group, else by the only box around them.
 
-labelme, Label Studio and CVAT's point shapes label a point at a time; which points are of one
-person is said by a group or a parent, or follows from the boxes. What does not follow is left out
-and counted: a guess would train on mixed persons.
+labelme, Label Studio and CVAT's point shapes label one point at a time. The points of one person
+share a group or a parent, or are in its box. Points without a clear person are left out and
+counted, because a guess would mix persons in the training data.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def join(points: list[Point], boxes: list[Box], labels: Labels, place: str) -> l
     """The persons of one image.
 
     Points of a group are one person, with the group's box. A point without a group belongs to the
-    only box that holds it; on an image with one box or group at most, all points are one person.
+    only box that contains it; on an image with at most one box or group, all points are one person.
 
     Args:
         points: Points of the image.
@@ -96,7 +96,7 @@ def _holds(bbox: Bbox, point: Point) -> bool:
 
 
 def name_all(labels: Labels) -> None:
-    """Give the classes that name no keypoints those of all loose points, in the order they came."""
+    """Give classes without named keypoints those of all loose points, in order of appearance."""
     persons = [person for picture in labels.pictures for person in picture.persons]
     for category in dict.fromkeys(person.category for person in persons):
         labels.keypoints.setdefault(category, list(dict.fromkeys(labels.loose)))

@@ -1,8 +1,8 @@
-"""The image files of labelled pictures: found where they are, or written from videos and packages.
+"""Find the image files of labelled pictures, or write them from videos and packages.
 
-Label files name images by paths of another computer or a server, so a file is also looked for by
-its name below the input. A photo that is turned by its EXIF orientation is written upright, because
-labelling tools show it so and training does not turn images.
+Label files name images by paths on another computer or a server, so a file is also searched by its
+name below the input. A photo with an EXIF orientation is written upright, because labelling tools
+show it upright and training does not turn images.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from keypoint.data.images.upright import read_upright
 from keypoint.data.video import VideoReader
 from keypoint.errors import ConfigError, DataError
 
-MISSING = "images that are not found (--images DIR says where)"
-EXACT = 1000  # parts of a path that agree if it is found as it is written
+MISSING = "images that are not found (give their folder with --images DIR)"
+EXACT = 1000  # returned as the number of equal parts if the path itself exists
 T = TypeVar("T")
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "BMP": ".bmp", "WebP": ".webp"}
 
@@ -46,8 +46,8 @@ class Finder:
     """Finds files by the names that label files give.
 
     Args:
-        roots: Folders to look in, with all below.
-        ignore: A folder that is not looked into: the output.
+        roots: Folders to search, with their subfolders.
+        ignore: A folder that is not searched: the output.
     """
 
     def __init__(self, roots: list[Path], ignore: Path | None = None) -> None:
@@ -56,10 +56,10 @@ class Finder:
         self._by_name: dict[str, list[Path]] | None = None
 
     def find(self, name: str) -> tuple[Path, int] | None:
-        """The file that fits best, and how many parts of its path agree; None without a single one.
+        """Return the best match and its number of equal path parts; None if no match is unique.
 
         Args:
-            name: Path with "/" between folders, of this computer or of any other.
+            name: Path with "/" between folders, on this computer or another.
         """
         for root in (Path(), *self.roots):
             if (root / name).is_file():
@@ -93,7 +93,7 @@ def _agreeing(parts: tuple[str, ...], wanted: tuple[str, ...]) -> int:
 
 
 class Writer:
-    """Writes images into a folder, none over another picture's.
+    """Writes images into a folder, without overwriting another picture's image.
 
     Args:
         folder: Made with the first image.
@@ -104,7 +104,7 @@ class Writer:
         self.taken: set[Path] = set()
 
     def write(self, stem: str, suffix: str, data: bytes) -> Path:
-        """Write a file under a name like `stem`, which may begin with a folder's.
+        """Write a file under a name like `stem`, which may begin with a folder name.
 
         Raises:
             ConfigError: It cannot be written.
@@ -130,12 +130,12 @@ def bring(labels: Labels, finder: Finder, folder: Path, bar: Any) -> list[Found]
 
     Args:
         labels: Takes what is left out, by reason.
-        finder: Knows where to look.
-        folder: For images that have to be written; made if there is one.
+        finder: Finds files by name.
+        folder: For images that have to be written; created when needed.
         bar: Progress, with `update`.
 
     Returns:
-        The pictures that have an image, in their order.
+        The pictures that have an image, in order.
     """
     writer = Writer(folder)
     owner: dict[Path, tuple[int, Picture]] = {}
@@ -167,7 +167,7 @@ def bring(labels: Labels, finder: Finder, folder: Path, bar: Any) -> list[Found]
 def _claim(
     picture: Picture, file: Path, score: int, owner: dict[Path, tuple[int, Picture]], labels: Labels
 ) -> None:
-    """Give a file to the picture whose path fits it best."""
+    """Assign a file to the picture whose path matches it best."""
     before = owner.get(file)
     if before is not None and before[0] >= score:
         reason = "pictures whose image another picture has"
@@ -182,7 +182,7 @@ def _claim(
 def _attempt(
     act: Callable[[Picture, Writer], T], picture: Picture, writer: Writer, labels: Labels
 ) -> T | None:
-    """Do what may find an image unusable, and then count it."""
+    """Run a step that may find an image unusable, and count that."""
     try:
         return act(picture, writer)
     except DataError as error:
@@ -192,7 +192,7 @@ def _attempt(
 
 
 def _check(picture: Picture, writer: Writer) -> Found:
-    """Compare the size of a file with the label file's, and turn a photo upright."""
+    """Compare a file's size with that in the label file, and turn a photo upright."""
     file = picture.file
     assert file is not None
     header = check_header(file)
@@ -216,13 +216,13 @@ def _check(picture: Picture, writer: Writer) -> Found:
 
 
 def _unpack(picture: Picture, writer: Writer) -> None:
-    """Write an image that the label file holds."""
+    """Write an image that is stored in the label file."""
     assert picture.content is not None
     content = picture.content()
     if isinstance(content, bytes):
         header = read_header(content)
         if header is None:
-            raise DataError(f"{picture.name}: the image inside is no JPEG, PNG, BMP or WebP")
+            raise DataError(f"{picture.name}: the stored image is not a JPEG, PNG, BMP or WebP")
         suffix, data = SUFFIXES[header.form], content
     else:
         suffix, data = ".png", _png(content)
@@ -243,7 +243,7 @@ def _extract(
     stem = Path(name).stem
     try:
         if match is None:
-            raise DataError(f"{name}: no such video; --images DIR says where it is")
+            raise DataError(f"{name}: no such video; give its folder with --images DIR")
         with VideoReader(match[0]) as reader:
             for number, frame in enumerate(reader):
                 picture = wanted.pop(number, None)
@@ -252,7 +252,7 @@ def _extract(
                     bar.update()
                 if not wanted:
                     break
-        reason = "the video ends before"
+        reason = "the video ends before it"
     except DataError as error:
         reason = str(error)
     for number in wanted:

@@ -1,9 +1,9 @@
 """Label Studio's JSON export: a list of tasks, key points and rectangles in percent of the image.
 
 Source: Label Studio's "Image annotation" export, and its converter in label-studio-sdk 2.1. A point
-belongs to the rectangle that is its `parentID` or that a relation joins it to. Points have no flag
-for occlusion. sleap-io reads such files, too, but in a random order of keypoints, without boxes and
-parents, and only with its own `meta.video`; that key is read here for files it wrote.
+belongs to the rectangle that is its `parentID`, or that a relation connects it to. Points have no
+flag for occlusion. sleap-io also reads such files, but with a random order of keypoints, without
+boxes and parents, and only with its own `meta.video`; that key is read here for files it wrote.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _bbox(value: dict[str, Any], place: str, size: tuple[int, int] | None) -> Bb
     angle = math.radians(turn) if isinstance(turn, (int, float)) and math.isfinite(turn) else 0
     if not angle:
         return x, y, width, height
-    tall, wide = size or (1, 1)  # a turn is one of pixels, not of shares
+    tall, wide = size or (1, 1)  # a rotation applies to pixels, not to shares
     cosine, sine = math.cos(angle), math.sin(angle)
     corners = [(a * width * wide, b * height * tall) for a in (0, 1) for b in (0, 1)]
     xs = [x + (a * cosine - b * sine) / wide for a, b in corners]
@@ -138,7 +138,7 @@ def _bbox(value: dict[str, Any], place: str, size: tuple[int, int] | None) -> Bb
 
 
 def _image_name(task: dict[str, Any]) -> str | None:
-    """The image's path as far as the export says it: of the upload, the local file or the URL."""
+    """Return the image's path as far as it is in the export: the upload, a local file or a URL."""
     data = task.get("data")
     values = list(data.values()) if isinstance(data, dict) else []
     meta = task.get("meta")

@@ -2,7 +2,7 @@
 
 Source: labelme 6.3, `labelme/_label_file.py`. A point is a shape of type "point", whose label is
 the keypoint; a rectangle's label is the class. The flag "occluded" of a point, if it is used, is
-COCO's. labelme shows photos upright, and keeps the image in the file unless told otherwise.
+COCO's. labelme shows photos upright, and stores the image in the file by default.
 """
 
 from __future__ import annotations

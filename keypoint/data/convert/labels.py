@@ -1,7 +1,7 @@
-"""What a labelling tool's files hold, in one form for all tools: pictures, persons, named points.
+"""Content of a labelling tool's files, in one form for all tools: pictures, persons, named points.
 
-A reader fills `Labels` with what its files say and looks at no image. What it cannot use is counted
-in `left_out` by reason, with the places, so that nothing is lost without a word.
+A reader fills `Labels` from its files and opens no image. Entries that it cannot use are counted in
+`left_out` by reason, with their places, so that nothing is dropped silently.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Person:
     """One labelled object.
 
     Attributes:
-        points: (x, y, flag) of each keypoint that is labelled, by its name.
+        points: (x, y, flag) of each labelled keypoint, by its name.
         bbox_xywh: The labelled box; None if the tool has none.
         category: Name of its class.
         track: The tool's name of the same object on other frames, if any.
@@ -48,7 +48,7 @@ class Picture:
         relative: Coordinates are shares of width and height instead of pixels.
         group: The video or folder it is of: a split does not divide one.
         video: Video file and frame number (from 0), if it has to be read from one.
-        is_frame: It is of a video, so its neighbours look alike.
+        is_frame: It is a video frame, so its neighbours look alike.
         content: The image itself if the label file holds it: the bytes of an image file, or the
             decoded (H, W, 3) or (H, W, 1) uint8 RGB.
         split: "train", "val" or "test", if the tool has a split.
@@ -79,7 +79,7 @@ class Labels:
         pictures: Images in the order of the files.
         left_out: Places of what was left out, by reason.
         loose: Names of points that were labelled one by one, without a class.
-        notes: What a user should know about the reading.
+        notes: Remarks about the reading for the user.
     """
 
     form: str
@@ -117,7 +117,7 @@ def one_class(labels: Labels, category: str | None) -> tuple[list[str], list[tup
         Keypoint names and edges.
 
     Raises:
-        DataError: No class of this name, no keypoints, or several classes with other keypoints.
+        DataError: No class has this name, no keypoints, or classes with different keypoints.
     """
     classes = {name: points for name, points in labels.keypoints.items() if points}
     if category is not None and category not in classes:
@@ -126,7 +126,7 @@ def one_class(labels: Labels, category: str | None) -> tuple[list[str], list[tup
         )
     if not classes:
         raise DataError.of_many(
-            f"{labels.form}: no keypoint is labelled; label points, or give another file",
+            f"{labels.form}: no keypoint is labelled; label keypoints, or give another file",
             labels.left_out_lines() or [f"images: {len(labels.pictures)}"],
         )
     nameless = [name for name, points in classes.items() if any(not p.strip() for p in points)]
@@ -141,7 +141,7 @@ def one_class(labels: Labels, category: str | None) -> tuple[list[str], list[tup
         counts = {name: f"{len(points)} keypoints" for name, points in classes.items()}
         raise DataError(
             f"{labels.form}: classes with different keypoints ({counts}); a network is trained on "
-            "one: give --category NAME, once for each with its own --output"
+            "one: convert each with its own --category NAME and --output"
         )
     for picture in labels.pictures:
         for person in picture.persons:
@@ -149,5 +149,5 @@ def one_class(labels: Labels, category: str | None) -> tuple[list[str], list[tup
                 labels.leave_out("objects of another class", f"{picture.name}: {person.category}")
         picture.persons = [person for person in picture.persons if person.category in chosen]
     if len(chosen) > 1:
-        labels.notes.append(f"{len(chosen)} classes with equal keypoints become one: {chosen}")
+        labels.notes.append(f"{len(chosen)} classes with equal keypoints are joined: {chosen}")
     return classes[first], labels.edges.get(first, [])

@@ -1,8 +1,8 @@
-"""SLEAP's .slp and .pkg.slp, read by sleap-io, which knows all versions of the form.
+"""SLEAP's .slp and .pkg.slp, read by sleap-io, which supports all versions of the form.
 
-A point that is marked as not visible keeps some position in the file; sleap-io's arrays leave it
-out by default, and so does this. There are no boxes. Predictions in the file are not labels. Videos
-are opened by our own reader; the images inside a .pkg.slp are decoded by sleap-io.
+A point that is marked as not visible still has a position in the file; it is left out, as in
+sleap-io's arrays by default. There are no boxes. Predictions in the file are not labels. Our own
+reader opens videos; sleap-io decodes the images inside a .pkg.slp.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def read(files: list[Path]) -> Labels:
 
 
 def _add(source: Any, predicted: type, file: Path, labels: Labels) -> None:
-    categories: dict[int, str] = {}  # of each skeleton; two of a file may have the same name
+    categories: dict[int, str] = {}  # of each skeleton; two in a file may have the same name
     for skeleton in source.skeletons:
         name = category = str(skeleton.name or "animal")
         while category in categories.values():

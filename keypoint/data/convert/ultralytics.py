@@ -2,7 +2,7 @@
 
 Source: Ultralytics 8.4, `data/utils.py` (`img2label_paths`, `verify_image_label`) and
 `cfg/datasets/coco8-pose.yaml`. A line is class, box centre and size, then K times x, y and, if
-kpt_shape is [K, 3], the flag, all but class and flag as shares of the image. With [K, 2] a negative
+kpt_shape is [K, 3], the flag; coordinates are shares of the image. With [K, 2] a negative
 coordinate is a missing keypoint. The names of the keypoints, `kpt_names`, are newer than the form.
 """
 
@@ -109,14 +109,14 @@ def _pairs(file: Path, flip: Any, names: list[str]) -> list[tuple[str, str]] | N
     if flip is None or flip == list(range(len(names))):
         return None
     if not isinstance(flip, list) or sorted(map(str, flip)) != sorted(map(str, range(len(names)))):
-        raise DataError(f"{file}: flip_idx {flip} is not an order of 0 to {len(names) - 1}")
+        raise DataError(f"{file}: flip_idx {flip} is not a permutation of 0 to {len(names) - 1}")
     if any(flip[flip[k]] != k for k in range(len(names))):
-        raise DataError(f"{file}: flip_idx {flip} does not lead back when applied twice")
+        raise DataError(f"{file}: flip_idx {flip} is not the identity when applied twice")
     return [(names[k], names[flip[k]]) for k in range(len(names)) if k < flip[k]]
 
 
 def _root(file: Path, given: Any) -> Path:
-    """`path` counts from the yaml's folder; of Ultralytics' own folder, nothing is known."""
+    """Return the root: `path`, relative to the yaml's folder (Ultralytics: or to its own)."""
     place = file.parent / str(given or ".")
     return place if place.is_dir() else file.parent
 
@@ -169,7 +169,7 @@ def _picture(
     for number, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), 1):
         place = f"{file}: line {number}"
         if line in seen:
-            labels.leave_out("objects twice in a file", place)
+            labels.leave_out("objects that are twice in a file", place)
         elif line.strip():
             seen.add(line)
             person = _person(line, names, values, classes, place, labels)
@@ -189,7 +189,7 @@ def _person(
         numbers = []
     length = 5 + values * len(names)
     if len(numbers) != length or not all(map(math.isfinite, numbers)):
-        raise DataError(f"{place}: not the {length} numbers that kpt_shape asks for; fix the file")
+        raise DataError(f"{place}: not the {length} numbers of kpt_shape; fix the file")
     kind, x, y, width, height = numbers[:5]
     if kind not in classes:
         raise DataError(f"{place}: class {kind:g} is not in names {list(classes)}; fix data.yaml")

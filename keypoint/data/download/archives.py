@@ -1,8 +1,8 @@
-"""COCO's archives: downloaded, checked, unpacked and counted; files of the user stay.
+"""Download, check, unpack and count COCO's archives; files of the user are kept.
 
 Source: cocodataset.org, "Download", for addresses and numbers of images. It publishes neither sizes
-nor check sums: the ones here are pinned alike by independent projects (check sums: PaddleDetection,
-Avalanche; sizes: TensorFlow Datasets). zipfile also checks the CRC of every file that it unpacks.
+nor checksums; those here agree between independent projects (checksums: PaddleDetection, Avalanche;
+sizes: TensorFlow Datasets). zipfile also checks the CRC of every file that it unpacks.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Archive:
     Attributes:
         path: On the server, below the base address.
         size: Bytes.
-        md5: Check sum of the whole file.
+        md5: Checksum of the whole file.
         pattern: Glob pattern of the files to count after unpacking.
         files: Number of these files.
     """
@@ -53,9 +53,9 @@ class Archive:
         return sum(1 for _ in folder.glob(self.pattern))
 
     def space_needed(self, folder: Path) -> int:
-        """Bytes that `obtain` will write, about: JPEGs do not shrink in an archive.
+        """Approximate number of bytes that `obtain` will write: JPEGs do not shrink in an archive.
 
-        0 if the zip file exists; `unpack` then knows exactly how much is left to write.
+        0 if the zip file exists; `unpack` then computes the exact number.
         """
         if (folder / self.name).exists() or self.count(folder) >= self.files:
             return 0
@@ -106,7 +106,7 @@ SPLITS = {
 
 
 def obtain(archive: Archive, folder: Path, base_url: str = BASE_URL) -> None:
-    """Download and unpack an archive; what is done already is not done again.
+    """Download and unpack an archive; finished steps are not repeated.
 
     Args:
         archive: The archive.
@@ -114,12 +114,12 @@ def obtain(archive: Archive, folder: Path, base_url: str = BASE_URL) -> None:
         base_url: Address of the server or a mirror.
 
     Raises:
-        DataError: The archive cannot be downloaded, is damaged, or contains other files than it
-            should.
+        DataError: The archive cannot be downloaded, is damaged, or does not contain the expected
+            files.
     """
     zip_file = folder / archive.name
     if not zip_file.exists() and archive.count(folder) >= archive.files:
-        logger.info("%s: its files are in %s already", archive.name, folder)
+        logger.info("%s: its files are already in %s", archive.name, folder)
         return
     if zip_file.is_file() and zip_file.stat().st_size != archive.size:
         aside = move_aside(zip_file)
@@ -133,24 +133,24 @@ def obtain(archive: Archive, folder: Path, base_url: str = BASE_URL) -> None:
     if found != archive.md5:
         aside = move_aside(zip_file)
         raise DataError(
-            f"{zip_file}: its MD5 is {found}, it should be {archive.md5}; moved to {aside.name}. "
+            f"{zip_file}: its MD5 is {found} instead of {archive.md5}; moved to {aside.name}. "
             "Run the command again to download it again"
         )
     unpacked, there = unpack(zip_file, folder)
     number = archive.count(folder)
     logger.info(
-        "%s: %d files unpacked, %d were there; %s: %d files",
+        "%s: %d files unpacked, %d existed already; %s: %d files",
         archive.name, unpacked, there, archive.pattern, number,
     )  # fmt: skip
     if number < archive.files:
         raise DataError(
             f"{folder / archive.pattern}: {number} files, COCO has {archive.files}; "
-            f"{zip_file.name} is another archive than COCO's"
+            f"{zip_file.name} is not COCO's archive"
         )
 
 
 def unpack(zip_file: Path, folder: Path) -> tuple[int, int]:
-    """Unpack the files that do not exist yet; each appears whole or not at all, its CRC checked.
+    """Unpack the files that do not exist yet; each is written whole or not at all, its CRC checked.
 
     Args:
         zip_file: The archive.
@@ -160,8 +160,8 @@ def unpack(zip_file: Path, folder: Path) -> tuple[int, int]:
         How many files were unpacked, and how many existed with the right size.
 
     Raises:
-        DataError: Not a zip file, a damaged one, a path that points outside the folder, a place
-            that cannot be written, or files of another size in the way; those are left as they are.
+        DataError: The file is not a zip file, is damaged or has a path that points outside the
+            folder; a file cannot be written; or files of another size exist, which are kept.
     """
     try:
         with zipfile.ZipFile(zip_file) as archive:
@@ -192,24 +192,24 @@ def unpack(zip_file: Path, folder: Path) -> tuple[int, int]:
     except OSError as error:
         raise DataError(
             f"{error.filename or zip_file}: cannot be read or written ({error.strerror}); free "
-            "some space, move away what is in its place, or choose another folder"
+            "some space, move away the existing file, or choose another folder"
         ) from None
     if wrong:
         raise DataError(
-            f"{len(wrong)} files exist with another size than in {zip_file.name} and were left as "
-            f"they are: {', '.join(wrong[:3])} ..; move them away and run the command again"
+            f"{len(wrong)} files exist with another size than in {zip_file.name} and were kept "
+            f"unchanged: {', '.join(wrong[:3])} ..; move them away and run the command again"
         )
     return len(missing), len(targets) - len(missing)
 
 
 def _target(member: zipfile.ZipInfo, folder: Path, zip_file: Path) -> Path:
-    """The path of a member's file."""
+    """Return the path of a member's file."""
     path = PurePosixPath(member.filename.replace("\\", "/"))
     odd = path.is_absolute() or ".." in path.parts or ":" in member.filename
     if odd or stat.S_ISLNK(member.external_attr >> 16):
         raise DataError(
             f"{zip_file}: {member.filename!r} points outside the folder or is a link; nothing was "
-            "unpacked: this is not an archive of COCO's"
+            "unpacked: this is not COCO's archive"
         )
     return folder / path
 

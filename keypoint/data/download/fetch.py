@@ -1,9 +1,9 @@
-"""One file from an HTTP server, resumed where an earlier attempt was interrupted.
+"""Download one file from an HTTP server, and resume an interrupted download.
 
-Source: RFC 9110, section 14 (Range). A download under way is NAME.part. pooch and torchvision start
-an interrupted file over, and huggingface_hub resumes only files of the Hub by its public functions;
-COCO's largest archive has 19 GB. The caller knows the file's check sum, so no part is trusted here.
-Proxies are urllib's business (http_proxy, https_proxy, no_proxy).
+Source: RFC 9110, section 14 (Range). An unfinished download is in NAME.part. pooch and torchvision
+restart an interrupted download, and the public functions of huggingface_hub resume only files of
+the Hub; COCO's largest archive has 19 GB. The caller checks the file's checksum, so a part is never
+trusted. urllib handles proxies (http_proxy, https_proxy, no_proxy).
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ TRANSIENT = (urllib.error.URLError, http.client.HTTPException, ConnectionError, 
 
 
 def fetch(url: str, target: Path, size: int | None = None, sha256: str | None = None) -> None:
-    """Download a file; continue the part that an earlier run left, wait for another run's.
+    """Download a file; resume the part of an earlier run, wait for that of a concurrent run.
 
     Args:
         url: http or https.
         target: The whole file; replaced if it exists.
-        size: Bytes that it must have; None to take the server's word.
-        sha256: Beginning of its SHA-256, checked before the file gets its name; None for a caller
-            that checks the whole file itself. A wrong one starts over once if a part was continued.
+        size: Bytes that it must have; None to use the server's number.
+        sha256: Beginning of its SHA-256, checked before the file is renamed; None for a caller that
+            checks the whole file itself. After a mismatch, a resumed download starts over once.
 
     Raises:
-        DataError: The server cannot be reached (said at the first attempt), refuses, or sends
-            another file; the disk is full. What was received of the right size is kept.
-            `check_space` beforehand is the caller's if it knows the size.
+        DataError: The server cannot be reached (raised at the first attempt), refuses, or sends
+            another file; the disk is full. A received part is kept if the size is right. A caller
+            that knows the size should call `check_space` first.
     """
     part = target.with_name(target.name + ".part")
     try:
@@ -62,7 +62,7 @@ def fetch(url: str, target: Path, size: int | None = None, sha256: str | None = 
             continued = file.seek(0, 2) > 0
             _persist(url, file, part, size)
             if sha256 is not None and not _begins(part, sha256) and continued:
-                logger.warning("%s: the continued part is of another file; starting over", part)
+                logger.warning("%s: the resumed part is from another file; starting over", part)
                 file.truncate(0)
                 _persist(url, file, part, size)
             if sha256 is not None and not _begins(part, sha256):
@@ -82,10 +82,10 @@ def fetch(url: str, target: Path, size: int | None = None, sha256: str | None = 
 
 @contextmanager
 def _opened_alone(part: Path) -> Iterator[tuple[IO[bytes], bool]]:
-    """A context of the part, opened to append; one process at a time has it.
+    """Open the part to append, as a context; only one process at a time holds it.
 
     Yields:
-        The file, and whether another process had it before. An empty part does not stay.
+        The file, and whether another process held it before. An empty part is removed.
     """
     waited = False
     while True:
@@ -93,7 +93,7 @@ def _opened_alone(part: Path) -> Iterator[tuple[IO[bytes], bool]]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                logger.warning("%s: another process is downloading it; waiting for it", part)
+                logger.warning("%s: another process is downloading it; waiting", part)
                 waited = True
                 fcntl.flock(file, fcntl.LOCK_EX)
             except OSError:
@@ -110,7 +110,7 @@ def _opened_alone(part: Path) -> Iterator[tuple[IO[bytes], bool]]:
 
 
 def _is_at(file: IO[bytes], path: Path) -> bool:
-    """Whether an open file is still the one of that name."""
+    """Return whether an open file is still the one of that name."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
@@ -130,7 +130,7 @@ def check_space(folder: Path, number: int) -> None:
     free = shutil.disk_usage(folder).free
     if number > 0 and free < number + HEADROOM:
         raise DataError(
-            f"{folder}: {number / 1e9:.1f} GB needed and 0.3 to spare, {free / 1e9:.1f} GB free; "
+            f"{folder}: {number / 1e9 + 0.3:.1f} GB needed, {free / 1e9:.1f} GB free; "
             "free some space or choose another folder"
         )
 
@@ -159,9 +159,9 @@ def byte_progress(text: str, total: int | None, begun: int = 0) -> Iterator[Call
 
 
 def _persist(url: str, file: IO[bytes], part: Path, size: int | None) -> None:
-    """Request the rest of a file until it is whole, or nothing new comes `ATTEMPTS` times.
+    """Request the rest of a file until it is complete, or `ATTEMPTS` times without a new byte.
 
-    A server that has never answered is not asked again: whoever is offline wants to know it.
+    A server that has never answered is not retried, so that an offline user gets the error at once.
     """
     failures, before, answered = 0, file.seek(0, 2), False
     while size is None or before != size:
@@ -172,7 +172,7 @@ def _persist(url: str, file: IO[bytes], part: Path, size: int | None) -> None:
                 return _receive(url, response, file, part, begun, size)
         except urllib.error.HTTPError as error:
             answered = True
-            problem = f"the server says {error.code} {error.reason}"
+            problem = f"the server responded {error.code} {error.reason}"
             if error.code == 416 and before:  # nothing follows the part
                 if error.headers.get("Content-Range") == f"bytes */{before}":
                     return None
@@ -202,7 +202,7 @@ def _persist(url: str, file: IO[bytes], part: Path, size: int | None) -> None:
 
 
 def _request(url: str, begun: int, timeout: float) -> http.client.HTTPResponse:
-    """Ask for a file from a byte on."""
+    """Request a file from a byte on."""
     headers = {"User-Agent": "keypoint", "Accept-Encoding": "identity"}
     if begun:
         headers["Range"] = f"bytes={begun}-"
@@ -220,23 +220,23 @@ def _receive(
     begun: int,
     size: int | None,
 ) -> None:
-    """Write what the server sends behind the part's first bytes; the file is whole then."""
+    """Append the server's response to the part, which completes the file."""
     if response.headers.get_content_type() == "text/html":
         raise DataError(
             f"{url}: the server sent a web page instead of the file (a proxy's or a login page?); "
             "check the address and the connection"
         )
     if response.status != 206:
-        begun = 0  # the whole file, whatever was asked for
+        begun = 0  # the server sent the whole file
     elif not response.headers.get("Content-Range", "").startswith(f"bytes {begun}-"):
-        raise http.client.HTTPException("the server sent another range than was asked for")
+        raise http.client.HTTPException("the server sent another range than was requested")
     rest = response.headers.get("Content-Length")
     announced = size if rest is None else begun + int(rest)
     if size is None and announced is not None:
         check_space(part.parent, announced - begun)
     elif announced != size:
         raise DataError(
-            f"{url}: the server announces {announced} bytes, the file has {size}; another file "
+            f"{url}: the server announces {announced} bytes, but the file has {size}; another file "
             "or a proxy's error page: check the address"
         )
     if not begun:

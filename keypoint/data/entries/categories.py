@@ -1,4 +1,4 @@
-"""The category of the persons: one of a file's, or several of equal keypoints as one class."""
+"""The category of the persons: one category, or several with equal keypoints as one class."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Category:
 def find_category(
     content: dict[str, Any], source: object, chosen: str | Sequence[str] | None = None
 ) -> Category:
-    """The category that is chosen by name, or else the one with keypoints or named person.
+    """Return the category that is chosen by name, or else the one with keypoints or named person.
 
     Args:
         content: Content of a file, with its list of categories.
@@ -52,8 +52,8 @@ def find_category(
         chosen: A name, several, or "all" for all with keypoints; their keypoints must be equal.
 
     Raises:
-        DataError: There is none, or not exactly one and nothing is chosen; a name that is not
-            there; different keypoints; an id that is not a whole number or not unique.
+        DataError: There is no category, or several and none is chosen; a name does not exist; the
+            keypoints differ; an id is not an integer or not unique.
     """
     whole, _ = with_whole_numbers({"images": [], "categories": content["categories"]})
     categories = whole["categories"]
@@ -72,12 +72,12 @@ def find_category(
         raise DataError(
             f"{source}: {len(found)} categories have keypoints "
             f"({_listed([c.get('name') for c in found])}); set data.category to the name of one, "
-            "to a list of names, or to all, to use those of equal keypoints as one class"
+            "to a list of names, or to all, to use those with equal keypoints as one class"
         )
     if not found:
         raise DataError(
-            f"{source}: categories {_listed([c.get('name') for c in categories])} have 0 with "
-            "'keypoints' or named person; give one, with a whole number as id"
+            f"{source}: none of the categories {_listed([c.get('name') for c in categories])} has "
+            "'keypoints' or is named person; give one, with an integer as id"
         )
     _check(found, categories, source)
     return Category(
@@ -95,7 +95,7 @@ def _check(found: list[dict[str, Any]], categories: list[dict[str, Any]], source
         if category.get("keypoints") != found[0].get("keypoints"):
             raise DataError(
                 f"{source}: categories {short(found[0].get('name'))} and {name} have different "
-                "keypoints, so they are not one class; name those of equal keypoints in "
+                "keypoints, so they cannot be one class; list those with equal keypoints in "
                 "data.category"
             )
         others = [c for c in categories if c is not category and whole_number(c.get("id")) == key]
@@ -112,10 +112,10 @@ def _listed(names: Sequence[Any]) -> str:
 
 
 def names_fault(category: Category, skeleton: Skeleton) -> str | None:
-    """How the category's keypoint names differ from the skeleton's, or None."""
+    """Describe how the category's keypoint names differ from the skeleton's, or return None."""
     names = category.keypoints
     if names is not None and not isinstance(names, list):
-        return f"the category's keypoints is {names!r}; give a list of names"
+        return f"the category's keypoints are {names!r}; give a list of names"
     if names is None or names == list(skeleton.keypoints):
         return None
     couples = zip(names, skeleton.keypoints, strict=False)

@@ -1,8 +1,8 @@
 """The rules for the entries of COCO's files: images, and annotations with their ids.
 
-A rule returns the first thing that is wrong with an entry: a word to count by, and a short text
-that begins with the key. The caller puts the entry's name before it and reports all faults of a
-file at once. Training and evaluation share the rules; scoring asks for more (`scored`).
+A rule returns the first fault of an entry: a word to count by, and a short text that begins with
+the key. The caller puts the entry's name before it and reports all faults of a file at once.
+Training and evaluation share the rules; scoring requires more (`scored`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from keypoint.data.entries.persons import PersonArrays, read_persons
 from keypoint.data.notes import Note
 from keypoint.data.report import Fault
 
-# That a file system takes: letters of a part of a path, and bytes of a path.
+# Limits of file systems: characters of a part of a path, and bytes of a path.
 MOST_LETTERS, MOST_BYTES = 255, 4095
 PLAIN_NAME = re.compile(r"\w[\w ./-]{0,254}", re.ASCII)
 
@@ -62,13 +62,13 @@ def image_faults(entry: dict[str, Any], is_repeated: bool, with_file: bool = Tru
         control = "a NUL byte (\\x00)" if "\0" in name else "a control character"
         faults.append(("file_name", f"file_name={short(name)} has {control}; rename the file"))
     elif _is_too_long(name):
-        text = f"file_name={short(name)} has {len(name)} letters, longer than a path can be "
-        text += f"({MOST_LETTERS} letters a part, {MOST_BYTES} bytes in all); give the file's name"
+        text = f"file_name={short(name)} has {len(name)} characters, longer than a path can be "
+        text += (
+            f"({MOST_LETTERS} characters per part, {MOST_BYTES} bytes in all); give the file's name"
+        )
         faults.append(("file_name", text))
     elif re.match(r"[a-z][a-z0-9+.-]+://", name, re.IGNORECASE):
-        text = (
-            f"file_name={short(name)} is a URL; nothing is fetched, give files of the image folder"
-        )
+        text = f"file_name={short(name)} is a URL, which is not downloaded; give a local file"
         faults.append(("file_name", text))
     elif name.startswith("/") or ".." in name.split("/"):
         text = f"file_name={short(name)} points outside the image folder (absolute or ..)"
@@ -77,7 +77,7 @@ def image_faults(entry: dict[str, Any], is_repeated: bool, with_file: bool = Tru
 
 
 def _is_plain(entry: dict[str, Any], ids: Counter[int], with_file: bool) -> bool:
-    """Whether an image is surely in order, as nearly all are; `ids` counts those of the file."""
+    """Return true for nearly all valid images, by a fast check; `ids` counts those of the file."""
     width, height, name = entry.get("width"), entry.get("height"), entry.get("file_name")
     if type(entry.get("id")) is not int or ids[entry["id"]] != 1:
         return False
@@ -104,7 +104,7 @@ def name_annotation(entry: dict[str, Any], place: int) -> str:
 
 
 def reference_faults(entries: Entries, images: Set[int], categories: Set[int]) -> dict[int, Wrong]:
-    """The first thing wrong with the ids of each faulty annotation, by place.
+    """Return the first fault in the ids of each faulty annotation, by place.
 
     `images` and `categories` are the ids of the file.
     """
@@ -121,7 +121,7 @@ def reference_faults(entries: Entries, images: Set[int], categories: Set[int]) -
 def reference_fault(
     entry: dict[str, Any], images: Set[int], categories: Set[int], seen: set[int]
 ) -> Wrong | None:
-    """The first thing wrong with the ids of an annotation of any category, or None.
+    """Return the first fault in the ids of an annotation of any category, or None.
 
     `images` and `categories` are the ids of the file, `seen` those of the annotations before this
     one; its own is added.
@@ -149,10 +149,10 @@ class CheckedEntries:
         category: The persons' category.
         num_keypoints: K.
         scored: Whether they were checked for what COCOeval needs.
-        notes_on_ids: Whether ids were read otherwise than as they stand.
+        notes_on_ids: Notes on ids that were converted to integers.
         bad_images: All faults of each bad entry of `images`, or of its file.
         bad_annotations: The first fault of each bad annotation.
-        persons: The numbers of the category's annotations that are in order.
+        persons: The numbers of the category's valid annotations.
     """
 
     content: dict[str, Any]
@@ -173,11 +173,11 @@ class CheckedEntries:
         return self.image_faults() + list(self.bad_annotations.values())
 
     def notes(self, used: NDArray[np.bool_]) -> list[Note]:
-        """What was read otherwise than as it stands, of the persons (P,) that are used."""
+        """Return notes on values that were corrected, for the persons (P,) that are used."""
         notes, total = list(self.notes_on_ids), int(used.sum())
         names = self.category.names
         if len(names) > 1 and total:
-            text = "persons are of several categories, which are one class; results have "
+            text = "persons have several categories, which count as one class; results have "
             text += f"category_id {self.category.id}"
             notes += [Note(total, total, text, tuple(map(short, names)))]
         places = set(self.persons.places[used].tolist())
@@ -197,13 +197,13 @@ def check_entries(
     scored: bool,
     with_files: bool = True,
 ) -> CheckedEntries:
-    """Look at every image and annotation of a file; no image file is opened.
+    """Check every image and annotation of a file; no image file is opened.
 
     Args:
         content: Content of the file, of the right form; not modified.
         category: The persons' category.
         num_keypoints: K.
-        scored: Ask for what COCOeval needs.
+        scored: Check what COCOeval needs.
         with_files: Check the images' sizes and file names.
     """
     content, notes = with_whole_numbers(content)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-NUMBERS = frozenset((int, float))  # and no bool
+NUMBERS = frozenset((int, float))  # not bool
 Entries = Sequence[dict[str, Any]]
 
 
@@ -29,7 +29,7 @@ def whole_column(entries: Entries, key: str) -> NDArray[np.int64] | None:
 
 
 def number_column(entries: Entries, key: str, missing: float) -> NDArray[np.float64]:
-    """(N,) the values, `missing` for an entry without the key, nan for what is no int or float."""
+    """(N,) the values; `missing` for an entry without the key, nan for any other type."""
     values = [entry.get(key, missing) for entry in entries]
     if {type(value) for value in values} <= NUMBERS:
         try:
@@ -48,7 +48,7 @@ def as_float(value: Any) -> float:
 
 
 def number_lists(entries: Entries, key: str, length: int) -> NDArray[np.float64]:
-    """(N, length) the values, a row of nan for what is no list of so many ints and floats."""
+    """(N, length) the values; a row of nan for anything but a list of `length` ints and floats."""
     pack, other = struct.Struct(f"{length}d").pack, np.full(length, np.nan).tobytes()
 
     def row(values: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""The keys of COCO's files that are read; the others, such as outlines, are most of the bytes."""
+"""The keys of COCO's files that are read; unread ones, such as outlines, take most of the bytes."""
 
 from __future__ import annotations
 

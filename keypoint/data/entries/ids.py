@@ -20,13 +20,13 @@ NUMBERED = (
 
 
 def with_whole_numbers(content: dict[str, Any]) -> tuple[dict[str, Any], list[Note]]:
-    """A file's content with whole numbers for ids and image sizes that mean one.
+    """Return a file's content with integers for ids and image sizes such as "1" and 1.0.
 
-    "1" and 1.0 become 1 unless another entry of the same list has that number in any form. Those
-    stay as they are, as does what refers to them, and the rules of the entries refuse both.
+    "1" and 1.0 become 1 unless another entry of the same list has that number in any form. Such
+    ids and their references stay unchanged, and the rules of the entries refuse them.
 
     Returns:
-        A copy as far as something differs, and a note if ids were text or had a decimal point.
+        The content, copied if anything changed, and a note if ids were text or had a decimal point.
     """
     if all(types_of(content.get(name, []), key) <= UNCHANGED for name, key in NUMBERED):
         return content, []
@@ -48,7 +48,7 @@ def with_whole_numbers(content: dict[str, Any]) -> tuple[dict[str, Any], list[No
         for key in ("id", "image_id", "category_id")
         if isinstance(old.get(key), (str, float)) and old[key] is not new[key]
     ]
-    text = "ids are text or decimals; they are read as whole numbers, and results have these"
+    text = "ids are text or decimals; they are read as integers, which results contain"
     total = len(before) + 2 * len(annotations)
     return changed, Note.of(examples, total, text)
 
@@ -59,8 +59,8 @@ def describe_id(value: Any) -> str:
     if number is None:
         return f"its id {describe_no_whole_number(value)}"
     return (
-        f"its id must be a whole number of its own: {short(value)} reads as {number}, and so does "
-        "another's; ids are unique"
+        f"its id must be a unique integer: {short(value)} reads as {number}, and so does "
+        "that of another entry"
     )
 
 

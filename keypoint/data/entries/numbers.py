@@ -1,4 +1,4 @@
-"""Numbers as files have them: whole ones, single ones, and flat lists."""
+"""Read the numbers in files: integers, single numbers and flat lists."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ FLOAT_IS_EXACT = 2**53  # a larger float may stand for several whole numbers
 
 
 def is_whole_number(value: Any) -> TypeGuard[int]:
-    """Whether a value is an int that fits 64 bits, and no bool, string or 1.0."""
+    """Return whether a value is an int that fits 64 bits, not a bool, a string or 1.0."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         return False
     return -(2**63) <= int(value) < 2**63
 
 
 def whole_number(value: Any) -> int | None:
-    """The whole number of 64 bits that a value means: 1, 1.0 or "1"; None if it means none."""
+    """Return the 64-bit integer that a value such as 1, 1.0 or "1" means, or None."""
     if is_whole_number(value):
         return int(value)
     if isinstance(value, float):
@@ -33,19 +33,19 @@ def whole_number(value: Any) -> int | None:
 
 
 def describe_no_whole_number(value: Any) -> str:
-    """The fault of an id that is not a whole number of 64 bits, behind "its id "."""
+    """Return the fault of an id that is not a 64-bit integer, to follow "its id "."""
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{short(value)} is beyond 64 bits (-2^63 to 2^63 - 1); give smaller whole numbers"
     if isinstance(value, str) and re.fullmatch(r"-?[0-9]{19,}", value, re.ASCII):
         return f"{short(value)} is beyond 64 bits (-2^63 to 2^63 - 1); give smaller whole numbers"
-    remedy = "number them 1, 2, 3 .., and what refers to them alike"
-    return f"must be a whole number, not {short(value)}; {remedy}"
+    remedy = "number them 1, 2, 3 .., and change the references to them"
+    return f"must be an integer, not {short(value)}; {remedy}"
 
 
 def as_numbers(values: Any) -> NDArray[Any] | None:
-    """A flat list of numbers as an array, nan and inf included; None for anything else.
+    """Return a flat list of numbers as an array, including nan and inf; None for anything else.
 
-    One conversion of all is several times faster than a look at each entry's type.
+    One conversion of the whole list is several times faster than a check of each entry's type.
     """
     if not isinstance(values, (list, tuple, np.ndarray)):
         return None
@@ -59,7 +59,7 @@ def as_numbers(values: Any) -> NDArray[Any] | None:
 
 
 def as_number(value: Any) -> float | None:
-    """One number, nan and inf included; None for anything else, such as a list or a string."""
+    """Return one number, including nan and inf; None for anything else, such as a list."""
     if type(value) in (int, float) and abs(value) < 2**63:
         return float(value)
     if isinstance(value, (list, tuple, np.ndarray)):
@@ -71,6 +71,6 @@ def as_number(value: Any) -> float | None:
 def describe_numbers(
     key: str, given: Any, numbers: NDArray[Any] | None, length: int, meaning: str
 ) -> str:
-    """The fault of a list that is not `length` numbers; `numbers` is `as_numbers(given)`."""
+    """Return the fault of a list that is not `length` numbers; `numbers` is `as_numbers(given)`."""
     shown = short(given) if numbers is None else f"has {len(numbers)} numbers"
     return f"{key} {shown}; give {length} numbers ({meaning})"

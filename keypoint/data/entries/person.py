@@ -1,4 +1,4 @@
-"""The numbers of one annotation: keypoints, box, area; what they lack is filled in and noted."""
+"""The numbers of one annotation: keypoints, box, area; missing ones are filled in and noted."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 
 from keypoint.data.entries.numbers import as_number, as_numbers, describe_numbers, whole_number
 
-MAX_COORDINATE = 1e6  # pixels; float32 does not hold a sixteenth of a larger one
-# Square pixels: COCOeval leaves a larger person out without a word. An image may have 179 million.
+MAX_COORDINATE = 1e6  # pixels; a larger float32 is not exact to a sixteenth
+# Square pixels: COCOeval silently ignores a larger person. An image may have 179 million.
 MAX_AREA = 1e5**2
-# A box made of keypoints is so many times their extent on each axis, as the boxes of COCO are: the
-# median of 850 persons of val2017 with ten labels or more is 1.28 in width and 1.21 in height.
+# Size of a box made from keypoints, relative to their extent on each axis: in COCO the median of
+# 850 persons of val2017 with ten labels or more is 1.28 in width and 1.21 in height.
 EXTENT_FACTOR = 1.25
 NO_BOX = np.zeros(4)
-Wrong = tuple[str, str]  # what is wrong, in a word or two that can be counted, and the text
+Wrong = tuple[str, str]  # kind of fault, for counting, and the text
 
-# Texts of the notes by what was filled in, or read otherwise than as it stands.
+# Texts of the notes by the value that was filled in or corrected.
 FILLED_IN = {
-    "area": "annotations have labelled keypoints and no area; that of their bbox is used",
+    "area": "annotations have labelled keypoints but no area; the area of their bbox is used",
     "bbox": "annotations have the bbox [0, 0, 0, 0]; the extent of their labelled keypoints, "
     f"{EXTENT_FACTOR} times as wide and high, is used",
     "num_keypoints": "annotations have the number of visible keypoints (v=2) as num_keypoints; all "
@@ -41,12 +41,12 @@ class Person(NamedTuple):
 
 
 def read_person(entry: dict[str, Any], num_keypoints: int, scored: bool) -> Person | Wrong:
-    """The numbers of an annotation of the persons' category, or the first thing wrong with it.
+    """Return the numbers of an annotation of the persons' category, or its first fault.
 
     A missing `iscrowd` is 0, and a missing `num_keypoints` is counted. Keypoints may be missing
-    from a crowd, and from an annotation that says that it has none. Training looks at nothing of a
-    crowd and at no box without a labelled keypoint. COCOeval looks at everything (`scored`) and
-    needs an area, over 0 if the person counts: OKS divides by it.
+    from a crowd, and from an annotation with `num_keypoints` 0. Training uses no number of a crowd,
+    and no box without a labelled keypoint. COCOeval uses everything (`scored`) and needs an area,
+    which must be above 0 if the person counts, because OKS divides by it.
     """
     given = entry.get("iscrowd")
     crowd = 0 if given is None else int(given) if isinstance(given, bool) else whole_number(given)
@@ -61,8 +61,8 @@ def read_person(entry: dict[str, Any], num_keypoints: int, scored: bool) -> Pers
     flags: list[float] = keypoints[2::3].tolist()
     labelled, count = num_keypoints - flags.count(0), entry.get("num_keypoints")
     if not crowd and count is not None and count != labelled:
-        # COCO counts all labelled keypoints, and some tools the visible ones alone. No other number
-        # can be right, and 0 only if nothing is labelled: COCOeval then ignores the person.
+        # COCO counts all labelled keypoints, and some tools only the visible ones. Any other number
+        # is wrong, also 0 if a keypoint is labelled: COCOeval would then ignore the person.
         number = whole_number(count)
         if number not in (labelled, flags.count(2) or labelled):
             text = (
@@ -97,7 +97,7 @@ def read_person(entry: dict[str, Any], num_keypoints: int, scored: bool) -> Pers
 
 
 def _read_keypoints(entry: dict[str, Any], num_keypoints: int, crowd: bool) -> NDArray[Any] | str:
-    """The 3K numbers, or what is wrong with them; what is no pixel at v=0 becomes (0, 0)."""
+    """Return the 3K numbers, or their fault; an invalid coordinate with v=0 becomes (0, 0)."""
     given, length = entry.get("keypoints"), 3 * num_keypoints
     says_none = whole_number(entry.get("num_keypoints") or 0) == 0
     if _is_empty(given) and (says_none or (crowd and "keypoints" not in entry)):
@@ -120,7 +120,7 @@ def _read_keypoints(entry: dict[str, Any], num_keypoints: int, crowd: bool) -> N
     if odd:
         return f"visibility v={odd[0]:g}; flags are 0 (unlabelled), 1 (occluded) or 2 (visible)"
     if largest > MAX_COORDINATE:
-        return f"keypoints has the coordinate {largest:g}, outside of any image; give pixels"
+        return f"keypoints has the coordinate {largest:g}, outside any image; give pixels"
     return keypoints
 
 
@@ -129,7 +129,7 @@ def _is_empty(given: Any) -> bool:
 
 
 def _without_unlabelled(given: list[Any]) -> list[Any]:
-    """The 3K values with (0, 0) for what is no number at v=0, such as null."""
+    """Return the 3K values, with (0, 0) for non-numbers such as null at v=0."""
     cleaned = list(given)
     for place in range(2, len(given), 3):
         point, flag = given[place - 2 : place], given[place]
@@ -140,7 +140,7 @@ def _without_unlabelled(given: list[Any]) -> list[Any]:
 
 
 def _read_area(given: Any) -> float | str | None:
-    """The area, None if it is missing, or what is wrong with it."""
+    """Return the area, None if it is missing, or its fault."""
     if given is None:
         return None
     area = as_number(given)
@@ -165,12 +165,12 @@ def _extent(keypoints: NDArray[Any]) -> NDArray[np.float64] | None:
 
 
 def read_bbox(given: Any) -> NDArray[Any] | str:
-    """The four numbers of a box, or what is wrong with them."""
+    """Return the four numbers of a box, or their fault."""
     bbox = as_numbers(given)
     if bbox is None or len(bbox) != 4:
         return describe_numbers("bbox", given, bbox, 4, "x, y, width, height")
     if not np.isfinite(bbox).all():
         return f"bbox {given} has nan or inf; it must be finite"
     if np.abs(bbox.astype(np.float64)).max() > MAX_COORDINATE:
-        return f"bbox {given} reaches outside of any image; give pixels"
+        return f"bbox {given} extends outside any image; give pixels"
     return bbox

@@ -1,4 +1,4 @@
-"""The numbers of all annotations of persons: those in order at once, the others one by one.
+"""The numbers of all annotations of persons: valid ones at once, the others one by one.
 
 Letters: P persons, K keypoints.
 """
@@ -58,7 +58,7 @@ def read_persons(
         scored: As `read_person` takes it.
 
     Returns:
-        The numbers, and what is wrong with the others by place.
+        The numbers, and the faults of the others by place.
     """
     length = 3 * num_keypoints
     parts = [_read_part([], [], length, scored)]
@@ -76,7 +76,7 @@ def read_persons(
 def _read_part(
     entries: Sequence[dict[str, Any]], places: Sequence[int], length: int, scored: bool
 ) -> tuple[tuple[NDArray[Any], ...], FilledIn, dict[int, Wrong]]:
-    """The arrays of PersonArrays, what was filled in, and what is wrong.
+    """Return the arrays of PersonArrays, the filled-in keys, and the faults.
 
     Annotations that break a rule of `read_person`, or need something filled in, are left to it.
     """

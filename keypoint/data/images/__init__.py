@@ -1,1 +1,1 @@
-"""Image files: headers, pixels, and whether a set's files are there and whole."""
+"""Image files: headers, pixels, and checks that all files exist and are complete."""

@@ -1,7 +1,7 @@
-"""Crops of one image, cut with as little work on the rest of it as possible.
+"""Cut crops of one image with as little work on the rest of it as possible.
 
-OpenCV warps four channels in half the time of three, with the same result to the bit. So the part
-of the image that the crops cover gets a fourth one, and the crops lose it again.
+OpenCV warps four channels in half the time of three, with bitwise the same result. So the part of
+the image that the crops cover gets a fourth channel, which is removed from the crops.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MARGIN = 1  # pixel, for OpenCV's rounding of places
 def covered_regions(
     matrices: NDArray[np.float64], input_size: tuple[int, int]
 ) -> NDArray[np.int64]:
-    """Upright boxes of image pixels that crops are made of.
+    """Return the upright boxes of image pixels that crops are made of.
 
     Args:
         matrices: (P, 2, 3), image frame to crop frame.
@@ -48,11 +48,11 @@ def cut_crops(
         image: (H, W, 3) uint8.
         matrices: (P, 2, 3), image frame to crop frame.
         regions: (P, 4) their `covered_regions`.
-        crops: (P, height, width, 3) uint8, for the result.
+        crops: (P, height, width, 3) uint8, filled with the result.
     """
     left, top = regions[:, :2].min(axis=0).tolist()
     right, bottom = regions[:, 2:].max(axis=0).tolist()
-    padded = np.empty((*image.shape[:2], 4), np.uint8)  # of the pages, only those used cost time
+    padded = np.empty((*image.shape[:2], 4), np.uint8)  # unused pages cost no time
     part = image[top:bottom, left:right]
     if part.size:
         cv2.cvtColor(part, cv2.COLOR_RGB2RGBA, dst=padded[top:bottom, left:right])

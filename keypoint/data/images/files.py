@@ -1,7 +1,7 @@
 """Check before training starts that the image files exist and are complete.
 
-Missing files are found by listing folders: a network folder answers one question in the time of
-many listed names, and train2017 has 118,287.
+Missing files are found by listing folders: in a network folder, one query per file is much slower,
+and train2017 has 118,287 files.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def require_image_files(persons: Persons) -> None:
     """Check that the image of every record exists; other images are never read.
 
     Raises:
-        DataError: Some are missing; the text has their number and the first ones, or the cause for
-            which they are not found by their names.
+        DataError: Some are missing; the text has their number and the first names, or the reason
+            why they are not found by their names.
     """
     names = persons.images.file_names.part(np.unique(persons.image_index)).tolist()
     root, source = persons.images.root, persons.report.source
@@ -49,7 +49,7 @@ def require_image_files(persons: Persons) -> None:
 
 
 def name_forms_once(faults: Sequence[Fault], root: Path, source: str) -> list[Fault]:
-    """The faults of a file, with one for all images that are not found for the same cause."""
+    """Return the faults of a file; images that are not found for one reason have one fault."""
     names = [fault.file for fault in faults if fault.file and fault.reason == REASON]
     forms = find_name_forms(root, missing_files(root, names))
     explained = {name for form in forms for name in form.files}
@@ -62,7 +62,7 @@ def _not_found(root: Path) -> str:
 
 
 def missing_files(root: Path, names: Sequence[str]) -> list[str]:
-    """The names below `root` that are missing, folders, or broken links, in their order.
+    """Return the names below `root` that are missing, folders or broken links, in their order.
 
     Folders in `names` are separated by "/".
     """
@@ -72,8 +72,8 @@ def missing_files(root: Path, names: Sequence[str]) -> list[str]:
         folder, _, base = name.rpartition("/")
         if folder not in there:
             there[folder] = names_in(root / folder, os.DirEntry.is_file)
-        # A file that is not listed may be there: in a folder that cannot be listed, or under the
-        # same name in other letters, if the file system takes the two for one.
+        # A file that is not listed may exist: in a folder that cannot be listed, or under a name
+        # that the file system treats as equal (upper and lower case).
         if base not in there[folder] and not is_file(root / name):
             missing.append(name)
     return missing

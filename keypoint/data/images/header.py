@@ -1,8 +1,8 @@
-"""Form, size, EXIF orientation and end of an image file, from its bytes; nothing is decoded.
+"""Read form, size, EXIF orientation and end of an image file from its bytes, without decoding.
 
-A file may continue behind its end marker: phones append a film to a photo, cameras a second picture
-or zeros. So the end is looked for where the pixels end, not at the end of the file. A thumbnail
-within the EXIF block has an end marker of its own, which does not count.
+A file may continue after its end marker: phones append a video to a photo, cameras a second picture
+or zeros. So the end marker is searched after the pixels, not at the end of the file. A thumbnail
+in the EXIF block has its own end marker, which does not count.
 
 Source: ITU T.81 annex B (JPEG markers), EXIF 2.32 sections 4.5.2 and 4.6.4 (TIFF directory), PNG 3
 sections 5.3 and 11 (chunks, IHDR, eXIf), RFC 9649 (WebP), and Microsoft's BITMAPINFOHEADER.
@@ -21,7 +21,7 @@ JPEG_END, PNG_END = b"\xff\xd9", b"IEND"
 # Start of frame, baseline to lossless; C4, C8 and CC between them are tables.
 JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 JPEG_SCAN = 0xDA
-# Behind a scan: tables, another scan, numbers of lines, restart intervals, application data, text.
+# After a scan: tables, another scan, numbers of lines, restart intervals, application data, text.
 BEHIND_SCAN = {0xC4, 0xCC, *range(0xDA, 0xDE), *range(0xE0, 0xF0), 0xFE}
 # In pixels FF is followed by 00 or the number of a restart, D0 to D7; elsewhere FF may be repeated.
 MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
@@ -52,8 +52,8 @@ def read_header(content: bytes) -> ImageHeader | None:
     """Read the head of a file; its form is known by content, not by name.
 
     Args:
-        content: The whole file, or enough of its beginning: a size behind it is not found, nor an
-            orientation, which may stand at the end of a PNG or WebP file.
+        content: The whole file, or its beginning. A size after that is not found, nor an
+            orientation, which may be at the end of a PNG or WebP file.
 
     Returns:
         None if it is not a JPEG, PNG, BMP or WebP file.
@@ -81,20 +81,20 @@ def read_header(content: bytes) -> ImageHeader | None:
 
 
 def truncation(form: str, content: bytes) -> str | None:
-    """The sign that a file is not whole, or None."""
+    """Return the sign that a file is incomplete, or None."""
     if form == "JPEG":
         return None if _jpeg_ends(content) else "no end marker"
     if form == "PNG":
         kinds = (kind for kind, *_ in _png_chunks(content))
         return None if PNG_END in kinds else "no IEND chunk"
     stated = _stated_length(form, content)
-    return f"it says {stated}" if len(content) < stated else None
+    return f"its header states {stated}" if len(content) < stated else None
 
 
 def shows_end(form: str, head: bytes, tail: bytes, length: int) -> bool:
-    """Whether the first and last bytes of a file of `length` bytes show already that it is whole.
+    """Return whether the first and last bytes of a file prove that it has all `length` bytes.
 
-    If not it may be whole nevertheless: `truncation` of all its bytes says it.
+    If not, it may still be complete: `truncation` of all its bytes decides.
     """
     if form == "JPEG":
         scans = any(marker == JPEG_SCAN for marker, *_ in jpeg_segments(head))
@@ -113,9 +113,9 @@ def _stated_length(form: str, content: bytes) -> int:
 
 
 def jpeg_segments(content: bytes) -> Iterator[tuple[int, int, int]]:
-    """Marker, first and last place of what each segment holds, up to the first scan's.
+    """Yield marker, begin and end of the content of each segment, up to the first scan.
 
-    Ends early at junk: decoders skip it, but a size behind it is not to be trusted.
+    Ends early at junk: decoders skip it, but a size after it cannot be trusted.
     """
     place = 2
     while place + 4 <= len(content) and content[place] == 0xFF:
@@ -149,7 +149,7 @@ def _jpeg_ends(content: bytes) -> bool:
         marker, place = content[found.end() - 1], found.end()
         if marker == JPEG_END[1]:
             return is_scanned
-        if is_scanned and marker not in BEHIND_SCAN:  # of what follows a cut, such as a film
+        if is_scanned and marker not in BEHIND_SCAN:  # data after the end, such as a video
             return False
         if marker != 0x01 and place + 2 <= len(content):  # 01 has no length
             place += struct.unpack_from(">H", content, place)[0]
@@ -158,7 +158,7 @@ def _jpeg_ends(content: bytes) -> bool:
 
 
 def _png_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Kind of each chunk that is whole, and first and last place of what it holds."""
+    """Yield kind, begin and end of the content of each complete chunk."""
     place = 8
     while place + 8 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, place)
@@ -182,9 +182,9 @@ def _png_orientation(content: bytes) -> int:
 
 
 def _text_orientation(kind: bytes, text: bytes) -> int:
-    """Of an EXIF block as text: its name, its length, and its bytes in hexadecimal digits."""
+    """Read the orientation of an EXIF block as text: name, length, bytes in hexadecimal."""
     try:
-        if kind == b"iTXt":  # packed or not, method, language, keyword in that language
+        if kind == b"iTXt":  # compressed or not, method, language, translated keyword
             packed, text = text[:1] == b"\1", text[2:].split(b"\0", 2)[2]
         else:
             packed, text = kind == b"zTXt", text[kind == b"zTXt" :]
@@ -196,7 +196,7 @@ def _text_orientation(kind: bytes, text: bytes) -> int:
 
 
 def _webp(content: bytes) -> tuple[int, int]:
-    """(width, height) of the three kinds of first chunk; (0, 0) for another."""
+    """Read (width, height) of the three kinds of first chunk; (0, 0) for any other."""
     kind = content[8:16]
     if kind == b"WEBPVP8 ":
         width, height = struct.unpack_from("<HH", content, 26)
@@ -211,7 +211,7 @@ def _webp(content: bytes) -> tuple[int, int]:
 
 
 def _webp_orientation(content: bytes) -> int:
-    """Of the EXIF chunk, which only an extended file with the flag for it has."""
+    """Read the orientation of the EXIF chunk, which only extended files with its flag have."""
     if content[12:16] != b"VP8X" or not content[20] & EXIF_FLAG:
         return 1
     place, last = 12, min(len(content), _stated_length("WebP", content))
@@ -224,7 +224,7 @@ def _webp_orientation(content: bytes) -> int:
 
 
 def _orientation(block: bytes) -> int:
-    """Of an EXIF block; 1 if it is junk, as viewers take it."""
+    """Read the orientation of an EXIF block; 1 if it is junk, as viewers assume."""
     tiff = block.removeprefix(b"Exif\0\0")
     order = {b"MM": ">", b"II": "<"}.get(tiff[:2])
     if order is None:

@@ -1,8 +1,8 @@
-"""File names that differ from those of the files in their form only: separators, Unicode, case.
+"""Find file names that differ from the files only in form: separators, Unicode, case.
 
-Annotations written on Windows have backslashes, macOS takes accents apart (NFD), and some file
-systems ignore case. The files are there and a file name does not find them; the cause is the same
-for all of them, so it is said once.
+Annotations written on Windows have backslashes, macOS decomposes accents (NFD), and some file
+systems ignore case. Then the files exist but are not found by their names. The cause is the same
+for all of them, so it is reported once.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-MOST_FOLDERS = 100  # of the image folder that are listed for names without their folder
+MOST_FOLDERS = 100  # subfolders of the image folder searched for names without a folder
 
 
 @dataclass(frozen=True)
 class NameForm:
-    """Names that lack their files for one cause.
+    """Names whose files are not found for one cause.
 
     Attributes:
-        cause: What is different in the names.
-        files: The name of each file by the name that is given.
+        cause: The difference in the names.
+        files: The name of each file by the given name.
     """
 
     cause: str
@@ -32,8 +32,8 @@ class NameForm:
     def __str__(self) -> str:
         count = len(self.files)
         files = "1 image file is" if count == 1 else f"{count} image files are"
-        more = ", and the others alike" if count > 1 else ""
-        return f"{files} there under another name: {self.of(next(iter(self.files)))}{more}"
+        more = ", and likewise for the others" if count > 1 else ""
+        return f"{files} found under another name: {self.of(next(iter(self.files)))}{more}"
 
     def of(self, given: str) -> str:
         """The cause and the remedy for one of the names."""
@@ -45,9 +45,9 @@ class NameForm:
 
 
 def find_name_forms(root: Path, missing: Sequence[str]) -> list[NameForm]:
-    """The causes for which files below `root` are not found by these names; each folder is listed.
+    """Return the causes why files below `root` are not found by these names; lists each folder.
 
-    A name stays without a cause if no file is like it, or if several are.
+    A name has no cause if no file is similar to it, or if several are.
     """
     folders = _Folders(root)
     found: dict[str, dict[str, str]] = {}
@@ -67,7 +67,7 @@ class _Folders:
         self.below: dict[str, list[str]] | None = None  # folders by what they hold
 
     def find(self, name: str) -> str | None:
-        """The one file that is like a name, as a name below the root."""
+        """Return the only file that is similar to a name, as a name below the root."""
         parts = [part for part in re.split(r"[/\\]", name) if part not in ("", ".")]
         for first in range(len(parts)):  # then without its first folders
             there = self._walk("", parts[first:])
@@ -82,7 +82,7 @@ class _Folders:
         return self._walk(holders[0], parts) if len(holders) == 1 else None
 
     def _listing(self, folder: str) -> tuple[set[str], dict[str, list[str]]]:
-        """The names in a folder, and the same by what they have in common with those like them."""
+        """Return the names in a folder, and the same names by their normalised form."""
         if folder not in self.listed:
             names = names_in(self.root / folder)
             like: dict[str, list[str]] = {}
@@ -102,7 +102,7 @@ class _Folders:
 
 
 def is_file(path: Path) -> bool:
-    """Whether a file is there, also for a name that is too long to be one."""
+    """Return whether a file exists; false for a name that is too long."""
     try:
         return path.is_file()
     except OSError:
@@ -131,7 +131,7 @@ def _cause(given: str, there: str) -> str:
         causes.append("begin with a folder that is not in the image folder")
         unified = "/".join(unified.split("/")[-len(there.split("/")) :])
     elif len(unified.split("/")) < len(there.split("/")):
-        causes.append("lack a folder, which is not the image folder")
+        causes.append("lack the name of a folder inside the image folder")
         there = "/".join(there.split("/")[-len(unified.split("/")) :])
     composed = [unicodedata.normalize("NFC", name) for name in (unified, there)]
     if unified != there and composed[0] == composed[1]:
@@ -148,6 +148,6 @@ def _form(name: str) -> str:
 
 
 def _shown(name: str, other: str) -> str:
-    """The name; with escapes if the two would look alike."""
+    """Return the name, with escapes if the two would look alike."""
     alike = unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", other)
     return ascii(name)[1:-1] if alike else name

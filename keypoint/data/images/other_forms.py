@@ -1,10 +1,10 @@
-"""Names of the files that people give as images and that are not read here, and what to do.
+"""Recognise image formats that are not read here, and say what to do with them.
 
-Only JPEG, PNG, BMP and WebP are decoded. The others have no single picture, or none that is the
-same everywhere: a GIF is a film; a TIFF has pages, samples of any type, and an orientation by which
-OpenCV 5 and Pillow 12 turn it even for annotations in stored order; of an AVIF's only Pillow knows,
-from version 11.3 on. HEIC and JPEG XL need libraries of their own. A conversion is one command, and
-its result can be looked at.
+Only JPEG, PNG, BMP and WebP are decoded. The others do not define a single picture that every
+reader agrees on: a GIF is a video; a TIFF has pages, samples of any type, and an orientation that
+OpenCV 5 and Pillow 12 apply even for annotations in stored order; an AVIF's orientation is known
+only to Pillow, from version 11.3 on. HEIC and JPEG XL need additional libraries. A conversion takes
+one command, and its result can be inspected.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SIGNATURES = (
     (b"%PDF", "a PDF"),
     (b"%!PS", "a PostScript"),
 )
-# Brands of the ISO base media format: what stands behind "ftyp".
+# Brands of the ISO base media format, which follow "ftyp".
 BRANDS = (
     ((b"avif", b"avis"), "an AVIF"),
     ((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "a HEIC"),
@@ -42,7 +42,7 @@ RAW_SUFFIXES = (".cr2", ".nef", ".dng", ".arw", ".pef", ".srw", ".3fr", ".iiq") 
 
 
 def other_form(content: bytes, path: Path) -> tuple[str, str]:
-    """The name of a file's form, and what to do.
+    """Return the name of a file's format, and what to do.
 
     Args:
         content: The first bytes, at least 4,096 if there are so many.
@@ -55,7 +55,7 @@ def other_form(content: bytes, path: Path) -> tuple[str, str]:
         return "a Git LFS pointer", "fetch it with git lfs pull"
     form = _form(content)
     if form == "a video":
-        return form, "keypoint predict takes it under a video's name, such as .mp4 or .mov"
+        return form, "for keypoint predict, rename it to a video, such as .mp4 or .mov"
     if form == "a TIFF" and path.suffix.lower() in RAW_SUFFIXES:
         form = "a camera's raw file"
     if not form:
@@ -66,7 +66,7 @@ def other_form(content: bytes, path: Path) -> tuple[str, str]:
 
 
 def picture_form(content: bytes, path: Path) -> tuple[str, str]:
-    """The name of a form that is no video's, and what to do; an empty name if none is known.
+    """Return the name of a format that is not a video, and what to do; "" if it is not known.
 
     FFmpeg would take a GIF, or a HEIC, of which it reads one tile.
 
@@ -76,7 +76,7 @@ def picture_form(content: bytes, path: Path) -> tuple[str, str]:
     """
     header = read_header(content)
     if header is not None and (header.form != "WebP" or content[8:12] == b"WEBP"):
-        return f"a {header.form} image", "give it the name of one, such as .jpg, .png or .webp"
+        return f"a {header.form} image", "rename it to an image, such as .jpg, .png or .webp"
     form, remedy = other_form(content, path)
     return (form, remedy) if form != "a video" else ("", "")
 
@@ -87,7 +87,7 @@ def _form(content: bytes) -> str:
     if content[4:8] == b"ftyp":
         size = int.from_bytes(content[:4], "big")
         brands = [content[8:12], *(content[p : p + 4] for p in range(16, min(size, 4096), 4))]
-        # A HEIC and an AVIF may both begin with mif1, which any picture of this format is.
+        # A HEIC and an AVIF may both begin with mif1, the brand of any image in this format.
         known = [name for names, name in BRANDS if set(names) & set(brands)]
         return known[0] if known else "a video"
     start = content[:4096].lstrip(b"\xef\xbb\xbf \t\r\n")

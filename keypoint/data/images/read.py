@@ -1,10 +1,10 @@
 """Read one image from disk as RGB, in its annotations' frame, and cut crops out of it.
 
-The only module that decodes images. OpenCV decodes: torchvision's PNG decoder ends the process on
-damaged files, and Pillow is slower. OpenCV returns grey pixels for a JPEG that breaks off, without
-an error, so the end marker is looked for (header.py); and it decodes whatever size a header claims
-(1.2 GB of a 400 kB PNG of 20,000 x 20,000), so the size is read first. cv2 alone: neither torch nor
-albumentations.
+The only module that decodes images. It uses OpenCV, because torchvision's PNG decoder ends the
+process on damaged files, and Pillow is slower. OpenCV returns grey pixels for a truncated JPEG
+without an error, so the end marker is checked (header.py); and it decodes any size that a header
+states (1.2 GB for a 400 kB PNG of 20,000 x 20,000), so the size is read first. Imports neither
+torch nor albumentations.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from keypoint.data.images.other_forms import other_form
 from keypoint.data.images.top_rows import with_top_rows
 from keypoint.errors import DataError
 
-HEAD = 64 * 1024  # bytes that nearly always hold the size; EXIF and colour profiles come before it
+HEAD = 64 * 1024  # bytes that nearly always contain the size, after EXIF and colour profiles
 TAIL = 4096  # bytes that nearly always show the end
 # Of an image whose size no annotation states, half a GiB decoded: Pillow's limit.
 MOST_PIXELS = 2**31 // 12
 DARK = 64  # of 256; no sample of 14-bit data in 16 bits reaches it
-# As stored: COCO's annotations do not know the EXIF orientation, by which cv2.imread would turn.
+# As stored: COCO's annotations ignore the EXIF orientation, which cv2.imread would apply.
 FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 
 
@@ -37,12 +37,12 @@ def read_image(
 
     Args:
         path: The file.
-        image_size: (height, width) that the annotation file states; None to take what comes.
+        image_size: (height, width) in the annotation file; None to accept any size.
         rows: Rows from the top that will be used; None for all.
 
     Returns:
         (H, W, 3) uint8, RGB, EXIF orientation ignored. With `rows`, H is at least that number or
-        the image's height, and whatever is below these rows may be wrong.
+        the image's height, and pixels below these rows may be wrong.
 
     Raises:
         DataError: Missing, another format, truncated, undecodable, or of another size than stated;
@@ -52,7 +52,7 @@ def read_image(
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of an image file.
+    """Read the bytes of an image file.
 
     Raises:
         DataError: It cannot be read.
@@ -69,7 +69,7 @@ def decode_image(
     image_size: tuple[int, int] | None = None,
     rows: int | None = None,
 ) -> NDArray[np.uint8]:
-    """`read_image` of bytes that are read already; `path` is for messages."""
+    """Decode as `read_image` does, from bytes; `path` is for messages."""
     header = _whole_header(path, content, image_size)
     height, width = header.image_size or (0, 0)
     if image_size is None:
@@ -97,16 +97,16 @@ def decode_image(
 
 
 def check_header(path: Path, image_size: tuple[int, int] | None = None) -> ImageHeader:
-    """Look at a file's first and last bytes: 0.15 ms instead of several.
+    """Check a file by its first and last bytes, in 0.15 ms instead of several.
 
-    All bytes are read, and none decoded, if these do not show that the file is in order. Finds what
-    is missing, of another format, cut off or of another size; not damaged pixel data.
+    If these do not prove that the file is valid, all bytes are read, but not decoded. Finds missing
+    and truncated files, other formats and other sizes, but not damaged pixel data.
 
     Returns:
-        The header, with a size; its orientation may be missing if it stands behind the pixels.
+        The header, with a size; its orientation may be missing if it is after the pixels.
 
     Raises:
-        DataError: The errors of `read_image`, but for damaged pixel data.
+        DataError: The errors of `read_image`, except for damaged pixel data.
     """
     try:
         with path.open("rb") as file:
@@ -126,10 +126,10 @@ def check_header(path: Path, image_size: tuple[int, int] | None = None) -> Image
 
 
 def is_nearly_black(header: ImageHeader, image: NDArray[np.uint8]) -> bool:
-    """Whether a 16-bit image uses at most a quarter of its range, as 10, 12 or 14-bit data do.
+    """Return whether a 16-bit image uses at most a quarter of its range, as 10 to 14-bit data do.
 
-    Its samples are divided by 256 whatever they are: a factor measured on each image would change
-    the look from one to the next, and an image may be dark in truth.
+    Samples are always divided by 256: a factor measured on each image would change the look from
+    image to image, and an image may really be dark.
 
     Args:
         header: Of the file.
@@ -162,7 +162,7 @@ def _unreadable(path: Path, error: OSError) -> DataError:
 def _whole_header(
     path: Path, content: bytes, image_size: tuple[int, int] | None = None
 ) -> ImageHeader:
-    """The header of all bytes of a file, which are those of a whole image of that size."""
+    """Read the header of a complete file, and check its completeness and size."""
     header = read_header(content)
     if header is None:
         raise _not_an_image(path, content, len(content))
@@ -192,14 +192,14 @@ def _require_size(path: Path, header: ImageHeader, image_size: tuple[int, int]) 
     height, width = header.image_size
     turned = header.orientation >= 5 and header.image_size == tuple(image_size)[::-1]
     exif = (
-        f" as its EXIF orientation {header.orientation} shows it, which annotations do not follow"
+        f" as its EXIF orientation {header.orientation} shows it; annotations must not follow it"
         if turned
         else ""
     )
     raise DataError(
         f"{path}: image is {width} x {height} pixels (width x height), "
-        f"its annotations say {image_size[1]} x {image_size[0]}{exif}; "
-        "keypoints would be off: use the original image"
+        f"its annotations state {image_size[1]} x {image_size[0]}{exif}; "
+        "keypoints would be misplaced: use the original image"
     )
 
 

@@ -1,9 +1,9 @@
-"""A JPEG that ends after some of its rows, for crops that need no more.
+"""Shorten a JPEG to its upper rows, for crops that need no more.
 
-Three quarters of a COCO photo's decoding are its Huffman codes, which can only be read from the top
-on. libjpeg stops after as many rows as the header states. So the copy made here states fewer; the
-rows that it gives are the whole image's to the bit, but for the last one or two: with halved
-chroma, they are interpolated from the rows below.
+Huffman codes take three quarters of a COCO photo's decoding time and can only be read from the top.
+libjpeg stops after the number of rows in the header. So the copy made here states fewer rows. They
+are bitwise those of the whole image, except the last one or two: with halved chroma, these are
+interpolated from the rows below.
 
 Source: ITU T.81 annex B.2.2 (frame header) and B.2.3 (scan header).
 """
@@ -18,8 +18,8 @@ from keypoint.data.images.header import JPEG_END, JPEG_SCAN, jpeg_segments
 HUFFMAN_FRAMES = (0xC0, 0xC1)  # baseline and extended; a progressive file's scans all have all rows
 RESTART_INTERVAL = 0xDD
 BELOW = 8  # rows below those asked for, more than any interpolation of chroma reaches
-# Zeros instead of the end marker, for libjpeg reads a few bytes ahead. Before a marker it would
-# report the rows left out as damage.
+# Zeros instead of the end marker, because libjpeg reads a few bytes ahead. With a marker it would
+# report the missing rows as damage.
 AHEAD = 64
 END_PAIR = np.frombuffer(JPEG_END, "<u2")[0]
 
@@ -31,7 +31,7 @@ def with_top_rows(content: bytes, rows: int, height: int) -> NDArray[np.uint8] |
 
     Args:
         content: The whole file.
-        rows: How many rows from the top must be right.
+        rows: Number of rows from the top that must be correct.
         height: Rows of the whole image.
 
     Returns:

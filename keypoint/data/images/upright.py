@@ -1,4 +1,4 @@
-"""Photos turned upright by their EXIF orientation, and limited in size.
+"""Read photos turned upright by their EXIF orientation, with a limit on their size.
 
 Only for images without annotations: annotations refer to the stored pixel order, which
 `read_image` keeps.
@@ -19,7 +19,7 @@ from keypoint.errors import DataError
 MAX_BYTES = 2**30  # of the file
 
 # EXIF 2.3 section 4.6.4.A, orientation to OpenCV's code of the flip that comes first (1: left and
-# right, 0: top and bottom, -1: both); from 5 on rows and columns then change places.
+# right, 0: top and bottom, -1: both); from 5 on, rows and columns are then swapped.
 FLIPS = {2: 1, 3: -1, 4: 0, 6: 0, 7: -1, 8: 1}
 
 
@@ -44,7 +44,7 @@ def read_upright(path: Path) -> tuple[NDArray[np.uint8], int]:
     """Decode an image and turn it upright.
 
     Returns:
-        (H, W, 3) uint8 RGB, and the EXIF orientation by which it was turned: 1 for none.
+        (H, W, 3) uint8 RGB, and the EXIF orientation that was applied: 1 for none.
 
     Raises:
         DataError: `read_image` or `moderate_header` refuses it.

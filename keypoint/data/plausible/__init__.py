@@ -1,1 +1,1 @@
-"""Data that is well formed and probably or certainly means something else."""
+"""Checks of data that is well formed but probably means something else."""

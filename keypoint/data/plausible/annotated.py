@@ -1,8 +1,8 @@
-"""Annotated boxes and keypoints that do not mean pixels, or not x, y, width, height.
+"""Find annotated boxes and keypoints that are not pixels, or not x, y, width, height.
 
-Nothing fails on such a file, and a network trains on the wrong pixels. One odd person proves
-nothing, so the file decides as a whole: the keypoints of a person lie in its box, and how far they
-are from the box's edge does not depend on where the box is. Letters: P persons, K keypoints.
+No other check fails on such a file, and a network would train on the wrong pixels. A single person
+proves nothing, so the whole file is judged: the keypoints of a person are inside its box, and their
+distance to the box's edge does not depend on the box's position. Letters: P persons, K keypoints.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from keypoint.data.plausible.readings import (
     within_one,
 )
 
-# Persons that fit another reading alone, and those that fit the right one alone. Random right sets
+# Persons that fit only another reading, and those that fit only the right one. Random correct sets
 # reach neither (tests/data/test_plausible.py).
 BETTER, WORSE = 0.25, 0.05
-FIT = 0.5  # of the persons another reading must fit: the form is that of the whole file
+FIT = 0.5  # share of persons that another reading must fit, as a file has one form
 MIN_PERSONS = 4  # for the slope
-HELD = 0.8  # persons of COCO have all keypoints in their box as often
+HELD = 0.8  # share of COCO's persons that have all keypoints in their box
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Annotated:
 
 
 def form_doubts(annotations: Annotations) -> list[Note]:
-    """What the boxes or keypoints of a file probably mean instead, once at most.
+    """Find at most one other probable meaning of the boxes or keypoints of a file.
 
     Args:
         annotations: With image sizes.
@@ -108,7 +108,7 @@ def _normalised(given: Annotated) -> list[Note]:
 
 
 def _box_form(given: Annotated) -> list[Note]:
-    """The reading under which boxes hold keypoints that they do not hold as given."""
+    """Find the reading under which boxes contain keypoints that they do not contain as given."""
     extent, corners = given.extent(), from_sides(given.boxes)
     held, far = _holds(corners, extent), ~is_inside(corners, given.sides, FAR)
     best: tuple[float, str, Flags] | None = None
@@ -127,7 +127,7 @@ def _box_form(given: Annotated) -> list[Note]:
 
 
 def _corners(given: Annotated) -> list[Note]:
-    """Boxes as corners that hold their keypoints also as given, because they are too large."""
+    """Find boxes that are corners but contain their keypoints also as given, being too large."""
     holds = _holds(given.boxes, given.extent())
     slope, errors = corner_slope(given.boxes, given.extent()[:, 2:])
     if holds.mean() < HELD or slope < 0.4 or slope < 3 * errors:
@@ -138,17 +138,17 @@ def _corners(given: Annotated) -> list[Note]:
 def _doubt_of_form(given: Annotated, name: str, flags: Flags, proved: bool) -> list[Note]:
     text = f"boxes fit their keypoints better as {name} than as x, y, width, height"
     if proved:
-        text = f"{text}, which run off their image; bbox is xywh in pixels, convert them"
+        text = f"{text}, which extend outside their image; bbox is xywh in pixels, convert them"
     else:
-        text = f"{text} in pixels: what are they?"
+        text = f"{text} in pixels: which form do they have?"
     return given.find(text, flags, proved=proved)
 
 
 def _proves_corners(given: Annotated) -> bool:
-    """Whether boxes cannot be anything but corners.
+    """Return whether boxes can only be corners.
 
-    As given some run off their image by far; as corners none does, nearly all hold their keypoints,
-    and the slope is that of corners beyond doubt, of keypoints that are not always in one place.
+    As given, some extend far outside their image; as corners none does, nearly all contain their
+    keypoints, and the slope is clearly that of corners, with keypoints at varying positions.
     """
     extent, corners = given.extent(), given.boxes
     far = ~is_inside(from_sides(corners), given.sides, FAR)
@@ -192,7 +192,7 @@ def corner_slope(boxes: Floats, last: Floats) -> tuple[float, float]:
 
 
 def _keypoint_form(given: Annotated) -> list[Note]:
-    """Keypoints as shares of the image's sides, next to boxes in pixels."""
+    """Find keypoints as shares of the image's sides, with boxes in pixels."""
     corners = from_sides(given.boxes)
     held = _holds(corners, given.extent())
     for top in RANGES:
@@ -207,7 +207,7 @@ def _keypoint_form(given: Annotated) -> list[Note]:
 
 
 def _holds(corners: Floats, extent: Floats) -> Flags:
-    """(P,) whether a box, with 2 % and a pixel around it, holds all labelled keypoints."""
+    """(P,) whether a box, with 2 % and a pixel around it, contains all labelled keypoints."""
     slack = 0.02 * (corners[:, 2:] - corners[:, :2]) + 1
     first, last = extent[:, :2] >= corners[:, :2] - slack, extent[:, 2:] <= corners[:, 2:] + slack
     return is_box(corners) & (first & last).all(axis=1)

@@ -1,7 +1,7 @@
-"""A detector's boxes that are not x, y, width, height in pixels of the image.
+"""Find a detector's boxes that are not x, y, width, height in pixels of the image.
 
-They are compared with the annotated persons of the same images if there are any, and with the
-images. Letters: N boxes, P persons.
+They are compared with the images, and with the annotated persons on them if there are any.
+Letters: N boxes, P persons.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from keypoint.data.plausible.readings import (
     within_one,
 )
 
-OVERLAP = 0.5  # IoU of a box that is a person's
+OVERLAP = 0.5  # IoU from which a box belongs to a person
 MIN_BOXES = 5  # for a proof
-FEW = 0.25  # of the persons; the worst usable detectors find more
+FEW = 0.25  # share of the persons; even the worst usable detectors find more
 TINY = 1.5  # pixels from the image's origin
 
 
 def box_doubts(boxes: Persons | Annotations, annotations: Annotations | None) -> list[Note]:
-    """What boxes probably mean instead, once at most.
+    """Find at most one other probable meaning of boxes.
 
     Args:
-        boxes: A detector's, or those of annotations without keypoints.
-        annotations: Of the same images; they may have no persons. None if there are none.
+        boxes: Boxes of a detector, or of annotations without keypoints.
+        annotations: Annotations of the same images, perhaps without persons, or None.
     """
     sides = boxes.images.image_size[boxes.image_index][:, ::-1].astype(float)
     if len(boxes) == 0 or sides.min() <= 2:
@@ -55,9 +55,9 @@ def box_doubts(boxes: Persons | Annotations, annotations: Annotations | None) ->
 
 
 def outside_notes(boxes: Persons) -> list[Note]:
-    """Boxes without any part of their image; the references test on them too."""
+    """Find boxes that cover no part of their image; the references test on them too."""
     sizes = boxes.images.image_size[boxes.image_index]
-    text = "boxes lie wholly outside their image; their crops are black"
+    text = "boxes are entirely outside their image; their crops are black"
     return find(text, outside_image(boxes.bbox_xywh, sizes), boxes.ids)
 
 
@@ -68,7 +68,7 @@ def _by_persons(
     box: NDArray[np.int64],
     person: NDArray[np.int64],
 ) -> list[Note]:
-    """The reading under which far more persons have a box; `box` and `person` are all pairs."""
+    """Find the reading under which far more persons have a box; `box`, `person` are all pairs."""
     total = len(np.unique(person))
 
     def matches(corners: Floats) -> tuple[int, Flags]:
@@ -88,7 +88,7 @@ def _by_persons(
             return []
         text = (
             f"boxes overlap no annotated person by an IoU over {OVERLAP}, and {given} of {total} "
-            "persons have such a box: are they of these images, and in pixels?"
+            "persons have such a box: are the boxes for these images, and in pixels?"
         )
         return find(text, ~matched, boxes.ids, "box ")
     proved = (
@@ -106,7 +106,7 @@ def _by_persons(
 
 
 def _by_images(boxes: Persons | Annotations, sides: Floats) -> list[Note]:
-    """The reading under which all boxes are in their images; as given some run off by far."""
+    """Find the reading under which all boxes are in their images, if some are far outside."""
     off = _runs_off(boxes.bbox_xywh, sides)
     far = off.any(axis=1)
     for name, corners in other_readings(boxes.bbox_xywh, sides):
@@ -114,17 +114,17 @@ def _by_images(boxes: Persons | Annotations, sides: Floats) -> list[Note]:
         unit = name.startswith(NORMALISED) and np.abs(boxes.bbox_xywh).max() <= TINY
         if fits.mean() < 0.98 or not (unit or far.mean() >= 0.1):
             continue
-        text = f"boxes run off their image by far, and fit as {name}"
+        text = f"boxes extend far outside their image, and fit as {name}"
         if unit:
             text = f"boxes are within {TINY} pixels, and fit as {name}"
-        # Whole bodies of truncated persons run off too, but not half of them in both directions.
+        # Boxes of truncated persons extend outside too, but not half of them in both directions.
         many = len(boxes) >= 2 * MIN_BOXES and off.mean(axis=0).min() > 0.5
         return _doubt(text, far | unit, boxes, bool(name == CORNERS and many))
     return []
 
 
 def _doubt(text: str, flags: Flags, boxes: Persons | Annotations, proved: bool) -> list[Note]:
-    todo = "; bbox is xywh in pixels, convert them" if proved else ": what are they?"
+    todo = "; bbox is xywh in pixels, convert them" if proved else ": which form do they have?"
     return find(text + todo, flags, boxes.ids, "box ", proved=proved)
 
 

@@ -1,4 +1,4 @@
-"""All doubts about an annotation file, and what becomes of them: an error, or a note."""
+"""Check whether an annotation file is plausible; raise an error, or return notes."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ logger = logging.getLogger(__name__)
 
 
 def annotation_doubts(annotations: Annotations) -> list[Note]:
-    """Doubts about boxes and labels, and about areas if the annotations are to be scored."""
+    """Return doubts about boxes and labels, and about areas if the annotations are for scoring."""
     found = form_doubts(annotations) + label_doubts(annotations)
     return found + (area_doubts(annotations) if annotations.scored else [])
 
 
 def settle(source: str, doubts: Sequence[Note]) -> tuple[str, ...]:
-    """Raise what is proved, log the rest as warnings, and return it as notes for a report.
+    """Raise an error for proved doubts; log the others as warnings and return them for a report.
 
     Raises:
         DataError: A doubt is proved.

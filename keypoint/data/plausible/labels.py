@@ -1,4 +1,4 @@
-"""Labelled keypoints that are probably missing ones, and areas that are probably no areas.
+"""Find labelled keypoints that are probably missing ones, and areas that are probably wrong.
 
 Letters: A annotations, K keypoints, L labelled keypoints.
 """
@@ -12,18 +12,18 @@ from keypoint.data.notes import Note, find
 from keypoint.data.persons import Annotations
 from keypoint.data.plausible.readings import Flags, Floats
 
-SENTINELS = ((0.0, 0.0), (-1.0, -1.0))  # of exporters, for a keypoint that is not there
-# One keypoint in a thousand is at the image's corner by chance: an object cut off there.
+SENTINELS = ((0.0, 0.0), (-1.0, -1.0))  # written by exporters for a missing keypoint
+# About one keypoint in a thousand is at the image's corner by chance, of a truncated object.
 SENTINEL_SHARE = 0.01  # of the labels of one keypoint
-# A pixel that so many labels of one keypoint share, or so many of all; of 1323 persons of COCO the
-# shares are at most 0.3 % and 0.02 %.
+# Share of the labels of one keypoint, and of all labels, at the same pixel; for 1323 persons of
+# COCO these are at most 0.3 % and 0.02 %.
 SAME_PIXEL, SAME_PIXEL_OF_ALL = 0.2, 0.05
 MIN_SAME, MIN_SAME_OF_ALL = 3, 5
 NAME = "annotation id "
 
 
 def label_doubts(annotations: Annotations) -> list[Note]:
-    """Labelled keypoints at (0, 0), or at one and the same pixel in many images."""
+    """Find labelled keypoints at (0, 0), or at the same pixel in many images."""
     rows = np.flatnonzero(annotations.counted)
     keypoints = annotations.keypoints[rows]
     row, column = np.nonzero(keypoints[..., 2] > 0)
@@ -40,15 +40,15 @@ def label_doubts(annotations: Annotations) -> list[Note]:
         text = f"labelled keypoints are at exactly ({place[0]:g}, {place[1]:g}): are they missing "
         found += find(f"{text}ones? give them v=0", flags, owners, NAME)
     same = _same_pixel(points, column, images, labels) & ~sentinel
-    text = "labelled keypoints are at one and the same pixel in many images: are they missing? "
-    text += "give them v=0 (a fixed camera's fixed point is right)"
+    text = "labelled keypoints are at the same pixel in many images: are they missing? "
+    text += "give them v=0 (a fixed point of a fixed camera is correct)"
     return found + find(text, same, owners, NAME)
 
 
 def _same_pixel(
     points: Floats, column: NDArray[np.int64], images: NDArray[np.int64], labels: NDArray[np.int64]
 ) -> Flags:
-    """(L,) labels whose pixel is that of many labels of their keypoint, or of many of all."""
+    """(L,) whether many labels of the same keypoint, or of all, are at a label's pixel."""
     if len(points) == 0:
         return np.zeros(0, dtype=bool)
     x, y = (np.unique(values, return_inverse=True)[1].reshape(-1) for values in points.T)
@@ -60,14 +60,14 @@ def _same_pixel(
 
 
 def _count(values: NDArray[np.int64], images: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(L,) number of images in which a value (L,) comes."""
+    """(L,) number of images that contain a value (L,)."""
     place = np.unique(values, return_inverse=True)[1].reshape(-1)
     once = np.unique(place * (images.max() + 1) + images) // (images.max() + 1)
     return np.bincount(once, minlength=place.max() + 1)[place]
 
 
 def area_doubts(annotations: Annotations) -> list[Note]:
-    """Areas, the scale of OKS, that are not those of an object in its bbox.
+    """Find areas (the scale of OKS) that cannot be those of an object in its bbox.
 
     Args:
         annotations: Read to be scored; otherwise a missing area is 0.

@@ -15,7 +15,7 @@ Flags = NDArray[np.bool_]
 
 CORNERS = "x1, y1, x2, y2"
 NORMALISED = "normalised coordinates"
-FAR = 0.1  # of the image: truncated objects are annotated beyond the border, and rounded
+FAR = 0.1  # of the image: truncated objects may be annotated beyond the border, and rounded
 
 
 def from_sides(boxes: Floats) -> Floats:
@@ -37,11 +37,11 @@ FORMS: dict[str, Callable[[Floats], Floats]] = {
     "y1, x1, y2, x2": lambda boxes: boxes[:, ROWS_FIRST],
 }
 SCALES = (0.25, 1 / 3, 0.5, 2 / 3, 1.5, 2.0, 3.0, 4.0)
-RANGES = (1, 100, 1000)  # YOLO's, Label Studio's percent, those of language models
+RANGES = (1, 100, 1000)  # YOLO, percent in Label Studio, language models
 
 
 def other_readings(boxes: Floats, sides: Floats) -> Iterator[tuple[str, Floats]]:
-    """All readings but the right one: the name of each, and the corners (N, 4) that result.
+    """Yield all readings except the right one: the name, and the resulting corners (N, 4).
 
     Args:
         boxes: (N, 4) as given. Normalised readings are left out if the numbers are too large.
@@ -64,7 +64,7 @@ def is_box(corners: Floats) -> Flags:
 
 
 def is_inside(corners: Floats, sides: Floats, share: float = 0.01) -> Flags:
-    """(N,) whether boxes are within their images, but for `share` of the sides and a pixel.
+    """(N,) whether boxes are within their images, tolerating `share` of the sides and a pixel.
 
     Args:
         corners: (N, 4).
@@ -77,5 +77,5 @@ def is_inside(corners: Floats, sides: Floats, share: float = 0.01) -> Flags:
 
 
 def within_one(numbers: Floats) -> bool:
-    """Whether all numbers are from 0 to 1, and some between, as normalised ones are."""
+    """Return whether all numbers are from 0 to 1, and some between, as normalised ones are."""
     return bool(((numbers >= 0) & (numbers <= 1)).all() and ((numbers > 0) & (numbers < 1)).any())

@@ -1,10 +1,10 @@
-"""The demo set: generated persons in COCO's own layout, read by the same code as COCO.
+"""The demo set: generated persons in COCO's layout, read by the same code as COCO.
 
-Own work, no source. Image ``i`` of a split depends on (seed, split, i) alone: a smaller set is the
-beginning of a larger one, annotations included. Where COCO leaves room, the annotations mean:
+Own work, no source. Image ``i`` of a split depends only on (seed, split, i): a smaller set is the
+beginning of a larger one, annotations included. Where COCO's definitions are open, they mean:
 
 * visibility 2: the pixel at the keypoint shows the limb that carries it, or clothes on it;
-  1: hidden by the own body, another person or an object; 0 (x = y = 0): outside the image, or on
+  1: hidden by its own body, another person or an object; 0 (x = y = 0): outside the image, or on
   the far side of the head, where annotators do not guess (nose and eyes of a back view, not its
   ears).
 * area, bbox and segmentation describe the visible pixels, as COCO's do. A hidden keypoint may lie
@@ -70,7 +70,7 @@ def is_demo_set(
     image_size: tuple[int, int] = IMAGE_SIZE,
     seed: int = 0,
 ) -> bool:
-    """Whether `write_demo_set` has written this set completely."""
+    """Return whether `write_demo_set` has written this set completely."""
     folder = Path(folder)
     settings = _settings(train_images, val_images, image_size, seed)
     try:
@@ -104,7 +104,7 @@ def write_demo_set(
         progress: Called as ``progress(1)`` after each image, like a progress bar's ``update``.
 
     Raises:
-        DataError: The folder holds something else.
+        DataError: The folder contains something else.
         ValueError: A number is out of range.
     """
     counts = dict(zip(SPLITS, (train_images, val_images), strict=True))
@@ -149,7 +149,7 @@ def write_demo_set(
 def _settings(
     train_images: int, val_images: int, image_size: tuple[int, int], seed: int
 ) -> dict[str, Any]:
-    """Content of the marker: all that the set depends on."""
+    """Content of the marker: everything that the set depends on."""
     counts = {"train2017": train_images, "val2017": val_images}
     return {**counts, "image_size": list(image_size), "seed": seed}
 
@@ -167,7 +167,7 @@ def _clear(folder: Path) -> None:
     held = sorted(path.name for path in folder.iterdir())
     if held and MARKER not in held:
         raise DataError(
-            f"{folder}: holds {held[:5]} and no {MARKER}, so it is not a demo set and was left "
+            f"{folder}: contains {held[:5]} but no {MARKER}, so it is not a demo set and was left "
             "alone; choose a new or empty folder"
         )
     for split in SPLITS:

@@ -104,7 +104,7 @@ def sample_figure(rng: np.random.Generator) -> Figure:
     pose = sample_pose(rng)
     is_back_view = bool(rng.random() < BACK_VIEWS)
     yaw = 180 * is_back_view + float(np.clip(rng.normal(0, 18), -50, 50))
-    pitch = rng.uniform(0, 16)  # the camera looks down a little
+    pitch = rng.uniform(0, 16)  # the camera looks slightly down
     level = about_y(yaw)
     view = about_z(rng.uniform(-4, 4)) @ about_x(pitch) @ level  # to x right, y up, z near
     clothes = _sample_clothes(rng)

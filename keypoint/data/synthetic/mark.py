@@ -29,11 +29,11 @@ def is_generated(content: dict[str, Any]) -> bool:
 
 
 def are_generated(files: Iterable[Path]) -> bool:
-    """Whether all images or videos lie in the folder of a generated set."""
+    """Return whether all images or videos are in the folder of a generated set."""
     return all(map(_is_marked, {path.resolve().parent for path in files}))
 
 
 def _is_marked(folder: Path) -> bool:
-    """Whether this folder or one above it is that of a set."""
+    """Return whether this folder or one above it is that of a generated set."""
     above = [folder, *folder.parents][:DEPTH]
     return any((place / name).is_file() for place in above for name in MARKERS)

@@ -16,7 +16,7 @@ from keypoint.data.synthetic.demo_set import SPLITS, synthesize_image, write_jpe
 SEED = (0, len(SPLITS))  # the demo set's first two numbers are its seed and the split, 0 or 1
 IMAGE_SIZE = (432, 576)
 ALONE = 1108  # its first person is cut out and fills the picture
-SEVERAL = (290, 382, 1234, 1201)  # chosen by eye: two, two, three and three persons, all large
+SEVERAL = (290, 382, 1234, 1201)  # chosen manually: two, two, three and three large persons
 MARGIN = 0.08  # of the person's height, around the person who is cut out
 
 

@@ -1,7 +1,7 @@
 """A picture of several persons who hide parts of each other, and the owner of each pixel.
 
 Own work, no source. Figures and objects are painted as layers and laid over each other from far to
-near. The labels of the pixels are the truth: a keypoint is visible when the topmost thing at its
+near. The labels of the pixels are the truth: a keypoint is visible if the topmost thing at its
 pixel is a part of its own person that carries it. Pixel (x, y) is the square around that point.
 """
 
@@ -34,7 +34,7 @@ OBSTACLES = 0.18  # part of the persons with something in front of them
 MIN_SCALE = 80.0  # standing height in pixels of the smallest person
 MAX_OVERLAP = 0.3  # of the smaller of two boxes
 
-# A person of whom less is visible is left out.
+# A person with less visible than this is left out.
 MIN_VISIBLE_AREA = 500  # pixels
 MIN_VISIBLE_PART = 0.4  # of the pixels inside the image
 MIN_VISIBLE_KEYPOINTS = 5
@@ -83,8 +83,8 @@ class _Thing:
 def compose_scene(rng: np.random.Generator, image_size: tuple[int, int]) -> Scene:
     """Draw up to 5 persons of different sizes, with objects in front of some of them.
 
-    A person of whom too little would be visible is not drawn at all, so every person in the picture
-    is in the truth. A picture may have no person, like some of COCO's.
+    A person with too little visible is not drawn at all, so every person in the picture is in the
+    ground truth. A picture may have no person, like some of COCO's.
     """
     figures = _place_figures(rng, image_size)
     limbs = [sample_stray_limb(rng, image_size, OBJECT) for _ in range(rng.integers(0, 3))]

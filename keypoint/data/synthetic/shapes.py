@@ -3,7 +3,7 @@
 Own work, no source. Seen from far away (orthographic projection) a sphere is a disc, and the convex
 hull of spheres is the hull of discs: limbs, torso, head, clothes, chairs and plants are all that.
 A group of hulls is painted on a canvas of its own at twice the resolution, once as colour and once
-as labels, so that edges are smooth and the labels still say exactly what each pixel shows.
+as labels, so that edges are smooth and the labels are exact for each pixel.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Array = npt.NDArray[np.float64]
 Image = npt.NDArray[np.uint8]
 FloatImage = npt.NDArray[np.float32]
 
-FABRIC = 64  # bit added to a label on the canvas where the shirt's pattern goes; labels stay below
+FABRIC = 64  # bit added to the labels of pixels with the shirt's pattern; labels are below
 CIRCLE = np.stack([f(2 * np.pi * np.arange(20) / 20) for f in (np.cos, np.sin)], axis=-1)
 # The whole shape dark, then smaller and brighter towards the light: (size, brightness).
 SHADING = ((1.0, 0.78), (0.84, 0.9), (0.62, 1.0), (0.3, 1.07))
@@ -70,7 +70,7 @@ class Layer:
     colour: FloatImage
 
     def paint_on(self, canvas: FloatImage) -> None:
-        """Lay it over an (H, W, 3) canvas, in place."""
+        """Blend it over an (H, W, 3) canvas, in place."""
         canvas[self.window] = canvas[self.window] * (1 - self.alpha) + self.colour
 
 

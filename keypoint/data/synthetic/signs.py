@@ -1,13 +1,12 @@
-"""Road signs with four corners as keypoints: a generated data set of an object of one's own.
+"""Road signs with four corners as keypoints: a generated data set of a custom object.
 
 Own work, no source. It is as irregular as real data: a category "sign" and one without keypoints,
-ids that neither start at 1 nor follow each other, images in sub-folders. Image ``i`` of
-a split depends on (seed, split, i) alone.
+ids that neither start at 1 nor are consecutive, images in subfolders. Image ``i`` of a split
+depends only on (seed, split, i).
 
-A corner's name is its place on the upright sign, however the sign is turned in the image: a band
-marks the top edge. The sign is its own mirror image, so a mirrored picture shows a
-possible sign whose left and right corners have changed names, as the pairs say. Corners
-are given to a fraction of a pixel, pixel centres being whole numbers.
+A corner is named by its place on the upright sign, however the sign is rotated in the image: a band
+marks the top edge. The sign is symmetric, so a mirrored picture shows a possible sign with left and
+right corners swapped, as in the pairs. Corners have subpixel positions; pixel centres are integers.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ SIGN, POLE = 42, 7  # category ids
 CORNERS = ("top_left", "top_right", "bottom_right", "bottom_left")
 FACE_SIZE = 96  # pixels of the sign's own picture
 
-SKELETON_YAML = """# Four corners of a sign, named as they stand on the upright sign. How well
-# annotators agree is not measured: oks_sigmas is left out, uniform ones are used with a warning.
+SKELETON_YAML = """# Four corners of a sign, named by their place on the upright sign. How well
+# annotators agree was not measured: without oks_sigmas, uniform ones are used with a warning.
 name: sign
 keypoints: [top_left, top_right, bottom_right, bottom_left]
 pairs:
@@ -100,7 +99,7 @@ def write_sign_set(
 ) -> None:
     """Write `sign.yaml`, `annotations/signs_{train,val}.json` and `images/{train,val}/camera_*/`.
 
-    And `sign_set.json`, what the set depends on, by which its images are known as generated.
+    Also `sign_set.json`, with everything the set depends on; it marks the images as generated.
 
     Args:
         folder: New or empty.
@@ -111,7 +110,7 @@ def write_sign_set(
         progress: Called as ``progress(1)`` after each image.
 
     Raises:
-        DataError: The folder holds something.
+        DataError: The folder is not empty.
         ValueError: A number is out of range.
     """
     folder = Path(folder)
@@ -226,11 +225,11 @@ def _paste(
     matrix = cv2.getPerspectiveTransform(square, quad.astype(np.float32))
     size = canvas.shape[1::-1]
     light = rng.uniform(0.6, 1.1)
-    # cv2.warpPerspective fades to black at the rim; the picture is repeated outwards instead
+    # cv2.warpPerspective fades to black at the edge; the border pixels are repeated instead
     drawn = cv2.warpPerspective(
         _face(rng) * light, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
-    # OpenCV fills every pixel that an edge touches: on a grid four times finer that is little
+    # OpenCV fills every pixel that an edge touches; on a grid four times finer the error is small
     fine = np.zeros((4 * size[1], 4 * size[0]), np.uint8)
     shift = 4
     points = np.round((4 * quad + 1.5) * 2**shift).astype(np.int32)

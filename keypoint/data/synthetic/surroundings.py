@@ -1,7 +1,7 @@
 """Surroundings of the persons in the demo set: wall and floor, stray limbs, objects in front.
 
-Own work, no source. Backgrounds are paler than clothes, so that persons stand out; the stray limbs
-have the colours of real ones, so a coloured stick alone is not a sign of an arm.
+Own work, no source. Backgrounds are paler than clothes, so that persons stand out; stray limbs have
+the colours of real ones, so that a coloured stick alone does not indicate an arm.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""All of the analysis of one set of results, in the order of the report."""
+"""The analysis of one set of results, in the order of the report."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from keypoint.evaluation.run import Evaluation
 
 # Without known boxes: COCOeval's greedy matching far below the thresholds of AP, so that bad
-# predictions are looked at too (Ronchi and Perona 2017, section 3; coco-analyze's `oksLocThrs`).
+# predictions are included (Ronchi and Perona 2017, section 3; coco-analyze's `oksLocThrs`).
 PAIRING_OKS = 0.1
 
 
@@ -82,7 +82,7 @@ class Analysis:
 
     Attributes:
         keypoints: Names.
-        by_id: Whether persons were known by their boxes, or else matched at OKS 0.1.
+        by_id: Whether persons were known by their boxes; otherwise they were matched at OKS 0.1.
         persons: Number of persons that count.
         paired: Number of them with a result.
         labelled: (K,) persons with each keypoint.
@@ -90,14 +90,14 @@ class Analysis:
         within: By share of the longer box side, (K,) keypoints within it.
         kinds: (K, 5) keypoints of paired persons by kind.
         all: AP of the results, equal to COCOeval's.
-        if_fixed: By kind, AP with that kind alone fixed.
+        if_fixed: By kind, AP with only that kind fixed.
         if_fixed_cumulative: By kind in order, AP with it and all before it fixed.
         best_order: AP if each result's score were its OKS.
         best_order_fixed: AP in the best order with all four kinds fixed.
-        results: Counts of the results by what became of them.
+        results: Counts of the results by outcome.
         score_bins: Scores of persons against OKS.
         keypoint_score_bins: Scores of keypoints against ks.
-        keypoint_threshold: Keypoints scored above it make the person's score.
+        keypoint_threshold: Keypoints scored above it count in the person's score.
         confident: Keypoints scored above it, and those at or below it; None for none.
     """
 
@@ -131,14 +131,14 @@ def compare(
 
     Args:
         annotations: A file or its content, or what `read_annotations` with `scored` returns.
-        results: In COCO's results form, or what `make_results` gives; not modified.
+        results: In COCO's results form, or the output of `make_results`; not modified.
         skeleton: Names, partners, OKS sigmas.
-        annotation_ids: (R,) of the persons whose boxes the results were made from, if they were;
-            None matches by OKS.
+        annotation_ids: (R,) ids of the persons from whose boxes the results were made; None matches
+            by OKS.
 
     Raises:
-        DataError: Either side is faulty, as in `evaluate_coco`.
-        ValueError: `annotation_ids` that are unknown or given twice.
+        DataError: Annotations or results are faulty, as in `evaluate_coco`.
+        ValueError: An id in `annotation_ids` is unknown or given twice.
     """
     checked = annotations_to_score(annotations, skeleton.num_keypoints)
     truth = read_truth(checked)
@@ -188,7 +188,7 @@ def _rows_of_ids(truth: Truth, annotation_ids: Sequence[int]) -> NDArray[np.int6
     """(R,) row of the truth for each id.
 
     Raises:
-        ValueError: An id that is not in the truth, or is given twice.
+        ValueError: An id is not in the truth, or is given twice.
     """
     row_of_id = {key: row for row, key in enumerate(truth.ids)}
     unknown = [key for key in annotation_ids if key not in row_of_id]
@@ -199,12 +199,12 @@ def _rows_of_ids(truth: Truth, annotation_ids: Sequence[int]) -> NDArray[np.int6
 
 
 def analyse(compared: Comparison, skeleton: Skeleton, keypoint_threshold: float = 0.2) -> Analysis:
-    """The losses of AP of these results: by keypoint, by kind of error, by score.
+    """Analyse what lowers the AP of these results: by keypoint, by kind of error, by score.
 
     Args:
         compared: As `compare` returns it.
         skeleton: The skeleton that `compare` was given.
-        keypoint_threshold: Keypoints scored above it made the persons' scores.
+        keypoint_threshold: Keypoints scored above it counted in the persons' scores.
     """
     truth, results, pairs, own = compared.truth, compared.results, compared.pairs, compared.own
     sigmas, kinds = skeleton.oks_sigmas, compared.kinds

@@ -1,9 +1,9 @@
 """The reliability of the scores of persons and keypoints.
 
 Source: Ronchi and Perona 2017, section 3.2: a result's best score is its OKS with the person it
-belongs to, 0 if there is none. Different here: persons are given out greedily by falling OKS, not
-by the assignment of the greatest sum; it is what COCOeval itself does with such scores, and AP is
-then the share of persons found at each threshold.
+belongs to, 0 if there is none. Different here: persons are assigned greedily by descending OKS, not
+by the maximum sum; COCOeval does the same with such scores, and AP is then the share of persons
+found at each threshold.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Bin:
     Attributes:
         low: Lowest score.
         high: Highest score.
-        count: How many.
+        count: Number of predictions.
         mean: Mean similarity, 0 to 1.
         near: Share with a similarity of at least 0.5.
     """
@@ -42,13 +42,13 @@ def reliability(
 ) -> list[Bin]:
     """Similarity by score, in bins of equal count (they differ by one at most).
 
-    Equal counts and not equal widths: scores of detector boxes crowd near 0, and other toolkits'
-    scores have any range.
+    Equal counts instead of equal widths, because scores of detector boxes accumulate near 0, and
+    scores of other toolkits have any range.
 
     Args:
         scores: (N,).
         similarity: (N,) OKS or ks.
-        bins: At most; empty ones are left out.
+        bins: Maximum number of bins; empty ones are left out.
 
     Returns:
         Bins by rising score; none for N = 0.
@@ -70,10 +70,10 @@ def reliability(
 def best_scores(
     truth: Truth, pairs: Pairs, similarity: NDArray[np.float64], num_results: int
 ) -> NDArray[np.float64]:
-    """(R,) the OKS of each result with the person it is given; a person is given once.
+    """(R,) the OKS of each result with the person assigned to it; a person is assigned once.
 
-    `similarity` is the OKS (P,) of the pairs, `num_results` is R. Ignored annotations are not given
-    to any result.
+    `similarity` is the OKS (P,) of the pairs, `num_results` is R. Ignored annotations are not
+    assigned.
     """
     counts = np.flatnonzero(~truth.ignored[pairs.truth] & (similarity > 0))
     result, person, likeness = pairs.result[counts], pairs.truth[counts], similarity[counts]
@@ -81,7 +81,7 @@ def best_scores(
     order = np.argsort(-likeness, kind="stable")
     result, person, likeness = result[order], person[order], likeness[order]
     while len(result):
-        # Two that are each other's first choice belong together, whatever else is decided.
+        # A pair that is each other's first choice belongs together in any case.
         first_of_result = np.zeros(len(result), dtype=bool)
         first_of_result[np.unique(result, return_index=True)[1]] = True
         first_of_person = np.zeros(len(person), dtype=bool)

@@ -10,13 +10,13 @@ keypoint (similarity.py), each labelled keypoint of a paired person is one of
     swap       ks < 0.5, but ks >= 0.5 to the same keypoint or its partner on another person
     miss       near none of these
 
-If an inversion and a swap are both possible the nearer one is meant, and the inversion if they
-are equal, as in coco-analyze. That code also asks for the nearest before it looks at its own
-place, which makes some jitters inversions and swaps; the paper's order is kept here. Other persons
-are all annotations of the image with that keypoint labelled, crowds included.
+If an inversion and a swap are both possible, the nearer one counts, and the inversion if they are
+equal, as in coco-analyze. That code also looks for the nearest one before it checks the keypoint's
+own place, which turns some jitters into inversions and swaps; the paper's order is kept here. Other
+persons are all annotations of the image with that keypoint labelled, including crowds.
 
-Fixing puts a keypoint at its annotated place; coco-analyze moves it to the limit of the next
-better kind, so its gains are smaller. OKS-NMS and scores stay as they were.
+Fixing moves a keypoint to its annotated place; coco-analyze moves it only to the limit of the next
+better kind, so its gains are smaller. OKS-NMS and scores are unchanged.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """The quality of each keypoint: OKS-AP of it alone, and PCK.
 
 OKS-AP of a keypoint: COCO's AP as if no other keypoint were annotated. OKS is then the similarity
-of that keypoint; persons without it labelled are ignored, neither hit nor miss; matching,
-thresholds and the best 20 results an image stay as they are.
+of that keypoint; persons without a label of it are ignored, neither hit nor miss; matching,
+thresholds and the limit of 20 results per image are unchanged.
 
 PCK at a: the share of labelled keypoints that lie within a times the longer side of the person's
-annotated box (Yang and Ramanan 2013, section 6.2, there on boxes about the keypoints). All persons
-that count are in it; those without a result have missed all their keypoints.
+annotated box (Yang and Ramanan 2013, section 6.2, with boxes around the keypoints). All counted
+persons are included; for those without a result, all keypoints are missed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An analysis as text to read and as plain values to keep."""
+"""An analysis as text, and as plain values."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from keypoint.evaluation.analysis.errors import FIXING_ORDER, KINDS
 from keypoint.evaluation.published import LEAST_AP
 from keypoint.pose.skeleton import load_skeleton
 
-# What the best order gains is about AR - AP, and this is AR - AP of published results at AP 0.7:
-# with ground-truth boxes, and with a detector's and its false positives. Of COCO's persons: it
-# judges neither other keypoints nor a network far below that AP.
+# The gain of the best order is about AR - AP. These are AR - AP of published results at AP 0.7,
+# with ground-truth boxes, and with a detector's boxes and false positives. They hold for COCO's
+# persons, not for other keypoints or networks with a much lower AP.
 USUAL_GAIN = {True: 0.03, False: 0.06}
 NOTABLE = 0.02  # beyond the usual
 
@@ -85,11 +85,11 @@ def hint(analysis: Analysis) -> str:
             f"near their place (ks >= 0.5)"
             + ("." if below is None else f"; of the {below.count} others {below.near:.0%}.")
         )
-    return "\n".join(sentences) or "No result to judge scores by."
+    return "\n".join(sentences) or "There is no result to judge scores by."
 
 
 def _order_hint(analysis: Analysis, ap: float, best: float) -> str:
-    """The reach of the order of the scores, with the usual one if it is known."""
+    """Compare the order of the scores with the best order, and with the usual gain if known."""
     text = f"AP {ap:.3f} is {ap / best:.0%} of what the best order of the scores would give"
     if analysis.keypoints != load_skeleton("coco17").keypoints or ap < LEAST_AP:
         return f"{text} ({best:.3f})."
@@ -136,7 +136,7 @@ def _keypoint_table(analysis: Analysis) -> str:
 def _error_table(analysis: Analysis) -> str:
     counts = analysis.kinds.sum(axis=0)
     lines = [
-        "By kind of error: AP with these keypoints at their place, alone and with all above",
+        "By kind of error: AP with these keypoints fixed, alone and with all above",
         f"{'error':14} {'keypoints':>9} {'share':>8} {'AP alone':>9} {'gain':>7} "
         f"{'AP so far':>9} {'gain':>7}",
         f"{'as it is':14} {'':9} {'':8} {_number(analysis.all.ap):>9}",

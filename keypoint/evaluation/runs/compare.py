@@ -1,8 +1,8 @@
-"""Groups of runs compared with the first: every number with its spread, differences with intervals.
+"""Compare groups of runs with the first: numbers with spread, differences with intervals.
 
 The interval of a difference is over seeds if both groups have two runs or more: paired if the seeds
-are the same, Welch's if not. Two single runs get one over the images or videos of their test set,
-from the function that their task gives: it scores the stored results of both again.
+are the same, otherwise Welch's. For two single runs it is over the images or videos of their test
+set; a function of their task rescores the stored results of both.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ Published = tuple[Row, list[str]]
 
 @dataclass(frozen=True)
 class Compared:
-    """A group next to the first one.
+    """A group in comparison with the first one.
 
     Attributes:
-        differences: By number that all runs of both have, the group's less the first group's.
-        note: Why there is no interval, or how to get a better one; empty if nothing is to say.
+        differences: For each number that all runs have, the group's minus the first group's.
+        note: Why there is no interval, or how to get a better one; may be empty.
     """
 
     differences: dict[str, Difference]
@@ -48,9 +48,9 @@ class GroupComparison:
         groups: G.
         compared: G - 1.
         differ: What differs besides the numbers, by name a value for each group.
-        reasons: Against a comparison, that the user overruled.
-        published: By the name of a group, the paper's row of its network, and what keeps the two
-            from being compared; without groups of no row.
+        reasons: Reasons against the comparison, which the user overruled.
+        published: By group name, the paper's row of its network and the conditions that differ;
+            only groups with a row.
     """
 
     groups: tuple[Group, ...]
@@ -61,7 +61,7 @@ class GroupComparison:
 
     @property
     def metric(self) -> str:
-        """Name of the number that the differences are first told of."""
+        """Name of the main number, which is reported first."""
         return self.groups[0].first.metric
 
     @property
@@ -79,7 +79,7 @@ class GroupComparison:
         return {OF_KEYPOINT.format(name): name for name in names}
 
     def of_kinds(self) -> dict[str, str]:
-        """Kinds of error by the name of the number "share of ..."; empty as well."""
+        """Kinds of error by the name of the number "share of ..."; empty if no run was analysed."""
         return {OF_KIND.format(kind): kind for run in self.runs for kind in run.errors}
 
     def summary(self, group: Group, metric: str) -> Summary | None:
@@ -98,9 +98,9 @@ def compare_groups(
 
     Args:
         groups: One at least.
-        on_samples: Gives the interval of two single runs.
-        reasons: Against a comparison, to be reported.
-        published: Gives the paper's row of a group, and what keeps the two apart.
+        on_samples: Returns the interval of two single runs.
+        reasons: Reasons against the comparison, to be reported.
+        published: Returns the paper's row of a group, and the conditions that differ.
     """
     first, *others = groups
     compared = tuple(_compare(first, other, on_samples) for other in others)
@@ -121,7 +121,7 @@ def _compare(first: Group, other: Group, on_samples: OnSamples) -> Compared:
         if found and next(iter(found.values())).method == "Welch":
             note = "the seeds are not the same, so the interval is not paired (Welch)"
     elif len(first.runs) == len(other.runs) == 1:
-        note = "one run each: the interval says nothing about other seeds"
+        note = "one run each: the interval does not cover other seeds"
         try:
             drawn = on_samples(first.first, other.first)
         except KeypointError as error:
@@ -130,7 +130,7 @@ def _compare(first: Group, other: Group, on_samples: OnSamples) -> Compared:
             without = [name for name in found if name not in drawn]
             found |= {name: drawn[name] for name in found if name in drawn}
             if without:
-                note += f"; none of {', '.join(without)}, which the stored results do not give"
+                note += f"; none for {', '.join(without)}, which stored results do not contain"
     else:
         single = first if len(first.runs) == 1 else other
         note = f"no interval: {single.name} has one run; train it with more seeds"
@@ -140,7 +140,7 @@ def _compare(first: Group, other: Group, on_samples: OnSamples) -> Compared:
 def difference_over_seeds(
     first: dict[int | None, float], second: dict[int | None, float]
 ) -> Difference:
-    """Second less first, of values by seed: paired, Welch's, or without an interval."""
+    """Return second minus first, of values by seed: paired, Welch's, or without an interval."""
     counts = len(first), len(second)
     if min(counts) < 2:
         mean = summarise(list(second.values())).mean - summarise(list(first.values())).mean

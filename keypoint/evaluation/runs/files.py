@@ -1,4 +1,4 @@
 """Names of the files in the folder of a run."""
 
 METRICS, HISTORY, CONFIG, RESULTS = "metrics.json", "history.json", "config.yaml", "results.json"
-CARD = "card.md"  # of keypoint test, and of nothing else
+CARD = "card.md"  # written only by keypoint test

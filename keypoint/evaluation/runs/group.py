@@ -1,7 +1,7 @@
-"""Runs grouped by what they are: those of one group differ in the seed only.
+"""Group runs: those of one group differ only in the seed.
 
-What decides a group is the config but for keys that change no number, the training data, and the
-conditions of the measurement. What differs between groups is named; some of it forbids to compare.
+A group is determined by the config without keys that change no number, the training data, and the
+conditions of the measurement. Differences between groups are named; some forbid a comparison.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 from keypoint.errors import ConfigError
 from keypoint.evaluation.runs.read import UNKNOWN, Run
 
-# Keys of a config that change no number: where files lie, how many processes read, what is logged.
-# The section `test` says how a test is done, which the conditions say of the one that was done.
+# Keys of a config that change no number: paths, number of workers, logging. The section `test` is
+# excluded too, because the conditions describe the test that was actually done.
 FREE = {
     "seed", "output", "data.root", "data.workers", "train.log_every", "train.logger",
     "train.save_every",
@@ -36,12 +36,12 @@ NUMBERED = re.compile(r"[/_.-]*(seed|s|run)?[/_.-]*$")
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in the seed only.
+    """Runs that differ only in the seed.
 
     Attributes:
-        name: Short, and no other group's.
+        name: Short and unique.
         runs: By name, in the order given.
-        config: Dotted keys that decide the group.
+        config: Dotted keys that determine the group.
         conditions: Of the measurement, without outcomes.
     """
 
@@ -66,15 +66,15 @@ class Group:
 
 
 def group_runs(runs: Mapping[str, Run], called: Mapping[str, str] | None = None) -> list[Group]:
-    """Group runs that differ in the seed only, in the order given.
+    """Group runs that differ only in the seed, in the given order.
 
     Args:
         runs: By name; a run without a config is a group of its own.
-        called: The name of a run's group, by run; None for what the names of its runs share.
+        called: The name of each run's group; None for the common part of the runs' names.
 
     Raises:
-        ConfigError: Runs of two tasks, or two of one group that have the same seed: they are the
-            same run twice, not two measurements.
+        ConfigError: The runs are of two tasks, or two of a group have the same seed: they are
+            the same run twice, not two measurements.
     """
     tasks = {run.task: name for name, run in runs.items()}
     if len(tasks) > 1:
@@ -105,20 +105,20 @@ def require_own_seeds(runs: Mapping[str, Run]) -> None:
     """Refuse two runs of one seed.
 
     Raises:
-        ConfigError: Names them.
+        ConfigError: There are such runs; the text names them.
     """
     seen: dict[int | None, str] = {}
     for name, run in runs.items():
         if run.seed in seen:
             raise ConfigError(
                 f"{seen[run.seed]} and {name} have the same config and the same seed, {run.seed}; "
-                "give one of them, as the second adds no evidence"
+                "give only one of them, as the second adds no evidence"
             )
         seen[run.seed] = name
 
 
 def deciding_config(config: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The config of a run by dotted keys, without those that change no number."""
+    """Return the config of a run by dotted keys, without those that change no number."""
     flat = flatten(config or {})
     return {k: v for k, v in flat.items() if k not in FREE and not k.startswith("test.")}
 
@@ -142,14 +142,14 @@ def measured(conditions: Mapping[str, Any]) -> dict[str, Any]:
         persons = had.pop("persons")
         had["persons"] = persons.get("used")
         had["skipped"] = dict(persons.get("skipped") or {})
-    had["amp"] = had.get("amp")  # a test does not note it, as the config has it
+    had["amp"] = had.get("amp")  # not stored by a test, because the config has it
     return had
 
 
 def group_names(
     groups: Sequence[Mapping[str, Run]], called: Mapping[str, str] | None = None
 ) -> list[str]:
-    """A name for each group: what its runs' names share, or their folder's, or the first run's."""
+    """Name each group by the common part of its runs' names, their folder, or the first run."""
     names = []
     for runs in groups:
         first = next(iter(runs))
@@ -169,7 +169,7 @@ def group_names(
 
 
 def differences(groups: Sequence[Group]) -> dict[str, tuple[Any, ...]]:
-    """What differs between groups besides the numbers: the value of each, None if it has none."""
+    """Return what differs between groups besides the numbers: the value of each, or None."""
     columns = [
         {key: group.fact(key) for key in ("commit", "train_data", "test_data", "numbers")}
         | group.config
@@ -186,9 +186,9 @@ def differences(groups: Sequence[Group]) -> dict[str, tuple[Any, ...]]:
 
 
 def incomparable(groups: Sequence[Group]) -> list[str]:
-    """Reasons against a comparison; none if the groups may be compared.
+    """Return reasons against a comparison; none if the groups may be compared.
 
-    Other conditions, another test set, numbers of another origin, a training that did not end.
+    These are other conditions, another test set, another origin of numbers, unfinished training.
     """
     reasons = []
     first = groups[0]
@@ -197,8 +197,8 @@ def incomparable(groups: Sequence[Group]) -> list[str]:
         changed = [key for key in keys if first.conditions.get(key) != group.conditions.get(key)]
         free = OF_NETWORK | ({"decoding"} if "codec" in changed else set())
         reasons += [
-            f"{key}: {first.conditions.get(key)!r} of {first.name}, "
-            f"{group.conditions.get(key)!r} of {group.name}"
+            f"{key}: {first.conditions.get(key)!r} in {first.name}, "
+            f"{group.conditions.get(key)!r} in {group.name}"
             for key in changed
             if key not in free
         ]
@@ -209,7 +209,7 @@ def incomparable(groups: Sequence[Group]) -> list[str]:
             theirs = {first.fact(fact), group.fact(fact)} - {UNKNOWN}
             if len(theirs) > 1:
                 reasons.append(
-                    f"{words}: {first.fact(fact)} of {first.name}, {group.fact(fact)} of "
+                    f"{words}: {first.fact(fact)} in {first.name}, {group.fact(fact)} in "
                     f"{group.name}"
                 )
     for group in groups:
@@ -221,14 +221,14 @@ def incomparable(groups: Sequence[Group]) -> list[str]:
 
 
 def require_comparable(groups: Sequence[Group]) -> None:
-    """Refuse groups whose numbers say nothing next to each other.
+    """Refuse groups whose numbers are not comparable.
 
     Raises:
-        ConfigError: Names all reasons.
+        ConfigError: They are not; the text has all reasons.
     """
     reasons = incomparable(groups)
     if reasons:
         raise ConfigError(
-            "these runs are not comparable: " + "; ".join(reasons) + "; test them alike (keypoint "
-            "test), or give --anyway to compare all the same"
+            "these runs are not comparable: " + "; ".join(reasons) + "; test them under the same "
+            "conditions (keypoint test), or give --anyway to compare them anyway"
         )

@@ -1,8 +1,8 @@
-"""Numbers of keypoint results on images drawn again: how sure a difference of two networks is.
+"""Bootstrap over images: the uncertainty of the difference between two networks.
 
-The networks are matched with the persons once, as COCOeval matches image by image; each draw then
-counts an image as often as it was drawn and reads all numbers from the same curves, so that a
-thousand draws take a minute. Both networks are scored on the same draw: the difference is paired.
+Results are matched with persons only once, because COCOeval matches image by image. Each draw
+counts an image as often as it was drawn and computes all numbers from the same curves, so that a
+thousand draws take a minute. Both networks are scored on the same draws: the difference is paired.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from keypoint.evaluation.runs.statistics import DRAWS, Difference, bootstrap_dif
 from keypoint.evaluation.scoring import AREAS, score_by_area, ten_numbers
 from keypoint.pose.skeleton import Skeleton
 
-SEED = 0  # of the draws, so that a comparison repeats itself
+SEED = 0  # of the draws, so that a comparison is reproducible
 
 
 @dataclass(frozen=True)
 class OnImages:
-    """A test of which every number follows from how often each image counts.
+    """A test whose numbers are functions of how often each image counts.
 
     Attributes:
         curves: Of all persons, of medium and of large ones, then of each keypoint alone.
-        keypoints: K names; none if keypoints were not looked at.
-        kinds: (I, 5) keypoints of paired persons by kind of error; None if not looked at.
+        keypoints: K names; none if keypoints were not analysed.
+        kinds: (I, 5) keypoints of paired persons by kind of error; None if not analysed.
         persons: (I,) persons that count.
-        used: (I,) whether the image changes a number: it has a person that counts, or a result.
+        used: (I,) whether the image affects a number: it has a person that counts, or a result.
     """
 
     curves: Curves
@@ -51,7 +51,7 @@ class OnImages:
     used: NDArray[np.bool_]
 
     def numbers(self, times: NDArray[np.int64] | None = None) -> dict[str, float]:
-        """All numbers by the names of `Run.numbers`, nan for one that is not defined.
+        """Return all numbers by the names of `Run.numbers`, nan for one that is not defined.
 
         Args:
             times: (I,) how often each image is in the test set; None for once.
@@ -74,35 +74,35 @@ def score_file(
     skeleton: Skeleton,
     measured: Mapping[str, float] | None = None,
 ) -> OnImages:
-    """Score a results file, ready to be scored again on drawn images.
+    """Score a results file, so that it can be rescored on drawn images.
 
     Args:
         annotations: A file or its content, or what `read_annotations` with `scored` returns.
         results: In COCO's form.
         skeleton: Its names and OKS sigmas.
-        measured: The numbers that the file should have, by name; without any of an analysis,
-            keypoints and kinds of error are not looked at. None if they are not known.
+        measured: The numbers that the file should have, by name; if none of them belongs to an
+            analysis, keypoints and kinds of error are not analysed. None if they are not known.
 
     Returns:
-        Without kinds of error if the measured ones are others: of persons that were known by their
-        boxes, which the file does not have. Here they are matched by OKS.
+        The test, without kinds of error if they differ from the measured ones: there, persons were
+        known by their boxes, which the file does not have; here they are matched by OKS.
 
     Raises:
-        DataError: Either side is faulty, or another number is not the measured one.
+        DataError: Annotations or results are faulty, or another number is not the measured one.
     """
     checked = annotations_to_score(annotations, skeleton.num_keypoints)
     compared = compare(checked, read_results(results), skeleton)
     scored = on_images(compared, skeleton, measured is None or not measured.keys() <= set(METRICS))
     found = scored.numbers()
     if np.isnan(found["AP"]):
-        raise DataError(f"{checked.source}: no person to score against, so there is no AP")
+        raise DataError(f"{checked.source}: no person to score against, so AP is not defined")
     other = {n: v for n, v in (measured or {}).items() if not abs(found.get(n, v) - v) < 1e-6}
     kinds = {OF_KIND.format(kind) for kind in KINDS}
     for name, value in other.items():
         if name not in kinds:
             raise DataError(
-                f"{results}: its {name} against {checked.source} is {found[name]:.4f}, and the "
-                f"run's is {value:.4f}: they are not of the same test; run keypoint test again"
+                f"{results}: its {name} against {checked.source} is {found[name]:.4f}, but the "
+                f"run's is {value:.4f}: they are from different tests; run keypoint test again"
             )
     return replace(scored, kinds=None) if other else scored
 
@@ -113,7 +113,7 @@ def on_images(compared: Comparison, skeleton: Skeleton, analysed: bool = True) -
     Args:
         compared: As `compare` returns it.
         skeleton: The skeleton that `compare` was given.
-        analysed: Also look at each keypoint alone, and at kinds of error.
+        analysed: Also analyse each keypoint alone, and kinds of error.
     """
     truth, results, pairs = compared.truth, compared.results, compared.pairs
     scored = score_by_area(truth, results, pairs, compared.similarity)
@@ -134,18 +134,18 @@ def on_images(compared: Comparison, skeleton: Skeleton, analysed: bool = True) -
 def differences_on_images(
     first: OnImages, second: OnImages, draws: int = DRAWS
 ) -> dict[str, Difference]:
-    """Numbers of the second less those of the first, with bootstrap intervals over the images.
+    """Return the second's numbers minus the first's, with bootstrap intervals over the images.
 
-    Only images with a person that counts, or a result, are drawn: others change no number.
+    Only images with a person that counts, or a result, are drawn; others affect no number.
 
     Returns:
-        By name, those that both have.
+        The differences by name, for numbers that both have.
 
     Raises:
-        ValueError: They are not of the same persons, or fewer than two images count.
+        ValueError: They are for different persons, or fewer than two images count.
     """
     if not np.array_equal(first.persons, second.persons):
-        raise ValueError("results scored against other persons; score both against the same file")
+        raise ValueError("results scored against different persons; score both against one file")
     rows = np.flatnonzero(first.used | second.used)
 
     def difference(counts: NDArray[np.int64]) -> dict[str, float]:

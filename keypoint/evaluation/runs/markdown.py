@@ -1,4 +1,4 @@
-"""Tables in Markdown, of texts that others wrote."""
+"""Tables in Markdown, with arbitrary text in the cells."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of so many columns as the head has."""
+    """Format a table with the columns of its head."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(map(cell, line))} |" for line in lines)
 
 
 def cell(text: str) -> str:
-    """A text in a cell of its own: names of classes and folders may hold any character."""
+    """Escape a text for a cell: names of classes and folders may contain any character."""
     return "".join(c if c.isprintable() else " " for c in text).replace("|", "\\|")

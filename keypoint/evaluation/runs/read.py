@@ -1,8 +1,8 @@
-"""A run as its folder has it: numbers, the conditions they hold for, config and origin.
+"""Read a run from its folder: numbers, their conditions, config and origin.
 
-The numbers are those of `metrics.json`: of the last evaluation of the training, or of `keypoint
-test` once it was run there (it leaves a `card.md`). Without that file they are those of the last
-evaluated epoch in `history.json`. The best epoch is not taken: it was chosen by the number that is
+The numbers are those of `metrics.json`: of the last evaluation in training, or of `keypoint test`
+if it was run there (it writes a `card.md`). Without that file they are those of the last evaluated
+epoch in `history.json`. The best epoch is not used, because it was chosen by the number that is
 compared.
 """
 
@@ -34,7 +34,7 @@ class Run:
     Attributes:
         folder: Its folder.
         task: "keypoints" or "action".
-        metrics: Numbers by name as its task has them; numbers that are not defined are left out.
+        metrics: Numbers by name, as in its task; numbers that are not defined are left out.
         per_keypoint: AP of each keypoint alone, 0 to 1; empty without `keypoint test --analyse`.
         errors: Share of the paired persons' labelled keypoints of each kind of error; empty too.
         conditions: Of the numbers, as the file has them.
@@ -76,11 +76,11 @@ def read_run(folder: Path) -> Run:
     """Read a run's folder, or the folder of one of its tests.
 
     Args:
-        folder: Has metrics.json or history.json; config.yaml and the checkpoint lie there, too, or
-            in the folder above, as for a test of several kinds of boxes.
+        folder: Has metrics.json or history.json; config.yaml and the checkpoint are in it or in
+            its parent folder, as for a test of several kinds of boxes.
 
     Raises:
-        DataError: No such folder, neither file in it, or one that is damaged or without numbers.
+        DataError: The folder does not exist, or has neither file, or one that is damaged or empty.
         CheckpointError: Its checkpoint is damaged.
     """
     if not folder.is_dir():
@@ -116,7 +116,7 @@ def read_run(folder: Path) -> Run:
     document = read_yaml(home / CONFIG)
     config = document.content
     if document.problems or not isinstance(config, dict):
-        raise DataError(f"{home / CONFIG}: not the config of a run; copy the run's own file there")
+        raise DataError(f"{home / CONFIG}: not the config of a run; copy the run's file there")
     facts = run.facts | checkpoint_facts(home)
     return Run(folder, task, metrics, per_keypoint, errors, conditions, config, facts)
 
@@ -131,7 +131,7 @@ def _numbers(folder: Path) -> tuple[dict[str, Any], str]:
     if not (folder / HISTORY).is_file():
         raise DataError(
             f"{folder}: has neither {METRICS} nor {HISTORY}; give the output folder of a finished "
-            "training or of keypoint test"
+            "training run or of keypoint test"
         )
     history = read_json(folder / HISTORY, "history")
     records = history if isinstance(history, list) else []
@@ -154,7 +154,7 @@ def _analysis(analysis: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, 
 
 
 def checkpoint_facts(folder: Path) -> dict[str, str]:
-    """Origin of a run by its last.pt, or its best.pt: commit, data, crops, whether it ended.
+    """Return the origin of a run from last.pt or best.pt: commit, data, crops, whether it ended.
 
     Raises:
         CheckpointError: The file is damaged.

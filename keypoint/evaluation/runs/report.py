@@ -58,9 +58,9 @@ def _names(comparison: GroupComparison) -> list[str]:
 
 
 def _numbers(comparison: GroupComparison) -> str:
-    """A row a group: runs, seeds, every number as mean +- standard deviation.
+    """Format one row per group: runs, seeds, every number as mean +- standard deviation.
 
-    Below a group the published numbers of its network, or a note of why they are not comparable.
+    Below a group are the published numbers of its network, or a note why they are not comparable.
     """
     metrics = comparison.metrics()
     rows: list[list[str]] = []
@@ -84,7 +84,7 @@ def _numbers(comparison: GroupComparison) -> str:
         elif published is not None:
             against.setdefault(", ".join(others), []).append(f"{group.name} ({published.name})")
     head = ["group", "n", "seeds", *metrics]
-    text = "Mean +- standard deviation over the runs of a group, which differ in the seed only"
+    text = "Mean +- standard deviation over the runs of a group, which differ only in the seed"
     notes = [
         f"published numbers are not comparable with {', '.join(names)}: {reasons}"
         for reasons, names in against.items()
@@ -93,7 +93,7 @@ def _numbers(comparison: GroupComparison) -> str:
 
 
 def _differences(comparison: GroupComparison) -> str:
-    """Each group less the first, in all numbers of the task."""
+    """Format the difference of each group to the first, in all numbers of the task."""
     base = comparison.groups[0].name
     rows, notes = [], []
     for group, compared in zip(comparison.groups[1:], comparison.compared, strict=True):
@@ -109,7 +109,7 @@ def _differences(comparison: GroupComparison) -> str:
 
 
 def _by_name(comparison: GroupComparison, title: str, names: Mapping[str, str]) -> list[str]:
-    """Two tables of a row a number: the spread of each group, and what is between them.
+    """Format two tables with one row per number: the spread of each group, and the differences.
 
     Args:
         comparison: The groups.
@@ -142,7 +142,7 @@ def _with_interval(found: Difference | None) -> str:
 
 
 def difference_cells(found: Difference, task: str) -> list[str]:
-    """Difference, interval, whether it leaves out 0, and its method."""
+    """Format a difference, its interval, whether that excludes 0, and its method."""
     if found.low is None or found.high is None:
         return [f"{found.mean:+.4f}", "-", "-", "-"]
     interval = f"{found.low:+.4f} to {found.high:+.4f}"
@@ -152,7 +152,7 @@ def difference_cells(found: Difference, task: str) -> list[str]:
 
 
 def _within(groups: Sequence[Group]) -> list[str]:
-    """Commits that differ within a group: they do not split it, but may matter."""
+    """Report commits that differ within a group: they do not split it, but may matter."""
     commits = {group.name: group.fact("commit") for group in groups}
     return [
         f"{cell(name)}: its runs were trained by different commits, {commit}"
@@ -168,7 +168,7 @@ def _spread(summary: Summary | None) -> str:
 
 
 def to_csv(comparison: GroupComparison) -> str:
-    """A line for each group and number: mean and its 95 % t interval, std, n, the difference.
+    """Format a line for each group and number: mean and its 95 % t interval, std, n, difference.
 
     `low` and `high` are of the difference, `mean_low` and `mean_high` of the mean. `published` is
     empty if it is not comparable.
@@ -200,7 +200,7 @@ def _digits(value: float | None) -> str:
 
 
 def picture(comparison: GroupComparison) -> Image:
-    """Runs as dots, means as lines, a row a group; below, the differences with their intervals."""
+    """Draw runs as dots and means as lines, one row per group; below, differences and intervals."""
     metric = comparison.metric
     values = {group.name: list(group.by_seed(metric).values()) for group in comparison.groups}
     apart = {}

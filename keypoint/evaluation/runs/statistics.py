@@ -4,8 +4,8 @@ Source: Student's t for paired differences; Welch 1947 for two samples of differ
 Satterthwaite's degrees of freedom; Efron 1979 for the percentile bootstrap. The distribution of t
 is the incomplete beta function, by its continued fraction (Abramowitz and Stegun 26.5.8, 26.7.1).
 
-An interval says how sure the *mean over all seeds* is (t, Welch), or how sure the number of *one*
-network is on other images of the same kind (bootstrap). One is no substitute for the other.
+An interval is the uncertainty of the *mean over all seeds* (t, Welch), or of the number of *one*
+network on other images of the same kind (bootstrap). One does not replace the other.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Summary:
     Attributes:
         mean: Of the values.
         std: Sample standard deviation (n - 1); None for a single value.
-        n: How many.
+        n: Number of values.
         low: Lower end of the 95 % t interval of the mean; None for a single value.
         high: Upper end.
     """
@@ -44,7 +44,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Difference:
-    """A second number less a first.
+    """A second number minus a first.
 
     Attributes:
         mean: The difference.
@@ -62,7 +62,7 @@ class Difference:
 
     @property
     def clear(self) -> bool:
-        """Whether the interval leaves out 0."""
+        """Whether the interval excludes 0."""
         return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
 
 
@@ -70,7 +70,7 @@ def summarise(values: Sequence[float]) -> Summary:
     """Mean and sample standard deviation, with the t interval of the mean.
 
     Raises:
-        ValueError: No value, or one that is not finite.
+        ValueError: There is no value, or one that is not finite.
     """
     given = _checked(values)
     mean, n = float(given.mean()), len(given)
@@ -85,10 +85,10 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Differ
     """Mean of second - first, pair by pair, with the t interval over the pairs.
 
     Raises:
-        ValueError: Not as many of each, fewer than two pairs, or a value that is not finite.
+        ValueError: The numbers differ, there are fewer than two pairs, or a value is not finite.
     """
     if len(first) != len(second) or len(first) < 2:
-        raise ValueError(f"{len(first)} and {len(second)} values; give two pairs at least")
+        raise ValueError(f"{len(first)} and {len(second)} values; give at least two pairs")
     apart = _checked(second) - _checked(first)
     n = len(apart)
     error = float(apart.std(ddof=1)) / math.sqrt(n)
@@ -96,13 +96,13 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Differ
 
 
 def welch_difference(first: Sequence[float], second: Sequence[float]) -> Difference:
-    """Mean of second less mean of first, with Welch's t interval.
+    """Return the mean of second minus the mean of first, with Welch's t interval.
 
     Raises:
-        ValueError: Fewer than two values of either, or a value that is not finite.
+        ValueError: One has fewer than two values, or a value is not finite.
     """
     if min(len(first), len(second)) < 2:
-        raise ValueError(f"{len(first)} and {len(second)} values; give two of each at least")
+        raise ValueError(f"{len(first)} and {len(second)} values; give at least two of each")
     sides = [_checked(values) for values in (first, second)]
     of_mean = [float(side.var(ddof=1)) / len(side) for side in sides]
     variance = sum(of_mean)
@@ -121,26 +121,26 @@ def bootstrap_differences(
     seed: int,
     draws: int = DRAWS,
 ) -> dict[str, Difference]:
-    """Differences on a test set, with the percentile interval over samples drawn again.
+    """Return differences on a test set, with the percentile interval over resampled samples.
 
     All numbers are measured on the same draws. A draw on which a number is not defined, as without
     a person of a size, is left out of its interval.
 
     Args:
-        difference: Maps (samples,) how often each sample counts, all 1 for the test set as it is,
+        difference: Maps (samples,) how often each sample counts, all 1 for the original test set,
             to differences by name, nan for one that is not defined.
         samples: Images or videos of the test set.
         seed: Of the draws.
         draws: How many times the samples are drawn, with replacement.
 
     Returns:
-        Those that are defined on the test set as it is.
+        The differences that are defined on the original test set.
 
     Raises:
         ValueError: Fewer than two samples.
     """
     if samples < 2:
-        raise ValueError(f"{samples} samples; a bootstrap needs two at least")
+        raise ValueError(f"{samples} samples; a bootstrap needs at least two")
     rng = np.random.default_rng(seed)
     as_it_is = difference(np.ones(samples, np.int64))
     names = [name for name, value in as_it_is.items() if not math.isnan(value)]
@@ -161,7 +161,7 @@ def bootstrap_differences(
 
 @functools.lru_cache(maxsize=256)
 def t_quantile(probability: float, degrees: float) -> float:
-    """The value that Student's t with these degrees of freedom stays below with a probability.
+    """Return the quantile of Student's t for a probability.
 
     Args:
         probability: Above 0, below 1.
@@ -235,5 +235,5 @@ def _reach(error: float, degrees: float) -> float:
 def _checked(values: Sequence[float]) -> NDArray[np.float64]:
     given = np.asarray(values, np.float64)
     if given.ndim != 1 or not len(given) or not np.isfinite(given).all():
-        raise ValueError(f"values {list(values)}; give one finite number at least")
+        raise ValueError(f"values {list(values)}; give at least one finite number")
     return given

@@ -45,7 +45,7 @@ def count(module: nn.Module, x: Tensor) -> Count:
         x: A batch of one; on the "meta" device or in a FakeTensorMode nothing is computed.
 
     Raises:
-        ValueError: The batch is not of one image.
+        ValueError: The batch has more than one image.
     """
     if x.shape[0] != 1:
         raise ValueError(f"x is a batch of {x.shape[0]}; give a batch of 1: costs are per image")
@@ -73,7 +73,7 @@ def _count_and_run(module: nn.Module, x: Tensor) -> tuple[Count, Tensor]:
 def count_model(encoder: str = "resnet50", **options: Any) -> dict[str, Count]:
     """Count the network that `create_model` builds from the same arguments, part by part.
 
-    Nothing is computed: fake tensors only have a shape.
+    Nothing is computed, because fake tensors only have a shape.
 
     Args:
         encoder: As `create_model` takes it.
@@ -81,7 +81,7 @@ def count_model(encoder: str = "resnet50", **options: Any) -> dict[str, Count]:
 
     Returns:
         By name in the order of the forward pass: the network's parts, as `Network.parts` names
-        them, with each block after its part as `block at <site>`; `rest` for what lies in none.
+        them, with each block after its part as `block at <site>`; `rest` for anything else.
 
     Raises:
         ConfigError: A part does not exist or does not fit.
@@ -90,7 +90,7 @@ def count_model(encoder: str = "resnet50", **options: Any) -> dict[str, Count]:
     network = options.get("network", "simple_baseline")
     sites = HRNET_SITES if network in HRNET_WIDTHS else SITES
     by_submodule = isinstance(blocks, Mapping) and not set(blocks) <= set(sites)
-    # A user's code, timm's, and the test of an inserted block, may look at values.
+    # A user's code, timm's, and the test of an inserted block may read values.
     real = None
     if by_submodule or network not in NETWORKS or is_timm(encoder):
         real = create_model(encoder, **options)
@@ -102,7 +102,7 @@ def count_model(encoder: str = "resnet50", **options: Any) -> dict[str, Count]:
 def count_parts(model: Network) -> dict[str, Count]:
     """Count any network of ours, part by part, by running it in training mode without dropout.
 
-    The cost is shared out among its parts by the modules that are at work. In a FakeTensorMode,
+    The cost is assigned to its parts by the modules that run. In a FakeTensorMode,
     or on the meta device, nothing is computed.
 
     Args:
@@ -117,7 +117,7 @@ def count_parts(model: Network) -> dict[str, Count]:
         if isinstance(module, DROPOUTS):
             module.eval()
     try:
-        # A batch norm refuses one image's map of a pixel.
+        # A batch norm refuses a map of one pixel in a batch of one.
         return _count_parts(model, model.example(2))
     finally:
         model.train(was_training)

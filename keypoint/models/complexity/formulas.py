@@ -1,4 +1,4 @@
-"""Formulas for operations that PyTorch's FlopCounterMode, or an earlier one, leaves out.
+"""Formulas for operations that PyTorch's FlopCounterMode, or an earlier one, omits.
 
 The counter counts operations, two in a multiply-add, and so do these formulas. `__init__.py` has
 the rules.
@@ -37,7 +37,7 @@ def complex_fft(x: Tensor, dims: Sequence[int], *_: object, out_val: Tensor, **_
 
 
 def real_fft(x: Tensor, dims: Sequence[int], *_: object, out_val: Tensor, **__: object) -> int:
-    """Half of a complex one of as many points, the number in the real tensor."""
+    """Half the cost of a complex transform with the same number of points."""
     points = out_val if x.is_complex() else x
     return round(2.5 * points.numel() * math.log2(math.prod(points.shape[dim] for dim in dims)))
 

@@ -23,7 +23,7 @@ from keypoint.blocks.rcca import RCCA
 from keypoint.blocks.spectral.srl import SRL
 from keypoint.blocks.spectral.srl_video import SRLVideo
 
-LAYERS = (_ConvNd, _BatchNorm, nn.Linear)  # all that the paper's counter knows
+LAYERS = (_ConvNd, _BatchNorm, nn.Linear)  # all layers that the paper counts
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def layer_parameters(module: nn.Module) -> int:
 
 
 def convolutions(module: nn.Module, positions: int) -> int:
-    """Multiply-adds of all its convolutions at so many positions."""
+    """Multiply-adds of all its convolutions at a number of positions."""
     convs = (part for part in module.modules() if isinstance(part, _ConvNd))
     return positions * sum(conv.weight.numel() for conv in convs)
 
@@ -161,7 +161,7 @@ def cgnl(block: CGNL, size: Sequence[int]) -> Cost:
 
 
 def rcca(block: RCCA, size: Sequence[int]) -> Cost:
-    """The attention's convolution is called R times; a position sees H + W others."""
+    """The attention's convolution is called R times; a position attends to H + W others."""
     height, width = size
     positions = height * width
     again = block.recurrence - 1

@@ -95,7 +95,7 @@ def srl_table_2() -> Table:
                 rows[label] = (giga_cell(giga, total), parameter_cell(million, total, 1e6))
     note = (
         "All rows with blocks are equal. Two of the networks without are printed .01 higher than "
-        "they count, and that fits no reading which keeps the others."
+        "counted, which fits no interpretation that keeps the others."
     )
     title = "SRL paper, table 2: networks without and with three SRL-FFT blocks"
     return Table(title, ("GFLOPs", "M parameters"), rows, note)
@@ -115,8 +115,8 @@ def srl_table_3() -> Table:
                 parameter_cell(printed[2], total, 1e6),
             )
     note = (
-        "The GFLOPs of nl, and of cgnl at 384x288, fit no reading. rcca counts the layer of its "
-        "attention twice, as it is called twice."
+        "The GFLOPs of nl, and of cgnl at 384x288, fit no interpretation. rcca counts the layer of "
+        "its attention twice, as it is called twice."
     )
     title = "SRL paper, table 3: what three blocks add to the ResNet-50"
     return Table(title, ("GFLOPs", "M parameters"), rows, note)

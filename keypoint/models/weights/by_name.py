@@ -1,4 +1,4 @@
-"""Weights by name: address, network, codec and published AP of mmpose's files (by_name.csv).
+"""Named weights: address, network, codec and published AP of mmpose's files (by_name.csv).
 
     name                  network, input size (height x width) and what is special
     mmpose/res50_256x192  SimpleBaseline with a ResNet-50; `mmpose/` may be left out
@@ -7,10 +7,10 @@
 
 Source: mmpose 1.3.2 and, for the plain HRNets, ResNet-101 384x288 and AP-10K, 0.29: the tables
 `{resnet,resnet_dark,hrnet,hrnet_udp}_{coco,ap10k}.md` in its configs. The eight hex digits in a
-file's name begin its SHA-256. All files expect RGB with ImageNet's mean and std. Where the source
-differs: 1.3.2 links the 256x192 file for ResNet-101 384x288 (AP .749; 0.29 says .748 of its own
-file, the one here); it has newer files of the plain HRNets with 0 to .003 more AP; ResNet-152 DARK
-384x288 has AP .757 in its model index and .755 on the page.
+file's name are the beginning of its SHA-256. All files expect RGB with ImageNet's mean and std.
+Differences in the source: for ResNet-101 384x288, 1.3.2 links the 256x192 file (AP .749; 0.29 has
+.748 for its own file, which is used here); it has newer files of the plain HRNets with 0 to .003
+more AP; ResNet-152 DARK 384x288 has AP .757 in its model index and .755 on the page.
 
 This module does not import torch, so that reading a config does not load it.
 """
@@ -27,11 +27,11 @@ from typing import Any
 
 OWNER = "mmpose/"
 BASE_URL = "https://download.openmmlab.com/mmpose/"
-LICENCE = "Apache-2.0 (mmpose); the images of the training have terms of their own"
+LICENCE = "Apache-2.0 (mmpose); the training images have their own terms"
 COCO = "COCO val2017, detector boxes of person AP 56.4, flip test"
 AP10K = "AP-10K validation set, ground-truth boxes, flip test"
 
-# Megabytes of a file, about: 4 bytes for each number of the network.
+# Approximate size of a file in megabytes: 4 bytes for each number of the network.
 MEGABYTES = {
     "resnet50": 136,
     "resnet101": 212,
@@ -43,7 +43,7 @@ MEGABYTES = {
 
 @dataclass(frozen=True)
 class Published:
-    """One file.
+    """One weights file.
 
     Attributes:
         short_name: Its name without `mmpose/`.

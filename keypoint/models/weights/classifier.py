@@ -1,4 +1,4 @@
-"""What to do about a file that does not fit a network that classifies, by the likeliest reason."""
+"""Suggest what to do if a file does not fit a classification network, by the likeliest reason."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WITHIN_BLOCK, WITHIN_SITE = ".block.", ".site."
 def remedy_of_classifier(
     model: Network, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
 ) -> str:
-    """One sentence.
+    """Return one sentence.
 
     Args:
         model: Any network but a PoseNetwork.
@@ -25,14 +25,14 @@ def remedy_of_classifier(
     """
     theirs, ours = encoder_of(without_blocks(state)), encoder_of(without_blocks(wanted))
     if theirs != ours and theirs is not None:
-        this = f"this one is a {ours}" if ours else "this one is no ResNet"
+        this = f"this one is a {ours}" if ours else "this one is not a ResNet"
         return f"The file's network is a {theirs}, {this}: set model.network=c2d_{theirs}"
     if theirs != ours:
-        return f"The file holds no ResNet of torchvision's names, this one is a {ours}: use another"
+        return f"The file has no ResNet with torchvision's names, this one is a {ours}: use another"
     extra = [site for site in sites_of(state) if site not in sites_of(wanted)]
     if extra:
         return (
-            f"The file has blocks at {extra}: set model.blocks and model.places to what it was "
+            f"The file has blocks at {extra}: set model.blocks and model.places to those it was "
             "trained with"
         )
     lacking = [site for site in sites_of(wanted) if site not in sites_of(state)]
@@ -51,8 +51,8 @@ def remedy_of_classifier(
         )
     if any(WITHIN_BLOCK in name for name in different):
         return (
-            "The file's blocks are others, or were built for another input size or number of "
-            "frames: set model.blocks, model.input_size and clips.frames to what it was trained "
+            "The file's blocks differ, or were built for another input size or number of "
+            "frames: set model.blocks, model.input_size and clips.frames to those it was trained "
             "with"
         )
     return SAME

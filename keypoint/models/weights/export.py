@@ -1,10 +1,10 @@
-"""Give a trained network the names of its repository or of mmpose 1.x, so that it runs there.
+"""Convert a trained network to the names of its repository or of mmpose 1.x, to run it there.
 
-They cut crops and read heatmaps as we do. The colour order differs: SimpleBaseline decodes BGR,
+They cut crops and decode heatmaps as we do. The colour order differs: SimpleBaseline decodes BGR,
 HRNet's repository and mmpose convert to RGB. If the network expects the other order, the input
-channels of conv1 are permuted, which is exact. Another mean or std is not folded into the weights:
-the shift would have to be undone after conv1, whose padding adds zeros that the shift does not
-reach, so the border of every crop would differ. Instead `Export.settings` says what to set there.
+channels of conv1 are permuted, which is exact. Another mean or std is not folded into the weights,
+because the shift does not apply to the zero padding of conv1, and the border of every crop would
+differ. Instead, `Export.settings` says what to set there.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ TARGETS: dict[type[PoseNetwork], tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Export:
-    """Content of the file, and what its user has to know.
+    """Content of the file, and the settings that its user needs.
 
     Attributes:
         content: For torch.save.
-        settings: How the other toolkit has to be set, in sentences.
+        settings: Sentences that describe the settings of the other toolkit.
     """
 
     content: Any
@@ -61,16 +61,16 @@ def export_weights(
             `state_dict`, for TopdownPoseEstimator with a ResNet or HRNet and a HeatmapHead.
         keypoints: Their names; an import of the file checks them against its skeleton.
         epoch: Written to mmpose's meta.
-        decoding: With which its AP was measured, as for `Codec.decode`; the settings ask for it.
+        decoding: Decoding of its measured AP, as for `Codec.decode`; included in the settings.
 
     Raises:
-        CheckpointError: The network has blocks, which no target knows, is not one of the target's,
-            or is of the codec udp, which only mmpose decodes.
+        CheckpointError: The network has blocks, which no target supports; it does not exist in the
+            target; or it has the codec udp, which only mmpose decodes.
     """
     if model.block_options:
         blocks = ", ".join(f"{o['type']} at {site}" for site, o in model.block_options.items())
         raise CheckpointError(
-            f"the network has blocks ({blocks}), and {target} has no such layers: it cannot run "
+            f"the network has blocks ({blocks}), but {target} has no such layers: it cannot run "
             "there; export a network without blocks"
         )
     targets = TARGETS.get(type(model), ())
@@ -82,8 +82,8 @@ def export_weights(
         )
     if target != "mmpose" and model.codec.udp:
         raise CheckpointError(
-            "the network is trained to the codec udp, and SimpleBaseline and HRNet's repository "
-            "decode heatmaps otherwise; export to mmpose"
+            "the network is trained with the codec udp, but SimpleBaseline and HRNet's repository "
+            "decode heatmaps differently; export to mmpose"
         )
     order = COLOR_ORDERS[target]
     state: OrderedDict[str, Tensor] = OrderedDict(

@@ -1,4 +1,4 @@
-"""Recognise whose weights a file holds, by the names in it, and rename the tensors to ours.
+"""Recognise the format of a weights file by the names in it, and rename the tensors to ours.
 
     format              names                                                    colours
     keypoint            our checkpoint: `model`, `ema`, `config` ..              stored
@@ -10,12 +10,13 @@
     hrnet classifier    conv1 layer1 stage2.. incre_modules classifier           RGB
     mfnet               conv1.conv conv2.B01.. classifier: MFNet-3D's authors    RGB
 
-A state dict may be bare, lie in a training checkpoint, and carry the prefixes of wrappers. HRNet's
-repository has SimpleBaseline's names for its pose_resnet, and BGR too (COLOR_RGB: false in its
-configs; true in those of pose_hrnet). Both normalise the channels as they come with (0.485, 0.456,
-0.406), so in BGR the blue channel gets red's mean. Names do not say the input size, nor which
-convolution has the stride (in SimpleBaseline's caffe-style files a bottleneck's first one, else the
-second). MFNet's have their own mean and std: (RGB - (124, 117, 104)) * 0.0167.
+A state dict may be bare or inside a training checkpoint, and names may have the prefixes of
+wrappers. HRNet's repository uses SimpleBaseline's names for its pose_resnet, and also BGR
+(COLOR_RGB: false in its configs; true in those of pose_hrnet). Both normalise the channels in file
+order with (0.485, 0.456, 0.406), so in BGR the blue channel gets red's mean. Names show neither the
+input size nor which convolution has the stride (in SimpleBaseline's caffe-style files a
+bottleneck's first one, otherwise the second). MFNet has its own mean and std:
+(RGB - (124, 117, 104)) * 0.0167.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from keypoint.models.weights.by_name import Published, find_by_file
 from keypoint.models.weights.read import file_form, read_tensors
 from keypoint.pose.skeleton import load_skeleton
 
-# By place, as SimpleBaseline, mmpose, torchvision and timm apply them, whatever the colours are.
+# By channel index, as SimpleBaseline, mmpose, torchvision and timm apply them to any color order.
 CHANNEL_MEAN = (0.485, 0.456, 0.406)
 CHANNEL_STD = (0.229, 0.224, 0.225)
 MFNET_MEAN = (124 / 255, 117 / 255, 104 / 255)
@@ -53,7 +54,7 @@ HRNET_CLASSIFIER = ("incre_modules.", "downsamp_modules.", "final_layer.", "clas
 )
 PREPROCESSOR = "data_preprocessor."
 ORDERS = ("rgb", "bgr")
-NOTE = "keypoint"  # where export writes what the names cannot say, in the state dict's _metadata
+NOTE = "keypoint"  # key in the state dict's _metadata where export writes further facts
 # Of the config's model section, what export writes there as well as the colours (of HRNet without
 # the last two).
 TRAINED = ("codec", "heatmap_sigma", "input_size", "encoder_stride", "dilated")
@@ -69,17 +70,16 @@ class Weights:
         format: One of the first column above.
         state: Tensors by our names; a tensor without one keeps its own.
         color_order: "rgb" or "bgr", of conv1's input channels.
-        decoding: With which its AP was measured, as test.decoding of a config, if the file says it.
-        file_color_order: The order in the file, if its channels were turned when it was read.
+        decoding: Decoding of its measured AP, as test.decoding of a config, if known.
+        file_color_order: The order in the file, if the channels were swapped when it was read.
         mean, std: Of pixel values in [0, 1], in RGB order.
-        left_out: Names of the file that none of our networks has: classifier, preprocessing.
-        trained: Settings of its network that the file holds, by the keys of a config's model
-            section.
+        left_out: Names in the file that none of our networks has: classifier, preprocessing.
+        trained: Settings of its network in the file, by the keys of a config's model section.
         keypoints: Their names, if the file has them.
-        notes: What was assumed, in sentences.
+        notes: Assumptions, as sentences.
         content: The whole checkpoint, if it is ours.
-        published: The row of the table, if the file is one that has a name.
-        classes: Their names, of a checkpoint of action recognition.
+        published: The row of the table, if these are named weights.
+        classes: Names of the classes in a checkpoint of action recognition.
     """
 
     format: str
@@ -104,12 +104,12 @@ def read_weights(path: Path, color_order: str | None = None, *, own_names: bool 
     Args:
         path: A file of torch.save or safetensors; its name does not matter.
         color_order: The order that conv1 expects, if it is not the format's usual one; the
-            channels are then normalised by place, as all these toolkits do.
-        own_names: Keep the file's names, of a network that is no toolkit's.
+            channels are then normalised by index, as all these toolkits do.
+        own_names: Keep the file's names, for a user's own network.
 
     Raises:
-        CheckpointError: Unreadable, or nothing in it is a state dict; a file under the name of a
-            published one (by_name.py) has another hash.
+        CheckpointError: The file is unreadable or contains no state dict, or it has the name of a
+            published file (by_name.py) but another hash.
     """
     published = find_by_file(path.name)
     if published is None:
@@ -127,12 +127,12 @@ def read_weights(path: Path, color_order: str | None = None, *, own_names: bool 
 
 
 def _check_hash(path: Path, published: Published) -> None:
-    file_form(path)  # it is there
+    file_form(path)  # raises if there is no file
     found = sha256_of(path)[: len(published.sha256)]
     if found != published.sha256:
         raise CheckpointError(
-            f"{path}: its SHA-256 begins with {found}, that of the file of this name with "
-            f"{published.sha256}; use another copy, or rename it if it is a file of your own"
+            f"{path}: its SHA-256 begins with {found}, but that of the published file with "
+            f"{published.sha256}; use another copy, or rename it if it is your own file"
         )
 
 
@@ -165,7 +165,7 @@ def recognise(
         if note.get("file_color_order") != colors[0] and "conv1.weight" in named:
             named["conv1.weight"] = named["conv1.weight"].flip(1)
             in_file = ORDERS[colors[0] == "rgb"]
-        notes.append("colour order and mean/std as the export from this toolkit noted them")
+        notes.append("colour order and mean/std from the note of this toolkit's export")
     else:
         colors = _colors_of_others(kind, preprocessor, source, color_order)
         usual = f"usual for {kind}; keypoint import-weights --color-order"
@@ -189,7 +189,7 @@ def _own(content: Mapping[str, Any], source: str, color_order: str | None) -> We
     if color_order is not None and color_order != content["color_order"]:
         raise CheckpointError(
             f"{source}: a checkpoint of this toolkit, which stores its colour order "
-            f"({content['color_order']}); leave --color-order out"
+            f"({content['color_order']}); remove --color-order"
         )
     config, skeleton, classes = content["config"], content["skeleton"], content.get("classes")
     network = config.get("model") if isinstance(config, Mapping) else None
@@ -212,7 +212,7 @@ def _own(content: Mapping[str, Any], source: str, color_order: str | None) -> We
         "keypoint",
         {str(name): tensor for name, tensor in state.items()},
         *_colors(content, source),
-        # Checkpoints from before these keys were of what became the defaults.
+        # Checkpoints older than these keys have what are now the defaults.
         trained={"codec": "heatmap", "heatmap_sigma": None, "dilated": False} | dict(network),
         keypoints=None if skeleton is None else tuple(names),
         classes=None if classes is None else tuple(classes),
@@ -225,7 +225,7 @@ def unwrap(content: Any, source: str) -> tuple[Mapping[Any, Tensor], list[str]]:
     """Return the state dict in the content of a file, and a note of the key it was under.
 
     Raises:
-        CheckpointError: There is none, or it holds other things than tensors.
+        CheckpointError: There is none, or it contains something other than tensors.
     """
     notes = []
     for key in WRAPPED_IN:
@@ -239,14 +239,14 @@ def unwrap(content: Any, source: str) -> tuple[Mapping[Any, Tensor], list[str]]:
             return content, notes
         raise CheckpointError(
             f"{source}: {len(others)} entries of its state dict are not tensors: "
-            f"{', '.join(map(reprlib.repr, others[:4]))}; save the state dict alone, of plain "
+            f"{', '.join(map(reprlib.repr, others[:4]))}; save only the state dict, with plain "
             "tensors (not quantised, sparse or of 8 bits), and give that"
         )
     found = type(content).__name__
     if isinstance(content, Mapping):
         found = f"a mapping with {reprlib.repr(list(islice(content, 4)))}"
     raise CheckpointError(
-        f"{source}: holds no state dict (a mapping from names to tensors), but {found}; "
+        f"{source}: contains no state dict (a mapping from names to tensors), but {found}; "
         "nothing to load"
     )
 
@@ -254,7 +254,7 @@ def unwrap(content: Any, source: str) -> tuple[Mapping[Any, Tensor], list[str]]:
 def _note_of_export(
     state: Mapping[Any, Tensor], source: str
 ) -> tuple[Mapping[str, Any] | None, dict[str, Any], tuple[str, ...] | None]:
-    """Return what our export wrote in the metadata, the network's settings and keypoints in it."""
+    """Return the network's settings and keypoints that our export wrote in the metadata."""
     metadata = getattr(state, "_metadata", None)
     note = metadata.get(NOTE) if isinstance(metadata, Mapping) else None
     if not isinstance(note, Mapping):
@@ -282,7 +282,7 @@ def _colors_of_others(
 ) -> tuple[str, Triple, Triple]:
     """Return colour order, mean and std: as given, as mmpose stored them, or the usual ones.
 
-    mmpose stores them in 0..255, by place; ImageNet's red mean is the largest.
+    mmpose stores them in 0..255, by channel index; ImageNet's red mean is the largest.
     """
     keys = [f"{PREPROCESSOR}mean", f"{PREPROCESSOR}std"]
     mean, std, order = CHANNEL_MEAN, CHANNEL_STD, given
@@ -303,7 +303,7 @@ def _colors_of_others(
             stored = preprocessor[keys[0]].flatten().tolist()
             raise CheckpointError(
                 f"{source}: its data_preprocessor.mean is {stored}, neither ImageNet's in RGB "
-                "nor in BGR; say which with --color-order"
+                "nor in BGR; give --color-order"
             )
     order = order or ("bgr" if kind == "simple_baseline" else "rgb")
     return order, _by(order, mean), _by(order, std)

@@ -1,7 +1,7 @@
-"""Fill a network from ImageNet weights or from a file, by name, strictly; say what was loaded.
+"""Load ImageNet weights or a file into a network, strictly by name, and report what was loaded.
 
-`formats` recognises a file, `report` says what fits. The network takes over the colour order, mean
-and std of the weights.
+`formats` recognises a file, `report` compares it with the network. The network adopts the colour
+order, mean and std of the weights.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ from keypoint.models.weights.timm_files import (
 
 logger = logging.getLogger(__name__)
 
-CODEC_NOTE = "codec heatmap assumed; model.codec=udp if it was trained so"
+CODEC_NOTE = "codec heatmap assumed; give model.codec=udp if it was trained with udp"
 
 
 def load_imagenet_encoder(model: Network, encoder: str) -> None:
-    """Fill the encoder with torchvision's or timm's ImageNet weights, downloaded at the first use.
+    """Load torchvision's or timm's ImageNet weights into the encoder; downloaded at the first use.
 
     Args:
-        model: The network; HRNet is filled up to its head, by timm.
+        model: The network; HRNet gets timm's weights up to its head.
         encoder: The encoder's name, or hrnet_w32 or hrnet_w48.
 
     Raises:
-        CheckpointError: The download failed; the text says where a copy can be put by hand.
+        CheckpointError: The download failed; the text names a folder to copy the file into.
     """
     if isinstance(model, TimmBaseline):
         fill(model, pretrained_of_timm(model), f"timm's weights of {encoder}")
@@ -53,7 +53,7 @@ def load_imagenet_encoder(model: Network, encoder: str) -> None:
     if isinstance(model, HRNet):
         fill(model, imagenet_of_hrnet(encoder), f"timm's weights of {encoder}")
         return
-    from torchvision.models import get_model_weights  # to import it takes as long as torch
+    from torchvision.models import get_model_weights  # importing it takes as long as torch
 
     weights = get_model_weights(encoder)[IMAGENET_WEIGHTS]
     cache = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
@@ -79,19 +79,19 @@ def load_weights_file(
     color_order: str | None = None,
     keypoints: Sequence[str] | None = None,
 ) -> Report:
-    """Fill the network, or its encoder, from a file of any format in `formats`.
+    """Load a file of any format in `formats` into the network, or into its encoder.
 
     Args:
-        model: Any network of ours; weights, colour order, mean and std are filled in.
+        model: Any of our networks; weights, colour order, mean and std are set.
         path: The file.
         partial: Allow whole blocks of the network to be missing in the file. New blocks are the
             identity, so the output stays exactly that of the network without them.
-        new_head: Leave out the file's head, whose keypoints or classes are others; the network's
-            stays as it is.
-        whole: Refuse an encoder alone, and weights that were trained to another codec, sigma or
-            keypoints.
+        new_head: Skip the file's head, which has other keypoints or classes; the network's head is
+            unchanged.
+        whole: Refuse a file with only an encoder, and weights that were trained with another codec,
+            sigma or keypoints.
         color_order: "rgb" or "bgr", if it is not what is usual for the file's format.
-        keypoints: Names of the skeleton's, which must be the file's with `whole`, if it has them.
+        keypoints: The skeleton's names; with `whole`, the file's must be equal if it has any.
 
     Raises:
         CheckpointError: The file cannot be read, or its tensors, blocks or settings do not fit.
@@ -122,7 +122,7 @@ def fill(
     whole: bool = False,
     keypoints: Sequence[str] | None = None,
 ) -> Report:
-    """Do as `load_weights_file` with weights that were read; log and errors name `source`."""
+    """Load weights that were already read; log and errors name `source`."""
     _check_task(model, weights, source)
     _check_network(model, weights.trained, source, whole)
     if whole and isinstance(model, PoseNetwork):
@@ -144,19 +144,19 @@ def load_state(
     new_head: bool = False,
     whole: bool = True,
 ) -> Report:
-    """Copy weights into the network: all of it, or the encoder if there is nothing else.
+    """Copy weights into the network, or into its encoder if there is nothing else.
 
     Args:
         model: The network; filled in place.
-        weights: Their tensors alone are looked at.
+        weights: Only their tensors are used.
         source: Named in errors.
         partial: Allow whole blocks to be missing.
-        new_head: Leave out the file's head.
-        whole: Refuse an encoder alone.
+        new_head: Skip the file's head.
+        whole: Refuse a file with only an encoder.
 
     Raises:
-        CheckpointError: Names or shapes that do not fit, values that are not finite, or `partial`
-            or `new_head` has no effect. Nothing is loaded then.
+        CheckpointError: Names or shapes do not fit, values are not finite, or `partial` or
+            `new_head` has no effect. Then nothing is loaded.
     """
     weights = replace(weights, state=with_our_names(model, weights.state))
     head = head_of(model, weights.state, source) if new_head else []
@@ -166,23 +166,23 @@ def load_state(
     report = compare(model, weights, source, partial=partial, new_head=head, whole=whole)
     report.check()
     if partial and not report.new_blocks:
-        what = "it is an encoder alone" if report.encoder_only else "it lacks none of the blocks"
+        what = "it has only an encoder" if report.encoder_only else "it lacks none of the blocks"
         raise CheckpointError(
             f"{source}: a partial load has no effect, as {what}; "
-            "leave --partial or model.partial_weights out"
+            "remove --partial or model.partial_weights"
         )
     model.load_state_dict(weights.state, strict=False)
     return report
 
 
 def head_of(model: Network, state: Mapping[str, Tensor], source: str) -> list[str]:
-    """Name the tensors of the head, of which the file has others.
+    """Name the tensors of the head, which differ in the file.
 
-    A user's network does not say which they are: there they are those that have K outputs and
-    differ from the file's in the number of outputs alone.
+    In a user's network, they are the tensors that have K outputs and differ from the file's only
+    in the number of outputs.
 
     Raises:
-        CheckpointError: The file has none.
+        CheckpointError: The file has no such tensor.
     """
     ours = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     if model.HEAD:
@@ -197,17 +197,17 @@ def head_of(model: Network, state: Mapping[str, Tensor], source: str) -> list[st
         ]
     if not any(name in state for name in head):
         raise CheckpointError(
-            f"{source}: a new head has no effect, as the file has none of another number of "
-            f"{model.OUTPUTS}; leave model.new_head out"
+            f"{source}: a new head has no effect, as the file has no head with another number of "
+            f"{model.OUTPUTS}; remove model.new_head"
         )
     return head
 
 
 def with_our_names(model: Network, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The file's tensors by the network's names, if the file was saved without them.
+    """Return the file's tensors by the network's names, if the file was saved without them.
 
-    A block after a submodule renames the submodule to `<name>.site`, and a user's module lies in
-    `network.`; a file of the network alone knows neither.
+    A block after a submodule renames the submodule to `<name>.site`, and a user's module is under
+    `network.`; a file of the bare network has neither.
     """
     inserted = [path for path in model.block_paths().values() if not path.startswith("blocks.")]
     plain = {}
@@ -228,18 +228,18 @@ def with_our_names(model: Network, state: Mapping[str, Tensor]) -> dict[str, Ten
 def _check_heatmaps(
     model: PoseNetwork, weights: Weights, source: str, keypoints: Sequence[str] | None
 ) -> None:
-    """Check what the heatmaps mean: their convention, their width, and whose keypoints they are."""
+    """Check the meaning of the heatmaps: their codec, their sigma and their keypoints."""
     trained, codec = weights.trained, model.codec
     if trained.get("codec", codec.name) != codec.name:
         raise CheckpointError(
-            f"{source}: trained to the codec {trained['codec']}, the config says {codec.name}; "
+            f"{source}: trained with codec {trained['codec']}, but the config has {codec.name}; "
             f"set model.codec={trained['codec']}"
         )
     sigma = trained.get("heatmap_sigma", codec.heatmap_sigma)
     width = replace(codec, heatmap_sigma=sigma).sigma  # None is in proportion to the input size
     if width != codec.sigma:
         raise CheckpointError(
-            f"{source}: trained to a heatmap_sigma of {width}, the config's is {codec.sigma}; "
+            f"{source}: trained with heatmap_sigma {width}, but the config has {codec.sigma}; "
             f"set model.heatmap_sigma={'none' if sigma is None else sigma}"
         )
     names = weights.keypoints
@@ -248,30 +248,30 @@ def _check_heatmaps(
     for number, (theirs, ours) in enumerate(zip(names, keypoints, strict=True)):
         if theirs != ours:
             raise CheckpointError(
-                f"{source}: its keypoint {number} is {theirs}, the skeleton's is {ours}; leave "
-                "data.skeleton out or set it to the one that it was trained with"
+                f"{source}: its keypoint {number} is {theirs}, but the skeleton's is {ours}; "
+                "remove data.skeleton or set it to the skeleton it was trained with"
             )
 
 
 def _check_task(model: Network, weights: Weights, source: str) -> None:
-    """Check that a checkpoint is of the network's task."""
+    """Check that a checkpoint has the network's task."""
     if weights.content is None:
         return
     tasks = "keypoints", "action recognition"
     theirs, ours = weights.classes is not None, not isinstance(model, PoseNetwork)
     if theirs != ours:
         raise CheckpointError(
-            f"{source}: a checkpoint of {tasks[theirs]}, the network is one of {tasks[ours]}; "
-            "give model.weights another file"
+            f"{source}: a checkpoint for {tasks[theirs]}, but the network is for {tasks[ours]}; "
+            "set model.weights to another file"
         )
 
 
 def _check_network(model: Network, trained: Mapping[str, Any], source: str, whole: bool) -> None:
-    """Check what names and shapes do not show and our files hold: dilation, options, sizes."""
+    """Check settings that names and shapes do not show: dilation, options, sizes."""
     encoder = str(trained.get("encoder", ""))
     if isinstance(model, SimpleBaseline) and is_timm(encoder):
         raise CheckpointError(
-            f"{source}: trained with the encoder {encoder}, the network has a ResNet of "
+            f"{source}: trained with the encoder {encoder}, but the network has a ResNet of "
             f"torchvision; set model.encoder={encoder}"
         )
     for key, ours in model.settings().items():
@@ -280,7 +280,7 @@ def _check_network(model: Network, trained: Mapping[str, Any], source: str, whol
             theirs = architecture_of(str(theirs))
         if theirs != ours:
             raise CheckpointError(
-                f"{source}: trained with {key}={str(theirs).lower()}, the network has "
+                f"{source}: trained with {key}={str(theirs).lower()}, but the network has "
                 f"{str(ours).lower()}; set model.{key}={str(theirs).lower()}"
             )
     blocks = model.blocks_of(trained)
@@ -288,18 +288,18 @@ def _check_network(model: Network, trained: Mapping[str, Any], source: str, whol
         ours = model.block_options.get(site)
         if ours is not None and ours != options:
             raise CheckpointError(
-                f"{source}: its block at {site} is {options}, the network's is {ours}; "
-                "set model.blocks to what it was trained with"
+                f"{source}: its block at {site} is {options}, but the network's is {ours}; "
+                "set model.blocks to the blocks it was trained with"
             )
     size, given = list(trained.get("input_size", model.input_size)), list(model.input_size)
     if size == given:
         return
     if blocks:
-        text = f"{source}: its blocks were built for input_size={size}, the network's {given}"
+        text = f"{source}: its blocks were built for input_size={size}, the network's for {given}"
         if whole:
             raise CheckpointError(
-                f"{text}; leave --cfg out and give model.input_size={given}, which keeps the blocks"
+                f"{text}; remove --cfg and give model.input_size={given}, which keeps the blocks"
             )
-        logger.warning("%s: they mean other frequencies there until trained", text)
+        logger.warning("%s: until trained, they act on other frequencies there", text)
     elif whole:
-        logger.warning("%s: trained at input_size=%s, the network's is %s", source, size, given)
+        logger.warning("%s: trained at input_size=%s, but the network has %s", source, size, given)

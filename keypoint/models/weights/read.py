@@ -1,10 +1,10 @@
-"""Read a weights file of any toolkit, without running or importing anything that it names.
+"""Read a weights file of any toolkit without running or importing any code that it names.
 
 torch's safe loading and the safetensors library do the reading. Training checkpoints of other
-toolkits hold objects as well as tensors (configs, histories, numpy scalars), which torch refuses:
-it is given a `StandIn` for each of their classes. Checked here is what torch does not look at:
-checksums, records that are compressed, stored twice or out of place, the byte order of the older
-form, tensors that take more memory than the file, values nested without end.
+toolkits contain objects besides tensors (configs, histories, numpy scalars), which torch refuses;
+a `StandIn` replaces each of their classes. This module checks what torch does not: checksums,
+records that are compressed, duplicate or out of place, the byte order of the older form, tensors
+that take more memory than the file, unlimited nesting.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ DTYPES = (
     torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32,
     torch.int16, torch.int8, torch.uint8, torch.bool,
 )  # fmt: skip
-# Numbers of a tensor that repeats some of its storage (`expand`): what is computed of it takes
+# Numbers of a tensor that repeats some of its storage (`expand`): results computed from it take
 # memory that the file does not. The largest layer of our networks has half as many.
 LARGEST_REPEATED = 1 << 24
-# Far beyond honest files. What is shared counts each time: a small file can unfold to billions.
+# Far beyond normal files. Shared values count each time, as a small file can expand to billions.
 MOST_VALUES, DEEPEST = 1_000_000, 64
-LETTERS, BITS = 100, 64  # of a text and of a whole number that count as one value
-# Weights need none of these, so the file is refused although a stand-in would do no harm. The last
-# is no code, but torch would call it, and it makes gigabytes of zeros out of a number.
+LETTERS, BITS = 100, 64  # of a text and of an integer that count as one value
+# Weights need none of these, so the file is refused although a stand-in would be harmless. The
+# last one runs no code, but torch would call it, and it creates gigabytes of zeros from a number.
 UNSAFE = re.compile(
     r"(os|posix|nt|subprocess|commands|sys|runpy|pty|socket|shutil|importlib|ctypes|webbrowser"
     r"|pickle)\b.*|builtins\.(eval|exec|compile|__import__|open|breakpoint"
     r"|input|globals|bytearray)"
 )
-TOO_MUCH = f"is nested too deep or too large (more than {DEEPEST} levels or {MOST_VALUES:,} values)"
+TOO_MUCH = f"is too deep or too large (more than {DEEPEST} levels or {MOST_VALUES:,} values)"
 OLDER_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.serialization.MAGIC_NUMBER as a pickle
 # The whole of a file such as mmengine's last_checkpoint.
 POINTER = re.compile(rb"[\w./\\ -]{1,255}\.(pt|pth|tar|ckpt|safetensors)")
@@ -60,7 +60,7 @@ class _EqualsDict(type):
 
 
 class StandIn(list[Any], metaclass=_EqualsDict):
-    """An object of a class that is not looked for. Holds nothing, and does nothing.
+    """Replaces an object of any class. Contains nothing, and does nothing.
 
     It is a list, as torch (2.14 and newer) appends to subclasses of list as well.
     """
@@ -77,7 +77,7 @@ def file_form(path: Path) -> str:
     """Return "zip" or "older" (the two of torch.save) or "safetensors", by a file's first bytes.
 
     Raises:
-        CheckpointError: None of these; says what is there instead.
+        CheckpointError: It is none of these; the text says what it is instead.
     """
     try:
         if not path.is_file():
@@ -97,12 +97,12 @@ def file_form(path: Path) -> str:
     if not head:
         what = "the file is empty; it was not saved completely, use another copy"
     elif text[:1] == b"<":
-        what = "a web page (a saved error page?) and no weights; download the file again"
+        what = "a web page (a saved error page?), not weights; download the file again"
     elif text.startswith(b"version https://git-lfs"):
-        what = "a Git LFS pointer and no weights; download the file again"
+        what = "a Git LFS pointer, not weights; download the file again"
     elif POINTER.fullmatch(text):
-        what = f"no weights, but a text that names {text.decode()!r}, which was not looked for; "
-        what += "give the file itself"
+        what = f"not weights, but a text that names {text.decode()!r}, which was not opened; "
+        what += "give that file"
     elif head[:1] == b"\x80":
         what = "a bare pickle, which is unsafe and was not opened; get a file of torch.save"
     else:
@@ -115,17 +115,17 @@ def read_tensors(path: Path, *, objects: bool = True) -> Any:
     """Read a file of torch.save, in the zip form or the older one, or of safetensors.
 
     Args:
-        path: Its content decides on the form, not its name.
-        objects: Read a file that holds other objects as well. Each becomes a `StandIn`, and so
-            does a tensor that is not plain numbers: quantised, sparse, complex, of 8-bit floats.
+        path: The form is recognised by content, not by name.
+        objects: Also read a file that contains other objects. Each becomes a `StandIn`, and so does
+            a tensor that is not plain numbers: quantised, sparse, complex, of 8-bit floats.
 
     Returns:
         The content: dicts, lists, plain types, tensors on the CPU. A state dict with torch's
         `_metadata` is an OrderedDict with that attribute.
 
     Raises:
-        CheckpointError: Missing, not a weights file, damaged, or made to run code or to fill the
-            memory.
+        CheckpointError: The file is missing, damaged, not a weights file, or made to run code or to
+            fill the memory.
     """
     form = file_form(path)
     try:
@@ -136,8 +136,8 @@ def read_tensors(path: Path, *, objects: bool = True) -> Any:
             unsafe = sorted(name for name in names if UNSAFE.fullmatch(name))
             if unsafe:
                 raise CheckpointError(
-                    f"{path}: unsafe, it was made to run code ({printable(unsafe[0])}); nothing of "
-                    "it was run. Get the weights from their publisher"
+                    f"{path}: unsafe, it was made to run code ({printable(unsafe[0])}), which "
+                    "was not run. Get the weights from their publisher"
                 )
             file.seek(0)
             stand_ins: list[Any] = [(StandIn, name) for name in names] if objects else []
@@ -146,18 +146,18 @@ def read_tensors(path: Path, *, objects: bool = True) -> Any:
                 # Python 2's numpy scalars are not UTF-8. Not mmap: it checks no record's size.
                 content = torch.load(file, map_location="cpu", weights_only=True, encoding="latin1")
             if form == "older" and file.read(1):
-                raise ValueError("there are numbers that belong to no tensor")
+                raise ValueError("some numbers belong to no tensor")
         return _plain(path, content)
     except CheckpointError:
         raise
     except pickle.UnpicklingError:  # its text advises to run the file's code
-        what = "it holds objects that only running its code could build"
-        remedy = "keypoint import-weights takes the tensors out of it"
+        what = "it contains objects that can only be built by running its code"
+        remedy = "keypoint import-weights extracts the tensors"
         if objects:
             what = "its pickle does more than weights need, or is of protocol 3 or newer"
-            remedy = "save the state dict alone with torch.save and give that"
+            remedy = "save only the state dict with torch.save and give that"
         raise CheckpointError(
-            f"{path}: not a file of tensors, or unsafe: {what}; nothing of it was run; {remedy}"
+            f"{path}: not a file of tensors, or unsafe: {what}; no code was run; {remedy}"
         ) from None
     except Exception as error:  # a damaged file can fail in any way
         line = str(error).partition("\n")[0].partition(". ")[0][:200]
@@ -185,15 +185,15 @@ def _names_in_zip(path: Path, file: IO[bytes]) -> set[str]:
         if not {"", ".", ".."}.isdisjoint(name.split("/")):
             raise ValueError(f"record {name} has no plain name")
         if name in names:
-            raise ValueError(f"record {name} is there twice, and readers differ in which they take")
+            raise ValueError(f"record {name} is there twice, and readers differ in which they use")
         if entry.compress_type != zipfile.ZIP_STORED:
             raise ValueError(f"record {name} is compressed, which torch does not do")
         names.add(name)
     if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
         raise ValueError("its records are larger than the file")
     if min(entry.header_offset for entry in archive.infolist()) > 0 or archive.comment:
-        # Two archives one after the other: readers differ in which they take.
-        raise ValueError("it holds more than its records")
+        # Two concatenated archives: readers differ in which they use.
+        raise ValueError("it contains more than its records")
     damaged = archive.testzip()
     if damaged:  # torch itself reads past a flipped bit
         raise CheckpointError(
@@ -207,17 +207,17 @@ def _names_in_older(path: Path, file: IO[bytes]) -> set[str]:
     parts = [_scan(file) for _ in range(4)]
     if "NEWFALSE" in parts[2][1]:  # {"little_endian": False}, which torch does not look at
         raise CheckpointError(
-            f"{path}: numbers in another byte order than this machine's; load and save it on a "
-            "machine of its kind, as safetensors"
+            f"{path}: numbers in another byte order than this machine's; load it on a machine with "
+            "that order and save it as safetensors"
         )
     return parts[3][0]
 
 
 def _scan(file: IO[bytes]) -> tuple[set[str], set[str]]:
-    """Return the names and the opcodes of a pickle, and leave the file behind it.
+    """Return the names and the opcodes of a pickle, and leave the file position after it.
 
     Raises:
-        ValueError: A tuple that unfolds without end; as a key it would be hashed while torch reads.
+        ValueError: A tuple expands without limit; as a key, torch would hash it while reading.
     """
     names, opcodes = set(), set()
     tuples = _Tuples()
@@ -232,7 +232,7 @@ def _scan(file: IO[bytes]) -> tuple[set[str], set[str]]:
 
 
 class _Tuples:
-    """The stack of a pickle that is read, with the values and levels of each tuple on it."""
+    """The stack of a pickle while reading, with the values and levels of each tuple on it."""
 
     OTHER = (1, 0)
     MARK = (0, 0)
@@ -246,7 +246,7 @@ class _Tuples:
         """Do one step.
 
         Raises:
-            ValueError: A tuple of too many values or levels.
+            ValueError: A tuple has too many values or levels.
         """
         before, after = list(opcode.stack_before), [self.OTHER] * len(opcode.stack_after)
         taken: list[tuple[int, int]] = []
@@ -270,11 +270,11 @@ class _Tuples:
 
 
 def _plain(path: Path, content: Any) -> Any:
-    """Copy the dicts, lists and tensors, whose attributes a file can set (`items` to None).
+    """Copy dicts, lists and tensors, because a file can set their attributes (`items` to None).
 
     Raises:
-        CheckpointError: More values than an honest file has; names the part.
-        ValueError: A tensor of more memory than the file.
+        CheckpointError: There are too many values; the text names the part.
+        ValueError: A tensor takes more memory than the file.
     """
     file_size, count, part = path.stat().st_size, 0, "content"
 

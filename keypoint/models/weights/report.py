@@ -1,4 +1,4 @@
-"""Compare weights with a network, tensor by tensor, and say what to do if they do not fit."""
+"""Compare weights with a network, tensor by tensor, and suggest what to do if they do not fit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from keypoint.models.weights.formats import Weights
 
 HEAD = "final_layer.weight"
 SHOWN = 4  # names of a list in a message
-SAME = "Use the network, blocks, input size and keypoints that the file was made with"
+SAME = "Use the network, blocks, input size and keypoints of the file"
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Report:
         weights: Format, colours and notes of the file.
         matched: Loaded.
         missing: In the network, not in the file.
-        new_blocks: Those of the missing that a flag allows: whole blocks.
-        new_head: Those of the missing that another flag allows: the head.
+        new_blocks: Missing tensors that a flag allows: whole blocks.
+        new_head: Missing tensors that another flag allows: the head.
         unexpected: In the file, not in the network.
         misshapen: In both, with another shape: name, the file's shape, the network's.
         not_finite: With nan or inf.
-        encoder_only: The file holds an encoder and nothing else.
+        encoder_only: The file contains only an encoder.
         remedy: One sentence of what to do if something does not fit.
     """
 
@@ -54,7 +54,7 @@ class Report:
 
     @property
     def allowed(self) -> list[str]:
-        """Those of the missing that start as they are in the network."""
+        """Missing tensors that keep their initial values."""
         return [*self.new_blocks, *self.new_head]
 
     def faults(self) -> str:
@@ -75,13 +75,13 @@ class Report:
             return
         remedy = self.remedy
         if set(self.missing) == set(self.allowed) and not self.unexpected and not self.misshapen:
-            remedy = "Its training diverged or the file is damaged: use another copy"
+            remedy = "Its training diverged or the file is damaged: use another file"
         raise CheckpointError(
             f"{self.source}: does not match this network; {self.faults()}. {remedy}"
         )
 
     def text(self) -> str:
-        """Say in some lines what was loaded."""
+        """Return a few lines about what was loaded."""
         weights, part = self.weights, " into the encoder" if self.encoder_only else ""
         mean, std = (" ".join(f"{v:.4g}" for v in row) for row in (weights.mean, weights.std))
         lines = [
@@ -90,7 +90,7 @@ class Report:
             *(f"note: {note}" for note in weights.notes),
         ]
         if self.new_blocks:
-            lines.append(_counted(self.new_blocks, "start as the identity's"))
+            lines.append(_counted(self.new_blocks, "of new blocks (the identity)"))
         if self.new_head:
             lines.append(_counted(self.new_head, "of a new head"))
         if weights.left_out:
@@ -98,7 +98,7 @@ class Report:
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all names for JSON, each list with its count, and what the file was taken for."""
+        """Return all names for JSON, each list with its count, and the recognised format."""
         about = {
             key: getattr(self.weights, key)
             for key in ("format", "color_order", "mean", "std", "notes")
@@ -133,14 +133,14 @@ def compare(
         source: The file's name.
         partial: Allow whole blocks to be missing.
         new_head: Names of the head, if it may be missing.
-        whole: Compare with the whole network even if the file holds an encoder alone.
+        whole: Compare with the whole network even if the file contains only an encoder.
     """
     state, wanted = weights.state, model.state_dict()
     of_encoder = model.ENCODER_PREFIXES
     # Without its head a classifier is its encoder.
     encoder_only = not whole and not new_head and all(n.startswith(of_encoder) for n in state)
     blocks = [f"{path}." for path in model.block_paths().values()]
-    if encoder_only:  # which has no blocks: ours stay as they are, the identity
+    if encoder_only:  # which has no blocks: ours stay the identity
         inside = {k: v for k, v in wanted.items() if k.startswith(of_encoder)}
         wanted = {k: v for k, v in inside.items() if not k.startswith(tuple(blocks))}
     # Files from before torch 0.4.1 lack this counter, and nothing reads it while momentum is set.
@@ -178,14 +178,14 @@ def _counted(names: Sequence[str], what: str) -> str:
 
 
 def hrnet_of(state: Mapping[str, Tensor]) -> str | None:
-    """Name the HRNet of a state dict by its width, such as hrnet_w32; None if it is none."""
+    """Name the HRNet of a state dict by its width, such as hrnet_w32; None if it is not one."""
     branch = (t for name, t in state.items() if name.startswith("stage2.0.branches.0."))
     weight = next((tensor for tensor in branch if tensor.ndim == 4), None)
     return None if weight is None else f"hrnet_w{weight.shape[0]}"
 
 
 def network_of(state: Mapping[str, Tensor]) -> dict[str, str]:
-    """The keys of a config that make the network of a state dict; empty if it is none of ours."""
+    """Return the config keys of a state dict's network; empty if it is not one of ours."""
     encoder, hrnet = encoder_of(state), hrnet_of(state)
     if hrnet in HRNET_WIDTHS:
         return {"network": hrnet}
@@ -198,7 +198,7 @@ def sites_of(state: Iterable[str]) -> list[str]:
 
 
 def remedy(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
-    """Say what to do about a file that does not fit, by the likeliest reason.
+    """Suggest what to do about a file that does not fit, by the likeliest reason.
 
     Args:
         state: The file's tensors, by our names.
@@ -209,29 +209,29 @@ def remedy(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
     is_same_hrnet = any(hrnets) and hrnets[0] == hrnets[1]
     stranger = other_architecture(state) if ours and not is_same_hrnet else None
     if stranger:
-        return f"The file holds {stranger}; use {'an HRNet' if hrnets[1] else 'a plain ResNet'}'s"
+        return f"The file has {stranger}; use {'an HRNet' if hrnets[1] else 'a plain ResNet'}'s"
     if theirs and theirs != ours and any(hrnets):
         keys = " ".join(f"model.{key}={value}" for key, value in network_of(state).items())
-        network = f"this network is {ours or 'another'}"
-        return f"The file holds {theirs}, {network}: {f'set {keys}' if keys else 'use its own'}"
+        network = f"this network is {ours or 'different'}"
+        return f"The file has {theirs}, {network}: {f'set {keys}' if keys else 'use its weights'}"
     if theirs and theirs != ours:
-        network = f"the network's {ours}" if ours else "the network's is another"
+        network = f"the network's {ours}" if ours else "the network's is different"
         return f"The file's encoder is {theirs}, {network}: set model.encoder={theirs}"
     if theirs and not any(name.startswith("final_layer.") for name in state):
         return (
-            "The file holds an encoder alone, which finds no keypoints: train with "
+            "The file contains only an encoder, which finds no keypoints: train with "
             "model.weights=FILE and use the run's best.pt"
         )
     head, our_head = (tuple(s[HEAD].shape) if HEAD in s else () for s in (state, wanted))
     if len(head) == len(our_head) == 4 and head[0] != our_head[0]:
         return (
             f"The file has {head[0]} keypoints, the skeleton {our_head[0]}: "
-            "set data.skeleton to the one the file was trained with, or train a new head from the "
+            "set data.skeleton to that of the file, or train a new head from the "
             "rest of it with model.new_head=true"
         )
     extra = [site for site in sites_of(state) if site not in sites_of(wanted)]
     if extra:
-        return f"The file has blocks at {extra}: set model.blocks to what it was trained with"
+        return f"The file has blocks at {extra}: set model.blocks to those it was trained with"
     lacking = [site for site in sites_of(wanted) if site not in sites_of(state)]
     if lacking:
         return (
@@ -241,17 +241,17 @@ def remedy(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
     shapes = {name: tensor.shape for name, tensor in state.items()}
     if any(shapes.get(n, t.shape) != t.shape for n, t in wanted.items() if n.startswith("blocks.")):
         return (
-            "The file's blocks are others, or were built for another input size: set model.blocks "
-            "and model.input_size to what it was trained with"
+            "The file's blocks differ, or were built for another input size: set model.blocks "
+            "and model.input_size to those it was trained with"
         )
     return SAME
 
 
 def other_architecture(state: Mapping[str, Tensor]) -> str | None:
-    """Name the other network that a file holds, by names and shapes; None if it may be a ResNet.
+    """Name a file's unsupported network by names and shapes; None if it may be a ResNet.
 
-    timm's resnet50 and its like have torchvision's names, and its variants others, except
-    resnetblur50 and resnetaa50: those differ in nothing that is stored.
+    timm's resnet50 and similar models have torchvision's names. Its variants have others, except
+    resnetblur50 and resnetaa50, whose files do not differ.
     """
 
     def has(*parts: str) -> bool:

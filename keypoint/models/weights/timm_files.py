@@ -1,8 +1,8 @@
 """Weights of timm's encoders: downloaded by timm, or from a file with timm's names.
 
-A file of timm holds the whole classifier by the names of the plain model (`stages.0.blocks..`).
-With feature maps timm makes one word of the first two levels (`stages_0.blocks..`) or puts `model.`
-before all, and leaves out what follows the last map.
+A file of timm contains the whole classifier by the names of the plain model (`stages.0.blocks..`).
+With feature maps, timm joins the first two levels (`stages_0.blocks..`) or adds the prefix
+`model.`, and omits everything after the last map.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from keypoint.models.weights.formats import Weights, recognise
 
 WITHIN = "encoder."
 HUB_FILE = "model.safetensors"
-SECONDS = 5.0  # for the Hub to answer at all
+SECONDS = 5.0  # timeout for the Hub's first answer
 
 
 def pretrained_of_timm(model: TimmBaseline) -> Weights:
-    """The encoder's weights as timm downloads them, fitted to the input size, by our names.
+    """Return the encoder's weights downloaded by timm, fitted to the input size, by our names.
 
     Raises:
-        CheckpointError: timm has none, or they cannot be downloaded; the text says what to do.
+        CheckpointError: timm has no weights, or they cannot be downloaded; with what to do.
     """
     cfg = timm_model(model.encoder_name)
     if not cfg.has_weights:
         raise CheckpointError(
-            f"{model.encoder_name}: timm has no weights of it; train from scratch with "
+            f"{model.encoder_name}: timm has no weights for it; train from scratch with "
             "model.weights=none, or give model.weights=FILE"
         )
     if cfg.hf_hub_id:
@@ -50,7 +50,7 @@ def pretrained_of_timm(model: TimmBaseline) -> Weights:
 
 
 def imagenet_of_hrnet(network: str) -> Weights:
-    """ImageNet weights of HRNet as timm downloads them; what a pose network lacks is left out.
+    """Return HRNet's ImageNet weights downloaded by timm, without what a pose network lacks.
 
     Args:
         network: hrnet_w32 or hrnet_w48, timm's names too.
@@ -70,10 +70,10 @@ def imagenet_of_hrnet(network: str) -> Weights:
 
 
 def from_timm_file(model: TimmBaseline, weights: Weights) -> Weights:
-    """Weights of a file by our names, if it is one of timm; what the encoder lacks is left out.
+    """Return weights of a file of timm by our names, without what the encoder lacks.
 
-    timm itself fits what depends on the input size (position embeddings), and renames the tensors
-    of other people's files that it knows. Mean and std are those of the encoder's tag.
+    timm itself adapts tensors to the input size (position embeddings), and renames those of
+    original files that it supports. Mean and std are those of the encoder's tag.
 
     Args:
         model: The network.
@@ -117,7 +117,7 @@ def _fitted(plain: nn.Module, name: str, state: Mapping[str, Tensor]) -> dict[st
         return dict(state)
     try:
         return dict(convert(dict(state), plain))
-    except Exception:  # the filter meets names that it does not know; the report will list them
+    except Exception:  # the filter does not know some names; the report will list them
         return dict(state)
 
 
@@ -133,7 +133,7 @@ def _with_features(children: Mapping[str, Any], name: str) -> str:
 
 
 def _ask_hub(encoder: str, cfg: Any) -> None:
-    """Find out in seconds whether the Hub answers: its client tries for half a minute.
+    """Check within seconds whether the Hub answers: its client tries for half a minute.
 
     Raises:
         CheckpointError: It does not, and the weights were not downloaded before.
@@ -149,8 +149,8 @@ def _ask_hub(encoder: str, cfg: Any) -> None:
     try:
         hub.get_hf_file_metadata(hub.hf_hub_url(repository, names[0], **options), timeout=SECONDS)
     except hub.errors.EntryNotFoundError:
-        return  # another file of it, which timm knows
-    except Exception as error:  # of the client, and of whatever it reaches out by
+        return  # another file of the repository, which timm knows
+    except Exception as error:  # of the client and its network libraries
         raise CheckpointError(_not_downloaded(encoder, cfg, error)) from None
 
 

@@ -8,12 +8,12 @@ from queue import SimpleQueue
 
 
 class Background:
-    """Does what it is given in another thread, in order; stops at the first failure.
+    """Runs jobs in another thread, in order; stops at the first failure.
 
     The thread does not keep the process alive.
 
     Args:
-        name: The thread's.
+        name: Name of the thread.
     """
 
     def __init__(self, name: str) -> None:
@@ -23,21 +23,21 @@ class Background:
         self._thread.start()
 
     def put(self, job: Callable[[], object]) -> None:
-        """Have it done later.
+        """Add a job.
 
         Raises:
-            Exception: That of an earlier job.
+            Exception: The exception of an earlier job.
         """
         if self._failure is not None:
             raise self._failure
         self._jobs.put(job)
 
     def finish(self, timeout_s: float) -> None:
-        """Wait until all is done.
+        """Wait until all jobs are done.
 
         Raises:
-            TimeoutError: It takes longer.
-            Exception: That of a job.
+            TimeoutError: They take longer.
+            Exception: The exception of a job.
         """
         self._jobs.put(None)
         self._thread.join(timeout_s)

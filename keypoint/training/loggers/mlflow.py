@@ -1,7 +1,7 @@
-"""A run of MLflow, by its own client and environment variables.
+"""Log a run to MLflow, with its client and environment variables.
 
-The client waits for the server in every call: with its defaults for four minutes if nothing
-answers, and longer on a bad network. So all calls are made by another thread.
+The client waits for the server in every call: by default for four minutes if there is no answer,
+and longer on a bad network. So all calls are made in another thread.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FINISH_S = 60.0
 
 
 def check_mlflow() -> None:
-    """Find out whether the client can use the store of MLFLOW_TRACKING_URI; no server is asked.
+    """Check that the client can use the store of MLFLOW_TRACKING_URI, without a request.
 
     Raises:
         ConfigError: It is not installed, or cannot use that store.
@@ -45,7 +45,7 @@ def check_mlflow() -> None:
 
 
 class MlflowLog:
-    """The config is kept as parameters, by dotted keys, and as config.json."""
+    """Logs the config as parameters with dotted keys, and as config.json."""
 
     def __init__(self, folder: Path) -> None:
         self._record = Record(folder, "mlflow")
@@ -62,7 +62,7 @@ class MlflowLog:
         self._record.begin(self._id)
 
     def config(self, values: Mapping[str, Any]) -> None:
-        """The run's parameters; a resumed run keeps those it began with, which are final there."""
+        """Log the run's parameters; a resumed run keeps its first ones, which are final."""
         self._background.put(partial(self._config, values))
 
     def _config(self, values: Mapping[str, Any]) -> None:
@@ -72,7 +72,7 @@ class MlflowLog:
             self._client.log_batch(self._id, params=params, synchronous=True)
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
-        """A point in each metric's curve."""
+        """Log a point of each metric's curve."""
         now = int(time.time() * 1000)  # ms, as the client counts
         self._background.put(partial(self._scalars, values, step, now))
 
@@ -83,7 +83,7 @@ class MlflowLog:
         self._record.sent(tags, step)
 
     def picture(self, name: str, image: NDArray[np.uint8], step: int) -> None:
-        """The picture of a step."""
+        """Log the picture of a step."""
         self._background.put(partial(self._picture, name, image, step))
 
     def _picture(self, name: str, image: NDArray[np.uint8], step: int) -> None:
@@ -92,7 +92,7 @@ class MlflowLog:
             self._record.sent([name], step)
 
     def close(self, done: bool) -> None:
-        """Send the rest; a run that is not done is shown as failed until it is resumed."""
+        """Send the rest; an unfinished run is shown as failed until it is resumed."""
         self._background.put(partial(self._close, "FINISHED" if done else "FAILED"))
         self._background.finish(FINISH_S)
 

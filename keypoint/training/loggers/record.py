@@ -1,4 +1,4 @@
-"""A file in the run's folder that a resumed run continues the log of a service with."""
+"""A file in the run's folder with which a resumed run continues the log of a service."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ FILE = "logger.json"
 
 
 class Record:
-    """The run's id at a service, and the last step of each tag that the service was given.
+    """The run's id at a service, and the last logged step of each tag.
 
-    A killed run has logged steps that came after its last checkpoint. They are computed again after
-    `--resume`, and no service takes back what it was given, so they must not be sent twice.
+    A killed run may have logged steps after its last checkpoint. They are computed again after
+    `--resume`, and services cannot delete entries, so they must not be sent twice.
 
     Args:
-        folder: The run's folder; without the file if the run is new.
+        folder: The run's folder; a new run has no such file.
         service: Its name; the file has an entry for each, in case the logger is changed.
 
     Attributes:
@@ -35,16 +35,16 @@ class Record:
         self._last: dict[str, int] = entry.get("last", {})
 
     def begin(self, run: str) -> None:
-        """Keep the id that the service knows the run by."""
+        """Store the id of the run at the service."""
         self.run = run
         self._write()
 
     def new(self, tags: Iterable[str], step: int) -> list[str]:
-        """Those of the tags that have not been given to the service at this step."""
+        """Return the tags that were not yet logged at this step."""
         return [tag for tag in tags if step > self._last.get(tag, -1)]
 
     def sent(self, tags: Iterable[str], step: int) -> None:
-        """Keep that the service has these tags up to this step."""
+        """Store that these tags were logged up to this step."""
         self._last |= dict.fromkeys(tags, step)
         self._write()
 

@@ -22,24 +22,24 @@ class TensorboardLog:
         self._writer = SummaryWriter(str(folder), purge_step=purge)
 
     def config(self, values: Mapping[str, Any]) -> None:
-        """A page of text."""
+        """Log the config as text."""
         self._writer.add_text("config", f"```\n{json.dumps(values, indent=2)}\n```")
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
-        """A point in each tag's curve."""
+        """Log a point of each tag's curve."""
         for tag, value in values.items():
             self._writer.add_scalar(tag, value, step)
 
     def picture(self, name: str, image: NDArray[np.uint8], step: int) -> None:
-        """The picture of a step."""
+        """Log the picture of a step."""
         self._writer.add_image(name, image, step, dataformats="HWC")
 
     def close(self, done: bool) -> None:
-        """Write everything out; tensorboard does not ask whether the run is done."""
+        """Write everything; tensorboard does not use `done`."""
         self._writer.close()
 
 
 def _but_for_events(problem: threading.ExceptHookArgs) -> None:
-    # Tensorboard's writing thread raises unseen, and again at the next call, which reports it.
+    # Hide the exception of tensorboard's writing thread; the next call raises it again.
     if type(problem.thread).__name__ != "_AsyncWriterThread":
         threading.__excepthook__(problem)

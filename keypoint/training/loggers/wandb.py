@@ -1,8 +1,8 @@
-"""A run of Weights & Biases, by the service's own client and its environment variables.
+"""Log a run to Weights & Biases, with its client and environment variables.
 
-The client sends from a process of its own, so a slow or absent network does not hold up a step. It
-waits at the ends: 90 s for the first answer (WANDB_INIT_TIMEOUT) and without end for the last
-upload, which is limited here.
+The client sends from a separate process, so a slow or missing network does not delay a step. It
+waits at both ends: 90 s for the first answer (WANDB_INIT_TIMEOUT), and without limit for the last
+upload, for which a limit is set here.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from keypoint.errors import ConfigError
 from keypoint.training.loggers.record import Record
 
 INSTALL = "pip install keypoint[wandb]"
-# Seconds to wait for the last upload, and between writes to disk: what was not written is lost
-# with a run that is killed (15 s by default).
+# Seconds to wait for the last upload, and between writes to disk (15 by default): a killed run
+# loses what was not written.
 SETTINGS = {"finish_timeout": 60.0, "x_transaction_log_flush_interval": 1.0}
 
 
 def check_wandb() -> None:
-    """Find out whether the client can begin a run, without a question to user or network.
+    """Check that the client can start a run, without a prompt or a request.
 
     Raises:
         ConfigError: It is not installed or too old, its settings are wrong, or it has no API key.
@@ -41,11 +41,11 @@ def check_wandb() -> None:
     try:
         if wandb.setup().settings.mode in ("offline", "dryrun", "disabled"):
             return
-        # At a terminal wandb.init would wait for an answer; verifying would ask the server.
+        # At a terminal wandb.init would prompt; verifying would send a request.
         has_key = wandb.login(prompt=False, verify=False)
     except Exception as error:  # pydantic's and its own, of a variable with a wrong value
         raise ConfigError(
-            f"train.logger=wandb: the client refuses to begin ({error}); correct the environment "
+            f"train.logger=wandb: the client cannot start ({error}); correct the environment "
             "variables WANDB_..."
         ) from None
     if not has_key:
@@ -56,10 +56,10 @@ def check_wandb() -> None:
 
 
 class WandbLog:
-    """The key `step` is the axis of all curves.
+    """Logs with the key `step` as the axis of all curves.
 
-    The client's own step is not used: what comes with an earlier one than the latest is dropped,
-    and after an interruption that would be the evaluation of the last step.
+    The client's own step is not used, because entries with an earlier step than the latest are
+    dropped; after an interruption, that would be the evaluation of the last step.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -81,15 +81,15 @@ class WandbLog:
         self._run.define_metric("*", step_metric="step")
 
     def config(self, values: Mapping[str, Any]) -> None:
-        """The run's config; its keys can be compared and filtered there."""
+        """Log the run's config; its keys can be compared and filtered there."""
         self._run.config.update(dict(values), allow_val_change=True)
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
-        """A row of the run's history."""
+        """Log a row of the run's history."""
         self._log(values, step)
 
     def picture(self, name: str, image: NDArray[np.uint8], step: int) -> None:
-        """The picture of a step."""
+        """Log the picture of a step."""
         self._log({name: self._wandb.Image(image)}, step)
 
     def _log(self, values: Mapping[str, Any], step: int) -> None:
@@ -99,10 +99,10 @@ class WandbLog:
             self._record.sent(tags, step)
 
     def close(self, done: bool) -> None:
-        """Send the rest; a run that is not done is shown as failed until it is resumed."""
+        """Send the rest; an unfinished run is shown as failed until it is resumed."""
         self._run.finish(exit_code=0 if done else 1)
 
 
 def _is_free(key: str) -> bool:
-    """Whether the user has not set it."""
+    """Return whether the user has not set it."""
     return f"WANDB_{key.upper()}" not in os.environ

@@ -255,7 +255,7 @@ def test_folders_of_frames_are_counted_and_sorted_by_number(tmp_path):
         found = {at: int(numbers_of(frame)) for at, frame in frames.frames_at([11, 2, 10, 2])}
         assert (found, list(found)) == ({2: 2, 10: 10, 11: 11}, [2, 10, 11])
         assert (frames.claimed, frames.read, frames.gaps()) == (12, 12, 0)
-        with pytest.raises(DataError, match="frame 12 was asked for, but the video has 12 frames"):
+        with pytest.raises(DataError, match="frame 12 was requested, but the video has 12 frames"):
             list(frames.frames_at([12]))
         with pytest.raises(
             DataError, match="a folder of frames has no frame rate; leave clips.fps"

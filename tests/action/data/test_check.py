@@ -45,7 +45,7 @@ def test_faults_are_returned(tmp_path):
     path.write_bytes(path.read_bytes()[:400])
     assert "c.avi" in look_at_video(path).fault
     path = write_without_frames(tmp_path / "d")
-    assert "d.mp4: has no frame that can be read (it says 10" in look_at_video(path).fault
+    assert "d.mp4: has no frame that can be read (it states 10" in look_at_video(path).fault
     folder = write_frames(tmp_path / "e", 3)
     (folder / "img_00002.png").write_bytes(b"nothing")
     assert "img_00002.png: not a JPEG" in look_at_video(folder).fault

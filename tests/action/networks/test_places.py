@@ -129,7 +129,7 @@ def test_another_number_of_frames_is_refused_in_words():
         ("c2d_resnet18", {"layer3.1": "n1"}, None, "blocks at layer3.1: block 'n1' must be one"),
         ("c2d_resnet18", {"type": "nl", "iner": 8}, None, "Did you mean 'inner'?"),
         ("c2d_resnet18", {"layer3.7": "nl"}, None, "no submodule 'layer3.7'; did you mean"),
-        ("c2d_resnet18", {"layer3": "nl", "layer3.1": "nl"}, None, "which lies inside it"),
+        ("c2d_resnet18", {"layer3": "nl", "layer3.1": "nl"}, None, "which is inside it"),
         ("c2d_resnet18", {"layer3.1": None}, None, "give a block's name or a mapping with 'type'"),
         ("mfnet", "rcca", None, "blocks at conv4.B05: block 'rcca' does not take clips"),
     ],

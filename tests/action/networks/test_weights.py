@@ -120,7 +120,7 @@ def test_a_new_head_for_other_classes(tmp_path):
     [
         ({}, {"network": "c2d_resnet34"}, r"trained with network=c2d_resnet18.*set model.network"),
         (
-            {"form": "32x2"}, {}, r"trained with form=32x2, the network has 8x8; set model.form=32x2"
+            {"form": "32x2"}, {}, r"trained with form=32x2, but the network has 8x8; set model.form=32x2"
         ),
         ({"blocks": "nl"}, {"blocks": {"type": "nl", "inner": 8}}, "its block at layer2.0 is"),
     ],
@@ -143,11 +143,11 @@ def test_a_file_that_does_not_fit_says_what_to_do(tmp_path, encoder_file):
             encoder_file,
             "a resnet18, this one is a resnet34: set model.",
         ),
-        ({"network": "mfnet"}, encoder_file, "a resnet18, this one is no ResNet"),
+        ({"network": "mfnet"}, encoder_file, "a resnet18, this one is not a ResNet"),
         ({}, bare, r"The file has blocks at \['layer2.0', .*: set model.blocks and model.places"),
     ]
     torch.save(trained("mfnet").state_dict(), tmp_path / "mfnet.pt")
-    cases.append(({}, tmp_path / "mfnet.pt", "no ResNet of torchvision's names"))
+    cases.append(({}, tmp_path / "mfnet.pt", "no ResNet with torchvision's names"))
     for options, file, message in cases:
         with pytest.raises(CheckpointError, match=message):
             create_model(**{"network": "c2d_resnet18", **SMALL, **options}, weights=file)
@@ -174,11 +174,11 @@ def test_the_authors_files_of_mfnet(tmp_path):
 def test_a_checkpoint_of_the_other_task_is_refused(tmp_path):
     pose = create_pose_model("resnet18", input_size=(64, 64))
     file = checkpoint(tmp_path / "action.pt", trained())
-    text = "a checkpoint of action recognition, the network is one of keypoints"
+    text = "a checkpoint for action recognition, but the network is for keypoints"
     with pytest.raises(CheckpointError, match=text):
         load_weights_file(pose, file)
     content = torch.load(file) | {"classes": None, "skeleton": {"keypoints": ["nose"]}}
     torch.save(content | {"model": pose.state_dict()}, file)
-    text = "a checkpoint of keypoints, the network is one of action recognition"
+    text = "a checkpoint for keypoints, but the network is for action recognition"
     with pytest.raises(CheckpointError, match=text):
         create_model("c2d_resnet18", 3, **SMALL, weights=file)

@@ -171,7 +171,7 @@ def test_broken_xml(tmp_path, capsys, text, said):
 def test_numbers_that_training_refuses_leave_no_file(tmp_path, capsys):
     labelme(tmp_path / "in", "p", [point("nose", 5, 5), point("tail", 1e9, 5)])
     convert(tmp_path / "in", tmp_path / "out", status=3)
-    assert "outside of any image" in capsys.readouterr().err
+    assert "outside any image" in capsys.readouterr().err
 
 
 def test_what_coco_files_of_tools_hold(tmp_path, capsys):
@@ -206,7 +206,7 @@ def test_classes_with_different_keypoints_need_a_choice(tmp_path, capsys):
     convert(file, tmp_path / "out", status=3)
     said = capsys.readouterr().err
     assert "{'cat': '2 keypoints', 'dog': '1 keypoints'}" in said
-    assert "give --category NAME" in said
+    assert "its own --category NAME" in said
     convert(file, tmp_path / "out", "--category", "bird", status=3)
     assert "no such class with keypoints; there are ['cat', 'dog']" in capsys.readouterr().err
     assert persons(convert(file, tmp_path / "out", "--category", "cat", *ALONE))
@@ -251,7 +251,7 @@ def test_without_a_split_val_is_train(number, share):
     images = found("a" * number)
     parts, how = draw(images, share)
     assert parts["train"] == parts["val"] == images
-    assert "val is the training images" in how
+    assert "val has the training images" in how
 
 
 def test_images_that_moved_are_found_by_the_end_of_their_path(tmp_path):
@@ -280,7 +280,7 @@ def test_an_image_of_another_video_is_not_taken_for_a_missing_one(tmp_path):
     assert (
         len(
             made["convert_report"]["left_out"][
-                "images that are not found (--images DIR says where)"
+                "images that are not found (give their folder with --images DIR)"
             ]
         )
         == 1
@@ -293,7 +293,7 @@ def test_images_missing_or_of_another_size(tmp_path, capsys):
     convert(tmp_path / "in", tmp_path / "out", status=3)
     said = capsys.readouterr().err
     assert "no labelled image is left" in said
-    assert "(--images DIR says where)" in said
+    assert "(give their folder with --images DIR)" in said
     assert "80 x 60 pixels (width x height), labelled at 160 x 60" in said
     picture(tmp_path / "elsewhere" / "deep" / "a.png")
     made = convert(tmp_path / "in", tmp_path / "out2", "--images", tmp_path / "elsewhere")

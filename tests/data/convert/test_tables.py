@@ -24,7 +24,7 @@ def test_ultralytics_with_flags(tmp_path, capsys):
     assert triples(person) == [[40, 15, 2], [8, 12, 1]]
     assert person["bbox"] == [30, 15, 20, 30]
     assert person["class"] == "dog"
-    assert len(made["convert_report"]["left_out"]["objects twice in a file"]) == 2
+    assert len(made["convert_report"]["left_out"]["objects that are twice in a file"]) == 2
     assert load_skeleton("skeleton.yaml", tmp_path / "out").pairs == (("left", "right"),)
     said = capsys.readouterr().out
     assert "pairs  left and right (of the tool)" in said
@@ -149,7 +149,7 @@ def test_deeplabcut_points_of_the_scene_are_a_class(tmp_path, capsys):
     ]
     deeplabcut(tmp_path, ["1,2,3,4,5,6"], heads)
     convert(tmp_path, tmp_path / "out", status=3)
-    assert "give --category NAME" in capsys.readouterr().err
+    assert "its own --category NAME" in capsys.readouterr().err
     made = convert(tmp_path, tmp_path / "out", "--category", "animal", *ALONE)
     assert [(p["track_id"], triples(p)) for p in persons(made)] == [
         ("m1", [[1, 2, 2]]),

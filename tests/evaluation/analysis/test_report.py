@@ -75,7 +75,7 @@ def test_any_skeleton_and_nothing_at_all(skeleton):
         assert "nan" not in text.lower()
         json.dumps(to_dict(analysis), allow_nan=False)
         assert to_dict(analysis)["keypoints"][skeleton.keypoints[0]]["AP"] is None
-    assert hint(analysis) == "No result to judge scores by."
+    assert hint(analysis) == "There is no result to judge scores by."
     assert "0.000" in text  # no result at all is an AP of 0, not an undefined one
 
 

@@ -171,5 +171,5 @@ def test_results_of_another_test_are_refused(tmp_path):
     fewer = copy.deepcopy(content)
     fewer["annotations"].pop()
     ready = [score_file(each, file, FIVE) for each in (content, fewer)]
-    with pytest.raises(ValueError, match="other persons"):
+    with pytest.raises(ValueError, match="different persons"):
         differences_on_images(*ready)

@@ -55,10 +55,10 @@ def test_another_config_or_condition_is_another_group(tmp_path, change):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"flip": False}, "flip: True of a, False of b"),
-        ({"boxes": "ground truth"}, "boxes: 'detector' of a, 'ground truth' of b"),
-        ({"boxes_file": "other.json"}, "'other.json' of b"),
-        ({"persons": {"used": 6, "total": 9, "skipped": {"crowd": 3}}}, "persons: 7 of a, 6 of b"),
+        ({"flip": False}, "flip: True in a, False in b"),
+        ({"boxes": "ground truth"}, "boxes: 'detector' in a, 'ground truth' in b"),
+        ({"boxes_file": "other.json"}, "'other.json' in b"),
+        ({"persons": {"used": 6, "total": 9, "skipped": {"crowd": 3}}}, "persons: 7 in a, 6 in b"),
         ({"decoding": "none"}, "decoding"),
         ({"codec": "dark", "decoding": "none"}, None),
         ({"input_size": [384, 288]}, None),
@@ -89,7 +89,7 @@ def test_data_commit_and_end_are_read_from_the_checkpoint(tmp_path):
     assert differences(groups) == {"train_data": ("t", "s"), "test_data": ("u", "v")}
     assert [group.fact("commit") for group in groups] == ["abc", "abc"]
     first, second = incomparable(groups)
-    assert first == "persons or videos tested on: u of a, v of b"
+    assert first == "persons or videos tested on: u in a, v in b"
     assert second == "b: training has not ended, epoch 1 of 2"
 
 
@@ -111,7 +111,7 @@ def test_a_training_is_not_compared_with_a_test_of_its_best_epoch(tmp_path):
     a, b = run(tmp_path / "a", 0.6), run(tmp_path / "b", 0.6, blocks="nl")
     (b / "card.md").touch()
     (reason,) = incomparable(group_runs(runs_of(a, b)))
-    assert reason == "numbers of: training, last evaluation of a, keypoint test of b"
+    assert reason == "numbers of: training, last evaluation in a, keypoint test in b"
 
 
 def test_a_single_group_has_the_name_of_its_folder(tmp_path):
@@ -240,7 +240,7 @@ def test_the_command_refuses_unless_told(tmp_path, capsys):
     a, b = run(tmp_path / "a", 0.7), run(tmp_path / "b", 0.7, conditions={"flip": False})
     assert tool("compare", a, b) == 2
     said = capsys.readouterr().err
-    assert "not comparable: flip: True of a, False of b; test them alike" in said
+    assert "not comparable: flip: True in a, False in b; test them under" in said
     assert tool("compare", a, b, "--anyway") == 0
     said = capsys.readouterr().out
     assert said.startswith("WARNING, not comparable: flip")
@@ -265,7 +265,7 @@ def test_single_runs_are_compared_on_the_images_of_their_test(tmp_path, capsys):
     out = tmp_path / "out"
     assert tool("compare", *folders, "--output", out) == 0
     said = capsys.readouterr().out
-    assert "b: one run each: the interval says nothing about other seeds\n" in said
+    assert "b: one run each: the interval does not cover other seeds\n" in said
     rows = [row for row in said.splitlines() if row.startswith("| b | A")]
     names = [row.split(" | ")[1] for row in rows]
     assert names == ["AP", "AP50", "AP75", "AP_M", "AR", "AR50", "AR75", "AR_M"]
@@ -284,7 +284,7 @@ def test_single_runs_are_compared_on_the_images_of_their_test(tmp_path, capsys):
     assert tool("compare", *folders) == 0
     said = capsys.readouterr().out
     left_out = "share of good, share of jitter, share of inversion, share of swap, share of miss"
-    assert f"none of {left_out}, which the stored results do not give" in said
+    assert f"none for {left_out}, which stored results do not contain" in said
     assert f"| nose | {cells[0]} ({cells[1]}, {cells[2]}) |" in said
     (folders[1] / "results.json").write_text(json.dumps(sides[0]))
     assert tool("compare", *folders) == 0

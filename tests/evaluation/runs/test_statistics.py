@@ -61,16 +61,16 @@ def test_a_summary():
 
 @pytest.mark.parametrize("values", [[], [1.0, np.nan], [[1.0]]])
 def test_no_summary(values):
-    with pytest.raises(ValueError, match="one finite number at least"):
+    with pytest.raises(ValueError, match="at least one finite number"):
         summarise(values)
 
 
 def test_too_few_for_an_interval():
-    with pytest.raises(ValueError, match="two pairs at least"):
+    with pytest.raises(ValueError, match="at least two pairs"):
         paired_difference([1.0], [2.0])
-    with pytest.raises(ValueError, match="two of each at least"):
+    with pytest.raises(ValueError, match="at least two of each"):
         welch_difference([1.0, 2.0], [2.0])
-    with pytest.raises(ValueError, match="two at least"):
+    with pytest.raises(ValueError, match="at least two"):
         bootstrap_differences(lambda times: {}, 1, seed=0)
 
 
