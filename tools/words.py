@@ -77,7 +77,9 @@ def files(paths: Sequence[Path]) -> Iterator[Path]:
     )
     for path in paths or [REPOSITORY / name for name in names]:
         for file in [path] if path.is_file() else sorted(path.rglob("*")):
-            if file.suffix in (".md", ".py", ".yaml", ".hpp", ".cpp") and file != Path(__file__):
+            if file.suffix in (".md", ".py", ".yaml", ".hpp", ".cpp") and not file.samefile(
+                __file__
+            ):
                 yield file
 
 
