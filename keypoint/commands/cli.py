@@ -1,4 +1,4 @@
-"""Shared by all commands: options, and errors as one message and an exit status."""
+"""Code shared by all commands: options, and the translation of errors to an exit status."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from keypoint.processes import keep_freed_memory
 
 
 class _Parser(argparse.ArgumentParser):
-    """Prints the error without the usage, which is six lines for some commands."""
+    """Prints errors without the usage, which is six lines for some commands."""
 
     def error(self, message: str) -> NoReturn:
         line = printable(" ".join(message.splitlines()))
@@ -49,13 +49,13 @@ def parser(prog: str, description: str, epilog: str | None = None) -> argparse.A
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument(
-        "--debug", action="store_true", help="show the traceback of an error, and all it lists"
+        "--debug", action="store_true", help="show the traceback and all details of an error"
     )
     return made
 
 
 def why_refused(made: argparse.ArgumentParser, words: Sequence[str]) -> str | None:
-    """What a parser says of words that it refuses or answers with help; None if neither."""
+    """Return the error of a parser on words, or a note if they ask for help; else None."""
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
@@ -66,7 +66,7 @@ def why_refused(made: argparse.ArgumentParser, words: Sequence[str]) -> str | No
 
 
 def whole_number(least: int) -> Callable[[str], int]:
-    """A type of argument: whole numbers from `least` on."""
+    """Return an argument type: whole numbers of at least `least`."""
 
     def read(text: str) -> int:
         # Nine digits are enough for every count here; int() accepts "1_000" and "-1".
@@ -80,7 +80,7 @@ def whole_number(least: int) -> Callable[[str], int]:
 
 
 def share(text: str) -> float:
-    """A type of argument: a number from 0 to 1."""
+    """Argument type: a number from 0 to 1."""
     try:
         value = float(text)
     except ValueError:
@@ -96,7 +96,7 @@ _Options = argparse._ActionsContainer
 
 def add_config(
     made: _Options,
-    text: str = "a YAML file, or the bare name of one under configs/",
+    text: str = "a YAML file, or the name of one under configs/",
     required: bool = False,
 ) -> None:
     """Add --cfg and key=value; parse with `parse_intermixed_args`."""
@@ -117,24 +117,24 @@ def add_network(
     *,
     required: bool = True,
 ) -> argparse._MutuallyExclusiveGroup:
-    """Add --checkpoint and --weights, of which one is given; `chosen_checkpoint` reads them.
+    """Add --checkpoint and --weights, which exclude each other; see `chosen_checkpoint`.
 
     Returns:
-        Their group, for further options instead of these.
+        Their group, to which alternatives can be added.
     """
     group = made.add_mutually_exclusive_group(required=required)
     group.add_argument("--checkpoint", type=Path, metavar="FILE", help=text)
     group.add_argument(
         "--weights",
         metavar="NAME",
-        help="a name that keypoint weights lists, downloaded once; or a folder with model.pt or "
-        "best.pt, or user/name of the Hugging Face Hub",
+        help="a name from keypoint weights, downloaded once; or a folder with model.pt or best.pt, "
+        "or user/name on the Hugging Face Hub",
     )
     return group
 
 
 def chosen_checkpoint(args: argparse.Namespace) -> Path:
-    """The file that --checkpoint or --weights chooses, downloaded if it is not here yet."""
+    """Return the file chosen by --checkpoint or --weights; download it if necessary."""
     from keypoint.checkpoint.hub import find_checkpoint
 
     checkpoint: Path = args.checkpoint or find_checkpoint(args.weights)
@@ -156,16 +156,16 @@ def add_flip(made: _Options) -> None:
 
 
 def add_decoding(made: _Options) -> None:
-    """Add --decoding, which `chosen_decoding` reads."""
+    """Add --decoding; see `chosen_decoding`."""
     made.add_argument(
         "--decoding",
         choices=("codec", "quarter", "dark", "none"),
-        help="of the heatmaps' peaks, as test.decoding; default: the checkpoint's test.decoding",
+        help="how to decode the heatmaps' peaks; default: the checkpoint's test.decoding",
     )
 
 
 def chosen_decoding(args: argparse.Namespace) -> str | None:
-    """The decoding that --decoding chooses, for `Restored.decoding`."""
+    """Return the decoding chosen by --decoding, for `Restored.decoding`."""
     from keypoint.pose.names import OF_CHECKPOINT
 
     given: str | None = args.decoding
@@ -179,9 +179,9 @@ def add_detector(made: _Options, default: str) -> None:
     made.add_argument(
         "--detector",
         metavar="NAME|FILE",
-        help=f"one of {', '.join(DETECTORS)}, weights (NAME:FILE if not of the first), or {HOG}: "
-        "OpenCV's, without any download, for whole standing persons of some 100 pixels and more, "
-        f"of whom it misses about half; default: {default}",
+        help=f"one of {', '.join(DETECTORS)}, a file of weights (NAME:FILE if not of the first), "
+        f"or {HOG}: OpenCV's, without a download; it finds about half of the whole, standing "
+        f"persons of at least 100 pixels; default: {default}",
     )
 
 
@@ -192,7 +192,7 @@ def add_box_threshold(made: _Options, text: str, default: float | None = None) -
         type=share,
         default=default,
         metavar="SCORE",
-        help=f"leave out boxes of a lower score; default: {text}",
+        help=f"leave out boxes with a lower score; default: {text}",
     )
 
 
@@ -213,12 +213,12 @@ def add_batch_size(made: _Options, text: str, default: int | None = None) -> Non
         type=whole_number(1),
         default=default,
         metavar="N",
-        help=f"{text} at a time",
+        help=text,
     )
 
 
 def add_pictures(made: _Options, default: int, text: str, least: int = 0) -> None:
-    """Add --pictures for a number of them."""
+    """Add --pictures, the number of pictures."""
     made.add_argument(
         "--pictures", type=whole_number(least), default=default, metavar="N", help=text
     )
@@ -231,12 +231,12 @@ def add_process_timeout(made: _Options) -> None:
         type=whole_number(1),
         default=processes.TIMEOUT_S,
         metavar="SECONDS",
-        help="under torchrun: how long a process waits for the others (%(default)s)",
+        help="with torchrun: how long a process waits for the others; default: %(default)s",
     )
 
 
 def add_output_file(made: _Options, text: str) -> None:
-    """Add --output for one file, and --overwrite; `refuse_existing` looks at them."""
+    """Add --output for one file, and --overwrite; see `refuse_existing`."""
     made.add_argument("--output", required=True, type=Path, metavar="FILE", help=text)
     add_overwrite(made, "replace the file")
 
@@ -252,7 +252,7 @@ def add_overwrite(made: _Options, text: str) -> None:
 
 
 def results_folder(args: argparse.Namespace, configured: str | None) -> Path:
-    """The folder of a test's results: as typed, of the config, or of the checkpoint's run.
+    """Return the folder for results of a test: output=, the config's, or the checkpoint's.
 
     Args:
         args: With `checkpoint`, `weights`, `overrides`, and `cfg` if the command has it.
@@ -266,7 +266,7 @@ def results_folder(args: argparse.Namespace, configured: str | None) -> Path:
         return Path("output") / Path(args.weights).name
     if (checkpoint.parent / "config.yaml").is_file():
         return checkpoint.parent
-    # Moved out of its run, or made from other toolkits' weights: not into what another file names.
+    # The checkpoint was moved out of its run, or imported: do not write next to unrelated files.
     return Path("output") / checkpoint.stem
 
 
@@ -287,7 +287,7 @@ def refuse_existing(arguments: argparse.Namespace, checkpoint: Path | None = Non
         )
     if arguments.output.exists() and not arguments.overwrite:
         raise ConfigError(
-            f"--output {arguments.output} exists already; give another name, or --overwrite"
+            f"--output {arguments.output} already exists; give another name, or --overwrite"
         )
 
 
@@ -300,7 +300,7 @@ def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None
 
     Returns:
         0; 2 usage or config, 3 data, 4 checkpoint or output, 5 numerics, 130 and 143 after a
-        signal, 1 anything else. The traceback goes to the log file once the work has begun, and to
+        signal, 1 anything else. The traceback is written to the log file if there is one, and to
         the terminal with --debug.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -310,7 +310,7 @@ def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None
         try:
             with ended_by_sigterm(_say):
                 main(arguments)
-            sys.stdout.flush()  # a full disk under it is this command's error
+            sys.stdout.flush()  # so that a full disk is reported as an error of this command
         except KeyboardInterrupt:
             _say("interrupted")
             return 130
@@ -325,7 +325,7 @@ def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None
 def _reported(error: Exception, debug: bool) -> int:
     """Write an error to the log file and the terminal; returns the exit status."""
     status = getattr(lost_worker(error) or error, "exit_status", None)
-    if status is None:  # its traceback is for a report
+    if status is None:  # a bug report needs the traceback
         with contextlib.suppress(ConfigError):
             keep_log()
     add_error(error)
@@ -340,7 +340,7 @@ def _reported(error: Exception, debug: bool) -> int:
     elif processes.says_lost(error):
         _say(
             "error: another process has ended or does not answer "
-            f"({str(error).splitlines()[0]}); its own message says why"
+            f"({str(error).splitlines()[0]}); see the message of that process"
         )
     else:
         _say(f"error: {_unexpected(error)}")
@@ -357,11 +357,11 @@ def _say(text: str) -> None:
 
 
 def _unexpected(error: Exception) -> str:
-    """Describe an unexpected error, a bug or a fault of the machine, in two lines."""
+    """Describe an unexpected error (a bug or a fault of the machine) in two lines."""
     first = printable(next(iter(str(error).splitlines()), "")[:300])
     files = [handler.baseFilename for handler in log_files()]
     where = f"in {files[0]}" if files else "that --debug shows"
     return (
-        f"unexpected {type(error).__name__}: {first}\n  if it is not the machine's (memory, disk, "
-        f"permissions), report it with the traceback {where}"
+        f"unexpected {type(error).__name__}: {first}\n  unless it is a problem of this machine "
+        f"(memory, disk, permissions), report it with the traceback {where}"
     )

@@ -1,6 +1,6 @@
-"""The console script `keypoint`: finds the command and calls it; only that command is imported.
+"""The console script `keypoint`: imports the chosen command only, and calls it.
 
-A command `a-b` is two files: options/a_b.py reads its words, without torch, and a_b.py works.
+A command `a-b` is two files: options/a_b.py parses its options, without torch, and a_b.py runs it.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from difflib import get_close_matches
 
 from keypoint.commands.process import kept_streams
 
-# By use, each with its line in `keypoint --help`.
+# Commands by purpose, each with its line in `keypoint --help`.
 GROUPS = {
     "train and test": {
         "train": "train a network from a config",
-        "test": "report COCO AP of a checkpoint, and where AP is lost",
+        "test": "report COCO AP of a checkpoint, and what lowers it",
         "sweep": "train and test a grid of configs with several seeds, and compare them",
         "compare": "compare runs and configs, with intervals over seeds or images",
-        "demo": "the whole way on generated images: data, training, AP, pictures",
+        "demo": "run all steps on generated images: data, training, AP, pictures",
     },
     "predict": {
         "predict": "find keypoints on images, folders, videos and cameras",
         "app": "serve a web page that finds keypoints on uploaded images",
-        "detect-boxes": "write the person boxes of a detector",
+        "detect-boxes": "detect persons and write their boxes",
     },
     "data": {
         "convert": "make a data set from the files of labelling tools",
@@ -32,13 +32,13 @@ GROUPS = {
         "download-coco": "download and check COCO 2017",
         "make-sign-data": "generate road signs with annotated corners",
         "make-person-data": "generate persons in COCO's layout",
-        "make-clip-data": "generate clips whose classes lie in time",
-        "estimate-sigmas": "OKS sigmas from repeated annotations",
+        "make-clip-data": "generate clips whose classes differ in time only",
+        "estimate-sigmas": "estimate OKS sigmas from repeated annotations",
     },
     "checkpoints": {
-        "weights": "list published weights by name, and those that are downloaded",
+        "weights": "list published weights by name, and whether they are downloaded",
         "info": "print the model card of a checkpoint",
-        "export": "write a network as ONNX or torch.export file",
+        "export": "write a network as an ONNX or torch.export file",
         "import-weights": "make a checkpoint from weights of other toolkits",
         "export-weights": "write weights for other toolkits",
         "complexity": "count parameters and multiply-adds of a network",
@@ -83,10 +83,10 @@ def _run(words: list[str]) -> int:
 
 
 def call(name: str, words: Sequence[str]) -> int:
-    """Run a command on its own words; returns the exit status."""
+    """Run a command with its arguments; return the exit status."""
     from keypoint.commands import cli
 
-    # Imported inside of `run`, as torch takes seconds in which a user may press Ctrl-C.
+    # Imported inside `run`: importing torch takes seconds, in which a user may press Ctrl-C.
     def command(arguments: Sequence[str]) -> None:
         from keypoint.commands.task import command_of
 
@@ -97,7 +97,7 @@ def call(name: str, words: Sequence[str]) -> int:
 
 
 def usage() -> str:
-    """The text of `keypoint --help`."""
+    """Return the text of `keypoint --help`."""
     width = max(map(len, COMMANDS))
     lines = ["usage: keypoint COMMAND [...]; keypoint COMMAND --help explains one command", ""]
     for group, commands in GROUPS.items():

@@ -1,1 +1,1 @@
-"""The options of each command, without the libraries that only its work needs."""
+"""The options of each command. These modules do not import torch."""

@@ -10,19 +10,19 @@ from keypoint.prediction.names import DETECTORS, HOG
 
 EPILOG = f"""examples:
   keypoint app --checkpoint output/demo/best.pt
-      the demo's network; a picture shows one person, unless boxes are drawn on it
+      the demo's network; one person fills each picture, unless boxes are drawn on it
   keypoint app --weights NAME
       a published network, by its name; or a folder with model.pt
   keypoint app --checkpoint best.pt --detector {DETECTORS[0]}
-      persons by a detector, whose weights torchvision downloads once
+      a detector finds the persons; torchvision downloads its weights once
   keypoint app --checkpoint best.pt --detector fasterrcnn.pth --flip
-      a detector from a file (of {DETECTORS[0]}; NAME:FILE for another one)
+      a detector's weights in a file (of {DETECTORS[0]}; NAME:FILE for another one)
   keypoint app --checkpoint best.pt --detector {HOG}
-      without network: finds whole, standing persons, and misses many
+      a detector without a network: finds whole, standing persons, and misses many
 
-Only this machine can reach the page, unless --host says otherwise; there is no password. Pictures
-are JPEG, PNG, BMP or WebP files of up to 64 MiB, turned upright by their EXIF orientation. They lie
-in a temporary folder of this user, and are deleted after an hour and when the server ends (Ctrl-C).
+Without --host, only this machine can reach the page; there is no password. Pictures are JPEG, PNG,
+BMP or WebP files of up to 64 MiB, turned upright by their EXIF orientation. They are kept in a
+temporary folder and deleted after an hour or when the server ends (Ctrl-C).
 The page needs gradio: pip install -e ".[app]". It sends no request to any other machine.
 """
 
@@ -34,9 +34,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     cli.add_network(parser)
     cli.add_detector(parser, "one person fills each picture")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
     parser.add_argument(
-        "--port", type=cli.whole_number(1), default=7860, help="to listen at (%(default)s)"
+        "--host", default="127.0.0.1", help="address to listen on; default: %(default)s"
+    )
+    parser.add_argument(
+        "--port", type=cli.whole_number(1), default=7860, help="default: %(default)s"
     )
     cli.add_flip(parser)
     cli.add_decoding(parser)

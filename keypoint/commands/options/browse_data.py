@@ -11,13 +11,13 @@ EPILOG = """examples:
   keypoint browse-data --cfg res50_256x192.yaml data.root=/data/coco
       8 persons, each augmented three times
   keypoint browse-data --cfg my.yaml --pictures 20 seed=7 augment.flip_probability=1
-      others, and all mirrored
+      20 other persons, all mirrored
 
-A row is one person in epochs 0, 1 and 2, exactly as training with this config and seed draws it:
-the crop with its keypoints, and next to it the target heatmaps. A number is the keypoint's place in
-the skeleton, named on top: each must lie on the part that it is named after. On a mirrored crop the
-person's left must still be orange; skin must not be blue, or the color order is wrong. The picture
-is OUTPUT/browse_data.jpg.
+A row is one person in epochs 0, 1 and 2, exactly as training with this config and seed sees it:
+the crop with its keypoints, and next to it the target heatmaps. A number is the keypoint's index in
+the skeleton; the names are on top. Check that each number is on the part of its name, that the
+person's left is orange on mirrored crops too, and that skin is not blue (a wrong color order). The
+picture is OUTPUT/browse_data.jpg.
 """
 
 

@@ -14,13 +14,13 @@ EPILOG = """examples:
   keypoint check-data --annotations my.json --images pictures --skeleton my_skeleton.yaml
       one annotation file
   keypoint check-data --cfg my.yaml data.on_bad=skip data.max_bad=0.01
-      the same, as training with these keys would see it
+      the same check, for training with these keys
 
-All files are read, all images decoded, and all faults reported at once. A FAULT stops training or
-testing; a warning is probably wrong and used as it is. Every fault by id and file is in
-OUTPUT/data_report.json, random persons with numbered keypoints in OUTPUT/check_data.jpg; look
-whether each number lies on the part that it is named after.
-Exit status 0, or 3 if something would stop training or testing.
+All files are read, all images are decoded, and all faults are reported at once. A FAULT stops
+training or testing; a warning marks data that are probably wrong but are used. Every fault is
+listed by id and file in OUTPUT/data_report.json. OUTPUT/check_data.jpg shows random persons with
+numbered keypoints: check that each number is on the part of its name.
+Exit status: 0, or 3 if a fault would stop training or testing.
 """
 
 
@@ -34,9 +34,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--images", type=Path, metavar="DIR", help="without --cfg: the folder of its images"
     )
-    cli.add_skeleton(parser, "without --cfg; default: coco17")
+    cli.add_skeleton(parser, "only without --cfg; default: coco17")
     parser.add_argument(
-        "--boxes", type=Path, metavar="FILE", help="without --cfg: a detector's JSON, if any"
+        "--boxes", type=Path, metavar="FILE", help="without --cfg: a detector's JSON (optional)"
     )
     cli.add_pictures(parser, 24, "persons to draw; default: 24")
     return parser.parse_intermixed_args(argv)

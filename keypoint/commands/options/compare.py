@@ -21,20 +21,20 @@ EPILOG = f"""examples:
   keypoint compare output/res50_256x192 output/res50_256x192_srl3
       one run of each: the interval is a bootstrap over the images of the test set
   keypoint compare output/c2d_resnet50 output/c2d_resnet50_srl5
-      action recognition: also the classes in which the second is better or worse than the first
-      by {LEAST_GAIN} or more
+      action recognition: also the classes whose accuracy differs by {LEAST_GAIN} or more
   keypoint compare output/mfnet output/mfnet_pnl1 output/mfnet_nl1 --output output/compared
-      a third run next to them, as in Fig. 4 of the PNL paper; tables and pictures in files
+      three runs, as in Fig. 4 of the PNL paper; tables and pictures are written to files
   keypoint compare base/{FILE} other/{FILE} --least-gain 0.1
-      scores files of action recognition by themselves
+      scores files of action recognition alone
 
 A run is a folder with {METRICS} (keypoint test writes it) or {HISTORY}. Runs whose configs differ
-in the seed only are one group; the first group is what the others are compared with. Other boxes,
-images, flip or clips are refused, as the numbers would say nothing next to each other. By keypoint
-and by kind of error are reported if all were tested with --analyse.
+only in the seed are one group; all other groups are compared with the first. Runs that were
+measured with different boxes, images, flip or clips are refused, because their numbers cannot be
+compared. If all runs were tested with --analyse, keypoints and kinds of error are compared too.
 
 The published numbers of the same network (docs/reference/results.md) are printed below COCO
-numbers if the run was trained and measured as they were; a note says what differs.
+numbers, if the run was trained and measured in the same way; otherwise a note lists the
+differences.
 
 Prints Markdown tables. With --output DIR also writes {MARKDOWN}, {RUNS_CSV} and {RUNS_PICTURE}, and
 for action recognition {CSV} (all classes) and {PICTURE} (bars of the classes that differ).
@@ -48,16 +48,18 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--anyway",
         action="store_true",
-        help="compare although the numbers were measured under other conditions",
+        help="compare even if the numbers were measured under different conditions",
     )
     parser.add_argument(
         "--least-gain",
         type=cli.share,
         default=LEAST_GAIN,
         metavar="SHARE",
-        help="of action: list classes that differ by at least this, above 0 (%(default)s)",
+        help="action recognition: list classes that differ by at least this; default: %(default)s",
     )
-    parser.add_argument("--output", type=Path, metavar="DIR", help="also write files there")
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="also write files to this folder"
+    )
     cli.add_overwrite(parser, "replace the files in DIR")
     return parser
 

@@ -8,24 +8,25 @@ from collections.abc import Sequence
 from keypoint.commands import cli
 
 LEGEND = """
-paper   as the SRL paper's tables count: layers, a deconvolution at its output size (4 times too
-        much), blocks by formulas; without alpha, w, b, P, Q. G is 2^30
+paper   counted as in the SRL paper's tables: layers, with a deconvolution at its output size (4
+        times too much), and blocks by formulas, without alpha, w, b, P and Q. G is 2^30
 true    all parameters; every multiplication of a forward pass in training mode, float32 on a CPU,
         with attention and FFTs (2.5 N log2 N, half if real), batch norms folded. G is 10^9
 """
 EPILOG = f"""examples:
   keypoint complexity --cfg res50_384x288_srl3.yaml
-      what each part of the network costs, and all of it
+      the cost of each part of the network, and the sum
   keypoint complexity --cfg res50_256x192.yaml model.input_size=[384,288] model.blocks=nl
-      at another size, with another block: any key of the config can be changed here
+      another size and another block: any key of the config can be changed here
   keypoint complexity --paper-tables
-      tables 2, 3, 8 and 9 of the SRL paper and 3, 5 and 6 of PNL's, printed and counted
+      tables 2, 3, 8 and 9 of the SRL paper and 3, 5 and 6 of the PNL paper: printed and counted
   keypoint complexity --cfg c2d_res18_srl_fft4.yaml
-      of a network of action recognition (keypoint complexity --task action --help)
+      a network for action recognition (see keypoint complexity --task action --help)
 
-Costs are those of one image or clip. There are two columns:
+Costs are for one image or clip, in two columns:
 {LEGEND}
-keypoint/models/complexity/__init__.py has the rules in full. Nothing is computed or written.
+keypoint/models/complexity/__init__.py documents all rules. No network is run and no file is
+written.
 """
 
 
@@ -36,6 +37,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     cli.add_config(parser)
     parser.add_argument(
-        "--paper-tables", action="store_true", help="the papers' printed numbers, and ours"
+        "--paper-tables", action="store_true", help="compare with the numbers printed in the papers"
     )
     return parser.parse_intermixed_args(argv)

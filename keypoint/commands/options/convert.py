@@ -13,18 +13,18 @@ EPILOG = """examples:
   keypoint convert photos --to coco --output pets
       a folder of labelme's JSON files and their images
   keypoint convert annotations.xml --to coco --output pets --images photos
-      CVAT's XML, the images or videos in a folder of their own
+      CVAT's XML, with the images or videos in another folder
   keypoint convert project --to coco --output mice --val-share 0.2
-      a DeepLabCut project; a fifth of its images, whole videos, for validation
+      a DeepLabCut project; whole videos with a fifth of its images are for validation
   keypoint convert labels.slp --to coco --output flies
       SLEAP; needs pip install "keypoint[convert]"
 
-INPUT is the export as the tool wrote it, unpacked. Read are labelme, CVAT (XML 1.1 for images and
-for video, COCO keypoints), COCO Annotator, Ultralytics pose, DeepLabCut, SLEAP and Label Studio.
-Which it is is recognised by its content.
+INPUT is the unpacked export of labelme, CVAT (XML 1.1 for images and for video, COCO keypoints),
+COCO Annotator, Ultralytics pose, DeepLabCut, SLEAP or Label Studio. The tool is recognised by the
+content of its files.
 
-Written are OUTPUT/train.json and val.json (COCO keypoints), skeleton.yaml, config.yaml to start
-from, and convert_report.json with all that was left out and why. Images stay where they are; frames
+Writes OUTPUT/train.json and val.json (COCO keypoints), skeleton.yaml, config.yaml to start from,
+and convert_report.json, which lists what was left out and why. Images stay where they are; frames
 of videos and images inside label files are written to OUTPUT/images. Then:
   keypoint check-data --cfg OUTPUT/config.yaml
   keypoint train --cfg OUTPUT/config.yaml
@@ -37,11 +37,14 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "keypoint convert", "Convert a labelling tool's files to COCO keypoints.", EPILOG
     )
     parser.add_argument("input", type=Path, metavar="INPUT", help="the tool's file or folder")
-    parser.add_argument("--to", required=True, choices=["coco"], help="the form to write")
+    parser.add_argument("--to", required=True, choices=["coco"], help="the format to write")
     cli.add_output_folder(parser, "for the data set; new or empty")
     cli.add_overwrite(parser, "replace the files of an earlier conversion")
     parser.add_argument(
-        "--from", dest="form", choices=list(READERS), help="the tool; default: by the content"
+        "--from",
+        dest="form",
+        choices=list(READERS),
+        help="the tool that wrote INPUT; default: recognised by its content",
     )
     parser.add_argument(
         "--images",
@@ -50,13 +53,15 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help="folder of the images or videos; default: INPUT's",
     )
     parser.add_argument(
-        "--category", metavar="NAME", help="the class to convert, if their keypoints differ"
+        "--category",
+        metavar="NAME",
+        help="the class to convert, if the keypoints of the classes differ",
     )
     parser.add_argument(
         "--val-share",
         type=cli.share,
         default=0.1,
         metavar="SHARE",
-        help="of the images for validation, if the tool has no split; default: 0.1",
+        help="share of images for validation, if the export has no split; default: 0.1",
     )
     return parser.parse_args(argv)

@@ -11,7 +11,7 @@ from keypoint.commands import cli
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the command line."""
     parser = cli.parser(
-        "keypoint demo", "Generate a small data set, train on it, test, and draw predictions."
+        "keypoint demo", "Generate a small data set, train and test on it, and draw predictions."
     )
     parser.add_argument("--resume", action="store_true", help="continue an interrupted demo")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="for keypoint train")

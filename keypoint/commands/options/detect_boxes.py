@@ -16,12 +16,12 @@ EPILOG = """examples:
       --images data/coco/val2017 --output boxes.json
       then: keypoint test --checkpoint best.pt test.boxes=boxes.json
   keypoint detect-boxes --annotations image_info_test-dev2017.json --images test2017 --output b.json
-      test-dev: images without annotations
+      images of test-dev, which have no annotations
   keypoint detect-boxes --images holiday --output boxes.json
-      any folder; boxes_images.json says which image has which id
+      any folder; boxes_images.json lists the ids of the images
 
-Published numbers use other boxes (person AP 56.4 on val2017): an AP with these is not comparable.
---detector hog finds far fewer persons than the others: for a first look only.
+Published numbers use other boxes (person AP 56.4 on val2017), so an AP with these boxes cannot be
+compared with them. --detector hog finds far fewer persons than the others; use it for a first look.
 """
 
 
@@ -37,11 +37,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--annotations",
         type=Path,
         metavar="FILE",
-        help="COCO annotations or image_info: which images; default: all in the folder",
+        help="COCO annotations or image_info that lists the images; default: all in the folder",
     )
     cli.add_output_file(parser, "JSON file to write")
-    cli.add_detector(parser, "the first, whose weights torchvision downloads once")
+    cli.add_detector(parser, "the first; torchvision downloads its weights once")
     cli.add_box_threshold(parser, f"{BOX_THRESHOLD}", BOX_THRESHOLD)
-    cli.add_batch_size(parser, f"images (default: {BATCH_SIZE})", BATCH_SIZE)
+    cli.add_batch_size(parser, f"images at a time; default: {BATCH_SIZE}", BATCH_SIZE)
     cli.add_device(parser)
     return parser.parse_args(argv)

@@ -11,12 +11,12 @@ from keypoint.data.download.archives import BASE_URL, SPLITS
 
 EPILOG = """examples:
   keypoint download-coco train val
-      for training: 20.4 GB of archives, and as much again unpacked
+      for training: 20.4 GB of archives, and the same again unpacked
   keypoint download-coco --root /data/coco val
-      validation images and annotations alone: 1.1 GB
+      only validation images and annotations: 1.1 GB
 
-An interrupted download is resumed by the same command. Nothing is deleted: the zip files stay next
-to the folders they were unpacked into, and may be removed afterwards.
+Run the same command again to resume an interrupted download. The zip files are kept next to the
+unpacked folders; you may delete them afterwards.
 """
 
 
@@ -24,8 +24,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the command line."""
     parser = cli.parser("keypoint download-coco", "Download, check and unpack COCO 2017.", EPILOG)
     parser.add_argument(
-        "--root", type=Path, default=Path("data/coco"), help="folder; default: data/coco"
+        "--root", type=Path, default=Path("data/coco"), help="output folder; default: data/coco"
     )
-    parser.add_argument("--base-url", default=BASE_URL, help=f"a mirror's; default: {BASE_URL}")
-    parser.add_argument("splits", nargs="+", choices=sorted(SPLITS), help="images with annotations")
+    parser.add_argument(
+        "--base-url", default=BASE_URL, help=f"address of a mirror; default: {BASE_URL}"
+    )
+    parser.add_argument("splits", nargs="+", choices=sorted(SPLITS), help="splits to download")
     return parser.parse_args(argv)

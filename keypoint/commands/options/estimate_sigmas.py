@@ -10,12 +10,12 @@ from keypoint.commands import cli
 
 EPILOG = """examples:
   keypoint estimate-sigmas --skeleton sign.yaml anna.json ben.json
-      two annotators' files of the same images; equal ids are the same object
+      one file of each annotator for the same images; equal ids are the same object
   keypoint estimate-sigmas --skeleton sign.yaml --key object all.json
       one file; annotations of an image with equal "object" are the same object
 
-Prints a table and the oks_sigmas of a skeleton YAML. 100 objects with two labels of a keypoint each
-give its sigma with a standard error of 5 %. COCO used 5,000 images.
+Prints a table, and the oks_sigmas to put into the skeleton's YAML file. With 100 objects, each
+annotated twice, the standard error of a sigma is 5 %. COCO used 5,000 images.
 """
 
 
@@ -28,7 +28,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     cli.add_skeleton(parser, "oks_sigmas may be left out", required=True)
     parser.add_argument(
-        "--key", default="id", help="the annotations' key that says which object it is; default: id"
+        "--key", default="id", help="the annotations' key that identifies the object; default: id"
     )
     parser.add_argument("files", nargs="+", type=Path, help="COCO keypoint annotations")
     return parser.parse_args(argv)

@@ -9,30 +9,32 @@ from pathlib import Path
 from keypoint.commands import cli
 from keypoint.export.card import INPUTS, OUTPUTS, PRECISIONS
 
-MOST_CROPS = 256  # of --annotations; a half calibrates, which more hardly changes
+MOST_CROPS = 256  # of --annotations; half of them calibrate, more make little difference
 
 EPILOG = f"""examples:
   keypoint export --checkpoint best.pt --output model.onnx
       ONNX: uint8 crops in, keypoints, scores and heatmaps out; for keypoint predict --onnx
   keypoint export --checkpoint best.pt --output model.onnx --flip
-      averaged with the mirrored crop: more accurate, twice the time
+      averages with the mirrored crop: more accurate, twice the time
   keypoint export --checkpoint best.pt --output model.onnx --input float32 --outputs heatmaps
-      the network and its normalisation alone, for runtimes that cannot decode
+      only the network and its normalisation, for runtimes that cannot decode
   keypoint export --checkpoint best.pt --output model.onnx --precision int8 \\
       --annotations person_keypoints_val2017.json --images val2017
-      convolutions in 8 bits, by the crops of the first {MOST_CROPS} annotated persons
+      convolutions in 8 bits, calibrated on crops of the first {MOST_CROPS} annotated persons
   keypoint export --weights res50_256x192 --output res50.onnx
       a published network, downloaded once (keypoint weights lists them)
   keypoint export --checkpoint best.pt --output model.pt2
       torch.export; torch.export.load opens it
 
-Input (B, H, W, 3) uint8 RGB, or (B, 3, H, W) float32 RGB from 0 to 1; any B. Mean, std and colour
-order of the weights are inside. A crop is a person's box, grown to the input's aspect ratio about
-its centre and then 1.25 times as large. Keypoints are in pixels of the crop. The file says all that
-of itself, and the skeleton: ONNX in metadata_props, torch.export in the extra file keypoint.json.
+Input: (B, H, W, 3) uint8 RGB, or (B, 3, H, W) float32 RGB from 0 to 1, with any B. The exported
+network includes mean, std and color order of the weights. A crop is a person's box, enlarged about
+its center to the input's aspect ratio and then by 1.25. Keypoints are in pixels of the crop. The
+file contains these facts and the skeleton: ONNX in metadata_props, torch.export in the extra file
+keypoint.json.
 
-The file is read again, run at batches of 1 and 3 and compared with the checkpoint's network before
-it gets its name. --precision fp16 and int8 are not equal to it: how far keypoints move is printed.
+Before OUTPUT appears, the file is read again, run with batches of 1 and 3, and compared with the
+checkpoint's network. With --precision fp16 or int8 they differ; the shift of the keypoints is
+printed.
 """
 
 
@@ -43,11 +45,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     add = parser.add_argument
     cli.add_network(parser)
-    cli.add_output_file(parser, "its suffix chooses the form: .onnx or .pt2")
+    cli.add_output_file(parser, "its suffix chooses the format: .onnx or .pt2")
     add("--input", choices=INPUTS, default="uint8", help="type of the crops; default: uint8")
-    add(
-        "--outputs", choices=list(OUTPUTS), default="keypoints", help="with heatmaps, or them alone"
-    )
+    add("--outputs", choices=list(OUTPUTS), default="keypoints", help="keypoints, or only heatmaps")
     cli.add_flip(parser)
     cli.add_decoding(parser)
     add("--precision", choices=PRECISIONS, default="float32", help="default: float32")

@@ -19,11 +19,11 @@ EPILOG = """examples:
       --output pose_hrnet_w32.pth
       for pose_hrnet in HRNet's repository
 
-The colour order is turned to the other toolkit's by permuting the first convolution's channels,
-which is exact. Other settings that are needed there are printed: read them, or AP will be lower.
-A network with blocks cannot run there and is refused. keypoint import-weights reads the file back
-to equal weights, colours, codec, decoding, sigma and input size, which are in the state dict's
-metadata.
+The color order is changed to the other toolkit's by permuting the input channels of the first
+convolution, which is exact. The other settings that the toolkit needs are printed; without them AP
+is lower. A network with blocks cannot run there and is refused. keypoint import-weights reads the
+file back exactly: the metadata of the state dict contain the color order, codec, decoding, sigma
+and input size.
 """
 
 

@@ -15,8 +15,8 @@ EPILOG = """examples:
   keypoint sweep echo_blocks.yaml --jobs 2
 
 Writes DIR/data (lossless videos, a folder per class), DIR/frames.pth (weights of a 2-D network that
-knows the poses of single frames, from which the trainings start) and DIR/classes.jpg. What is there
-and complete is left as it is. docs/explanation/echo.md says what the set shows.
+recognises the poses of single frames; training starts from it) and DIR/classes.jpg. Complete files
+are kept. docs/explanation/echo.md describes the set.
 """
 
 

@@ -12,9 +12,9 @@ EPILOG = """examples:
   keypoint train --cfg persons_tiny.yaml model.encoder_stride=8 model.blocks=srl_fft
   keypoint sweep field.yaml
 
-Writes annotations/person_keypoints_{train,val}2017.json, train2017/ and val2017/, as COCO unpacks.
-Image i of a split depends on the seed and on i alone: a smaller set is the beginning of a larger
-one. A folder that holds the same set complete is left as it is.
+Writes annotations/person_keypoints_{train,val}2017.json, train2017/ and val2017/, as in COCO.
+Image i of a split depends only on the seed and i: a smaller set is the beginning of a larger one.
+A folder that contains the same complete set is kept.
 """
 
 
@@ -28,6 +28,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--val", type=number, default=400, help="images to test on; default: 400")
     parser.add_argument(
-        "--seed", type=cli.whole_number(0), default=0, help="of the random numbers; default: 0"
+        "--seed", type=cli.whole_number(0), default=0, help="seed of the random numbers; default: 0"
     )
     return parser.parse_args(argv)

@@ -13,7 +13,7 @@ EPILOG = """examples:
   keypoint test --checkpoint output/signs/best.pt --pictures 12
 
 Writes sign.yaml (the skeleton), annotations/signs_{train,val}.json and images/: an example of a
-data set for an object of one's own.
+data set for your own object.
 """
 
 
@@ -29,6 +29,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--val", type=number, default=100, help="images to test on; default: 100")
     parser.add_argument(
-        "--seed", type=cli.whole_number(0), default=0, help="of the random numbers; default: 0"
+        "--seed", type=cli.whole_number(0), default=0, help="seed of the random numbers; default: 0"
     )
     return parser.parse_args(argv)

@@ -7,33 +7,33 @@ from collections.abc import Sequence
 
 from keypoint.commands import cli
 
-LOG = "sweep.log"  # what a run prints, if several print at a time
+LOG = "sweep.log"  # output of a run, if several run at a time
 
 EPILOG = f"""examples:
   keypoint sweep demo_blocks.yaml --dry-run
-      one line a run, keypoint train ... && keypoint test ..., for a scheduler
+      print one line for each run, keypoint train ... && keypoint test ..., for a scheduler
   keypoint sweep demo_blocks.yaml
       run them one after the other, then print the table of keypoint compare
   keypoint sweep demo_blocks.yaml --resume --jobs 2
-      continue after an interruption, two at a time; what is done is left as it is
+      continue after an interruption, two runs at a time; finished runs are kept
   keypoint sweep demo_blocks.yaml train.epochs=2 output=output/short
       a key of all runs, and another folder; seeds=[0,1] gives other seeds
 
 A sweep file is a path, or the bare name of one under configs/:
-  cfg: demo.yaml                # what all runs share: a file next to this one, or as --cfg finds it
+  cfg: demo.yaml                # config of all runs: next to this file, or as --cfg finds it
   output: output/demo_blocks    # each run is in OUTPUT/POINT/seedN; default: output/<file>
   set: {{train.epochs: 12}}       # optional: keys of all runs
   seeds: [0, 1, 2]
-  grid:                         # axes; all points are compared with the first of each
+  grid:                         # axes; all points are compared with the first point
     blocks:                     # named points, each with any number of keys
       none: {{model.blocks: none}}
       two: {{model.blocks.deconv1: srl_fft, model.blocks.deconv2: srl_fft}}
     train.lr: [1e-3, 2e-3]      # or one key: points lr=1e-3 and lr=2e-3
-  test: [--analyse]             # optional: words of keypoint test
+  test: [--analyse]             # optional: options of keypoint test
 
-The test is of last.pt: best.pt is chosen by the number that is compared. All is checked before the
-first run begins. With --jobs what a run prints goes to {LOG} in its folder. OUTPUT gets compare.md,
-runs.csv and runs.png.
+last.pt is tested, because best.pt is chosen by the number that is compared. All runs are checked
+before the first one starts. With --jobs, the output of a run goes to {LOG} in its folder. Writes
+compare.md, runs.csv and runs.png to OUTPUT.
 """
 
 
@@ -47,18 +47,18 @@ def make_parser() -> argparse.ArgumentParser:
         "overrides", nargs="*", metavar="key=value", help="change a key of all runs"
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="print a line for each run that is not done"
+        "--dry-run", action="store_true", help="print one line for each run that is not finished"
     )
     parser.add_argument(
-        "--resume", action="store_true", help="do what is not done, and continue what has begun"
+        "--resume", action="store_true", help="keep finished runs, continue interrupted ones"
     )
-    cli.add_overwrite(parser, "start over in folders that hold other runs")
+    cli.add_overwrite(parser, "start over in folders that contain other runs")
     parser.add_argument(
         "--jobs",
         type=cli.whole_number(1),
         default=1,
         metavar="N",
-        help="runs at a time, each with its share of the cores (%(default)s)",
+        help="runs at a time, each with its share of the cores; default: %(default)s",
     )
     cli.add_device(parser)
     return parser

@@ -1,4 +1,4 @@
-"""The options of keypoint train that both tasks have."""
+"""The options of keypoint train for both tasks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def parse(argv: Sequence[str], description: str, epilog: str) -> argparse.Namesp
     """Read the command line of `keypoint train`.
 
     Raises:
-        ConfigError: Options that do not go together.
+        ConfigError: Options contradict each other.
     """
     parser = cli.parser("keypoint train", description, epilog)
     cli.add_config(parser, required=True)
@@ -25,9 +25,9 @@ def parse(argv: Sequence[str], description: str, epilog: str) -> argparse.Namesp
     parser.add_argument(
         "--allow-changed",
         action="store_true",
-        help="with --resume: although the config, the data or the number of processes changed",
+        help="with --resume: continue even if the config, data or number of processes changed",
     )
-    cli.add_overwrite(parser, "start over in a folder that holds another run")
+    cli.add_overwrite(parser, "start over in a folder that contains another run")
     add_seeds(parser)
     cli.add_device(parser)
     cli.add_process_timeout(parser)
@@ -52,7 +52,7 @@ def add_seeds(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="with --seeds: print one command a run, and train nothing",
+        help="with --seeds: print one command for each run, and train nothing",
     )
 
 
@@ -60,7 +60,7 @@ def check_seeds(args: argparse.Namespace) -> None:
     """Check the options of several seeds.
 
     Raises:
-        ConfigError: They do not go together, or a seed is given twice.
+        ConfigError: The options contradict each other, or a seed is given twice.
     """
     if args.seeds is None:
         if args.dry_run:

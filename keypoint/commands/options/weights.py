@@ -15,22 +15,22 @@ from keypoint.models.weights.by_name import (
 
 EPILOG = f"""examples:
   keypoint weights
-      all of them
+      list all of them
   keypoint weights --json
-      with addresses and the conditions of AP, for programs
+      for programs: with addresses and the conditions of AP
   keypoint predict --weights hrnet_w32_384x288_udp --output out photo.jpg
-      downloads it at the first use
+      downloads them at the first use
 
 AP and AR are as published, in percent: of {COCO};
 with the skeleton ap10k17 of {AP10K}.
-A file comes from {BASE_URL}, is used only if its SHA-256
-begins as its name says, and is kept in the folder named below the table. {HOME} sets another
-one. A copy that you put there under the file's own name is used as well.
+Files are downloaded from {BASE_URL} to the folder that is
+printed below the table; {HOME} sets another one. A file is used only if its SHA-256 begins
+with the digits in its name. You may also put files there yourself, under their original names.
 """
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the command line."""
     parser = cli.parser("keypoint weights", "List published weights by name.", EPILOG)
-    parser.add_argument("--json", action="store_true", help="as JSON, with all facts")
+    parser.add_argument("--json", action="store_true", help="print JSON, with all details")
     return parser.parse_args(argv)

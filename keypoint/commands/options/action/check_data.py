@@ -11,14 +11,14 @@ EPILOG = """examples:
   keypoint check-data --cfg my_videos.yaml
       both splits of a config with `task: action`
   keypoint check-data --cfg my_videos.yaml data.on_bad=skip data.max_bad=0.01
-      the same, as training with these keys would see it
+      the same check, for training with these keys
 
 Every video is read from its first frame to its last. A FAULT stops training or testing; a warning
-is probably wrong and used as it is. Everything is in OUTPUT/data_report.json, frames of some videos
-with their class in OUTPUT/check_data.jpg.
-Videos that cannot be read are named in OUTPUT/bad_videos.txt. To leave them out, put this file into
+marks data that are probably wrong but are used. OUTPUT/data_report.json lists everything;
+OUTPUT/check_data.jpg shows frames of some videos with their class.
+Videos that cannot be read are listed in OUTPUT/bad_videos.txt. To leave them out, copy this file to
 the folder data.root, and train and test with data.on_bad=skip.
-Exit status 0, or 3 if something would stop training or testing.
+Exit status: 0, or 3 if a fault would stop training or testing.
 """
 
 

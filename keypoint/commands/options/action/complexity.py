@@ -12,15 +12,16 @@ USUAL_CLASSES = 400  # of Kinetics
 
 EPILOG = f"""examples:
   keypoint complexity --cfg c2d_res18_srl_fft4.yaml
-      what each part of the network costs, and all of it
+      the cost of each part of the network, and the sum
   keypoint complexity --cfg c2d_res50.yaml --classes 101 model.blocks=nl model.places=five
-      of other classes, with other blocks: any key of the config can be changed here
+      another number of classes and other blocks: any key of the config can be changed here
   keypoint complexity --task action --paper-tables
-      tables 8 and 9 of the SRL paper and 3, 5 and 6 of PNL's, printed and counted
+      tables 8 and 9 of the SRL paper and 3, 5 and 6 of the PNL paper: printed and counted
 
-Costs are those of one clip. There are two columns:
+Costs are for one clip, in two columns:
 {LEGEND}
-keypoint/models/complexity/__init__.py has the rules in full. Nothing is computed or written.
+keypoint/models/complexity/__init__.py documents all rules. No network is run and no file is
+written.
 """
 
 
@@ -35,9 +36,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--classes",
         type=cli.whole_number(2),
-        help=f"number of classes; by default those that the config lists, else {USUAL_CLASSES}",
+        help=f"number of classes; default: those of the config's data, else {USUAL_CLASSES}",
     )
     parser.add_argument(
-        "--paper-tables", action="store_true", help="the papers' printed numbers, and ours"
+        "--paper-tables", action="store_true", help="compare with the numbers printed in the papers"
     )
     return parser.parse_intermixed_args(argv)

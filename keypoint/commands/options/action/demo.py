@@ -9,14 +9,14 @@ from keypoint.commands import cli
 
 EPILOG = """
 Two stick figures raise an arm each, at different times. Four classes: do both raise the arm on the
-same side, and who is first? It writes to output/echo:
+same side, and which one is first? Writes to output/echo:
   data/            5000 clips as lossless videos, a folder per class
-  classes.jpg      clips of each class, with what happens in them
-  frames.pth       weights of a 2-D network that knows the poses of single frames
-  none/ nl/ ..     a run each, as keypoint train and keypoint test write it
-  table.md         what each of them has learned
+  classes.jpg      clips of each class, with a description
+  frames.pth       weights of a 2-D network that recognises the poses of single frames
+  none/ nl/ ..     one run each, as keypoint train and keypoint test write it
+  table.md         accuracy of each run
 
-Keys of the config change all four trainings: keypoint demo --task action train.epochs=10 seed=1
+Keys of the config apply to all four runs: keypoint demo --task action train.epochs=10 seed=1
 """
 
 

@@ -16,15 +16,15 @@ EPILOG = """examples:
   keypoint export --checkpoint output/mine/best.pt --output mine.pt2
       torch.export; torch.export.load opens it
 
-Input (B, T, H, W, 3) uint8 RGB, or (B, 3, T, H, W) float32 RGB from 0 to 1; any B, the frames T of
-the training and the crop size of the test. Mean, std and colour order of the weights are inside.
-Outputs: scores, the softmax probabilities (B, classes), whose mean over the clips of a video is its
-score in keypoint test; and logits. The file names its classes and says how the test chooses and
-cuts clips: ONNX in metadata_props, torch.export in the extra file keypoint.json; keypoint info
-prints it.
+Input: (B, T, H, W, 3) uint8 RGB, or (B, 3, T, H, W) float32 RGB from 0 to 1, with any B, the number
+of frames T of the training and the crop size of the test. The exported network includes mean, std
+and color order of the weights. Outputs: logits, and scores, the softmax probabilities (B, classes).
+The mean of the scores over the clips of a video is its score in keypoint test. The file contains
+the classes and how the test chooses and crops clips: ONNX in metadata_props, torch.export in the
+extra file keypoint.json; keypoint info prints them.
 
-The file is read again, run at batches of 1 and 3 and compared with the checkpoint's network before
-it gets its name. SRL-FFT stands in ONNX as matrix products.
+Before OUTPUT appears, the file is read again, run with batches of 1 and 3, and compared with the
+checkpoint's network. ONNX files contain SRL-FFT as matrix products.
 """
 
 
@@ -34,7 +34,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "keypoint export", "Export a checkpoint's network to ONNX or torch.export.", EPILOG
     )
     cli.add_network(parser)
-    cli.add_output_file(parser, "its suffix chooses the form: .onnx or .pt2")
+    cli.add_output_file(parser, "its suffix chooses the format: .onnx or .pt2")
     parser.add_argument(
         "--input", choices=INPUTS, default="uint8", help="type of the clips; default: uint8"
     )

@@ -9,7 +9,7 @@ from keypoint.commands import cli
 
 EPILOG = """examples:
   keypoint info --checkpoint output/mine/best.pt
-      network, classes, training, accuracy with all its conditions, limits
+      network, classes, training, accuracy and its conditions, limits
   keypoint info --checkpoint output/mine/best.pt --json
       the same for programs
   keypoint info --checkpoint model.onnx

@@ -9,24 +9,24 @@ from keypoint.commands import cli
 
 EPILOG = """examples:
   keypoint test --checkpoint output/mine/best.pt
-      as the config says; by default 25 random clips of a video, as the SRL paper
+      as configured; by default 25 random clips of a video, as in the SRL paper
   keypoint test --checkpoint best.pt test.clips=10 test.sampling=uniform test.crops=3
-      10 clips from first to last frame with 3 crops each, as the non-local networks
+      10 uniform clips with 3 crops each, as for the non-local networks
   keypoint test --checkpoint best.pt data.root=/data/ucf101 data.val_list=testlist02.txt
       another split, or a copy of the videos elsewhere
   keypoint test --checkpoint best.pt output=output/other data.val_list=test.txt
-      other videos, and results in a folder of their own
+      other videos, with the results in another folder
   torchrun --nproc_per_node 8 tools/test.py --checkpoint best.pt
-      the same numbers, sooner
+      the same numbers in less time
 
-The score of a video is the mean of the softmax probabilities of its clips. Random clips are chosen
-by the SHA-256 of the video's name in its list, so that a test gives the same numbers again. All
-that decides whether two numbers can be compared is printed and stored with them.
+The score of a video is the mean of the softmax probabilities of its clips. Random clips are seeded
+by the SHA-256 of the video's name in its list, so a test is repeatable. The conditions under which
+the numbers were measured are printed and stored with them.
 
-Keys of the config that testing does not read (seed, augment.*, train.* but train.amp) are refused
-when typed with other values than the checkpoint's, as they would have no effect.
+Keys of the config that testing does not read (seed, augment.*, train.* except train.amp) are
+refused if their value differs from the checkpoint's, because they would have no effect.
 
-Writes to the output folder metrics.json (accuracies with their conditions), per_class.csv,
+Writes to the output folder metrics.json (accuracies and their conditions), per_class.csv,
 results.json (each video), scores.npz (all scores, for keypoint compare) and card.md.
 """
 
