@@ -1,7 +1,7 @@
 """Action recognition, the second task of both papers: video clips in, one class out.
 
-Built on the rooms below (blocks, models, data, config, checkpoint, training, export), none of which
-knows it. The names load on first use.
+Built on blocks, models, data, config, checkpoint, training and export, none of which imports it.
+The names are imported on first use.
 """
 
 from importlib import import_module

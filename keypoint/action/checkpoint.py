@@ -1,4 +1,4 @@
-"""Checkpoints of action recognition: the network of one, and its card."""
+"""Checkpoints of action recognition: loading the network, and the card."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from keypoint.models.weights.formats import recognise
 from keypoint.models.weights.load import load_state
 
 ONLY_GENERATED = (
-    "this network has only seen generated videos; on real ones its classes are meaningless"
+    "this network was trained only on generated videos; on real ones its classes are meaningless"
 )
 
 
@@ -39,12 +39,12 @@ class RestoredAction:
     """A trained network with its config and classes.
 
     Attributes:
-        model: In eval mode, on the CPU; the averaged weights if there are any.
-        config: Of its training.
+        model: The network in eval mode, on the CPU; with the averaged weights if there are any.
+        config: Config of its training.
         classes: Names in the order of the network's outputs.
-        epoch: Epochs trained.
+        epoch: Number of epochs trained.
         best: The best evaluation, {"epoch": .., "metrics": {..}}, or None.
-        only_generated: Whether it has seen generated videos only.
+        only_generated: Whether it was trained only on generated videos.
     """
 
     model: ActionNetwork
@@ -56,7 +56,7 @@ class RestoredAction:
 
 
 def load_action(path: Path) -> RestoredAction:
-    """Build the network of a checkpoint and fill it.
+    """Build the network of a checkpoint and load its weights.
 
     Raises:
         CheckpointError: The file cannot be used, or is of another task.
@@ -88,7 +88,7 @@ def count_videos(videos: Videos) -> Rows:
 
 
 def read_action_card(path: Path) -> Card:
-    """Return the card of a checkpoint: rows by section, in types of JSON.
+    """Return the card of a checkpoint: rows by section, in JSON types.
 
     Raises:
         CheckpointError: The file cannot be used, or is of another task.
@@ -100,7 +100,7 @@ def read_action_card(path: Path) -> Card:
 
 
 def action_sections(content: Mapping[str, Any], source: str) -> Card:
-    """Return the sections of a card that follow from a checkpoint's content.
+    """Return the sections of a card that describe a checkpoint's content.
 
     Args:
         content: As `read_checkpoint` returns it.
@@ -118,10 +118,9 @@ def action_sections(content: Mapping[str, Any], source: str) -> Card:
         **measured_sections(content, "videos"),
         "use": {
             "limits": (f"{ONLY_GENERATED.capitalize()}. " if generated else "")
-            + "It names one of its classes for every video, also for one that shows none of them; "
-            "videos unlike those of the training were not measured.",
-            "licence": "unknown, the file does not say; the toolkit's licence does not cover the "
-            "weights",
+            + "It gives one of its classes for every video, even if the video shows none of them; "
+            "videos unlike the training data were not tested.",
+            "licence": "unknown, not in the file; the toolkit's licence does not cover the weights",
         },
     }
 
@@ -132,8 +131,8 @@ def network_section(
     """Return the facts of a network.
 
     Args:
-        config: Its sections `model` and `clips` count.
-        classes: Their names.
+        config: Its sections `model` and `clips` are used.
+        classes: Names of the classes.
         colors: `color_order`, `mean` and `std` that the weights expect.
         source: The file, named in errors.
 

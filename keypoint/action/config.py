@@ -1,9 +1,9 @@
-"""The keys of a config of action recognition; keypoint/config has what holds for all configs.
+"""The keys of a config of action recognition; keypoint/config has the parts of all configs.
 
 The defaults are those of the C2D network of the non-local paper's code, which both papers follow
 (8 frames, every 8th; SGD 0.01 with momentum, weight decay 1e-4, 100 epochs with drops at 40 and
-80), and the SRL paper's test (25 random clips). docs/action.md says which values are printed in the
-papers and which are not.
+80), and the SRL paper's test (25 random clips). docs/reference/action-networks.md says which values
+are printed in the papers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from keypoint.config.load import load_as
 from keypoint.config.train import LoopConfig
 from keypoint.strict_yaml import check_plain
 
-# Keys of `model` that say what a training starts from; the others are the network.
+# Keys of `model` about the initial weights; the others define the network.
 STARTED_FROM = ("weights", "partial_weights", "new_head")
 
 
@@ -30,19 +30,24 @@ class DataConfig(BaseModel):
 
     root: Text = Field(default="data/kinetics400", description="folder of the videos")
     train_list: Text = Field(
-        default="train.csv", description="a list, or a folder per class; docs/action.md has forms"
+        default="train.csv",
+        description="a list, or a folder per class; see docs/reference/action-data.md",
     )
     val_list: Text = Field(default="val.csv", description="as train_list")
     classes: tuple[str, ...] | str | None = Field(
         default=None,
-        description="names in their order; none: those next to the list, or of the folders",
-        json_schema_extra={"allowed": "none | [names] | a file, a name a line"},
+        description="names in their order; none: from a file next to the list, or the folders",
+        json_schema_extra={"allowed": "none | [names] | a file, one name per line"},
     )
-    workers: int = Field(default=4, ge=0, le=64, description="processes that decode; 0: none")
+    workers: int = Field(
+        default=4, ge=0, le=64, description="processes that decode videos; 0: the main process"
+    )
     on_bad: Literal["error", "skip"] = Field(
-        default="error", description="videos that are missing or broken: stop, or leave out"
+        default="error", description="missing or broken videos: stop, or leave them out"
     )
-    max_bad: MaxBad = Field(default=MAX_BAD, description="largest share of each that skip leaves")
+    max_bad: MaxBad = Field(
+        default=MAX_BAD, description="with skip: largest share of videos that may be left out"
+    )
 
     @field_validator("classes", mode="before")
     @classmethod
@@ -52,10 +57,10 @@ class DataConfig(BaseModel):
         if not isinstance(value, list | tuple) or len(value) < 2:
             raise ValueError("classes is none, a file, or a list of at least two names")
         if not all(isinstance(name, str) and name for name in value):
-            raise ValueError("each class is a text; write names such as 'yes' or '007' in quotes")
+            raise ValueError("each class is a string; write names such as 'yes' or '007' in quotes")
         if len(set(value)) < len(value):
             twice = next(name for name in value if value.count(name) > 1)
-            raise ValueError(f"the class {twice!r} is there twice")
+            raise ValueError(f"the class {twice!r} is given twice")
         return tuple(value)
 
 
@@ -64,17 +69,23 @@ class ClipsConfig(BaseModel):
 
     model_config = STRICT
 
-    frames: int = Field(default=8, ge=1, le=256, description="of a clip, as the network sees it")
-    sampling: Literal["dense", "segments"] = Field(
-        default="dense", description="every stride-th frame, or one of each equal part of the video"
+    frames: int = Field(
+        default=8, ge=1, le=256, description="frames of a clip, the input of the network"
     )
-    stride: int = Field(default=8, ge=1, le=64, description="of dense: frames from one to the next")
+    sampling: Literal["dense", "segments"] = Field(
+        default="dense",
+        description="every stride-th frame, or one frame of each equal part of the video",
+    )
+    stride: int = Field(default=8, ge=1, le=64, description="with dense: step between frames")
     fps: float | None = Field(
-        default=None, gt=0, le=240, description="of dense: frames a second to count in; none: own"
+        default=None,
+        gt=0,
+        le=240,
+        description="with dense: frame rate for stride; none: the video's",
     )
     short: Literal["loop", "repeat"] = Field(
         default="loop",
-        description="a video shorter than a clip starts over, or repeats its end",
+        description="if a video is shorter than a clip: start over, or repeat the last frame",
     )
 
     @field_validator("stride", "fps")
@@ -93,16 +104,16 @@ class AugmentConfig(BaseModel):
 
     crop: Literal["tsn", "random"] = Field(
         default="random",
-        description="tsn: corners and centre with jitter; random: anywhere, of a random short side",
+        description="tsn: corners and center, random sizes; random: anywhere, random short_side",
     )
     short_side: tuple[int, int] = Field(
         default=(256, 320),
-        description="of random: range of the frames' shorter side before the crop",
+        description="with random: range of the frames' shorter side before the crop",
         json_schema_extra={"allowed": "[least, most], pixels"},
     )
     flip_probability: Fraction | None = Field(
         default=None,
-        description="share of clips mirrored; none: 0.5, or 0 if a class names left or right",
+        description="share of mirrored clips; none: 0.5, or 0 if a class names left or right",
     )
 
     @field_validator("short_side", mode="before")
@@ -117,7 +128,7 @@ class AugmentConfig(BaseModel):
             raise ValueError("short_side is [least, most], whole numbers in 16..4096")
         is_default = tuple(value) == cls.model_fields["short_side"].default
         if not is_default and info.data.get("crop") == "tsn":
-            raise ValueError("it has no effect with augment.crop=tsn, which has sides of its own")
+            raise ValueError("it has no effect with augment.crop=tsn")
         return tuple(value)
 
 
@@ -132,34 +143,36 @@ class ModelConfig(BaseModel):
         json_schema_extra={"allowed": ", ".join(NETWORKS)},
     )
     form: Literal["8x8", "32x2"] = Field(
-        default="8x8", description="of C2D: 32x2 strides in time in conv1 and pool1 as well"
+        default="8x8", description="with C2D: 32x2 also has temporal strides in conv1 and pool1"
     )
     input_size: tuple[int, int] = Field(
         default=(224, 224),
-        description="of the frames",
+        description="size of the frames",
         json_schema_extra={"allowed": "[height, width]"},
     )
     blocks: str | dict[str, Any] | None = Field(
         default=None,
-        description="a name, or {type: name, ...}, at `places`; or by site, with options",
+        description="a name, or {type: name, ...}, at `places`; or a block for each site",
         json_schema_extra={"allowed": "none | name | {type: name, ...} | {layer2.0: name, ...}"},
     )
     places: Text | None = Field(
         default=None,
-        description="where one block goes; none: the network's usual places",
+        description="sites of the block; none: the usual ones of the network",
         json_schema_extra={"allowed": f"none | {', '.join(PLACES)}"},
     )
     dropout: float = Field(default=0.5, ge=0, lt=1, description="before the classifier")
     weights: Text | None = Field(
         default="imagenet",
-        description="what training starts from: imagenet is for C2D's encoder alone",
+        description="initial weights; imagenet is for C2D's encoder only",
         json_schema_extra={"allowed": "none | imagenet | path"},
     )
     partial_weights: OfFile = Field(
-        default=False, description="the weights file may lack blocks, which start as the identity"
+        default=False,
+        description="blocks may be missing in the weights file; they start as the identity",
     )
     new_head: OfFile = Field(
-        default=False, description="the weights file is of other classes: do not load its head"
+        default=False,
+        description="do not load the head of the weights file, which is for other classes",
     )
 
     @field_validator("network")
@@ -207,9 +220,9 @@ class ModelConfig(BaseModel):
             raise ValueError(f"no such places{hint(value, tuple(PLACES))}")
         blocks = info.data.get("blocks", "?")
         if blocks is None:
-            raise ValueError("it has no effect without blocks; give model.blocks too")
+            raise ValueError("it has no effect without blocks; also give model.blocks")
         if isinstance(blocks, dict) and "type" not in blocks:
-            raise ValueError("it has no effect with blocks that name their sites")
+            raise ValueError("it has no effect if model.blocks names the sites")
         return value
 
     @field_validator("weights")
@@ -217,18 +230,18 @@ class ModelConfig(BaseModel):
     def _imagenet_or_path(cls, value: str | None, info: ValidationInfo) -> str | None:
         network = info.data.get("network", NETWORKS[0])
         if value == "imagenet" and not has_imagenet(network):
-            raise ValueError(f"there are none for {network}; give none, or a file")
+            raise ValueError(f"there are no imagenet weights for {network}; give none, or a file")
         if value in (None, "imagenet") or set(value or "") & set("/\\."):
             return value
-        raise ValueError(f"no path: write ./{value} for a file of that name here")
+        raise ValueError(f"not a path; write ./{value} for a file of that name")
 
     def arguments(self, num_classes: int, frames: int) -> dict[str, Any]:
-        """The arguments of `create_model` without weights; keys and keywords are the same words."""
+        """Return the arguments of `create_model` without weights; keys and keywords are equal."""
         keys = self.model_dump(exclude=set(STARTED_FROM))
         return keys | {"num_classes": num_classes, "frames": frames}
 
     def start(self) -> dict[str, Any]:
-        """The arguments of `create_model` about the weights that a training starts from."""
+        """Return the arguments of `create_model` about the initial weights."""
         return {key: getattr(self, key) for key in STARTED_FROM}
 
 
@@ -242,12 +255,15 @@ class TrainConfig(LoopConfig):
     lr: float = Field(default=0.01, gt=0, le=1000, description="learning rate until the first drop")
     weight_decay: float = Field(default=1e-4, ge=0, le=1, description="adamw and sgd only")
     nesterov: bool | None = Field(
-        default=None, description="sgd only, its momentum looks ahead; none: true"
+        default=None, description="sgd only: Nesterov momentum; none: true"
     )
     epochs: int = Field(default=100, ge=1, le=100_000, description="passes over the training set")
     batch_size: int = Field(default=8, ge=1, le=4096, description="clips per device and step")
     evaluate_every: int = Field(
-        default=5, ge=1, le=1_000_000, description="epochs; the last one always"
+        default=5,
+        ge=1,
+        le=1_000_000,
+        description="epochs between evaluations; the last epoch is always evaluated",
     )
     lr_drops: tuple[int, ...] | None = Field(
         default=None,
@@ -262,7 +278,7 @@ class TrainConfig(LoopConfig):
         if value is not None and optimizer != "sgd":
             raise ValueError(f"it has no effect with train.optimizer={optimizer}; only sgd has it")
         if value and info.data.get("momentum") == 0:
-            raise ValueError("it has no effect with train.momentum=0; give one of them")
+            raise ValueError("it has no effect with train.momentum=0; leave one of them out")
         return value
 
     @property
@@ -272,19 +288,22 @@ class TrainConfig(LoopConfig):
 
 
 class TestConfig(BaseModel):
-    """The way from clips to the score of a video."""
+    """The clips and crops whose scores are averaged for a video."""
 
     model_config = STRICT
 
-    clips: int = Field(default=25, ge=1, le=1000, description="of a video, averaged")
+    clips: int = Field(
+        default=25, ge=1, le=1000, description="clips per video; their scores are averaged"
+    )
     sampling: Literal["random", "uniform"] = Field(
-        default="random", description="starts: by the video's name, or evenly spaced"
+        default="random",
+        description="starts of clips: random by the video's name, or evenly spaced",
     )
     crops: Literal[1, 3] = Field(
-        default=1, description="of a clip: its centre, or three along the longer side"
+        default=1, description="crops of a clip: the center, or three along the longer side"
     )
     short_side: int = Field(
-        default=256, ge=16, le=4096, description="pixels of the frames' shorter side"
+        default=256, ge=16, le=4096, description="the frames' shorter side in pixels"
     )
     batch_size: int = Field(default=16, ge=1, le=4096, description="clips per device")
 
@@ -302,5 +321,5 @@ class ActionConfig(RunConfig):
 
 
 def load_action_config(path: str | Path, overrides: Any = ()) -> ActionConfig:
-    """`keypoint.config.load.load_as` for the config of action recognition."""
+    """Load a config of action recognition; see `keypoint.config.load.load_as`."""
     return load_as(ActionConfig, path, overrides)

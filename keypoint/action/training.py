@@ -1,4 +1,4 @@
-"""Action recognition for the trainer, which knows no task: the loss and the picture of a batch.
+"""Loss and picture of a batch of action recognition, for the trainer.
 
 Letters: B batch, T frames, H W the frames' size, C classes.
 """
@@ -23,11 +23,11 @@ FRAME_HEIGHT = 96  # px
 
 
 def clip_loss(forward: Forward, batch: ClipBatch, *, model: ActionNetwork) -> Tensor:
-    """Compute the cross entropy of a batch; `TrainingStep` takes it with `model` bound.
+    """Compute the cross entropy of a batch; for `TrainingStep`, with `model` bound.
 
     Args:
         forward: Maps normalised clips (B, 3, T, H, W) to logits (B, C).
-        batch: On any device.
+        batch: A batch on any device.
         model: Its `normalize` makes the network's input, on the device.
     """
     device = model.pixel_mean.device
@@ -39,11 +39,11 @@ def clip_loss(forward: Forward, batch: ClipBatch, *, model: ActionNetwork) -> Te
 def training_picture(
     model: ActionNetwork, batch: ClipBatch, *, classes: Sequence[str]
 ) -> NDArray[np.uint8]:
-    """Draw frames of the first clips of a batch, with their class and the network's.
+    """Draw frames of the first clips of a batch, with true and predicted class.
 
     Args:
-        model: In eval mode.
-        batch: On any device.
+        model: The network, in eval mode.
+        batch: A batch on any device.
         classes: C names.
     """
     clips = batch.clips[:PICTURE_CLIPS]  # B T H W 3

@@ -1,6 +1,6 @@
 """Person boxes drawn on the page's picture with mouse or finger, by draw_boxes.js.
 
-All of this runs in the browser; the table of boxes holds them, and is what the server gets.
+All of this runs in the browser. The boxes are kept in a table, which is sent to the server.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from keypoint.app.picture import BOX_COLUMNS
 
-NO_BOXES = [[None] * len(BOX_COLUMNS)]  # the table with one row to fill in
+NO_BOXES = [[None] * len(BOX_COLUMNS)]  # the table with one empty row
 
 DRAW = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
 STYLE = """
@@ -24,8 +24,8 @@ STYLE = """
 .drawn-boxes .line { stroke: #2563eb; stroke-width: 2px; }
 """
 
-# Functions in JavaScript for gradio's events; each returns the list of its outputs. A row counts
-# from its first cell that is filled in, and can be shown once it is complete.
+# JavaScript functions for gradio's events; each returns the list of its outputs. A row is used if
+# any cell is filled in, and is drawn once it is complete.
 _ROWS = "table.data.filter(row => row.some(cell => cell !== '' && cell !== null))"
 _TABLE = f"[{{...table, data: rows.length ? rows : {json.dumps(NO_BOXES)}}}]"
 ADD_DRAWN = f"(drawn, table) => {{ const rows = [...{_ROWS}, drawn.at(-1)]; return {_TABLE}; }}"

@@ -1,7 +1,7 @@
 """A web page: drop a picture, draw boxes, see its persons, save their keypoints as JSON.
 
-A picture is read by the toolkit's own reader; gradio would decode it by Pillow first. gradio is
-imported here and in server.py only, and only when a page is made.
+Pictures are read by the toolkit's reader; gradio would decode them with Pillow. gradio is imported
+only here and in server.py, and only when a page is made.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from keypoint.prediction.stream import FindPersons
 
 KEPT_S = 3600  # seconds that files are kept on disk, and a visitor's result in memory
 WAITING = 64  # visitors in the queue; others are refused
-THRESHOLD = 0.2  # the score from which the evaluation counts a keypoint
+THRESHOLD = 0.2  # the score threshold of the evaluation
 SHOWN_HEIGHT = 390  # px, of the two pictures on the page
 START = "No picture yet."
 
@@ -51,7 +51,7 @@ class Finder:
     Attributes:
         predictor: Finds the keypoints.
         find_persons: Finds the boxes if the visitor gives none.
-        unasked: Its method in words, for the page.
+        unasked: Text for the page on how boxes are found then.
     """
 
     predictor: Predictor
@@ -60,7 +60,7 @@ class Finder:
 
 
 def make_page(finder: Finder, samples: list[Sample], uploads: Path) -> Any:
-    """The page, not yet served; call `server.require_gradio` before.
+    """Make the page; call `server.require_gradio` before.
 
     Args:
         finder: Answers the requests.
@@ -72,7 +72,7 @@ def make_page(finder: Finder, samples: list[Sample], uploads: Path) -> Any:
     skeleton = finder.predictor.skeleton
 
     def nothing(line: str = START) -> tuple[Any, ...]:
-        """The page's `answers` without a result."""
+        """Return the page's `answers` without a result."""
         return None, None, line, None, gr.DownloadButton(value=None, interactive=False)
 
     def redraw(found: FoundPersons | None, threshold: float) -> tuple[Any, Any]:
@@ -81,7 +81,7 @@ def make_page(finder: Finder, samples: list[Sample], uploads: Path) -> Any:
         return draw_found(found, skeleton, threshold), describe_found(found, threshold)
 
     def answer(upload: Any, table: dict[str, Any], threshold: float) -> tuple[Any, ...]:
-        """The page's `answers`; the line says what is wrong if there is no result."""
+        """Return the page's `answers`, with an error message if there is no result."""
         if not upload:
             return nothing()
         try:
@@ -98,7 +98,7 @@ def make_page(finder: Finder, samples: list[Sample], uploads: Path) -> Any:
         return (found, *redraw(found, threshold), record, save)
 
     def uploaded(upload: Any, threshold: float) -> tuple[Any, ...]:
-        """A picture that fails is taken away; boxes drawn on it in the meantime stay."""
+        """Remove a picture that cannot be read; boxes drawn in the meantime are kept."""
         answered = answer(upload, {"data": NO_BOXES}, threshold)
         if not answered[0]:
             return (None, NO_BOXES, *answered)
@@ -115,8 +115,8 @@ def make_page(finder: Finder, samples: list[Sample], uploads: Path) -> Any:
     with gr.Blocks(title="keypoint") as page:
         found = gr.State(None, time_to_live=KEPT_S)
         gr.Markdown(
-            f"# keypoint\nUpload a picture and see the {skeleton.num_keypoints} keypoints of every "
-            "person on it. Drag a box around each person, with mouse or finger, to find these. "
+            f"# keypoint\nUpload a picture to see the {skeleton.num_keypoints} keypoints of every "
+            "person on it. Drag a box around each person, with mouse or finger, to choose them. "
             f"{finder.unasked}.{limits}"
         )
         with gr.Row():
@@ -137,7 +137,7 @@ def make_page(finder: Finder, samples: list[Sample], uploads: Path) -> Any:
                         elem_id="picture",
                     )
                 with gr.Row():
-                    small: dict[str, Any] = {"size": "md", "min_width": 90}  # three on a phone
+                    small: dict[str, Any] = {"size": "md", "min_width": 90}  # three fit on a phone
                     remove_last = gr.Button("Remove last box", elem_id="remove-last", **small)
                     remove_all = gr.Button("Remove all", elem_id="remove-all", **small)
                     again = gr.Button("Find keypoints", variant="primary", elem_id="again", **small)
@@ -162,7 +162,7 @@ def make_page(finder: Finder, samples: list[Sample], uploads: Path) -> Any:
             THRESHOLD,
             step=0.01,
             label="Score threshold",
-            info="Keypoints of a lower score are not drawn; the JSON has all.",
+            info="Keypoints with a lower score are not drawn; the JSON file contains all.",
             elem_id="threshold",
         )
         offered = gr.Dataset(
@@ -180,7 +180,7 @@ def make_page(finder: Finder, samples: list[Sample], uploads: Path) -> Any:
                 datatype="number",
                 type="array",
                 column_count=len(BOX_COLUMNS),
-                label=f"One person a row, in pixels. {finder.unasked}.",
+                label=f"One person per row, in pixels. {finder.unasked}.",
                 interactive=True,
                 buttons=[],
                 elem_id="boxes",
@@ -226,10 +226,10 @@ def make_page(finder: Finder, samples: list[Sample], uploads: Path) -> Any:
 
 
 def _require_upload(upload: Any, uploads: Path) -> Path:
-    """Gradio checks the path only of an upload that declares itself to be a file."""
+    """Check that a path is an upload; gradio checks only paths that are marked as files."""
     path = Path(str(upload.get("path"))).resolve() if isinstance(upload, dict) else Path()
     if not path.is_relative_to(uploads.resolve()) or path.is_dir():
-        raise DataError(f"{path.name}: not an upload; upload it")
+        raise DataError(f"{path.name}: was not uploaded; upload it")
     if not path.is_file():
-        raise DataError(f"{path.name}: kept for {KEPT_S // 60} minutes only; upload it again")
+        raise DataError(f"{path.name}: was deleted after {KEPT_S // 60} minutes; upload it again")
     return path

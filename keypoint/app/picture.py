@@ -1,7 +1,7 @@
 """One picture on request: read it, find its persons, and draw them with any threshold.
 
-The network runs once; its result is kept with a copy of the picture that is small enough to be
-drawn and sent at once.
+The network runs once. Its result is kept with a copy of the picture that is small enough to be
+drawn and sent quickly.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class FoundPersons:
 
     Attributes:
         predicted: The persons, in the frame of the upright picture; its frame has no image.
-        shown: (h, w, 3) uint8 RGB, the upright picture, its longer side `SHOWN_SIDE` at most.
+        shown: (h, w, 3) uint8 RGB, the upright picture, its longer side at most `SHOWN_SIDE`.
     """
 
     predicted: Predicted
@@ -59,9 +59,9 @@ def find_on_picture(
         boxes_xywh: (P, 4), in pixels of the upright picture.
 
     Raises:
-        DataError: The picture cannot be read; a box without an area or outside the picture. The
+        DataError: The picture cannot be read, or a box has no area or is outside the picture. The
             message names the file without its folder.
-        NumericsError: The network's or the detector's numbers are not finite.
+        NumericsError: A number of the network or the detector is not finite.
     """
     try:
         image, orientation = read_upright(path)
@@ -72,7 +72,7 @@ def find_on_picture(
         else:
             boxes, box_scores = boxes_xywh, np.ones(len(boxes_xywh))
         prediction = predictor(image, boxes)
-    except KeypointError as error:  # the folder of uploads stays private
+    except KeypointError as error:  # do not show the folder of uploads
         raise type(error)(str(error).replace(f"{path.parent}/", "")) from None
     frame.image = None
     found = Predicted(frame, boxes, box_scores, prediction.keypoints, prediction.scores, 0)
@@ -82,13 +82,13 @@ def find_on_picture(
 
 
 def write_upright(path: Path, folder: Path) -> Path | None:
-    """Write a picture as browsers must show it if boxes are to be drawn on it.
+    """Write an upright copy of a picture if browsers would not show it upright.
 
-    All turn a JPEG by its EXIF orientation; Chromium 156 leaves a WebP as it is stored.
+    All browsers turn a JPEG by its EXIF orientation; Chromium 156 does not turn a WebP.
 
     Args:
         path: A picture that `read_upright` reads.
-        folder: Folder for a new folder with a PNG of its name, which has no orientation.
+        folder: Parent of a new folder with a PNG of the same name, which has no orientation.
 
     Returns:
         The PNG; None if the picture can be shown as it is.
@@ -103,7 +103,7 @@ def write_upright(path: Path, folder: Path) -> Path | None:
 
 
 def draw_found(found: FoundPersons, skeleton: Skeleton, threshold: float) -> NDArray[np.uint8]:
-    """The persons on `found.shown`; keypoints of a lower score than the threshold are left out."""
+    """Draw the persons on `found.shown`, without keypoints below the threshold."""
     height, width = found.predicted.frame.image_size
     scale = np.array(found.shown.shape[1::-1]) / [width, height]  # 2, x y
     points = fit_points(found.predicted.keypoints, scale)
@@ -111,7 +111,7 @@ def draw_found(found: FoundPersons, skeleton: Skeleton, threshold: float) -> NDA
 
 
 def describe_found(found: FoundPersons, threshold: float) -> str:
-    """One line on what was found."""
+    """Return one line about the persons found."""
     predicted = found.predicted
     height, width = predicted.frame.image_size
     persons, seen = len(predicted.boxes), int((predicted.scores > threshold).sum())
@@ -126,22 +126,22 @@ def describe_found(found: FoundPersons, threshold: float) -> str:
 
 
 def record_of_found(found: FoundPersons, skeleton: Skeleton) -> dict[str, Any]:
-    """The picture's record as in records.jsonl, and its keypoints' names."""
+    """Return the picture's record as in records.jsonl, and the names of its keypoints."""
     return record_of(found.predicted) | {"keypoint_names": list(skeleton.keypoints)}
 
 
 def read_boxes(rows: Sequence[Sequence[Any]]) -> NDArray[np.float64] | None:
-    """Boxes from the rows of a table, in the order of `BOX_COLUMNS`; empty rows are left out.
+    """Return boxes from the rows of a table with `BOX_COLUMNS`; empty rows are left out.
 
     Returns:
         (P, 4), or None if all rows are empty.
 
     Raises:
-        DataError: A row is not four numbers; more than `MOST_PERSONS` rows.
+        DataError: A row is not four numbers, or there are more than `MOST_PERSONS` rows.
     """
     filled = [row for row in rows if any(cell not in ("", None) for cell in row)]
     if len(filled) > MOST_PERSONS:
-        raise DataError(f"{len(filled)} person boxes; give {MOST_PERSONS} at most")
+        raise DataError(f"{len(filled)} person boxes are too many; give at most {MOST_PERSONS}")
     boxes = np.zeros((len(filled), len(BOX_COLUMNS)))
     for number, row in enumerate(filled):
         try:

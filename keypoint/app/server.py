@@ -1,6 +1,6 @@
 """The server of the web page, which sends no request to any other machine.
 
-gradio's telemetry, check for newer versions, history of runs, fetching of URLs and sharing are off.
+gradio's telemetry, version check, run history, download of URLs and sharing are switched off.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ logger = logging.getLogger(__name__)
 SWEEP_S = 600  # seconds between two searches for files older than `KEPT_S`
 MAX_UPLOAD = 64 * 2**20  # bytes; a phone's photo has up to 20
 SESSIONS = 100  # visitors whose last result is kept, some 8 MB each
-SAMPLE_SKELETON = "coco17"  # the samples show persons
+SAMPLE_SKELETON = "coco17"  # sample pictures with persons
 
 SETTINGS = {
-    "GRADIO_ANALYTICS_ENABLED": "False",  # telemetry, and the check for a newer version
+    "GRADIO_ANALYTICS_ENABLED": "False",  # telemetry and version check
     "GRADIO_RUN_HISTORY": "False",  # pictures kept in the browser or a bucket
 }
 
@@ -55,23 +55,25 @@ def require_gradio() -> None:
 async def _refuse_url(url: str, *_: Any, **__: Any) -> str:
     import gradio
 
-    raise gradio.Error("this page fetches no URL; upload the picture", print_exception=False)
+    raise gradio.Error(
+        "this page does not download URLs; upload the picture", print_exception=False
+    )
 
 
 @contextmanager
 def serve(finder: Finder, host: str, port: int) -> Iterator[str]:
-    """Serve the page until the context ends; uploads and pictures are deleted then at the latest.
+    """Serve the page until the context ends, when all uploads and pictures are deleted.
 
     Args:
         finder: Answers the page's requests.
-        host: Name or address to listen at.
-        port: Port to listen at.
+        host: Name or address to listen on.
+        port: Port to listen on.
 
     Yields:
         The page's address.
 
     Raises:
-        ConfigError: gradio is not installed; the port is taken; nothing answers at that address.
+        ConfigError: gradio is not installed, the port is in use, or the address cannot be reached.
     """
     require_gradio()
     with ExitStack() as end:
@@ -87,10 +89,10 @@ def serve(finder: Finder, host: str, port: int) -> Iterator[str]:
 
 @contextmanager
 def _swept(uploads: Path) -> Iterator[None]:
-    """Delete files older than `KEPT_S`, except those that are there now.
+    """Delete files older than `KEPT_S`, except those that exist now.
 
-    gradio's sweep (`delete_cache`) deletes the paths that requests have named and ends for good at
-    one that it cannot delete, such as a folder.
+    gradio's own deletion (`delete_cache`) stops permanently at a path that it cannot delete, such
+    as a folder.
     """
     kept, end = _files(uploads), threading.Event()
 
@@ -100,7 +102,7 @@ def _swept(uploads: Path) -> Iterator[None]:
                 try:
                     if time.time() - file.lstat().st_ctime > KEPT_S:
                         file.unlink(missing_ok=True)
-                except OSError as error:  # the next search tries again
+                except OSError as error:  # retried at the next search
                     logger.warning("%s: cannot be deleted (%s)", file, error.strerror)
 
     thread = threading.Thread(target=sweep, name="sweep", daemon=True)
@@ -118,8 +120,8 @@ def _files(folder: Path) -> set[Path]:
 
 @contextmanager
 def _temporary_folder(folder: str) -> Iterator[None]:
-    """Make gradio store files there; its default folder is shared by all users of the machine."""
-    from gradio import routes as read_once  # its folder is the default one, from the import on
+    """Make gradio store files in a folder; its default is shared by all users of the machine."""
+    from gradio import routes as read_once  # its folder was set to the default when it was imported
 
     routes: Any = read_once
     name = "GRADIO_TEMP_DIR"
@@ -157,14 +159,14 @@ def _launch(page: Any, host: str, port: int) -> str:
     except Exception as error:  # gradio raises Exception itself if it cannot reach its server
         reason = str(error).splitlines()[0].partition(". ")[0]
         raise ConfigError(
-            f"http://{host}:{port} cannot be served ({reason}); give another --port or --host; "
-            "if a proxy is set, add the host to no_proxy"
+            f"http://{host}:{port} cannot be served ({reason}); give another --port or --host, "
+            "or, if a proxy is set, add the host to no_proxy"
         ) from error
     return str(address)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a server at this address can be reached from this machine only."""
+    """Return whether a server at this address can be reached only from this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -25,13 +25,13 @@ def main(argv: Sequence[str]) -> None:
     )
     if predictor.only_generated:
         cli.logger.warning("warning: %s", ONLY_GENERATED)
-    finder = Finder(predictor, whole_image, "Without boxes, the picture is taken for one person")
+    finder = Finder(predictor, whole_image, "Without boxes, one person fills the picture")
     if args.detector:
         detector = load_detector(args.detector).to(predictor.device)
         finder = Finder(predictor, detected_persons(detector), "A detector finds the persons")
     if not is_loopback(args.host):
         cli.logger.warning(
-            "--host %s: everyone who can reach this machine over the network can use the page; "
+            "--host %s: anyone who can reach this machine over the network can use the page; "
             "there is no password",
             args.host,
         )

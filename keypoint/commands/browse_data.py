@@ -1,4 +1,4 @@
-"""Look at training crops with their targets: keypoint browse-data --cfg my.yaml [key=value ...]."""
+"""Draw training crops with their targets: keypoint browse-data --cfg my.yaml [key=value ...]."""
 
 from __future__ import annotations
 
@@ -44,4 +44,4 @@ def main(argv: Sequence[str]) -> None:
     picture = output / "browse_data.jpg"
     count = in_number(len(persons), "persons")
     cv2.imwrite(str(picture), sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
-    print(f"look at {picture}: {min(args.pictures, len(persons))} of {count}")
+    print(f"see {picture}: {min(args.pictures, len(persons))} of {count}")

@@ -70,21 +70,21 @@ def main(argv: Sequence[str]) -> None:
     if sheets:
         picture = output / "check_data.jpg"
         cv2.imwrite(str(picture), stack(sheets)[..., ::-1])
-        print(f"look at {picture}")
+        print(f"see {picture}")
 
     policy = config.data.on_bad, config.data.max_bad
     stopping = sum(len(check.stopping_faults(*policy)) for check in checks.values())
     if stopping:
         count = in_number(stopping, "faults")
-        raise DataError(f"{count} would stop training or testing; all are in {file}")
-    print(f"nothing stops training or testing; the report is {file}")
+        raise DataError(f"{count} would stop training or testing; see {file}")
+    print(f"no fault stops training or testing; the report is {file}")
 
 
 def read_config(args: Namespace) -> tuple[Config, list[str]]:
-    """The config that names the data, and the splits to check.
+    """Return the config that names the data, and the splits to check.
 
     Raises:
-        ConfigError: Neither or both of --cfg and --annotations with --images.
+        ConfigError: Neither or both of --cfg and --annotations with --images are given.
         DataError: --annotations or --images does not exist.
     """
     direct = {"--annotations": args.annotations, "--images": args.images}
@@ -100,7 +100,7 @@ def read_config(args: Namespace) -> tuple[Config, list[str]]:
     if not args.annotations.is_file():
         raise DataError(f"--annotations {args.annotations}: no such file; check the path")
     if not args.images.is_dir():
-        raise DataError(f"--images {args.images}: no such folder; its images are looked for there")
+        raise DataError(f"--images {args.images}: no such folder; give the folder of the images")
     data = {
         "val_annotations": str(args.annotations.absolute()),
         "val_images": str(args.images.absolute()),
@@ -135,7 +135,7 @@ def check_split(config: Config, skeleton: Skeleton, split: str) -> FileCheck:
 def self_test(
     checks: dict[str, FileCheck], name: str, skeleton: Skeleton, config: Config
 ) -> SelfTest | None:
-    """Truth as prediction on a split, or the best that boxes allow; a failure is a fault."""
+    """Score the annotations as predictions, or the best the boxes allow; a failure is a fault."""
     truth = checks["val" if name == "boxes" else name]
     check = checks[name]
     if not check.persons or not truth.persons or truth.to_score is None:
@@ -156,13 +156,13 @@ def self_test(
             check.faults += [Fault("", text, "form") for text in error.faults or [str(error)]]
         return None
     if not test.is_explained:
-        text = f"{truth.source}: {test}; nothing explains why it is not 1: labels or areas are odd"
+        text = f"{truth.source}: {test} instead of 1; check labels and areas"
         check.faults.append(Fault("", text, "form"))
     return test
 
 
 def describe(name: str, check: FileCheck, test: SelfTest | None) -> str:
-    """Counts, faults, warnings and self-test of a file, as text."""
+    """Return counts, faults, warnings and self-test of a file as text."""
     lines = [f"{name:5}  {check.persons.report if check.persons else check.source}"]
     if check.labels and check.persons:
         totals = {key: sum(flags.values()) for key, flags in check.labels.items()}

@@ -80,7 +80,7 @@ def whole_number(least: int) -> Callable[[str], int]:
 
 
 def share(text: str) -> float:
-    """Argument type: a number from 0 to 1."""
+    """Parse an argument: a number from 0 to 1."""
     try:
         value = float(text)
     except ValueError:

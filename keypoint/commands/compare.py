@@ -1,7 +1,7 @@
 """Compare runs: keypoint compare BASE_RUN RUN...
 
-Seeds of one config make a group; groups are compared with the first. Runs of action recognition are
-compared class by class, too.
+Seeds of one config are one group; groups are compared with the first one. Runs of action
+recognition are also compared class by class.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from keypoint.evaluation.runs.statistics import Difference
 from keypoint.files import whole_file
 from keypoint.pose.skeleton import load_skeleton
 
-Contents = dict[str, bytes | None]  # by file name; None removes an old one
+Contents = dict[str, bytes | None]  # content by file name; None removes an old file
 
 
 def main(argv: Sequence[str]) -> None:
     """Parse, compare, print."""
     args = parse(argv)
     if len(args.runs) < 2:
-        raise ConfigError(f"{args.runs[0]}: a single run; give two at least to compare")
+        raise ConfigError(f"{args.runs[0]}: a single run; give at least two runs to compare")
     if not args.least_gain:
         raise ConfigError("--least-gain 0: every class would be listed; give a share above 0")
     paths = [Path(run) for run in args.runs]
@@ -62,10 +62,10 @@ def tables(
     """Compare runs.
 
     Args:
-        runs: Folders by name; the group of the first is what the others are compared with.
-        anyway: Compare although the numbers were measured under other conditions.
-        least_gain: Of action: list classes that differ by at least this.
-        called: The name of a run's group, by run; None for what the names of its runs share.
+        runs: Folders by name; all groups are compared with the group of the first.
+        anyway: Compare even if the numbers were measured under different conditions.
+        least_gain: Action recognition: list classes that differ by at least this.
+        called: Name of the group by run; None for the common part of its runs' names.
 
     Returns:
         Markdown, and the content of all files.
@@ -94,7 +94,7 @@ def tables(
 
 
 def only_scores(path: Path) -> bool:
-    """Whether a path is a scores file of action recognition, or a folder with nothing else."""
+    """Return whether a path is a scores file of action recognition, or a folder with only that."""
     if not path.is_dir():
         return True  # load_scores reports what is wrong with it
     return (path / FILE).is_file() and not any((path / n).is_file() for n in (METRICS, HISTORY))
@@ -115,17 +115,17 @@ def compare_runs(
 
 
 def on_samples(first: Run, second: Run) -> dict[str, Difference]:
-    """Second less first with intervals over the images or videos that both were tested on.
+    """Return second minus first, with intervals over the images or videos of both tests.
 
     Raises:
-        DataError: They have no results to draw from, or of other images.
+        DataError: There are no results to resample, or they are of different images.
     """
     if first.task == "action":
         names = str(first.folder), str(second.folder)
         return differences_on_videos(names, load_scores(first.folder), load_scores(second.folder))
     one, other = score_again(first), score_again(second)
     if not np.array_equal(one.persons, other.persons):
-        raise DataError(f"{first.folder} and {second.folder}: tested on other persons")
+        raise DataError(f"{first.folder} and {second.folder}: tested on different persons")
     return differences_on_images(one, other)
 
 
@@ -133,7 +133,7 @@ def score_again(run: Run) -> OnImages:
     """Score the results of a keypoint run against the annotations that it was tested with.
 
     Raises:
-        DataError: There are none, or they do not have the run's numbers.
+        DataError: There are no results, or they do not give the run's numbers.
     """
     data = (run.config or {}).get("data", {})
     name = data.get("skeleton") or run.conditions.get("skeleton")
@@ -143,7 +143,7 @@ def score_again(run: Run) -> OnImages:
 
 
 def firsts(comparison: GroupComparison, paths: Mapping[str, Path]) -> dict[str, Path]:
-    """The first run of each group that has scores of its videos, by name."""
+    """Return the first run with scores of its videos in each group, by name."""
     names = [next(iter(group.runs)) for group in comparison.groups]
     return {name: paths[name] for name in names if (paths[name] / FILE).is_file()}
 
@@ -158,7 +158,7 @@ def short_names(paths: Sequence[Path]) -> list[str]:
     resolved = [run.resolve() for run in runs]
     twice = [path for path, run in zip(paths, resolved, strict=True) if resolved.count(run) > 1]
     if twice:
-        raise ConfigError(f"{twice[0]}: is given twice; give each run once")
+        raise ConfigError(f"{twice[0]} is given twice; give each run once")
     most = max(len(run.parts) for run in resolved)
     for length in range(1, most + 1):
         names = ["/".join(run.parts[-length:]) for run in resolved]
@@ -171,24 +171,24 @@ def require_free(folder: Path, overwrite: bool, option: str = "--output ") -> No
     """Check that no earlier comparison would be replaced.
 
     Args:
-        folder: Where it is to be written.
-        overwrite: Replace it.
-        option: That gives the folder, for the error.
+        folder: Output folder.
+        overwrite: Replace files.
+        option: Option that gives the folder, for the error.
 
     Raises:
-        ConfigError: One would be.
+        ConfigError: The folder contains a comparison.
     """
     names = (MARKDOWN, CSV, PICTURE, RUNS_CSV, RUNS_PICTURE)
     there = [name for name in names if (folder / name).exists()]
     if there and not overwrite:
         raise ConfigError(
-            f"{option}{folder}: holds {' and '.join(there)} already; give another folder, or "
+            f"{option}{folder} already contains {' and '.join(there)}; give another folder, or "
             "--overwrite to replace them"
         )
 
 
 def class_files(comparison: Comparison) -> Contents:
-    """The table and picture of classes; no picture if no class differs."""
+    """Return the table and picture of classes; no picture if no class differs."""
     drawn = picture(comparison)
     return {
         CSV: to_csv(comparison).encode(),
@@ -197,12 +197,12 @@ def class_files(comparison: Comparison) -> Contents:
 
 
 def png(drawn: Image) -> bytes:
-    """An RGB picture as the bytes of a file."""
+    """Encode an RGB picture as a PNG file."""
     return cv2.imencode(".png", drawn[..., ::-1])[1].tobytes()
 
 
 def write(files: Contents, folder: Path) -> None:
-    """Write a comparison; what an earlier one had and this one has not is removed."""
+    """Write a comparison, and remove files of an earlier one that it does not replace."""
     for name in (MARKDOWN, RUNS_CSV, RUNS_PICTURE, CSV, PICTURE):
         content = files.get(name)
         if content is None:

@@ -18,7 +18,7 @@ def main(argv: Sequence[str]) -> None:
     """Parse, count, print."""
     args = parse(argv)
     if args.paper_tables == (args.cfg is not None) or (args.paper_tables and args.overrides):
-        raise ConfigError("give either --cfg FILE [key=value ...] or --paper-tables, and only one")
+        raise ConfigError("give either --cfg FILE [key=value ...] or --paper-tables")
     if args.paper_tables:
         texts = [paper_table_text(table) for table in paper_tables()]
         print("\n\n".join([*texts, *map(number_table_text, action_tables())]))
@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def model_text(config: Config, parts: Mapping[str, Count]) -> str:
-    """One line per part, and their sum, of a keypoint network."""
+    """Return one line per part of a keypoint network, and their sum."""
     height, width = config.model.input_size
     name = config.model.network
     if name == "simple_baseline":
@@ -42,7 +42,7 @@ def model_text(config: Config, parts: Mapping[str, Count]) -> str:
 
 
 def parts_text(title: str, parts: Mapping[str, Count]) -> str:
-    """One line per part, and their sum."""
+    """Return one line per part, and their sum."""
     lines = [
         title,
         f"{'':20}{'paper':>27}{'true':>27}",
@@ -59,7 +59,7 @@ def parts_text(title: str, parts: Mapping[str, Count]) -> str:
 
 
 def paper_table_text(table: Table) -> str:
-    """Printed, counted and true numbers; "=" if the first two agree in every digit."""
+    """Return printed, counted and true numbers; "=" if the first two agree in every digit."""
     label = max(len(row) for row in table.rows)
     lines = [
         table.title,
@@ -75,7 +75,7 @@ def paper_table_text(table: Table) -> str:
 
 
 def number_table_text(table: NumberTable) -> str:
-    """Counted integers; next to them the printed numbers, with "=" if they agree in every digit."""
+    """Return counted and printed integers, with "=" if they agree in every digit."""
     columns = [["", *table.rows]]
     for quantity, numbers in zip(
         table.quantities, zip(*table.rows.values(), strict=True), strict=True
@@ -97,5 +97,5 @@ def number_table_text(table: NumberTable) -> str:
 
 
 def mark(cell: Cell) -> str:
-    """An equals sign, or by how much the counted number misses the printed one."""
+    """Return an equals sign, or the relative error of the counted number."""
     return "=" if cell.equal else f"{cell.miss:+.3g} %"

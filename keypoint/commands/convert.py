@@ -41,13 +41,13 @@ def main(argv: Sequence[str]) -> None:
     first = 1
     for part, chosen in images.items():
         if parts and chosen is images["train"]:
-            parts[part] = parts["train"]  # val, if there is too little to divide
+            parts[part] = parts["train"]  # val is missing if there are too few images to split
             continue
         parts[part] = annotate(chosen, skeleton, labels, first)
         first += max(len(chosen), len(parts[part][0]["annotations"]))
     if not any(c["visible keypoints"] + c["occluded keypoints"] for _, c in parts.values()):
         raise DataError.of_many(
-            f"{labels.form}: no labelled image is left", labels.left_out_lines() or ["no image"]
+            f"{labels.form}: no labelled image", labels.left_out_lines() or ["no image"]
         )
     write(output, parts, skeleton, labels.form)
     counts = {part: numbers for part, (_, numbers) in parts.items()}
@@ -60,19 +60,19 @@ def prepare(output: Path, overwrite: bool) -> Path:
     """Make the output folder.
 
     Raises:
-        ConfigError: It has files and may not be overwritten.
+        ConfigError: The folder contains files and --overwrite was not given.
     """
     if output.is_dir() and any(output.iterdir()) and not overwrite:
         raise ConfigError(
-            f"--output {output} has files already; give a new folder, or --overwrite to replace "
-            "those of an earlier conversion"
+            f"--output {output} already contains files; give a new folder, or --overwrite to "
+            "replace those of an earlier conversion"
         )
     cli.make_folder(output, "--output")
     return output
 
 
 def plain(name: str) -> str:
-    """A class as the name of a skeleton."""
+    """Return the name of a class as the name of a skeleton."""
     return re.sub(r"[^\w-]+", "_", name).strip("_") or "object"
 
 
@@ -84,7 +84,7 @@ def describe(
     labels: Labels,
     how: str,
 ) -> str:
-    """Counts, pairs to confirm, what was left out, and what to do next, as text."""
+    """Return counts, pairs to confirm, what was left out, and the next steps as text."""
     lines = []
     for part, counts in parts.items():
         lines.append(
@@ -96,15 +96,15 @@ def describe(
     lines.append(f"split  {how}")
     if total["boxes around the keypoints"]:
         lines.append(
-            f"boxes  {total['boxes around the keypoints']} of {total['objects']} are the extent of "
-            "the labelled keypoints times 1.25, the tool has none; area is the box's"
+            f"boxes  {total['boxes around the keypoints']} of {total['objects']} are not in the "
+            "input: they are the extent of the labelled keypoints times 1.25, and area is the box's"
         )
     lines.append(f"keypoints  {', '.join(skeleton.keypoints)}")
     pairs = ", ".join(f"{left} and {right}" for left, right in skeleton.pairs) or "none"
-    source = "guessed by the names" if guessed else "of the tool"
-    lines.append(f"pairs  {pairs} ({source}): change {output}/skeleton.yaml if that is wrong")
+    source = "guessed from the names" if guessed else "from the tool"
+    lines.append(f"pairs  {pairs} ({source}): if wrong, change {output}/skeleton.yaml")
     lines += [f"note   {note}" for note in labels.notes]
     lines += [f"left out  {line}" for line in labels.left_out_lines()]
-    lines.append(f"all of it is in {output}/convert_report.json; next:")
+    lines.append(f"details are in {output}/convert_report.json; next:")
     lines.append(f"  keypoint check-data --cfg {shlex.quote(f'{output}/config.yaml')}")
     return "\n".join(lines)

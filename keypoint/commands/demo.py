@@ -1,4 +1,4 @@
-"""All steps once on generated images, without a download: make a data set, train, test, draw."""
+"""Run all steps on generated images, without a download: make a data set, train, test, draw."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ OUTPUT = Path("output/demo")
 TRAIN_IMAGES, VAL_IMAGES = 850, 100
 
 NEXT_STEPS = """
-Done in {minutes:.1f} minutes. Look at
-  {output}/predictions.jpg    ground truth next to prediction, on images the network has not seen
+Done in {minutes:.1f} minutes. Results:
+  {output}/predictions.jpg    annotations next to predictions, on validation images
   {output}/curves.png         loss and AP
   tensorboard --logdir {output}
 
-What next?
+Next steps:
   keypoint test --checkpoint {output}/best.pt test.flip=false output={output}/no_flip
-      what the flip average is worth
+      test without averaging with the mirrored image
   make demo ARGS="model.blocks=none output=output/demo_plain"
       the same network without non-local blocks
   keypoint train --cfg res50_256x192_srl3.yaml data.root=/path/to/coco
@@ -60,7 +60,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def multiplies_bf16() -> bool:
-    """Whether this CPU multiplies bf16 in hardware, twice as fast; others only emulate it."""
+    """Return whether this CPU multiplies bf16 in hardware, which doubles the speed."""
     cpu = Path("/proc/cpuinfo")
     return cpu.is_file() and any(flag in cpu.read_text() for flag in ("amx_bf16", "avx512_bf16"))
 
@@ -75,6 +75,8 @@ def call(command: str, *arguments: str) -> None:
         env={"GOMP_SPINCOUNT": "2000"} | os.environ,
     ).returncode
     if status:
-        error = KeypointError(f"keypoint {command} ended with status {status}; see above")
+        error = KeypointError(
+            f"keypoint {command} ended with status {status}; see its messages above"
+        )
         error.exit_status = status  # the demo ends as the command did
         raise error

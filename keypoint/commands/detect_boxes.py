@@ -21,7 +21,7 @@ def main(argv: Sequence[str]) -> None:
     args = parse(argv)
     cli.refuse_existing(args)
     if not args.output.absolute().parent.is_dir():
-        raise ConfigError(f"--output {args.output}: its folder does not exist; make it first")
+        raise ConfigError(f"--output {args.output}: the folder does not exist; create it first")
 
     cli.log_to()
     images = (

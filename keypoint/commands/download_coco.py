@@ -26,4 +26,4 @@ def main(argv: Sequence[str]) -> None:
     check_space(args.root, sum(archive.space_needed(args.root) for archive in archives))
     for archive in archives:
         obtain(archive, args.root, args.base_url)
-    print(f"COCO is in {args.root}: data.root={args.root}")
+    print(f"COCO is in {args.root}; train with data.root={args.root}")

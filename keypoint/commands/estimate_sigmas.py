@@ -26,7 +26,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def table(estimate: SigmaEstimate, skeleton: Skeleton) -> str:
-    """Sigma, its 95 % interval and its counts, a keypoint a line."""
+    """Return one line per keypoint: sigma, its 95 % interval and its counts."""
     width = max(map(len, skeleton.keypoints))
     lines = [
         f"{estimate.repeated_objects} objects annotated twice or more, "

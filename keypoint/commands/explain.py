@@ -52,10 +52,10 @@ def main(argv: Sequence[str]) -> None:
 
 
 def numbers(text: str | None, option: str, count: int) -> list[float] | None:
-    """Numbers with commas between them.
+    """Parse numbers with commas between them.
 
     Raises:
-        ConfigError: They are not so many numbers.
+        ConfigError: The text does not consist of `count` numbers.
     """
     if text is None:
         return None
@@ -73,7 +73,7 @@ def crop_of(
     crop_frame: Callable[[NDArray[np.float64]], CropFrame],
     box: Sequence[float] | None,
 ) -> tuple[NDArray[np.uint8], CropFrame]:
-    """What the network sees of the photo, (H, W, 3) uint8 RGB, and where it lies.
+    """Return the crop that the network sees, (H, W, 3) uint8 RGB, and its position on the photo.
 
     Raises:
         DataError: The photo cannot be read, or the box is not on it.
@@ -93,10 +93,10 @@ def query_of(
     point: Sequence[float] | None,
     keypoint: str | None,
 ) -> Query:
-    """The position of the crop that is asked about.
+    """Return the query's position in the crop.
 
     Raises:
-        ConfigError: The pixel lies outside of the crop.
+        ConfigError: The pixel is outside of the crop.
     """
     height, width = frame.input_size
     if point is not None:
@@ -104,7 +104,7 @@ def query_of(
         if not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
             last = frame.to_image(np.array([[[0, 0], [width - 1, height - 1]]]), frame.input_size)
             raise ConfigError(
-                f"--at {point[0]:g},{point[1]:g}: outside of what the network sees, x and y from "
+                f"--at {point[0]:g},{point[1]:g}: outside of the crop; give x and y from "
                 f"{np.ceil(last[0, 0]).tolist()} to {np.floor(last[0, 1]).tolist()} of the photo"
             )
         return Query(float(y), float(x))
@@ -117,7 +117,7 @@ def query_of(
 
 
 def with_random_weights(create: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
-    """The same network before training, always with the same numbers."""
+    """Return the same network with untrained weights, always the same ones."""
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         return create(**arguments)
@@ -132,20 +132,20 @@ def explain(
     otherwise: str,
     args: argparse.Namespace,
 ) -> None:
-    """Explain the site that is asked for, or all blocks: print and draw one after another.
+    """Explain the site given by --site, or all blocks: print and draw one after another.
 
     Args:
         model: The network.
-        fresh: The same with random weights, on the same device.
+        fresh: The same network with random weights, on the same device.
         example: The image or clip, normalised, a batch of one.
-        frames: (T, H, W, 3) uint8 RGB of it.
+        frames: Its frames, (T, H, W, 3) uint8 RGB.
         query: The position.
-        otherwise: The submodule of a network without blocks.
+        otherwise: The submodule to explain in a network without blocks.
         args: With `site`, `input`, `output`, `overwrite`, `random_inputs`.
 
     Raises:
-        ConfigError: No such site, or it gives no map; a picture exists already or cannot be
-            written.
+        ConfigError: The site does not exist, or its output is not a map; a picture already exists
+            or cannot be written.
     """
     stem = args.output / picture_name(args.input, 1)
     known = f"sites with a block: {', '.join(model.block_options) or 'none'}"
@@ -157,7 +157,7 @@ def explain(
     there = [path.name for path in pictures.values() if path.exists()]
     if there and not args.overwrite:
         raise ConfigError(
-            f"--output {args.output}: holds {there[0]} already; give another folder, or "
+            f"--output {args.output} already contains {there[0]}; give another folder, or "
             "--overwrite to replace it"
         )
     for site, path in sites.items():

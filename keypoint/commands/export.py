@@ -51,10 +51,10 @@ def main(argv: Sequence[str]) -> None:
 
 
 def person_crops(restored: Restored, annotations: Path, images: Path) -> NDArray[np.uint8]:
-    """(N, H, W, 3) uint8 crops of the first annotated persons.
+    """Return crops of the first annotated persons, (N, H, W, 3) uint8.
 
     Raises:
-        DataError: The files cannot be used, or hold too few persons.
+        DataError: The files cannot be used, or contain too few persons.
     """
     persons = load_persons(
         annotations, images, restored.skeleton, category=restored.config.data.category
@@ -63,7 +63,7 @@ def person_crops(restored: Restored, annotations: Path, images: Path) -> NDArray
     crops = [batch.crops.numpy() for batch in islice(dataset, MOST_CROPS)]
     if len(crops) < LEAST_CROPS:
         raise DataError(
-            f"--annotations {annotations}: has {len(crops)} persons to calibrate and compare by; "
+            f"--annotations {annotations}: {len(crops)} persons are too few for int8; "
             f"give at least {LEAST_CROPS}"
         )
     return np.concatenate(crops)

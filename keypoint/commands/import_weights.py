@@ -1,4 +1,4 @@
-"""Make a checkpoint of other weights: keypoint import-weights FILE --output best.pt [...]."""
+"""Make a checkpoint from other weights: keypoint import-weights FILE --output best.pt [...]."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ def main(argv: Sequence[str]) -> None:
     assumed = []
     if "input_size" not in weights.trained:
         height, width = config.model.input_size
-        assumed.append(f"input size {height} x {width} as given, the file does not say")
+        assumed.append(
+            f"input size {height} x {width} from the command line; the file does not contain it"
+        )
     versions = {"keypoint": keypoint.__version__, "imported": f"{args.file} ({weights.format})"}
     origin = origin_of(args.file, report.weights, assumed)
     content = checkpoint_of(model, config, skeleton, versions, {"imported": origin})
@@ -63,34 +65,36 @@ def main(argv: Sequence[str]) -> None:
 
 
 def check_places(file: Path, output: Path) -> Path:
-    """Return the place of the report, which overwrites neither the checkpoint nor the file.
+    """Return the path of the report, and check that it overwrites no checkpoint or input.
 
     Raises:
-        ConfigError: It would, or it is a folder.
+        ConfigError: It would overwrite one of them, or it is a folder.
     """
     report_file = output if output.is_dir() else output.with_suffix(".json")
     if output.suffix.lower() == ".json" or report_file.is_dir():
         raise ConfigError(
-            f"--output {output}: the checkpoint's name cannot be a folder's nor end in .json, "
-            "where the report goes; give a name such as best.pt"
+            f"--output {output}: the name of the checkpoint cannot be a folder or end in .json, "
+            "which is the report's suffix; give a name such as best.pt"
         )
     if file.exists() and report_file.exists() and report_file.samefile(file):
-        raise ConfigError(f"--output {output}: its report would overwrite {file}; rename it")
+        raise ConfigError(
+            f"--output {output}: the report would overwrite {file}; give another name"
+        )
     return report_file
 
 
 def check_overrides(overrides: Sequence[str]) -> None:
-    """Refuse keys that an import does not use; it neither trains nor tests.
+    """Refuse keys that an import does not use.
 
     Raises:
-        ConfigError: Names the first.
+        ConfigError: There is one.
     """
     unused = ("train.", "augment.", "test.", "seed=", *(f"model.{key}=" for key in STARTED_FROM))
     for text in overrides:
         other_data = text.startswith("data.") and not text.startswith("data.skeleton=")
         if other_data or text.startswith(unused):
             raise ConfigError(
-                f"{text}: it has no effect on an import, which takes model.* (but not weights), "
+                f"{text}: it has no effect on an import, which takes model.* (except weights), "
                 "data.skeleton and output; leave it out, and give it to training or testing"
             )
 
@@ -99,24 +103,26 @@ def derived_config(weights: Weights, file: Path, overrides: Sequence[str]) -> Co
     """Return the config that a file implies: its own, or one for its network.
 
     Raises:
-        ConfigError: The input size is given nowhere.
-        CheckpointError: The file's network is not one of ours.
+        ConfigError: The input size is not given.
+        CheckpointError: The file's network is not supported.
     """
     if weights.content is not None:
         require_task(weights.content, "keypoints", str(file))
         return config_from_dict(weights.content["config"], source=str(file))
     network = network_of(weights.state)
     if not network:
-        found = other_architecture(weights.state) or f"{len(weights.state)} tensors of other names"
+        found = (
+            other_architecture(weights.state) or f"{len(weights.state)} tensors with other names"
+        )
         raise CheckpointError(
-            f"{file}: holds {found}, which matches no ResNet of depth 18, 34, 50, 101 or 152 "
-            "and no HRNet-W32 or W48; nothing else can be imported"
+            f"{file}: contains {found}, which matches no ResNet of depth 18, 34, 50, 101 or 152 "
+            "and no HRNet-W32 or W48; no other network can be imported"
         )
     given = any(text.startswith("model.input_size=") for text in overrides)
     if not given and "input_size" not in weights.trained:  # an export from here notes it
         raise ConfigError(
-            f"{file}: weights do not say the input size they were trained with, and a wrong one "
-            "costs AP silently; give --input-size H W, such as 256 192, or --cfg"
+            f"{file}: weights do not contain the input size of their training, and a wrong one "
+            "lowers AP silently; give --input-size H W, such as 256 192, or --cfg"
         )
     content = {
         "model": {**network, **weights.trained},

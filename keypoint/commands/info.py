@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def installation() -> dict[str, Any]:
-    """Versions, device, threads, and whether compiled code is in use."""
+    """Return versions, device, threads, and whether compiled code is in use."""
     return {
         **package_versions(),
         "device": device_name(distributed.choose_device()),

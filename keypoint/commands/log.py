@@ -1,6 +1,6 @@
 """Log of a command: lines on the terminal and in the output folder's log.txt.
 
-Also the folders that a command makes, which `run` removes if they stay empty.
+Also keeps the folders that a command makes; `run` removes those that stay empty.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ class _AroundProgressBars(logging.Handler):
 
 
 class _Printable(logging.Formatter):
-    """Escapes what would move the terminal: messages hold names and texts of files."""
+    """Escapes control characters, because messages contain names and texts of files."""
 
     def format(self, record: logging.LogRecord) -> str:
         return "\n".join(map(printable, super().format(record).split("\n")))
 
 
 class _LogFile(logging.FileHandler):
-    """A log file that begins with the work, and may end before the run does.
+    """A log file that is created by `keep_log`.
 
-    Until `keep_log` its lines are held back, so that a refused command leaves no file. A full disk
-    is reported once.
+    Lines are held back until then, so that a refused command leaves no file. If the disk is full,
+    this is reported once and logging to the file stops.
     """
 
     def __init__(self, path: Path) -> None:
         self.held: list[logging.LogRecord] | None = []
         is_new = not path.exists()
-        path.open("a").close()  # refused now, not when the work begins
+        path.open("a").close()  # refused now, not when the work starts
         if is_new:
             path.resolve().unlink()  # it may be a link
         super().__init__(path, encoding="utf-8", delay=True)
 
     def keep(self) -> None:
-        """Write what was held back, and all that comes."""
+        """Write the lines held back, and all later ones."""
         held, self.held = self.held or [], None
         if self.stream is None:
             make_folders(Path(self.baseFilename).parent)
@@ -65,13 +65,13 @@ class _LogFile(logging.FileHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
         error = sys.exc_info()[1]
         logger.removeHandler(self)
-        logger.warning("%s: cannot be written any more (%s)", self.baseFilename, error)
+        logger.warning("%s: can no longer be written (%s)", self.baseFilename, error)
 
 
 def log_to(folder: Path | None = None, quiet: bool = False) -> None:
     """Send the toolkit's messages to the terminal and, with a folder, to its log.txt.
 
-    The file begins at `keep_log`.
+    The file is created by `keep_log`.
 
     Args:
         folder: Folder of the log file, made if it does not exist.
@@ -96,7 +96,7 @@ def log_to(folder: Path | None = None, quiet: bool = False) -> None:
 
 
 def keep_log() -> None:
-    """Write the log file from here on: the command was not refused, its work begins.
+    """Start writing the log file, once the command has passed its checks.
 
     Raises:
         ConfigError: It cannot be written.
@@ -110,36 +110,36 @@ def keep_log() -> None:
 
 
 def _no_log(path: Path, error: OSError) -> ConfigError:
-    return ConfigError(f"output: {path} cannot be written ({error.strerror}); give another place")
+    return ConfigError(f"output: {path} cannot be written ({error.strerror}); give another folder")
 
 
 def make_folder(folder: Path, option: str) -> None:
-    """Make a folder that a command writes to, and those above it, if they do not exist.
+    """Make a folder that a command writes to, and its parents, if they do not exist.
 
     `run` removes those that are still empty when the command ends.
 
     Args:
         folder: The folder.
-        option: The option that names it, for the error.
+        option: Option that gives the folder, for the error.
 
     Raises:
-        ConfigError: The folder cannot be made, or a file has its name.
+        ConfigError: The folder cannot be made, or a file of that name exists.
     """
     try:
         made.extend(make_folders(folder))
     except OSError as error:
         raise ConfigError(
-            f"{option}: the folder {folder} cannot be made ({error.strerror}); give another place"
+            f"{option}: cannot make the folder {folder} ({error.strerror}); give another folder"
         ) from None
 
 
 def log_files() -> list[_LogFile]:
-    """The log files that are open: one at most."""
+    """Return the open log files, at most one."""
     return [handler for handler in logger.handlers if isinstance(handler, _LogFile)]
 
 
 def close_log() -> None:
-    """End the log file: the next command of this process has another one, or none."""
+    """Close the log file; the next command of this process opens its own."""
     for handler in log_files():
         logger.removeHandler(handler)
         handler.close()

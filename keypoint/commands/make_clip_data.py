@@ -26,13 +26,13 @@ def main(argv: Sequence[str]) -> None:
 
 
 def prepare(output: Path, train_clips: int, val_clips: int, *, keep: bool) -> None:
-    """Write the videos, pictures of some, and the weights that all trainings start from.
+    """Write the videos, a picture of some, and the weights from which training starts.
 
     Args:
-        output: Folder of all of them.
+        output: Output folder.
         train_clips: Number of clips to train on.
         val_clips: Number of other clips.
-        keep: Leave what is complete as it is; else it is written again.
+        keep: Keep complete files instead of writing them again.
     """
     data, weights = output / "data", output / "frames.pth"
     if keep and is_echo_set(data, train_clips=train_clips, val_clips=val_clips):
@@ -48,10 +48,10 @@ def prepare(output: Path, train_clips: int, val_clips: int, *, keep: bool) -> No
     with progress(STEPS, "train on single frames", "step") as bar:
         network, loss = train_on_frames(progress=bar.update)
     save_weights(weights, network)
-    print(f"{weights}: knows the poses of single frames, loss {loss:.4f}")
+    print(f"{weights}: trained on the poses of single frames, loss {loss:.4f}")
 
 
 def save_weights(path: Path, network: nn.Module) -> None:
-    """Write a state dict, which has its name once it is complete."""
+    """Write a state dict to a temporary file, and rename it when it is complete."""
     with whole_file(path, "weights") as file:
         torch.save(network.state_dict(), file)

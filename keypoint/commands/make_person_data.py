@@ -16,7 +16,7 @@ def main(argv: Sequence[str]) -> None:
     cli.log_to()
     wanted = {"train_images": args.train, "val_images": args.val, "seed": args.seed}
     if is_demo_set(args.output, **wanted):
-        cli.logger.info("complete already: %s", args.output)
+        cli.logger.info("already complete: %s", args.output)
         return
     with progress(args.train + args.val, "generate images", "image") as bar:
         write_demo_set(args.output, **wanted, progress=bar.update)

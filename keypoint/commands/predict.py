@@ -83,13 +83,13 @@ def main(argv: Sequence[str]) -> None:
 
 
 def drawing(args: argparse.Namespace, predictor: CropPredictor) -> dict[str, bool]:
-    """Arguments of an output: what is drawn, and how."""
+    """Return the arguments of an output: what is drawn, and how."""
     names = ("pictures", "crops", "labels")
     return {name: getattr(args, name) for name in names} | {"udp": predictor.udp}
 
 
 def how(args: argparse.Namespace) -> dict[str, Any]:
-    """Arguments of `run.predict`."""
+    """Return the arguments of `run.predict`."""
     cores = max(1, (os.cpu_count() or 1) // processes.local_processes())
     names = ("pictures", "crops", "track", "smooth")
     return {name: getattr(args, name) for name in names} | {
@@ -99,64 +99,64 @@ def how(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def require_effect(args: argparse.Namespace) -> None:
-    """Refuse options without effect, as far as that needs no file.
+    """Refuse options without effect, if no file must be read to know it.
 
     Raises:
-        ConfigError: Names the option.
+        ConfigError: An option is refused.
     """
     if args.boxes and not args.annotations:
         raise ConfigError(
-            f"--boxes {args.boxes}: its boxes name images by id; give --annotations too, a file "
-            "that says which file_name has which id (keypoint detect-boxes writes one)"
+            f"--boxes {args.boxes}: boxes refer to images by id; also give --annotations, a file "
+            "with the id of each file_name (keypoint detect-boxes writes one)"
         )
     if args.labels and not args.pictures:
         raise ConfigError("--labels has no effect without --pictures; give both or neither")
     from_file = args.whole_image or (args.annotations and not args.boxes and not args.detector)
     if args.box_threshold is not None and from_file:
-        raise ConfigError("--box-threshold has no effect here, no box has a score; leave it out")
+        raise ConfigError("--box-threshold has no effect, because no box has a score; leave it out")
     for option, instead in (
         ("flip", "give it to keypoint export"),
         ("decoding", "give it to keypoint export"),
         ("amp", "give --precision to keypoint export"),
-        ("compile", "onnxruntime does that by itself"),
+        ("compile", "onnxruntime always optimises the network"),
     ):
         if args.onnx and getattr(args, option):
             raise ConfigError(
-                f"--{option} has no effect with --onnx {args.onnx}, which holds what it does: "
-                f"leave it out here; {instead}"
+                f"--{option} has no effect with --onnx {args.onnx}: the exported network is fixed; "
+                f"leave it out; {instead}"
             )
 
 
 def require_effect_on(args: argparse.Namespace, inputs: Inputs, share: Share | None) -> None:
-    """Refuse options that have no effect, or a bad one, on these inputs.
+    """Refuse options that have no effect, or a bad effect, on these inputs.
 
     Raises:
-        ConfigError: Names the option.
+        ConfigError: An option is refused.
     """
     if (args.track or args.smooth) and not any(one.is_video for one in inputs.found):
         raise ConfigError(
-            f"--{'smooth' if args.smooth else 'track'} has no effect here, no input is a video or "
-            "a camera; leave it out"
+            f"--{'smooth' if args.smooth else 'track'} has no effect here, because no input is a "
+            "video or a camera; leave it out"
         )
     if share and is_live(inputs.found):
         raise ConfigError(
-            f"{share} of a camera: its frames come once and cannot be shared; leave out --shard "
-            "and torchrun"
+            f"{share}: frames of a camera cannot be divided into shares; leave out --shard and "
+            "torchrun"
         )
     if args.compile and args.batch_size is None and is_live(inputs.found):
         raise ConfigError(
-            "--compile with a camera: each frame is filled up to the number of persons that the "
-            "network is compiled for; give --batch-size, about as many as are seen"
+            "--compile with a camera: each frame is padded to --batch-size persons, which is slow "
+            "if it is large; give --batch-size N, with about as many persons as are seen"
         )
 
 
 def is_live(inputs: Sequence[Input]) -> bool:
-    """Whether a camera is read."""
+    """Return whether a camera is read."""
     return any(one.camera is not None for one in inputs)
 
 
 def make_predictor(args: argparse.Namespace) -> CropPredictor:
-    """The network that --checkpoint or --onnx names."""
+    """Return the network given by --checkpoint or --onnx."""
     if args.onnx:
         predictor = OnnxPredictor.from_file(args.onnx, args.device)
         cli.logger.info("%s: %s", args.onnx, predictor.describe())
@@ -167,8 +167,8 @@ def make_predictor(args: argparse.Namespace) -> CropPredictor:
 
 
 def warn_of_photos(predictor: CropPredictor, inputs: Inputs) -> None:
-    """Warn if a network that has seen generated figures only is given anything else."""
-    if getattr(predictor, "only_generated", False):  # a file of keypoint export does not say it
+    """Warn if a network trained only on generated figures is used on other inputs."""
+    if getattr(predictor, "only_generated", False):  # a file of keypoint export does not contain it
         others = any(one.is_video for one in inputs.found)
         if others or not are_generated(one.path for one in inputs.found):
             cli.logger.warning("warning: %s", ONLY_GENERATED)

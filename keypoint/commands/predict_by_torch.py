@@ -1,6 +1,6 @@
 """The part of keypoint predict that needs torch: the network of a checkpoint, and a detector.
 
-A file of keypoint export with boxes from elsewhere needs neither, and starts several times as fast.
+An exported network with given boxes needs neither, and starts several times as fast.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from keypoint.training.step import AMP_DTYPES
 
 
 def predictor_of(args: argparse.Namespace) -> Predictor:
-    """The network of --checkpoint."""
+    """Return the network of --checkpoint."""
     return Predictor.from_checkpoint(
         args.checkpoint,
         args.device,
@@ -30,7 +30,7 @@ def predictor_of(args: argparse.Namespace) -> Predictor:
 
 
 def detector_of(args: argparse.Namespace) -> nn.Module:
-    """The detector of --detector, or the first one, on its device."""
+    """Return the detector of --detector, or the first one, on its device."""
     from keypoint.prediction.detector import load_detector  # torchvision, not for a network
 
     threshold = DETECTOR_SCORE if args.box_threshold is None else args.box_threshold

@@ -18,13 +18,12 @@ AGAIN_S = 5.0  # after SIGTERM; ending takes less
 
 
 class KeptStream:
-    """A standard stream that never ends the work: once its reader is gone, text goes nowhere.
+    """A standard stream that discards text once its reader is gone, instead of raising.
 
     Args:
-        stream: The stream, or None if it was closed when the process began.
-        lost: The error after which text goes nowhere; others are raised.
-        lines: Its text is lines, in which what would move the terminal is escaped: they hold names
-            of files.
+        stream: The stream, or None if it was closed when the process started.
+        lost: The error after which text is discarded; others are raised.
+        lines: Escape control characters, because lines contain names of files.
     """
 
     def __init__(self, stream: TextIO | None, lost: type[OSError], *, lines: bool = False) -> None:
@@ -33,7 +32,7 @@ class KeptStream:
         self._lines = lines
 
     def write(self, text: str) -> int:
-        """Write as a text stream does."""
+        """Write text."""
         if self._lines:
             text = "\n".join(map(printable, text.split("\n")))
         try:
@@ -43,24 +42,24 @@ class KeptStream:
             return len(text)
 
     def flush(self) -> None:
-        """Flush as a text stream does."""
+        """Flush the stream."""
         try:
             self._stream.flush()
         except self._lost:
             self.give_up()
 
     def give_up(self) -> None:
-        """Send what is still buffered, and all that comes, nowhere: other libraries' text too."""
+        """Discard buffered and all later text, also that of other libraries."""
         null = os.open(os.devnull, os.O_WRONLY)
         try:
             os.dup2(null, self._stream.fileno())
-        except (OSError, ValueError):  # a stream of Python's alone
+        except (OSError, ValueError):  # a stream without a file descriptor
             self._stream = _nowhere()
         finally:
             os.close(null)
 
     def __getattr__(self, name: str) -> Any:
-        """All else is the stream's own."""
+        """Return an attribute of the wrapped stream."""
         return getattr(self._stream, name)
 
 
@@ -70,10 +69,10 @@ def _nowhere() -> TextIO:
 
 @contextlib.contextmanager
 def kept_streams() -> Iterator[None]:
-    """Keep a command at work when what it prints is not read: `| head -1`, `>&- 2>&-`.
+    """Keep a command running when its output is not read: `| head -1`, `>&- 2>&-`.
 
-    A full disk under stdout stays an error, as the text may be the command's result; under stderr
-    it is none, as all of it that matters is in the log file.
+    A full disk under stdout is an error, because the text may be the command's result. Under stderr
+    it is ignored, because the log file has all messages.
     """
     for number in (0, 1, 2):
         try:
@@ -97,7 +96,7 @@ def kept_streams() -> Iterator[None]:
 
 @contextlib.contextmanager
 def ended_by_sigterm(say: Callable[[str], None]) -> Iterator[None]:
-    """End a command by SIGTERM with status 143, unless it handles the signal itself.
+    """End a command on SIGTERM with status 143, unless it handles the signal itself.
 
     Args:
         say: Prints a line.
@@ -111,7 +110,7 @@ def ended_by_sigterm(say: Callable[[str], None]) -> Iterator[None]:
         nonlocal armed
         if number == signal.SIGTERM:
             say("stopped by SIGTERM")
-        # In a destructor or a fork Python prints an exception and continues: raise it again then.
+        # In a destructor or a fork Python prints an exception and continues, so raise it again.
         armed = True
         signal.signal(signal.SIGALRM, end)
         signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
@@ -127,13 +126,13 @@ def ended_by_sigterm(say: Callable[[str], None]) -> Iterator[None]:
 
 
 def refuse_torchrun(what: str) -> None:
-    """Check that this process is no rank of several.
+    """Check that this process was not started by torchrun with several ranks.
 
     Raises:
-        ConfigError: It is.
+        ConfigError: It was.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError(
-            f"{what} starts trainings of its own, and torchrun many processes of one; give "
-            "torchrun the commands that --dry-run prints"
+            f"{what} starts its own processes, so it cannot run under torchrun; give torchrun the "
+            "commands that --dry-run prints"
         )

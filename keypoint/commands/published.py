@@ -1,4 +1,4 @@
-"""The paper's row of a trained network, and what keeps a run from standing next to it.
+"""The paper's row of a trained network, and the differences that prevent a comparison.
 
 A row is a config of configs/coco; its numbers are in keypoint/evaluation/published.py.
 """
@@ -17,20 +17,20 @@ from keypoint.evaluation.published import ROWS, Row, other_measurement
 from keypoint.evaluation.runs.group import Group
 from keypoint.evaluation.runs.read import UNKNOWN, Run
 
-# Keys of `model` that make a network; its codec is a condition of the numbers.
+# Keys of `model` that define a network; the codec is a condition of the numbers.
 NETWORK = ("network", "encoder", "encoder_stride", "dilated", "input_size", "blocks")
-# Keys that may differ from a row's config: they change no number beyond rounding, or say where the
-# same files lie. Crops a step are checked as such.
+# Keys that may differ from a row's config: they change no number beyond rounding, or are paths of
+# the same files. The number of crops per step is checked separately.
 FREE = {"batch_size", "accumulate", "amp", "compile", "channels_last"}
 FREE |= {"evaluate_every", "save_every", "log_every", "logger"}
 FREE |= {"root", "workers", "train_images", "val_images"}
 
 
 def row_of(model: Mapping[str, Any]) -> Row | None:
-    """Return the row of a network, None if the paper has none.
+    """Return the row of a network, or None if it is not in the paper.
 
     Args:
-        model: Section of a config, of plain types.
+        model: Section `model` of a config, in plain types.
     """
     for name in ROWS:
         theirs = config_of_row(name).to_dict()["model"]
@@ -40,9 +40,9 @@ def row_of(model: Mapping[str, Any]) -> Row | None:
 
 
 def published(group: Group) -> tuple[Row, list[str]] | None:
-    """Return the row of a group's network with what keeps the two apart; None if it has no row.
+    """Return the row of a group's network and a list of differences; None if there is no row.
 
-    Rows are of COCO's keypoints. Nothing keeps them apart if the list is empty.
+    Rows are of COCO's keypoints. The numbers can be compared if the list is empty.
     """
     first = group.first
     of_coco = first.task == "keypoints" and first.conditions.get("skeleton") == "coco17"
@@ -55,7 +55,7 @@ def published(group: Group) -> tuple[Row, list[str]] | None:
     row = row_of(config.to_dict()["model"])
     if row is None:
         return None
-    # Of one group: the same config and conditions but for keys that are free here, too.
+    # Configs and conditions of a group are equal, except for keys that may differ here too.
     reasons = trained_otherwise(config, row)
     reasons += [reason for run in group.runs.values() for reason in not_finished(run, row)]
     theirs = config_of_row(row.name)
@@ -65,10 +65,10 @@ def published(group: Group) -> tuple[Row, list[str]] | None:
 
 
 def trained_otherwise(config: Config, row: Row) -> list[str]:
-    """Keys in which a config is not the row's."""
+    """Return reasons: the keys in which a config differs from the row's."""
     given, wanted = config.to_dict(), config_of_row(row.name).to_dict()
     return [
-        f"{section}.{key}={value} (the row's: {wanted[section][key]})"
+        f"{section}.{key}={value} (the paper's: {wanted[section][key]})"
         for section in ("data", "augment", "model", "train")
         for key, value in given[section].items()
         if value != wanted[section][key] and key not in FREE
@@ -76,12 +76,12 @@ def trained_otherwise(config: Config, row: Row) -> list[str]:
 
 
 def not_finished(run: Run, row: Row) -> list[str]:
-    """Other crops a step, on all devices together, or a training before its last epoch."""
+    """Return reasons: other crops per step (on all devices), or an unfinished training."""
     reasons = []
     expected = RECIPES[config_of_row(row.name).train.recipe].crops_per_step
     crops, finished = (run.facts.get(fact, UNKNOWN) for fact in ("crops", "finished"))
     if crops != str(expected):
-        reasons.append(f"crops a step: {crops} (the row's: {expected})")
+        reasons.append(f"crops per step: {crops} (the paper's: {expected})")
     if finished != "yes":
         reasons.append(f"last epoch reached: {finished}")
     return reasons
@@ -89,5 +89,5 @@ def not_finished(run: Run, row: Row) -> list[str]:
 
 @functools.cache
 def config_of_row(name: str) -> Config:
-    """The config of a row."""
+    """Return the config of a row."""
     return load_config(find_config(name))

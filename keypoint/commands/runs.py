@@ -1,7 +1,7 @@
-"""Runs as processes of their own, as if each had been typed: what --seeds and keypoint sweep start.
+"""Runs as separate processes, for --seeds and keypoint sweep.
 
-A run is a training and, after it, perhaps a test of its last.pt, in a folder of its own. What is
-done can be seen in the folder alone, whoever started it.
+A run is a training, perhaps followed by a test of its last.pt, in its own folder. Its state is read
+from the folder alone, so it does not matter how it was started.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from keypoint.training.run_folder import finds_run
 START = ("-m", "keypoint")
 INTERRUPTED = 130
 LAST = "last.pt"
-POLL_S = 0.1  # a run takes minutes at least
+POLL_S = 0.1  # a run takes at least minutes
 
 Words = tuple[str, ...]  # a command after `keypoint`
 
 
 class RunFailedError(KeypointError):
-    """A run ended with an error, which it has reported; has its exit status."""
+    """A run ended with an error, which it has reported; `exit_status` is that of the run."""
 
     def __init__(self, text: str, status: int = 1) -> None:
         super().__init__(text)
@@ -46,14 +46,14 @@ class RunFailedError(KeypointError):
 
 @dataclass(frozen=True)
 class Run:
-    """A training, and a test.
+    """A training and perhaps a test.
 
     Attributes:
-        name: For the terminal.
-        folder: Its output.
-        config: Of the training.
-        train: Words of the training.
-        test: Words of the test; None for none.
+        name: Name on the terminal.
+        folder: Output folder.
+        config: Config of the training.
+        train: Arguments of keypoint train.
+        test: Arguments of keypoint test; None for no test.
     """
 
     name: str
@@ -63,17 +63,17 @@ class Run:
     test: Words | None = None
 
     def left(self) -> list[Words]:
-        """The commands that are not done.
+        """Return the commands that are not finished.
 
         Raises:
-            CheckpointError: Its checkpoint is damaged.
+            CheckpointError: The run's checkpoint is damaged.
         """
         if not is_trained(self):
             return self.all()
         return [] if self.test is None or is_tested(self) else [self.test]
 
     def all(self) -> list[Words]:
-        """Its commands, one after the other."""
+        """Return the commands of the run, in their order."""
         return [self.train, *([] if self.test is None else [self.test])]
 
 
@@ -92,13 +92,13 @@ def make_run(
 
     Args:
         args: With `resume`, `overwrite`, `device` and perhaps `allow_changed`.
-        name: For the terminal.
-        folder: Its output.
-        config: Of the training, but for seed and output.
-        cfg: As `keypoint train` takes it.
-        overrides: Without seed and output.
-        seed: Of the training.
-        test: Words of `keypoint test` after the checkpoint; None for no test.
+        name: Name on the terminal.
+        folder: Output folder.
+        config: Config of the training; seed and output are replaced.
+        cfg: --cfg of `keypoint train`.
+        overrides: key=value arguments, without seed and output.
+        seed: Seed of the training.
+        test: Arguments of `keypoint test` after the checkpoint; None for no test.
     """
     device = [] if args.device is None else ["--device", args.device]
     options = [
@@ -115,27 +115,27 @@ def make_run(
 
 
 def test_words(folder: Path, words: Sequence[str]) -> Words:
-    """The words of a test of the last epoch: the best one was chosen by the number compared."""
+    """Return the arguments of a test of last.pt; best.pt is chosen by the number compared."""
     return ("test", "--checkpoint", str(folder / LAST), *words)
 
 
 def is_trained(run: Run) -> bool:
-    """Whether a folder holds this training, with this config, at its end.
+    """Return whether a folder contains this training, with this config, finished.
 
     Raises:
-        CheckpointError: Its checkpoint is damaged.
+        CheckpointError: The checkpoint is damaged.
     """
     folder = run.folder
     if not all((folder / name).is_file() for name in (CONFIG, HISTORY, LAST)):
         return False
-    # Not as text: a key that a later version has added is the default in both.
+    # Parsed, not compared as text: a key added by a later version has its default in both.
     found, mistakes = try_load(type(run.config), folder / CONFIG)
     same = not mistakes and found == run.config
     return same and checkpoint_facts(folder)["finished"] == "yes"
 
 
 def is_tested(run: Run) -> bool:
-    """Whether the last test in a folder was one of its last.pt, analysed if that is asked for."""
+    """Return whether the last test in a folder was of its last.pt, analysed if required."""
     card = run.folder / CARD
     if not card.is_file() or sha256_of(run.folder / LAST) not in card.read_text(encoding="utf-8"):
         return False
@@ -144,15 +144,15 @@ def is_tested(run: Run) -> bool:
 
 
 def require_startable(runs: Sequence[Run], args: argparse.Namespace) -> None:
-    """Check the folders of all runs before the first one begins.
+    """Check the folders of all runs before the first one starts.
 
     Args:
-        runs: Those that are to be trained.
+        runs: Runs that will be trained.
         args: With `resume`, `overwrite` and perhaps `allow_changed`.
 
     Raises:
-        ConfigError: A folder holds a run that the options do not deal with.
-        CheckpointError: It holds a run of another config, or a damaged one.
+        ConfigError: A folder contains a run, and neither --resume nor --overwrite is given.
+        CheckpointError: It contains a run of another config, or a damaged one.
     """
     for run in runs:
         found = finds_run(run.folder, resume=args.resume, overwrite=args.overwrite)
@@ -161,7 +161,7 @@ def require_startable(runs: Sequence[Run], args: argparse.Namespace) -> None:
 
 
 def shell_line(commands: Sequence[Words]) -> str:
-    """Commands as a line for a shell; the next one begins if the one before it ended well."""
+    """Return commands as a line for a shell; a command starts if the previous one succeeded."""
     return " && ".join(shlex.join(["keypoint", *words]) for words in commands)
 
 
@@ -169,9 +169,9 @@ def start(words: Words, log: Path | None, threads: int | None) -> subprocess.Pop
     """Start a command.
 
     Args:
-        words: After `keypoint`.
-        log: Gets what it prints, at the file's end; None for the terminal.
-        threads: For OMP_NUM_THREADS, unless the user has set it; None to leave it.
+        words: Arguments after `keypoint`.
+        log: File to which the output is appended; None for the terminal.
+        threads: OMP_NUM_THREADS, unless the user has set it; None to leave it.
     """
     environment = dict(os.environ)
     if threads is not None:
@@ -191,7 +191,7 @@ def start(words: Words, log: Path | None, threads: int | None) -> subprocess.Pop
 
 @dataclass
 class _Job:
-    """A run under way."""
+    """A run in progress."""
 
     run: Run
     left: list[Words]
@@ -206,17 +206,17 @@ def carry_out(
     begins: Callable[[Run, Sequence[Words]], None],
     ended: Callable[[Run, int], None],
 ) -> None:
-    """Run commands to their end; they end with this process, however that is interrupted.
+    """Run commands to their end; they are ended if this process is interrupted.
 
     Args:
-        work: Runs, each with its commands in their order; after one that fails the rest are left.
-        at_once: Runs at a time. With several each gets its share of the cores, and what it prints
-            goes to a file in its folder.
+        work: Runs, each with its commands in their order. If one fails, the rest are skipped.
+        at_once: Runs at a time. If several, each gets its share of the cores, and its output is
+            written to a file in its folder.
         begins: Called before a run, with its commands.
         ended: Called after a run, with the exit status of its last command; may raise.
 
     Raises:
-        KeyboardInterrupt: A run was interrupted, as this process is at the same time.
+        KeyboardInterrupt: A run was interrupted; Ctrl-C reaches all processes.
     """
     waiting = list(work)
     running: list[_Job] = []
@@ -245,7 +245,7 @@ def carry_out(
 
 
 def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Ask processes to end, which save what they have, and wait for them."""
+    """Ask processes to save their state and end, and wait for them."""
     for process in processes:
         process.terminate()
     for process in processes:
@@ -255,13 +255,13 @@ def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def new_log(run: Run) -> Path:
-    """An empty file in the run's folder for what it prints."""
+    """Make an empty file in the run's folder for its output."""
     cli.make_folder(run.folder, "output")
     log = run.folder / LOG
     log.write_bytes(b"")
@@ -269,7 +269,7 @@ def new_log(run: Run) -> Path:
 
 
 def last_words(log: Path) -> str:
-    """What the command in a log file said last: its error's first line, else its last line."""
+    """Return the first line of the error in a log file, else its last line."""
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("error: ")]
     return (errors or lines or ["nothing"])[-1]

@@ -1,7 +1,7 @@
 """Several seeds of one config, one training after the other: keypoint train --seeds 0 1 2.
 
-Each is a training of its own, a process with its folder output/seedN, as if it had been typed;
---dry-run prints these commands, for a scheduler that is to start them.
+Each training is a separate process with its own folder output/seedN. --dry-run prints the commands,
+for a scheduler.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from keypoint.config.load import Config
 
 
 def train_seeds(args: argparse.Namespace, config: Config | ActionConfig) -> None:
-    """Train with each seed; with --resume those that are done are left as they are.
+    """Train with each seed; with --resume finished trainings are skipped.
 
     Args:
-        args: Of `keypoint train`.
-        config: Of the first seed's training, but for seed and output.
+        args: Arguments of `keypoint train`.
+        config: Config of the training; seed and output are replaced.
 
     Raises:
-        ConfigError: A folder holds a run that the options do not deal with; nothing was started.
-        CheckpointError: A folder holds a run of another config; nothing was started.
-        RunFailedError: A training failed; those after it were not started.
+        ConfigError: A folder contains a run, and neither --resume nor --overwrite is given.
+        CheckpointError: A folder contains a run of another config.
+        RunFailedError: A training failed; the later ones were not started.
     """
     output = Path(config.output or "")
     overrides = [each for each in args.overrides if each.partition("=")[0] != "output"]
@@ -51,7 +51,7 @@ def train_seeds(args: argparse.Namespace, config: Config | ActionConfig) -> None
         return
     runs.require_startable([run for run, commands in work if commands], args)
     runs.carry_out(work, begins=_begins, ended=_ended)
-    print(f"compare them: keypoint compare {shlex.quote(str(output))}/seed* OTHER/seed*")
+    print(f"to compare: keypoint compare {shlex.quote(str(output))}/seed* OTHER/seed*")
 
 
 def _begins(run: Run, commands: Sequence[runs.Words]) -> None:
@@ -59,10 +59,10 @@ def _begins(run: Run, commands: Sequence[runs.Words]) -> None:
 
 
 def _ended(run: Run, status: int) -> None:
-    """End all with the first failure."""
+    """Raise at the first failure."""
     if status:
         raise RunFailedError(
             f"the training with {run.name} ended with status {status}, its error is above; "
-            "--resume continues it and those after it",
+            "continue with --resume",
             status,
         )

@@ -1,4 +1,4 @@
-"""The part of keypoint predict that is about shares: --shard, and the processes of torchrun."""
+"""Shares of keypoint predict: --shard, and the processes of torchrun."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from keypoint.prediction.shares.identity import file_sizes, identify
 from keypoint.prediction.shares.split import Share, parse_share, split_inputs
 from keypoint.prediction.shares.work import do_share, merge_if_last, require_none_lost
 
-# Options in which the shares of a run may differ: all others decide about the results.
+# Options in which the shares of a run may differ; all others change the results.
 MAY_DIFFER = (
     "inputs", "output", "overwrite", "shard", "device", "threads", "batch_size", "compile", "debug",
     "weights",  # found, they are the checkpoint
@@ -26,24 +26,24 @@ MAY_DIFFER = (
 
 
 def chosen_share(given: Share | None) -> Share | None:
-    """The share that --shard or torchrun gives this process; None if there is one process.
+    """Return the share of this process, from --shard or torchrun; None without either.
 
     Raises:
-        ConfigError: Both do.
+        ConfigError: Both give one.
     """
     place = processes.place()
     if place is None:
         return given
     if given:
         raise ConfigError(
-            f"--shard {given.number}/{given.of} under torchrun, which gives each of its "
-            f"{place[1]} processes a share; leave out one of both"
+            f"--shard {given.number}/{given.of}: torchrun already gives a share to each of its "
+            f"{place[1]} processes; leave out --shard or torchrun"
         )
     return parse_share(f"{place[0] + 1}/{place[1]}")
 
 
 def log_share(args: argparse.Namespace, share: Share) -> None:
-    """Send messages to the share's log.txt and to the terminal, which several may have."""
+    """Send messages to the share's log.txt and to the terminal, which shares may have in common."""
     cli.log_to(Shards(args.output, share.of).of_share(share.number), _is_quiet(args, share))
 
 
@@ -56,16 +56,16 @@ def predict_share(
     drawing: dict[str, bool],
     how: dict[str, Any],
 ) -> None:
-    """Predict one share of the inputs, and merge all if it is the last one that is done.
+    """Predict one share of the inputs, and merge all shares if it finishes last.
 
     Args:
-        args: Of the command.
-        inputs: All of them.
+        args: Arguments of the command.
+        inputs: All inputs.
         share: The share.
         job: The whole job.
         predictor: Finds the keypoints.
         drawing: Arguments of `ShareOutput`.
-        how: Arguments of `run.predict`.
+        how: Further arguments of `run.predict`.
     """
     shards, quiet = Shards(args.output, share.of), _is_quiet(args, share)
     sizes = file_sizes(job.inputs)
@@ -75,7 +75,7 @@ def predict_share(
         if args.shard is None:
             from keypoint import distributed
 
-            # All begin before one merges: a late one would find results that it may not replace.
+            # All start before one merges: a late one would find results that it must not replace.
             distributed.initialise(args.device)
             distributed.gather(share.number)
             distributed.finish()
@@ -113,7 +113,7 @@ def predict_share(
 
 
 def decisive(args: argparse.Namespace) -> dict[str, Any]:
-    """The options that decide about the results; a path stands for its file's content."""
+    """Return the options that change the results; paths are replaced by their file's content."""
     options = {name: value for name, value in vars(args).items() if name not in MAY_DIFFER}
     named = args.detector or ""  # NAME, FILE or NAME:FILE
     for part in (named, named.partition(":")[2]):
@@ -123,5 +123,5 @@ def decisive(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _is_quiet(args: argparse.Namespace, share: Share) -> bool:
-    """Whether another process of this terminal says what is of no share."""
+    """Return whether another process on this terminal prints the common messages."""
     return args.shard is None and share.number > 1

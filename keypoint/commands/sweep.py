@@ -1,7 +1,7 @@
 """Train and test a grid of configs with several seeds: keypoint sweep FILE.yaml [key=value ...].
 
-Each run is a training and a test as if they had been typed, in OUTPUT/POINT/seedN; at the end all
-are compared with the first point.
+Each run is a training and a test in OUTPUT/POINT/seedN. At the end all points are compared with the
+first.
 """
 
 from __future__ import annotations
@@ -49,23 +49,23 @@ def main(argv: Sequence[str]) -> None:
 
 
 def check_options(args: argparse.Namespace) -> None:
-    """Check options that do not go together.
+    """Check that the options do not contradict each other.
 
     Raises:
-        ConfigError: Names them.
+        ConfigError: They do.
     """
     if args.resume and args.overwrite:
         raise ConfigError("--resume continues runs, --overwrite starts over; give one of them")
     if args.dry_run and args.jobs > 1:
-        raise ConfigError("--jobs has no effect with --dry-run, which starts nothing")
+        raise ConfigError("--jobs has no effect with --dry-run, which starts no run")
     refuse_torchrun("keypoint sweep")
 
 
 def make_runs(args: argparse.Namespace, sweep: Sweep) -> dict[str, list[Run]]:
-    """The runs of each point by its name, the base first.
+    """Return the runs of each point by its name, the base first.
 
     Raises:
-        ConfigError: Names every mistake in a config or in the words of the test.
+        ConfigError: A config or an option of the test is wrong; names every mistake.
     """
     task = task_of(find_config(sweep.cfg))
     configs = check_points(sweep, ActionConfig if task == "action" else Config)
@@ -90,10 +90,10 @@ def make_runs(args: argparse.Namespace, sweep: Sweep) -> dict[str, list[Run]]:
 
 
 def require_different(sweep: Sweep, configs: Mapping[str, RunConfig]) -> None:
-    """Refuse two points that are one training.
+    """Refuse two points with the same training.
 
     Raises:
-        ConfigError: Names them.
+        ConfigError: Two points train the same network in the same way.
     """
     seen: list[tuple[str, object]] = []
     for name, config in configs.items():
@@ -109,15 +109,15 @@ def require_different(sweep: Sweep, configs: Mapping[str, RunConfig]) -> None:
 
 
 def check_test(sweep: Sweep, task: str, config: RunConfig) -> None:
-    """Refuse words of the test that keypoint test would refuse, and those that the sweep gives.
+    """Refuse options of the test that keypoint test would refuse, and those the sweep sets.
 
     Args:
-        sweep: With the words.
-        task: Of its runs.
-        config: Of one of them.
+        sweep: The sweep.
+        task: Task of its runs.
+        config: Config of one of its runs.
 
     Raises:
-        ConfigError: Names the word, or what keypoint test says.
+        ConfigError: An option is refused.
     """
     parser = options_of("test", task).make_parser()
     _, *words = runs.test_words(sweep.output, sweep.test)
@@ -128,9 +128,9 @@ def check_test(sweep: Sweep, task: str, config: RunConfig) -> None:
         typed = [word.partition("=")[0] for word in sweep.test]
         taken = [word for word in typed if word in (*own, "output")]
         if taken:
-            why = f"{taken[0]} is given by keypoint sweep; leave it out"
+            why = f"{taken[0]} is set by keypoint sweep; leave it out"
         elif len(getattr(given, "boxes", None) or []) > 1:
-            why = "--boxes is there twice, and a comparison is of one kind; give one"
+            why = "--boxes is given twice, but only one kind of boxes can be compared; give one"
         else:
             try:
                 override_as(config, given.overrides)
@@ -143,15 +143,15 @@ def check_test(sweep: Sweep, task: str, config: RunConfig) -> None:
 def require_startable(
     work: Sequence[tuple[Run, Sequence[runs.Words]]], args: argparse.Namespace
 ) -> None:
-    """`runs.require_startable` for the runs that are to be trained."""
+    """Call `runs.require_startable` on the runs that will be trained."""
     runs.require_startable([run for run, commands in work if run.train in commands], args)
 
 
 def carry_out(work: Sequence[tuple[Run, list[runs.Words]]], jobs: int) -> None:
-    """Do what is left; a run that fails is reported, and the others continue.
+    """Run what is not finished; a run that fails is reported, and the others continue.
 
     Raises:
-        RunFailedError: Runs failed; has the status of the first.
+        RunFailedError: Runs failed; `exit_status` is that of the first.
     """
     left = [(run, commands) for run, commands in work if commands]
     failed: list[tuple[str, int]] = []
@@ -179,7 +179,7 @@ def carry_out(work: Sequence[tuple[Run, list[runs.Words]]], jobs: int) -> None:
     if failed:
         names = ", ".join(name for name, _ in failed)
         raise RunFailedError(
-            f"{len(failed)} of {len(work)} runs failed, so there is no table: {names}; --resume "
-            "continues them",
+            f"{len(failed)} of {len(work)} runs failed, so there is no table: {names}; continue "
+            "them with --resume",
             failed[0][1],
         )

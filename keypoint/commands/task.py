@@ -1,8 +1,8 @@
-"""The task of a command line: a config, or a checkpoint, says whether it is action recognition.
+"""The task of a command line, keypoints or action recognition, is read from config or checkpoint.
 
-keypoint train --cfg c2d_resnet50_srl_fft.yaml      the file has `task: action`
-keypoint test --checkpoint output/action/best.pt    its config has
-keypoint train --task action --help                 for help, and where there is no file
+keypoint train --cfg c2d_resnet50_srl_fft.yaml      the file contains `task: action`
+keypoint test --checkpoint output/action/best.pt    its config contains it
+keypoint train --task action --help                 for help, or without a file
 """
 
 from __future__ import annotations
@@ -15,24 +15,26 @@ from types import ModuleType
 
 from keypoint.errors import ConfigError, KeypointError
 
-# Each is there for both tasks: commands/NAME.py and commands/action/NAME.py, and their options.
+# Commands for both tasks: commands/NAME.py and commands/action/NAME.py, and their options.
 BOTH = ("train", "test", "predict", "export", "info", "check-data", "complexity", "demo", "explain")
 TASKS = ("keypoints", "action")
 
 
 def command_of(name: str, words: Sequence[str]) -> tuple[ModuleType, list[str]]:
-    """The module of a command for the task that its words choose, and the words without --task.
+    """Return the module of a command for the task of its arguments, and these without --task.
 
-    They are read before the module is imported: --help and a mistyped option end here, and not
-    after the seconds that torch takes.
+    The arguments are parsed before the module is imported, so --help and a mistyped option end
+    here, without the seconds that importing torch takes.
 
     Raises:
-        ConfigError: An unknown task, or a command that it does not have.
+        ConfigError: The task is unknown, or does not have this command.
     """
     task, words = task_in(words)
     if name not in BOTH:
         if task == "action":
-            raise ConfigError(f"--task action: keypoint {name} is for keypoints alone")
+            raise ConfigError(
+                f"--task action: keypoint {name} is for keypoints only; leave --task out"
+            )
         task = "keypoints"
     if task is None:
         task = task_of_files(words)
@@ -41,7 +43,7 @@ def command_of(name: str, words: Sequence[str]) -> tuple[ModuleType, list[str]]:
 
 
 def options_of(name: str, task: str) -> ModuleType:
-    """The module that reads the words of a command; it loads without torch."""
+    """Return the module that parses the arguments of a command, without importing torch."""
     return import_module(f"keypoint.commands.options{_place(name, task)}")
 
 
@@ -50,7 +52,7 @@ def _place(name: str, task: str) -> str:
 
 
 def task_in(words: Sequence[str]) -> tuple[str | None, list[str]]:
-    """The value of --task, None without one, and the other words."""
+    """Return the value of --task, or None, and the other arguments."""
     before = list(words[: words.index("--")]) if "--" in words else list(words)
     rest = list(words[len(before) :])
     for place, word in enumerate(before):
@@ -58,13 +60,13 @@ def task_in(words: Sequence[str]) -> tuple[str | None, list[str]]:
         if name == "--task":
             value = value if equals else "".join(before[place + 1 : place + 2])
             if value not in TASKS:
-                raise ConfigError(f"--task {value}: the tasks are {' and '.join(TASKS)}")
+                raise ConfigError(f"--task {value}: give one of {' and '.join(TASKS)}")
             return value, before[:place] + before[place + (1 if equals else 2) :] + rest
     return None, [*before, *rest]
 
 
 def task_of_files(words: Sequence[str]) -> str:
-    """The task of --cfg or --checkpoint; a file that cannot be read is the command's to report."""
+    """Return the task of --cfg or --checkpoint; the command reports files it cannot read."""
     config, checkpoint = _value("--cfg", words), _value("--checkpoint", words)
     try:
         if config is not None:
@@ -85,7 +87,7 @@ def task_of_files(words: Sequence[str]) -> str:
 
 
 def _value(option: str, words: Sequence[str]) -> str | None:
-    """The word after an option, or behind its equals sign."""
+    """Return the value of an option, given as the next argument or after an equals sign."""
     for word, following in zip_longest(words, words[1:]):
         name, equals, value = word.partition("=")
         if name == option:

@@ -47,8 +47,8 @@ def main(argv: Sequence[str]) -> None:
     args = parse(argv)
     if args.cfg and args.weights:
         raise ConfigError(
-            f"--cfg {args.cfg} has no effect with --weights {args.weights}, which says its network "
-            "and codec itself; leave it out"
+            f"--cfg {args.cfg} has no effect with --weights {args.weights}, which already contains "
+            "network and codec; leave it out"
         )
 
     names = folder_names(args.boxes or [])  # refused now, not after the first evaluation
@@ -102,7 +102,7 @@ def load_set(boxes: str, annotations: Annotations, config: Config) -> Persons:
     """Return the persons to test on.
 
     Raises:
-        DataError: The file of boxes is unreadable or faulty, there is nothing to test on, or an
+        DataError: The file of boxes is unreadable or faulty, there is no person to test on, or an
             image file is missing.
     """
     if boxes == TRUTH:
@@ -126,17 +126,17 @@ def folder_names(boxes: Sequence[str]) -> list[str]:
     """Return a folder name for the results of each kind of boxes.
 
     Raises:
-        ConfigError: Two would have one folder.
+        ConfigError: Two would have the same folder.
     """
     if len(set(boxes)) < len(boxes):
-        raise ConfigError(f"--boxes {' '.join(boxes)}: each kind once")
+        raise ConfigError(f"--boxes {' '.join(boxes)}: one is given twice; give each once")
     names = ["truth_boxes" if name == TRUTH else Path(name).stem for name in boxes]
     same = [given for given, name in zip(boxes, names, strict=True) if names.count(name) > 1]
     if same:
         raise ConfigError(
-            f"--boxes {' '.join(same)}: results go to a folder of the file's name (truth_boxes for "
-            "truth), so these would overwrite each other; rename a file, or test them one by one, "
-            "each with its own output="
+            f"--boxes {' '.join(same)}: results are written to a folder named after the file "
+            "(truth_boxes for truth), so these would overwrite each other; rename a file, or test "
+            "them separately, each with its own output="
         )
     return names
 
@@ -165,7 +165,9 @@ def write(
         cli.logger.info("pictures: %s", picture)
     if not annotations.annotated:
         if args.analyse or args.worst:
-            cli.logger.warning("%s: no annotations, so nothing to analyse", annotations.source)
+            cli.logger.warning(
+                "%s: there are no annotations, so nothing is analysed", annotations.source
+            )
         return
     write_card(args, config, evaluation, model, skeleton, folder)
     if args.analyse or args.worst:
@@ -180,7 +182,7 @@ def write_card(
     skeleton: Skeleton,
     folder: Path,
 ) -> None:
-    """Write the card of the tested network, with this evaluation as its measured section."""
+    """Write the card of the tested network, with this evaluation."""
     card = read_card(args.checkpoint)
     card.pop("best_epoch", None)
     shipped = card.get("network", {}).get("decoding")  # none in weights of another toolkit
@@ -188,8 +190,8 @@ def write_card(
     tested = card["network"]["decoding"]
     if shipped not in (None, tested):
         card["network"]["decoding"] = (
-            f"{shipped} in the checkpoint; measured with {tested}, which predict and export take "
-            f"by --decoding {config.test.decoding or 'none'}"
+            f"{shipped} in the checkpoint; measured with {tested}, which predict and export use "
+            f"with --decoding {config.test.decoding or 'none'}"
         )
     card["measured"] = {
         **scores(evaluation.metrics),
@@ -222,7 +224,7 @@ def write_analysis(
     skeleton: Skeleton,
     output: Path,
 ) -> None:
-    """Print and write what --analyse and --worst ask for."""
+    """Print and write the results of --analyse and --worst."""
     compared = compare_evaluation(
         evaluation, persons=persons, annotations=annotations, skeleton=skeleton
     )
@@ -239,7 +241,7 @@ def write_analysis(
 def open_network(
     checkpoint: Path, cfg: str | None, overrides: Sequence[str]
 ) -> tuple[PoseNetwork, Config, Skeleton]:
-    """Return the network and skeleton, with the config that decides how it is tested."""
+    """Return the network and skeleton, and the config of the test."""
     if cfg is None:
         restored = load_model(checkpoint)
         config = override_config(restored.config, overrides)

@@ -47,9 +47,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def prepare(config: Config, device: torch.device, weights: bool) -> training.Prepared:
-    """Data and network, and whatever may be refused of them; with `weights`, the network is filled
-    with those that training starts from.
-    """
+    """Read and check the data, and build the network; `weights` loads the initial weights."""
     skeleton = load_skeleton(config.data.skeleton, Path(config.data.root))
     distributed.require_same({"the skeleton": skeleton.to_dict()})
     check_skeleton(skeleton, mirrored=config.augment.flip_probability > 0 or config.test.flip)
@@ -79,14 +77,14 @@ def prepare(config: Config, device: torch.device, weights: bool) -> training.Pre
 
 @dataclass(frozen=True)
 class Data:
-    """Persons to train on, boxes to test on, and the annotations to score against."""
+    """Persons to train on, boxes to test on, and the annotations to score with."""
 
     train: Persons
     test: Persons
     annotations: Annotations
 
     def fingerprints(self) -> dict[str, str]:
-        """As a checkpoint has them: persons by split, and what results are scored against."""
+        """Return the facts stored in a checkpoint: persons by split, and the annotations."""
         return {
             "train": self.train.fingerprint(),
             "test": self.test.fingerprint(),
@@ -95,7 +93,7 @@ class Data:
 
 
 def load_data(config: Config, skeleton: Skeleton) -> Data:
-    """Read and check both splits, before anything is trained.
+    """Read and check both splits, before training starts.
 
     Raises:
         DataError: A file is unreadable or faulty, or an image is missing.
@@ -126,7 +124,7 @@ def load_data(config: Config, skeleton: Skeleton) -> Data:
 def build_model(
     config: Config, skeleton: Skeleton, device: torch.device, *, weights: bool
 ) -> PoseNetwork:
-    """The network on its device; with `weights`, filled with those that training starts from."""
+    """Return the network on its device; `weights` loads the initial weights."""
     start: Any = {}
     if weights:
         start = {
@@ -139,7 +137,7 @@ def build_model(
 
 
 def build_augmentation(config: Config, skeleton: Skeleton, codec: Codec) -> Augmentation:
-    """Cuts and augments the crop of a person."""
+    """Return the augmentation, which cuts and augments the crop of a person."""
     augment = config.augment
     crop = PersonCrop(
         codec=codec,
@@ -157,7 +155,7 @@ def build_augmentation(config: Config, skeleton: Skeleton, codec: Codec) -> Augm
 def build_loss_of(
     config: Config, skeleton: Skeleton, model: PoseNetwork
 ) -> Callable[[Forward, TrainBatch], Tensor]:
-    """The loss of a batch of crops."""
+    """Return the loss of a batch of crops."""
     heatmap_loss = build_loss(
         skeleton.keypoints,
         ohkm=config.train.ohkm,
@@ -168,7 +166,7 @@ def build_loss_of(
 
 
 def log_recipe(config: Config) -> None:
-    """Log what differs from the recipe; warn of a step that its learning rate is not made for."""
+    """Log differences from the recipe; warn if the learning rate does not fit the batch."""
     cli.logger.info("recipe %s", recipe_card(config))
     step, speaks_against_lr = step_card(config, distributed.world_size())
     warned = speaks_against_lr and distributed.is_main()

@@ -1,6 +1,6 @@
-"""Shared by the trainings of every task: options, the run's folder, the step, the loop, resuming.
+"""The parts of training shared by both tasks: options, output folder, step, loop and resuming.
 
-A task gives the rest: its data, network, loss, evaluation and picture of a batch.
+Each task adds its data, network, loss, evaluation and picture of a batch.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ AnyConfig = Config | ActionConfig
 
 @dataclass(frozen=True)
 class Prepared:
-    """A training that nothing speaks against.
+    """A training that has passed all checks.
 
     Attributes:
-        trainer: Ready to begin at the first epoch.
+        trainer: The trainer, before its first epoch.
         reports: Counts of the data by split.
-        skeleton: Of a keypoint network, else None.
-        classes: Names, of a network that classifies, else None.
+        skeleton: Skeleton of a keypoint network, else None.
+        classes: Class names of a network that classifies, else None.
     """
 
     trainer: Trainer
@@ -57,19 +57,19 @@ class Prepared:
     classes: tuple[str, ...] | None = None
 
 
-# Takes the device, and whether to fill the network with the weights that training starts from.
+# Takes the device, and whether to load the initial weights.
 Prepare = Callable[[torch.device, bool], Prepared]
 
 
 def run(
     args: argparse.Namespace, config: AnyConfig, prepare: Prepare, curves: Sequence[str]
 ) -> None:
-    """Train, or resume, in the config's output folder; with --seeds in one below it for each.
+    """Train or resume in the config's output folder; with --seeds, in a subfolder for each.
 
     Args:
-        args: From `parse`.
-        config: With its output.
-        prepare: Builds the training; may refuse it.
+        args: Arguments from `parse`.
+        config: Config with its output.
+        prepare: Builds the training; raises if it is refused.
         curves: Names of the evaluation's numbers to draw over the epochs.
     """
     assert config.output is not None  # load_config fills it in
@@ -87,7 +87,7 @@ def run(
             folder.withdraw()
         raise
     cli.keep_log()
-    if folder is not None:  # a refused --resume has changed nothing of the run
+    if folder is not None:  # a refused --resume must not change the run
         if args.overwrite:
             folder.clear()
         (output / "config.yaml").write_text(dump_config(config), encoding="utf-8")
@@ -106,7 +106,7 @@ def _prepare(
     *,
     resuming: bool,
 ) -> Prepared:
-    """All that may be refused: data, network and the run to resume."""
+    """Prepare data, network and the run to resume, with all checks that may refuse them."""
     output = Path(config.output or "")
     is_main = distributed.is_main()
     cli.log_to(output if is_main else None, quiet=not is_main)
@@ -129,20 +129,20 @@ def _prepare(
             output / "last.pt", allow_changed=args.allow_changed, changes=changes
         )
     elif args.resume:
-        cli.logger.info("%s: does not exist, starting over", output / "last.pt")
+        cli.logger.info("%s does not exist, starting over", output / "last.pt")
     return prepared
 
 
 def build_step(
     config: AnyConfig, model: nn.Module, loss: Callable[..., Tensor], *, nesterov: bool = False
 ) -> TrainingStep:
-    """The network with its loss and optimizer.
+    """Return the training step: the network with its loss and optimizer.
 
     Args:
-        config: Its section `train`.
-        model: On its device.
-        loss: As `TrainingStep` takes it.
-        nesterov: Of sgd.
+        config: Section `train` of the config.
+        model: The network, on its device.
+        loss: Loss, see `TrainingStep`.
+        nesterov: Use Nesterov momentum with sgd.
     """
     train = config.train
     optimizer = build_optimizer(
@@ -175,16 +175,16 @@ def build_trainer(
     validation: Validation,
     picture: Callable[[Any, Any], Any],
 ) -> Trainer:
-    """The training loop.
+    """Return the training loop.
 
     Args:
-        config: All of it.
+        config: The whole config.
         step: The network with its loss and optimizer.
         dataset: Its `__getitems__` makes a batch of keys (epoch, index).
         samples: Length of the data set.
-        facts: Keys of a checkpoint that follow from the task: `data`, `card`, and `skeleton` or
+        facts: Keys of a checkpoint that depend on the task: `data`, `card`, and `skeleton` or
             `classes`.
-        validation: Judges the network.
+        validation: Evaluates the network.
         picture: Draws a batch.
     """
     train = config.train
@@ -238,7 +238,7 @@ def write_results(trainer: Trainer, output: Path, curves: Sequence[str]) -> None
 
 
 def versions() -> dict[str, str]:
-    """The software that makes a checkpoint."""
+    """Return the software versions stored in a checkpoint."""
     return {
         "keypoint": keypoint.__version__,
         "torch": str(torch.__version__),

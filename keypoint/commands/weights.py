@@ -37,13 +37,13 @@ HEADINGS = ("name", "input", "AP", "AR", "keypoints", "codec", "decoding", "MB",
 
 @dataclass(frozen=True)
 class Listed:
-    """A row of the table, and its file if that is here."""
+    """A row of the table, and its file if it is downloaded."""
 
     row: Published
     file: Path | None
 
     def cells(self) -> tuple[str, ...]:
-        """Texts by `HEADINGS`; the size is about that of the network until the file is here."""
+        """Return texts by `HEADINGS`; until the download, the size is that of the network."""
         row = self.row
         height, width = row.input_size
         return (
@@ -59,7 +59,7 @@ class Listed:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """All facts in types of JSON."""
+        """Return all details in types of JSON."""
         row = self.row
         return {
             **row.facts(),

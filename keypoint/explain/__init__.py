@@ -1,4 +1,4 @@
-"""What a block attends to, and the effective receptive field of any network."""
+"""The attention of a block, and the effective receptive field of any network."""
 
 from keypoint.explain.attention import rows_at
 from keypoint.explain.field import ReceptiveField, receptive_field

@@ -1,21 +1,20 @@
-"""The rows of a block for one query position i: how much it takes from each position j.
+"""The rows of a block for one query position i: the weight of each position j.
 
     NonLocal         f(i, j) by the normaliser: softmax for the Gaussian kinds; signed f / N for dot
                      and concatenation
-    DoubleAttention  sum_n softmax_n(V_i) softmax_j(B_n): the maps that i takes, by where they look
+    DoubleAttention  sum_n softmax_n(V_i) softmax_j(B_n): the maps that i takes, by their attention
     CGNL             mean over groups and pairs of channels of f(theta_ci, phi_c'j), signed
     RCCA             the cross of the last pass, and the product of the matrices of all passes
     PNL              the row of each scale's non-local operation, at the region of i
     SRL, SRLVideo    none: mean over channels of |d sum_c (y - x)_c(i) / d x_j|, with alpha in it
 
-Only this row is made, and never the N x N matrix: RCCA's product has N (H + W) numbers, as its
-forward pass. Sources: the blocks' own; PNL, Fig. 6 for what is shown.
+Only this row is computed, never the N x N matrix: RCCA's product has N (H + W) numbers, as in its
+forward pass. Sources: those of the blocks; the pictures follow PNL, Fig. 6.
 
-CGNL's f = exp(-1e-4 (theta - phi)^2) is nearly 1 for all pairs, so its row is nearly even. The
-norms and gates behind a block's response are not part of its row: `added_share` says what comes of
-it.
+CGNL's f = exp(-1e-4 (theta - phi)^2) is nearly 1 for all pairs, so its row is nearly uniform. Norms
+and gates after a block's response are not part of its row; see `added_share` for their effect.
 
-Letters: C channels, K inner channels, T frames, H W size of the block's map, M positions looked at.
+Letters: C channels, K inner channels, T frames, H W size of the block's map, M attended positions.
 """
 
 from __future__ import annotations
@@ -37,23 +36,23 @@ Place = tuple[int, int, int]  # frame, row, column
 
 
 def rows_at(block: nn.Module, x: Tensor, at: Sequence[int]) -> list[Row]:
-    """The rows of a block for one position of its input.
+    """Return the rows of a block for one position of its input.
 
     Args:
-        block: One of `keypoint.blocks`, as `net.get_submodule(name)` gives it.
-        x: What it gets (`input_of`): (1, C, H, W), or a clip (1, C, T, H, W); or (T, C, H, W) for a
-            block that has each frame of a clip to itself, with three numbers `at`.
+        block: A block of `keypoint.blocks`, such as `net.get_submodule(name)`.
+        x: Its input (see `input_of`): (1, C, H, W), or a clip (1, C, T, H, W); or (T, C, H, W) for
+            a block that processes each frame of a clip separately, with three numbers `at`.
         at: (row, column) of that map, for clips (frame, row, column).
 
     Returns:
-        One row; of PNL one a scale, of RCCA one for the last pass and one for all.
+        One row; for PNL one per scale, for RCCA one for the last pass and one for all passes.
 
     Raises:
-        ValueError: Another module, an input of another form, or a position outside of it.
+        ValueError: It is another module, the input has another shape, or the position is outside.
     """
     if not isinstance(block, KINDS):
         names = ", ".join(kind.__name__ for kind in KINDS)
-        raise ValueError(f"{type(block).__name__} has no row; those of keypoint.blocks do: {names}")
+        raise ValueError(f"{type(block).__name__} has no row; give one of the blocks {names}")
     alone = x.ndim == 4 and len(at) == 3
     if x.ndim not in (4, 5) or (len(x) != 1 and not alone):
         raise ValueError(f"the block's input is {tuple(x.shape)}; give 1 C H W or 1 C T H W")
@@ -86,7 +85,7 @@ EACH = (1.0, 1.0)
 
 
 def _rows(block: nn.Module, x: Tensor, at: Place) -> list[Found]:
-    """Name, kind, weights (..., h, w), step and response of each row."""
+    """Return name, kind, weights (..., h, w), step and response of each row."""
     if isinstance(block, NonLocal):
         return [_non_local(block, x, at)]
     if isinstance(block, PNL):
@@ -103,7 +102,7 @@ def _rows(block: nn.Module, x: Tensor, at: Place) -> list[Found]:
 
 
 def _index(x: Tensor, at: Place) -> int:
-    """Of a position among the N of a map."""
+    """Return the index of a position among the N of a map."""
     height, width = x.shape[-2:]
     return (at[0] * height + at[1]) * width + at[2]
 
@@ -124,7 +123,7 @@ def _non_local(block: NonLocal, x: Tensor, at: Place) -> Found:
         row = (phi @ theta / (len(theta) ** 0.5 if block.scale else 1.0)).softmax(dim=0)
     kind = "softmax" if block.pairwise.endswith("gaussian") else "signed"
     size = seen.shape[2:]
-    # A pool window, the last of which may be cut at the border.
+    # A pool window; the last one may be cut at the border.
     window = getattr(block.pool, "kernel_size", EACH)[-2:]
     return "", kind, row.reshape(size), (float(window[0]), float(window[1])), row @ g
 
@@ -187,12 +186,12 @@ def _gradient(block: nn.Module, x: Tensor, at: Place) -> Tensor:
 
 
 def added_share(block: nn.Module, x: Tensor, at: Sequence[int]) -> float:
-    """What a block adds at a position, by the length of what is there: |y - x| / |x|, 0 if new.
+    """Return the relative change |y - x| / |x| by a block at a position; 0 for a new block.
 
     Args:
         block: Any module that keeps its input's shape.
-        x: Its input, as of `rows_at`.
-        at: As of `rows_at`.
+        x: Its input, see `rows_at`.
+        at: The position, see `rows_at`.
     """
     with in_eval_mode(block), torch.no_grad():
         y = block(x)

@@ -1,4 +1,4 @@
-"""Effective receptive field: the pixels that a unit of a network depends on, and how much.
+"""Effective receptive field: how much a unit of a network depends on each pixel.
 
 Sources: Luo, Li, Urtasun, Zemel, "Understanding the Effective Receptive Field in Deep Convolutional
 Neural Networks", NeurIPS 2016 ("luo"); Ding et al., "Scaling Up Your Kernels to 31x31", CVPR 2022,
@@ -8,10 +8,10 @@ and its script erf/visualize_erf.py ("replk").
     replk  u = sum_c max(map_c(centre), 0)    mean over inputs, sum over colors, of
                                               max(d u / d pixel, 0)
 
-Luo et al. give 20 random inputs and count the pixels above 4.55 % of the largest value, which are
-those within about two and a half standard deviations of a Gaussian; RepLKNet 50 images, and the
-smallest centred squares that hold a share of the sum. Everything is in eval mode: a batch norm that
-uses the statistics of its batch makes every pixel reach every unit.
+Luo et al. use 20 random inputs and count the pixels above 4.55 % of the largest value, which are
+those within about two and a half standard deviations of a Gaussian. RepLKNet uses 50 images and the
+smallest centered squares that contain a share of the sum. The network is in eval mode: with batch
+statistics in batch norm, every unit would depend on every pixel.
 
 Letters: C channels, T frames, H W size of the network's input.
 """
@@ -37,12 +37,12 @@ Floats = NDArray[np.float64]
 
 
 class Square(NamedTuple):
-    """The smallest square around the centre that holds more than a share of the sum.
+    """The smallest square around the center that contains more than a share of the sum.
 
     Attributes:
-        share: Of the sum, 0 to 1.
-        side: Pixels; beyond the image's border it holds nothing.
-        area: Share of the image's pixels that lie in it, 0 to 1.
+        share: Share of the sum, 0 to 1.
+        side: Side in pixels; the square may extend beyond the image.
+        area: Share of the image's pixels inside the square, 0 to 1.
     """
 
     share: float
@@ -52,12 +52,12 @@ class Square(NamedTuple):
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """How much one unit depends on each pixel of the input.
+    """The dependence of one unit on each pixel of the input.
 
     Attributes:
         scores: (T, H, W) float64, at least 0; T is 1 for images.
-        centre: (row, column) of the pixel in the middle of the squares: the image's, or the one
-            that a chosen unit lies over.
+        centre: (row, column) of the pixel in the middle of the squares: the image's center, or the
+            position of a chosen unit.
         inputs: Number of inputs in the mean.
     """
 
@@ -67,51 +67,51 @@ class ReceptiveField:
 
     @property
     def image(self) -> Floats:
-        """(H, W), summed over the frames."""
+        """Scores summed over the frames, (H, W)."""
         total: Floats = self.scores.sum(axis=0)
         return total
 
     @property
     def frames(self) -> Floats:
-        """(T,) share of each frame; 0 if nothing reaches the unit."""
+        """Share of each frame, (T,); 0 if the unit depends on no pixel."""
         of_frame: Floats = self.scores.sum(axis=(1, 2))
         return of_frame / (of_frame.sum() or 1.0)
 
     @property
     def size(self) -> float:
-        """Luo et al.'s, pixels: the root of the number of pixels above 4.55 % of the maximum."""
+        """Size by Luo et al.: the root of the number of pixels above 4.55 % of the maximum."""
         image = self.image
         return float(np.sqrt((image > BELONGS * image.max()).sum()))
 
     @property
     def theoretical_size(self) -> float:
-        """Pixels: the root of the number of pixels from which anything at all reaches the unit.
+        """The root of the number of pixels that have any influence on the unit.
 
-        The theoretical field, as far as it lies in the image; a little less if a ReLU is closed for
-        every input.
+        This is the theoretical field inside the image, or slightly less if a ReLU is zero for every
+        input.
         """
         return float(np.sqrt((self.image > 0).sum()))
 
     @property
     def ratio(self) -> float:
-        """Effective by theoretical size, 0 to 1."""
+        """Effective size divided by theoretical size, 0 to 1."""
         return self.size / (self.theoretical_size or 1.0)
 
     def squares(self, shares: Sequence[float] = SHARES, *, log: bool = False) -> list[Square]:
-        """RepLKNet's squares around the centre.
+        """Return RepLKNet's squares around the center.
 
         Args:
-            shares: Of the sum, 0 to 1.
-            log: Of log10(scores + 1), as its script does: about linear for scores far below 1, so
-                that the result depends on the scale of the weights.
+            shares: Shares of the sum, 0 to 1.
+            log: Use log10(scores + 1), as RepLKNet's script does. This is nearly linear for scores
+                far below 1, so the result depends on the scale of the weights.
 
         Returns:
-            One for each share; none if nothing reaches the unit.
+            One square for each share; none if the unit depends on no pixel.
         """
         image = np.log10(self.image + 1) if log else self.image
         rows, columns = np.indices(image.shape)
         away = np.maximum(abs(rows - self.centre[0]), abs(columns - self.centre[1])).ravel()
-        held = np.bincount(away, weights=image.ravel()).cumsum()  # within a square, by its radius
+        held = np.bincount(away, weights=image.ravel()).cumsum()  # sums within squares, by radius
         pixels = np.bincount(away).cumsum()
         if held[-1] == 0:
             return []
@@ -130,19 +130,20 @@ def receptive_field(
     at: Sequence[int] | None = None,
     protocol: str = "luo",
 ) -> ReceptiveField:
-    """The effective receptive field of one unit.
+    """Return the effective receptive field of one unit.
 
     Args:
         net: Any module, called as `net(inputs)`, trained or not; on the inputs' device.
         inputs: (B, C, H, W), or clips (B, C, T, H, W): images as the network expects them, or
-            random numbers; one at a time goes through the network.
-        site: Name of a submodule that gives a map, as in `net.named_modules()`; "" for the
-            network's own output.
-        at: (row, column) of its map, for clips (frame, row, column); None for the centre.
+            random numbers; they are processed one at a time.
+        site: Name of a submodule whose output is a map, as in `net.named_modules()`; "" for the
+            output of the network.
+        at: (row, column) of its map, for clips (frame, row, column); None for the center.
         protocol: "luo" or "replk".
 
     Raises:
-        ValueError: An unknown protocol, a site that gives no map, a position outside it, no input.
+        ValueError: The protocol is unknown, the site's output is not a map, the position is outside
+            it, or there is no input.
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol={protocol!r} must be one of {', '.join(PROTOCOLS)}")

@@ -1,4 +1,4 @@
-"""A site in words and as a picture."""
+"""Text and picture about a site."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STRONGEST = 5
 
 
 def table(found: Explained) -> str:
-    """A site in lines: the rows with their five strongest weights, and the receptive fields."""
+    """Return lines about a site: rows with their five strongest weights, and receptive fields."""
     query = found.query
     name = f"{query.name} at " if query.name else ""
     where = f"column {query.column:.0f}, row {query.row:.0f}"
@@ -30,8 +30,8 @@ def table(found: Explained) -> str:
         where = f"frame {query.frame}, {where}"
     lines = [f"{found.site} ({found.kind}): {name}{where} of the input"]
     if found.added is not None:
-        new = "; a new block adds nothing" if found.added == 0 else ""
-        lines.append(f"  the block adds {found.added:.3g} of the length of its input there{new}")
+        new = "; a new block changes nothing" if found.added == 0 else ""
+        lines.append(f"  the block changes its input there by {found.added:.3g} of its norm{new}")
     for row in found.rows:
         lines.append(f"  {row.name or 'row':10} {_row_text(row, found)}")
     for title, fields, text in (
@@ -62,7 +62,7 @@ def _luo_text(field: ReceptiveField) -> str:
 def _squares_text(field: ReceptiveField) -> str:
     squares = [f"{s.share * 100:.0f} % in {s.side} px ({s.area:.3f})" for s in field.squares()]
     logs = "/".join(str(square.side) for square in field.squares(log=True))
-    return f"{', '.join(squares)}; of log10(x + 1) {logs}" if squares else "nothing reaches it"
+    return f"{', '.join(squares)}; of log10(x + 1) {logs}" if squares else "it depends on no pixel"
 
 
 def _frames_text(field: ReceptiveField) -> str:
@@ -72,10 +72,11 @@ def _frames_text(field: ReceptiveField) -> str:
 
 
 def sheet(found: Explained, frames: Image) -> Image:
-    """A picture of a site; for a clip a line each, with its frames side by side.
+    """Draw a site; for a clip each part is a line with the frames side by side.
 
-    The image with the query and the five strongest regions of each row (a color each), the rows as
-    heat, and the receptive field before and after training, with RepLKNet's squares.
+    The parts are the image with the query and the five strongest regions of each row (one color per
+    row), the rows as heat maps, and the receptive field before and after training, with RepLKNet's
+    squares.
 
     Args:
         found: The site.
@@ -113,7 +114,7 @@ Cell = tuple[Image, str]
 
 
 def _frames_shown(number: int, query: int) -> list[int]:
-    """Evenly spaced frames, the query's instead of the nearest."""
+    """Return evenly spaced frames, the nearest one replaced by the query's."""
     if number <= MOST_FRAMES:
         return list(range(number))
     shown = np.linspace(0, number - 1, MOST_FRAMES).round().astype(int)

@@ -1,6 +1,6 @@
-"""The row of one query position: what it takes from every other position of a block's map.
+"""The row of one query position: the weights of all positions of a block's map.
 
-Letters: T frames, H W size of the block's map; n h w of the regions that are looked at, which are
+Letters: T frames, H W size of the block's map; n h w size of the regions attended to, which are
 pixels of the map unless the block pools first.
 """
 
@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Scale = tuple[float, float, float]  # frames, rows, columns of the input per one of the map
+Scale = tuple[
+    float, float, float
+]  # frames, rows and columns of the input per frame, row and column of the map
 ONE: Scale = (1.0, 1.0, 1.0)
 
 
@@ -28,16 +30,16 @@ class Distance(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """N numbers, never N x N.
+    """One row of a block's attention matrix: N numbers, not N x N.
 
     Attributes:
-        name: Which of a block's rows: "scale 1", "2 passes"; "" if it has one.
+        name: Name of the row, such as "scale 1" or "2 passes"; "" if the block has only one.
         kind: "softmax" (at least 0, sum 1), "signed" or "gradient" (at least 0).
         weights: (n, h, w) float64; n is 1 for images.
         map_size: (T, H, W) of the block's map.
         at: (frame, row, column) of the query in the block's map.
         step: (rows, columns) of the map in a region.
-        first_frame: Frame of the map that weights[0] is of, for a block that has each to itself.
+        first_frame: Frame of the map for weights[0], if the block processes frames separately.
         response: (K,) float64, the weighted sum of the values, before the block's last convolution;
             None for a gradient.
     """
@@ -53,13 +55,13 @@ class Row:
 
     @cached_property
     def shares(self) -> Floats:
-        """(n, h, w), |weights| by their sum; 0 if all are 0."""
+        """|weights| divided by their sum, (n, h, w); 0 if all are 0."""
         strength = np.abs(self.weights)
         return np.asarray(strength / (strength.sum() or 1.0), np.float64)
 
     @property
     def entropy(self) -> float:
-        """Entropy of the shares by log N: 0 for one position alone, 1 for all alike.
+        """Entropy of the shares divided by log N: 0 for one position alone, 1 if uniform.
 
         nan if all weights are 0.
         """
@@ -69,10 +71,11 @@ class Row:
         return float(-(p * np.log(p)).sum() / math.log(self.shares.size)) if len(p) > 1 else 0.0
 
     def distance(self, scale: Scale = ONE) -> Distance:
-        """Mean distance between the query and the middle of a region, weighted by the shares.
+        """Return the mean distance between query and regions, weighted by the shares.
 
         Args:
-            scale: Frames, rows and columns of the network's input per one of the block's map.
+            scale: Frames, rows and columns of the network's input per frame, row and column of the
+                block's map.
         """
         n, h, w = self.weights.shape
         frames = np.arange(n) + self.first_frame - self.at[0]
@@ -85,18 +88,18 @@ class Row:
         )
 
     def _middles(self, count: int, axis: int) -> Floats:
-        """Middle of each region, in pixels of the map whose first one's middle is 0."""
+        """Return the middle of each region, in pixels of the map; the first pixel's middle is 0."""
         edges = np.minimum(np.arange(count + 1) * self.step[axis], self.map_size[1 + axis])
         return np.asarray((edges[1:] + edges[:-1] - 1) / 2, np.float64)
 
     def strongest(self, number: int = 5) -> list[tuple[int, int, int]]:
-        """(frame, row, column) of the regions of the largest |weights|, the largest first."""
+        """Return (frame, row, column) of the regions with the largest |weights|, largest first."""
         order = np.argsort(-np.abs(self.weights), axis=None, kind="stable")[:number]
         places = np.stack(np.unravel_index(order, self.weights.shape), axis=1).tolist()
         return [(t, y, x) for t, y, x in places]
 
     def box(self, region: tuple[int, int, int]) -> tuple[float, float, float, float]:
-        """x1, y1, x2, y2 of a region in the block's map, as shares of its width and height."""
+        """Return x1, y1, x2, y2 of a region, relative to the map's width and height."""
         _, y, x = region
         _, height, width = self.map_size
         last_x = min((x + 1) * self.step[1], width)
@@ -104,10 +107,10 @@ class Row:
         return x * self.step[1] / width, y * self.step[0] / height, last_x / width, last_y / height
 
     def on_map(self) -> Floats:
-        """(T, H, W): each position of the block's map has the weight of its region."""
+        """Return the weights at the resolution of the block's map, (T, H, W)."""
         n, h, w = self.weights.shape
         _, height, width = self.map_size
-        rows, columns = (  # half a pixel on, away from the borders between regions
+        rows, columns = (  # plus half a pixel, away from the borders between regions
             np.minimum(((np.arange(side) + 0.5) / step).astype(int), count - 1)
             for side, step, count in zip((height, width), self.step, (h, w), strict=True)
         )

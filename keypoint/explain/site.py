@@ -1,4 +1,4 @@
-"""All that is known of one site of a network: the rows of its block, and its receptive field.
+"""Explanation of one site of a network: the rows of its block, and its receptive field.
 
 Letters: T frames, H W size of the network's input.
 """
@@ -19,12 +19,12 @@ from keypoint.models.network import Network
 
 @dataclass(frozen=True)
 class Query:
-    """A position that is asked about.
+    """The query position.
 
     Attributes:
-        row, column: Of the network's input, pixels; may lie between them.
-        frame: Of the network's input, from 0.
-        name: Of the keypoint; "" for a position that was given.
+        row, column: Position on the network's input, in pixels, also fractions.
+        frame: Frame of the network's input, from 0.
+        name: Name of the keypoint; "" for a given position.
     """
 
     row: float
@@ -35,7 +35,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Fields:
-    """The receptive field with random weights, and with the trained ones."""
+    """The receptive fields with random and with trained weights."""
 
     before: ReceptiveField
     after: ReceptiveField
@@ -46,13 +46,13 @@ class Explained:
     """One site.
 
     Attributes:
-        site: Its name, for people.
+        site: Its name for users.
         kind: Class of its submodule.
-        query: The position.
-        rows: Of its block at the query; none for a site without one of ours.
+        query: The query position.
+        rows: Rows of its block at the query; empty for a site without a block.
         added: |y - x| / |x| of its block at the query; None without a block.
         random: Fields by Luo et al., on random inputs.
-        given: Fields by RepLKNet, on the image or clip itself.
+        given: Fields by RepLKNet, on the given image or clip.
         input_size: (T, H, W) of the network's input; T is 1 for images.
     """
 
@@ -67,14 +67,14 @@ class Explained:
 
     @property
     def scale(self) -> Scale:
-        """Frames, rows and columns of the input per one of the block's map."""
+        """Frames, rows and columns of the input per frame, row and column of the block's map."""
         t, h, w = self.rows[0].map_size if self.rows else self.input_size
         frames, height, width = self.input_size
         return frames / t, height / h, width / w
 
 
 def block_paths(model: Network) -> dict[str, str]:
-    """Names of all blocks as submodules, by site; of several at one site as SITE.0, SITE.1 .."""
+    """Return submodule names of all blocks by site; several at one site are SITE.0, SITE.1, ..."""
     paths = {}
     for site, path in model.block_paths().items():
         block = model.get_submodule(path)
@@ -85,12 +85,12 @@ def block_paths(model: Network) -> dict[str, str]:
 
 
 def sites_of(model: Network, chosen: str | None, otherwise: str) -> dict[str, str]:
-    """Submodules to explain, by the names that people use.
+    """Return the submodules to explain, by their names for users.
 
     Args:
         model: The network.
         chosen: A block's site or the name of any submodule; None for all blocks.
-        otherwise: The submodule of a network without blocks.
+        otherwise: The submodule to use if the network has no blocks.
 
     Raises:
         ValueError: There is no such submodule.
@@ -120,12 +120,12 @@ def explain_site(
         fresh: The same network with random weights, on the same device.
         example: The image (1, 3, H, W) or clip (1, 3, T, H, W), normalised.
         query: The position, in pixels of the example.
-        site: Its name, for people.
-        path: Its submodule.
+        site: Name of the site for users.
+        path: Name of its submodule.
         random_inputs: Number of inputs from a standard normal distribution, always the same ones.
 
     Raises:
-        ValueError: The submodule gives no map.
+        ValueError: The submodule's output is not a map.
     """
     generator = torch.Generator().manual_seed(0)
     shape = (random_inputs, *example.shape[1:])
@@ -145,7 +145,7 @@ def explain_site(
 
 
 def _place(query: Query, example: Tensor, x: Tensor) -> tuple[int, ...]:
-    """The position of a block's map that the query's pixel lies in."""
+    """Return the position in a block's map that contains the query's pixel."""
     clip = example.ndim == 5
     frames = (x.shape[2] if x.ndim == 5 else len(x)) if clip else 1
     sizes = (frames, x.shape[-2], x.shape[-1])

@@ -1,6 +1,6 @@
 """One unit of a network: a submodule's output at one position, its gradient, a block's input.
 
-A hook ends the forward pass at the submodule, so that no later layer overwrites what it gives.
+A hook ends the forward pass at the submodule, so that no later layer overwrites its output.
 Letters: B batch, C channels, T frames, H W size of the network's input; n
 h w of a map inside.
 """
@@ -17,24 +17,24 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 
-class _Reached(Exception):  # noqa: N818 (no error: it ends the forward pass)
+class _Reached(Exception):  # noqa: N818 (not an error; it ends the forward pass)
     """The submodule has been called."""
 
 
 def map_at(net: nn.Module, inputs: Tensor, site: str) -> Tensor:
-    """The output of a submodule for one input, as a map.
+    """Return the output of a submodule for one input, as a map.
 
     Args:
         net: Any module, called as `net(inputs)`; in eval mode while it runs.
         inputs: (1, C, H, W), or a clip (1, C, T, H, W).
-        site: Name of the submodule, as in `net.named_modules()`; "" for the network itself. Of
-            several calls the first counts.
+        site: Name of the submodule, as in `net.named_modules()`; "" for the network. If it is
+            called several times, the first call is used.
 
     Returns:
-        (C, h, w); of a clip (C, n, h, w), also if the network folds frames into the batch.
+        (C, h, w); for a clip (C, n, h, w), also if the network folds frames into the batch.
 
     Raises:
-        ValueError: No such submodule, it is not called, or its output is not one map.
+        ValueError: The submodule does not exist or is not called, or its output is not one map.
     """
     if inputs.ndim not in (4, 5) or len(inputs) != 1:
         raise ValueError(f"inputs are {tuple(inputs.shape)}; give one, 1 C H W or 1 C T H W")
@@ -61,18 +61,18 @@ def map_at(net: nn.Module, inputs: Tensor, site: str) -> Tensor:
 
 
 def input_of(net: nn.Module, inputs: Tensor, block: str) -> Tensor:
-    """What a submodule, such as a block, gets for one input of the network.
+    """Return the input of a submodule, such as a block, for one input of the network.
 
     Args:
         net: Any module, called as `net(inputs)`; in eval mode while it runs.
         inputs: (1, C, H, W), or a clip (1, C, T, H, W).
-        block: Name of the submodule. Of several calls the first counts.
+        block: Name of the submodule. If it is called several times, the first call is used.
 
     Returns:
         Its first argument, without gradient.
 
     Raises:
-        ValueError: No such submodule, or it is not called.
+        ValueError: The submodule does not exist or is not called.
     """
     taken: list[Tensor] = []
 
@@ -86,7 +86,7 @@ def input_of(net: nn.Module, inputs: Tensor, block: str) -> Tensor:
 
 
 def _run_to(net: nn.Module, inputs: Tensor, site: str, hook: RemovableHandle) -> None:
-    """Run a network until a hook ends the pass, and remove it."""
+    """Run a network until a hook ends the pass, and remove the hook."""
     try:
         with in_eval_mode(net):
             net(inputs)
@@ -98,10 +98,10 @@ def _run_to(net: nn.Module, inputs: Tensor, site: str, hook: RemovableHandle) ->
 
 
 def submodule(net: nn.Module, site: str) -> nn.Module:
-    """The submodule of this name.
+    """Return the submodule of this name.
 
     Raises:
-        ValueError: There is none; with the nearest names.
+        ValueError: There is none; the message suggests similar names.
     """
     modules: dict[str, nn.Module] = dict(net.named_modules(remove_duplicate=False))
     if site not in modules:
@@ -113,7 +113,7 @@ def submodule(net: nn.Module, site: str) -> nn.Module:
 
 @contextmanager
 def in_eval_mode(net: nn.Module) -> Iterator[None]:
-    """Eval mode inside; each module's own mode afterwards."""
+    """Context in eval mode; each module's mode is restored afterwards."""
     modes = {module: module.training for module in net.modules()}
     net.eval()
     try:
@@ -124,22 +124,22 @@ def in_eval_mode(net: nn.Module) -> Iterator[None]:
 
 
 def values_at(x: Tensor, at: Sequence[int]) -> Tensor:
-    """All channels of a map C ... at a position, (C,)."""
+    """Return all channels of a map C ... at a position, (C,)."""
     for index in at:
         x = x[:, index]
     return x
 
 
 def centre_of(size: Sequence[int]) -> tuple[int, ...]:
-    """The unit in the middle of a map, the later one of two."""
+    """Return the position in the middle of a map; for even sizes, the later of the two."""
     return tuple(length // 2 for length in size)
 
 
 def check_position(at: Sequence[int], size: Sequence[int]) -> tuple[int, ...]:
-    """A position as whole numbers within a map of this size.
+    """Check that a position consists of whole numbers within a map of this size.
 
     Raises:
-        ValueError: Another number of axes, or outside.
+        ValueError: It has another number of axes, or is outside the map.
     """
     inside = len(at) == len(size) and all(
         0 <= i < length for i, length in zip(at, size, strict=True)

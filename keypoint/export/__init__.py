@@ -1,1 +1,1 @@
-"""From a checkpoint to one file that others can run: ONNX, torch.export, TorchScript."""
+"""Export of a checkpoint to one file for other runtimes: ONNX or torch.export."""

@@ -1,7 +1,7 @@
-"""The facts that an exported network carries: with them the file alone is enough to predict.
+"""The description in an exported network, with which the file alone is enough to predict.
 
-They are JSON texts under the names of `ExportCard`, and the names are those of a checkpoint's card:
-in ONNX as metadata_props, in torch.export as one extra file. Needs no torch.
+It consists of JSON texts under the names of `ExportCard`, which are also used by a checkpoint's
+card: in ONNX in metadata_props, in torch.export in one extra file. Does not import torch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ INPUTS = ("uint8", "float32")
 OUTPUTS = {"keypoints": ("keypoints", "scores", "heatmaps"), "heatmaps": ("heatmaps",)}
 PRECISIONS = ("float32", "fp16", "int8")
 FORMAT = 1
-LATER = ("decoding", "stride")  # the first files lack these
+LATER = ("decoding", "stride")  # missing in the oldest files
 CARD_FILE = "keypoint.json"  # the description inside a .pt2 file
 
 
@@ -58,7 +58,7 @@ class ExportCard:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values["skeleton"] = self.skeleton.to_dict()
         values["crop"] = (
-            "the box grown to the input's aspect ratio about its centre, both sides times 1.25, "
+            "the box enlarged about its center to the input's aspect ratio, both sides times 1.25, "
             "bilinear, black outside the image"
         )
         return {name: json.dumps(value, ensure_ascii=False) for name, value in values.items()}
@@ -82,7 +82,7 @@ class ExportCard:
                 "content": f"a network of keypoint export, version {self.version}",
                 "precision": self.precision,
                 "input_size": list(self.input_size),
-                "color_order": "rgb, of the crops; the order that the weights expect is inside",
+                "color_order": "rgb; the network converts crops to the order the weights expect",
                 "codec": self.codec,
                 "decoding": DECODING_WORDS[self.decoding],
                 "flip": self.flip,
@@ -97,7 +97,7 @@ class ExportCard:
         meanings = {
             "crops": "uint8, RGB" if self.input == "uint8" else "float32, RGB, 0 to 1",
             "keypoints": "float32, x and y in pixels of the crop",
-            "scores": "float32, about 0 (nothing) to 1 (sure)",
+            "scores": "float32, about 0 (absent) to 1 (certain)",
             "heatmaps": "float32",
         }
         return {
@@ -121,7 +121,7 @@ def card_from_texts(texts: Mapping[str, str], source: str) -> ExportCard:
     missing = [name for name in names if name not in texts and name not in LATER]
     if missing:
         raise CheckpointError(
-            f"{source}: has no description of keypoint export (lacks {', '.join(missing[:3])}); "
+            f"{source}: has no description of keypoint export ({', '.join(missing[:3])} missing); "
             "export the checkpoint with it"
         )
     try:

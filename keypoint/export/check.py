@@ -1,8 +1,8 @@
-"""Compare an exported file with its network: read from disk, run on the same crops.
+"""Compare an exported file, read from disk, with its network on the same crops.
 
-Heatmaps are compared with those of the network in torch. Keypoints are compared with what the codec
-decodes from the file's own heatmaps: of two pixels as high as each other, rounding decides which is
-the peak, and that says nothing of the file.
+Heatmaps are compared with those of the network in torch. Keypoints are compared with those that the
+codec decodes from the file's own heatmaps, because rounding may choose another of two equal peaks,
+which is not an error of the file.
 
 Letters: N crops, K keypoints, H W the crop's height and width.
 """
@@ -36,14 +36,14 @@ SURE = 0.2  # scores above it count in the evaluation
 
 @dataclass(frozen=True)
 class Comparison:
-    """How far an exported file and its network are apart.
+    """Difference between an exported file and its network.
 
     Attributes:
         card: The file's description.
         heatmaps: The largest difference, as a share of the network's highest value.
         place: Crop, keypoint and pixel of that difference.
         decoding: The largest distance of the file's keypoints and scores from those that the codec
-            decodes from the file's heatmaps, pixels of the crop; None if it gives no keypoints.
+            decodes from the file's heatmaps, pixels of the crop; None without keypoints.
         moved: (N, K) distance of the keypoints from the network's, pixels of the crop.
         scores: (N, K) scores of the network.
     """
@@ -56,27 +56,27 @@ class Comparison:
     scores: NDArray[np.float64]
 
     def require_agreement(self, path: Path) -> None:
-        """Check that the file is right, as far as its precision allows that.
+        """Check that the difference is within the tolerance of the file's precision.
 
         Raises:
-            ExportError: It is not; names the place.
+            ExportError: It is not; names crop, keypoint and pixel.
         """
         if self.card.precision == "float32" and not self.heatmaps <= HEATMAP_TOLERANCE:
             raise ExportError(
                 f"{path}: heatmaps differ from torch's by {self.heatmaps:.1e} of the highest value "
-                f"at {self.place}, allowed are {HEATMAP_TOLERANCE:.0e}; nothing was written: give "
-                "another form, or report it with the versions of torch and onnxruntime"
+                f"at {self.place} (allowed: {HEATMAP_TOLERANCE:.0e}); no file was written: give "
+                "another format, or report it with the versions of torch and onnxruntime"
             )
         if self.decoding is not None and not self.decoding <= PIXEL_TOLERANCE:
             raise ExportError(
-                f"{path}: keypoints lie up to {self.decoding:.2g} px from what its heatmaps say, "
-                f"allowed are {PIXEL_TOLERANCE}; nothing was written: export with --outputs "
-                "heatmaps, or report it with the versions of torch and onnxruntime"
+                f"{path}: keypoints differ by up to {self.decoding:.2g} px from its decoded "
+                f"heatmaps (allowed: {PIXEL_TOLERANCE}); no file was written: export with "
+                "--outputs heatmaps, or report it with the versions of torch and onnxruntime"
             )
 
     def describe(self) -> str:
-        """The comparison in words, a line each."""
-        far = f"differ by {self.heatmaps:.1e} of the highest value at most, at {self.place}"
+        """Return the comparison as text."""
+        far = f"differ by at most {self.heatmaps:.1e} of the highest value, at {self.place}"
         if self.card.precision == "float32":
             far += f" (allowed {HEATMAP_TOLERANCE:.0e})"
         lines = [
@@ -85,13 +85,13 @@ class Comparison:
         ]
         if self.decoding is not None:
             lines.append(
-                f"decoding in the file: {self.decoding:.1e} px from ours at most "
+                f"decoding in the file: differs by at most {self.decoding:.1e} px "
                 f"(allowed {PIXEL_TOLERANCE})"
             )
         if self.card.precision != "float32":
             sure = self.scores > SURE
             lines += [
-                f"{self.card.precision} is not equal: keypoints move by {_moves(self.moved)}",
+                f"{self.card.precision} differs: keypoints move by {_moves(self.moved)}",
                 f"those with a score above {SURE}: {_moves(self.moved[sure])}",
             ]
         return "\n".join(lines)
@@ -100,11 +100,13 @@ class Comparison:
 def _moves(moved: NDArray[np.float64]) -> str:
     if not moved.size:
         return "there are none"
-    return f"{moved.mean():.3f} px on average, {moved.max():.2f} px at most ({moved.size} of them)"
+    return (
+        f"{moved.mean():.3f} px on average, at most {moved.max():.2f} px ({moved.size} keypoints)"
+    )
 
 
 def made_up_crops(input_size: tuple[int, int]) -> NDArray[np.uint8]:
-    """(4, H, W, 3) uint8: squares of 16 pixels, each of a random colour, and noise over them."""
+    """Return noisy squares of 16 pixels in random colors, (4, H, W, 3) uint8."""
     rng = np.random.default_rng(0)
     height, width = input_size
     squares = rng.integers(0, 200, (4, -(-height // 16), -(-width // 16), 3), np.uint8)
@@ -120,13 +122,13 @@ def compare(
 
     Args:
         path: The file.
-        form: Suffix of its form; the file's name may have another one.
+        form: Suffix of its format; the file's name may have another one.
         model: The network in eval mode, on the CPU.
-        card: The description that the file must hold.
+        card: The description that the file must contain.
         crops: (N, H, W, 3) uint8 RGB.
 
     Raises:
-        ExportError: The file cannot be run, or gives something of another shape.
+        ExportError: The file cannot be run, or an output has another shape.
         NumericsError: The network's heatmaps are not finite.
     """
     batches = np.split(np.ascontiguousarray(crops), range(1, len(crops), 3))  # of 1, then of 3
@@ -136,13 +138,13 @@ def compare(
     expected = torch.cat(parts)  # N K H/s W/s
     if not expected.isfinite().all():
         raise NumericsError(
-            "the network's heatmaps are nan or inf, its weights are broken; use another checkpoint"
+            "the network's heatmaps are nan or inf: its weights are broken; use another checkpoint"
         )
     found = _run(path, form, card, batches)
     heatmaps = found["heatmaps"]
     if heatmaps.shape != expected.shape:
         raise ExportError(
-            f"{path}: gives heatmaps {tuple(heatmaps.shape)}, but the network gives "
+            f"{path}: has heatmaps {tuple(heatmaps.shape)}, but the network gives "
             f"{tuple(expected.shape)}; report it with the version of torch"
         )
     difference = (heatmaps - expected).abs().nan_to_num(nan=torch.inf)
@@ -150,7 +152,7 @@ def compare(
     highest = max(float(expected.abs().max()), torch.finfo(torch.float32).tiny)
 
     s = card.stride
-    pixels = torch.tensor([float(s), s])  # of the crop; said again here, to judge the graph's own
+    pixels = torch.tensor([float(s), s])  # of the crop; computed again here, to check the graph
     if card.codec == "udp":
         height, width = card.input_size
         pixels = torch.tensor([(width - 1) / (width // s - 1), (height - 1) / (height // s - 1)])
@@ -173,14 +175,14 @@ def compare(
 def _run(
     path: Path, form: str, card: ExportCard, batches: list[NDArray[np.uint8]]
 ) -> dict[str, Tensor]:
-    """The file's outputs for all batches together, by name."""
+    """Return the file's outputs for all batches together, by name."""
     names, session = OUTPUTS[card.outputs], None
     if form == ".onnx":
         try:
             session, written = open_onnx(path, "cpu")
         except CheckpointError as error:
-            raise ExportError(f"what was written cannot be opened: {error}") from error
-        assert written == card, "the description is not what was written"
+            raise ExportError(f"the written file cannot be opened: {error}") from error
+        assert written == card, "the written file has another description"
     given = [as_input(batch, card) for batch in batches]
     return dict(zip(names, run_file(path, session, "crops", names, given), strict=True))
 
@@ -192,13 +194,13 @@ def run_file(
     names: Sequence[str],
     batches: Sequence[NDArray[np.generic]],
 ) -> list[Tensor]:
-    """The outputs of a written network of any task for all batches together.
+    """Return the outputs of an exported network of any task for all batches together.
 
     Args:
         path: The file.
-        session: The opened ONNX file; None for one of torch.export, which is opened here.
-        feed: Name of the input, with an s: "crops".
-        names: Of the outputs.
+        session: The opened ONNX file; None for a file of torch.export, which is opened here.
+        feed: Name of the input in the plural: "crops".
+        names: Names of the outputs.
         batches: Inputs.
 
     Raises:
@@ -220,9 +222,9 @@ def run_file(
     for batch in batches:
         try:
             outputs.append(call(batch))
-        except Exception as error:  # of the runtimes' own kinds
+        except Exception as error:  # the runtimes raise their own classes
             raise ExportError(
                 f"{path}: does not run on {len(batch)} {feed} ({first_line(error)}); give another "
-                "form, or report it with the versions of torch and onnxruntime"
+                "format, or report it with the versions of torch and onnxruntime"
             ) from error
     return list(map(torch.cat, zip(*outputs, strict=True)))

@@ -1,7 +1,7 @@
-"""Convolutions in 8 bits: scales from the crops of some persons, by onnxruntime's quantisation.
+"""Convolutions in 8 bits by onnxruntime's quantisation, calibrated on crops of persons.
 
-Only `Conv` is quantised, which is most of the work. Deconvolutions have no 8-bit kernel there, and
-the spectral maps of SRL span orders of magnitude, as do the numbers of decoding.
+Only `Conv` is quantised, which is most of the work. onnxruntime has no 8-bit kernel for
+deconvolutions, and the values in SRL's spectral maps and in decoding span orders of magnitude.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ def quantize(proto: ModelProto, card: ExportCard, crops: NDArray[np.uint8]) -> M
     Args:
         proto: The graph in float32.
         card: Description of its input.
-        crops: (N, H, W, 3) uint8 RGB, which give the ranges of activations.
+        crops: (N, H, W, 3) uint8 RGB, from which the ranges of activations are measured.
     """
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Crops(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
-        """One crop at a time."""
+        """Feeds one crop at a time."""
 
         def __init__(self) -> None:
             self.left = iter(crops)
 
         def get_next(self) -> dict[str, Any] | None:
-            """The next crop in the form of the network's input; None at the end."""
+            """Return the next crop as an input of the network; None at the end."""
             crop = next(self.left, None)
             return None if crop is None else {"crops": as_input(crop[None], card)}
 
@@ -48,7 +48,7 @@ def quantize(proto: ModelProto, card: ExportCard, crops: NDArray[np.uint8]) -> M
             Path(folder) / f"{name}.onnx" for name in ("whole", "prepared", "result")
         )
         onnx.save_model(proto, whole)
-        # The symbolic one fails on graphs like these, and shapes are known without it.
+        # Symbolic shape inference fails on these graphs, and is not needed.
         quant_pre_process(whole, prepared, skip_symbolic_shape=True)
         quantize_static(
             prepared,

@@ -1,5 +1,5 @@
-"""The network as it stands in an exported file, crops in and keypoints or heatmaps out, and its
-conversion, whose error names the block that cannot be converted.
+"""The network as exported, from crops to keypoints or heatmaps, and its conversion. Errors name the
+block that cannot be converted.
 
 Letters: B batch, K keypoints, H W the crop's height and width.
 """
@@ -19,17 +19,17 @@ from keypoint.models.network import Network
 
 
 class Exported(nn.Module):
-    """Base class: a network as it stands in a file, of any task."""
+    """Base class of exported networks, for any task."""
 
     model: Network
 
     def normalize(self, given: Tensor) -> Tensor:
-        """The file's input as the network expects it."""
+        """Convert the file's input to the network's."""
         raise NotImplementedError
 
 
 class ExportedNetwork(Exported):
-    """Crops to the tensors that `card.outputs` names, in that order.
+    """Maps crops to the tensors of `card.outputs`, in that order.
 
     Args:
         model: The network in eval mode.
@@ -51,7 +51,7 @@ class ExportedNetwork(Exported):
         self.register_buffer("crop_per_heatmap", torch.tensor(model.codec.crop_per_heatmap))
 
     def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
-        """(B, H, W, 3) uint8 or (B, 3, H, W) float32, RGB, as the card says."""
+        """Map crops, (B, H, W, 3) uint8 or (B, 3, H, W) float32, RGB, to the outputs."""
         heatmaps = self.run(self.normalize(crops))  # B K H/s W/s
         if self.card.outputs == "heatmaps":
             return (heatmaps,)
@@ -59,7 +59,7 @@ class ExportedNetwork(Exported):
         return keypoints * self.crop_per_heatmap, scores, heatmaps
 
     def normalize(self, crops: Tensor) -> Tensor:
-        """Crops as the weights expect them, (B, 3, H, W) float32."""
+        """Convert crops to what the weights expect, (B, 3, H, W) float32."""
         if self.card.input == "uint8":
             normalized: Tensor = self.model.normalize(crops)
             return normalized
@@ -69,13 +69,13 @@ class ExportedNetwork(Exported):
         return (crops * 255 - mean[:, None, None]) / std[:, None, None]
 
     def run(self, images: Tensor) -> Tensor:
-        """Heatmaps, averaged with those of the mirrored crops if the card says so."""
+        """Compute heatmaps, averaged with those of the mirrored crops if the card's flip is set."""
         if self.in_half:
             images = images.half()
         heatmaps: Tensor = self.model(images).float()
         if not self.card.flip:
             return heatmaps
-        # As flip_average.average_flipped, whose loop over pieces would fix the batch.
+        # Like flip_average.average_flipped, whose loop over pieces would fix the batch size.
         mirrored = self.model(images.flip(-1)).float()
         back = mirrored.index_select(1, self.flip_indices).flip(-1)
         if self.model.codec.flip_shift:
@@ -92,11 +92,11 @@ def convert_network(
     Args:
         model: The network in eval mode.
         card: Description of its inputs and outputs.
-        form: Name of the result's form, for the error.
+        form: Name of the result's format, for the error.
         convert: Makes the result from a module and an example of its input.
 
     Raises:
-        ExportError: The network cannot be converted; names the first block that fails by itself.
+        ExportError: The network cannot be converted; names the first block that fails alone.
     """
     network = ExportedNetwork(model, card).eval().requires_grad_(False)
     height, width = card.input_size
@@ -109,37 +109,37 @@ def convert_network(
 def convert_or_name(
     network: Exported, example: Tensor, form: str, convert: Callable[[nn.Module, Tensor], Any]
 ) -> Any:
-    """Convert a network as it shall stand in a file.
+    """Convert a network.
 
     Args:
-        network: In eval mode.
-        example: Of its input.
-        form: Name of the result's form, for the error.
+        network: The network, in eval mode.
+        example: Example of its input.
+        form: Name of the result's format, for the error.
         convert: Makes the result from a module and an example of its input.
 
     Raises:
-        ExportError: It cannot be converted; names the first block that fails by itself.
+        ExportError: It cannot be converted; names the first block that fails alone.
     """
     try:
         with torch.no_grad():
             return convert(network, example)
-    except Exception as error:  # whatever the exporters of torch raise
+    except Exception as error:  # torch's exporters raise many classes
         where = _failing_block(network, example, convert) or "the network"
         raise ExportError(
-            f"{where} cannot be exported as {form} ({first_line(error)}); give another form "
+            f"{where} cannot be exported as {form} ({first_line(error)}); give another format "
             "(.onnx, .pt2), or a network without it"
         ) from error
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an error of another library, or its kind if it has no text."""
+    """Return the first line of another library's error, or its class if it has no text."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
 
 
 def _failing_block(
     network: Exported, example: Tensor, convert: Callable[[nn.Module, Tensor], Any]
 ) -> str | None:
-    """Type and site of the first block that cannot be converted by itself."""
+    """Return type and site of the first block that cannot be converted alone."""
     model = network.model
     blocks = [
         (site, block)

@@ -1,6 +1,6 @@
 """Keypoints of persons on an image, from a file of keypoint export, with onnxruntime.
 
-Used like `Predictor`. Torch is neither needed nor loaded.
+Used like `Predictor`. Torch is not imported.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ class OnnxPredictor:
     def __init__(self, session: InferenceSession, card: ExportCard) -> None:
         self.session = session
         self.card = card
-        batch = session.get_inputs()[0].shape[0]  # a number if it was fixed, for some hardware
+        batch = session.get_inputs()[0].shape[
+            0
+        ]  # a number if the batch size was fixed, for some hardware
         self.batch_size: int | None = batch if isinstance(batch, int) else None
         self.skeleton = card.skeleton
         self.udp = card.codec == "udp"
@@ -47,8 +49,8 @@ class OnnxPredictor:
         """Load a predictor from a file of `keypoint export --outputs keypoints`.
 
         Args:
-            path: The file; it contains network, decoding, skeleton and the flip average if it was
-                exported with one.
+            path: The file; it contains network, decoding, skeleton, and the flip average if it was
+                exported with --flip.
             device: "cpu", "cuda" or "cuda:1"; None for CUDA if onnxruntime has it.
 
         Raises:
@@ -72,27 +74,27 @@ class OnnxPredictor:
             boxes_xywh: (P, 4) person boxes, image frame; None for one person that fills the image.
 
         Raises:
-            DataError: The image or the boxes have another form, or a box is not finite, has no area
-                or lies wholly outside the image.
+            DataError: The image or the boxes have another shape or type, or a box is not finite,
+                has no area or is completely outside the image.
             NumericsError: A heatmap is not finite.
         """
         return predict_image(self, image_rgb, boxes_xywh)
 
     def describe(self) -> str:
-        """The choices of the export and the provider that runs it, as one line."""
+        """Return the options of the export and onnxruntime's provider, as one line."""
         flip = "averaged with the mirrored crop" if self.card.flip else "without flip average"
         provider = self.session.get_providers()[0]
         decoding = DECODING_WORDS[self.card.decoding]
         return f"{self.card.precision}, {flip}, decoding {decoding}, by onnxruntime's {provider}"
 
     def crop_frame(self, boxes_xywh: NDArray[np.float64]) -> CropFrame:
-        """The crops of boxes (P, 4) as the network expects them."""
+        """Cut the crops of boxes (P, 4) as the network expects them."""
         return CropFrame.from_bboxes(boxes_xywh, self.card.input_size, udp=self.udp)
 
     def predict_crops(
         self, crops: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Keypoints of crops that are already cut.
+        """Return the keypoints of crops.
 
         Args:
             crops: (B, H, W, 3) uint8 RGB of the network's input size.
@@ -106,12 +108,12 @@ class OnnxPredictor:
     def predict_with_heatmaps(
         self, crops: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """Keypoints and scores as of `predict_crops`, and their heatmaps (B, K, H/s, W/s)."""
+        """Return the results of `predict_crops`, and the heatmaps (B, K, H/s, W/s)."""
         points, scores, heatmaps = self._run(["keypoints", "scores", "heatmaps"], crops)
         return points, scores, heatmaps
 
     def _run(self, names: list[str], crops: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """The outputs of these names, in batches of the file's size, the last one padded.
+        """Return the outputs of these names; a fixed batch size is filled by padding.
 
         Raises:
             CheckpointError: onnxruntime cannot run the file.
@@ -136,7 +138,7 @@ class OnnxPredictor:
 
 
 def as_input(crops: NDArray[np.uint8], card: ExportCard) -> NDArray[Any]:
-    """Crops (B, H, W, 3) uint8 RGB in the form that an exported network expects."""
+    """Convert crops (B, H, W, 3) uint8 RGB to the input of an exported network."""
     if card.input == "uint8":
         return crops
     planes = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), dtype=np.float32)
@@ -164,7 +166,7 @@ def open_onnx(path: Path, device: str | None = None) -> tuple[InferenceSession, 
 def open_session(
     path: Path, device: str | None = None
 ) -> tuple[InferenceSession, Mapping[str, str]]:
-    """Open an exported network of any task, and return the texts of its description as well.
+    """Open an exported network of any task, and return the texts of its description.
 
     Args:
         path: File of `keypoint export`.
@@ -200,7 +202,7 @@ def open_session(
 
 @contextlib.contextmanager
 def _as_utf_8(path: Path) -> Iterator[None]:
-    """Report a text of the file that cannot be read."""
+    """Report a text of the file that cannot be decoded."""
     try:
         yield
     except UnicodeDecodeError as error:
@@ -229,18 +231,18 @@ def _check_shapes(session: InferenceSession, card: ExportCard, path: Path) -> No
             f"{name} {kind} ['batch', {str(shape)[1:]}" for name, (kind, shape) in wanted.items()
         )
         raise CheckpointError(
-            f"{path}: its inputs and outputs are {shown}; its description says {meant}; export the "
-            "checkpoint again"
+            f"{path}: its inputs and outputs are {shown}, but its description says {meant}; export "
+            "the checkpoint again"
         )
 
 
 def _reason(error: Exception) -> str:
-    """The first line of an error of onnxruntime."""
+    """Return the first line of an error of onnxruntime."""
     return next(iter(str(error).splitlines()), type(error).__name__)[:200]
 
 
 def choose_providers(device: str | None, available: Sequence[str]) -> list[Any]:
-    """The execution providers for a device, in onnxruntime's form.
+    """Return the execution providers for a device, as onnxruntime expects them.
 
     Raises:
         ConfigError: The device is unknown, or this onnxruntime does not support it.
@@ -248,9 +250,7 @@ def choose_providers(device: str | None, available: Sequence[str]) -> list[Any]:
     has_cuda = "CUDAExecutionProvider" in available
     kind = device or ("cuda" if has_cuda else "cpu")
     if kind == "mps":
-        raise ConfigError(
-            "--device mps: for checkpoints only, onnxruntime does not know it; use cpu"
-        )
+        raise ConfigError("--device mps is for checkpoints only, not for onnxruntime; use cpu")
     if not re.fullmatch("cpu|cuda|cuda:[0-9]{1,2}", kind):
         raise ConfigError(f"device={kind!r} is unknown; give cpu, cuda or cuda:NUMBER")
     if kind == "cpu":

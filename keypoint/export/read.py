@@ -1,4 +1,4 @@
-"""The description in an exported file of either form, read without running anything in it."""
+"""Read the description in an exported file of either format, without running any code in it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from keypoint.errors import CheckpointError
 from keypoint.export.card import CARD_FILE, ExportCard, card_from_texts
 from keypoint.export.onnx_predictor import open_onnx, open_session
 
-MOST_BYTES = 10_000_000  # of a description; those of our skeletons have a few thousand
+MOST_BYTES = 10_000_000  # of a description; ours have a few thousand
 
 
 def read_export(path: Path) -> ExportCard:
-    """Return the description in a file of `keypoint export`; its suffix is its form.
+    """Return the description in a file of `keypoint export`; its suffix is its format.
 
     Raises:
         CheckpointError: The file cannot be used.

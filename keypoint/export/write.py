@@ -1,8 +1,8 @@
-"""A checkpoint's network as one file for use without this toolkit: ONNX or torch.export.
+"""Export of a checkpoint's network to one file for use without this toolkit: ONNX or torch.export.
 
-The graph holds normalisation, the average with the mirrored crop and decoding; everything else that
-such a file needs is in its description (card.py). The file is read again, run and compared with the
-network before it gets its name (check.py).
+The graph contains normalisation, the average with the mirrored crop and decoding; all other facts
+are in the description (card.py). The file is written under a temporary name, read again and
+compared with the network (check.py), and then renamed.
 
 Letters: B batch, K keypoints, H W the crop's height and width.
 """
@@ -38,14 +38,14 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 FORMATS = {".onnx": "ONNX", ".pt2": "torch.export"}
-LEAST_CROPS = 8  # a half to calibrate by, the other to compare on
+LEAST_CROPS = 8  # one half to calibrate, the other to compare
 
 
 class Agreement(Protocol):
-    """How far a file and its network are apart."""
+    """Difference between a file and its network."""
 
     def require_agreement(self, path: Path) -> None:
-        """Raise an ExportError if they are too far apart."""
+        """Raise an ExportError if the difference is too large."""
 
 
 Compared = TypeVar("Compared", bound=Agreement)
@@ -58,18 +58,18 @@ def export_network(
     path: Path,
     crops: NDArray[np.uint8] | None = None,
 ) -> Comparison:
-    """Write a network, and check that the file gives what the network gives.
+    """Write a network, and check that the file gives the same results.
 
     Args:
         model: The network in eval mode, on the CPU; it is not changed.
-        card: Inputs and outputs of the file, and what it says of itself.
-        path: Its suffix, a key of `FORMATS`, chooses the form. An existing file is replaced only
-            after the new one was found right.
+        card: Inputs and outputs of the file, and its description.
+        path: Its suffix, a key of `FORMATS`, chooses the format. An existing file is replaced only
+            after the new one passed the check.
         crops: (N, H, W, 3) uint8 RGB of persons: every second one calibrates int8, the others are
-            compared on; None for generated patterns, which fp16 and int8 do not accept.
+            for the comparison; None for generated patterns, which fp16 and int8 do not accept.
 
     Returns:
-        How far file and network are apart.
+        The difference between file and network.
 
     Raises:
         ConfigError: The suffix or precision is unknown, or a package is not installed.
@@ -92,15 +92,15 @@ def export_network(
 
 
 def write_checked(path: Path, write: Callable[[Path], Compared]) -> Compared:
-    """Give a file its name once it was found right.
+    """Write a file under a temporary name, check it, and rename it.
 
     Args:
-        path: The file's name.
-        write: Writes it under another name and compares it with its network.
+        path: The final name.
+        write: Writes the file under another name and compares it with its network.
 
     Raises:
         ConfigError: It cannot be written.
-        ExportError: It is not right.
+        ExportError: Its results differ from the network's.
     """
     temporary = path.with_name(f".{path.name}.part")
     try:
@@ -120,12 +120,12 @@ def write_checked(path: Path, write: Callable[[Path], Compared]) -> Compared:
 
 
 def check_choice(card: ExportCard, path: Path, crops: object) -> None:
-    """Check that a form of export is possible at all, before any work.
+    """Check that an export is possible, before any work.
 
     Args:
         card: Inputs and outputs of the file.
-        path: The file; its suffix chooses the form.
-        crops: None if there are no crops of persons.
+        path: The file; its suffix chooses the format.
+        crops: Crops of persons, or None.
 
     Raises:
         ConfigError: It is not possible.
@@ -133,24 +133,24 @@ def check_choice(card: ExportCard, path: Path, crops: object) -> None:
     check_form(path)
     if card.precision != "float32" and path.suffix != ".onnx":
         raise ConfigError(
-            f"--precision {card.precision} is for ONNX; give --output FILE.onnx, or leave it out"
+            f"--precision {card.precision} is for ONNX; give --output FILE.onnx or leave it out"
         )
     if card.precision != "float32" and crops is None:
         raise ConfigError(
-            f"--precision {card.precision} needs --annotations FILE --images DIR: only real crops "
-            "show how far keypoints move"
+            f"--precision {card.precision} needs real crops to measure how far keypoints move; "
+            "give --annotations FILE --images DIR"
         )
 
 
 def check_form(path: Path) -> None:
-    """Check that a file's suffix is that of a form, and that the form's packages are installed.
+    """Check that a file's suffix is known, and that the packages for it are installed.
 
     Raises:
-        ConfigError: They are not.
+        ConfigError: It is not, or they are not.
     """
     if path.suffix not in FORMATS:
         known = ", ".join(f"{suffix} ({name})" for suffix, name in FORMATS.items())
-        raise ConfigError(f"--output {path}: the suffix chooses the form; give one of {known}")
+        raise ConfigError(f"--output {path}: the suffix chooses the format; give one of {known}")
     if path.suffix == ".onnx":
         for name in ("onnx", "onnxscript", "onnxruntime"):
             try:
@@ -186,7 +186,7 @@ def _write_torch_export(model: PoseNetwork, card: ExportCard, path: Path) -> Non
 
 
 def with_matrix_products(model: AnyNetwork) -> AnyNetwork:
-    """A copy whose Fourier transforms are matrix products, in ONNX up to 25 times faster."""
+    """Return a copy with Fourier transforms as matrix products, up to 25 times faster in ONNX."""
     copied = copy.deepcopy(model)
     for part in copied.modules():
         if isinstance(part, Fourier):
@@ -197,7 +197,7 @@ def with_matrix_products(model: AnyNetwork) -> AnyNetwork:
 def onnx_of(
     network: nn.Module, example: Tensor, input_name: str, output_names: Sequence[str] | None
 ) -> ModelProto:
-    """A network as an ONNX graph with any batch size."""
+    """Return a network as an ONNX graph with any batch size."""
     program = torch.onnx.export(
         program_of(network, example),
         input_names=[input_name],
@@ -231,7 +231,7 @@ def save_program(
 
 
 def program_of(network: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
-    """A network as a program of torch.export with any batch size."""
+    """Return a network as a program of torch.export with any batch size."""
     dynamic = ({0: torch.export.Dim.DYNAMIC},)
     return torch.export.export(network, (example,), dynamic_shapes=dynamic)
 
@@ -239,18 +239,18 @@ def program_of(network: nn.Module, example: Tensor) -> torch.export.ExportedProg
 def describe_onnx(
     proto: ModelProto, version: str, described: Mapping[str, str], texts: Mapping[str, str]
 ) -> None:
-    """Write a description into the graph, and remove what the exporter notes for itself.
+    """Write a description into the graph, and remove the exporter's notes.
 
     Args:
-        proto: Changed in place.
-        version: Of this toolkit.
-        described: Inputs and outputs in words, by name.
-        texts: Of the metadata, by name.
+        proto: The graph, changed in place.
+        version: Version of this toolkit.
+        described: Descriptions of inputs and outputs, by name.
+        texts: Texts of the metadata, by name.
     """
     graph = proto.graph
     for entries in (graph.node, graph.input, graph.output, graph.initializer, graph.value_info):
         for entry in entries:
-            del entry.metadata_props[:]  # of each node the source's path on this machine
+            del entry.metadata_props[:]  # paths of source files on this machine
     del graph.metadata_props[:], proto.metadata_props[:]
     batch = {
         entry.type.tensor_type.shape.dim[0].dim_param for entry in graph.input
@@ -269,7 +269,7 @@ def describe_onnx(
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide warnings that the exporters write for their own authors."""
+    """Hide warnings that are meant for the exporters' developers."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

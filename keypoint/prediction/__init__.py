@@ -1,1 +1,1 @@
-"""From files to keypoints in files: read, find persons, predict in batches, write, count."""
+"""Prediction on files: read, find persons, predict in batches, write and count results."""

@@ -1,7 +1,6 @@
 """The newest frame of a camera: a slow reader skips frames instead of falling behind.
 
-A thread reads every frame the camera delivers and keeps the last one, so a frame is never old, and
-the skipped ones are counted.
+A thread reads every frame from the camera and keeps the last one. Skipped frames are counted.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from numpy.typing import NDArray
 
 from keypoint.errors import DataError
 
-USUAL_RATE = 30.0  # frames a second, if the camera does not say
+USUAL_RATE = 30.0  # frames per second, if the camera does not report it
 WAIT_S = 10.0  # for a frame; cameras need a second or two at the start
 LOOK_S = 0.1  # between calls of `is_over`
 LEAVE_S = 1.0  # for the thread to end
-FAILURES = 5  # in a row, after which a camera is gone; one alone is a damaged frame
+FAILURES = 5  # failed reads in a row after which a camera is disconnected; one is a damaged frame
 
 
 class CameraReader:
@@ -31,11 +30,11 @@ class CameraReader:
         number: Number of the camera, from 0 (on Linux: /dev/video0).
 
     Attributes:
-        rate: Frames a second, according to the camera.
+        rate: Frames per second, according to the camera.
         delivered: Number of frames delivered so far.
 
     Raises:
-        DataError: There is no such camera, or another program uses it.
+        DataError: The camera does not exist, or another program uses it.
     """
 
     def __init__(self, number: int) -> None:
@@ -44,11 +43,11 @@ class CameraReader:
         if not self._capture.isOpened():
             self._capture.release()
             raise DataError(
-                f"camera:{number}: cannot be opened; is it connected, may you use it (Linux: "
-                f"/dev/video{number}), and does no other program hold it? camera:1 is the second"
+                f"camera:{number} cannot be opened; check that it is connected, that you may use "
+                f"it (Linux: /dev/video{number}), and that no other program uses it"
             )
         rate = float(self._capture.get(cv2.CAP_PROP_FPS))
-        self.rate = rate if 1 <= rate <= 1000 else USUAL_RATE  # not so for nan, too
+        self.rate = rate if 1 <= rate <= 1000 else USUAL_RATE  # also false for nan
         self.delivered = 0
         self._newest: tuple[float, NDArray[np.uint8]] | None = None
         self._shape: tuple[int, ...] | None = None
@@ -69,7 +68,8 @@ class CameraReader:
             Time in seconds of a steady clock, and (H, W, 3) uint8 RGB; None if `is_over`.
 
         Raises:
-            DataError: The camera is gone, delivers nothing for 10 seconds, or changes its size.
+            DataError: The camera is disconnected, delivers no frame for 10 seconds, or changes its
+            frame size.
         """
         begin = time.monotonic()
         if is_over():
@@ -80,18 +80,21 @@ class CameraReader:
                     return None
                 late = time.monotonic() - begin > WAIT_S
                 if self._is_gone or late:
-                    how = "is gone" if self._is_gone else f"delivered nothing for {WAIT_S:g} s"
+                    how = (
+                        "was disconnected"
+                        if self._is_gone
+                        else f"delivered no frame for {WAIT_S:g} s"
+                    )
                     raise DataError(
-                        f"camera:{self.number}: {how} after {self.delivered} frames; look at its "
-                        "cable"
+                        f"camera:{self.number} {how} after {self.delivered} frames; check its cable"
                     )
                 self._changed.wait(LOOK_S)
             (seconds, image), self._newest = self._newest, None
         self._shape = self._shape or image.shape
         if image.shape != self._shape:
             raise DataError(
-                f"camera:{self.number}: delivers {image.shape[1]} x {image.shape[0]} now, "
-                f"{self._shape[1]} x {self._shape[0]} before; start over"
+                f"camera:{self.number}: the frame size changed from {self._shape[1]} x "
+                f"{self._shape[0]} to {image.shape[1]} x {image.shape[0]}; start again"
             )
         return seconds, np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
@@ -103,7 +106,7 @@ class CameraReader:
     ) -> None:
         self._is_closed = True
         self._thread.join(LEAVE_S)
-        if not self._thread.is_alive():  # else it hangs in the driver until the end
+        if not self._thread.is_alive():  # else it hangs in the driver until the process ends
             self._capture.release()
 
     def _take(self) -> None:

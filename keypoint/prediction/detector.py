@@ -1,7 +1,7 @@
 """Persons found by torchvision's Faster R-CNN (Ren et al. 2015), or by OpenCV's HOG (hog.py).
 
-A box is chosen by its class alone: label 1, which is person in torchvision's numbering of COCO, and
-the object in a two-class detector of one's own.
+Only boxes of label 1 are used: person in torchvision's numbering of COCO, or the object in your own
+two-class detector.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from keypoint.prediction.names import DETECTOR_SCORE, DETECTORS, HOG
 from keypoint.prediction.persons.hog import Hog
 
 LABEL = 1
-DOWNLOAD_TIMEOUT_S = 15.0  # without an answer or a byte of it
+DOWNLOAD_TIMEOUT_S = 15.0  # without a response
 CLASSES = "roi_heads.box_predictor.cls_score.weight"  # one row per class, background included
 LARGE = 2**25  # pixels
 
@@ -38,19 +38,19 @@ def load_detector(given: str, score_threshold: float = DETECTOR_SCORE) -> nn.Mod
 
     Args:
         given: NAME from `DETECTORS` (its weights are downloaded at the first use; "torchvision" is
-            the first of them), FILE with a state dict of the first, of any number of classes,
+            the first of them), FILE with a state dict of the first, with any number of classes,
             NAME:FILE, or "hog", which needs no weights.
-        score_threshold: Boxes of a lower score are dropped; 0 to 1.
+        score_threshold: Boxes with a lower score are dropped; 0 to 1.
 
     Raises:
-        ConfigError: There is no such name and no such file.
+        ConfigError: It is neither a name nor a file.
         CheckpointError: A file cannot be read, does not fit, or has weights with nan or inf; or
             weights cannot be downloaded.
     """
     if given == HOG:
         return Hog(score_threshold).eval()
     name, colon, file = given.partition(":")
-    if name == "torchvision":  # its best detector comes first
+    if name == "torchvision":  # torchvision's best detector is the first
         name = DETECTORS[0]
     if name in DETECTORS:
         weights = Path(file) if colon else None
@@ -58,7 +58,7 @@ def load_detector(given: str, score_threshold: float = DETECTOR_SCORE) -> nn.Mod
         name, weights = DETECTORS[0], Path(given)
     else:
         raise ConfigError(
-            f"--detector {given}: neither a file nor the name of a detector; detectors are "
+            f"--detector {given}: neither a file nor the name of a detector; give a file or one of "
             f"{', '.join(DETECTORS)}, {HOG}"
         )
     build = getattr(detection, name)
@@ -70,8 +70,8 @@ def load_detector(given: str, score_threshold: float = DETECTOR_SCORE) -> nn.Mod
             raise CheckpointError(
                 f"torchvision's weights of {name} cannot be downloaded ({error}); give a file of "
                 f"them (--detector {name}:FILE), or --detector {HOG}, which needs none and finds "
-                "fewer persons; keypoint predict also takes boxes from elsewhere (--boxes FILE) or "
-                "one person that fills each image (--whole-image)"
+                "fewer persons; keypoint predict also accepts given boxes (--boxes FILE) or one "
+                "person that fills each image (--whole-image)"
             ) from None
     else:
         model = _from_file(name, weights, score_threshold)
@@ -82,7 +82,7 @@ def load_detector(given: str, score_threshold: float = DETECTOR_SCORE) -> nn.Mod
 
 @contextmanager
 def _answer_within(seconds: float) -> Iterator[None]:
-    """Limit the time that a server may be silent; torchvision's download has no limit."""
+    """Limit the time without a response, because torchvision's download has no limit."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
@@ -92,7 +92,7 @@ def _answer_within(seconds: float) -> Iterator[None]:
 
 
 def most_boxes(model: nn.Module) -> int:
-    """The number of boxes, of all classes, at which a detector of `load_detector` stops."""
+    """Return the largest number of boxes, of all classes, that the detector gives per image."""
     stops = model if isinstance(model, Hog) else model.roi_heads
     return int(stops.detections_per_img)  # type: ignore[union-attr, arg-type]
 
@@ -101,14 +101,14 @@ def _from_file(name: str, weights: Path, score_threshold: float) -> nn.Module:
     state = dict(unwrap(read_tensors(weights), str(weights))[0])
     if CLASSES not in state:
         raise CheckpointError(
-            f"{weights}: no weights of {name} (it lacks {CLASSES}); give a state dict of it"
+            f"{weights}: not weights of {name} ({CLASSES} is missing); give its state dict"
         )
-    # Checked here, as torchvision drops boxes whose score is nan: none would be left to refuse.
+    # Checked here, because torchvision silently drops boxes whose score is nan.
     broken = [key for key, tensor in state.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise CheckpointError(
-            f"{weights}: {broken[0]} has nan or inf ({len(broken)} of {len(state)} tensors have); "
-            "its training diverged or the file is damaged: use another copy"
+            f"{weights}: {broken[0]} contains nan or inf (as do {len(broken)} of {len(state)} "
+            "tensors); the training diverged or the file is damaged; use another copy"
         )
     model = getattr(detection, name)(
         weights=None,
@@ -119,7 +119,7 @@ def _from_file(name: str, weights: Path, score_threshold: float) -> nn.Module:
     assert isinstance(model, nn.Module)
     try:
         missing, unexpected = model.load_state_dict(state, strict=False)
-        # Frozen batch norms save no counter, and nothing reads it.
+        # Frozen batch norms do not save this counter, and it is not used.
         faults = [*(n for n in missing if not n.endswith("num_batches_tracked")), *unexpected]
         text = f"{len(faults)} names differ, such as {faults[0]}" if faults else ""
     except RuntimeError as error:
@@ -134,7 +134,7 @@ def _from_file(name: str, weights: Path, score_threshold: float) -> nn.Module:
 
 @dataclass(frozen=True)
 class Detections:
-    """Persons on one image, by falling score.
+    """Persons on one image, by decreasing score.
 
     Attributes:
         boxes_xywh: (P, 4) float64, image frame.
@@ -155,9 +155,9 @@ def detect(
 
     Args:
         model: From `load_detector`, on its device.
-        images: (H, W, 3) uint8 RGB each. One beyond 33 megapixels is shrunk before it becomes
-            floats; the detector shrinks it to about one megapixel anyway.
-        names: Name of each in an error.
+        images: (H, W, 3) uint8 RGB each. Images over 33 megapixels are shrunk before the conversion
+            to floats; the detector shrinks images to about one megapixel anyway.
+        names: Names of the images, for errors.
 
     Raises:
         NumericsError: A box or score is not finite.
@@ -180,10 +180,10 @@ def detect(
 
 
 def _to_tensor(image: NDArray[np.uint8], scale: float, device: torch.device) -> Tensor:
-    """(3, H, W) RGB from 0 to 1; the detector normalises and resizes by itself."""
+    """Convert to (3, H, W) RGB from 0 to 1, which the detector normalises and resizes."""
     pixels = torch.from_numpy(image).permute(2, 0, 1)
     if scale < 1:
         size = [max(1, int(side * scale)) for side in image.shape[:2]]
-        # In bytes, as floats of such an image take four times as much; CUDA knows only floats.
+        # Shrunk as bytes, because floats take four times the memory; CUDA supports only floats.
         pixels = interpolate(pixels[None], size=size, mode="bilinear")[0]
     return pixels.to(device).float() / 255

@@ -21,15 +21,15 @@ from keypoint.prediction.stream import Predicted
 PICTURES, CROPS = "pictures", "crops"  # folders
 LABELLED_SIDE = 1280  # pixels; a smaller image is enlarged, so that names have room
 JPEG_SIDE = 65_000  # pixels; JPEG ends at 65,535
-# Frames of a drawn video that show one frame of its source: 20 s at 30 a second. A camera that
-# records only what moves may rest for hours.
+# Most repetitions of a frame in a drawn video: 20 s at 30 frames per second. A camera that records
+# only motion may pause for hours.
 MOST_REPEATED = 600
 
 logger = logging.getLogger(__name__)
 
 
 class PredictPictures:
-    """Draws frames and crops into folders of their own.
+    """Draws frames and crops into separate folders.
 
     Args:
         folder: An existing folder; pictures are named relative to it.
@@ -69,10 +69,10 @@ class PredictPictures:
                     (folder / name).mkdir(exist_ok=True)
 
     def add(self, predicted: Predicted) -> tuple[str | None, list[str]]:
-        """Draw a frame and its crops, if they are to be drawn.
+        """Draw a frame and its crops, as chosen by `pictures` and `crops`.
 
         Returns:
-            Names relative to the folder: of the image or video, None if it is not drawn; and of
+            Names relative to the folder: of the image or video (None if it is not drawn), and of
             each person's crop.
 
         Raises:
@@ -93,8 +93,8 @@ class PredictPictures:
             left_out, self._left_out = self._left_out / video.rate, 0
             if left_out:
                 logger.warning(
-                    "%s: pauses are %.0f s shorter than in the source, as a frame is repeated at "
-                    "most %d times; records.jsonl has every frame's time",
+                    "%s: pauses are %.0f s shorter than in the source, because a frame is repeated "
+                    "at most %d times; records.jsonl contains the time of every frame",
                     video.path,
                     left_out,
                     MOST_REPEATED,
@@ -134,10 +134,10 @@ class PredictPictures:
         return f"{PICTURES}/{self._video.path.name}"
 
     def _write_in_time(self, image: NDArray[np.uint8], seconds: float) -> None:
-        """Write a frame at its time, and the one before it until then.
+        """Write a frame at its time, and repeat the previous frame until then.
 
-        Frames of a camera, and of a file whose rate varies, come at irregular times; those of
-        another file are written one for one, unless the drawn video needs another rate.
+        Frames of a camera or of a file with variable rate have irregular times. Frames of other
+        files are written one for one, unless the drawn video needs another rate.
         """
         assert self._video is not None
         due = round(seconds * self._video.rate) - self._left_out
@@ -175,7 +175,7 @@ def remove_pictures(records: Path) -> None:
 
 
 def _pictures_of(line: str) -> list[str]:
-    """Names of pictures in a line of records.jsonl; none if the line is broken."""
+    """Return the names of pictures in a line of records.jsonl; none if the line is broken."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
@@ -194,8 +194,8 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except FileExistsError:
         raise ConfigError(
-            f"{path}: exists already, perhaps of another run that is not finished; give "
-            "another --output, or --overwrite"
+            f"{path} already exists, perhaps from another run in progress; give another --output, "
+            "or --overwrite"
         ) from None
     except OSError as error:
         raise ConfigError(
@@ -205,10 +205,10 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def picture_name(path: Path, number: int) -> str:
-    """Name, without suffix, of the picture of an image, or of a video by its first frame.
+    """Return the name, without suffix, of the picture of an image, or of a video's first frame.
 
-    The number makes it unique. Characters that cannot be printed, and those too many for a file
-    system, are left out.
+    The number makes it unique. Characters that cannot be printed are left out, and long names are
+    cut.
     """
     stem = "".join(c if c.isprintable() else "_" for c in path.stem)
     short = stem.encode("utf-8", "replace")[:150].decode("utf-8", "ignore")
@@ -216,7 +216,7 @@ def picture_name(path: Path, number: int) -> str:
 
 
 def _write(path: Path, image: NDArray[np.uint8], option: str) -> str:
-    """Write a picture and return its name; by imencode, as imwrite does not say why it failed."""
+    """Write a picture and return its name; imencode, because imwrite does not report errors."""
     suffix = ".jpg" if max(image.shape[:2]) <= JPEG_SIDE else ".png"
     done, content = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     if not done:

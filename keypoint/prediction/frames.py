@@ -1,7 +1,7 @@
 """Images, videos and cameras as one stream of frames, decoded ahead on threads.
 
-Files that cannot be read are in the stream too, at their place. An image with an entry in an
-annotation file is taken as stored, and must have the size of that entry. Other images are turned
+Files that cannot be read are also in the stream, in their position. An image with an entry in an
+annotation file is used as stored, and must have the size of that entry. Other images are turned
 upright by their EXIF orientation.
 """
 
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 FRAMES_AHEAD = 16
-BYTES_AHEAD = 2**28  # of decoded pixels that wait: 0.27 GB, or one larger image
+BYTES_AHEAD = 2**28  # of waiting decoded pixels: 0.27 GB, or one larger image
 UNREADABLE = "that cannot be read"
 
 
@@ -44,13 +44,13 @@ class Frame:
     Attributes:
         path: The file.
         number: Index in its video, from 0; None for an image.
-        rate: Frames a second of its video, in its fastest parts if that varies; 0 for an image.
+        rate: Frames per second of its video (the highest rate if it varies); 0 for an image.
         seconds: Time since the video's first frame, by the time stamps of the file or the clock of
-            the camera; later than that of the frame before. 0 for an image.
+            the camera; strictly increasing. 0 for an image.
         image_id: From the annotations, or counted from 1 over all images and frames.
         image_size: (height, width).
-        orientation: EXIF orientation by which it was turned; 1 if it was not.
-        image: (H, W, 3) uint8 RGB; None once it is not needed any more.
+        orientation: EXIF orientation by which it was turned; 1 if it was not turned.
+        image: (H, W, 3) uint8 RGB; None once it is no longer needed.
         is_dark: An image of 16 bits that uses at most a quarter of their range.
     """
 
@@ -73,7 +73,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Unread:
-    """An image that cannot be read, at its place in the stream."""
+    """An image that cannot be read, in its position in the stream."""
 
     path: Path
     fault: Fault
@@ -85,19 +85,19 @@ class VideoEnd:
 
     Attributes:
         path: The file.
-        claimed: Frames according to the file, perhaps an estimate, or delivered by the camera; 0 if
-            unknown.
-        read: Frames that were read.
+        claimed: Number of frames according to the file (perhaps an estimate), or delivered by the
+            camera; 0 if unknown.
+        read: Number of frames that were read.
         fault: Why the file could not be read completely, or None.
         reason: Why frames were not read, for the counts.
-        lost: Frames that are known to be there and were not read.
+        lost: Number of frames that are known to exist and were not read.
     """
 
     path: Path
     claimed: int
     read: int
     fault: Fault | None
-    reason: str = "claimed by the file, not read"
+    reason: str = "announced by the file, not read"
     lost: int = 0
 
 
@@ -105,7 +105,7 @@ Event = Frame | Unread | VideoEnd
 
 
 def count_frames(inputs: Iterable[Input]) -> int | None:
-    """Expected number of frames, for a progress bar; None with a camera, which has no end."""
+    """Return the expected number of frames for a progress bar; None with a camera."""
     total = 0
     for one in inputs:
         if one.camera is not None:
@@ -128,7 +128,7 @@ def read_inputs(
 
     Args:
         inputs: Images, videos and cameras in any order.
-        threads: Number of threads that decode images; a video is decoded by one.
+        threads: Number of threads that decode images; a video is decoded by one thread.
         is_over: Whether to stop a camera; asked before each frame and while waiting for it.
         first: Number of the first image or frame.
     """
@@ -157,11 +157,11 @@ def ahead(
         calls: Pairs of the approximate size of a result in bytes and the function that makes it;
             taken from the iterable when there is room.
         threads: Number of threads; with 1 the calls are made one after the other.
-        most: Largest number of results that wait or are being made.
-        most_bytes: Largest size of these together; a larger result is made alone.
+        most: Largest number of results that are waiting or in progress.
+        most_bytes: Largest total size of these; a larger result is made alone.
 
     Raises:
-        Exception: From the first call that raises; calls behind it may have been made.
+        Exception: From the first call that raises; later calls may have been made.
     """
     waiting: deque[tuple[int, Future[T]]] = deque()
     held = 0
@@ -179,7 +179,7 @@ def ahead(
                 following = next(rest, None)
             size, first = waiting.popleft()
             result = first.result()
-            del first  # it holds the result, whose memory the caller may want to free
+            del first  # it keeps the result alive, whose memory the caller may want to free
             held -= size
             yield result
             del result
@@ -188,7 +188,7 @@ def ahead(
 
 
 def _size(one: Input) -> int:
-    """Bytes of the decoded image, by its header; 0 if there is none to decode."""
+    """Return the size of the decoded image in bytes, from its header; 0 if it is unreadable."""
     try:
         height, width = moderate_header(one.path).image_size or (0, 0)
     except (DataError, OSError):
@@ -253,7 +253,7 @@ def _read_camera(
                 delivered = reader.delivered
     except DataError as error:
         fault = _fault(path, error)
-    why = "passed over, as newer ones were there"
+    why = "skipped for newer ones"
     yield VideoEnd(path, delivered, read, fault, why, max(0, delivered - read))
 
 

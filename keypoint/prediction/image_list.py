@@ -1,4 +1,4 @@
-"""Lists of images with ids, of an annotation file or of a folder."""
+"""Lists of images with ids, from an annotation file or a folder."""
 
 from __future__ import annotations
 
@@ -37,13 +37,15 @@ def read_image_list(annotations: Path, folder: Path) -> ImageList:
     """
     content = read_json(annotations, "images")
     if not isinstance(content, dict):
-        raise DataError(f"{annotations}: holds a {type(content).__name__}; give a JSON object")
+        raise DataError(f"{annotations}: contains a {type(content).__name__}; give a JSON object")
     for key in ("images", "categories"):
         entries = content.get(key)
         if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
-            raise DataError(f"{annotations}: {key!r} is not a list of objects; give COCO's form")
+            raise DataError(
+                f"{annotations}: {key!r} is not a list of objects; give a file in COCO's format"
+            )
         if not entries:
-            raise DataError(f"{annotations}: {key!r} is empty; give one with images to detect on")
+            raise DataError(f"{annotations}: {key!r} is empty; give a file with images")
     content, _ = with_whole_numbers(content | {"annotations": []})
     names = [repr(entry.get("id")) for entry in content["images"]]
     ids = Counter(names)
@@ -60,17 +62,17 @@ def read_image_list(annotations: Path, folder: Path) -> ImageList:
 
 
 def list_folder(folder: Path) -> ImageList:
-    """List the images of a folder and those below it, by name; ids from 1, category 1.
+    """List the images of a folder and its subfolders, by name; ids from 1, category 1.
 
     Raises:
-        DataError: No such folder, or no image in it.
+        DataError: The folder does not exist, or there is no image in it.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder of images; check the path")
+        raise DataError(f"{folder}: no such folder; give the folder of the images")
     files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
     if not files:
         raise DataError(
-            f"{folder}: no image ({', '.join(IMAGE_SUFFIXES)}) in it or below; check the path"
+            f"{folder}: no image ({', '.join(IMAGE_SUFFIXES)}) in it or below it; check the path"
         )
     names = [file.relative_to(folder).as_posix() for file in files]
     entries = [{"id": number, "file_name": name} for number, name in enumerate(names, start=1)]

@@ -1,7 +1,7 @@
-"""Images and videos named on a command line: files, folders, patterns, cameras.
+"""Images and videos given on a command line: files, folders, patterns and cameras.
 
-Every file is accounted for: other files in a folder are counted, and files that should be images
-and cannot be (a broken link, a folder named a.jpg) are faults. Nothing is opened here.
+Every file is counted: other files in a folder are left out, and files that should be images but
+cannot be (a broken link, a folder named a.jpg) are faults. No file is opened here.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from keypoint.data.report import Fault, raise_faults
 from keypoint.errors import ConfigError, DataError, printable
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-# Images in formats that are not read here. In a folder they are faults, not left out like a text
-# file: a user with .heic photos needs to know.
+# Images in unsupported formats. In a folder they are faults, and not left out like a text file,
+# because a user with .heic photos must notice.
 OTHER_SUFFIXES = (
     ".gif",
     ".tif",
@@ -45,8 +45,8 @@ class Input:
 
     Attributes:
         path: Path of the file, from the command line.
-        name: Path relative to the given folder, with "/"; the base name of a file given itself.
-        is_video: True for a video, by its suffix, and for a camera.
+        name: Path relative to the given folder, with "/"; for a given file, its base name.
+        is_video: True for a video (by its suffix) and for a camera.
         camera: Number of the camera; None for a file.
         image_id: From the annotations; None to number images and frames in their order.
         image_size: (height, width) from the annotations; None to turn the image upright.
@@ -65,9 +65,9 @@ class Inputs:
     """All files: files = found + left out + faults.
 
     Attributes:
-        found: Inputs in the order of the arguments, each folder by name.
+        found: Inputs in the order of the arguments; files of a folder by name.
         left_out: Files in folders that are not inputs, counted by reason.
-        faults: Files that should be inputs and cannot be.
+        faults: Files that should be inputs but cannot be.
     """
 
     found: list[Input] = field(default_factory=list)
@@ -79,20 +79,20 @@ def find_inputs(arguments: Sequence[str], output: Path, made: Sequence[str] = ()
     """Find images and videos.
 
     Args:
-        arguments: Each a file (an image unless it has the suffix of a video), a folder (with those
-            below it; hidden ones are left out), or a pattern of files and folders with * ? [ ];
-            alone, `camera` or `camera:1` for the first or second camera.
+        arguments: Each a file (an image unless it has the suffix of a video), a folder (with its
+            subfolders; hidden ones are left out), or a pattern of files and folders with * ? [ ];
+            or a single `camera` or `camera:1` for the first or second camera.
         output: Folder of the results; never searched.
-        made: Names of the folders in it for pictures; nothing is taken from there.
+        made: Names of its subfolders for pictures; never searched.
 
     Raises:
-        ConfigError: A URL; the output folder itself.
-        DataError: No such file, a pattern that matches nothing, or no image or video at all.
+        ConfigError: An argument is a URL or the output folder.
+        DataError: A file does not exist, a pattern matches nothing, or there is no image or video.
     """
     for argument in arguments:
         if re.match(r"[a-z][a-z0-9+.-]+:/", argument, re.IGNORECASE):
             raise ConfigError(
-                f"{printable(argument)}: is a URL; nothing is fetched, give files of this machine"
+                f"{printable(argument)}: URLs are not downloaded; give files on this machine"
             )
     inputs, seen = Inputs(), set[str]()
     missing = []
@@ -101,26 +101,28 @@ def find_inputs(arguments: Sequence[str], output: Path, made: Sequence[str] = ()
         if camera is not None:
             if len(arguments) > 1:
                 raise ConfigError(
-                    f"{argument}: a camera does not end, so it is the only input; predict on the "
-                    f"others by a call of their own (a file of this name: ./{argument})"
+                    f"{argument}: a camera must be the only input; predict on the others with "
+                    f"another command (for a file of this name give ./{argument})"
                 )
             inputs.found.append(Input(Path(argument), argument, True, camera))
             return inputs
         paths, is_pattern = _expand(argument)
         if not paths:
-            missing.append(f"{printable(argument)}: no such file, folder or match of the pattern")
+            missing.append(
+                f"{printable(argument)}: no such file or folder, and no match as a pattern"
+            )
         for path in paths:
             if _same(path, output):
                 if not is_pattern:
                     raise ConfigError(
-                        f"{printable(argument)}: is the --output folder; give it another place, "
-                        "as no result is taken for an input"
+                        f"{printable(argument)}: is the --output folder, whose files are never "
+                        "inputs; give another --output"
                     )
                 inputs.left_out["in the output folder"] += 1
             elif own := [output / name for name in made if _is_inside(path, output / name)]:
                 raise ConfigError(
-                    f"{printable(argument)}: is in {printable(own[0])}, where the pictures of "
-                    "this --output go; give another --output"
+                    f"{printable(argument)}: is in {printable(own[0])}, the folder for pictures of "
+                    "this --output; give another --output"
                 )
             elif path.is_dir():
                 for file, name in _walk(path, "", output, inputs):
@@ -131,14 +133,14 @@ def find_inputs(arguments: Sequence[str], output: Path, made: Sequence[str] = ()
     if not inputs.found and not inputs.faults:
         reasons = ", ".join(f"{count} {reason}" for reason, count in inputs.left_out.items())
         raise DataError(
-            f"{', '.join(map(printable, arguments))}: no image or video in it or below "
+            f"{', '.join(map(printable, arguments))}: no image or video in it or its subfolders "
             f"({reasons or 'it is empty'}); images are {', '.join(IMAGE_SUFFIXES)}"
         )
     return inputs
 
 
 def _camera(argument: str) -> int | None:
-    """Number of the camera that an argument names; None if it names files."""
+    """Return the number of the camera that an argument names; None if it names files."""
     match = re.fullmatch(r"camera(?::([0-9]{1,3}))?", argument)
     if match is None or os.path.lexists(argument):
         return None
@@ -146,7 +148,7 @@ def _camera(argument: str) -> int | None:
 
 
 def _expand(argument: str) -> tuple[list[Path], bool]:
-    """Paths that an argument names, and whether it is a pattern.
+    """Return the paths that an argument names, and whether it is a pattern.
 
     The name of an existing file is never a pattern.
     """
@@ -158,7 +160,7 @@ def _expand(argument: str) -> tuple[list[Path], bool]:
 
 
 def _walk(folder: Path, name: str, output: Path, inputs: Inputs) -> Iterator[tuple[Path, str]]:
-    """Files of a folder and those below that may be inputs, by name; counts the others."""
+    """Return the files of a folder and its subfolders that may be inputs; count the others."""
     try:
         with os.scandir(folder) as listed:
             entries = sorted(listed, key=lambda entry: entry.name)
@@ -175,19 +177,19 @@ def _walk(folder: Path, name: str, output: Path, inputs: Inputs) -> Iterator[tup
         elif entry.is_dir() and not is_named_so:
             if _same(path, output):
                 inputs.left_out["in the output folder"] += 1
-            elif entry.is_symlink():  # may point back up
+            elif entry.is_symlink():  # may point to a parent folder
                 inputs.left_out["links to folders"] += 1
             else:
                 yield from _walk(path, below + "/", output, inputs)
         elif not is_named_so:
-            inputs.left_out["no image or video by its name"] += 1
+            inputs.left_out["not an image or video"] += 1
         else:
             yield path, below
 
 
 def _add(inputs: Inputs, seen: set[str], path: Path, name: str) -> None:
-    """Add a path as an input, or say why it cannot be one."""
-    # Not resolved: a link is a name of its own, as people sort photos with links.
+    """Add a path as an input, or report why it cannot be one."""
+    # Links are not resolved, because users sort photos with links.
     key = os.path.abspath(path)  # noqa: PTH100 (Path.absolute keeps "..")
     if key in seen:
         inputs.left_out["given twice"] += 1
@@ -202,11 +204,11 @@ def _add(inputs: Inputs, seen: set[str], path: Path, name: str) -> None:
 
 
 def _kind_fault(path: Path) -> str | None:
-    """Why a path is not a regular file, or None; opening a pipe would wait forever."""
+    """Return why a path is not a regular file, or None; opening a pipe would wait forever."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        return "a link to nowhere" if path.is_symlink() else "no such file"
+        return "a broken link" if path.is_symlink() else "no such file"
     except OSError as error:
         return error.strerror
     if stat.S_ISDIR(mode):

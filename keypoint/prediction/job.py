@@ -1,4 +1,4 @@
-"""A prediction from its inputs to its counts: which files, under which ids, and what came of them.
+"""A prediction job: its files, their ids, and the counts of what became of them.
 
 Every file, frame and person is counted: used, or skipped for a reason.
 """
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 SHOWN = 3
 NOT_LISTED = "not in the annotation file"
-OUTSIDE = "wholly outside their image"
+OUTSIDE = "completely outside their image"
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Job:
 
     Attributes:
         inputs: Files to read, in order.
-        find_persons: Gives the boxes of some frames.
+        find_persons: Returns the boxes of some frames.
         counts: Counts the events.
         category_id: Category of the persons in results.json.
     """
@@ -49,7 +49,7 @@ class Job:
 def job_of_images(
     inputs: Inputs, find_persons: FindPersons, source: str, annotations: Path | None = None
 ) -> Job:
-    """Make a job whose persons are found by looking at the images.
+    """Make a job whose persons are found on the images.
 
     Args:
         inputs: Images and videos.
@@ -58,7 +58,7 @@ def job_of_images(
         annotations: A file with the ids of the images; None to number them.
 
     Raises:
-        DataError: The annotation file cannot be used, or lacks all inputs.
+        DataError: The annotation file cannot be used, or contains none of the inputs.
     """
     if annotations is None:
         return Job(inputs.found, find_persons, PredictCounts(source, inputs), category_id=1)
@@ -92,7 +92,7 @@ def job_of_records(inputs: Inputs, persons: Persons, annotations: Path) -> Job:
     there = {one.image_id for one in matched}
     missing = [name for name, key in zip(names, ids, strict=True) if key not in there]
     if missing:
-        _warn(annotations, "%d of its images are not found among the inputs", missing)
+        _warn(annotations, "%d of its images are not among the inputs", missing)
     with_box = set(persons.image_ids[~outside(persons)].tolist())
     empty = [printable(one.path) for one in matched if one.image_id not in with_box]
     if empty:
@@ -114,16 +114,16 @@ def match_entries(
 
     Args:
         inputs: Images.
-        ids: Of the entries.
-        file_names: Of the entries.
-        image_sizes: Of the entries, (height, width).
+        ids: Ids of the entries.
+        file_names: File names of the entries.
+        image_sizes: (height, width) of the entries.
         source: The annotation file, for errors.
 
     Returns:
         Inputs with id and size, in their order, and the inputs that are not in the file.
 
     Raises:
-        DataError: A video; two inputs of one entry; no input is in the file.
+        DataError: An input is a video, two inputs match one entry, or no input is in the file.
     """
     rows = {name: row for row, name in enumerate(file_names)}
     bases = Counter(name.rpartition("/")[2] for name in file_names)
@@ -137,7 +137,9 @@ def match_entries(
     for found in inputs:
         row = rows.get(found.name, by_base.get(found.name.rpartition("/")[2]))
         if found.is_video:
-            faults.append(f"{printable(found.path)}: a video has no entry; leave out one of both")
+            faults.append(
+                f"{printable(found.path)}: a video has no entry; leave out it or --annotations"
+            )
         elif row is None:
             others.append(found)
         elif row in taken:
@@ -162,18 +164,18 @@ def _warn(source: Path | str, text: str, names: list[str]) -> None:
 
 
 class PredictCounts:
-    """Counts what comes out of `predict_stream`.
+    """Counts the events of `predict_stream`.
 
     Args:
         source: Source of the boxes, for the reports.
-        inputs: All files, including those left out or faulty before anything is read.
-        not_listed: Inputs that the annotation file lacks.
+        inputs: All files, including those left out or faulty before reading.
+        not_listed: Inputs that are not in the annotation file.
         persons: The records that the boxes belong to; None if persons are found on the images.
-        matched: Inputs on which these records can be.
+        matched: Inputs that may have such records.
 
     Attributes:
         records: The records that the boxes belong to, or None.
-        faults: Of files that could not be used, or not completely.
+        faults: Faults of files that could not be used, or not completely.
         files: Number of all files.
         files_used: Number of images, and of videos with a frame.
         persons: Number of persons predicted so far.
@@ -209,7 +211,7 @@ class PredictCounts:
         self._asked = [one.image_id for one in matched if one.image_id is not None]
 
     def add(self, event: Predicted | Unread | VideoEnd) -> Fault | None:
-        """Count one event; returns its fault, if it has one."""
+        """Count one event, and return its fault, if it has one."""
         fault = event.fault if isinstance(event, Unread | VideoEnd) else self._outside(event.frame)
         if isinstance(event, Predicted):
             self.persons += len(event.boxes)
@@ -234,7 +236,7 @@ class PredictCounts:
         return fault
 
     def _outside(self, frame: Frame) -> Fault | None:
-        """The fault of an image that records with a box outside it belong to."""
+        """Return the fault of an image if boxes of its records are outside it."""
         rows = self._rows_outside.get(frame.image_id, [])
         if self.records is None or not rows:
             return None
@@ -243,14 +245,14 @@ class PredictCounts:
         more = f" and {len(boxes) - SHOWN} more" if len(boxes) > SHOWN else ""
         text = (
             f"{frame.name}: {', '.join(boxes[:SHOWN])}{more} of {printable(self.source)} "
-            f"{'is' if len(boxes) == 1 else 'are'} wholly outside the image of {width} x {height} "
-            "pixels and left out; correct the file or remove them"
+            f"{'is' if len(boxes) == 1 else 'are'} completely outside the image of {width} x "
+            f"{height} pixels and left out; correct or remove them in the file"
         )
         path = str(frame.path)
         return Fault(printable(path), text, OUTSIDE, file=path, image_id=frame.image_id)
 
     def reports(self) -> dict[str, DataReport]:
-        """Entries of `data_report.json`: of persons and files, and of the videos' frames."""
+        """Return the entries of `data_report.json`: persons, files and frames of videos."""
         files = ImageCounts(self.files, self.files_used, dict(+self._files_skipped))
         listed = [fault.to_dict() for fault in self.faults]
         listed += [
@@ -269,7 +271,7 @@ class PredictCounts:
         return reports
 
     def summary(self) -> str:
-        """All counts as text."""
+        """Return all counts as text."""
         reports = self.reports()
         report, files = reports["predict"], reports["predict"].images
         assert files is not None
@@ -286,7 +288,7 @@ class PredictCounts:
         if self.dark:
             lines.append(
                 f"warning: {in_number(self.dark, 'images')} nearly black (12-bit data?): 16 bits, "
-                "at most a quarter of their range used; rescale to the full range"
+                "at most a quarter of their range is used; rescale them to the full range"
             )
         return "\n".join(lines)
 
@@ -295,7 +297,7 @@ class PredictCounts:
         is_outside = outside(persons)
         is_asked = np.isin(persons.image_ids, self._asked)
         is_unread = np.isin(persons.image_ids, list(self._unread))
-        skipped["on an image that is no input"] += int((~is_asked).sum())
+        skipped["on an image that is not an input"] += int((~is_asked).sum())
         skipped["on an image that could not be read"] += int((is_asked & is_unread).sum())
         skipped[OUTSIDE] += int((is_asked & ~is_unread & is_outside).sum())
         return +skipped

@@ -1,8 +1,8 @@
 """Files of a prediction: results.json, records.jsonl and pictures.
 
-records.jsonl grows during the run, one line per image or frame, so a run that is stopped loses
-nothing; results.json appears at the end. Existing results are only overwritten on request, which
-also keeps two runs out of one folder.
+records.jsonl grows during the run by one line per image or frame, so an interrupted run keeps its
+results; results.json appears at the end. Existing results are only overwritten on request, so two
+runs cannot write to the same folder.
 """
 
 from __future__ import annotations
@@ -30,23 +30,25 @@ def require_free(folder: Path, overwrite: bool, used: Sequence[Path]) -> None:
     """Check the output folder before the run; it is not changed.
 
     Args:
-        folder: May not exist yet.
+        folder: Output folder; it need not exist.
         overwrite: Existing results may be replaced.
         used: Files that the run reads, which must not be replaced.
 
     Raises:
-        ConfigError: There are results in it, or a file that the run reads would be overwritten.
+        ConfigError: The folder contains results, or a file that the run reads would be overwritten.
     """
     there = [name for name in (RESULTS, RECORDS) if os.path.lexists(folder / name)]
     if there and not overwrite:
         raise ConfigError(
-            f"--output {folder}: holds {' and '.join(there)} already; give another folder, or "
+            f"--output {folder} already contains {' and '.join(there)}; give another folder, or "
             "--overwrite to replace them"
         )
     for file in used:
         for name in there:
             if file.exists() and (folder / name).exists() and file.samefile(folder / name):
-                raise ConfigError(f"{file}: would be overwritten; give another --output")
+                raise ConfigError(
+                    f"--output: {file} is an input and would be overwritten; give another folder"
+                )
 
 
 def remove_results(folder: Path) -> None:
@@ -57,7 +59,7 @@ def remove_results(folder: Path) -> None:
 
 
 class PredictOutput:
-    """Writes results as they come; `finish` completes them.
+    """Writes results during the run; `finish` completes them.
 
     Args:
         folder: An existing folder.
@@ -70,13 +72,13 @@ class PredictOutput:
         overwrite: Replace existing results and their pictures.
 
     Attributes:
-        kept: What a run that is stopped leaves, in words.
+        kept: Message about the results of an interrupted run.
 
     Raises:
-        ConfigError: The folder cannot be written to, or there are results in it.
+        ConfigError: The folder cannot be written to, or contains results.
     """
 
-    kept = "records.jsonl holds what was done until then"
+    kept = "records.jsonl contains the results until then"
 
     def __init__(
         self,
@@ -115,12 +117,12 @@ class PredictOutput:
             self._files.close()
         with contextlib.suppress(OSError):
             self._temporary.unlink()
-        if self._is_empty:  # nothing to protect from a second run
+        if self._is_empty:  # no results to protect from a second run
             with contextlib.suppress(OSError):
                 (self.folder / RECORDS).unlink()
 
     def take(self, event: Predicted | Unread | VideoEnd) -> None:
-        """Write a frame, or end a video; there is nothing to write of an image that is not read.
+        """Write a frame, or end a video; unread images are ignored.
 
         Raises:
             ConfigError: A file cannot be written.
@@ -146,7 +148,7 @@ class PredictOutput:
         Args:
             predicted: The persons.
             picture: File in which the frame was drawn, relative to the folder.
-            crops: Files in which each person's crop was drawn, also relative to it.
+            crops: Files in which the persons' crops were drawn, relative to the folder.
 
         Raises:
             ConfigError: A file cannot be written.
@@ -180,7 +182,7 @@ class PredictOutput:
         self._pictures.end_video()
 
     def finish(self) -> None:
-        """Complete results.json and give it its name.
+        """Complete results.json and rename it to its final name.
 
         Raises:
             ConfigError: It cannot be written.
@@ -196,12 +198,12 @@ class PredictOutput:
 def record_of(
     predicted: Predicted, picture: str | None = None, crops: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """One line of records.jsonl as plain values; P persons, K keypoints, pixels of the image.
+    """Return one line of records.jsonl as plain values; P persons, K keypoints, image pixels.
 
     Args:
         predicted: Persons of one image or frame.
         picture: File in which it was drawn, relative to the output folder.
-        crops: Files in which each person's crop was drawn, also relative to it.
+        crops: Files in which the persons' crops were drawn, relative to the output folder.
     """
     frame = predicted.frame
     height, width = frame.image_size
@@ -227,6 +229,6 @@ def record_of(
 
 
 def _rounded(values: NDArray[Any], digits: int) -> list[Any]:
-    """Numbers for readers: a thousandth of a pixel, a millionth of a score or second."""
+    """Round for output: to a thousandth of a pixel, a millionth of a score or second."""
     numbers: list[Any] = np.asarray(values, np.float64).round(digits).tolist()
     return numbers

@@ -1,6 +1,7 @@
 """Keypoints of persons on an image, from a checkpoint.
 
-Two storeys: numpy arrays in the image's frame above, tensors in the crop's frame below.
+The public methods take numpy arrays in the image's frame; below them are tensors in the crop's
+frame.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Predictor:
             batches are padded, so that it is compiled once (half a minute, at the first call).
             None: do not compile.
         decoding: "quarter", "dark", None, or "codec" for the default of the network's codec.
-        only_generated: The network has seen generated figures only; the commands warn of it.
+        only_generated: The network was trained only on generated figures; the commands warn of it.
 
     Raises:
         ConfigError: The network's codec does not have this decoding.
@@ -98,7 +99,7 @@ class Predictor:
 
         Raises:
             CheckpointError: The file cannot be used.
-            ConfigError: There is no such device, or the network's codec lacks the decoding.
+            ConfigError: The device does not exist, or the network's codec lacks the decoding.
         """
         chosen = distributed.choose_device(device)
         restored = load_model(Path(path))
@@ -137,11 +138,10 @@ class Predictor:
             decoding: "checkpoint" for its config's test.decoding, else as for `Predictor`.
 
         Raises:
-            CheckpointError: There is no such folder or repository, or its file cannot be fetched or
-                used.
-            ConfigError: The name is none of these, there is no such
-                device, the network's codec lacks the decoding, or the Hub's client is not
-                installed.
+            CheckpointError: The folder or repository does not exist, or its file cannot be
+                downloaded or used.
+            ConfigError: The name is none of these, the device does not exist, the network's codec
+                lacks the decoding, or the Hub's client is not installed.
         """
         path = find_checkpoint(name_or_folder, revision)
         return cls.from_checkpoint(path, device, flip, amp_dtype, decoding=decoding)
@@ -156,19 +156,19 @@ class Predictor:
             boxes_xywh: (P, 4) person boxes, image frame; None for one person that fills the image.
 
         Raises:
-            DataError: The image or the boxes have another form, or a box is not finite, has no area
-                or lies wholly outside the image.
+            DataError: The image or the boxes have another shape or type, or a box is not finite,
+                has no area or is completely outside the image.
             NumericsError: A heatmap is not finite.
         """
         return predict_image(self, image_rgb, boxes_xywh)
 
     def crop_frame(self, boxes_xywh: NDArray[np.float64]) -> CropFrame:
-        """The crops of boxes (P, 4) as the network expects them."""
+        """Cut the crops of boxes (P, 4) as the network expects them."""
         return self.model.codec.crop_frame(boxes_xywh)
 
     @torch.inference_mode()
     def predict_crops(self, crops: NDArray[np.uint8] | Tensor) -> tuple[Tensor, Tensor]:
-        """Keypoints of crops that are already cut.
+        """Return the keypoints of crops.
 
         Args:
             crops: (B, H, W, 3) uint8 RGB of the network's input size.
@@ -186,7 +186,7 @@ class Predictor:
 
     @torch.inference_mode()
     def predict_heatmaps(self, crops: NDArray[np.uint8] | Tensor) -> Tensor:
-        """Heatmaps of crops that are already cut.
+        """Return the heatmaps of crops.
 
         Args:
             crops: (B, H, W, 3) uint8 RGB of the network's input size.
@@ -204,13 +204,13 @@ class Predictor:
     def predict_with_heatmaps(
         self, crops: NDArray[np.uint8] | Tensor
     ) -> tuple[Tensor, Tensor, NDArray[np.float32]]:
-        """Keypoints and scores as of `predict_crops`, and their heatmaps (B, K, H/s, W/s)."""
+        """Return the results of `predict_crops`, and the heatmaps (B, K, H/s, W/s)."""
         heatmaps = self.predict_heatmaps(crops)
         points, scores = self.model.codec.decode(heatmaps, self.decoding)
         return self.model.codec.to_crop(points), scores, heatmaps.cpu().numpy()
 
     def _batches(self, crops: NDArray[np.uint8] | Tensor) -> Sequence[Tensor]:
-        """Crops on the device; for a compiled network in batches of its size, the last padded."""
+        """Yield crops on the device; for a compiled network in padded batches of its size."""
         given = torch.as_tensor(crops).to(self.device)
         if self.compile_batch is None:
             return [given]

@@ -1,4 +1,4 @@
-"""The loop of a prediction: read, predict, write and count every event, until a signal comes."""
+"""The loop of a prediction: read, predict, write and count every event, until a signal arrives."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from keypoint.prediction.tracking import follow
 from keypoint.progress import progress
 from keypoint.training.stop_signal import StopSignal
 
-DETECTOR_IMAGES = 4  # at a time, if they are of one size
-SHOWN = 3  # faults repeated in the last message; each was logged as it came
+DETECTOR_IMAGES = 4  # at a time, if they have equal sizes
+SHOWN = 3  # faults repeated in the last message; all were logged when they occurred
 
 logger = logging.getLogger(__name__)
 
 
 class Output(Protocol):
-    """Takes what comes out; `PredictOutput` or `ShareOutput`."""
+    """Receives the events; `PredictOutput` or `ShareOutput`."""
 
     kept: str
 
@@ -54,27 +54,27 @@ def predict(
     Args:
         job: Inputs, source of the boxes, counts.
         predictor: Finds the keypoints.
-        results: Takes each event.
+        results: Receives each event.
         threads: Threads that decode images.
         batch_size: Persons at a time.
         pictures: Frames keep their images, to draw on.
         crops: Results keep the persons' crops and heatmaps.
         track: Number persons through a video.
-        smooth: Number them, and smooth their keypoints over time.
-        shows_progress: Whether there is a progress bar.
+        smooth: Like `track`, and smooth the keypoints over time.
+        shows_progress: Show a progress bar.
         first: Number of the first image or frame.
 
     Returns:
         The signal that ended a camera, or None.
 
     Raises:
-        KeypointError: A signal ended a run on files; with the exit status of that signal.
+        KeypointError: A signal ended a run on files; `exit_status` is that of the signal.
     """
     begin = time.perf_counter()
     live = any(one.camera is not None for one in job.inputs)
     total = count_frames(job.inputs) if shows_progress else None
     with (
-        StopSignal("ending after this image") as stop,
+        StopSignal("stopping after this image") as stop,
         closing(read_inputs(job.inputs, threads, lambda: stop.number is not None, first)) as events,
         progress(total, "predict", "image", shows_progress) as bar,
     ):
@@ -118,17 +118,21 @@ def require_no_faults(counts: PredictCounts, output: object) -> None:
     """Report the files that could not be used, or not completely.
 
     Args:
-        counts: Of a finished run.
-        output: Its folder, for the message.
+        counts: Counts of a finished run.
+        output: Output folder, for the message.
 
     Raises:
-        DataError: Names the first of them.
+        DataError: There are such files; names the first of them.
     """
     if not counts.faults:
         return
     shown = "; ".join(fault.text for fault in counts.faults[:SHOWN])
     more = f"; and {len(counts.faults) - SHOWN} more" if len(counts.faults) > SHOWN else ""
-    done = f"the others are done, see {output}" if counts.files_used else "nothing could be used"
+    done = (
+        f"the results of the others are in {output}"
+        if counts.files_used
+        else "there are no results"
+    )
     raise DataError(
         f"{len(counts.faults)} of {counts.files} files could not be used, or not completely: "
         f"{shown}{more}\n  {done}; data_report.json lists all"

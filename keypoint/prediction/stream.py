@@ -1,7 +1,7 @@
 """Keypoints of all persons in a stream of frames, with crops gathered into full batches.
 
-A result does not depend on the rest of its batch (to rounding), and keeps the place of its frame in
-the stream. Tracking and smoothing come after it (tracking.py).
+A result does not depend on the rest of its batch (except for rounding), and results are in the
+order of their frames. Tracking and smoothing follow (tracking.py).
 
 Letters: B crops in a batch, P persons on an image, K keypoints.
 """
@@ -25,7 +25,7 @@ from keypoint.prediction.frames import BYTES_AHEAD, Event, Frame, Unread, VideoE
 if TYPE_CHECKING:
     from torch import nn
 
-EVENTS_WAITING = 256  # behind a frame whose batch is not full, or images without persons add up
+EVENTS_WAITING = 256  # frames that wait for a batch, because frames without persons also accumulate
 
 Floats = NDArray[np.float64]
 Boxes = tuple[Floats, Floats]  # (P, 4) xywh in the image's frame, all with area, and (P,) scores
@@ -42,8 +42,8 @@ class Predicted:
         box_scores: (P,); 1 if the boxes are not a detector's.
         keypoints: (P, K, 2), image frame.
         scores: (P, K), peaks of the heatmaps.
-        missing: Number of persons that wait in a batch; 0 once the result is yielded.
-        ids: (P,) of a video's persons from frame to frame; None without `tracking.follow`.
+        missing: Number of persons still waiting in a batch; 0 once the result is yielded.
+        ids: (P,) ids of persons over the frames of a video; None without `tracking.follow`.
         crops: Each person's crop, (H, W, 3) uint8 RGB, and heatmaps (K, H/4, W/4) float32, if
             `keep_crops`.
     """
@@ -59,7 +59,7 @@ class Predicted:
 
 
 def whole_image(frames: Sequence[Frame]) -> list[Boxes]:
-    """Give each image one person who fills it."""
+    """Return one box for each image, which covers it."""
     return [
         (np.array([[0.0, 0.0, frame.image_size[1], frame.image_size[0]]]), np.ones(1))
         for frame in frames
@@ -67,7 +67,7 @@ def whole_image(frames: Sequence[Frame]) -> list[Boxes]:
 
 
 def known_persons(persons: Persons) -> FindPersons:
-    """Find the boxes of records by image id; those outside their image are left out."""
+    """Find the boxes of records by image id; leave out boxes outside their image."""
     inside = np.flatnonzero(~outside(persons))
     order = inside[np.argsort(persons.image_ids[inside], kind="stable")]
     ids, first = np.unique(persons.image_ids[order], return_index=True)
@@ -82,8 +82,8 @@ def known_persons(persons: Persons) -> FindPersons:
 
 
 def detected_persons(detector: nn.Module) -> FindPersons:
-    """Find boxes by a detector."""
-    from keypoint.prediction.detector import detect  # torch, which nothing else here needs
+    """Find boxes with a detector."""
+    from keypoint.prediction.detector import detect  # imports torch, unlike the rest
 
     def find(frames: Sequence[Frame]) -> list[Boxes]:
         images = [frame.image for frame in frames if frame.image is not None]
@@ -94,7 +94,7 @@ def detected_persons(detector: nn.Module) -> FindPersons:
 
 
 def outside(persons: Persons) -> NDArray[np.bool_]:
-    """(P,) whether a box lies completely outside its image."""
+    """Return whether each box is completely outside its image, (P,)."""
     return outside_image(persons.bbox_xywh, persons.images.image_size[persons.image_index])
 
 
@@ -109,11 +109,11 @@ def predict_stream(
     keep_crops: bool = False,
     live: bool = False,
 ) -> Iterator[Predicted | Unread | VideoEnd]:
-    """Predict every person of every frame; events without persons keep their places.
+    """Predict every person of every frame; events stay in their order.
 
     Args:
         events: From `read_inputs`.
-        find_persons: Gives the boxes of some frames of one size.
+        find_persons: Returns the boxes of some frames of one size.
         predictor: Finds the keypoints.
         batch_size: Number of persons at a time, from any number of frames.
         group_size: Number of frames at a time for `find_persons`.
@@ -122,7 +122,7 @@ def predict_stream(
         live: Finish each frame before the next one is read, even if the batch is not full.
 
     Raises:
-        NumericsError: The network's or the detector's numbers are not finite; names the images.
+        NumericsError: A number of the network or the detector is not finite; names the images.
     """
     batch = _Batch(predictor, batch_size, keep_crops)
     waiting: deque[Predicted | Unread | VideoEnd] = deque()
@@ -151,15 +151,15 @@ def predict_stream(
     yield from waiting
 
 
-# Of each crop: the result it belongs to, the person of that result, and its position in the image.
+# For each crop: its result, the person in that result, and its position in the image.
 Owners = list[tuple[Predicted, int, CropFrame]]
 
 
 class _Batch:
-    """Crops that wait for the network, and their owners.
+    """Crops that wait for the network, and the persons they belong to.
 
-    The newest full batch is left on the device until the next one is full, so that the CPU cuts
-    crops while the network runs.
+    The results of a batch are not read until the next batch is full, so that the CPU cuts crops
+    while the network runs.
     """
 
     def __init__(self, predictor: CropPredictor, size: int, keep_crops: bool) -> None:
@@ -193,7 +193,7 @@ class _Batch:
             return self.predictor.predict_crops(crops)
         *found, heatmaps = self.predictor.predict_with_heatmaps(crops)
         for (result, *_), crop, heatmap in zip(self.owners, self.crops, heatmaps, strict=True):
-            result.crops.append((crop, heatmap))  # an image's persons come in their order
+            result.crops.append((crop, heatmap))  # the persons of an image are in order
         return found[0], found[1]
 
     def finish(self) -> None:
@@ -223,8 +223,8 @@ def _empty(frame: Frame, boxes: Floats, box_scores: Floats, num_keypoints: int) 
 def _groups(events: Iterable[Event], most: int) -> Iterator[list[Frame] | Unread | VideoEnd]:
     """Yield consecutive frames of one size, up to `most` at a time, and other events one by one.
 
-    Only of one size, as a detector pads the images of a batch to the largest one, which changes
-    its answers.
+    Sizes are not mixed, because a detector pads the images of a batch to the largest one, which
+    changes its results.
     """
     group: list[Frame] = []
     held = 0

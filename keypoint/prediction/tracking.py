@@ -1,17 +1,18 @@
 """Persons of a video over time: ids from frame to frame, and smoothed keypoints.
 
 Ids: the greedy matching of Xiao et al. 2018 (Simple Baselines, section 3.3) by the similarity of
-poses. Different here: a person is looked for where their speed, not optical flow, has brought them;
-keypoints count by their scores, as a hidden wrist may be anywhere; the overlap of the boxes counts,
-too, so persons are followed whose keypoints are not found; and a person who was hidden for a while
-gets the old id back. `tools/benchmarks/run.py tracking` compares it with other trackers.
+poses. Different here: the new position of a person is predicted from their speed, not from optical
+flow; keypoints are weighted by their scores, because a hidden wrist may be anywhere; the overlap of
+the boxes is included, so persons are tracked even if their keypoints are not found; and a person
+who was hidden for a while keeps their id. `tools/benchmarks/run.py tracking` compares it with other
+trackers.
 
 Smoothing: the One Euro filter of Casiez, Roussel, Vogel, CHI 2012, a low-pass filter whose cut-off
 rises with speed: fc = min_cutoff + beta |speed|. Different here: speed is measured in two
-dimensions, and in sizes of the person a second, so one setting works at any resolution.
+dimensions, and in sizes of the person per second, so one setting works at any resolution.
 
-No frame is looked at ahead of time, so a camera is followed as it runs. Keypoints are in the
-image's frame, in pixels. Letters: P persons, T tracks, K keypoints.
+Later frames are not used, so live cameras work. Keypoints are in the image's frame, in pixels.
+Letters: P persons, T tracks, K keypoints.
 """
 
 from __future__ import annotations
@@ -29,22 +30,22 @@ from keypoint.prediction.stream import Predicted
 
 Floats = NDArray[np.float64]
 
-SIMILAR = 0.05  # least similarity of one person in two frames, of 0 to 1
-BOX = 1 / 3  # weight of the boxes' overlap: of this share of the keypoints, if these are sure
+SIMILAR = 0.05  # least similarity of one person in two frames, from 0 to 1
+BOX = 1 / 3  # weight of the boxes' overlap, relative to that of all keypoints with score 1
 DOUBT = 2  # frames until a new track is trusted half as much as an old one
 MIDDLE = np.array([[1.0, 0], [0, 1], [0.5, 0], [0, 0.5]])  # x, y, width, height to the middle
 PATIENCE_S = 1.0  # time for which a hidden person keeps an id
-SEEN = 0.2  # score above which a keypoint is smoothed; it counts as such in evaluation
+SEEN = 0.2  # score above which a keypoint is smoothed; the threshold of evaluation
 
 MIN_CUTOFF = 1.0  # Hz, of a keypoint at rest
-BETA = 5.0  # Hz for each size of the person a second
-SPEED_CUTOFF = 1.0  # Hz, of the speed itself; the paper's
+BETA = 5.0  # Hz for a speed of one size of the person per second
+SPEED_CUTOFF = 1.0  # Hz, for the speed; the paper's value
 
 
 def follow(
     events: Iterable[Predicted | Unread | VideoEnd], skeleton: Skeleton, *, smooth: bool
 ) -> Iterator[Predicted | Unread | VideoEnd]:
-    """Give the persons of videos ids, from 1 in each video; images pass unchanged.
+    """Give ids to the persons of videos, from 1 in each video; images are unchanged.
 
     Args:
         events: From `predict_stream`.
@@ -77,11 +78,11 @@ class _Track:
     keypoints: Floats  # K 2
     weights: Floats  # K
     bbox_xywh: Floats  # 4
-    speed: Floats  # 2, pixels a second, of the person as a whole
+    speed: Floats  # 2, pixels per second, of the whole person
     frames: int  # with the person
 
     def add(self, seconds: float, keypoints: Floats, weights: Floats, bbox_xywh: Floats) -> None:
-        """Follow the person to the next frame."""
+        """Update the track with the person in the next frame."""
         passed = seconds - self.seconds
         if passed > 0:
             middle = (bbox_xywh - self.bbox_xywh) @ MIDDLE
@@ -95,13 +96,13 @@ class _Track:
 
 
 class Tracker:
-    """Ids of the persons of one video, frame after frame.
+    """Assigns ids to the persons of one video, frame by frame.
 
-    A track ends `PATIENCE_S` after its last person; one of the last frame continues however long
-    ago that frame was.
+    A track ends if its person was not seen for `PATIENCE_S`; tracks of the previous frame continue
+    even if that was longer ago.
 
     Args:
-        oks_sigmas: (K,) of the skeleton: how exact each keypoint is.
+        oks_sigmas: (K,) of the skeleton: the precision of each keypoint.
     """
 
     def __init__(self, oks_sigmas: Sequence[float]) -> None:
@@ -115,17 +116,17 @@ class Tracker:
     ) -> NDArray[np.int64]:
         """Return the ids of the persons of the next frame.
 
-        The most similar person and track come first; a track of many frames is preferred to a new
-        one, which may be of a person who was boxed twice.
+        Pairs of person and track are matched by decreasing similarity; long tracks are preferred
+        to new ones, which may belong to a duplicate box.
 
         Args:
-            seconds: Time of the frame, not before that of the last call.
+            seconds: Time of the frame, not before that of the previous call.
             keypoints: (P, K, 2), finite.
             scores: (P, K).
             boxes_xywh: (P, 4), with area.
 
         Returns:
-            (P,) from 1, each once; a person unlike all tracks has a new one.
+            (P,) unique ids from 1; a person unlike all tracks gets a new one.
         """
         since = min(self._seconds, seconds - PATIENCE_S)
         self._tracks = [track for track in self._tracks if track.seconds >= since]
@@ -149,16 +150,17 @@ class Tracker:
         return ids
 
     def holds(self, number: int) -> bool:
-        """Whether a later frame may have this id again."""
+        """Return whether a later frame may have this id again."""
         return any(track.number == number for track in self._tracks)
 
     def _similarity(
         self, seconds: float, keypoints: Floats, weights: Floats, boxes_xywh: Floats
     ) -> NDArray[np.float64]:
-        """(P, T) mean of the keypoints' similarity, as in OKS, and of the boxes' overlap.
+        """Return the mean of the keypoints' similarity, as in OKS, and the boxes' overlap, (P, T).
 
-        A keypoint's weight is its score, the higher one of the two frames, and it is similar as far
-        as the lower score goes: two sure keypoints of a part of a person are little of seventeen.
+        A keypoint is weighted by the higher of its scores in the two frames, and its similarity is
+        scaled by the lower score divided by the higher one, so keypoints seen in one frame only
+        lower the mean.
         """
         tracks = self._tracks
         if not tracks:
@@ -181,7 +183,7 @@ class Tracker:
 
 
 def _overlap(boxes_xywh: Floats, others_xywh: Floats) -> Floats:
-    """(P, T) intersection over union of boxes (P, 4) and (T, 4)."""
+    """Return the intersection over union of boxes (P, 4) and (T, 4), (P, T)."""
     one, other = boxes_xywh[:, None], others_xywh[None]
     last = np.minimum(one[..., :2] + one[..., 2:], other[..., :2] + other[..., 2:])
     shared = np.maximum(last - np.maximum(one[..., :2], other[..., :2]), 0).prod(axis=2)
@@ -202,10 +204,10 @@ class OneEuro:
         """Return the keypoints of the next frame, smoothed.
 
         Args:
-            seconds: Time of the frame, after that of the last call.
+            seconds: Time of the frame, after that of the previous call.
             keypoints: (K, 2).
-            seen: (K,); an unseen keypoint is returned unchanged, and starts over when it is seen.
-            size: Of the person, in the keypoints' unit: square root of the box's area.
+            seen: (K,); an unseen keypoint is returned unchanged, and its filter is reset.
+            size: Size of the person in the keypoints' unit: square root of the box's area.
 
         Returns:
             (K, 2).
@@ -228,5 +230,5 @@ class OneEuro:
 
 
 def _share(cutoff: Floats, passed: float) -> Floats:
-    """Weight of the new value in a first-order low-pass: 1 / (1 + tau / T)."""
+    """Return the weight of the new value in a first-order low-pass: 1 / (1 + tau / T)."""
     return np.asarray(1 / (1 + 1 / (2 * math.pi * cutoff * passed)))

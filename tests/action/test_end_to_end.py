@@ -137,7 +137,7 @@ def test_export_for_onnxruntime_says_its_classes(work, capsys):
     ("words", "text"),
     [
         (["clips.frames=8"], "clips.frames=8: the checkpoint's network takes 4 frames"),
-        (["seed=3"], "'seed=3' (clips are chosen by the video's name)"),
+        (["seed=3"], "'seed=3' (clips are seeded by the video's name)"),
         (["data.classes=[a, b]"], "(the checkpoint's own are used)"),
         (["model.places=each"], "In testing only model.input_size may be changed\n"),
         (["test.short_side=20"], "test.short_side=20: a crop of [32, 32] does not fit in"),

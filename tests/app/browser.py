@@ -17,7 +17,7 @@ from keypoint.app.server import serve
 from keypoint.prediction.predictor import Predictor
 from keypoint.prediction.stream import whole_image
 
-WHOLE = "Without boxes, the picture is taken for one person"
+WHOLE = "Without boxes, one person fills the picture"
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 QUIET = (  # nothing of a browser's own business
     "--disable-background-networking",

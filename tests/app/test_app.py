@@ -149,7 +149,7 @@ def test_boxes_of_a_table():
     for row in ([1, 2, 3], [1, 2, 3, 4, 5], [1, 2, 3, "x"], [1, 2, 3, None], [1, 2, 3, [4]]):
         with pytest.raises(DataError, match=r"box 1 is \[.*\]; give x y width height, four"):
             read_boxes([[1, 2, 3, 4], row])
-    with pytest.raises(DataError, match=r"101 person boxes; give 100 at most"):
+    with pytest.raises(DataError, match=r"101 person boxes are too many; give at most 100"):
         read_boxes([[1, 2, 3, 4]] * 101)
 
 
@@ -424,12 +424,12 @@ def test_an_upload_that_is_deleted_by_now(address, tmp_path):
     given = {"path": uploaded, "meta": META}
     assert "1 person" in ask_raw(address, given)
     Path(uploaded).unlink()
-    assert "photo.jpg: kept for 60 minutes only; upload it again" in ask_raw(address, given)
+    assert "photo.jpg: was deleted after 60 minutes; upload it again" in ask_raw(address, given)
 
 
 def test_no_url_is_fetched(address, contacted):
     given = {"path": "http://192.0.2.1/a.jpg", "meta": META}
-    assert "this page fetches no URL" in ask_raw(address, given)
+    assert "this page does not download URLs" in ask_raw(address, given)
     assert "192.0.2.1" not in contacted
 
 
@@ -473,7 +473,7 @@ def test_files_are_deleted_in_time_and_samples_are_not(tmp_path, monkeypatch):
         [uploaded] = httpx.post(where, files={"files": ("a.jpg", content)}).json()
         assert Path(uploaded).is_relative_to(tmp_path)
         for folder in (Path(uploaded).parent, sample.parent):  # the upload's, and of all uploads
-            assert "not an upload" in ask_raw(served, {"path": str(folder), "meta": META})
+            assert "was not uploaded" in ask_raw(served, {"path": str(folder), "meta": META})
         for path in (uploaded, str(sample)):
             assert "1 person" in ask_raw(served, {"path": path, "meta": META})
         made = files() - before

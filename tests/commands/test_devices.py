@@ -45,7 +45,9 @@ def test_mps_is_refused_where_there_is_none(tmp_path, capsys):
     (tmp_path / "a.png").write_bytes(b"x")
     assert tool("predict", *given, "--whole-image", tmp_path / "a.png") == 2
     assert "--device mps: torch finds no such device" in capsys.readouterr().err
-    with pytest.raises(ConfigError, match="--device mps: for checkpoints only, onnxruntime"):
+    with pytest.raises(
+        ConfigError, match="--device mps is for checkpoints only, not for onnxruntime"
+    ):
         choose_providers("mps", ["CPUExecutionProvider", "CoreMLExecutionProvider"])
 
 

@@ -52,7 +52,7 @@ def test_a_file_becomes_a_checkpoint_that_test_takes_alone(official, tmp_path, c
 
 def test_the_input_size_is_asked_for(official, capsys):
     assert run("import_weights", official, "--output", "best.pt") == 2
-    assert "costs AP silently; give --input-size H W" in capsys.readouterr().err
+    assert "lowers AP silently; give --input-size H W" in capsys.readouterr().err
     assert not Path("best.pt").exists()
     size = ["--input-size", 96, 64]
     assert run("import_weights", official, *size, "--output", official) == 2
@@ -76,7 +76,7 @@ def test_the_report_overwrites_no_weights(official, tmp_path, capsys):
     for output in ("q.json", "q.JSON", tmp_path, ".", "folder.pt"):
         (tmp_path / "folder.json").mkdir(exist_ok=True)
         assert run("import_weights", official, *size, "--output", output) == 2
-        assert f"--output {output}: the checkpoint's name cannot" in capsys.readouterr().err
+        assert f"--output {output}: the name of the checkpoint cannot" in capsys.readouterr().err
         assert not Path("q.json").exists()
     official.rename(tmp_path / "mine.json")
     before = (tmp_path / "mine.json").read_bytes()
@@ -89,11 +89,11 @@ def test_places_that_cannot_be_written(official, tmp_path, capsys):
     Path("afile").write_bytes(b"mine")
     size = ["--input-size", 96, 64]
     assert run("import_weights", official, *size, "--output", "afile/x.pt") == 2
-    assert "--output: the folder afile cannot be made (File exists)" in capsys.readouterr().err
+    assert "--output: cannot make the folder afile (File exists)" in capsys.readouterr().err
     assert run("import_weights", official, *size, "--output", "a.pt") == 0
     before = Path("a.pt").read_bytes()
     assert run("import_weights", official, *size, "--output", "a.pt") == 2
-    assert "--output a.pt exists already; give another" in capsys.readouterr().err
+    assert "--output a.pt already exists; give another" in capsys.readouterr().err
     assert Path("a.pt").read_bytes() == before
     export = ["export_weights", "--checkpoint", "a.pt", "--format", "mmpose", "--output", tmp_path]
     assert run(*export, "--overwrite") == 4
@@ -145,7 +145,9 @@ def test_other_networks_are_named(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     torch.save({"stage2.0.branches.0.0.conv1.weight": torch.zeros(18, 18, 3, 3)}, "w.pth")
     assert run("import_weights", "w.pth", "--input-size", 96, 64, "--output", "best.pt") == 4
-    found = "w.pth: holds an HRNet of another width than 32 or 48, which matches no ResNet of depth"
+    found = (
+        "w.pth: contains an HRNet of another width than 32 or 48, which matches no ResNet of depth"
+    )
     assert found in capsys.readouterr().err
 
 

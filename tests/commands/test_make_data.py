@@ -19,7 +19,7 @@ def test_persons_are_written_as_coco_unpacks_and_left_once_complete(tmp_path, ca
     written = annotations.stat().st_mtime_ns
     assert tool(*words) == 0
     assert annotations.stat().st_mtime_ns == written
-    assert "complete already" in capsys.readouterr().err
+    assert "already complete" in capsys.readouterr().err
     assert tool(*words, "--seed", "1") == 0  # another set takes its place
     assert annotations.stat().st_mtime_ns != written
 

@@ -98,13 +98,13 @@ def test_one_device_with_accumulation_is_the_same_step(finished, capsys):
 @pytest.mark.parametrize(
     ("different", "words"),
     [
-        ({"overrides": ["train.epochs=1"]}, "train.epochs=1 (the row's: 210)"),
-        ({"overrides": ["train.recipe=mmpose"]}, "train.lr=0.0005 (the row's: 0.001)"),
-        ({"overrides": ["train.ema=0.999"]}, "train.ema=0.999 (the row's: None)"),
-        ({"overrides": ["augment.rotation=10"]}, "augment.rotation=10.0 (the row's: 40.0)"),
-        ({"overrides": ["model.weights=none"]}, "model.weights=None (the row's: imagenet)"),
-        ({"overrides": ["model.codec=udp"]}, "model.codec=udp (the row's: heatmap)"),
-        ({"world_size": 1}, "crops a step: 32 (the row's: 256)"),
+        ({"overrides": ["train.epochs=1"]}, "train.epochs=1 (the paper's: 210)"),
+        ({"overrides": ["train.recipe=mmpose"]}, "train.lr=0.0005 (the paper's: 0.001)"),
+        ({"overrides": ["train.ema=0.999"]}, "train.ema=0.999 (the paper's: None)"),
+        ({"overrides": ["augment.rotation=10"]}, "augment.rotation=10.0 (the paper's: 40.0)"),
+        ({"overrides": ["model.weights=none"]}, "model.weights=None (the paper's: imagenet)"),
+        ({"overrides": ["model.codec=udp"]}, "model.codec=udp (the paper's: heatmap)"),
+        ({"world_size": 1}, "crops per step: 32 (the paper's: 256)"),
         ({"epoch": 209}, "last epoch reached: epoch 209 of 210"),
         ({"conditions": {"boxes": "ground truth"}}, "boxes 'ground truth' (the paper's: 'detector')"),
         ({"conditions": {"boxes_file": "a/own.json"}}, "boxes_file 'own.json'"),
@@ -112,9 +112,9 @@ def test_one_device_with_accumulation_is_the_same_step(finished, capsys):
         ({"conditions": {"decoding": "dark"}}, "decoding 'dark'"),
         ({"conditions": {"oks_nms": None}}, "oks_nms None"),
         ({"conditions": {"input_size": [384, 288]}}, "input_size [384, 288]"),
-        ({"overrides": ["data.train_annotations=annotations/small.json"]}, "data.train_annotations=annotations/small.json (the row's: annotations/person_keypoints_train2017.json)"),
+        ({"overrides": ["data.train_annotations=annotations/small.json"]}, "data.train_annotations=annotations/small.json (the paper's: annotations/person_keypoints_train2017.json)"),
         ({"overrides": ["data.val_annotations=annotations/part.json"]}, "data.val_annotations="),
-        ({"overrides": ["data.on_bad=skip"]}, "data.on_bad=skip (the row's: error)"),
+        ({"overrides": ["data.on_bad=skip"]}, "data.on_bad=skip (the paper's: error)"),
         ({"conditions": {"annotations": "a/part.json"}}, "annotations 'part.json' (the paper's: 'person_keypoints_val2017.json')"),
         ({"conditions": {"images_left_out": 3}}, "images_left_out 3 (the paper's: 0)"),
         ({"conditions": {"persons": persons(images=605)}}, "images_in_annotations 605 (the paper's: 5000)"),
@@ -151,7 +151,7 @@ def test_a_run_without_its_checkpoint_is_not_known_to_be_the_rows(finished, caps
     for folder in runs:
         (folder / "last.pt").unlink()
     said = said_of(capsys, *runs)
-    assert "crops a step: unknown (the row's: 256), last epoch reached: unknown" in said
+    assert "crops per step: unknown (the paper's: 256), last epoch reached: unknown" in said
 
 
 @pytest.mark.parametrize(

@@ -108,9 +108,9 @@ def test_names_of_points(folder, grid, names):
         (f"{ONE}grid:\n  data.workers: [1, 2]\n", "the points workers=1 and workers=2 train the same network"),
         (f"{ONE}test: [--analyze]\ngrid: {{a: {{b: {{}}}}}}\n", "s.yaml: test: unrecognized arguments: --analyze"),
         (f"{ONE}test: [--help]\ngrid: {{a: {{b: {{}}}}}}\n", "s.yaml: test: --help runs nothing"),
-        (f"{ONE}test: [output=x]\ngrid: {{a: {{b: {{}}}}}}\n", "s.yaml: test: output is given by keypoint sweep"),
+        (f"{ONE}test: [output=x]\ngrid: {{a: {{b: {{}}}}}}\n", "s.yaml: test: output is set by keypoint sweep"),
         (f"{ONE}test: [test.flop=true]\ngrid: {{a: {{b: {{}}}}}}\n", "test.flop: no such key; did you mean flip"),
-        (f"{ONE}test: [--boxes, truth, --boxes, x.json]\ngrid: {{a: {{b: {{}}}}}}\n", "--boxes is there twice"),
+        (f"{ONE}test: [--boxes, truth, --boxes, x.json]\ngrid: {{a: {{b: {{}}}}}}\n", "--boxes is given twice"),
         (f"{ONE}test: --analyse\ngrid: {{a: {{b: {{}}}}}}\n", "line 3: test: given '--analyse'; test must be a list of texts"),
         (f"{ONE}grid: {{train.lr: [{', '.join(map(str, range(1, 1002)))}]}}\n", "these are 1001 runs; at most 1000 are allowed"),
     ],
@@ -156,7 +156,7 @@ def test_a_command_line_is_refused(folder, typed, said, capsys):
 def test_not_under_torchrun(folder, monkeypatch, capsys):
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert tool("sweep", "sweep.yaml") == 2
-    assert "keypoint sweep starts trainings of its own" in capsys.readouterr().err
+    assert "keypoint sweep starts its own processes" in capsys.readouterr().err
 
 
 def test_a_sweep_is_not_trained_as_one_config(folder, capsys):

@@ -14,9 +14,9 @@ def test_the_word_task_is_taken_out():
     assert task_in(["--task=keypoints", "b"]) == ("keypoints", ["b"])
     assert task_in(["a", "--", "--task", "action"]) == (None, ["a", "--", "--task", "action"])
     assert task_in([]) == (None, [])
-    with pytest.raises(ConfigError, match="--task poses: the tasks are keypoints and action"):
+    with pytest.raises(ConfigError, match="--task poses: give one of keypoints and action"):
         task_in(["--task", "poses"])
-    with pytest.raises(ConfigError, match="--task : the tasks are"):
+    with pytest.raises(ConfigError, match="--task : give one of"):
         task_in(["--task"])
 
 
@@ -44,7 +44,7 @@ def test_a_checkpoint_that_is_none_is_left_to_the_command(tmp_path, capsys):
 
 def test_a_command_of_keypoints_alone_refuses_the_other_task(capsys):
     assert tool("detect-boxes", "--task", "action") == 2
-    assert "keypoint detect-boxes is for keypoints alone" in capsys.readouterr().err
+    assert "keypoint detect-boxes is for keypoints only" in capsys.readouterr().err
 
 
 def test_a_config_or_checkpoint_of_the_other_task_is_one_mistake(tmp_path, capsys):

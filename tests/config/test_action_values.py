@@ -44,4 +44,4 @@ def test_two_wrong_keys_are_both_named():
     faults = str(refused.value)
     assert "augment.crop: given 'dense'" in faults
     assert "model.weights: given 'aaa" in faults
-    assert "no path" in faults
+    assert "not a path" in faults

@@ -76,8 +76,8 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_data(data, tmp_p
     (tmp_path / "file").write_text("")
     (tmp_path / "log" / "log.txt").mkdir(parents=True)
     for place, words in (
-        (tmp_path / "file", f"output: the folder {tmp_path / 'file'} cannot be made"),
-        ("/proc/nowhere", "output: the folder /proc/nowhere cannot be made"),
+        (tmp_path / "file", f"output: cannot make the folder {tmp_path / 'file'}"),
+        ("/proc/nowhere", "output: cannot make the folder /proc/nowhere"),
         (tmp_path / "log", "log.txt cannot be written"),
     ):
         command = ["--checkpoint", str(folder / "run" / "best.pt"), f"output={place}"]
@@ -118,7 +118,7 @@ def test_images_without_annotations(data, tmp_path):
     found = ["--boxes", folder / "found.json", f"data.val_annotations={folder / 'image_info.json'}"]
     said = run(folder, *found, f"output={tmp_path}", "--analyse")
     assert "no annotations, so no AP: submit results.json" in said.stdout
-    assert "nothing to analyse" in said.stderr
+    assert "nothing is analysed" in said.stderr
     results = json.loads((tmp_path / "results.json").read_text())
     assert len(results) == 6
     assert {len(r["keypoints"]) for r in results} == {51}
@@ -133,7 +133,7 @@ def test_images_without_annotations(data, tmp_path):
 def test_boxes_are_checked_before_any_work(data, tmp_path):
     folder, _, _ = data
     twice = run(folder, "--boxes", "truth", "--boxes", "truth", f"output={tmp_path}", status=2)
-    assert "each kind once" in twice.stderr
+    assert "give each once" in twice.stderr
     (tmp_path / "other.json").write_text('[{"image_id": 5, "category_id": 1, "bbox": [0, 0, NaN, 9], "score": 1}]')  # fmt: skip
     other = run(folder, "--boxes", "truth", "--boxes", tmp_path / "other.json", status=3)
     assert "other.json" in other.stderr
@@ -159,7 +159,10 @@ def test_the_flags_boxes_have_a_score_threshold(data, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--boxes", "a/x.json", "--boxes", "b/x.json"], "--boxes a/x.json b/x.json: results go"),
+        (
+            ["--boxes", "a/x.json", "--boxes", "b/x.json"],
+            "--boxes a/x.json b/x.json: results are written",
+        ),
         (["--boxes", "a/truth_boxes.json", "--boxes", "truth"], "would overwrite each other"),
         (["--boxes", "truth", "test.box_score_threshold=0.3"], "no effect with --boxes truth"),
         (["--boxes", "truth", "test.boxes=x.json"], "test.boxes has no effect with --boxes"),

@@ -24,7 +24,7 @@ def test_both_splits_and_a_sheet(demo, tmp_path, capsys):
     )
     printed = capsys.readouterr().out
     assert printed.count("truth as prediction: AP 1.000") == 2
-    assert "nothing stops training or testing" in printed
+    assert "no fault stops training or testing" in printed
     report = json.loads((tmp_path / "data_report.json").read_text())["check"]
     assert sorted(report) == ["train", "val"]
     for part in report.values():

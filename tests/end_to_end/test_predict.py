@@ -131,21 +131,19 @@ def test_annotated_persons_and_boxes_as_test_py_has_them(predict, tmp_path, chec
     common = ["--annotations", file, "--boxes", "boxes.json", "--box-threshold", 0.5]
     assert predict(*common, *three, output="boxes") == 3
     said = capsys.readouterr()
-    words = (
-        "000000000101.png: box 2 [900.0, 5.0, 40.0, 60.0] of boxes.json is wholly outside the image"
-    )
+    words = "000000000101.png: box 2 [900.0, 5.0, 40.0, 60.0] of boxes.json is completely outside the image"
     assert f"{words} of 160 x 120 pixels and left out" in said.err
     assert "1 of 3 files could not be used, or not completely" in said.err
     assert "5 persons = 1 used + 4 skipped (1 with a score under 0.5, " in said.out
     found = report(tmp_path / "boxes")
     assert (found["total"], found["used"]) == (5, 1)
     assert found["images"] == {"total": 3, "used": 3, "skipped": {}}
-    assert [fault["reason"] for fault in found["listed"]] == ["wholly outside their image"]
+    assert [fault["reason"] for fault in found["listed"]] == ["completely outside their image"]
     assert found["skipped"] == {
         "with a score under 0.5": 1,
         "with a bbox without area": 1,
-        "wholly outside their image": 1,
-        "on an image that is no input": 1,
+        "completely outside their image": 1,
+        "on an image that is not an input": 1,
     }
     assert [len(r["boxes"]) for r in records(tmp_path / "boxes")] == [1, 0, 0]
 
@@ -418,7 +416,7 @@ def test_results_are_not_overwritten_unasked(predict, tmp_path, capsys):
     assert predict("--whole-image", "a.png") == 0
     before = (tmp_path / "out/records.jsonl").read_text()
     assert predict("--whole-image", "a.png") == 2
-    assert "out: holds results.json and records.jsonl already; give" in capsys.readouterr().err
+    assert "out already contains results.json and records.jsonl; give" in capsys.readouterr().err
     assert (tmp_path / "out/records.jsonl").read_text() == before
     picture(tmp_path / "b.png", 1)
     assert predict("--whole-image", "--overwrite", "a.png", "b.png") == 0
@@ -427,14 +425,14 @@ def test_results_are_not_overwritten_unasked(predict, tmp_path, capsys):
     boxes = tmp_path / "out/results.json"
     common = ["--overwrite", "--annotations", file, "--boxes", boxes, images]
     assert predict(*common) == 2
-    assert "results.json: would be overwritten" in capsys.readouterr().err
+    assert "results.json is an input and would be overwritten" in capsys.readouterr().err
     assert len(json.loads(boxes.read_text())) == 2
 
 
 def test_nothing_is_left_of_a_run_that_used_nothing(predict, tmp_path, capsys):
     (tmp_path / "a.png").write_bytes(b"")
     assert predict("--whole-image", "a.png") == 3
-    assert "nothing could be used" in capsys.readouterr().err
+    assert "there are no results" in capsys.readouterr().err
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["data_report.json", "log.txt"]
     picture(tmp_path / "a.png")
     assert predict("--whole-image", "a.png") == 0
@@ -458,18 +456,18 @@ def test_broken_weights_are_refused_and_the_image_is_named(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "status", "text"),
     [
-        (["--whole-image", "http://127.0.0.1:9/a.jpg"], 2, "is a URL; nothing is fetched"),
-        (["--boxes", "b.json", "a.png"], 2, "give --annotations too"),
-        (["--detector", "yolo", "a.png"], 2, "neither a file nor the name of a detector; dete"),
+        (["--whole-image", "http://127.0.0.1:9/a.jpg"], 2, "URLs are not downloaded"),
+        (["--boxes", "b.json", "a.png"], 2, "also give --annotations"),
+        (["--detector", "yolo", "a.png"], 2, "neither a file nor the name of a detector; give"),
         (["--whole-image", "--box-threshold", "0.5", "a.png"], 2, "--box-threshold has no effect"),
         (["--whole-image", "--device", "tpu", "a.png"], 2, "device='tpu' is unknown"),
         (["--whole-image", "--smooth", "a.png"], 2, "--smooth has no effect here, no input is a"),
         (["--whole-image", "--labels", "a.png"], 2, "--labels has no effect without --pictures"),
         (["--whole-image", "--track", "a.png"], 2, "--track has no effect here, no input is a"),
-        (["--whole-image", "camera:1", "a.png"], 2, "camera:1: a camera does not end, so it is"),
+        (["--whole-image", "camera:1", "a.png"], 2, "camera:1: a camera must be the only input"),
         (["--whole-image", "--compile", "camera"], 2, "--compile with a camera: each frame is"),
         (["--whole-image", "nowhere.png"], 3, "nowhere.png: no such file"),
-        (["--whole-image", "camera:97"], 3, "camera:97: cannot be opened"),
+        (["--whole-image", "camera:97"], 3, "camera:97 cannot be opened"),
         (["--detector", "fasterrcnn_resnet50_fpn_v2:no.pth", "a.png"], 4, "no.pth"),
     ],
 )
@@ -490,7 +488,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_read(
     (tmp_path / "file").write_bytes(b"")
     for output in ("file", "/proc/nothing/out"):
         assert predict("--whole-image", "a.png", output=output) == 2
-        assert "cannot be made" in capsys.readouterr().err
+        assert "cannot make the folder" in capsys.readouterr().err
 
 
 def test_a_full_disk_is_an_error_and_keeps_what_is_done(predict, tmp_path, capsys, monkeypatch):

@@ -110,10 +110,10 @@ def test_shares_are_merged_to_the_output_of_one_run(predict, one, tmp_path, caps
     assert said[1].out.splitlines() == [
         "whole images: 7 persons = 7 used + 0 skipped (none)",
         "9 files = 6 used + 3 skipped "
-        "(1 no image or video by its name, 1 not a file, 1 that cannot be read)",
+        "(1 not an image or video, 1 not a file, 1 that cannot be read)",
         "3 frames = 3 used + 0 skipped (none)",
     ]
-    assert "not begun: 1, 3" in said[2].err
+    assert "not started: 1, 3" in said[2].err
     assert "2 of 9 files could not be used" in said[1].err
     merged = content(tmp_path / "out")
     assert list(merged) == list(one)
@@ -161,7 +161,10 @@ def test_ids_boxes_and_counts_of_annotations_are_those_of_one_run(
     assert tool("predict", *common, tmp_path / "out", "--shard", "1/2") == 3
     assert content(tmp_path / "out") == content(tmp_path / "one")
     log = (tmp_path / "out/log.txt").read_text()
-    assert log.count("are wholly outside the image") + log.count("is wholly outside the image") == 3
+    assert (
+        log.count("are completely outside the image") + log.count("is completely outside the image")
+        == 3
+    )
 
 
 @pytest.fixture
@@ -203,7 +206,7 @@ def test_a_stopped_share_continues_with_the_next_input(
     capsys.readouterr()
     assert predict(*DRAWN, "--shard", "2/2") == 3  # nothing to do but to say so
     said = capsys.readouterr().err
-    assert "share 2 of 2 was done before" in said
+    assert "share 2 of 2 is already done" in said
     assert "1 of 2 shares are missing and not being done (stopped: 1); run" in said
     read = []
     for name in ("_read_image", "_read_video"):
@@ -231,7 +234,10 @@ def test_a_signal_ends_a_share_after_an_image(predict, tmp_path, capsys, stoppin
     monkeypatch.setattr(ShareOutput, "take", signalled)
     assert predict("--shard", "1/2") == 143
     said = capsys.readouterr().err
-    assert "stopped by SIGTERM; share 1 of 2 is not done; the same command continues it" in said
+    assert (
+        "stopped by SIGTERM; share 1 of 2 is not finished; run the same command to continue it"
+        in said
+    )
     lines = (tmp_path / "out/shards/1-of-2/events.jsonl").read_text().splitlines()
     assert len(lines) == 1
 
@@ -272,8 +278,8 @@ def test_shares_of_another_run_are_refused_by_what_differs(
     refused("--shard", "2/3", "--pictures", given=few, words="pictures: False there, True here")
     refused("--shard", "2/3", given=few, weights=other, words="differs in checkpoint: content")
     refused("--shard", "2/3", given=few[:1], words="inputs: 2 files of")
-    refused(given=few, words="holds shards, the shares of a run that is not finished")
-    refused("--shard", "2/3", given=[tmp_path / "out/shards"], words="where the pictures of")
+    refused(given=few, words="contains shards, the shares of an unfinished run")
+    refused("--shard", "2/3", given=[tmp_path / "out/shards"], words="the folder for pictures of")
     with (tmp_path / "out/shards/1-of-3/.lock").open("a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         held.write("process 7 on node3\n")
@@ -286,7 +292,7 @@ def test_shares_of_another_run_are_refused_by_what_differs(
     assert predict("--shard", "1/3", "--batch-size", 2, given=few) == 0
     assert "2 files = 2 used" in capsys.readouterr().out
     assert predict("--shard", "1/3", given=few) == 2
-    assert "holds results.json and records.jsonl already" in capsys.readouterr().err
+    assert "already contains results.json and records.jsonl" in capsys.readouterr().err
     assert {file.name for file in (tmp_path / "out").iterdir()} == {
         "records.jsonl", "results.json", "data_report.json", "log.txt",
     }  # fmt: skip
@@ -332,11 +338,11 @@ def test_a_share_is_from_1_to_all(predict, capsys, text):
 
 def test_a_camera_and_torchruns_processes_have_no_shard(predict, capsys, monkeypatch):
     assert predict("--shard", "1/2", given=["camera"]) == 2
-    assert "share 1 of 2 of a camera: its frames come once" in capsys.readouterr().err
+    assert "share 1 of 2: frames of a camera cannot be divided" in capsys.readouterr().err
     for name, value in (("RANK", "1"), ("LOCAL_RANK", "1"), ("WORLD_SIZE", "2")):
         monkeypatch.setenv(name, value)
     assert predict("--shard", "1/2") == 2
-    assert "--shard 1/2 under torchrun, which gives each of its 2" in capsys.readouterr().err
+    assert "--shard 1/2: torchrun already gives a share to each of its 2" in capsys.readouterr().err
     monkeypatch.delenv("LOCAL_RANK")
     assert predict() == 2
     assert "each process would work alone" in capsys.readouterr().err
@@ -416,7 +422,7 @@ def test_a_killed_process_is_named_and_its_share_alone_is_continued(
     assert "[rank 1] error: 2 of 9 files could not be used" in done.stderr, done.stderr
     assert done.stdout.count("files = ") == 1
     log = (tmp_path / "out/log.txt").read_text()
-    assert "share 1 of 2 was done before" in log
+    assert "share 1 of 2 is already done" in log
     assert log.count("share 1 of 2 is done") == 1
     assert "share 2 of 2 continues after 2 of 3 inputs" in log
     assert content(tmp_path / "out") == one

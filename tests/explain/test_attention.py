@@ -281,7 +281,7 @@ def test_the_input_of_a_block_in_a_network():
 
 def test_what_is_refused():
     x = clip_or_map(2)
-    with pytest.raises(ValueError, match="Conv2d has no row; those of keypoint.blocks do: NonLoc"):
+    with pytest.raises(ValueError, match="Conv2d has no row; give one of the blocks NonLoc"):
         rows_at(nn.Conv2d(8, 8, 1), x, (0, 0))
     with pytest.raises(ValueError, match=r"is \(2, 8, 5, 7\); give 1 C H W or 1 C T H W"):
         rows_at(NonLocal(8), x.expand(2, -1, -1, -1), (0, 0))

@@ -61,7 +61,7 @@ def test_all_blocks_of_a_photo(explain):
     assert said.count("entropy / log N") == 4 + 1
     status, said, _ = explain("--checkpoint", "best.pt", "photo.jpg")
     assert status == 2
-    assert "holds 000001_photo_layer3.png already; give another folder, or --overwrite" in said
+    assert "already contains 000001_photo_layer3.png; give another folder, or --overwrite" in said
 
 
 def test_one_site_and_one_pixel(explain):
@@ -108,7 +108,7 @@ def test_a_clip(explain):
         (["--at", "nan,1"], 2, "--at nan,1: give 2 numbers"),
         (["--box", "1,2,3"], 2, "--box 1,2,3: give 4 numbers, such as 120,80,60,200"),
         (["--box", "500,0,10,10"], 3, "wholly outside the image of 160 x 120"),
-        (["--at=-99,0"], 2, "--at -99,0: outside of what the network sees, x and y from"),
+        (["--at=-99,0"], 2, "--at -99,0: outside of the crop; give x and y from"),
         (["--keypoint", "tail"], 2, "--keypoint tail: the network has nose, left_eye"),
         (
             ["--site", "layer9"],
@@ -126,8 +126,8 @@ def test_what_is_refused(explain, words, status, text):
 
 def test_a_frame_or_pixel_outside_of_the_clip(explain):
     for words, text in (
-        (["--frame", "4"], "--frame 4: a clip has 4, from 0"),
-        (["--at", "999,0"], "--at 999,0: outside of what the network sees, x from"),
+        (["--frame", "4"], "--frame 4: a clip has 4 frames, numbered from 0"),
+        (["--at", "999,0"], "--at 999,0: outside of the crop; give x from"),
     ):
         status, said, _ = explain("--checkpoint", "action.pt", "clip.avi", *words)
         assert status == 2

@@ -74,7 +74,7 @@ def test_a_clip_has_rows_over_its_frames(block, frames):
     assert found.random.after.frames[2:].sum() == 1  # its own two, as a new block is the identity
     said = table(found)
     assert "frame 3, column 31, row 8 of the input" in said
-    assert "a new block adds nothing" in said
+    assert "a new block changes nothing" in said
     assert "frames 0.00 0.00" in said
     pictures = sheet(found, np.zeros((4, 32, 32, 3), np.uint8))
     assert pictures.ndim == 3

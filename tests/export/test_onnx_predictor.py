@@ -257,9 +257,9 @@ def test_the_command_imports_neither_torch_nor_what_training_needs(plain, tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["--flip"], "--flip has no effect with --onnx .*: leave it out here; give it to keypoint export"),
+        (["--flip"], "--flip has no effect with --onnx .*leave it out; give it to keypoint export"),
         (["--amp", "fp16"], "--amp has no effect with --onnx .* give --precision to keypoint export"),
-        (["--compile"], "--compile has no effect with --onnx .*; onnxruntime does that by itself"),
+        (["--compile"], "--compile has no effect with --onnx .*; onnxruntime always optimises the network"),
         (["--device", "cuda"], "device=cuda: this onnxruntime has no CUDA .it has .*CPU.*; install onnxruntime-gpu"),
         (["--device", "tpu"], "device='tpu' is unknown; give cpu, cuda or cuda:NUMBER"),
     ],
@@ -317,7 +317,7 @@ def heatmaps_alone(proto, texts):
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (lambda proto, texts: texts.clear(), r"has no description of keypoint export \(lacks version, skeleton, input_size\)"),
+        (lambda proto, texts: texts.clear(), r"has no description of keypoint export \(version, skeleton, input_size missing\)"),
         (lambda proto, texts: texts.update(flip="7"), r"its description cannot be used \(flip 7\); export the checkpoint again"),
         (heatmaps_alone, "gives heatmaps only; export the checkpoint with --outputs keypoints"),
         (lambda proto, texts: texts.update(outputs='"heatmaps"'), r"its inputs and outputs are crops tensor\(float\) \['batch', 3, 64, 64\], .* its description says crops tensor\(float\) \['batch', 3, 64, 64\], heatmaps"),

@@ -121,13 +121,13 @@ CATS = [{"id": 3, "name": "cat"}, {"id": 4, "name": "dog"}]
     [
         (
             {"categories": CATS},
-            r"boxes and no keypoints, of 2 categories \(cat, dog\); name the one",
+            r"boxes without keypoints of 2 categories \(cat, dog\); rename the",
         ),
         (
             {"categories": [{"id": 3, "keypoints": ["a"]}]},
             "1 keypoint names do not match the 17 of skeleton coco17",
         ),
-        ({"categories": [{"id": "x", "name": "person"}]}, "category id 'x'; give a whole number"),
+        ({"categories": [{"id": "x", "name": "person"}]}, "category id 'x' is not a whole number"),
         (
             {"annotations": [{"id": 1, "image_id": 7, "category_id": 3}]},
             "annotation id 1: bbox None",

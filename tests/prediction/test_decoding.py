@@ -119,5 +119,5 @@ def test_the_card_of_another_decoding_says_what_ships(data, tmp_path):
     card = " ".join((tmp_path / "card.md").read_text().split())
     assert (
         "* decoding: quarter offset in the checkpoint; measured with none, which predict and "
-        "export take by --decoding none * skeleton" in card
+        "export use with --decoding none * skeleton" in card
     )

@@ -78,8 +78,9 @@ def test_a_long_pause_is_shortened_and_that_is_said(tmp_path, caplog):
     greys, _ = drawn(tmp_path, [0, 0.1, 10_000.1, 10_000.2, 10_000.3], 10.0)
     assert greys == [0, *[1] * (1 + MOST_REPEATED), 2, 3, 4]
     assert caplog.messages == [
-        f"{tmp_path}/pictures/000001_camera.mp4: pauses are 9940 s shorter than in the source, as a "
-        f"frame is repeated at most {MOST_REPEATED} times; records.jsonl has every frame's time"
+        f"{tmp_path}/pictures/000001_camera.mp4: pauses are 9940 s shorter than in the source, "
+        f"because a frame is repeated at most {MOST_REPEATED} times; records.jsonl contains the "
+        "time of every frame"
     ]
 
 

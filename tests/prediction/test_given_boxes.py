@@ -65,7 +65,7 @@ def test_scores_in_some_entries_only_are_a_fault(read):
 
 
 def test_nothing_left_says_what_keeps_them(read):
-    with pytest.raises(DataError, match=r"2 with a score under 0\.3\).* --box-threshold 0 takes"):
+    with pytest.raises(DataError, match=r"2 with a score under 0\.3\).* --box-threshold 0 to use"):
         read((100, A, 0.1), (100, APART, 0.2))
     assert len(read((100, A, 0.1), threshold=0.0)) == 1
     with pytest.raises(DataError, match=r"1 with a score under 0\.3\)"):  # one box of a detector

@@ -47,7 +47,7 @@ def test_a_log_file_on_a_full_disk_is_reported_once(tmp_path, capsys):
         logging.getLogger("keypoint.x").info("line %d", number)
     said = capsys.readouterr().err
     cli.log_to()
-    assert said.count("cannot be written any more (") == 1
+    assert said.count("can no longer be written (") == 1
     assert "No space left on device" in said
     assert [line for line in said.splitlines() if line.startswith("line")] == [
         f"line {number}" for number in range(5)

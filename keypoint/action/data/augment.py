@@ -1,12 +1,12 @@
-"""The part of the frames that a clip shows: random in training, fixed in testing.
+"""Crops of the frames of a clip: random in training, fixed in testing.
 
-A crop is drawn once for all frames of a clip. It is cut out of the decoded frame and then resized,
-bilinear as in the references: the same picture as of a frame that was resized first, in half the
+A crop is drawn once for all frames of a clip. It is cut from the decoded frame and then resized,
+bilinear as in the references. This gives the same picture as resizing the frame first, in half the
 time or less (docs/benchmarks/clips.md).
 
 Sources: TSN (Wang et al. 2016), section 3.2: corner crops with scale jitter, which SRL cites; Wang
-et al. 2018, section 4: short side of 256 to 320 pixels and a random crop of 224. Where TSN squeezes
-each video to 340 x 256, the frame keeps its aspect ratio here, as in mmaction2; sides are shares of
+et al. 2018, section 4: short side of 256 to 320 pixels and a random crop of 224. TSN squeezes each
+video to 340 x 256; here the frame keeps its aspect ratio, as in mmaction2, and sides are shares of
 the short side instead of 256, 224, 192 and 168 pixels.
 """
 
@@ -30,7 +30,7 @@ SIDES = re.compile(r"(?<![a-z])(left|right)(?![a-z])")
 
 @dataclass(frozen=True)
 class Crop:
-    """A part of a frame, in its pixels, mirrored or not."""
+    """A part of a frame, in pixels of the frame, mirrored or not."""
 
     x: int
     y: int
@@ -60,10 +60,10 @@ class ClipAugmentation:
     Args:
         input_size: (height, width) of the crop after resizing.
         crop: "tsn": width and height are each 1, 7/8, 3/4 or 21/32 of the largest crop, at most one
-            step apart, in a corner or the centre. "random": the frame is resized to a random
-            short side, and a crop of the input size cut anywhere.
-        short_side: Smallest and largest, for "random".
-        flip_probability: How often a clip is mirrored.
+            step apart, in a corner or the center. "random": the frame is resized to a random
+            short side, and a crop of the input size is cut at a random position.
+        short_side: Smallest and largest short side, for "random".
+        flip_probability: Probability of mirroring a clip.
 
     Raises:
         ConfigError: A crop of "random" would be larger than the frame.
@@ -83,11 +83,11 @@ class ClipAugmentation:
             )
 
     def draw(self, frame_size: tuple[int, int], rng: np.random.Generator) -> Crop:
-        """Draw the crop of all frames of a clip, always five numbers.
+        """Draw the crop of all frames of a clip; always draws five numbers.
 
         Args:
             frame_size: (height, width) of the video's frames.
-            rng: The only source of chance.
+            rng: The only source of randomness.
         """
         place, first, second, third, flip = rng.random(5)
         if self.crop == "tsn":
@@ -117,12 +117,12 @@ class TestCrops:
     """The crops of a frame in testing.
 
     Args:
-        crop_size: (height, width) of each.
-        short_side: The frame's is resized to it; at least the crop's.
-        crops: 1: the centre. 3: the centre and both ends of the frame's long side.
+        crop_size: (height, width) of each crop.
+        short_side: Short side of the resized frame; at least the crop's longer side.
+        crops: 1: the center. 3: the center and both ends of the frame's long side.
 
     Raises:
-        ConfigError: The crop is larger than the short side, or another number of crops.
+        ConfigError: The crop is larger than the short side, or the number of crops is not 1 or 3.
     """
 
     __test__ = False  # no test of pytest's
@@ -133,7 +133,7 @@ class TestCrops:
 
     def __post_init__(self) -> None:
         if self.crops not in (1, 3):
-            raise ConfigError(f"test.crops={self.crops}: give 1 (centre) or 3")
+            raise ConfigError(f"test.crops={self.crops}: give 1 (center) or 3")
         if max(self.crop_size) > self.short_side:
             raise ConfigError(
                 f"test.short_side={self.short_side}: a crop of {list(self.crop_size)} does not fit "
@@ -142,12 +142,12 @@ class TestCrops:
 
     @classmethod
     def of(cls, input_size: tuple[int, int], short_side: int, crops: int = 1) -> TestCrops:
-        """The usual crops: one of the input's size; or three that fill the short side.
+        """Return the usual crops: one of the input's size, or three of the size of the short side.
 
         Args:
             input_size: (height, width) of the network's input in training, usually 224.
-            short_side: Of the frames, usually 256.
-            crops: 1; or 3, which are 256 then, as of Wang et al.
+            short_side: Short side of the frames, usually 256.
+            crops: 1 or 3. Three crops of 256 are those of Wang et al.
         """
         if crops == 1:
             return cls(input_size, short_side)
@@ -155,7 +155,7 @@ class TestCrops:
         return cls((height, width), short_side, crops)
 
     def of_frame(self, frame_size: tuple[int, int]) -> list[Crop]:
-        """The crops of a frame of this (height, width), from left to right or top to bottom."""
+        """Return the crops of a frame of this size, from left to right or top to bottom."""
         width, height = _pixels(frame_size, self.crop_size, self.short_side)
         free_x, free_y = frame_size[1] - width, frame_size[0] - height
         shares = (0.5,) if self.crops == 1 else (0.0, 0.5, 1.0)
@@ -165,7 +165,7 @@ class TestCrops:
 
 
 def largest_crop(frame_size: tuple[int, int], input_size: tuple[int, int]) -> tuple[float, float]:
-    """(height, width) of the largest part of a frame that has the aspect ratio of the input."""
+    """Return (height, width) of the largest part of a frame with the input's aspect ratio."""
     scale = min(frame_size[0] / input_size[0], frame_size[1] / input_size[1])
     return input_size[0] * scale, input_size[1] * scale
 
@@ -173,18 +173,18 @@ def largest_crop(frame_size: tuple[int, int], input_size: tuple[int, int]) -> tu
 def _pixels(
     frame_size: tuple[int, int], crop_size: tuple[int, int], short_side: float
 ) -> tuple[int, int]:
-    """Width and height, in a frame's pixels, of a crop of the frame resized to a short side."""
+    """Return the width and height of a crop of a resized frame, in pixels of the original."""
     scale = min(frame_size) / short_side
     height, width = (max(1, round(length * scale)) for length in crop_size)
     return width, height
 
 
 def names_with_sides(classes: Sequence[str]) -> list[str]:
-    """The class names with "left" or "right" in them, whose clips must not be mirrored."""
+    """Return the class names that contain "left" or "right"; their clips must not be mirrored."""
     spaced = [re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower() for name in classes]
     return [name for name, words in zip(classes, spaced, strict=True) if SIDES.search(words)]
 
 
 def usual_flip_probability(classes: Sequence[str]) -> float:
-    """0.5; 0 if a class has "left" or "right" in its name."""
+    """Return 0.5, or 0 if a class name contains "left" or "right"."""
     return 0.0 if names_with_sides(classes) else 0.5

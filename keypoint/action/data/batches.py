@@ -1,9 +1,9 @@
 """Batches of uint8 clips: random ones for training, all clips of every video for testing.
 
-Training draws by key, as for persons: (seed, epoch, index) alone decide a clip's frames and crop,
-so any number of workers and a resumed run see the same batches. In testing a video is read once,
-however many clips it has. Clips stay uint8, RGB, and are normalised on the device. A video that
-cannot be read stops the run with its name; none is replaced by another.
+In training the frames and the crop of a clip depend only on its key (seed, epoch, index), as for
+persons, so any number of workers and a resumed run see the same batches. In testing a video is read
+once for all its clips. Clips are uint8 RGB and are normalised on the device. A video that cannot be
+read stops the run with an error; no other video replaces it.
 
 Letters: B clips, T frames.
 """
@@ -25,7 +25,7 @@ from keypoint.action.data.sampling import ClipSampling, Starts
 from keypoint.action.data.videos import Videos
 from keypoint.data.batches import Key
 
-FRAMES, CROP = 0, 1  # what a key's random numbers are for
+FRAMES, CROP = 0, 1  # the purpose of a key's random numbers
 Frame = NDArray[np.uint8]
 
 
@@ -35,8 +35,8 @@ class ClipBatch:
 
     Attributes:
         clips: (B, T, H, W, 3) uint8 RGB.
-        labels: (B,) int64; -1 if the video is not labelled.
-        index: (B,) int64, rows of the videos.
+        labels: (B,) int64; -1 if the video has no label.
+        index: (B,) int64, indices of the videos.
         names: B names of the videos.
     """
 
@@ -49,11 +49,11 @@ class ClipBatch:
         return len(self.clips)
 
     def origin(self) -> str:
-        """Name the samples in an error."""
+        """Return the samples' names for an error."""
         return f"videos {', '.join(dict.fromkeys(self.names))}"
 
     def pin_memory(self) -> ClipBatch:
-        """In page-locked memory, for copies to the GPU during its work."""
+        """Copy to page-locked memory, for asynchronous copies to the GPU."""
         return ClipBatch(self.clips.pin_memory(), self.labels.pin_memory(), self.index, self.names)
 
 
@@ -70,7 +70,7 @@ class TrainClips(Dataset[ClipBatch]):
     """Random clips by key.
 
     Args:
-        videos: Labelled.
+        videos: Labelled videos.
         sampling: Chooses the frames.
         augmentation: Draws the crop.
         seed: Part of every clip's key.
@@ -88,10 +88,10 @@ class TrainClips(Dataset[ClipBatch]):
         return len(self.videos)
 
     def __getitems__(self, keys: Sequence[Key]) -> ClipBatch:
-        """One batch.
+        """Return one batch.
 
         Raises:
-            DataError: A video cannot be read; the text names the file.
+            DataError: A video cannot be read; names the file.
         """
         index = [index for _, index in keys]
         shape = (len(keys), self.sampling.frames, *self.augmentation.input_size, 3)
@@ -102,7 +102,7 @@ class TrainClips(Dataset[ClipBatch]):
 
     def _read(self, key: tuple[int, int, int], out: NDArray[np.uint8]) -> None:
         """Read the clip of a key into `out` (T, H, W, 3)."""
-        crops: list[Crop] = []  # one, drawn when the size of the frames is known
+        crops: list[Crop] = []  # the crop, drawn once the size of the frames is known
 
         def prepare(frame: Frame) -> Frame:
             if not crops:
@@ -120,17 +120,17 @@ class TrainClips(Dataset[ClipBatch]):
 class TestClips(IterableDataset[ClipBatch]):
     """All clips of every video, each video read once.
 
-    Videos are distributed over processes and workers. The clips of a video come one after the
-    other, with every crop of a clip before the next clip.
+    Videos are distributed over processes and workers. The clips of a video are consecutive, with
+    all crops of a clip before the next clip.
 
     Args:
-        videos: Any.
+        videos: Videos with or without labels.
         clip_sampling: Chooses the frames of a clip.
         crops: Cuts each frame.
         clips: Number of clips of a video.
         sampling: "random" (by the video's name) or "uniform".
-        batch_size: Clips in a batch, each crop counted; the last of each worker may be smaller.
-        rank, world_size: This process and how many there are.
+        batch_size: Clips in a batch, counting each crop; each worker's last batch may be smaller.
+        rank, world_size: This process and the number of processes.
     """
 
     __test__ = False  # no test of pytest's
@@ -157,18 +157,18 @@ class TestClips(IterableDataset[ClipBatch]):
 
     @property
     def views(self) -> int:
-        """Number of clips of a video, each crop counted."""
+        """Number of clips of a video, counting each crop."""
         return self.clips * self.crops.crops
 
     def num_videos(self) -> int:
-        """Number of videos that this process sees."""
+        """Number of videos of this process."""
         return len(self.rows)
 
     def __iter__(self) -> Iterator[ClipBatch]:
-        """Batches, filled across videos.
+        """Yield batches, which may span several videos.
 
         Raises:
-            DataError: A video cannot be read; the text names the file.
+            DataError: A video cannot be read; names the file.
         """
         worker = get_worker_info()
         rows = self.rows[worker.id :: worker.num_workers] if worker else self.rows
@@ -185,12 +185,12 @@ class TestClips(IterableDataset[ClipBatch]):
             yield _batch(self.videos, clips[: len(index)], index)
 
     def _read(self, row: int) -> Iterator[list[Frame]]:
-        """The T frames of each clip of a video."""
+        """Return the T frames of each clip of a video."""
         height, width = self.crops.crop_size
         crops: list[Crop] = []
 
         def prepare(frame: Frame) -> Frame:
-            """All crops of a frame, (crops, H, W, 3)."""
+            """Return all crops of a frame, (crops, H, W, 3)."""
             if not crops:
                 crops.extend(self.crops.of_frame((frame.shape[0], frame.shape[1])))
             return np.stack([crop.cut(frame, (height, width)) for crop in crops])

@@ -1,7 +1,8 @@
-"""The state of a split of videos: faults, which stop training, and what is probably wrong.
+"""Check of a split of videos: faults, which stop training, and warnings.
 
-A video whose file says more frames than can be read is used as far as it goes, and reported: MP4
-files cut by copy say so often. A video of which nothing can be read is a fault, and named.
+If fewer frames can be read than the file announces, the video is used up to there and reported.
+This is common in MP4 files that were cut without re-encoding. A video without any readable frame is
+a fault.
 """
 
 from __future__ import annotations
@@ -24,23 +25,23 @@ from keypoint.data.report import Fault
 from keypoint.errors import DataError
 
 UNREADABLE = "unreadable video"
-NOT_SKIPPED = (UNREADABLE, "list")  # reasons of faults that data.on_bad=skip does not leave out
+NOT_SKIPPED = (UNREADABLE, "list")  # faults that stop training even with data.on_bad=skip
 # UCF101: the clips of a group are cut from one video of one person.
 GROUP = re.compile(r"(.+_g\d+)_c\d+(\.\w+)?")
 
 
 @dataclass
 class VideoCheck:
-    """State of one split.
+    """Result of checking one split.
 
     Attributes:
         source: The list or folder.
-        faults: Everything that stops training or testing.
-        warnings: Everything that is probably wrong.
-        videos: Those that are in order in the list; None if the list cannot be read.
+        faults: Faults that stop training or testing.
+        warnings: Findings that are probably wrong.
+        videos: Videos with valid entries in the list; None if the list cannot be read.
         looks: Results of reading each of `videos`.
-        broken: Files of which nothing can be read.
-        total: Number of the list's videos, faulty entries included.
+        broken: Files without a readable frame.
+        total: Number of the list's videos, including faulty entries.
     """
 
     source: Path
@@ -53,13 +54,13 @@ class VideoCheck:
 
     @property
     def is_readable(self) -> bool:
-        """Whether any video can be read."""
+        """Return whether any video can be read."""
         return any(look.fault is None for look in self.looks)
 
     def stopping_faults(self, on_bad: str, max_bad: float) -> list[Fault]:
-        """The faults that stop training under `data.on_bad` and `data.max_bad`.
+        """Return the faults that stop training under `data.on_bad` and `data.max_bad`.
 
-        Unreadable videos stop it as long as the root's bad_videos.txt does not name them.
+        Unreadable videos stop it unless they are listed in the root's bad_videos.txt.
         """
         too_many = len(self.faults) > max_bad * self.total
         if on_bad == "error" or too_many:
@@ -67,7 +68,7 @@ class VideoCheck:
         return [fault for fault in self.faults if fault.reason in NOT_SKIPPED]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for `data_report.json`."""
+        """Return plain values for `data_report.json`."""
         counts: dict[str, Any] = {"source": str(self.source)}
         if self.videos is not None:
             counts = self.videos.report.to_dict()
@@ -92,15 +93,15 @@ def check_videos(
     workers: int = 0,
     track: Callable[[int], Any] | None = None,
 ) -> VideoCheck:
-    """Check a list, and read every video of it.
+    """Check a list, and read every video in it.
 
     Args:
-        source: As `load_videos`.
-        root: As `load_videos`.
-        part: As `load_videos`.
-        classes: As `load_videos`.
-        left_out: Files of broken videos that are left out by agreement; they are not read.
-        workers: Processes that read; 0: this one.
+        source: See `load_videos`.
+        root: See `load_videos`.
+        part: See `load_videos`.
+        classes: See `load_videos`.
+        left_out: Files of broken videos to leave out; they are not read.
+        workers: Number of processes that read videos; 0 for the main process.
         track: Takes the number of videos and returns a context manager with `update()`.
     """
     check = VideoCheck(root / source)
@@ -128,48 +129,52 @@ def check_videos(
 
 
 def _beyond(look: Look, span: tuple[int, int]) -> str | None:
-    """The fault of a span that a video does not have."""
+    """Return the fault of a span that exceeds a video, or None."""
     if span[0] < look.frames:
         return None
-    return f"the list wants frames {span[0]} to {span[1]}, it has {look.frames}; correct the list"
+    return (
+        f"the list names frames {span[0]} to {span[1]}, but it has {look.frames}; correct the list"
+    )
 
 
 def look_notes(videos: Videos, looks: Sequence[Look]) -> list[Note]:
-    """What is probably wrong with videos that can be read."""
+    """Return warnings about videos that can be read."""
     usable = [look.fault is None for look in looks]
 
     def found(text: str, values: Sequence[Any]) -> list[Note]:
-        """The note of the videos that have a value, which is shown after the name."""
+        """Return the warning about all videos with a value, which is shown after the name."""
         named = [f"{name}: {value}" for name, value in zip(videos.names, values, strict=True)]
         return find(text, [bool(v) and u for v, u in zip(values, usable, strict=True)], named)
 
     notes = found(
-        "videos have fewer frames than the file says: used as far as they go",
+        "videos have fewer frames than the file announces: the existing frames are used",
         [look.shortfall for look in looks],
     )
     notes += found(
-        "videos have frames or times that are likely to be wrong",
+        "videos have frames or times that are probably wrong",
         ["; ".join(look.notes) for look in looks],
     )
     notes += found(
-        "videos have damaged frames by the decoder's messages, which are used",
+        "videos have damaged frames according to the decoder: these frames are used",
         [look.complaint for look in looks],
     )
     notes += found(
-        "folders of frames have gaps in their numbers; the images that are there are counted",
+        "folders of frames have gaps in their numbers: missing frames are not counted",
         [look.gaps for look in looks],
     )
     if videos.stated_frames is not None:
         stated = videos.stated_frames.tolist()
         notes += found(
-            "videos have another number of frames than the list says; those there count",
+            "videos have another number of frames than listed: the list's number is ignored",
             [
-                f"{say} in the list, {look.frames} there" if say not in (-1, look.frames) else ""
+                f"{say} in the list, {look.frames} in the video"
+                if say not in (-1, look.frames)
+                else ""
                 for look, say in zip(looks, stated, strict=True)
             ],
         )
     copies = Counter(look.digest for look in looks if look.digest is not None)
-    text = "videos are there twice or more, byte for byte"
+    text = "videos are copies of another, byte for byte"
     notes += find(text, [copies[look.digest or ""] > 1 for look in looks], videos.names)
     keys = [(n, *span) for n, span in zip(videos.names, videos.spans.tolist(), strict=True)]
     times = Counter(keys)
@@ -177,7 +182,7 @@ def look_notes(videos: Videos, looks: Sequence[Look]) -> list[Note]:
 
 
 def overlap_notes(train: VideoCheck, val: VideoCheck) -> list[Note]:
-    """What a validation split shares with the training split."""
+    """Return warnings about videos that validation and training split have in common."""
     if train.videos is None or val.videos is None:
         return []
     names = val.videos.names
@@ -186,28 +191,28 @@ def overlap_notes(train: VideoCheck, val: VideoCheck) -> list[Note]:
     same = [
         val.videos.path(row) in files or look.digest in seen for row, look in enumerate(val.looks)
     ]
-    text = "validation videos are training videos too, by file or content: accuracy is flattered"
+    text = "validation videos are also training videos, by file or content: accuracy is too high"
     found = find(text, same, names)
     groups = {group_of(name) for name in train.videos.names} - {None}
     divided = [group_of(name) in groups for name in names]
-    text = "validation videos are of a group (gXX) that training has videos of, so cut from the "
+    text = "validation videos are of a group (gXX) that is also in training, so cut from the "
     text += "same video: accuracy is far too high; put each group into one split"
     return found + find(text, divided, names)
 
 
 def group_of(name: str) -> str | None:
-    """The group of a video named as UCF101's, `v_Class_g01_c02.avi`; None of another name."""
+    """Return the group of a video named as in UCF101, `v_Class_g01_c02.avi`, or None."""
     found = GROUP.fullmatch(name.rpartition("/")[2])
     return found[1] if found else None
 
 
 def short_notes(check: VideoCheck, frames: int, short: str) -> list[Note]:
-    """The note of videos that are shorter than a clip.
+    """Return the warning about videos that are shorter than a clip.
 
     Args:
-        check: Of a split.
-        frames: That a clip takes up.
-        short: As `clips.short`.
+        check: Check of a split.
+        frames: Number of frames that a clip spans.
+        short: See `clips.short`.
     """
     if check.videos is None:
         return []
@@ -219,7 +224,7 @@ def short_notes(check: VideoCheck, frames: int, short: str) -> list[Note]:
 
 
 def spread(numbers: Sequence[int]) -> dict[str, int]:
-    """Least, median and most of some numbers, and their sum."""
+    """Return minimum, median, maximum and sum of numbers."""
     if not numbers:
         return {}
     median = int(np.median(numbers))
@@ -227,12 +232,12 @@ def spread(numbers: Sequence[int]) -> dict[str, int]:
 
 
 def sizes(looks: Sequence[Look]) -> dict[str, int]:
-    """Number of videos by size, `width x height`, the most frequent first."""
+    """Return the number of videos by size, `width x height`, most frequent first."""
     counts = Counter(look.image_size for look in looks if look.fault is None)
     return {f"{width} x {height}": n for (height, width), n in counts.most_common()}
 
 
 def rates(looks: Sequence[Look]) -> dict[str, int]:
-    """Number of videos by frames a second, the most frequent first."""
+    """Return the number of videos by frame rate, most frequent first."""
     counts = Counter(f"{look.rate:.4g}" for look in looks if look.rate and look.fault is None)
     return dict(counts.most_common())

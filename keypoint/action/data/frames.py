@@ -1,7 +1,7 @@
-"""Frames of a video, which is a video file or a folder of images, and the clips cut from it.
+"""Frames of a video file or a folder of images, and the clips cut from it.
 
-A frame's number is its place among those that can be read, from 0, whatever the names of a folder's
-images are and whatever a video's header says.
+Frames that can be read are numbered from 0, independent of the names of images in a folder and of
+the header of a video file.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from keypoint.data.video import VideoEndError, VideoReader
 from keypoint.errors import DataError
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-NEVER = 2**40  # number of a frame that no video has
+NEVER = 2**40  # a frame number larger than in any video
 
 
 class FrameFolder:
-    """The frames of one video as images in a folder; a context like `VideoReader`.
+    """The frames of one video as images in a folder; a context manager like `VideoReader`.
 
-    The images are counted and sorted by their number, the last in their names (img_00001.jpg), or
-    by their names if one has no number; it does not matter from which number they begin.
+    The images are sorted by the last number in their names (img_00001.jpg), which may start at any
+    value, or by their names if one has no number.
 
     Args:
         path: The folder.
 
     Attributes:
         claimed: Number of images.
-        read: Number of the last frame read, and 1.
+        read: Number of the last frame read, plus 1.
         rate: None; images have no times.
 
     Raises:
-        DataError: No such folder, or no image in it.
+        DataError: The folder does not exist, or there is no image in it.
     """
 
     rate = None
@@ -65,19 +65,19 @@ class FrameFolder:
         pass
 
     def frames_at(self, numbers: Iterable[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        """Yield the frames of these numbers, each once and ascending; others are not read.
+        """Yield the frames of these numbers, each once, in ascending order; read no others.
 
         Yields:
             Number and frame, (H, W, 3) uint8 RGB.
 
         Raises:
-            VideoEndError: There are fewer images; those before were yielded.
-            DataError: An image cannot be read or differs in size from those before.
-            ValueError: A number is below 0.
+            VideoEndError: There are fewer images; the existing ones were yielded.
+            DataError: An image cannot be read, or differs in size from earlier ones.
+            ValueError: A number is negative.
         """
         wanted = sorted(set(map(int, numbers)))
         if wanted and wanted[0] < 0:
-            raise ValueError(f"frame {wanted[0]} is asked of {self.path}; numbers begin at 0")
+            raise ValueError(f"{self.path}: frame {wanted[0]} was requested; numbers start at 0")
         for number in wanted:
             if number >= self.claimed:
                 raise VideoEndError.after(self.path, number, self.claimed)
@@ -85,32 +85,32 @@ class FrameFolder:
             if self._shape not in (None, frame.shape):
                 raise DataError(
                     f"{self.path / self.names[number]}: frame {number} is {frame.shape[1]} x "
-                    f"{frame.shape[0]}, those before differ; make all frames of a video one size"
+                    f"{frame.shape[0]}, unlike earlier frames; give all frames of a video one size"
                 )
             self._shape = frame.shape
             self.read = number + 1
             yield number, frame
 
     def times(self, number: int) -> NDArray[np.float64]:
-        """Raise, as images have no times.
+        """Raise, because images have no times.
 
         Raises:
             DataError: Always.
         """
         raise DataError(
-            f"{self.path}: a folder of frames has no frame rate; leave clips.fps out and give "
-            "clips.stride, or use the video"
+            f"{self.path}: a folder of frames has no frame rate; leave out clips.fps and give "
+            "clips.stride, or use the video file"
         )
 
     def gaps(self) -> int:
-        """Number of images that are missing between the first and the last by their numbers."""
+        """Return the number of images missing between the first and the last number."""
         if not all(map(_number, self.names)):
             return 0
         return int(_number(self.names[-1])) - int(_number(self.names[0])) + 1 - self.claimed
 
 
 def _number(name: str) -> str:
-    """The last digits in a file's name, without its suffix; empty if it has none."""
+    """Return the last digits in a file's name, without its suffix, or an empty text."""
     found = re.findall(r"\d+", Path(name).stem)
     return found[-1] if found else ""
 
@@ -124,8 +124,8 @@ def open_frames(path: Path) -> VideoReader | FrameFolder:
     return FrameFolder(path) if path.is_dir() else VideoReader(path, threads=1)
 
 
-# Takes the number of frames, and the function that gives the times of so many (in seconds); returns
-# frame numbers of any shape.
+# Takes the number of frames, and a function that returns the times of a number of frames (in
+# seconds); returns frame numbers of any shape.
 Draw = Callable[[int, Callable[[int], NDArray[np.float64]]], NDArray[np.int64]]
 
 
@@ -137,16 +137,16 @@ def read_drawn(
 ) -> tuple[NDArray[np.int64], dict[int, NDArray[np.uint8]]]:
     """Draw frames of a video and read them in one pass.
 
-    The numbers are drawn from as many frames as the video says that it has. If it ends before one
-    of them, they are drawn again from those that can be read: so they depend on the file alone, and
-    only such a video is read twice.
+    The numbers are drawn from the number of frames in the header. If the video ends before one of
+    them, they are drawn again from the frames that can be read. So the numbers depend only on the
+    file, and only such a video is read twice.
 
     Args:
         path: The video file, or the folder of frames.
         span: First frame, and end (exclusive), -1 for the video's.
-        draw: Chooses the numbers, counted from the span's begin; it is called again with another
-            number of frames, and must not depend on earlier calls.
-        prepare: Applied to each frame at once, such as a crop: few large frames are held.
+        draw: Chooses the numbers, counted from the start of the span. It may be called again with
+            another number of frames, and must not depend on earlier calls.
+        prepare: Applied to each frame immediately, such as a crop, so few large frames are kept.
 
     Returns:
         The numbers as drawn, and by number what `prepare` returned.
@@ -162,12 +162,12 @@ def read_drawn(
             number = (min(available, end) if end >= 0 else available) - first
             if number <= 0:
                 raise DataError(
-                    f"{path}: frames {first} to {end} are asked for, it has {available}; "
+                    f"{path}: frames {first} to {end} are requested, but it has {available}; "
                     "correct the list"
                 )
             prepared = {}
             try:
-                if number >= NEVER - first:  # it does not say: count
+                if number >= NEVER - first:  # not in the header, so count
                     list(video.frames_at([NEVER]))
                 numbers = draw(number, lambda n: video.times(first + n)[first:])
                 for at, frame in video.frames_at(numbers.ravel() + first):

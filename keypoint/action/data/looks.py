@@ -1,4 +1,4 @@
-"""Every video of a list, read once from its first frame to its last."""
+"""Read every video of a list once, from its first frame to its last."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from keypoint.errors import DataError
 from keypoint.files import sha256_of
 
 CHUNK = 4  # videos a process takes at a time
-# Of FFmpeg's messages those of frames that are shown damaged; others are of files cut by copy.
+# FFmpeg's messages about damaged frames; others are about files cut without re-encoding.
 DAMAGE = re.compile(r"(?i)\b(error|invalid|concealing|corrupt|damaged)\b")
 
 ADDRESS = re.compile(r" @ 0x[0-9a-f]+")  # of the decoder, in its messages
@@ -30,16 +30,16 @@ class Look:
     """Result of reading one video.
 
     Attributes:
-        frames: How many could be read.
-        claimed: How many the file says; of a folder the images in it.
+        frames: Number of frames that could be read.
+        claimed: Number of frames according to the file, or of images in a folder.
         image_size: (height, width); (0, 0) if no frame could be read.
-        rate: Frames a second; None of a folder.
+        rate: Frames per second; None for a folder.
         fault: Why it cannot be used, or None.
-        shortfall: How many frames are missing, or None; those before are used.
-        notes: What is likely to be wrong with its frames and times.
+        shortfall: Message about missing frames at the end, or None; the others are used.
+        notes: What is probably wrong with its frames and times.
         complaint: The decoder's message about damaged frames, or None.
-        gaps: Images that are missing in a folder by their numbers.
-        digest: Hash of the file; None of a folder, or if it cannot be read.
+        gaps: Number of missing images in a folder, by their numbers.
+        digest: Hash of the file; None for a folder, or if it cannot be read.
     """
 
     frames: int = 0
@@ -55,7 +55,7 @@ class Look:
 
 
 def look_at_videos(files: Sequence[Path], workers: int) -> Iterator[Look]:
-    """Read all videos in order, in so many processes; with 0 in this one."""
+    """Read all videos in order, in `workers` processes; with 0 in this one."""
     if workers == 0:
         yield from map(look_at_video, files)
         return

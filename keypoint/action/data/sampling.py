@@ -1,9 +1,9 @@
-"""Which frames of a video make a clip: frame numbers, (clips, T) int64.
+"""Choice of a clip's frames: frame numbers, (clips, T) int64.
 
 Dense: T frames, every `stride`-th, from a random start (both papers; Wang et al. 2018, "8x8" is 8
 frames with stride 8). Segments: one frame from each of T equal parts (TSN, Wang et al. 2016,
-section 3.1). Both count frames, or with `fps` the moments of that rate, whatever the video's own
-is. A dense clip takes up (T - 1) * stride + 1 of them. Letters: T frames of a clip.
+section 3.1). Both count frames, or with `fps` moments at that rate, independent of the video's
+rate. A dense clip spans (T - 1) * stride + 1 of them. Letters: T frames of a clip.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ Sampling = Literal["dense", "segments"]
 Short = Literal["loop", "repeat"]
 Starts = Literal["random", "uniform"]
 Numbers = NDArray[np.int64]
-EARLY = 1e-6  # seconds by which a frame may come after its moment: time stamps are rounded
+EARLY = 1e-6  # seconds that a frame may be later than its moment, because time stamps are rounded
 
 
 def dense(number: int, starts: Numbers, frames: int, stride: int, short: Short) -> Numbers:
-    """Frames every `stride`-th from each start.
+    """Return every `stride`-th frame from each start.
 
     Args:
-        number: Of the video's frames.
+        number: Number of the video's frames.
         starts: (clips,).
         frames: T.
-        stride: From one frame to the next.
-        short: A clip that goes on after the video's end starts over with its first frame ("loop"),
-            or repeats its last.
+        stride: Step from one frame to the next.
+        short: At the end of the video, start over with the first frame ("loop"), or repeat the
+            last one.
 
     Returns:
         (clips, T) in 0..number - 1.
@@ -45,18 +45,18 @@ def dense(number: int, starts: Numbers, frames: int, stride: int, short: Short) 
 
 
 def last_start(number: int, frames: int, stride: int) -> int:
-    """The last start of a clip that ends with the video; 0 if the video is shorter than a clip."""
+    """Return the last possible start of a clip; 0 if the video is shorter than a clip."""
     return max(0, number - ((frames - 1) * stride + 1))
 
 
 def segments(number: int, fractions: NDArray[np.float64]) -> Numbers:
-    """One frame of each of T equal parts of a video.
+    """Return one frame of each of T equal parts of a video.
 
-    A video of fewer frames than parts gives some of them several times, in order.
+    If there are fewer frames than parts, some frames are repeated, in order.
 
     Args:
-        number: Of the video's frames.
-        fractions: (clips, T) in [0, 1), the place in each part.
+        number: Number of the video's frames.
+        fractions: (clips, T) in [0, 1), the position in each part.
 
     Returns:
         (clips, T) in 0..number - 1.
@@ -67,15 +67,15 @@ def segments(number: int, fractions: NDArray[np.float64]) -> Numbers:
 
 
 def at_rate(times: NDArray[np.float64], fps: float) -> Numbers:
-    """Numbers of the frames that are shown at the moments 0, 1 / fps, 2 / fps, ..
+    """Return the numbers of the frames shown at the moments 0, 1 / fps, 2 / fps, ..
 
     Args:
         times: (N,) seconds of the video's frames, ascending; at least one.
-        fps: Moments a second. A frame is taken several times if it is shown that long.
+        fps: Moments per second. A frame is repeated if it is shown at several moments.
 
     Returns:
-        As many as there are moments before the end of the last frame, which is shown as long as
-        the one before.
+        One number for each moment before the end of the last frame, which is shown as long as the
+        previous one.
     """
     times = times - times[0]
     length = times[-1] + (times[-1] - times[-2] if len(times) > 1 else 0)
@@ -90,9 +90,9 @@ class ClipSampling:
 
     Args:
         frames: T.
-        stride: From one frame to the next; of dense clips only.
+        stride: Step from one frame to the next, for dense clips only.
         sampling: "dense" or "segments".
-        fps: Count moments at this rate instead of the video's frames; None for its frames.
+        fps: Count moments at this rate; None to count the video's frames.
         short: "loop" or "repeat", for a video that is shorter than a dense clip.
     """
 
@@ -103,7 +103,7 @@ class ClipSampling:
     short: Short = "loop"
 
     def train(self, rng: Callable[[], np.random.Generator]) -> Draw:
-        """One random clip.
+        """Return a function that draws one random clip.
 
         Args:
             rng: Makes the random generator, the same at each call.
@@ -111,12 +111,12 @@ class ClipSampling:
         return self._draw(lambda number: self._random(number, 1, rng()))
 
     def test(self, name: str, clips: int, starts: Starts) -> Draw:
-        """The clips on which a video is tested, the same each time.
+        """Return a function that draws the clips for testing a video, the same each time.
 
         Args:
-            name: The video's, which decides about random clips: the same on each machine.
-            clips: How many.
-            starts: "random", or "uniform": from the video's first frames to its last, one clip in
+            name: Name of the video, which seeds random clips, so they are equal on all machines.
+            clips: Number of clips.
+            starts: "random", or "uniform": evenly spaced from the start to the end; one clip is in
                 the middle.
         """
         seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")

@@ -1,4 +1,4 @@
-"""A picture of a split: some videos, each as the frames of one clip from end to end."""
+"""A picture of a split: some videos, each as the frames of one clip over the whole video."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ MOST_FRAMES = 8
 def video_sheet(
     videos: Videos, looks: Sequence[Look], frames: int, number: int, title: str
 ) -> Image:
-    """Random videos that can be read, a row each, with their class and name.
+    """Draw random readable videos, one per row, with their class and name.
 
     Args:
-        videos: Of a split.
+        videos: Videos of a split.
         looks: Results of reading them.
-        frames: Of a clip; at most 8 are shown, one of each equal part of the video.
-        number: Videos to show; all if there are fewer.
-        title: Before each name.
+        frames: Frames of a clip; at most 8 are shown, one from each equal part of the video.
+        number: Number of videos to show, or all if there are fewer.
+        title: Text before each name.
     """
     readable = [row for row, look in enumerate(looks) if look.fault is None]
     chosen = np.random.default_rng(0).permutation(readable)[:number]
@@ -37,7 +37,7 @@ def video_sheet(
     for row in sorted(chosen.tolist()):
         draw = sampling.test(videos.names[row], 1, "uniform")
         path, span = videos.path(row), videos.span(row)
-        with stderr_to_file():  # the decoder's messages, which were reported
+        with stderr_to_file():  # hides the decoder's messages, which were already reported
             numbers, shown = read_drawn(path, span, draw, lambda frame: fit_picture(frame, CELL)[0])
         rows.append(np.concatenate([shown[at] for at in numbers[0].tolist()], axis=1))
         label = int(videos.labels[row])

@@ -1,7 +1,7 @@
-"""Labelled videos of one split: `load_videos` reads a list or a folder in any of the usual forms.
+"""Labelled videos of one split: `load_videos` reads lists and folders in the usual formats.
 
 Class order is never guessed: integer labels need names, from data.classes or a file next to the
-list. Labels that are names are numbered in the order that is given, or alphabetically if none is.
+list. Labels that are names are numbered in the given order, or alphabetically.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ class Videos:
     """Labelled videos of one split.
 
     Attributes:
-        names: As the list has them, relative to `root`; a name is the key of the video's random
-            numbers in testing.
+        names: Names from the list, relative to `root`; a name seeds the video's random clips in
+            testing.
         root: Folder of the videos.
-        labels: (N,) int64, index of the class; -1 if it is not labelled.
+        labels: (N,) int64, index of the class; -1 without a label.
         classes: Names in the order of the indices.
         spans: (N, 2) int64, first frame and end (exclusive); (0, -1) is the whole video.
         report: Counts of the list's entries.
         generated: Whether one of our generators wrote them.
-        stated_frames: (N,) int64, number of frames that the list says, -1 if it does not; None if
-            it says none.
+        stated_frames: (N,) int64, number of frames according to the list, -1 if not given; None if
+            it gives none.
     """
 
     names: tuple[str, ...]
@@ -56,22 +56,22 @@ class Videos:
         return len(self.names)
 
     def path(self, index: int) -> Path:
-        """File of video `index`, or its folder of frames."""
+        """Return the file of video `index`, or its folder of frames."""
         return self.root / self.names[index]
 
     def span(self, index: int) -> tuple[int, int]:
-        """First frame and end of video `index`."""
+        """Return the first frame and the end of video `index`."""
         first, end = self.spans[index].tolist()
         return first, end
 
     def fingerprint(self) -> str:
-        """Equal for equal videos, labels and classes in equal order, wherever the files are."""
+        """Return a hash of videos, labels and classes in their order, independent of the folder."""
         names = FileNames.of(self.names).fixed_width(np.arange(len(self)))
         classes = FileNames.of(self.classes).fixed_width(np.arange(len(self.classes)))
         return fingerprint(names, self.labels, classes, self.spans)
 
     def counts(self) -> dict[str, int]:
-        """Number of videos by class, classes without a video included."""
+        """Return the number of videos by class, including classes without a video."""
         numbers = np.bincount(self.labels[self.labels >= 0], minlength=len(self.classes))
         return dict(zip(self.classes, numbers.tolist(), strict=True))
 
@@ -85,7 +85,7 @@ def load_videos(
     on_bad: str = "error",
     max_bad: float = 0.001,
 ) -> Videos:
-    """Read the videos of a split, and check that each is there; none is opened.
+    """Read the videos of a split, and check that each exists; none is opened.
 
     `source` may be a list: `path label`, `folder frames label` (folders of frames), Kinetics' csv,
     UCF101's trainlist or testlist, all of HMDB51's files of a split (`splits/*_test_split1.txt`),
@@ -93,15 +93,15 @@ def load_videos(
 
     Args:
         source: The list or folder; a relative path starts at `root`.
-        root: The folder to which names in a list are relative. Those of a folder for each class are
-            relative to `source`.
-        part: "train" or "val", of lists that have both.
-        classes: The class names, or the name of a file of them, whose relative path starts at
-            `root`. Give the classes of the training part to the other part. None: those next to the
-            list, or in it.
-        on_bad: "error", or "skip": leave out videos that are missing, that ROOT/bad_videos.txt
-            names, or whose entry is faulty, and report them.
-        max_bad: The largest share of the videos that "skip" leaves out.
+        root: The folder to which names in a list are relative. If there is a folder for each class,
+            names are relative to `source`.
+        part: "train" or "val", for lists that contain both.
+        classes: The class names, or a file of them with a path relative to `root`. For the
+            validation part give the classes of the training part. None: those in the list or next
+            to it.
+        on_bad: "error", or "skip": leave out videos that are missing, are listed in
+            ROOT/bad_videos.txt, or have a faulty entry, and report them.
+        max_bad: The largest share of videos that "skip" may leave out.
 
     Raises:
         DataError: The list cannot be read, class names are missing, entries are faulty, or no video
@@ -115,7 +115,7 @@ def load_videos(
     else:
         _raise(videos, faults)
     if len(videos) == 0:
-        raise DataError(f"{videos.report}; there is no video to use: a list is {FORMS}")
+        raise DataError(f"{videos.report}; there is no usable video; a list is {FORMS}")
     return videos
 
 
@@ -127,13 +127,13 @@ def find_videos(
     classes: Sequence[str] | str | Path | None = None,
     broken: Collection[Path] = (),
 ) -> tuple[Videos, list[Fault]]:
-    """`load_videos`, and the faults of the entries that are left out, none of which is raised.
+    """Return the videos as `load_videos`, and the faults of entries left out, without raising.
 
     Args:
-        source: As there.
-        root: As there.
-        part: As there.
-        classes: As there.
+        source: See `load_videos`.
+        root: See `load_videos`.
+        part: See `load_videos`.
+        classes: See `load_videos`.
         broken: Files of videos to leave out.
 
     Raises:
@@ -169,7 +169,7 @@ def find_videos(
 
 
 def _raise(videos: Videos, faults: Sequence[Fault]) -> None:
-    """Raise for faults; missing videos with the cause for which their names do not find them.
+    """Raise an error for faults; for missing videos, with the probable cause.
 
     Raises:
         DataError: There are faults.
@@ -179,13 +179,13 @@ def _raise(videos: Videos, faults: Sequence[Fault]) -> None:
     forms = find_name_forms(videos.root, missing)
     if forms:
         raise DataError.of_many(
-            f"{source}: videos in {videos.root} are not found by its names", forms
+            f"{source}: its names do not match the videos in {videos.root}", forms
         )
     if missing and len(missing) == len(faults):
         shown = ", ".join(missing[:3]) + (" .." if len(missing) > 3 else "")
         raise DataError.of_many(
             f"{source}: {len(missing)} of {total} videos are missing in {videos.root}: {shown}; "
-            "check data.root, or data.on_bad=skip leaves out a few",
+            "check data.root, or leave out a few with data.on_bad=skip",
             [f"{name} is missing" for name in missing],
         )
     raise_faults(source, faults)

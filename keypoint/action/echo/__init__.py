@@ -1,1 +1,1 @@
-"""The generated set that shows what each block can represent."""
+"""The generated set "echo", which shows what each block can represent."""

@@ -1,12 +1,12 @@
 """Clips of two stick figures: the second to act echoes the first's gesture, or does not.
 
 Own work, no source. In 8 frames each figure raises one arm once, for one of the four frame pairs
-that C2D pools (0-1, 2-3, 4-5, 6-7); the two pairs differ. The class is made of two factors:
+that C2D pools (0-1, 2-3, 4-5, 6-7); the two pairs differ. The class combines two factors:
 
     label = 2 * (both raise the arm on the same side) + (the right figure acts first)
 
-A frame by itself shows neither, unless its time is known: both figures act in every clip, never in
-the same frame, and each with either arm equally often.
+A single frame without its time shows neither: both figures act in every clip, never in the same
+frame, and each with either arm equally often.
 
 Letters: T frames, H W size.
 """
@@ -20,17 +20,17 @@ from numpy.typing import NDArray
 
 FRAMES, SIDE = 8, 48
 PAIRS = FRAMES // 2
-# Sorted by name they are in the order of the label: a folder per class is read in this order.
+# Sorted names are in the order of the labels, because folders of classes are read in this order.
 CLASSES = (
     "different_left_first",
     "different_right_first",
     "same_left_first",
     "same_right_first",
 )
-POSES = 9  # of a frame: 3 * the left figure's + the right one's; 0 at rest, 1 and 2 gestures
+POSES = 9  # poses of a frame: 3 * the left figure's + the right one's; 0 at rest, 1 and 2 gestures
 REST, GESTURES = 0, (1, 2)  # arm up on the picture's left, on its right
 
-# A figure of height 1 around its middle, as complex numbers x + iy, y down: both ends of a limb.
+# A figure of height 1 around its center: both ends of each limb as complex numbers x + iy, y down.
 BODY = ((-0.26j, 0.12j), (0.12j, -0.15 + 0.5j), (0.12j, 0.15 + 0.5j))
 SHOULDER, HEAD, HEAD_RADIUS = -0.2j, -0.38j, 0.11
 HAND_DOWN, HAND_UP = 0.22 + 0.1j, 0.26 - 0.48j  # of the arm on the right; mirrored on the left
@@ -41,7 +41,7 @@ PIXELS = (X + 0.5 + 1j * (Y + 0.5)).astype(np.complex64)
 
 @dataclass(frozen=True)
 class Story:
-    """What happens in a clip.
+    """The gestures of a clip.
 
     Attributes:
         gestures: Of the left and the right figure, 1 or 2.
@@ -57,7 +57,7 @@ class Story:
         return 2 * (self.gestures[0] == self.gestures[1]) + (self.pairs[1] < self.pairs[0])
 
     def poses(self) -> NDArray[np.int64]:
-        """(T, 2): the pose of the left and the right figure in each frame, 0 to 2."""
+        """Return the pose of the left and the right figure in each frame, (T, 2), 0 to 2."""
         poses = np.zeros((FRAMES, 2), np.int64)
         for figure in (0, 1):
             first = 2 * self.pairs[figure]
@@ -66,7 +66,7 @@ class Story:
 
 
 def tell_story(rng: np.random.Generator, label: int) -> Story:
-    """Draw the gestures and the pairs of a class, each possible choice with equal probability."""
+    """Draw the gestures and frame pairs of a class, with equal probability."""
     same, right_first = divmod(label, 2)
     left = int(rng.choice(GESTURES))
     right = left if same else sum(GESTURES) - left
@@ -75,7 +75,7 @@ def tell_story(rng: np.random.Generator, label: int) -> Story:
 
 
 def draw_clip(rng: np.random.Generator, poses: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """Draw two figures, each at a random place, of a random size and contrast, on noise.
+    """Draw two figures on noise, each with random position, size and contrast.
 
     Args:
         rng: The only source of randomness.
@@ -99,7 +99,7 @@ def draw_clip(rng: np.random.Generator, poses: NDArray[np.integer]) -> NDArray[n
 
 
 def _figure(place: complex, height: float, pose: int) -> NDArray[np.float32]:
-    """How much of each pixel a figure covers, (H, W) from 0 to 1."""
+    """Return the share of each pixel that a figure covers, (H, W) from 0 to 1."""
     right = HAND_UP if pose == GESTURES[1] else HAND_DOWN
     left = HAND_UP if pose == GESTURES[0] else HAND_DOWN
     arms = ((SHOULDER, right), (SHOULDER, -left.conjugate()))
@@ -116,7 +116,7 @@ def _figure(place: complex, height: float, pose: int) -> NDArray[np.float32]:
 
 
 def _smooth_noise(rng: np.random.Generator) -> NDArray[np.float64]:
-    """(H, W): the sum of six random waves, longer than a third of the picture; deviation 1."""
+    """Return the sum of six random waves, longer than a third of the picture, (H, W); std 1."""
     a, b, phase = (rng.uniform(-limit, limit, 6) for limit in (9.0, 9.0, np.pi))
     waves = np.cos((X[..., None] * a + Y[..., None] * b) / SIDE + phase)
     smooth: NDArray[np.float64] = waves.sum(axis=2) / np.sqrt(3)  # each has a variance of 1/2

@@ -1,12 +1,12 @@
-"""The set on disk: a folder per class with lossless videos, read as any set of videos.
+"""The set on disk: a folder per class with lossless videos, read like any set of videos.
 
-    echo_set.json                     what the set depends on; also the mark of generated data
+    echo_set.json                     parameters of the set; also marks generated data
     train/same_left_first/000006.mkv  ..
     val/same_left_first/000002.mkv    ..
 
-FFV1 in Matroska is the smallest form that gives back every bit (50 clips, OpenCV 5.0): 15.6 kB a
-clip, against 20.9 in AVI, 29.8 as PNG in AVI and 42.4 as eight PNG files. MPEG-4 takes 5.7 kB and
-is wrong by up to 26 of 255.
+FFV1 in Matroska is the smallest lossless format (50 clips, OpenCV 5.0): 15.6 kB per clip, against
+20.9 in AVI, 29.8 as PNG in AVI and 42.4 as eight PNG files. MPEG-4 takes 5.7 kB, with errors of up
+to 26 of 255.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from keypoint.errors import DataError
 from keypoint.files import write_json
 
 SPLITS = ("train", "val")
-RATE = 8.0  # frames a second: a clip lasts a second
+RATE = 8.0  # frames per second: a clip lasts one second
 SUFFIX = ".mkv"
 
 
 def make_clip(seed: int, split: int, index: int) -> tuple[NDArray[np.uint8], int]:
-    """Clip `index` of a split, (T, H, W, 3) uint8 RGB, and its label; the labels take turns."""
+    """Return clip `index` of a split, (T, H, W, 3) uint8 RGB, and its label; labels alternate."""
     rng = np.random.default_rng([seed, split, index])
     label = index % len(CLASSES)
     return draw_clip(rng, tell_story(rng, label).poses()), label
 
 
 def is_echo_set(folder: str | Path, *, train_clips: int, val_clips: int, seed: int = 0) -> bool:
-    """Whether `write_echo_set` has written this set completely."""
+    """Return whether `write_echo_set` has written this set completely."""
     try:
         written = json.loads((Path(folder) / ECHO_MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -58,21 +58,21 @@ def write_echo_set(
     """Write the videos of both splits. An earlier set is replaced.
 
     Args:
-        folder: New, empty, or an earlier set.
+        folder: A new or empty folder, or one with an earlier set.
         train_clips: Number of clips in `train/`.
         val_clips: Number of other clips in `val/`.
         seed: 0 or more.
         progress: Called as `progress(1)` after each clip.
 
     Raises:
-        DataError: The folder holds something else, or a video cannot be written.
+        DataError: The folder contains other files, or a video cannot be written.
         ValueError: A number is out of range.
     """
     counts = (train_clips, val_clips)
     if min(counts) < len(CLASSES) or seed < 0:
         raise ValueError(
             f"train_clips={train_clips}, val_clips={val_clips}, seed={seed}: give at least "
-            f"{len(CLASSES)} clips a split, and a seed of 0 or more"
+            f"{len(CLASSES)} clips per split, and a seed of 0 or more"
         )
     folder = Path(folder)
     _clear(folder)
@@ -90,7 +90,7 @@ def write_echo_set(
 
 
 def write_lossless(path: Path, frames: NDArray[np.uint8]) -> None:
-    """Write (T, H, W, 3) uint8 RGB frames as FFV1, which gives back every bit.
+    """Write (T, H, W, 3) uint8 RGB frames as FFV1, which is lossless.
 
     Raises:
         DataError: The file cannot be written.
@@ -108,7 +108,7 @@ def write_lossless(path: Path, frames: NDArray[np.uint8]) -> None:
 
 
 def _settings(train_clips: int, val_clips: int, seed: int, complete: bool) -> dict[str, Any]:
-    """Content of the marker: all that the set depends on."""
+    """Return the content of the marker: all parameters of the set."""
     numbers = {"train": train_clips, "val": val_clips, "seed": seed, "side": SIDE}
     return {**numbers, "complete": complete}
 
@@ -118,12 +118,12 @@ def _clear(folder: Path) -> None:
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise DataError(f"{folder}: a file; the set needs a folder, choose another place")
+        raise DataError(f"{folder}: is a file; give a folder")
     held = sorted(path.name for path in folder.iterdir())
     if held and ECHO_MARKER not in held:
         raise DataError(
-            f"{folder}: holds {held[:5]} and no {ECHO_MARKER}, so it is not a set of this kind and "
-            "was left alone; choose a new or empty folder"
+            f"{folder}: contains {held[:5]} and no {ECHO_MARKER}, so it is not an earlier set and "
+            "was not changed; choose a new or empty folder"
         )
     for split in SPLITS:
         for path in (folder / split).glob(f"*/*{SUFFIX}"):

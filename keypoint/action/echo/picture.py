@@ -1,4 +1,4 @@
-"""Clips of the set to look at: a row of eight frames each, with the story."""
+"""A picture of clips of the set: a row of eight frames each, with a description."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from keypoint.drawing.persons import picture_sheet
 
 GAP = 2  # px between frames
 ENLARGED = 2
-SPLIT = 3  # of the random numbers; clips have 0 and 1, single frames 2
+SPLIT = 3  # part of the seed; clips have 0 and 1, single frames 2
 
 
 def class_sheet(seed: int = 0, clips: int = 2) -> Image:
-    """Draw so many clips of each class, (H, W, 3) uint8 RGB."""
+    """Draw some clips of each class, (H, W, 3) uint8 RGB."""
     pictures, titles = [], []
     for label, name in enumerate(CLASSES):
         for number in range(clips):
@@ -28,7 +28,7 @@ def class_sheet(seed: int = 0, clips: int = 2) -> Image:
 
 
 def _row(frames: Image) -> Image:
-    """Frames (T, H, W, 3) side by side, with gaps."""
+    """Put frames (T, H, W, 3) side by side, with gaps."""
     gap = np.full((SIDE, GAP, 3), PAPER, np.uint8)
     parts = [part for frame in frames for part in (frame, gap)]
     return np.concatenate(parts[:-1], axis=1)

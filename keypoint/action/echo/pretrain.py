@@ -1,7 +1,7 @@
-"""The start of every network of the set: a 2-D network that knows the nine poses of one frame.
+"""Initial weights for the networks of the set: a 2-D network trained on the nine poses of a frame.
 
-As both papers start from a network trained on ImageNet's images. From random weights nothing is
-learned in minutes: the classes give no gradient before the gestures are seen.
+It corresponds to the papers' ImageNet weights. Training from random weights fails within minutes,
+because the classes give no gradient before the gestures are recognised.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from keypoint.action.networks.tiny import tiny_encoder
 from keypoint.models.network import IMAGENET_MEAN, IMAGENET_STD
 
 PICTURES = 4000
-SPLIT = 2  # of the random numbers; clips have 0 and 1
+SPLIT = 2  # part of the seed; clips have 0 and 1
 STEPS, BATCH_SIZE, LEARNING_RATE = 400, 64, 3e-3
 
 
 def draw_pictures(seed: int, number: int) -> tuple[Tensor, Tensor]:
-    """Single frames, (N, H, W, 3) uint8 RGB, and their poses (N,) 0 to 8, which take turns."""
+    """Return single frames, (N, H, W, 3) uint8 RGB, and their poses (N,) 0 to 8, alternating."""
     poses = torch.arange(number) % POSES
     pictures = [
         draw_clip(np.random.default_rng([seed, SPLIT, i]), np.array([divmod(pose, 3)]))[0]
@@ -32,7 +32,7 @@ def draw_pictures(seed: int, number: int) -> tuple[Tensor, Tensor]:
 
 
 def frame_network() -> nn.Sequential:
-    """The 2-D network: (B, 3, H, W) to (B, 9); its state dict has torchvision's names."""
+    """Return the 2-D network, (B, 3, H, W) to (B, 9), with torchvision's parameter names."""
     stages, channels = tiny_encoder()
     network = nn.Sequential()
     for name, stage in stages.items():
@@ -44,7 +44,7 @@ def frame_network() -> nn.Sequential:
 
 
 def normalize(pictures: Tensor) -> Tensor:
-    """(B, H, W, 3) uint8 RGB to (B, 3, H, W) float32, as `Network.normalize` does by default."""
+    """Convert (B, H, W, 3) uint8 RGB to (B, 3, H, W) float32, as `Network.normalize` by default."""
     mean, std = (torch.tensor(values) * 255 for values in (IMAGENET_MEAN, IMAGENET_STD))
     return ((pictures.float() - mean) / std).permute(0, 3, 1, 2)
 
@@ -59,16 +59,16 @@ def train_on_frames(
     """Train the 2-D network; about 15 s of one core.
 
     Args:
-        seed: Of pictures, weights and order.
+        seed: Seed of pictures, weights and order.
         pictures: Number of single frames.
-        steps: Of Adam, with the learning rate falling to 0 in a cosine.
+        steps: Number of Adam steps, with a cosine learning rate schedule to 0.
         progress: Called as `progress(1)` after each step.
 
     Returns:
         The network in eval mode, and the mean loss of its last tenth of steps.
     """
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the layers are too small for two, which would wait for each other
+    torch.set_num_threads(1)  # the layers are too small for two threads
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

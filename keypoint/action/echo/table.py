@@ -1,11 +1,11 @@
-"""What each block makes of the set: both factors apart, and what reversing a clip changes.
+"""Accuracy of each block on the set, for each factor, and the effect of reversing clips.
 
-The score of C2D is computed from 4 pooled frames, and two things follow exactly for them:
+The score of C2D is computed from 4 pooled frames. Two facts follow exactly:
 
-* The base and SRL without its convolution over time treat each of them alone: the score is a sum
-  over them, so "same gesture?", an XOR of events in two of them, is out of reach.
-* The base, NL, PNL, CGNL, A2 and SRL without its convolution over time treat them alike: in any
-  other order they give the same score, so "who acts first?" is out of reach.
+* The base and SRL without its convolution over time process each pooled frame separately, and the
+  score is a sum over them. They cannot represent "same gesture?", an XOR of events in two frames.
+* The base, NL, PNL, CGNL, A2 and SRL without its convolution over time give the same score for any
+  order of the pooled frames. They cannot represent "who acts first?".
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ from keypoint.action.networks.network import ActionNetwork
 CHANCE = {"top1": 0.25, "same": 0.5, "first": 0.5}
 HEAD = "| blocks | top-1 | same gesture? | who first? | score change on reversal |"
 WORDS = """
-Accuracy in percent on {clips} clips that no network has seen, one training each, with the binomial
-standard error of that many clips; other seeds differ by more. The last column is the largest change
-of a class's score when {reversed} of the clips run backwards.
+Accuracy in percent on {clips} validation clips, one training each, with the binomial standard error
+for this number of clips; the variation over seeds is larger. The last column is the largest change
+of a class's score when {reversed} of the clips are reversed.
 
-The table shows what a block can represent, not that it helps. On Kinetics the base is right on 63 %
-and the SRL paper's blocks add 1 to 2 points, those without the convolution over time as many (its
+The table shows what a block can represent, not that it helps in practice. On Kinetics the base has
+63 % and the SRL paper's blocks add 1 to 2 points, with or without the convolution over time (its
 table 9). Here the base fails by construction: its score is a sum over the 4 pooled frames, and both
-answers lie in two of them. NL and PNL compare frames, but no frame knows its place in time, so
-reversal changes nothing but the last bits. Only SRL's convolution over time has a weight for each
-place. It learns "who first?" early and "same gesture?" late: after 500 to 800 steps, by the seed.
+questions depend on two of them. NL and PNL compare frames, but their result does not depend on the
+order of frames, so reversal changes only the last bits. Only SRL's convolution over time has a
+weight for each time. It learns "who first?" early and "same gesture?" late: after 500 to 800 steps,
+depending on the seed.
 """
 
 
@@ -45,9 +46,9 @@ class Row:
     Attributes:
         blocks: Name of its blocks, or "none".
         clips: Number of clips scored.
-        top1: Share of right classes, 0 to 1.
-        same: Share of clips for which "same gesture?" is right, 0 to 1.
-        first: Share of clips for which "who acts first?" is right, 0 to 1.
+        top1: Share of correct classes, 0 to 1.
+        same: Share of clips for which "same gesture?" is correct, 0 to 1.
+        first: Share of clips for which "who acts first?" is correct, 0 to 1.
         change: Largest change of a score on reversal.
     """
 
@@ -74,13 +75,13 @@ def row_of(blocks: str, scores: VideoScores, change: float) -> Row:
 
 @torch.inference_mode()
 def change_on_reversal(model: ActionNetwork, clips: Tensor) -> float:
-    """Largest change of a score when the clips (B, T, H, W, 3), uint8 RGB, run backwards."""
+    """Return the largest change of a score when clips (B, T, H, W, 3), uint8 RGB, are reversed."""
     forwards, backwards = (model(model.normalize(way)) for way in (clips, clips.flip(1)))
     return float((forwards - backwards).abs().max())
 
 
 def to_markdown(rows: Sequence[Row], reversed_clips: int) -> str:
-    """The table and its meaning."""
+    """Return the table and its explanation."""
     chance = [f"{100 * CHANCE[name]:g}" for name in CHANCE]
     lines = [HEAD, "|---|---|---|---|---|", f"| (chance) | {' | '.join(chance)} | |"]
     for row in rows:

@@ -1,1 +1,1 @@
-"""From the scores of clips to accuracies, and two runs compared."""
+"""Scores of videos, accuracies, and comparison of runs."""

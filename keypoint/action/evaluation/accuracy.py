@@ -1,11 +1,10 @@
 """Accuracies of a test: top-1, top-5, mean per class, and the confusion matrix.
 
 A video's scores are the mean of the softmax probabilities over its clips. Classes of equal score
-count in the order of their index, so that the first class of highest score is the predicted one
-(NumPy's, torch's and scikit-learn's argmax): a network that says the same of every class is right
-on the first class only, not on all.
+are ranked by their index, so the first class of highest score is predicted (as by argmax of NumPy,
+torch and scikit-learn). A network with equal scores for all classes is right only on the first.
 
-N is the number of videos, C that of classes.
+Letters: N videos, C classes.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ TOP = 5
 
 @dataclass(frozen=True)
 class Confused:
-    """Videos of one class that are taken for another.
+    """Videos of one class that are predicted as another.
 
     Attributes:
-        label: The class they belong to.
-        predicted: The class they are taken for.
-        videos: How many.
-        share: Of all videos of that class, 0 to 1.
+        label: The true class.
+        predicted: The predicted class.
+        videos: Number of these videos.
+        share: Their share of all videos of the true class, 0 to 1.
     """
 
     label: str
@@ -41,13 +40,13 @@ class Confused:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Counts of right videos, from which all accuracies follow.
+    """Counts of correct videos, from which all accuracies are computed.
 
     Attributes:
         classes: Names of the C classes.
         confusion: (C, C) int64, videos by label (rows) and predicted class (columns).
-        top5_right: Videos whose class is among the five of highest score; None for C <= 5, when
-            that is true of every video.
+        top5_right: Number of videos whose class is among the five of highest score; None for
+            C <= 5.
     """
 
     classes: tuple[str, ...]
@@ -62,7 +61,7 @@ class Accuracy:
 
     @property
     def right(self) -> NDArray[np.int64]:
-        """Right videos of each class, (C,)."""
+        """Correct videos of each class, (C,)."""
         return np.diagonal(self.confusion)
 
     @property
@@ -80,7 +79,7 @@ class Accuracy:
 
     @property
     def top1(self) -> float:
-        """Share of right videos, 0 to 1."""
+        """Share of correct videos, 0 to 1."""
         return int(self.right.sum()) / self.videos
 
     @property
@@ -95,25 +94,25 @@ class Accuracy:
 
     @property
     def top1_error(self) -> float:
-        """Binomial standard error of `top1`: of other videos of the same kind, 0 to 0.5.
+        """Binomial standard error of `top1` over other videos of the same kind, 0 to 0.5.
 
-        Of this test set only. It says nothing of another training, and is 0 for a `top1` of 0 or 1.
+        It does not include the variation between trainings, and is 0 for a `top1` of 0 or 1.
         """
         return math.sqrt(self.top1 * (1 - self.top1) / self.videos)
 
     def metrics(self) -> dict[str, float]:
-        """The accuracies by name, for a training and for files; no `top5` if it is None."""
+        """Return the accuracies by name, without `top5` if it is None."""
         values = {"top1": self.top1, "top5": self.top5, "mean_class": self.mean_class}
         return {name: value for name, value in values.items() if value is not None}
 
     def worst(self, number: int) -> list[int]:
-        """Indices of the classes of lowest accuracy, of equal ones the larger class first."""
+        """Return the classes of lowest accuracy; of equal ones, those with more videos first."""
         measured = [c for c in range(len(self.classes)) if self.count[c]]
         accuracies = self.per_class
         return sorted(measured, key=lambda c: (accuracies[c], -self.count[c], c))[:number]
 
     def confused(self, number: int) -> list[Confused]:
-        """Return the pairs of classes with the most wrong videos, each direction on its own."""
+        """Return the pairs of classes with the most wrong videos, each direction separately."""
         wrong = self.confusion.copy()
         np.fill_diagonal(wrong, 0)
         order = np.argsort(-wrong, axis=None, kind="stable")[:number]
@@ -131,7 +130,7 @@ class Accuracy:
 
 
 def measure_accuracy(scores: ArrayLike, labels: ArrayLike, classes: Sequence[str]) -> Accuracy:
-    """Count right videos.
+    """Count correct videos.
 
     Args:
         scores: (N, C), higher is more likely.
@@ -140,13 +139,13 @@ def measure_accuracy(scores: ArrayLike, labels: ArrayLike, classes: Sequence[str
 
     Raises:
         NumericsError: A score is not finite.
-        ValueError: Shapes that do not belong together, no video, or a label outside of the classes.
+        ValueError: Shapes do not match, there is no video, or a label is not a class index.
     """
     scores, labels = np.asarray(scores), np.asarray(labels)
     if scores.shape != (len(labels), len(classes)) or not len(labels):
         raise ValueError(
-            f"scores {scores.shape} of {len(labels)} labels and {len(classes)} classes; give "
-            f"{(len(labels), len(classes))}, of one video at least"
+            f"scores {scores.shape} for {len(labels)} labels and {len(classes)} classes; give "
+            f"{(len(labels), len(classes))}, for at least one video"
         )
     if not np.isfinite(scores).all():
         row = int(np.argmin(np.isfinite(scores).all(axis=1)))
@@ -165,14 +164,14 @@ def measure_accuracy(scores: ArrayLike, labels: ArrayLike, classes: Sequence[str
 
 
 def rank_labels(scores: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Place of each video's own class among its scores, 0 for the highest.
+    """Return the rank of each video's class among its scores, 0 for the highest.
 
     Args:
         scores: (N, C), finite.
         labels: (N,) index of each video's class.
 
     Returns:
-        (N,): the number of classes of higher score, and of equal score and lower index.
+        (N,): number of classes with higher score, or with equal score and lower index.
     """
     own = np.take_along_axis(scores, labels[:, None], axis=1)
     before = np.arange(scores.shape[1]) < labels[:, None]  # N C
@@ -188,7 +187,7 @@ def top_classes(
     Args:
         scores: (C,).
         classes: C names.
-        number: How many; all if there are fewer.
+        number: Number of classes to return, or all if there are fewer.
     """
     order = np.argsort(-scores, kind="stable")[:number]
     return [(classes[place], float(scores[place])) for place in order.tolist()]

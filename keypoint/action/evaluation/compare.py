@@ -1,13 +1,14 @@
-"""Two or more tests of the same videos, side by side, video by video and class by class.
+"""Compare two or more tests of the same videos, by video and by class.
 
 Source: PNL, Fig. 4: the classes in which a network with a block is better than the base by at least
-5 points. Different here: the classes in which it is worse by as much are listed too, and so is the
-number of classes to be expected if the networks were equal: of 200 classes with 25 test videos each
-(Mini-Kinetics) 32, if one alone is right on a tenth of the videos, as two videos are 8 points.
+5 points. Different here: classes that are worse by as much are listed too, as is the number of
+classes expected by chance if the networks are equally good. For example, that is 32 of 200 classes
+with 25 test videos each (Mini-Kinetics), if only one network is right on a tenth of the videos,
+because two videos are 8 points.
 
-The tests are paired: both networks saw the same videos, so what counts are the videos that only
-one of them has right. If the networks are equally good, each of these is as likely the one's as
-the other's (McNemar's test in its exact form, a binomial of one half).
+The tests are paired: both networks saw the same videos, so only the videos matter on which exactly
+one of them is right. If the networks are equally good, each of these is equally likely for either
+network (McNemar's exact test, a binomial distribution with p = 1/2).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from keypoint.action.evaluation.accuracy import Accuracy, measure_accuracy
 from keypoint.action.evaluation.scores import VideoScores
 from keypoint.errors import DataError
 
-LEAST_GAIN = 0.05  # of PNL, Fig. 4
+LEAST_GAIN = 0.05  # PNL, Fig. 4
 NAMED = 3
 
 
@@ -33,14 +34,14 @@ class Paired:
     """Two tests of the same videos.
 
     Attributes:
-        both: Videos that both have right.
-        only_first: Videos that only the first has right.
-        only_second: Videos that only the second has right.
-        neither: Videos that none has right.
-        p_value: Probability that `only_first` and `only_second` are as far apart or farther if the
-            networks are equally good; exact, two-sided.
-        chance_classes: Number of classes in which the second would be better by the least gain, if
-            the networks were equally good; as many would be worse.
+        both: Number of videos on which both are right.
+        only_first: Number of videos on which only the first is right.
+        only_second: Number of videos on which only the second is right.
+        neither: Number of videos on which neither is right.
+        p_value: Probability of at least this difference between `only_first` and `only_second` if
+            the networks are equally good; exact, two-sided.
+        chance_classes: Expected number of classes in which the second is better by the least gain,
+            if the networks are equally good; the same number is worse.
     """
 
     both: int
@@ -57,7 +58,7 @@ class Paired:
 
     @property
     def gain(self) -> float:
-        """Top-1 of the second less that of the first, -1 to 1."""
+        """Top-1 of the second minus that of the first, -1 to 1."""
         return (self.only_second - self.only_first) / self.videos
 
     @property
@@ -69,14 +70,14 @@ class Paired:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Tests of the same videos; the first is what the others are compared with.
+    """Tests of the same videos, compared with the first one.
 
     Attributes:
-        names: Of the R tests.
-        accuracies: R.
-        paired: R - 1, of the first with each of the others.
-        least_gain: By which a class must differ to be listed.
-        differences: Conditions in which the tests differ: R values by key, None if it has none.
+        names: Names of the R tests.
+        accuracies: Accuracies of the R tests.
+        paired: R - 1 comparisons of the first with each of the others.
+        least_gain: Smallest difference of a class that is listed.
+        differences: Conditions in which the tests differ: R values by key, None if missing.
     """
 
     names: tuple[str, ...]
@@ -96,15 +97,15 @@ class Comparison:
         return self.accuracies[0].count
 
     def table(self) -> NDArray[np.float64]:
-        """Accuracy by class and test, (C, R); nan for a class without a video."""
+        """Return the accuracy by class and test, (C, R); nan for a class without a video."""
         return np.stack([accuracy.per_class for accuracy in self.accuracies], axis=1)
 
     def better(self) -> list[int]:
-        """Classes in which the second test is better by the least gain, the greatest gain first."""
+        """Return the classes in which the second test is better by the least gain, best first."""
         return self._listed(1)
 
     def worse(self) -> list[int]:
-        """Classes in which the second test is worse by the least gain, the greatest loss first."""
+        """Return the classes in which the second test is worse by the least gain, worst first."""
         return self._listed(-1)
 
     def _listed(self, sign: int) -> list[int]:
@@ -119,17 +120,17 @@ def compare_tests(tests: Mapping[str, VideoScores], least_gain: float = LEAST_GA
     """Compare tests of the same videos.
 
     Args:
-        tests: Two or more by name; the first is the base. Videos and classes may be in another
-            order in each; videos without a label are left out.
-        least_gain: Classes that differ by less are not listed; above 0, to 1.
+        tests: Two or more by name; the first is the base. Their videos and classes may be in
+            different orders; videos without a label are left out.
+        least_gain: Classes that differ by less are not listed; above 0, up to 1.
 
     Raises:
-        DataError: The tests are of other videos, classes or labels; names them.
-        ValueError: Fewer than two tests, or a least gain that is out of range.
+        DataError: The tests have different videos, classes or labels; names them.
+        ValueError: There are fewer than two tests, or the least gain is out of range.
     """
     if len(tests) < 2 or not 0 < least_gain <= 1:
         raise ValueError(
-            f"{len(tests)} tests, least gain {least_gain}; give two tests at least, and a gain "
+            f"{len(tests)} tests, least gain {least_gain}; give at least two tests, and a gain "
             "above 0 and up to 1"
         )
     names = tuple(tests)
@@ -146,7 +147,7 @@ def align(base_name: str, base: VideoScores, name: str, other: VideoScores) -> V
     """Put videos and classes of a test in the order of another.
 
     Raises:
-        DataError: They are not the same, or a video has another class; says which.
+        DataError: They are not the same, or a video has another class; names them.
     """
     other = other.labelled()
     both = f"{base_name} and {name} cannot be compared"
@@ -164,7 +165,7 @@ def align(base_name: str, base: VideoScores, name: str, other: VideoScores) -> V
     if len(unequal):
         video = int(unequal[0])
         raise DataError(
-            f"{both}: {len(unequal)} of {len(base)} videos have another label, such as "
+            f"{both}: {len(unequal)} of {len(base)} videos have different labels, such as "
             f"{base.names[video]!r}: {base.classes[base.labels[video]]!r} and "
             f"{base.classes[labels[video]]!r}; test both with the same list"
         )
@@ -185,7 +186,7 @@ def _require_same(
     ]
     if parts:
         raise DataError(
-            f"{both}: they are of other {what}: {', '.join(parts)}; test both with the same list"
+            f"{both}: they have different {what}: {', '.join(parts)}; test both with the same list"
         )
 
 
@@ -195,13 +196,13 @@ def count_paired(
     labels: NDArray[np.int64],
     least_gain: float = LEAST_GAIN,
 ) -> Paired:
-    """Count the videos that both, one or none of two networks have right.
+    """Count the videos on which both, one or neither of two networks is right.
 
     Args:
         first: (N,), whether the first network is right.
-        second: (N,), whether the second is.
+        second: (N,), whether the second is right.
         labels: (N,) index of each video's class.
-        least_gain: For `chance_classes`.
+        least_gain: Least gain for `chance_classes`.
     """
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     count = np.bincount(labels)
@@ -224,19 +225,19 @@ def count_paired(
 
 
 def _least_videos(least_gain: float, count: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Videos by which two tests must differ in each class, one at least.
+    """Return the number of videos by which tests must differ in each class, at least one.
 
-    The gain is reduced by a rounding error: 0.05 of 20 videos is one.
+    The gain is reduced by a rounding error, so that 0.05 of 20 videos is one.
     """
     least: NDArray[np.int64] = np.maximum(1, np.ceil(least_gain * count - 1e-9)).astype(np.int64)
     return least
 
 
 def _tail(number: int, least: int) -> float:
-    """Probability of `least` or more heads in `number` throws of a coin; exact."""
+    """Return the exact probability of at least `least` heads in `number` tosses of a coin."""
     if least > number:
         return 0.0
-    term = total = 1  # number over k, from k = 0, as heads and tails may be exchanged
+    term = total = 1  # number over k, from k = 0, because heads and tails are symmetric
     for k in range(number - least):
         term = term * (number - k) // (k + 1)
         total += term
@@ -244,7 +245,7 @@ def _tail(number: int, least: int) -> float:
 
 
 def differing(conditions: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
-    """Conditions by key in which tests differ, the value of each test; None if it has none."""
+    """Return the conditions in which tests differ: the value of each test by key, or None."""
     keys = dict.fromkeys(key for one in conditions for key in one)
     values = {key: tuple(one.get(key) for one in conditions) for key in keys}
     return {key: each for key, each in values.items() if any(v != each[0] for v in each)}

@@ -1,4 +1,4 @@
-"""A comparison of tests as Markdown, as CSV and as a picture of the classes that differ most."""
+"""A comparison of tests as Markdown, CSV, and a picture of the classes that differ most."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DRAWN = 30  # classes in the picture
 
 
 def to_markdown(comparison: Comparison) -> str:
-    """All tables: accuracies, videos that one test alone has right, classes that differ.
+    """Return all tables: accuracies, videos on which only one test is right, classes that differ.
 
     Returns:
         Markdown without a newline at the end.
@@ -49,7 +49,7 @@ def _accuracies(comparison: Comparison) -> str:
 
 
 def _paired(comparison: Comparison) -> str:
-    """The first test with each of the others."""
+    """Return the table of the first test with each of the others."""
     base = comparison.names[0]
     head = ["run", "gain in top1", "both right", f"only {base}", "only this run", "neither", "p"]
     rows = [
@@ -62,14 +62,14 @@ def _paired(comparison: Comparison) -> str:
         for name, pair in zip(comparison.names[1:], comparison.paired, strict=True)
     ]
     return (
-        f"The same videos, compared with {cell(base)}; p is the probability that the counts "
-        "differ as much or more if both are equally good (exact McNemar test)\n\n"
+        f"The same videos, compared with {cell(base)}; p is the probability of at least this "
+        "difference if both are equally good (exact McNemar test)\n\n"
         f"{table(head, rows)}"
     )
 
 
 def p_text(pair: Paired) -> str:
-    """The p value to two digits; a very small one as a bound."""
+    """Return the p value with two digits; a very small one as a bound."""
     return "< 1e-6" if pair.p_value < 1e-6 else f"{pair.p_value:.2g}"
 
 
@@ -83,7 +83,7 @@ def _plain(value: Any) -> str:
 
 
 def _classes(comparison: Comparison, classes: Sequence[int]) -> str:
-    """Accuracies of these classes in all tests, and the gain of the second."""
+    """Return the accuracies of these classes in all tests, and the gain of the second."""
     shares, count = comparison.table(), comparison.count
     rows = [
         [
@@ -98,7 +98,7 @@ def _classes(comparison: Comparison, classes: Sequence[int]) -> str:
 
 
 def to_csv(comparison: Comparison) -> str:
-    """A line for each class: name, videos, accuracy in each test; empty without a video."""
+    """Return a line for each class: name, videos, accuracy in each test; empty without a video."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["class", "videos", *comparison.names])
@@ -109,9 +109,9 @@ def to_csv(comparison: Comparison) -> str:
 
 
 def picture(comparison: Comparison) -> Image | None:
-    """Bars of the classes that differ by the least gain: the better ones, then the worse.
+    """Draw bars of the classes that differ by the least gain: better classes, then worse ones.
 
-    At most 30, those of the greatest difference; None if there is none.
+    At most 30 classes with the largest differences; None if there is no class.
     """
     shares = comparison.table()
     chosen = [*comparison.better(), *comparison.worse()[::-1]]

@@ -1,6 +1,6 @@
-"""How a video is tested: which clips, which crops. The same for test, training and prediction.
+"""Clips and crops on which a video is tested, the same for test, training and prediction.
 
-SRL tests on 25 random clips of a video, Wang et al. 2018 on 10 even ones with 3 crops each.
+SRL tests on 25 random clips of a video, Wang et al. 2018 on 10 uniform ones with 3 crops each.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PLACED = {
     "random": "random, by the SHA-256 of the video's name",
-    "uniform": "from the first frames to the last",
+    "uniform": "uniform, from the first frames to the last",
 }
 AVERAGED = "softmax probabilities"
 
@@ -31,7 +31,7 @@ class TestProtocol:
         sampling: Chooses the frames of a clip.
         crops: Cuts each frame.
         clips: Number of clips of a video.
-        placed: "random" (by the video's name) or "uniform".
+        placed: "random" (seeded by the video's name) or "uniform".
     """
 
     __test__ = False  # no test of pytest's
@@ -43,15 +43,15 @@ class TestProtocol:
 
     @property
     def views(self) -> int:
-        """Number of clips of a video, each crop counted."""
+        """Number of clips of a video, counting each crop."""
         return self.clips * self.crops.crops
 
     def draw(self, name: str) -> Draw:
-        """Choose the frames of a video of this name."""
+        """Return a function that chooses the frames of the video of this name."""
         return self.sampling.test(name, self.clips, self.placed)
 
     def conditions(self) -> dict[str, Any]:
-        """What decides whether two accuracies can be compared, as plain types."""
+        """Return the conditions under which accuracies can be compared, in plain types."""
         sampling, crops = self.sampling, self.crops
         dense = sampling.sampling == "dense"
         return {
@@ -70,10 +70,10 @@ class TestProtocol:
 
 
 def protocol_of(config: ActionConfig) -> TestProtocol:
-    """The test that a config describes.
+    """Return the protocol of a config.
 
-    One crop is of the network's input size, three are as large as the short side allows: 256 for
-    224 at a short side of 256, as Wang et al. test.
+    A single crop has the network's input size. Three crops are as large as the short side allows:
+    256 for an input of 224 and a short side of 256, as in Wang et al.
 
     Raises:
         ConfigError: The crop is larger than the short side.
@@ -88,7 +88,7 @@ def protocol_of(config: ActionConfig) -> TestProtocol:
 
 
 def data_conditions(videos: Videos) -> dict[str, Any]:
-    """Conditions of the videos tested, as plain types."""
+    """Return the conditions of the tested videos, in plain types."""
     return {
         "list": videos.report.source,
         "videos": len(videos),

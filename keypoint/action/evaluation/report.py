@@ -1,4 +1,4 @@
-"""A test as text to read, and its files: metrics.json, per_class.csv, results.json, scores.npz."""
+"""A test as text, and its files: metrics.json, per_class.csv, results.json, scores.npz."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def accuracy_of(scores: VideoScores) -> Accuracy:
     """Measure the accuracy on the videos that have a label.
 
     Raises:
-        DataError: None has one.
+        DataError: No video has a label.
     """
     labelled = scores.labelled()
     return measure_accuracy(labelled.scores, labelled.labels, labelled.classes)
 
 
 def to_text(scores: VideoScores) -> str:
-    """The conditions, the accuracies with their error, the worst classes and most confused pairs.
+    """Return conditions, accuracies with their error, worst classes and most confused pairs.
 
     Raises:
         DataError: No video has a label.
@@ -55,7 +55,7 @@ def to_text(scores: VideoScores) -> str:
         rows = [
             (pair.label, pair.predicted, str(pair.videos), f"{pair.share:.3f}") for pair in confused
         ]
-        head = ("class", "taken for", "videos", "share")
+        head = ("class", "predicted as", "videos", "share")
         parts.append(
             f"Most confused pairs, with their share of the class's videos\n"
             f"{_aligned(head, rows, left=2)}"
@@ -64,7 +64,7 @@ def to_text(scores: VideoScores) -> str:
 
 
 def _accuracies(accuracy: Accuracy, tested: int) -> str:
-    """The three accuracies, in words of what they are."""
+    """Return the three accuracies with an explanation."""
     n, used = accuracy.videos, int((accuracy.count > 0).sum())
     lines = [
         f"top1        {accuracy.top1:.4f} +- {accuracy.top1_error:.4f}  of {in_number(n, 'videos')}"
@@ -77,14 +77,14 @@ def _accuracies(accuracy: Accuracy, tested: int) -> str:
     rest = f", {without} without a video" if without else ""
     lines.append(f"mean_class  {accuracy.mean_class:.4f}            of {classes}{rest}")
     if accuracy.top5 is None:
-        lines.append(f"no top5: there are {len(accuracy.classes)} classes only")
+        lines.append(f"no top5: there are only {len(accuracy.classes)} classes")
     if tested > n:
         lines.append(f"left out: {in_number(tested - n, 'videos')} without a label")
     return "\n".join(lines)
 
 
 def _aligned(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Columns of their own width, the first `left` of them to the left, the others to the right."""
+    """Align columns: the first `left` of them to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     lines = []
     for row in (head, *rows):
@@ -97,7 +97,7 @@ def _aligned(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) 
 
 
 def _conditions(scores: VideoScores) -> str:
-    """What the numbers hold for, a line each."""
+    """Return the conditions of the numbers, one per line."""
     plain = {key: value for key, value in scores.conditions.items() if value is not None}
     width = max(map(len, plain), default=0) + 2
     return "\n".join(f"{key:{width}}{_plain(value)}" for key, value in plain.items())
@@ -116,7 +116,7 @@ def save_test(folder: Path, scores: VideoScores, **more: Any) -> None:
 
     Args:
         folder: An existing folder.
-        scores: Of all videos.
+        scores: Scores of all videos.
         more: Further entries of metrics.json.
 
     Raises:
@@ -134,7 +134,7 @@ def save_test(folder: Path, scores: VideoScores, **more: Any) -> None:
 
 
 def metrics_of(accuracy: Accuracy) -> dict[str, Any]:
-    """What metrics.json holds in addition to the accuracies and their conditions."""
+    """Return the entries of metrics.json besides the accuracies and their conditions."""
     return {
         "videos": accuracy.videos,
         "right": int(accuracy.right.sum()),
@@ -146,7 +146,7 @@ def metrics_of(accuracy: Accuracy) -> dict[str, Any]:
 
 
 def results_of(scores: VideoScores) -> dict[str, Any]:
-    """Conditions, and of each video its class, the predicted class and that one's score."""
+    """Return the conditions, and for each video its class, the predicted class and its score."""
     videos = []
     for name, label, row in zip(scores.names, scores.labels.tolist(), scores.scores, strict=True):
         best, score = top_classes(row, scores.classes, 1)[0]
@@ -156,9 +156,10 @@ def results_of(scores: VideoScores) -> dict[str, Any]:
 
 
 def per_class_csv(accuracy: Accuracy) -> str:
-    """A line for each class: its name, videos, right ones, accuracy, and what it is taken for.
+    """Return a line for each class: name, videos, correct ones, accuracy, most frequent error.
 
-    The accuracy of a class without a video is empty, as is the last column of one without error.
+    The accuracy of a class without a video is empty, as is the last column of a class without an
+    error.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

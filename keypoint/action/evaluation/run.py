@@ -1,4 +1,4 @@
-"""Scores of videos: the mean of the softmax probabilities over all clips; on any processes.
+"""Scores of videos: the mean of the softmax probabilities over all clips, in many processes.
 
 Letters: B clips of a batch, N videos, C classes.
 """
@@ -28,12 +28,12 @@ from keypoint.progress import progress
 
 @dataclass
 class Sums:
-    """Softmax probabilities added over the clips of videos, of one process.
+    """Sums of softmax probabilities over the clips of videos, of one process.
 
     Attributes:
-        rows: Of the videos.
+        rows: Indices of the videos.
         total: (len(rows), C) float64.
-        clips: (len(rows),) int64, how many were added.
+        clips: (len(rows),) int64, number of clips in each sum.
     """
 
     rows: NDArray[np.int64]
@@ -48,16 +48,16 @@ def sum_scores(
     number: int,
     amp_dtype: torch.dtype | None = None,
 ) -> Sums:
-    """Run the network over all batches; the model's mode is put to eval and restored.
+    """Run the network over all batches in eval mode, and restore its mode.
 
     Args:
         model: The network, on its device.
-        batches: Of `TestClips`; the clips of a video may lie in several.
-        number: N, of all videos.
+        batches: Batches of `TestClips`; the clips of a video may be in several.
+        number: N, the number of all videos.
         amp_dtype: Autocast the network to this dtype; softmax and sums are not.
 
     Raises:
-        NumericsError: Scores are not finite; the text names the videos.
+        NumericsError: Scores are not finite; names the videos.
     """
     device = model.pixel_mean.device
     was_training = model.training
@@ -80,7 +80,7 @@ def sum_scores(
         more = " .." if len(names) > 3 else ""
         raise NumericsError(
             f"scores of {in_number(len(names), 'videos')} are nan or inf, such as "
-            f"{', '.join(names[:3])}{more}; the weights are broken: train again with a lower "
+            f"{', '.join(names[:3])}{more}: the weights are broken; train again with a lower "
             "train.lr or without fp16"
         )
     rows = clips.nonzero().flatten()
@@ -101,22 +101,22 @@ def evaluate_videos(
     """Score every video by all its clips.
 
     Args:
-        model: On its device; every process has the same weights.
-        videos: Labelled or not; each process scores its share.
+        model: The network on its device; every process has the same weights.
+        videos: Videos with or without labels; each process scores its share.
         protocol: Chooses clips and crops.
-        batch_size: Clips at a time, each crop counted.
+        batch_size: Clips at a time, counting each crop.
         workers: Processes that read videos.
         amp_dtype: Autocast the network.
-        conditions: Further ones to store with the scores, as plain types.
+        conditions: Further conditions to store with the scores, in plain types.
         after_batch: Called after each batch; it may raise, to end the evaluation.
 
     Returns:
-        The same on every process; up to rounding the same for any number of processes, workers and
-        clips at a time.
+        The same scores on every process. Except for rounding, they do not depend on the number of
+        processes, workers and clips at a time.
 
     Raises:
         DataError: A video cannot be read.
-        NumericsError: The network gives numbers that are not finite.
+        NumericsError: A score is not finite.
     """
     dataset = TestClips(
         videos,
@@ -146,7 +146,7 @@ def evaluate_videos(
 
 
 def _mean(shares: list[Sums], number: int, views: int) -> NDArray[np.float32]:
-    """The mean over each video's clips, (N, C), in the order of the videos."""
+    """Return the mean over each video's clips, (N, C), in the order of the videos."""
     rows = np.concatenate([share.rows for share in shares])
     clips = np.concatenate([share.clips for share in shares])
     order = np.argsort(rows, kind="stable")
@@ -157,7 +157,7 @@ def _mean(shares: list[Sums], number: int, views: int) -> NDArray[np.float32]:
 
 
 def conditions_of(config: ActionConfig) -> dict[str, Any]:
-    """Conditions of the network and its precision, as plain types."""
+    """Return the conditions of the network and its precision, in plain types."""
     network = config.model
     return {
         "network": network.network,

@@ -1,14 +1,14 @@
-"""The scores file of a test, `scores.npz`: what every accuracy and comparison is computed from.
+"""The scores file of a test, `scores.npz`, from which accuracies and comparisons are computed.
 
 A NumPy archive without pickled objects, for N videos and C classes:
 
-    names       (N,) text, the videos as their list names them, each once
+    names       (N,) text, names of the videos in their list, each once
     classes     (C,) text, in the order of the columns of `scores`
-    labels      (N,) int64, index of each video's class; -1 if it is not labelled
+    labels      (N,) int64, index of each video's class; -1 without a label
     scores      (N, C) float32, mean of the softmax probabilities over a video's clips and crops
-    conditions  text, a JSON object: how the test was done (`clips`, `crops`, `network` ..)
+    conditions  text, a JSON object: conditions of the test (`clips`, `crops`, `network` ..)
 
-It is read by `numpy.load`, and from there by pandas:
+Read it with `numpy.load`, and with pandas:
 `pandas.DataFrame(file["scores"], file["names"], file["classes"])`.
 """
 
@@ -38,15 +38,15 @@ class VideoScores:
     """Scores of every video of a test.
 
     Attributes:
-        names: Of the N videos.
+        names: Names of the N videos.
         classes: Names of the C classes.
-        labels: (N,) int64 index of each video's class, -1 if it is not labelled.
+        labels: (N,) int64 index of each video's class, -1 without a label.
         scores: (N, C) float32, mean of softmax probabilities.
-        conditions: How the test was done, as plain types.
+        conditions: Conditions of the test, in plain types.
 
     Raises:
-        ValueError: Shapes that do not belong together, a name twice, a label outside of the
-            classes, or a score that is not finite; names the entry.
+        ValueError: Shapes do not match, a name is repeated, a label is not a class index, or a
+            score is not finite; names the entry.
     """
 
     names: tuple[str, ...]
@@ -59,13 +59,13 @@ class VideoScores:
         shape = (len(self.names), len(self.classes))
         if self.scores.shape != shape or self.labels.shape != shape[:1]:
             raise ValueError(
-                f"scores {self.scores.shape} and labels {self.labels.shape} of {shape[0]} names "
+                f"scores {self.scores.shape} and labels {self.labels.shape} for {shape[0]} names "
                 f"and {shape[1]} classes; give {shape} and {shape[:1]}"
             )
         for what, given in (("video", self.names), ("class", self.classes)):
             most = Counter(given).most_common(1)
             if most and most[0][1] > 1:
-                raise ValueError(f"{what} {most[0][0]!r} is there {most[0][1]} times; give it once")
+                raise ValueError(f"{what} {most[0][0]!r} is given {most[0][1]} times; give it once")
         outside = np.flatnonzero((self.labels < -1) | (self.labels >= shape[1]))
         if len(outside):
             raise ValueError(
@@ -80,7 +80,7 @@ class VideoScores:
         return len(self.names)
 
     def labelled(self) -> VideoScores:
-        """Return the videos that have a label: those that an accuracy is of.
+        """Return the videos that have a label.
 
         Raises:
             DataError: There is none.
@@ -126,7 +126,7 @@ def load_scores(path: Path) -> VideoScores:
         path: The file, or the folder of a run or test that has one named `scores.npz`.
 
     Raises:
-        DataError: No such file, damaged, or not a scores file; names what is wrong in it.
+        DataError: The file does not exist, is damaged, or is not a scores file.
     """
     if path.is_dir():
         if not (path / FILE).is_file():
@@ -148,11 +148,11 @@ def load_scores(path: Path) -> VideoScores:
             conditions,
         )
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not a whole scores file: {error}") from None
+        raise DataError(f"{path}: not a complete scores file: {error}") from None
 
 
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of the archive by name, of the right kinds and numbers of dimensions."""
+    """Return the arrays of the archive by name, and check their types and dimensions."""
     again = "copy it again, or repeat keypoint test"
     try:
         with path.open("rb") as file:

@@ -1,7 +1,6 @@
-"""Accuracies of two tests on videos drawn again: how sure a difference is on other such videos.
+"""Bootstrap over the videos of two tests: the interval of their difference on other such videos.
 
-The bootstrap of `keypoint.evaluation.runs.statistics`, over the videos that both tests have; both
-are scored on the same draw.
+Uses the bootstrap of `keypoint.evaluation.runs.statistics`. Both tests are scored on the same draw.
 """
 
 from __future__ import annotations
@@ -14,20 +13,20 @@ from keypoint.action.evaluation.compare import align
 from keypoint.action.evaluation.scores import VideoScores
 from keypoint.evaluation.runs.statistics import DRAWS, Difference, bootstrap_differences
 
-SEED = 0  # of the draws, so that a comparison repeats itself
+SEED = 0  # seed of the draws, so that a comparison can be repeated exactly
 
 
 def differences_on_videos(
     names: tuple[str, str], first: VideoScores, second: VideoScores, draws: int = DRAWS
 ) -> dict[str, Difference]:
-    """Accuracies of the second less those of the first, with bootstrap intervals over the videos.
+    """Return accuracies of the second minus those of the first, with bootstrap intervals.
 
     Returns:
-        By the names of `Accuracy.metrics`. A class of which no video was drawn is not part of the
-        draw's `mean_class`.
+        Differences by the names of `Accuracy.metrics`. A class without a drawn video is not part
+        of a draw's `mean_class`.
 
     Raises:
-        DataError: They are not of the same videos, classes and labels, or none has a label.
+        DataError: They differ in videos, classes or labels, or no video has a label.
     """
     first = first.labelled()
     second = align(names[0], first, names[1], second)
@@ -35,7 +34,7 @@ def differences_on_videos(
     ranks = [rank_labels(test.scores, labels) for test in (first, second)]
     top1, top5 = (
         (ranks[1] < top).astype(np.float64) - (ranks[0] < top) for top in (1, TOP)
-    )  # N, what the second has right and the first not
+    )  # N, 1 if only the second is right, -1 if only the first is
 
     def difference(times: NDArray[np.int64]) -> dict[str, float]:
         count = np.bincount(labels, times, classes)  # C

@@ -1,1 +1,1 @@
-"""A network that classifies clips as one file for use without this toolkit."""
+"""Export of a network that classifies clips to one file for use without this toolkit."""

@@ -1,7 +1,7 @@
-"""The facts that an exported network of action recognition carries, as JSON texts by name.
+"""The description in an exported network of action recognition, as JSON texts by name.
 
-They lie where those of a pose network lie (keypoint/export/card.py). Letters: B batch, T frames,
-C classes.
+It is stored like that of a pose network (keypoint/export/card.py). Letters: B batch, T frames, C
+classes.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class ClipCard:
     Attributes:
         version: The version of keypoint that wrote the file.
         classes: C names, in the order of the outputs.
-        frames: T.
+        frames: T, the frames of a clip.
         input_size: (height, width) of the frames.
         input: "uint8" or "float32"; mean, std and color order of the weights are in the network.
-        test: How the checkpoint's test chooses and cuts clips, as plain types.
+        test: How the checkpoint's test chooses and crops clips, in plain types.
         format: The version of this description.
     """
 
@@ -55,7 +55,7 @@ class ClipCard:
         number = len(self.classes)
         return {
             "clips": clips,
-            "scores": f"(B, {number}) float32, probability of each class; they add up to 1",
+            "scores": f"(B, {number}) float32, probability of each class; their sum is 1",
             "logits": f"(B, {number}) float32, before the softmax",
         }
 
@@ -66,7 +66,7 @@ class ClipCard:
                 "content": f"a network of keypoint export, version {self.version}",
                 "frames": self.frames,
                 "input_size": list(self.input_size),
-                "color_order": "rgb, of the clips; the order that the weights expect is inside",
+                "color_order": "rgb; the network converts clips to the order the weights expect",
                 "classes": list(self.classes),
             },
             "inputs_and_outputs": self.describe(),
@@ -75,7 +75,7 @@ class ClipCard:
 
 
 def read_clip_export(path: Path) -> ClipCard:
-    """Return the description in a file of `keypoint export`; its suffix is its form.
+    """Return the description in a file of `keypoint export`; its suffix is its format.
 
     Raises:
         CheckpointError: The file cannot be used.
@@ -86,7 +86,7 @@ def read_clip_export(path: Path) -> ClipCard:
     missing = [name for name in names if name not in texts]
     if missing:
         raise CheckpointError(
-            f"{path}: has no description of a network for clips (lacks {', '.join(missing[:3])}); "
+            f"{path}: no description of a network for clips ({', '.join(missing[:3])} missing); "
             "export the checkpoint again"
         )
     try:
@@ -102,7 +102,7 @@ def read_clip_export(path: Path) -> ClipCard:
 
 
 def _check(values: Mapping[str, Any]) -> None:
-    """Refuse values of another form with a ValueError that names them."""
+    """Raise a ValueError that names a value of another type or shape."""
     classes, size, frames = values["classes"], values["input_size"], values["frames"]
     is_right = {
         "format": values["format"] == FORMAT,

@@ -1,8 +1,8 @@
 """Write a network that classifies clips as ONNX or torch.export, and compare the file with it.
 
-The file holds normalisation and softmax. It is read again, run on clips of noise at two batch sizes
-and compared by its logits, as probabilities near 0 and 1 would hide a difference; only then does it
-get its name. Letters: B batch, T frames, H W their size, C classes.
+The file includes normalisation and softmax. It is written under a temporary name, read again, run
+on clips of noise with two batch sizes, and renamed if its logits agree. Probabilities near 0 and 1
+would hide a difference. Letters: B batch, T frames, H W their size, C classes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ OUTPUTS = ["scores", "logits"]
 
 
 class ExportedClassifier(Exported):
-    """Clips to scores and logits.
+    """Maps clips to scores and logits.
 
     Args:
         model: The network in eval mode.
@@ -56,12 +56,12 @@ class ExportedClassifier(Exported):
         self.card = card
 
     def forward(self, clips: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, H, W, 3) uint8 or (B, 3, T, H, W) float32, RGB, to (B, C) twice."""
+        """Map (B, T, H, W, 3) uint8 or (B, 3, T, H, W) float32, RGB, to (B, C) twice."""
         logits = self.model(self.normalize(clips)).float()
         return logits.softmax(dim=1), logits
 
     def normalize(self, given: Tensor) -> Tensor:
-        """Clips as the weights expect them, (B, 3, T, H, W) float32."""
+        """Convert clips to what the weights expect, (B, 3, T, H, W) float32."""
         if self.card.input == "uint8":
             return self.model.normalize(given)
         mean, std = self.model.pixel_mean, self.model.pixel_std
@@ -72,13 +72,13 @@ class ExportedClassifier(Exported):
 
 @dataclass(frozen=True)
 class ClipComparison:
-    """How far an exported file and its network are apart.
+    """Difference between an exported file and its network.
 
     Attributes:
-        logits: The largest difference of a logit, as a share of the largest one.
+        logits: The largest difference of a logit, as a share of the largest logit.
         scores: The largest difference of a probability.
-        place: Clip and class of the first.
-        clips: How many were compared.
+        place: Clip and class of the largest difference of a logit.
+        clips: Number of clips that were compared.
     """
 
     logits: float
@@ -87,36 +87,36 @@ class ClipComparison:
     clips: int
 
     def require_agreement(self, path: Path) -> None:
-        """Check that the file is right.
+        """Check that the difference is within the tolerance.
 
         Raises:
-            ExportError: It is not; names the place.
+            ExportError: It is not; names clip and class.
         """
         if not (self.logits <= TOLERANCE and self.scores <= TOLERANCE):
             raise ExportError(
                 f"{path}: logits differ from torch's by {self.logits:.1e} of the largest one at "
-                f"{self.place}, probabilities by {self.scores:.1e}, allowed are {TOLERANCE:.0e}; "
-                "nothing was written: give another form, or report it with the versions of torch "
+                f"{self.place}, probabilities by {self.scores:.1e} (allowed: {TOLERANCE:.0e}); no "
+                "file was written: give another format, or report it with the versions of torch "
                 "and onnxruntime"
             )
 
     def describe(self) -> str:
-        """The comparison in words."""
+        """Return the comparison as text."""
         return (
-            f"compared with torch on {self.clips} clips, batches of 1 and 3: logits differ by "
-            f"{self.logits:.1e} of the largest one at most, at {self.place}, probabilities by "
+            f"compared with torch on {self.clips} clips, batches of 1 and 3: logits differ by at "
+            f"most {self.logits:.1e} of the largest one, at {self.place}, probabilities by "
             f"{self.scores:.1e} (allowed {TOLERANCE:.0e})"
         )
 
 
 def export_classifier(model: ActionNetwork, card: ClipCard, path: Path) -> ClipComparison:
-    """Write a network, and check that the file gives what the network gives.
+    """Write a network, and check that the file gives the same results.
 
     Args:
         model: The network in eval mode, on the CPU; it is not changed.
-        card: Input of the file, and what it says of itself.
-        path: Its suffix, .onnx or .pt2, chooses the form. An existing file is replaced only after
-            the new one was found right.
+        card: Input of the file, and its description.
+        path: Its suffix, .onnx or .pt2, chooses the format. An existing file is replaced only after
+            the new one passed the check.
 
     Raises:
         ConfigError: The suffix is unknown, or a package is not installed.
@@ -156,7 +156,7 @@ def _convert(
 
 
 def made_up_clips(card: ClipCard, number: int) -> NDArray[np.uint8]:
-    """(number, T, H, W, 3) uint8: squares of 8 pixels, other ones in each frame."""
+    """Return random squares of 8 pixels, new ones in each frame, (number, T, H, W, 3) uint8."""
     rng = np.random.default_rng(0)
     height, width = card.input_size
     shape = (number, card.frames, -(-height // 8), -(-width // 8), 3)
@@ -165,7 +165,7 @@ def made_up_clips(card: ClipCard, number: int) -> NDArray[np.uint8]:
 
 
 def _as_input(clips: NDArray[np.uint8], card: ClipCard) -> NDArray[np.generic]:
-    """Clips in the form that the file expects."""
+    """Convert clips to the file's input."""
     if card.input == "uint8":
         return np.ascontiguousarray(clips)
     planes = np.ascontiguousarray(clips.transpose(0, 4, 1, 2, 3), dtype=np.float32)
@@ -177,12 +177,12 @@ def compare(path: Path, form: str, model: ActionNetwork, card: ClipCard) -> Clip
 
     Args:
         path: The file.
-        form: Suffix of its form; the file's name may have another one.
+        form: Suffix of its format; the file's name may have another one.
         model: The network in eval mode, on the CPU.
-        card: The description that the file must hold.
+        card: The description that the file must contain.
 
     Raises:
-        ExportError: The file cannot be run, or gives something of another shape.
+        ExportError: The file cannot be run, or an output has another shape.
         NumericsError: The network's scores are not finite.
     """
     clips = made_up_clips(card, sum(BATCHES))
@@ -193,7 +193,7 @@ def compare(path: Path, form: str, model: ActionNetwork, card: ClipCard) -> Clip
     scores, logits = _run(path, form, card, np.split(clips, np.cumsum(BATCHES)[:-1]))
     if logits.shape != expected.shape or scores.shape != expected.shape:
         raise ExportError(
-            f"{path}: gives {tuple(scores.shape)} and {tuple(logits.shape)}, the network "
+            f"{path}: gives {tuple(scores.shape)} and {tuple(logits.shape)}, but the network gives "
             f"{tuple(expected.shape)}; report it with the version of torch"
         )
     difference = (logits - expected).abs().nan_to_num(nan=torch.inf)
@@ -211,14 +211,14 @@ def compare(path: Path, form: str, model: ActionNetwork, card: ClipCard) -> Clip
 def _run(
     path: Path, form: str, card: ClipCard, batches: list[NDArray[np.uint8]]
 ) -> tuple[Tensor, Tensor]:
-    """The file's scores and logits for all batches together."""
+    """Return the file's scores and logits for all batches together."""
     session = None
     if form == ".onnx":
         try:
             session, texts = open_session(path, "cpu")
         except CheckpointError as error:
-            raise ExportError(f"what was written cannot be opened: {error}") from error
-        assert dict(texts) == card.to_texts(), "the description is not what was written"
+            raise ExportError(f"the written file cannot be opened: {error}") from error
+        assert dict(texts) == card.to_texts(), "the written file has another description"
     given = [_as_input(batch, card) for batch in batches]
     scores, logits = run_file(path, session, "clips", OUTPUTS, given)
     return scores, logits

@@ -1,4 +1,4 @@
-"""Compose a network that classifies clips, with blocks at their places, and fill in weights."""
+"""Build a network that classifies clips, insert its blocks and load its weights."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def create_model(
     partial_weights: bool = False,
     new_head: bool = False,
 ) -> ActionNetwork:
-    """Build a network that classifies clips and fill in its weights.
+    """Build a network that classifies clips and load its weights.
 
         create_model("c2d_resnet18", blocks="srl_fft")                              # 4 blocks
         create_model("c2d_resnet50", blocks={"type": "srl_fft", "groups": 1}, places="each")
@@ -43,27 +43,27 @@ def create_model(
         network: c2d_resnet18, c2d_resnet34, c2d_resnet50, c2d_resnet101, c2d_tiny or mfnet.
         num_classes: Number of classes.
         frames: T of the clips: a multiple of 2 in the form 8x8, of 8 in the form 32x2; any for
-            mfnet, whose papers have 16. Blocks are built for this T; SRL has weights for it alone.
-        form: Of C2D: "8x8", or "32x2" with strides in time in conv1 and pool1 as well.
+            mfnet (16 in the papers). Blocks are built for this T; SRL's weights depend on it.
+        form: For C2D: "8x8", or "32x2" with additional temporal strides in conv1 and pool1.
         input_size: (height, width) of the frames; blocks are built for the maps of this size.
         blocks: None; a block's name, or a mapping with `type` and the block's options, for all of
             `places`; or a mapping from site to name or options. A site is a unit (residual block)
             or any other submodule: `layer3.5` of C2D, `conv4.B05` of MFNet.
-        places: Where one block goes, a key of names.PLACES; None: each unit of res3 and res4 of
-            ResNet-18 (SRL paper), five of them in deeper ones, x1 of MFNet (PNL paper).
+        places: Sites of the block, a key of names.PLACES. None: for ResNet-18 each unit of res3
+            and res4 (SRL paper), for deeper ones five of them, for MFNet x1 (PNL paper).
         dropout: Before the classifier, in training.
         weights: None (random), "imagenet" (torchvision's weights of C2D's encoder, downloaded
-            once), or a file: a checkpoint of this toolkit, a ResNet of torchvision's names, for
-            mfnet also the authors' files. The network takes over its color order, mean and std.
-        partial_weights: The file may lack blocks; they start as the identity.
+            once), or a file: a checkpoint of this toolkit, a ResNet with torchvision's names, for
+            mfnet also the authors' files. The network adopts its color order, mean and std.
+        partial_weights: Blocks may be missing in the file; they start as the identity.
         new_head: Do not load the file's classifier, which is for other classes.
 
     Returns:
         The network, on the CPU, in training mode.
 
     Raises:
-        ConfigError: A part that does not exist or does not fit.
-        CheckpointError: A weights file that cannot be read or does not fit.
+        ConfigError: A part does not exist or does not fit.
+        CheckpointError: The weights file cannot be read or does not fit.
     """
     model: ActionNetwork
     if is_c2d(network):
@@ -92,9 +92,7 @@ def create_model(
             raise ConfigError(f"{flag} has no effect with weights={weights!r}; give a file")
     if weights == "imagenet":
         if not has_imagenet(network):
-            raise ConfigError(
-                f"weights='imagenet' is for C2D; {network} starts from None or a file"
-            )
+            raise ConfigError(f"weights='imagenet' is for C2D; for {network} give None or a file")
         load_imagenet_encoder(model, network.removeprefix("c2d_"))
     elif weights is not None:
         load_weights_file(model, Path(weights), partial=partial_weights, new_head=new_head)

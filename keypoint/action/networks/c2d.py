@@ -1,9 +1,9 @@
-"""C2D: a 2-D ResNet on every frame; time is touched by pooling alone.
+"""C2D: a 2-D ResNet on every frame; only pooling works over time.
 
 Source: SRL paper, table 7; Wang et al., "Non-local Neural Networks", CVPR 2018, table 1 (PNL's
-R-50). All kernels are 1 x k x k, so they are run as 2-D convolutions on folded frames: names,
-shapes and ImageNet weights are torchvision's. The bottleneck has its stride in the 3x3 convolution
-(torchvision's), and pool1 pads by 1, so that its maps are 56 x 56 as in table 7.
+R-50). All kernels are 1 x k x k, so they are run as 2-D convolutions with frames folded into the
+batch: names, shapes and ImageNet weights are torchvision's. As in torchvision, the bottleneck has
+its stride in the 3x3 convolution. pool1 pads by 1, so that its maps are 56 x 56 as in table 7.
 
                       T of the form 8x8 (any even T)    32x2 (any multiple of 8)
     input             8                                 32
@@ -14,7 +14,7 @@ shapes and ImageNet weights are torchvision's. The bottleneck has its stride in 
     layer2 .. layer4  4                                 4
     mean over T H W, dropout, fc
 
-The forms are called by their usual sampling: 8 frames, every 8th; 32 frames, every 2nd.
+The forms are named after their usual sampling: 8 frames, every 8th; 32 frames, every 2nd.
 
 Letters: B batch, C channels, T frames, H W size, n T frames at a stage.
 """
@@ -34,28 +34,28 @@ from keypoint.models.encoder import STAGES, resnet_encoder
 from keypoint.models.fold_norms import pairs_in_resnet
 
 HEAD_STD = 0.01
-# Input frames per frame: before pool2, and after it.
+# Input frames per frame of the map: before and after pool2.
 TIME_STRIDES = {"8x8": (1, 2), "32x2": (4, 8)}
 LAYERS = ("layer1", "layer2", "layer3", "layer4")
 
 
 class C2D(ActionNetwork):
-    """Clips in, a score for each class out.
+    """Maps clips to a score for each class.
 
-    The parameter names are torchvision's ResNet's (`conv1`, `layer1.0.conv1` .., `fc`).
+    The parameter names are those of torchvision's ResNet (`conv1`, `layer1.0.conv1` .., `fc`).
 
     Args:
         encoder: resnet18, resnet34, resnet50, resnet101 or resnet152.
         num_classes: Number of classes.
-        frames: T, a multiple of 2 in the form 8x8, of 8 in 32x2. Without blocks clips may have any
-            other such T.
+        frames: T, a multiple of 2 in the form 8x8, of 8 in 32x2. Without blocks, clips may have
+            another such T.
         form: "8x8" or "32x2".
         input_size: (height, width) of the frames; blocks are built for the maps of this size.
         dropout: Before the classifier, in training.
 
     Raises:
-        ConfigError: An encoder, form, size or number that does not fit; in forward, ValueError for
-            clips of a T that does not fit.
+        ConfigError: The encoder, form, size or number is not supported.
+        ValueError: In forward, if T of the clips does not fit.
     """
 
     ENCODER_PREFIXES = tuple(f"{stage}." for stage in STAGES)
@@ -98,7 +98,7 @@ class C2D(ActionNetwork):
         self.fc = nn.Linear(channels["layer4"], num_classes)
         nn.init.normal_(self.fc.weight, std=HEAD_STD)
         nn.init.zeros_(self.fc.bias)
-        self.blocks = nn.ModuleDict()  # none of its own: all are after submodules
+        self.blocks = nn.ModuleDict()  # no other blocks: all follow submodules
 
         self.usual_places = usual_places(self.name)
         self.stages = {
@@ -120,15 +120,15 @@ class C2D(ActionNetwork):
 
     @staticmethod
     def build_encoder(encoder: str) -> tuple[nn.ModuleDict, dict[str, int]]:
-        """The stages by name, and the channels after each layer; as `resnet_encoder`."""
+        """Return the stages by name, and the channels after each layer, as `resnet_encoder`."""
         return resnet_encoder(encoder)
 
     def settings(self) -> dict[str, Any]:
-        """The network's name, and the form, which changes no name and no shape."""
+        """Return the network's name and form; the form changes no parameter name or shape."""
         return {**super().settings(), "form": self.form}
 
     def insertion(self, site: str) -> dict[str, Any]:
-        """Frames of the folded maps at a submodule that is no unit."""
+        """Return the frames of the folded maps at a submodule that is not a unit."""
         first = site.partition(".")[0]
         if first in ("conv1", "bn1", "relu"):
             return {"frames": self.frames // (2 if self.form == "32x2" else 1)}
@@ -136,11 +136,11 @@ class C2D(ActionNetwork):
         return {"frames": self.frames // TIME_STRIDES[self.form][after_pool2]}
 
     def forward(self, clips: Tensor) -> Tensor:
-        """Normalised clips (B, 3, T, H, W) to a score for each class, (B, num_classes)."""
+        """Map normalised clips (B, 3, T, H, W) to a score for each class, (B, num_classes)."""
         self.check_clips(clips)
         clips = clips.transpose(1, 2)  # B T 3 H W
         if self.form == "32x2":
-            clips = clips[:, ::2]  # conv1's stride in time: its kernel sees one frame
+            clips = clips[:, ::2]  # conv1's temporal stride: its kernel has one frame
         x = clips.flatten(0, 1)  # BT 3 H W
         x = self.relu(self.bn1(self.conv1(x)))  # BT 64 H/2 W/2
         if self.form == "32x2":
@@ -153,30 +153,30 @@ class C2D(ActionNetwork):
         return scores
 
     def check_clips(self, clips: Tensor) -> None:
-        """Refuse clips that the pooling in time does not divide, or that blocks are not for."""
+        """Refuse clips whose T does not fit the temporal pooling or the blocks."""
         super().check_clips(clips)
         multiple = TIME_STRIDES[self.form][1]
         if clips.shape[2] % multiple:
             raise ValueError(
-                f"{self.name} in the form {self.form} takes clips of a multiple of {multiple} "
-                f"frames, got {tuple(clips.shape)} of {clips.shape[2]}"
+                f"{self.name} in the form {self.form}: the number of frames must be a multiple of "
+                f"{multiple}, got {clips.shape[2]} in clips of shape {tuple(clips.shape)}"
             )
 
     def parts(self) -> Iterator[tuple[str, nn.Module]]:
-        """The network in the order of the forward pass: stem, layers, head."""
+        """Return the network in the order of the forward pass: stem, layers, head."""
         yield "stem", nn.Sequential(self.conv1, self.bn1, self.relu, self.maxpool)
         for layer in LAYERS:
             yield layer, getattr(self, layer)
         yield "head", self.fc
 
     def foldable(self) -> Iterator[tuple[nn.Module, str, str]]:
-        """All of the encoder; blocks fold their norms by themselves in eval mode."""
+        """Return the modules of the encoder; blocks fold their own norms in eval mode."""
         yield self, "conv1", "bn1"
         for layer in LAYERS:
             yield from pairs_in_resnet(self.get_submodule(layer))
 
 
 def max_of_pairs(x: Tensor) -> Tensor:
-    """Max-pool 2x1x1 with stride 2 in time, of folded frames: 2B C H W -> B C H W."""
+    """Max-pool folded frames, 2x1x1 with temporal stride 2: 2B C H W -> B C H W."""
     first, second = x.unflatten(0, (x.shape[0] // 2, 2)).unbind(1)
     return torch.maximum(first, second)

@@ -1,8 +1,8 @@
-"""Cost of a network that classifies clips: its parts, and the PNL paper's rule.
+"""Cost of a network that classifies clips, part by part, and by the PNL paper's rule.
 
 The two columns of `keypoint.models.complexity` are the SRL paper's rule and the true cost. The PNL
-paper's numbers without blocks are those of fvcore: a multiply-add of convolutions and linear
-layers, 2 for each element that a batch norm gives, G = 10^9; matrix products of blocks not counted.
+paper's numbers without blocks are those of fvcore: multiply-adds of convolutions and linear layers,
+2 for each output of a batch norm, G = 10^9; matrix products of blocks are not counted.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ OF_A_NORM = 2  # multiply-adds for each element
 def count_action_model(**arguments: Any) -> dict[str, Count]:
     """Count the network that `create_model` builds from the same arguments, part by part.
 
-    Nothing is computed: fake tensors only have a shape.
+    No values are computed: fake tensors only have a shape.
 
     Returns:
-        By name in the order of the forward pass, as `keypoint.models.complexity.count_model`.
+        Costs by name in the order of the forward pass, as `keypoint.models.complexity.count_model`.
 
     Raises:
         ConfigError: A part does not exist or does not fit.
@@ -38,17 +38,19 @@ def count_action_model(**arguments: Any) -> dict[str, Count]:
         blocks = bare.describe_blocks(arguments.get("blocks"), arguments.get("places"))
         if set(blocks) <= set(bare.maps):
             return count_parts(create_model(**arguments))
-    model = create_model(**arguments)  # the test of a block at another submodule looks at values
+    model = create_model(
+        **arguments
+    )  # a block at a submodule that is not a unit is tested with real values
     with FakeTensorMode(allow_non_fake_inputs=True):
         return count_parts(model)
 
 
 def layer_multiply_adds(model: ActionNetwork, of_norm: int = 0) -> int:
-    """Multiply-adds of the convolutions and linear layers, and those of the norms.
+    """Return the multiply-adds of convolutions, linear layers and norms.
 
     Args:
         model: The network; it is run on one clip of zeros.
-        of_norm: For each element that a batch norm gives; `OF_A_NORM` is the PNL paper's rule.
+        of_norm: Multiply-adds for each output of a batch norm; `OF_A_NORM` is the PNL paper's rule.
     """
     total = 0
 

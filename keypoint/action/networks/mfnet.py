@@ -1,15 +1,15 @@
-"""MFNet-3D, the multi-fiber network that the PNL paper starts from.
+"""MFNet-3D, the multi-fiber network used in the PNL paper.
 
-Source: Chen et al., "Multi-Fiber Networks for Video Recognition", ECCV 2018; names and numbers of
-units as in the network that has the PNL paper's 7.843 M parameters, names of modules as in the
-authors' cypw/PyTorch-MFNet, whose files load. Every convolution is BN -> ReLU -> convolution
-without bias. A unit of `groups` fibers:
+Source: Chen et al., "Multi-Fiber Networks for Video Recognition", ECCV 2018. The number of units
+gives the PNL paper's 7.843 M parameters; modules have the names of the authors' cypw/PyTorch-MFNet,
+whose files can be loaded. Every convolution is BN -> ReLU -> convolution without bias. A unit of
+`groups` fibers:
 
     i1  1x1x1   in -> out / 4        the multiplexer: information between fibers
     i2  1x1x1   out / 4 -> in        added to the unit's input
     m1  3x3x3   in -> out            grouped, with the unit's stride
     m2  1x3x3   out -> out           grouped; in the first unit of a stage 1x1x1, not grouped
-    w1  1x1x1   in -> out            first unit only: the stride, on the unit's own input
+    w1  1x1x1   in -> out            first unit only: the stride, on the unit's input
     out = m2 + (w1 or the input)
 
     stage    units x channels   stride      T H W of 16 x 224 x 224
@@ -55,16 +55,16 @@ STAGES = {
 
 
 class MFNet(ActionNetwork):
-    """Clips in, a score for each class out.
+    """Maps clips to a score for each class.
 
     Args:
         num_classes: Number of classes.
-        frames: T, 16 in the papers; without blocks clips may have any other T.
+        frames: T, 16 in the papers; without blocks, clips may have another T.
         input_size: (height, width) of the frames; blocks are built for the maps of this size.
         dropout: Before the classifier, in training.
 
     Raises:
-        ConfigError: A size or number that does not fit.
+        ConfigError: A size or number is not supported.
     """
 
     HEAD = "classifier."
@@ -105,13 +105,13 @@ class MFNet(ActionNetwork):
         self.tail = nn.Sequential(OrderedDict(bn=norm, relu=nn.ReLU(inplace=True)))
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(channels, num_classes)
-        self.blocks = nn.ModuleDict()  # none of its own: all are after submodules
+        self.blocks = nn.ModuleDict()  # no other blocks: all follow submodules
         self.SITES = tuple(self.maps)
         self.usual_places = usual_places(self.name)
         reset(self)
 
     def forward(self, clips: Tensor) -> Tensor:
-        """Normalised clips (B, 3, T, H, W) to a score for each class, (B, num_classes)."""
+        """Map normalised clips (B, 3, T, H, W) to a score for each class, (B, num_classes)."""
         self.check_clips(clips)
         x = self.maxpool(self.conv1(clips))  # B 16 T H/4 W/4
         x = self.conv3(self.conv2(x))  # B 192 T/2 H/8 W/8
@@ -120,7 +120,7 @@ class MFNet(ActionNetwork):
         return scores
 
     def parts(self) -> Iterator[tuple[str, nn.Module]]:
-        """The network in the order of the forward pass: stem, stages, head."""
+        """Return the network in the order of the forward pass: stem, stages, head."""
         yield "stem", nn.Sequential(self.conv1, self.maxpool)
         for number in STAGES:
             yield f"conv{number}", self.get_submodule(f"conv{number}")
@@ -131,8 +131,8 @@ class Unit(nn.Module):
     """A multi-fiber unit, pre-activated.
 
     Args:
-        channels: In.
-        out_channels: Out.
+        channels: Input channels.
+        out_channels: Output channels.
         stride: (time, space) of the first unit of a stage; None for the others.
     """
 
@@ -153,14 +153,14 @@ class Unit(nn.Module):
             self.conv_w1 = Convolution(channels, out_channels, stride=step)
 
     def forward(self, x: Tensor) -> Tensor:
-        """B C T H W, with the stride -> B C' T' H' W'."""
+        """Map B C T H W to B C' T' H' W'."""
         multiplexed = x + self.conv_i2(self.conv_i1(x))
         main: Tensor = self.conv_m2(self.conv_m1(multiplexed))
         return main + (x if self.conv_w1 is None else self.conv_w1(x))
 
 
 class Convolution(nn.Module):
-    """BN -> ReLU -> convolution without bias that keeps the size but for its stride."""
+    """BN -> ReLU -> convolution without bias, padded to keep the size except for the stride."""
 
     def __init__(
         self,
@@ -179,13 +179,13 @@ class Convolution(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """B C T H W -> B C' T' H' W'."""
+        """Map B C T H W to B C' T' H' W'."""
         y: Tensor = self.conv(self.relu(self.bn(x)))
         return y
 
 
 def reset(net: nn.Module) -> None:
-    """Convolutions and classifier Xavier-uniform, as the authors' code; norms are 1 and 0."""
+    """Initialise convolutions and classifier as the authors: Xavier-uniform; norms 1 and 0."""
     for module in net.modules():
         if isinstance(module, (nn.Conv3d, nn.Linear)):
             nn.init.xavier_uniform_(module.weight)

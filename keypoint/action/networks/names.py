@@ -1,9 +1,9 @@
-"""Names of networks, forms and places, for configs and messages; imports nothing.
+"""Names of networks, forms and places, for configs and messages; has no imports.
 
-Sites are submodules: a ResNet's residual blocks by torchvision's names (`layer3.5`), MFNet's units
-(`conv4.B05`). A block follows its site. `places` is one of both papers' sets of sites by a short
-name: SRL, section 4.2 and tables 8 to 10; PNL, section 4.3 and table 2. Stages have the papers'
-names: res2 to res5 (of a ResNet layer1 to layer4) and conv2 to conv5 are the same here.
+Sites are submodules: residual blocks of a ResNet by torchvision's names (`layer3.5`), or units of
+MFNet (`conv4.B05`). A block follows its site. `places` is the short name of a set of sites in a
+paper: SRL, section 4.2 and tables 8 to 10; PNL, section 4.3 and table 2. Stages have the papers'
+names: res2 to res5 (layer1 to layer4 of a ResNet), which equal conv2 to conv5 here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PLACES = {
     "res4": "after the last unit of res4",
     "res3+res4": "after the last unit of res3 and of res4",
     "each": "after each unit of res3 and of res4",
-    "five": "after every second unit of res3 (2) and res4 (3), as the non-local networks",
+    "five": "after every second unit of res3 (2) and res4 (3), as in the non-local networks",
     "x1": "before the last unit of conv4",
     "x1@conv2": "before the last unit of conv2",
     "x1@conv3": "before the last unit of conv3",
@@ -26,17 +26,17 @@ PLACES = {
 
 
 def is_c2d(network: str) -> bool:
-    """Whether a network is a ResNet on every frame."""
+    """Return whether a network is a ResNet on every frame."""
     return network in (*C2D, TINY)
 
 
 def has_imagenet(network: str) -> bool:
-    """Whether torchvision has ImageNet weights of its encoder."""
+    """Return whether torchvision has ImageNet weights of its encoder."""
     return network in C2D
 
 
 def usual_places(network: str) -> str:
-    """The places that a block's name alone means: the SRL paper's, of MFNet the PNL paper's."""
+    """Return the default places of a network: the SRL paper's; for MFNet, the PNL paper's."""
     if network == "mfnet":
         return "x1"
     return "each" if network in ("c2d_resnet18", TINY) else "five"

@@ -1,4 +1,4 @@
-"""What training, evaluation, predictor and export ask of a network that classifies clips.
+"""Base class of networks that classify clips, used by training, evaluation, prediction and export.
 
 Letters: B batch, C channels, T frames, H W the frames' height and width.
 """
@@ -22,7 +22,7 @@ from keypoint.models.network import Network, block_name, check_input_size, check
 
 @dataclass(frozen=True)
 class ClipMap:
-    """The map after a unit, of one clip: C, T and (height, width)."""
+    """Size of the map after a unit, for one clip: C, T and (height, width)."""
 
     channels: int
     frames: int
@@ -30,28 +30,28 @@ class ClipMap:
 
 
 class ActionNetwork(Network):
-    """Base class: input and classes, with what `Network` has. A subclass adds layers and `forward`.
+    """Base class with input and classes. A subclass adds layers and `forward`.
 
     Its sites are its units (residual blocks), by submodule names. A block follows a site in a
-    `WithBlock`, so that the names of all other parameters stay the same without blocks, and
-    weights of the network alone load into it.
+    `WithBlock`, so the names of all other parameters are the same as without blocks, and weights of
+    the network without blocks can be loaded.
 
     Args:
-        name: Of the network, for messages.
+        name: Name of the network, for messages.
         num_classes: Number of classes.
         frames: T of a clip.
         input_size: (height, width) of the frames.
         frames_multiple: T must be a multiple of it.
 
     Raises:
-        ConfigError: A size or number that does not fit.
+        ConfigError: A size or number is not supported.
     """
 
     HEAD = "fc."
     OUTPUTS = "classes"
     FOLDS_FRAMES = False  # whether maps inside are B*T C H W instead of B C T H W
 
-    # Set by a subclass: the units of stages 2 to 5, the map after each, and the usual places.
+    # Set by a subclass: the units of stages 2 to 5, the map after each, and the default places.
     stages: Mapping[int, tuple[str, ...]]
     maps: Mapping[str, ClipMap]
     usual_places: str
@@ -74,10 +74,7 @@ class ActionNetwork(Network):
         self._input_size = check_input_size(input_size, 1)
 
     def forward(self, clips: Tensor) -> Tensor:
-        """Normalised clips (B, 3, T, H, W) to a score for each class, (B, num_classes).
-
-        Any real numbers; their softmax is the probability of each class.
-        """
+        """Map normalised clips (B, 3, T, H, W) to a logit for each class, (B, num_classes)."""
         raise NotImplementedError
 
     @property
@@ -87,17 +84,17 @@ class ActionNetwork(Network):
 
     @property
     def num_outputs(self) -> int:
-        """One for each class."""
+        """Number of outputs, one for each class."""
         return self.num_classes
 
     def example(self, batch: int = 1) -> Tensor:
-        """An input of `forward`, zeros: (B, 3, T, H, W)."""
+        """Return an input of `forward`: zeros (B, 3, T, H, W)."""
         return zeros(batch, 3, self.frames, *self.input_size)
 
     def normalize(self, clips: Tensor) -> Tensor:
-        """Turn decoded clips into the input of `forward`.
+        """Convert decoded clips to the input of `forward`.
 
-        (B, T, H, W, 3) uint8 RGB to (B, 3, T, H, W) float32, which lies in memory frame by frame.
+        Maps (B, T, H, W, 3) uint8 RGB to (B, 3, T, H, W) float32, stored frame by frame.
         """
         frames = super().normalize(clips.flatten(0, 1))  # BT 3 H W
         normal: Tensor = frames.unflatten(0, clips.shape[:2]).transpose(1, 2)
@@ -106,14 +103,14 @@ class ActionNetwork(Network):
     def describe_blocks(
         self, blocks: str | Mapping[str, Any] | None, places: str | None = None
     ) -> dict[str, dict[str, Any]]:
-        """The `blocks` argument in one form: by site, a mapping with `type` and the options.
+        """Return the `blocks` argument as a mapping from site to `type` and options.
 
         Args:
             blocks: None, a name, a mapping with `type` and options, or a mapping by site.
-            places: A key of `PLACES`, where one block goes; None for the network's usual ones.
+            places: A key of `PLACES`, the sites of a single block; None for the default ones.
 
         Raises:
-            ConfigError: Unknown places, or places that have no effect.
+            ConfigError: The places are unknown, or have no effect.
         """
         one = isinstance(blocks, str) or (isinstance(blocks, Mapping) and "type" in blocks)
         if one:
@@ -125,15 +122,15 @@ class ActionNetwork(Network):
         return super().describe_blocks(blocks)
 
     def blocks_of(self, section: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """The blocks that a config's section `model` names, as `describe_blocks` gives them."""
+        """Return the blocks in section `model` of a config, see `describe_blocks`."""
         return self.describe_blocks(section.get("blocks"), section.get("places"))
 
     def settings(self) -> dict[str, Any]:
-        """The network's name."""
+        """Return the network's name."""
         return {"network": self.name}
 
     def insert(self, blocks: Mapping[str, Mapping[str, Any]]) -> None:
-        """Put blocks after units, whose maps are known, or after other submodules of the network.
+        """Insert blocks after units, whose map sizes are known, or after other submodules.
 
         Args:
             blocks: By submodule, a mapping with `type` and the block's options.
@@ -147,7 +144,7 @@ class ActionNetwork(Network):
         super().insert({site: choice for site, choice in blocks.items() if site not in self.maps})
 
     def _insert_after_unit(self, site: str, choice: Mapping[str, Any]) -> None:
-        """Do as `insert_blocks` does, without running the network to learn the map."""
+        """Do the same as `insert_blocks`, without running the network to find the map's size."""
         name, options = block_name(site, choice)
         unit, of_unit = self.get_submodule(site), self.maps[site]
         c, t = of_unit.channels, of_unit.frames
@@ -175,13 +172,13 @@ class ActionNetwork(Network):
         if self.block_options and clips.shape[2] != self.frames:
             raise ValueError(
                 f"{self.name} has blocks for clips of {self.frames} frames, got "
-                f"{clips.shape[2]}: cut the clips to {self.frames}, or build the network with "
-                f"frames={clips.shape[2]} (conv_t of an SRL block has a weight for each pair of "
-                "frames: its weights are of one number of frames; those of the other blocks load)"
+                f"{clips.shape[2]}; cut the clips to {self.frames}, or build the network with "
+                f"frames={clips.shape[2]} (weights of other blocks can be loaded then, but not of "
+                "SRL blocks: conv_t has a weight for each pair of frames)"
             )
 
 
 def halved(size: tuple[int, int], times: int) -> tuple[int, int]:
-    """(height, width) after so many strides of 2, each rounded up."""
+    """Return (height, width) after a number of strides of 2, each rounded up."""
     height, width = (-(-side // 2**times) for side in size)
     return height, width

@@ -1,10 +1,10 @@
 """Sites of the papers' places in a network of any depth.
 
-Sources: names.py has them. A network's `stages` are the names of its units (residual blocks) by
-stage, 2 to 5. "Before a unit" is after the unit in front of it, where the same map is.
+Sources: see names.py. A network's `stages` are the names of its units (residual blocks) by stage, 2
+to 5. "Before a unit" is implemented as after the previous unit, which has the same map.
 
 The five of the non-local networks follow the 2nd and 4th unit of res3 and the 2nd, 4th and 6th of
-res4; of ResNet-101's 23 units of res4 the 7th, 14th and 21st (video-nonlocal-net,
+res4; in ResNet-101, with 23 units in res4, the 7th, 14th and 21st (video-nonlocal-net,
 lib/models/resnet_video.py).
 """
 
@@ -23,7 +23,7 @@ UNITS_OF_RESNET101, STEP_OF_RESNET101 = 23, 7
 
 
 def sites_of_places(places: str, stages: Stages, network: str) -> tuple[str, ...]:
-    """The sites that a block follows, in the order of the forward pass.
+    """Return the sites that blocks follow, in the order of the forward pass.
 
     Args:
         places: A key of `PLACES`.
@@ -31,7 +31,7 @@ def sites_of_places(places: str, stages: Stages, network: str) -> tuple[str, ...
         network: Its name, for errors.
 
     Raises:
-        ConfigError: Unknown places; five of them in a network with other numbers of units.
+        ConfigError: The places are unknown, or "five" does not fit the number of units.
     """
     if places not in PLACES:
         near = difflib.get_close_matches(str(places), PLACES, n=1)
@@ -52,7 +52,7 @@ def sites_of_places(places: str, stages: Stages, network: str) -> tuple[str, ...
     if len(sites) != FIVE:
         raise ConfigError(
             f"places={places} is for networks with 4 units in res3 and 6 in res4; {network} has "
-            f"{len(third)} and {len(fourth)}: choose other places, or name sites with "
+            f"{len(third)} and {len(fourth)}; choose other places, or name sites with "
             "blocks={site: name, ...}"
         )
     return sites

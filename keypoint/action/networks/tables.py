@@ -1,7 +1,7 @@
-"""The printed costs of both papers' video networks, each with the integer counted here.
+"""The printed costs of both papers' video networks, each with the number counted here.
 
-Sources: SRL (Chi et al., 2019), tables 8 and 9; PNL (Xu et al., 2020), tables 3, 5 and 6. Units of
-the SRL paper: K is 1024, G 2^30; of PNL's: M is 10^6, G 10^9, by the rule in count.py.
+Sources: SRL (Chi et al., 2019), tables 8 and 9; PNL (Xu et al., 2020), tables 3, 5 and 6. Units in
+the SRL paper: K is 1024, G 2^30; in PNL: M is 10^6, G 10^9, by the rule in count.py.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CONCATENATION = {"type": "pnl", "share": False, "combine": "concatenation"}
 
 @dataclass(frozen=True)
 class Number:
-    """A counted integer, and what a paper prints for it in units of its own, if it does."""
+    """A counted integer, and the number printed in a paper, in its unit, or None."""
 
     counted: int
     printed: str = ""
@@ -41,7 +41,7 @@ class Number:
 
     @property
     def cell(self) -> Cell | None:
-        """Both in the printed unit."""
+        """Both numbers in the printed unit."""
         if not self.printed:
             return None
         number = self.counted / self.unit
@@ -59,12 +59,12 @@ class NumberTable:
 
 
 def action_tables() -> list[NumberTable]:
-    """All tables, counted now."""
+    """Count all tables."""
     return [networks(), srl_tables_8_and_9(), srl_table_10(), pnl_mfnet(), pnl_resnet50()]
 
 
 def networks() -> NumberTable:
-    """Networks without blocks."""
+    """Count networks without blocks."""
     rows: dict[str, tuple[Number | None, ...]] = {}
     for label, arguments, millions, giga in (
         ("C2D R18 8x8, 400 classes", R18, "", ""),
@@ -86,7 +86,7 @@ def networks() -> NumberTable:
         rows[label] = (parameters_of(model, millions), cost)
     note = (
         "All parameters; multiply-adds of convolutions and classifier, G = 10^9. The 24.3 M, 19 G "
-        "and 43.3 M are mmaction2's, the 7.843 M are the PNL paper's, whose network has 200 "
+        "and 43.3 M are mmaction2's; the 7.843 M are the PNL paper's, whose network has 200 "
         "classes."
     )
     return NumberTable(
@@ -95,7 +95,7 @@ def networks() -> NumberTable:
 
 
 def srl_tables_8_and_9() -> NumberTable:
-    """What blocks add to the C2D ResNet-18."""
+    """Count the cost of blocks in the C2D ResNet-18."""
     fft = "srl_fft"
     rows = {
         label: added(R18 | {"blocks": blocks, "places": places}, *printed)
@@ -129,7 +129,7 @@ ADDED = ("parameters (K)", "FLOPs (G)", "all added", "network")
 
 
 def srl_table_10() -> NumberTable:
-    """What blocks add to the C2D ResNet-50; the paper does not say where they are."""
+    """Count the cost of blocks in the C2D ResNet-50; the paper does not give their sites."""
     ungrouped = {"type": "srl_fft", "groups": 1}
     rows = {
         label: added(R50 | {"blocks": blocks, "places": places})
@@ -152,7 +152,7 @@ def srl_table_10() -> NumberTable:
 
 
 def pnl_mfnet() -> NumberTable:
-    """MFNet with PNL or NL blocks, of 200 classes."""
+    """Count MFNet with PNL or NL blocks, for 200 classes."""
     shared = {"type": "pnl"}
     concatenation = {"type": "pnl", "combine": "concatenation"}
     rows = {
@@ -184,7 +184,7 @@ WHOLE = ("parameters (M)", "FLOPs (G)")
 
 
 def pnl_resnet50() -> NumberTable:
-    """The C2D ResNet-50 of tables 5 and 6."""
+    """Count the C2D ResNet-50 of tables 5 and 6."""
     of_101 = PNL_R50 | {"num_classes": 101}
     rows = {
         label: whole(network | {"blocks": blocks, "places": "x1" if blocks else None}, *printed)
@@ -217,18 +217,18 @@ def pnl_resnet50() -> NumberTable:
 
 
 def model_of(arguments: Arguments) -> ActionNetwork:
-    """The network on the meta device, in eval mode: nothing is computed."""
+    """Build a network on the meta device, in eval mode, without computing values."""
     with torch.device("meta"):
         return create_model(**arguments).eval()
 
 
 def parameters_of(model: ActionNetwork, printed: str) -> Number:
-    """All parameters of a network, in millions."""
+    """Return all parameters of a network, in millions."""
     return Number(sum(parameter.numel() for parameter in model.parameters()), printed)
 
 
 def added(arguments: Arguments, kilo: str = "", giga: str = "") -> tuple[Number, ...]:
-    """Numbers of `ADDED`: what the blocks of a network cost, and all of its parameters."""
+    """Return the numbers of `ADDED`: the cost of the blocks, and all parameters."""
     with torch.device("meta"):
         parts = count_parts(model_of(arguments))
     blocks = add(part for name, part in parts.items() if name.startswith(BLOCK))
@@ -241,7 +241,7 @@ def added(arguments: Arguments, kilo: str = "", giga: str = "") -> tuple[Number,
 
 
 def whole(arguments: Arguments, millions: str, giga: str) -> tuple[Number | None, ...]:
-    """Numbers of `WHOLE`: parameters, and the cost by the PNL paper's rule if it is printed."""
+    """Return the numbers of `WHOLE`: parameters, and the cost by PNL's rule if it is printed."""
     model = model_of(arguments)
     cost = Number(layer_multiply_adds(model, OF_A_NORM), giga, TRUE_GIGA) if giga else None
     return parameters_of(model, millions), cost

@@ -1,8 +1,8 @@
-"""C2D for the generated set: a ResNet-18 of 8 channels instead of 64, its first stages frozen.
+"""C2D for the generated set: a ResNet-18 with 8 channels instead of 64 and frozen first stages.
 
-170 thousand parameters instead of 11 million. Stem and res2 keep the weights that they start from
-and their norms' statistics: the set is then learned from half as many clips. Nothing else differs
-from He et al. 2016.
+It has 170 thousand parameters instead of 11 million. Stem and res2 keep their initial weights and
+the statistics of their norms, so half the number of clips is sufficient. Otherwise as in He et al.
+2016.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FROZEN = ("conv1", "bn1", "layer1")
 
 
 class TinyC2D(C2D):
-    """C2D with the small encoder; what is in `FROZEN` is not trained. Arguments as `C2D`."""
+    """C2D with the small encoder; modules in `FROZEN` are not trained. Arguments as in `C2D`."""
 
     def __init__(self, encoder: str = "tiny", **arguments: Any) -> None:
         super().__init__(encoder, **arguments)
@@ -29,11 +29,11 @@ class TinyC2D(C2D):
 
     @staticmethod
     def build_encoder(encoder: str) -> tuple[nn.ModuleDict, dict[str, int]]:
-        """The small encoder; `encoder` is part of the network's name only."""
+        """Return the small encoder; `encoder` is only part of the network's name."""
         return tiny_encoder()
 
     def train(self, mode: bool = True) -> TinyC2D:
-        """Keep the norms of frozen stages in eval mode: they use their statistics as they are."""
+        """Keep the norms of frozen stages in eval mode, so that their statistics are fixed."""
         super().train(mode)
         for name in FROZEN:
             self.get_submodule(name).eval()
@@ -41,5 +41,5 @@ class TinyC2D(C2D):
 
 
 def tiny_encoder() -> tuple[nn.ModuleDict, dict[str, int]]:
-    """The stages in order, and the channels after each layer; as `resnet_stages`."""
+    """Return the stages in order, and the channels after each layer, as `resnet_stages`."""
     return resnet_stages(BasicBlock, WIDTH, (2, 2, 2, 2))

@@ -1,1 +1,1 @@
-"""The classes of a video, and a picture of them."""
+"""Prediction of the classes of a video, and a picture of them."""

@@ -1,3 +1,3 @@
-"""What a prediction of videos takes if nothing is said; loads without torch."""
+"""Defaults of predictions on videos; does not import torch."""
 
 BATCH_SIZE = 16  # clips

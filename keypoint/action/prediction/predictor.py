@@ -1,7 +1,7 @@
-"""The class of a video, from a checkpoint: the scores of a test for one video.
+"""Prediction of the class of a video from a checkpoint.
 
-Frames are chosen and cut as in the test of the checkpoint's config, so that the scores of a video
-are those of `keypoint test`. Letters: C classes, T frames of a clip, H W a frame's size.
+Frames are chosen and cropped as in the test of the checkpoint's config, so the scores of a video
+equal those of `keypoint test`. Letters: C classes, T frames of a clip, H W a frame's size.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ class ActionPredictor:
         model: Network on its device; it is set to eval mode.
         classes: C names, in the order of the network's outputs.
         protocol: Chooses frames and crops; its clips have the network's T.
-        batch_size: Clips at a time, each crop counted.
+        batch_size: Clips at a time, counting each crop.
         amp_dtype: Autocast the network to this dtype.
-        only_generated: The network has seen generated videos only; the command warns of it.
+        only_generated: The network was trained only on generated videos; the command warns of it.
 
     Raises:
-        ValueError: The numbers of classes or frames are not those of the network.
+        ValueError: The number of classes or frames differs from the network's.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class ActionPredictor:
         frames = protocol.sampling.frames
         if len(classes) != model.num_classes or frames != model.frames:
             raise ValueError(
-                f"{len(classes)} classes and clips of {frames} frames for a network of "
+                f"{len(classes)} classes and clips of {frames} frames for a network with "
                 f"{model.num_classes} and {model.frames}; give those of its training"
             )
         self.model = model.eval()
@@ -104,7 +104,7 @@ class ActionPredictor:
 
         Raises:
             CheckpointError: The file cannot be used.
-            ConfigError: There is no such device.
+            ConfigError: The device does not exist.
         """
         chosen = distributed.choose_device(device)
         restored = load_action(Path(path))
@@ -124,13 +124,13 @@ class ActionPredictor:
 
         Args:
             video: A video file, a folder of frames, or the frames, (N, H, W, 3) uint8 RGB.
-            root: Folder of the data set. Random clips are chosen by the file's path relative to
-                it, as in a test; by the file's name alone if it is None.
+            root: Folder of the data set. Random clips are seeded by the file's path relative to
+                it, as in a test; if None, by the file's name.
 
         Raises:
             DataError: The video cannot be read, or frames are given and clips are chosen by time.
             NumericsError: A score is not finite.
-            ValueError: Frames of another type or shape, or a path that is not below the root.
+            ValueError: Frames have another type or shape, or the path is not below the root.
         """
         if isinstance(video, str | Path):
             path = Path(video)
@@ -148,12 +148,12 @@ class ActionPredictor:
         ]
         scores = self._score(views)
         if not np.isfinite(scores).all():
-            what = video if isinstance(video, str | Path) else "the frames given"
+            what = video if isinstance(video, str | Path) else "the given frames"
             raise NumericsError(f"{what}: the network's scores are not finite; train it again")
         return ActionResult(self.classes, scores.astype(np.float32), numbers)
 
     def _cutter(self) -> Callable[[Frame], Frame]:
-        """A function that cuts all crops of a frame, (crops, H, W, 3), alike for a whole video."""
+        """Return a function that cuts the same crops from each frame, (crops, H, W, 3)."""
         crops: list[Crop] = []
 
         def cut(frame: Frame) -> Frame:
@@ -165,7 +165,7 @@ class ActionPredictor:
 
     @torch.inference_mode()
     def _score(self, views: Sequence[Frame]) -> NDArray[np.float64]:
-        """Mean of the softmax probabilities of clips (T, H, W, 3) each, (C,)."""
+        """Return the mean of the softmax probabilities of clips (T, H, W, 3) each, (C,)."""
         total = np.zeros(len(self.classes))
         for first in range(0, len(views), self.batch_size):
             batch = np.stack(views[first : first + self.batch_size])  # B T H W 3
@@ -182,7 +182,7 @@ def require_frames(frames: Sequence[Frame] | Frame) -> None:
     """Check frames that were not read from a file.
 
     Raises:
-        ValueError: None, or one is not (H, W, 3) uint8, or they differ in size.
+        ValueError: There is no frame, one is not (H, W, 3) uint8, or they differ in size.
     """
     if not len(frames):
         raise ValueError("no frame is given; give (N, H, W, 3) uint8 RGB")

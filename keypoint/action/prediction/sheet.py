@@ -1,6 +1,6 @@
 """A picture of one video: frames in a row with their time, and bars of the best classes.
 
-Source: PNL, Fig. 5, which shows three classes a video.
+Source: PNL, Fig. 5, which shows three classes per video.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ def video_sheet(
     """Draw a video file, or a folder of frames.
 
     Args:
-        path: The video, which is read once more, up to the last frame shown.
+        path: The video; it is read again, up to the last frame shown.
         result: Its scores.
         title: Text above the bars; None for the file's name.
-        label: The right class, which is written in another color if it is among the best.
+        label: The true class, written in another color if it is among the best.
 
     Returns:
         (H, W, 3) uint8 RGB.
 
     Raises:
-        DataError: The video cannot be read any more.
+        DataError: The video can no longer be read.
     """
     chosen = frames_shown(result.numbers)
     with open_frames(path) as video:
@@ -54,11 +54,11 @@ def video_sheet(
 
 
 def frames_shown(numbers: NDArray[np.int64], most: int = FRAMES) -> list[int]:
-    """Frames to show: of those that the network saw, evenly spaced ones, from first to last.
+    """Choose evenly spaced frames from those that the network saw, from first to last.
 
     Args:
-        numbers: (clips, T) of the frames seen.
-        most: At most so many.
+        numbers: (clips, T) numbers of the frames seen.
+        most: Largest number of frames.
     """
     seen = np.unique(numbers)
     places = np.linspace(0, len(seen) - 1, min(most, len(seen)))
@@ -77,10 +77,10 @@ def sheet_of(
 
     Args:
         frames: (H, W, 3) uint8 RGB each.
-        titles: A line below each.
+        titles: A line below each frame.
         result: Scores of the video.
         title: Text above the bars.
-        label: The right class, written in another color.
+        label: The true class, written in another color.
 
     Returns:
         (H, W, 3) uint8 RGB.

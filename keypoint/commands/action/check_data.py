@@ -62,15 +62,15 @@ def main(argv: Sequence[str]) -> None:
     if sheets:
         picture = output / "check_data.jpg"
         cv2.imwrite(str(picture), stack(sheets)[..., ::-1])
-        print(f"look at {picture}")
+        print(f"see {picture}")
     write_broken(output, Path(config.data.root), [*train.broken, *val.broken])
 
     policy = config.data.on_bad, config.data.max_bad
     stopping = sum(len(check.stopping_faults(*policy)) for check in checks.values())
     if stopping:
         count = in_number(stopping, "faults")
-        raise DataError(f"{count} would stop training or testing; all are in {file}")
-    print(f"nothing stops training or testing; the report is {file}")
+        raise DataError(f"{count} would stop training or testing; see {file}")
+    print(f"no fault stops training or testing; the report is {file}")
 
 
 def check_part(config: ActionConfig, part: Part, classes: Sequence[str] | str | None) -> VideoCheck:
@@ -107,11 +107,11 @@ def write_broken(output: Path, root: Path, broken: Sequence[Path]) -> None:
     names = [str(path.relative_to(root) if path.is_relative_to(root) else path) for path in broken]
     file.write_text("".join(f"{name}\n" for name in dict.fromkeys(names)))
     count = in_number(len(set(names)), "videos cannot be read")
-    print(f"{count}; to leave them out: cp {file} {root}/ and data.on_bad=skip")
+    print(f"{count}; to leave them out, cp {file} {root}/ and use data.on_bad=skip")
 
 
 def describe(name: str, check: VideoCheck) -> str:
-    """Counts, faults and warnings of a split, as text."""
+    """Return counts, faults and warnings of a split as text."""
     lines = [f"{name:5}  {check.videos.report if check.videos is not None else check.source}"]
     if check.videos is not None:
         counts = check.videos.counts()

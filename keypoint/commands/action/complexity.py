@@ -20,7 +20,7 @@ def main(argv: Sequence[str]) -> None:
     """Parse, count, print."""
     args = parse(argv)
     if args.paper_tables == (args.cfg is not None) or (args.paper_tables and args.overrides):
-        raise ConfigError("give either --cfg FILE [key=value ...] or --paper-tables, and only one")
+        raise ConfigError("give either --cfg FILE [key=value ...] or --paper-tables")
     if args.paper_tables:
         if args.classes is not None:
             raise ConfigError("--classes has no effect with --paper-tables; leave it out")
@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def classes_of(config: ActionConfig) -> int:
-    """The number of classes that the config lists; Kinetics' if it lists none."""
+    """Return the number of classes in the config's data, or Kinetics' if it names none."""
     classes = config.data.classes
     if isinstance(classes, str):
         file = Path(classes)
@@ -45,7 +45,7 @@ def classes_of(config: ActionConfig) -> int:
 
 
 def title_of(config: ActionConfig, num_classes: int) -> str:
-    """The network, its input and its blocks."""
+    """Describe the network, its input and its blocks."""
     model = config.model
     height, width = model.input_size
     form = f" {model.form}" if is_c2d(model.network) else ""

@@ -1,4 +1,4 @@
-"""Train four networks on generated clips, and show what their blocks can and cannot represent."""
+"""Train four networks on generated clips, and compare what their blocks can represent."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ SET_HERE = ("output", "data.root", "data.train_list", "data.val_list", "model.bl
 REVERSED_CLIPS = 200
 
 NEXT_STEPS = """
-Done in {minutes:.1f} minutes. Look at
+Done in {minutes:.1f} minutes. Results:
   {output}/classes.jpg     clips of each class
   {output}/table.md        the table above
 
-What next?
+Next steps:
   keypoint compare {output}/nl {output}/srl_fft
       the accuracy of two networks, class by class
   keypoint train --cfg echo.yaml model.blocks=cgnl output={output}/cgnl
@@ -61,10 +61,10 @@ def main(argv: Sequence[str]) -> None:
 
 
 def check_overrides(overrides: Sequence[str]) -> None:
-    """Refuse keys that the demo sets itself; a typo in another one is reported at once.
+    """Refuse keys that the demo sets itself, and mistyped keys.
 
     Raises:
-        ConfigError: Names the key.
+        ConfigError: A key is refused.
     """
     load_action_config(find_config(CONFIG), overrides)
     for override in overrides:
@@ -77,7 +77,7 @@ def check_overrides(overrides: Sequence[str]) -> None:
 
 
 def train_and_test(blocks: str, overrides: Sequence[str], *, resume: bool) -> Row:
-    """One row of the table."""
+    """Return one row of the table."""
     output = OUTPUT / blocks
     how = "--resume" if resume and (output / "last.pt").is_file() else "--overwrite"
     keys = (f"model.blocks={blocks}", f"output={output}", *overrides)

@@ -31,7 +31,9 @@ def main(argv: Sequence[str]) -> None:
     restored = load_action(args.checkpoint)
     model = restored.model.to(choose_device(args.device))
     if args.frame is not None and args.frame >= model.frames:
-        raise ConfigError(f"--frame {args.frame}: a clip has {model.frames}, from 0")
+        raise ConfigError(
+            f"--frame {args.frame}: a clip has {model.frames} frames, numbered from 0"
+        )
     frames, crop = clip_of(args.input, restored.config)
     height, width = model.input_size
     x, y = (width - 1) / 2, (height - 1) / 2
@@ -40,7 +42,7 @@ def main(argv: Sequence[str]) -> None:
         y = (point[1] - crop.y + 0.5) * height / crop.height - 0.5
         if not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
             raise ConfigError(
-                f"--at {args.at}: outside of what the network sees, x from {crop.x} to "
+                f"--at {args.at}: outside of the crop; give x from {crop.x} to "
                 f"{crop.x + crop.width - 1} and y from {crop.y} to {crop.y + crop.height - 1}"
             )
     query = Query(y, x, model.frames // 2 if args.frame is None else args.frame)
@@ -51,7 +53,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def clip_of(video: Path, config: ActionConfig) -> tuple[NDArray[np.uint8], Crop]:
-    """The middle clip of a test, (T, H, W, 3) uint8 RGB, and its centre crop of the video's frames.
+    """Return the middle clip of a test, (T, H, W, 3) uint8 RGB, and its center crop.
 
     Raises:
         DataError: The video cannot be read.

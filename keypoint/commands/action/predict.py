@@ -25,7 +25,7 @@ from keypoint.prediction.inputs import VIDEO_SUFFIXES, Input, Inputs, find_input
 from keypoint.prediction.names import RECORDS
 from keypoint.progress import progress
 
-SHOWN = 3  # faults repeated in the last message; each was logged as it came
+SHOWN = 3  # faults repeated in the last message; all were logged when they occurred
 
 
 def main(argv: Sequence[str]) -> None:
@@ -64,16 +64,16 @@ def find_videos(arguments: Sequence[str], output: Path) -> Inputs:
     """Find the videos; images are left out and counted.
 
     Raises:
-        ConfigError: A camera, a URL, or the output folder itself.
-        DataError: No such file, or no video at all.
+        ConfigError: An input is a camera, a URL, or the output folder.
+        DataError: A file does not exist, or there is no video.
     """
     inputs = find_inputs(arguments, output, (PICTURES,))
     if any(one.camera is not None for one in inputs.found):
-        raise ConfigError(f"{arguments[0]}: a camera has no end; give video files")
+        raise ConfigError(f"{arguments[0]}: a camera cannot be classified; give video files")
     videos = [one for one in inputs.found if one.is_video]
     images = len(inputs.found) - len(videos)
     if images:
-        inputs.left_out["images, an action needs a video"] += images
+        inputs.left_out["not a video"] += images
     inputs.found = videos
     if not videos and not inputs.faults:
         raise DataError(
@@ -87,12 +87,12 @@ def require_free(folder: Path, overwrite: bool) -> None:
     """Check that no earlier results would be replaced.
 
     Raises:
-        ConfigError: Some would be.
+        ConfigError: The folder contains results.
     """
     there = [name for name in (RECORDS, FILE) if (folder / name).exists()]
     if there and not overwrite:
         raise ConfigError(
-            f"--output {folder}: holds {' and '.join(there)} already; give another folder, or "
+            f"--output {folder} already contains {' and '.join(there)}; give another folder, or "
             "--overwrite to replace them"
         )
 
@@ -112,7 +112,7 @@ def predict(
     output: Path,
     pictures: bool,
 ) -> dict[str, ActionResult]:
-    """Predict, print and write each video; results by path. Adds to `faults`.
+    """Predict, print and write each video; return results by path, and add to `faults`.
 
     Raises:
         ConfigError: A file cannot be written.
@@ -152,31 +152,34 @@ def write_picture(output: Path, stem: str, sheet: Any) -> str:
 
 
 def record_of(video: Input, result: ActionResult, picture: str | None) -> dict[str, Any]:
-    """One line of records.jsonl."""
+    """Return one line of records.jsonl."""
     return {
         "file": str(video.path),
         "clips": len(result.numbers),
-        "frames": [int(result.numbers.min()), int(result.numbers.max())],  # first and last seen
+        "frames": [
+            int(result.numbers.min()),
+            int(result.numbers.max()),
+        ],  # first and last frame used
         "best": [{"class": name, "score": round(score, 6)} for name, score in result.top()],
         "picture": picture,
     }
 
 
 def table_of(video: Input, result: ActionResult) -> str:
-    """The best classes of a video, a line each."""
+    """Return the best classes of a video, one line each."""
     lines = [f"  {score:.3f}  {printable(name)}" for name, score in result.top()]
     return "\n".join([printable(video.path), *lines])
 
 
 def scores_of(results: dict[str, ActionResult], classes: tuple[str, ...]) -> VideoScores:
-    """All scores, without labels."""
+    """Return all scores, without labels."""
     scores = np.stack([result.scores for result in results.values()])
     labels = np.full(len(results), -1)
     return VideoScores(tuple(results), classes, labels, scores, {})
 
 
 def report_of(inputs: Inputs, used: int, faults: Sequence[Fault]) -> DataReport:
-    """Counts of all files."""
+    """Return the counts of all files."""
     skipped = Counter(inputs.left_out)
     skipped.update(fault.reason for fault in faults)
     listed = [fault.to_dict() for fault in faults]
@@ -193,7 +196,7 @@ def require_no_faults(faults: Sequence[Fault], report: DataReport, output: Path)
         return
     shown = "; ".join(fault.text for fault in faults[:SHOWN])
     more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
-    done = f"the others are done, see {output}" if report.used else "nothing could be used"
+    done = f"the results of the others are in {output}" if report.used else "there are no results"
     raise DataError(
         f"{len(faults)} of {report.total} files could not be used: {shown}{more}\n  {done}; "
         "data_report.json lists all"

@@ -29,7 +29,7 @@ from keypoint.training.resume import shared
 from keypoint.training.step import AMP_DTYPES
 
 UNREAD = {
-    "seed": "clips are chosen by the video's name",
+    "seed": "clips are seeded by the video's name",
     "augment": "nothing is augmented",
     "train": "nothing is trained; of train.* only amp counts",
     "data.train_list": "nothing is trained",
@@ -78,7 +78,7 @@ def check_test(typed: Sequence[str], trained: ActionConfig, given: ActionConfig)
     """Refuse overrides that have no effect, or that the network does not allow.
 
     Raises:
-        ConfigError: Names them.
+        ConfigError: An override is refused.
     """
     check_same_network(trained, given, "")
     frames = trained.clips.frames
@@ -91,7 +91,7 @@ def check_test(typed: Sequence[str], trained: ActionConfig, given: ActionConfig)
 
 
 def load_test_videos(config: ActionConfig, classes: Sequence[str]) -> Videos:
-    """The videos to test on, with the checkpoint's classes.
+    """Read the videos to test on, with the checkpoint's classes.
 
     Raises:
         DataError: The list is unreadable or faulty, or a video is missing.
@@ -110,7 +110,7 @@ def load_test_videos(config: ActionConfig, classes: Sequence[str]) -> Videos:
 
 
 def summary(scores: VideoScores) -> str:
-    """The accuracies with their conditions; without labels, what there is."""
+    """Return the accuracies with their conditions, or the counts if there are no labels."""
     if (scores.labels >= 0).any():
         return to_text(scores)
     return f"{in_number(len(scores), 'videos')} without labels, so no accuracy; see results.json"
@@ -123,7 +123,7 @@ def write(
     videos: Videos,
     folder: Path,
 ) -> None:
-    """Write all files of the test, and the card of the network with it as measured section."""
+    """Write all files of the test, and the card of the network with it."""
     save_test(folder, scores)
     write_reports(folder, test=videos.report)
     cli.logger.info("written: %s/metrics.json, per_class.csv, results.json, scores.npz", folder)

@@ -45,9 +45,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def prepare(config: ActionConfig, device: torch.device, weights: bool) -> training.Prepared:
-    """Data and network, and whatever may be refused of them; with `weights`, the network is filled
-    with those that training starts from.
-    """
+    """Read and check the data, and build the network; `weights` loads the initial weights."""
     protocol = protocol_of(config)
     data = load_data(config)  # first: weights may have to be downloaded for the network
     augmentation = build_augmentation(config, data.classes)
@@ -84,19 +82,19 @@ class Data:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Their names."""
+        """Names of the classes."""
         return self.train.classes
 
     def fingerprints(self) -> dict[str, str]:
-        """As a checkpoint has them."""
+        """Return the facts stored in a checkpoint."""
         return {"train": self.train.fingerprint(), "test": self.test.fingerprint()}
 
 
 def load_data(config: ActionConfig) -> Data:
-    """Read and check both lists, before anything is trained; no video is opened.
+    """Read and check both lists before training starts; no video is opened.
 
     Raises:
-        DataError: A list is unreadable or faulty, a video is missing, or none to test on has a
+        DataError: A list is unreadable or faulty, a video is missing, or no video to test on has a
             label.
         ConfigError: Processes have read different videos.
     """
@@ -120,7 +118,7 @@ def load_data(config: ActionConfig) -> Data:
 def build_model(
     config: ActionConfig, num_classes: int, device: torch.device, *, weights: bool
 ) -> ActionNetwork:
-    """The network on its device; with `weights`, filled with those that training starts from."""
+    """Return the network on its device; `weights` loads the initial weights."""
     start: Any = {}
     if weights:
         start = config.model.start()
@@ -130,10 +128,10 @@ def build_model(
 
 
 def log_step(config: ActionConfig) -> None:
-    """Log the number of clips in a step; nothing is scaled to fit the learning rate to it."""
+    """Log the number of clips in a step; the learning rate is not scaled to it."""
     train, devices = config.train, distributed.world_size()
     cli.logger.info(
-        "%d clips a step (train.batch_size %d x %d device%s x train.accumulate %d), train.lr %g",
+        "%d clips per step (train.batch_size %d x %d device%s x train.accumulate %d), train.lr %g",
         train.batch_size * devices * train.accumulate,
         train.batch_size,
         devices,
@@ -144,13 +142,13 @@ def log_step(config: ActionConfig) -> None:
 
 
 def build_augmentation(config: ActionConfig, classes: Sequence[str]) -> ClipAugmentation:
-    """Draws the crop of a clip, and says what becomes of classes that name a side."""
+    """Return the augmentation, and log how it treats classes that name a side."""
     augment = config.augment
     flip, sides = augment.flip_probability, names_with_sides(classes)
     if flip is None:
         flip = usual_flip_probability(classes)
     if sides and distributed.is_main():
-        told = "; set augment.flip_probability=0 if a mirrored clip is of another class"
+        told = "; set augment.flip_probability=0 if mirroring a clip changes its class"
         cli.logger.log(
             logging.WARNING if flip else logging.INFO,
             "%d classes name a side, such as %r: %s",

@@ -25,7 +25,7 @@ EPILOG = f"""examples:
   keypoint compare output/mfnet output/mfnet_pnl1 output/mfnet_nl1 --output output/compared
       three runs, as in Fig. 4 of the PNL paper; tables and pictures are written to files
   keypoint compare base/{FILE} other/{FILE} --least-gain 0.1
-      scores files of action recognition alone
+      only the scores files of two tests of action recognition
 
 A run is a folder with {METRICS} (keypoint test writes it) or {HISTORY}. Runs whose configs differ
 only in the seed are one group; all other groups are compared with the first. Runs that were
@@ -42,7 +42,7 @@ for action recognition {CSV} (all classes) and {PICTURE} (bars of the classes th
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """All options."""
+    """Return the parser with all options."""
     parser = cli.parser("keypoint compare", "Compare runs, with intervals.", EPILOG)
     parser.add_argument("runs", nargs="+", metavar="RUN", help=f"folder of a run, or its {FILE}")
     parser.add_argument(

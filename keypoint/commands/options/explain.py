@@ -35,7 +35,7 @@ the mean distance in pixels of the network's input.
 
 
 def make_parser(takes: str, description: str, epilog: str) -> argparse.ArgumentParser:
-    """The options of both tasks."""
+    """Return the parser with the options of both tasks."""
     parser = cli.parser("keypoint explain", description, epilog)
     parser.add_argument("input", type=Path, metavar="INPUT", help=takes)
     cli.add_checkpoint(parser)

@@ -15,7 +15,7 @@ EPILOG = """examples:
       --output mm50.pt
       a file of mmpose 0.x or 1.x
   keypoint import-weights pose_hrnet_w32_256x192.pth --input-size 256 192 --output hrnet32.pt
-      HRNet, of its own repository or of mmpose
+      HRNet, from the HRNet repository or mmpose
   keypoint import-weights pose_resnet_50_256x256.pth.tar --input-size 256 256 --output mpii.pt \\
       data.skeleton=mpii16
       another skeleton

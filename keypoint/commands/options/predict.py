@@ -49,7 +49,7 @@ EPILOG = f"""examples:
       --shard $SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT holiday
       one share, in a job of sbatch --array=1-8; the task that finishes last merges all shares
   keypoint predict --checkpoint best.pt --output out -- -x.jpg
-      a name that begins with a dash
+      a file whose name starts with a dash
 
 Writes to DIR: records.jsonl, one line with a JSON object for each image or frame, in their order:
 file, size, boxes, keypoints and scores (empty lists if no person is found); results.json, the same
@@ -75,7 +75,7 @@ downloaded.
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """All options."""
+    """Return the parser with all options."""
     parser = cli.parser(
         "keypoint predict", "Find the keypoints of persons on images and videos.", EPILOG
     )
@@ -134,7 +134,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def share_option(text: str) -> Share:
-    """The type of --shard."""
+    """Parse --shard."""
     try:
         return parse_share(text)
     except ValueError as error:

@@ -38,7 +38,7 @@ compare.md, runs.csv and runs.png to OUTPUT.
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """All options."""
+    """Return the parser with all options."""
     parser = cli.parser(
         "keypoint sweep", "Train and test a grid of configs with several seeds.", EPILOG
     )

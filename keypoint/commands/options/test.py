@@ -38,7 +38,7 @@ counts) and card.md (the model card with this AP and the conditions under which 
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """All options."""
+    """Return the parser with all options."""
     parser = cli.parser("keypoint test", "Report the ten COCO numbers of a checkpoint.", EPILOG)
     cli.add_network(parser, "best.pt or last.pt of a run; with --cfg, any weights")
     cli.add_config(parser, "a config instead of the one in the checkpoint")

@@ -21,8 +21,8 @@ EPILOG = f"""examples:
   keypoint predict --weights hrnet_w32_384x288_udp --output out photo.jpg
       downloads them at the first use
 
-AP and AR are as published, in percent: of {COCO};
-with the skeleton ap10k17 of {AP10K}.
+AP and AR are as published, in percent: on {COCO};
+with the skeleton ap10k17, on the {AP10K}.
 Files are downloaded from {BASE_URL} to the folder that is
 printed below the table; {HOME} sets another one. A file is used only if its SHA-256 begins
 with the digits in its name. You may also put files there yourself, under their original names.

@@ -1,1 +1,1 @@
-"""From files to keypoints in files: read, find persons, predict in batches, write, count."""
+"""Boxes of persons: annotated, given in a file, or from a detector."""

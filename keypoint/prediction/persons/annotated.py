@@ -1,4 +1,4 @@
-"""Persons of an annotation file to predict on: those with keypoints, or else all boxes."""
+"""Persons of an annotation file to predict on: those with keypoints, or all boxes without any."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ OF_A_BOX = ("id", "image_id", "category_id", "bbox", "iscrowd")
 
 
 def annotated_persons(annotations: Path, skeleton: Skeleton) -> Persons:
-    """The persons of an annotation file to predict on, or all boxes of one without keypoints.
+    """Return the persons of an annotation file, or all boxes of a file without keypoints.
 
     Args:
-        annotations: COCO's form. If no keypoint is labelled in it, the boxes are persons: of the
-            category with keypoints or named person, or of the only one.
-        skeleton: Its names must be the category's, if that has names.
+        annotations: File in COCO's format. If it has no labelled keypoints, the persons are the
+            boxes of the category with keypoints or named person, or of the only category.
+        skeleton: Its names must be equal to the category's, if that has names.
 
     Raises:
         DataError: The file is unreadable or faulty, or has no usable person or box.
@@ -51,7 +51,7 @@ def annotated_persons(annotations: Path, skeleton: Skeleton) -> Persons:
 
 
 def _has_keypoints(entry: Any) -> bool:
-    """Whether an annotation has labelled keypoints, or anything that is no list of numbers."""
+    """Return whether an annotation has labelled keypoints, or any that are not numbers."""
     keypoints = entry.get("keypoints") if isinstance(entry, dict) else None
     if not isinstance(keypoints, list):
         return keypoints is not None
@@ -59,7 +59,7 @@ def _has_keypoints(entry: Any) -> bool:
 
 
 def _annotated_boxes(file: Path, content: dict[str, Any], skeleton: Skeleton) -> Persons:
-    """A record for each box that is no crowd and has an area inside its image."""
+    """Return a record for each box that is not a crowd and overlaps its image."""
     if not content.get("categories"):
         ids = {repr(e.get("category_id")): e for e in content["annotations"] if isinstance(e, dict)}
         named = [{"id": e.get("category_id", 1), "name": name} for name, e in ids.items()]
@@ -67,7 +67,7 @@ def _annotated_boxes(file: Path, content: dict[str, Any], skeleton: Skeleton) ->
     check_form(content, str(file))
     content, notes = with_whole_numbers(content)
     category = _box_category(file, content["categories"], skeleton)
-    # With a labelled keypoint, anywhere, a box counts by the rules for persons.
+    # If a keypoint is labelled anywhere in the file, the rules for persons apply to its boxes.
     keypoints = [0, 0, 2] + (3 * skeleton.num_keypoints - 3) * [0]
     boxes = [
         {"category_id": 1}
@@ -100,19 +100,19 @@ def _annotated_boxes(file: Path, content: dict[str, Any], skeleton: Skeleton) ->
 
 
 def _box_category(file: Path, categories: list[dict[str, Any]], skeleton: Skeleton) -> Category:
-    """The category of the persons' boxes."""
+    """Return the category of the persons' boxes."""
     found = [c for c in categories if c.get("keypoints")]
     found = found or [c for c in categories if str(c.get("name")).lower() == "person"]
     found = found or categories
     if len(found) > 1:
         names = ", ".join(str(c.get("name")) for c in found[:9])
         raise DataError(
-            f"{file}: has boxes and no keypoints, of {len(found)} categories ({names[:200]}); name "
-            "the one of the persons person, or leave the others out"
+            f"{file}: boxes without keypoints of {len(found)} categories ({names[:200]}); rename "
+            "the category of the persons to person, or remove the others"
         )
     key = found[0].get("id")
     if not is_whole_number(key):
-        raise DataError(f"{file}: category id {key!r}; give a whole number")
+        raise DataError(f"{file}: category id {key!r} is not a whole number; correct it")
     category = Category((key,), (found[0].get("name"),), found[0].get("keypoints") or None)
     wrong_names = names_fault(category, skeleton)
     if wrong_names:

@@ -18,16 +18,16 @@ from keypoint.prediction.image_list import ImageList
 
 @dataclass
 class BoxReport:
-    """Counts of detections: found = written + of other classes.
+    """Counts of detections: found = written + detections of other classes.
 
     Attributes:
         images: Number of images.
         found: Number of detections above the threshold.
-        written: Number of those of label 1.
+        written: Number of detections of label 1.
         empty_images: Number of images without a written box.
-        full_images: Number of images on which the detector reached its own limit, so that boxes
-            are missing.
-        limit: That limit, of all classes together.
+        full_images: Number of images with as many boxes as the detector's limit, on which boxes
+            may be missing.
+        limit: That limit, for all classes together.
     """
 
     images: int
@@ -42,7 +42,7 @@ class BoxReport:
         full = f"; {self.full_images} at the limit of {self.limit}" if self.full_images else ""
         return (
             f"{self.images} images, {self.found} detections = {self.written} boxes + "
-            f"{self.found - self.written} of other classes; {mean:.1f} boxes an image, "
+            f"{self.found - self.written} of other classes; {mean:.1f} boxes per image, "
             f"{self.empty_images} images without{full}"
         )
 
@@ -60,14 +60,14 @@ def detect_boxes(
         model: From `load_detector`, on its device.
         images: At least one.
         batch_size: Number of images at a time.
-        progress: Called with the number of images done since the last call.
+        progress: Called with the number of images processed since the last call.
 
     Returns:
         {image_id, category_id, bbox [x, y, width, height], score} of each box, by image and
-        falling score; and their counts.
+        decreasing score; and their counts.
 
     Raises:
-        DataError: An image is missing, damaged, or of another size than its entry says.
+        DataError: An image is missing, damaged, or differs in size from its entry.
         NumericsError: A box or score is not finite.
     """
     limit = most_boxes(model)

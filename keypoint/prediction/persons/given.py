@@ -1,8 +1,8 @@
-"""Boxes of another detector's file to predict on: sure ones, and one for each person.
+"""Boxes of another detector's file to predict on, without weak boxes and duplicates.
 
-What is left out is counted by reason. Nothing is left out of a file that ranks nothing: without
-scores, or with equal ones, as annotations written in this form have. `keypoint test` uses all boxes
-instead, as the AP of the references does (data/boxes.py).
+Boxes left out are counted by reason. If a file has no scores or equal ones, such as annotations in
+this format, all its boxes are used. `keypoint test` always uses all boxes, as the references do for
+AP (data/boxes.py).
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ DOUBLE = f"that overlap a better box (IoU over {GIVEN_OVERLAP})"
 def boxes_to_predict(
     boxes: Path, annotations: Path, skeleton: Skeleton, score_threshold: float | None = None
 ) -> Persons:
-    """The boxes of a detector's file without weak ones and doubles.
+    """Return the boxes of a detector's file without weak boxes and duplicates.
 
     Args:
         boxes: JSON list of {image_id, category_id, bbox [x, y, width, height], score}, image frame.
-            Score may be missing in all of them, and is 1 then.
+            The score is 1 if it is missing in all of them.
         annotations: The annotation file, or `image_info`, of the same images.
-        skeleton: Its names must be the category's.
+        skeleton: Its names must be equal to the category's.
         score_threshold: Boxes below it are left out; None for `GIVEN_SCORE` if scores differ.
 
     Raises:
@@ -53,7 +53,7 @@ def boxes_to_predict(
     persons, faults = usable_boxes(boxes, entries, images, threshold)
     raise_faults(str(boxes), faults)
     if len(persons) == 0:
-        all_of_them = "; --box-threshold 0 takes boxes of any score" if threshold > 0 else ""
+        all_of_them = "; give --box-threshold 0 to use boxes of any score" if threshold > 0 else ""
         raise DataError(f"{persons.report}; there is no box to predict on{all_of_them}")
     notes = settle(str(boxes), box_doubts(persons, images))
     persons = replace(persons, report=replace(persons.report, notes=notes))
@@ -61,7 +61,7 @@ def boxes_to_predict(
 
 
 def _with_scores(entries: list[Any]) -> tuple[list[Any], bool]:
-    """Entries that all have a score if none had one, and whether scores rank the boxes."""
+    """Return entries with scores added if all are missing, and whether scores differ."""
     objects = [entry for entry in entries if isinstance(entry, dict)]
     if not any("score" in entry for entry in objects):
         return [e | {"score": 1.0} if isinstance(e, dict) else e for e in entries], False
@@ -70,11 +70,11 @@ def _with_scores(entries: list[Any]) -> tuple[list[Any], bool]:
 
 
 def without_doubles(persons: Persons, images: Annotations) -> Persons:
-    """Leave out boxes that overlap a box of a higher score on their image (NMS), and count them.
+    """Leave out boxes that overlap a better box on their image (NMS), and count them.
 
     Args:
         persons: A detector's boxes.
-        images: The images that they are on, for the counts.
+        images: Their images, for the counts.
     """
     order = np.lexsort((-persons.bbox_scores, persons.image_index))
     ends = np.flatnonzero(np.diff(persons.image_index[order])) + 1
@@ -102,7 +102,7 @@ def without_doubles(persons: Persons, images: Annotations) -> Persons:
 
 
 def _best(rows: NDArray[np.int64], bbox_xywh: NDArray[np.float64]) -> list[np.int64]:
-    """The rows, by falling score, that overlap no earlier one that is kept."""
+    """Return the rows, by decreasing score, that do not overlap an earlier kept row."""
     corners, kept = from_sides(bbox_xywh[rows]), []
     while len(rows):
         kept.append(rows[0])

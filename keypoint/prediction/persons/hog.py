@@ -6,9 +6,9 @@ those of `cv2.HOGDescriptor_getDefaultPeopleDetector` (hog_people.npy, licence i
 OpenCV 5 no longer has the detector, so the features are computed here as OpenCV 4 does, by two
 convolutions; tests/prediction/test_hog.py compares them.
 
-What differs from OpenCV's `detectMultiScale`: an image is smoothed before it is shrunk, doubles are
-removed by NMS and not averaged in groups. On photos both together find twice as many persons
-(docs/guides/photos-and-videos.md, with recall and false boxes).
+Two things differ from OpenCV's `detectMultiScale`: an image is smoothed before it is shrunk, and
+duplicates are removed by NMS instead of averaged in groups. On photos this finds twice as many
+persons (docs/guides/photos-and-videos.md, with recall and false boxes).
 
 Letters: H, W pixels of a level of the pyramid; h, w its blocks of 2 x 2 cells, 8 pixels apart.
 """
@@ -26,14 +26,14 @@ from torch.nn.functional import conv2d, interpolate, pad
 from torchvision.ops import nms
 
 WEIGHTS = Path(__file__).with_name("hog_people.npy")
-CELL, BLOCK, BINS = 8, 16, 9  # pixels of a side, twice; orientations over half a turn
+CELL, BLOCK, BINS = 8, 16, 9  # pixels of a side, twice; orientations over 180 degrees
 WINDOW = (128, 64)  # height, width
 PERSON = (96, 40)  # in the middle of a window: Dalal's margin of 16, a width of 0.41 of the height
 PADDING = 16  # pixels around the image, so that a person may touch its edge
 SCALE = 1.05  # from one level of the pyramid to the next
 LONGEST = 1333  # pixels; a longer image is shrunk to it, as torchvision's detectors do
-OVERLAP = 0.3  # IoU of two boxes that are one person's
-MOST_WINDOWS, MOST_BOXES = 2000, 100  # by score, before and after that; 100 as torchvision's
+OVERLAP = 0.3  # IoU above which two boxes are of one person
+MOST_WINDOWS, MOST_BOXES = 2000, 100  # boxes by score, before and after NMS; 100 as in torchvision
 # A score is a probability by Platt's sigmoid of the SVM's margin, fitted to 514 boxes on 39 photos
 # of COCO (tools/benchmarks/detector.py): slope 2.2, middle 1.07.
 SLOPE, MIDDLE = 2.0, 1.0
@@ -43,7 +43,7 @@ class Hog(nn.Module):
     """A detector with the inputs and outputs of torchvision's; label 1 is person.
 
     Args:
-        score_threshold: Boxes up to this score are dropped; 0 to 1.
+        score_threshold: Boxes with at most this score are dropped; 0 to 1.
     """
 
     cells: Tensor
@@ -67,12 +67,13 @@ class Hog(nn.Module):
             images: (3, H, W) RGB from 0 to 1 each, of any size.
 
         Returns:
-            boxes (P, 4) x1 y1 x2 y2 by falling score, labels (P,) all 1, and scores (P,) of each.
+            boxes (P, 4) x1 y1 x2 y2 by decreasing score, labels (P,) all 1, and scores (P,) for
+            each image.
         """
         return [self._detect(image) for image in images]
 
     def margins(self, image: Tensor) -> Tensor:
-        """The SVM's answers for windows 8 pixels apart, (h - 14, w - 6); persons are positive.
+        """Return the SVM's margins for windows 8 pixels apart, (h - 14, w - 6); persons > 0.
 
         Args:
             image: (3, H, W) from 0 to 1, at least as large as a window.
@@ -80,7 +81,7 @@ class Hog(nn.Module):
         return conv2d(self._histograms(image)[None], self.kernel, self.bias)[0, 0]
 
     def _histograms(self, image: Tensor) -> Tensor:
-        """The normalised histograms of all blocks, (36, h, w): bins, cells y x."""
+        """Return the normalised histograms of all blocks, (36, h, w): bins, cells y x."""
         found = conv2d(oriented(image)[:, None], self.cells, stride=CELL).flatten(0, 1)  # 36 h w
         # L2-Hys: normalise, clip, normalise; the constants are OpenCV's.
         clipped = (found / (found.norm(dim=0) + 0.1 * len(found))).clamp(max=0.2)
@@ -111,7 +112,7 @@ class Hog(nn.Module):
         return {"boxes": corners[kept], "labels": labels, "scores": score[kept]}
 
     def _windows(self, level: Tensor) -> tuple[Tensor, Tensor]:
-        """Corners (N, 4) on a level of the pyramid, and scores (N,), over the threshold."""
+        """Return corners (N, 4) on a level of the pyramid, and scores (N,), over the threshold."""
         margins = self.margins(pad(level[None], [PADDING] * 4, mode="reflect")[0])
         scores = torch.sigmoid(SLOPE * (margins - MIDDLE))
         rows, columns = torch.nonzero(scores > self.score_threshold, as_tuple=True)
@@ -122,10 +123,10 @@ class Hog(nn.Module):
 
 
 def oriented(image: Tensor) -> Tensor:
-    """Gradient lengths (9, H, W), each shared between the two nearest of 9 orientations.
+    """Return gradient lengths (9, H, W), each divided between the two nearest orientations.
 
     Args:
-        image: (3, H, W) from 0 to 1; of the three colors the strongest gradient counts.
+        image: (3, H, W) from 0 to 1; the strongest gradient of the three colors is used.
     """
     light = (255 * image).sqrt()
     wide = pad(light[None], [1] * 4, mode="reflect")[0]
@@ -145,9 +146,9 @@ def oriented(image: Tensor) -> Tensor:
 
 
 def cell_weights() -> Tensor:
-    """The weight of each pixel of a block for its 2 x 2 cells, (4, 1, 16, 16), cells y x.
+    """Return the weight of each pixel of a block for its 2 x 2 cells, (4, 1, 16, 16), cells y x.
 
-    Bilinear between the cells' centres, times a Gaussian around pixel (8, 8) of sigma 4.
+    Bilinear between the cells' centers, times a Gaussian around pixel (8, 8) of sigma 4.
     """
     pixel = torch.arange(BLOCK)
     centre = (pixel + 0.5) / CELL - 0.5

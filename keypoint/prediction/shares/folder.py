@@ -1,8 +1,8 @@
-"""Folders of the shares, `OUTPUT/shards/3-of-8`: who works in which, what is done, what is missing.
+"""Folders of the shares, `OUTPUT/shards/3-of-8`: their locks, and which are finished or missing.
 
-run.json says of which run a share is, events.jsonl grows with its inputs, done.json is there once
-all of them are in it. A lock of the system (flock) keeps a second process out of a share, and ends
-with its process, however that ends.
+run.json identifies the run of a share, events.jsonl grows with its inputs, and done.json appears
+when it is complete. A lock of the system (flock) prevents a second process from working on a share;
+it ends with its process in any case.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from keypoint.prediction.stream import Predicted
 
 SHARDS = "shards"
 EVENTS, RUN, DONE, LOCK = "events.jsonl", "run.json", "done.json", ".lock"
-PUBLISHING = "publishing"  # is there once the merge has begun to write into the output folder
+PUBLISHING = "publishing"  # exists once the merge has started to write to the output folder
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Shards:
     """The folders of a run's shares.
 
     Args:
-        output: The output folder of all of them.
+        output: The output folder of the run.
         of: Number of shares.
 
     Attributes:
@@ -52,17 +52,17 @@ class Shards:
         self.folder = output / SHARDS
 
     def of_share(self, number: int) -> Path:
-        """The folder of a share."""
+        """Return the folder of a share."""
         return self.folder / f"{number}-of-{self.of}"
 
     @property
     def publishing(self) -> Path:
-        """A file that says: results in the output folder are the beginning of this run's."""
+        """Return the path of a file that marks results in the output folder as this run's."""
         return self.folder / PUBLISHING
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """A context in which no other process begins a share or merges; waits for it.
+        """Context in which no other process starts a share or merges; waits for the lock.
 
         Raises:
             ConfigError: The folder cannot be written to.
@@ -76,30 +76,30 @@ class Shards:
         except OSError as error:
             raise ConfigError(
                 f"--output {self.output}: {printable(self.folder)} cannot be written to "
-                f"({error.strerror}); give another place, or make room there"
+                f"({error.strerror}); give another folder, or free some space"
             ) from None
         try:
             yield
         finally:
-            with contextlib.suppress(OSError):  # of a refused command nothing is left
+            with contextlib.suppress(OSError):  # a refused command leaves no folder
                 remove_empty([each for each in self.folder.iterdir() if each.is_dir()])
                 if [each.name for each in self.folder.iterdir()] == [LOCK]:
                     path.unlink()
-            file.close()  # before its folder goes: NFS keeps an open file in it under another name
+            file.close()  # before its folder is removed: NFS renames an open file in it
             with contextlib.suppress(OSError):
                 self.folder.rmdir()
 
     @contextlib.contextmanager
     def taken(self, share: Share, run: Identity, overwrite: bool) -> Iterator[None]:
-        """A context in which this process alone works on a share; begin it in `locked`.
+        """Context in which only this process works on a share; enter it inside `locked`.
 
         Args:
             share: The share.
-            run: From `identify`.
-            overwrite: Remove what is done of it.
+            run: Values from `identify`.
+            overwrite: Remove its results so far.
 
         Raises:
-            ConfigError: Another process works on it, or the folder holds shares of another run.
+            ConfigError: Another process works on it, or the folder contains shares of another run.
         """
         self._require_same(run)
         folder = self.of_share(share.number)
@@ -109,7 +109,7 @@ class Shards:
             if not _lock(file, wait=False):
                 file.seek(0)
                 raise ConfigError(
-                    f"--output {self.output}: {share} is being done by another process "
+                    f"--output {self.output}: another process is working on {share} "
                     f"({file.read(200).strip() or 'unknown'}); wait for it, or stop it"
                 )
             file.truncate(0)
@@ -124,11 +124,11 @@ class Shards:
             yield
 
     def is_done(self, number: int) -> bool:
-        """Whether all inputs of a share are predicted."""
+        """Return whether all inputs of a share are predicted."""
         return (self.of_share(number) / DONE).exists()
 
     def states(self) -> dict[str, list[int]]:
-        """Numbers of the shares that are `done`, `running`, `stopped` and `not begun`."""
+        """Return the numbers of the shares by state: done, running, stopped or not started."""
         found: dict[str, list[int]] = {}
         for number in range(1, self.of + 1):
             found.setdefault(self._state(number), []).append(number)
@@ -137,7 +137,7 @@ class Shards:
     def _state(self, number: int) -> str:
         folder = self.of_share(number)
         if not (folder / RUN).exists():
-            return "not begun"
+            return "not started"
         with (folder / LOCK).open("a+") as file:
             if not _lock(file, wait=False):
                 return "running"
@@ -147,7 +147,7 @@ class Shards:
         """Refuse to mix shares of different runs.
 
         Raises:
-            ConfigError: Names the share that is there, and what differs.
+            ConfigError: The folder contains a share of another run; names it and what differs.
         """
         for folder in sorted(self.folder.iterdir()):
             match = re.fullmatch("([0-9]+)-of-([0-9]+)", folder.name)
@@ -166,29 +166,29 @@ class Shards:
 
 
 def require_no_shards(output: Path) -> None:
-    """Keep a run of one process out of a folder in which shares of another one are.
+    """Refuse to run without shares in a folder that contains shares.
 
     Raises:
-        ConfigError: There are some.
+        ConfigError: It does.
     """
     folder = output / SHARDS
     if folder.exists():
         raise ConfigError(
-            f"--output {output}: holds {SHARDS}, the shares of a run that is not finished; finish "
-            f"it by its own command, remove {printable(folder)}, or give another --output"
+            f"--output {output} contains {SHARDS}, the shares of an unfinished run; finish it with "
+            f"the same command, remove {printable(folder)}, or give another --output"
         )
 
 
 def continue_share(folder: Path, inputs: Sequence[Input], num_keypoints: int) -> tuple[int, int]:
-    """Find what an earlier process did of a share, and cut off what it did of the next input.
+    """Read the progress of an earlier process, and remove its incomplete last input.
 
     Args:
-        folder: The share's.
-        inputs: Of the share.
+        folder: Folder of the share.
+        inputs: Inputs of the share.
         num_keypoints: Number of keypoints of each person.
 
     Returns:
-        The number of inputs that are done, and how many images and frames were numbered for them.
+        The number of finished inputs, and how many images and frames were numbered for them.
     """
     done = numbered = end = 0
     with (folder / EVENTS).open("a+b") as file:
@@ -206,7 +206,7 @@ def continue_share(folder: Path, inputs: Sequence[Input], num_keypoints: int) ->
 
 
 def numbers_in_words(states: dict[str, list[int]]) -> str:
-    """`running: 2, 3; not begun: 4, 5, 6, 7 and 12 more`, of all that are not done."""
+    """Format shares that are not done: `running: 2, 3; not started: 4, 5, 6 and 12 more`."""
     texts = []
     for state, numbers in states.items():
         if state != "done":
@@ -223,14 +223,14 @@ def _opened(path: Path) -> IO[str]:
 
 
 def _lock(file: IO[str], *, wait: bool) -> bool:
-    """Lock an open file; False if another process has."""
+    """Lock an open file; return False if another process has locked it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EAGAIN):
             return False
         logger.warning(
-            "%s: cannot be locked (%s); take care that no two processes do one share",
+            "%s cannot be locked (%s); make sure that no two processes work on one share",
             file.name,
             error.strerror,
         )
@@ -238,7 +238,7 @@ def _lock(file: IO[str], *, wait: bool) -> bool:
 
 
 def _is_still(path: Path, file: IO[str]) -> bool:
-    """Whether a path names the open file."""
+    """Return whether a path names the open file."""
     try:
         return os.path.samestat(path.stat(), os.fstat(file.fileno()))
     except FileNotFoundError:

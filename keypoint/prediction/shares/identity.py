@@ -1,4 +1,4 @@
-"""What a run is, in a few values: shares of different runs are never merged into one."""
+"""Identity of a run in a few values, so that shares of different runs are never merged."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def identify(inputs: Sequence[Input], sizes: Sequence[int], options: Mapping[str
     """Describe a run.
 
     Args:
-        inputs: In their order.
+        inputs: Inputs in their order.
         sizes: Bytes of each file.
-        options: All that decides about the results. A path stands for the content of its file.
+        options: Options that change the results. Paths are replaced by their file's content.
 
     Returns:
         Plain values by name.
@@ -45,7 +45,7 @@ def identify(inputs: Sequence[Input], sizes: Sequence[int], options: Mapping[str
 
 
 def difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None:
-    """Names and values in which two runs differ, for an error; None if they are the same."""
+    """Return names and values in which two runs differ, for an error; None if they are equal."""
     names = [name for name in {**ours, **theirs} if theirs.get(name) != ours.get(name)]
     if not names:
         return None
@@ -53,7 +53,7 @@ def difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None
 
 
 def file_sizes(inputs: Sequence[Input]) -> list[int]:
-    """Bytes of each file; 0 of one that has gone since it was found."""
+    """Return the bytes of each file; 0 if it was removed since it was found."""
     return [one.path.stat().st_size if one.path.exists() else 0 for one in inputs]
 
 

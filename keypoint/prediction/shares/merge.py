@@ -1,7 +1,7 @@
-"""All shares as one output, the same as that of a single run; can be stopped and begun again.
+"""Merge all shares into one output, equal to that of a single run; can be interrupted and repeated.
 
-The results are made in `OUTPUT/shards/merged`, with links to the shares' pictures, and moved from
-there file by file. The shares are removed at the very end.
+The results are made in `OUTPUT/shards/merged`, with links to the shares' pictures, and moved to the
+output folder file by file. The shares are removed at the end.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ DRAWN = re.compile(f"({PICTURES}|{CROPS})/-?[0-9]+_([^/\0]*)")  # the number, an
 
 
 def merge(shards: Shards, job: Job, numbers: Sequence[int], skeleton: Skeleton) -> None:
-    """Write the results of the whole run into the output folder, and remove the shares.
+    """Write the results of the whole run to the output folder, and remove the shares.
 
-    Call it in `shards.locked()`, when all shares are done. Existing results are replaced.
+    Call it inside `shards.locked()`, when all shares are done. Existing results are replaced.
 
     Args:
         shards: The shares' folders.
@@ -44,11 +44,11 @@ def merge(shards: Shards, job: Job, numbers: Sequence[int], skeleton: Skeleton) 
 
     Raises:
         ConfigError: A file cannot be written.
-        DataError: A share is damaged; names it.
+        DataError: A share is damaged.
     """
     merged = shards.folder / MERGED
     with writing(merged):
-        if merged.exists():  # of a merge that was stopped
+        if merged.exists():  # of an interrupted merge
             shutil.rmtree(merged)
         merged.mkdir()
     with PredictOutput(merged, skeleton, category_id=job.category_id) as results:
@@ -79,9 +79,9 @@ def merge(shards: Shards, job: Job, numbers: Sequence[int], skeleton: Skeleton) 
 def _all_events(
     shards: Shards, inputs: Sequence[Input], numbers: Sequence[int], num_keypoints: int
 ) -> Iterator[tuple[Path, Stored, Stored]]:
-    """Yield all events in the order of the inputs: as stored in which folder, and as numbered here.
+    """Yield all events in the order of the inputs: the folder, the event as stored, and renumbered.
 
-    Images and frames are numbered as `read_inputs` does it for all of them.
+    Images and frames are numbered as by `read_inputs` in a single run.
 
     Raises:
         DataError: A share is damaged.
@@ -98,7 +98,7 @@ def _all_events(
                 first = None
                 for stored in stored_events(files[number], one, num_keypoints):
                     if isinstance(stored.event, Predicted) or not one.is_video:
-                        image_id = next(ids)  # a broken image has a number, too
+                        image_id = next(ids)  # a broken image also has a number
                         image_id = image_id if one.image_id is None else one.image_id
                         first = image_id if first is None else first
                         yield folder, stored, _numbered(stored, image_id, first)
@@ -108,11 +108,11 @@ def _all_events(
                 raise _damaged(folder, str(error)) from None
         for number, file in files.items():
             if file.readline():
-                raise _damaged(shards.of_share(number), "more lines than its inputs have")
+                raise _damaged(shards.of_share(number), "too many lines for its inputs")
 
 
 def _numbered(stored: Stored, image_id: int, first: int) -> Stored:
-    """Number a frame and what was drawn of it; a drawn video has the number of its first frame."""
+    """Number a frame and its pictures; a drawn video has the number of its first frame."""
     event = stored.event
     if not isinstance(event, Predicted):
         return stored
@@ -131,12 +131,12 @@ def _renamed(name: str, number: int) -> str:
 
 
 def _drawn(stored: Stored) -> list[str]:
-    """Names of all that was drawn of a frame."""
+    """Return the names of all pictures of a frame."""
     return [*([] if stored.picture is None else [stored.picture]), *stored.crops]
 
 
 def _link(file: Path, target: Path) -> None:
-    """Give a file a second name; copied if the file system has no links."""
+    """Link a file; copy it if the file system has no links."""
     if target.exists():  # the video of the frame before
         return
     make_folders(target.parent)
@@ -149,5 +149,5 @@ def _link(file: Path, target: Path) -> None:
 def _damaged(folder: Path, why: str) -> DataError:
     return DataError(
         f"{printable(folder)}: this share is damaged ({printable(why)}); remove this folder and "
-        "run the command of the share again, the others are kept"
+        "run the command of the share again; the other shares are kept"
     )

@@ -17,10 +17,10 @@ from keypoint.prediction.stream import Predicted
 
 
 class ShareOutput:
-    """Writes a share as it comes, as `PredictOutput` writes a run; `finish` completes it.
+    """Writes a share during its run, like `PredictOutput`; `finish` completes it.
 
     Args:
-        folder: The share's folder; what is in its file is kept.
+        folder: The share's folder; events in it are kept.
         share: The share, for messages.
         skeleton: Skeleton for drawing.
         pictures: Draw every image, and every video as a video.
@@ -29,7 +29,7 @@ class ShareOutput:
         udp: The heatmaps are of the codec `udp`.
 
     Attributes:
-        kept: What a run that is stopped leaves, in words.
+        kept: Message about the results of an interrupted run.
 
     Raises:
         ConfigError: The folder cannot be written to.
@@ -47,7 +47,7 @@ class ShareOutput:
         udp: bool,
     ) -> None:
         self.folder = folder
-        self.kept = f"{share} is not done; the same command continues it"
+        self.kept = f"{share} is not finished; run the same command to continue it"
         with writing(folder / EVENTS):
             self._file = (folder / EVENTS).open("a", encoding="utf-8")
         self._pictures = PredictPictures(
@@ -86,10 +86,10 @@ class ShareOutput:
         self._pictures.end_video()
 
     def finish(self, inputs: int) -> None:
-        """Say that all inputs are done.
+        """Mark the share as done.
 
         Args:
-            inputs: How many these are.
+            inputs: Number of inputs.
 
         Raises:
             ConfigError: A file cannot be written.

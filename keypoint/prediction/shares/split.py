@@ -1,4 +1,4 @@
-"""Which inputs are whose: every input is in one share, and each share has about the same work."""
+"""Division of the inputs: every input is in one share, and all shares have about the same work."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from keypoint.prediction.inputs import Input
 
-MOST = 512  # shares: the merge has a file of each open, and processes may open 1024
+MOST = 512  # shares: the merge opens one file of each, and a process may open 1024
 
 
 @dataclass(frozen=True)
 class Share:
-    """One of `of` shares; numbers begin at 1."""
+    """One of `of` shares; numbers start at 1."""
 
     number: int
     of: int
@@ -23,10 +23,10 @@ class Share:
 
 
 def parse_share(text: str) -> Share:
-    """The share that a user writes as `3/8`.
+    """Parse a share such as `3/8`.
 
     Raises:
-        ValueError: It is none; the text says what is allowed.
+        ValueError: It is not a share; the message names what is allowed.
     """
     match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
     if match is None or not 1 <= int(match[1]) <= int(match[2]) <= MOST:
@@ -38,11 +38,12 @@ def parse_share(text: str) -> Share:
 
 
 def split_inputs(inputs: Sequence[Input], sizes: Sequence[int], of: int) -> list[int]:
-    """Number of each input's share.
+    """Return the number of each input's share.
 
-    Images are dealt one by one, so each share has a part of every folder. A video stays whole, for
-    its persons are numbered from frame to frame: the largest comes first, each to the share with
-    the fewest bytes of video, the last of these, as the first ones may have an image more.
+    Images are assigned in turn, so each share has a part of every folder. A video is not divided,
+    because its persons are tracked. Videos are assigned by decreasing size, each to the share with
+    the fewest bytes of video; of equal shares to the last one, because the first ones may have one
+    image more.
 
     Args:
         inputs: Images and videos.

@@ -1,8 +1,8 @@
-"""What a share's inputs gave, one line of JSON each: a frame, an unread image, a video's end.
+"""Events of a share as lines of JSON: a frame, an unread image, or the end of a video.
 
-Numbers have all their digits, so results that are read back are equal to those that were written.
-A share numbers its images and frames by itself, as it cannot know how many frames the videos of the
-other shares have; the merge numbers them again.
+Numbers keep all digits, so results are read back exactly. A share numbers its own images and frames
+from 1, because the number of frames in the videos of other shares is unknown; the merge renumbers
+them.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class Stored:
 
 
 class IncompleteError(ValueError):
-    """The file ends before the input does, or holds something else."""
+    """The file ends before the input does, or contains something else."""
 
 
 def to_line(stored: Stored) -> str:
-    """One line of JSON, without its end."""
+    """Return one line of JSON, without the newline."""
     event = stored.event
     content: dict[str, Any]
     if isinstance(event, Unread):
@@ -66,15 +66,15 @@ def to_line(stored: Stored) -> str:
 
 
 def stored_events(file: IO[bytes], one: Input, num_keypoints: int) -> Iterator[Stored]:
-    """Read what the next input gave: one line for an image, all frames and the end for a video.
+    """Read the events of the next input: one line for an image, all frames and the end of a video.
 
     Args:
-        file: A share's file, read up to the lines of this input.
+        file: A share's file, at the lines of this input.
         one: The input.
         num_keypoints: Number of keypoints of each person.
 
     Raises:
-        IncompleteError: The file ends, or these are not the lines of this input.
+        IncompleteError: The file ends, or the lines are of another input.
     """
     while True:
         line = file.readline()

@@ -1,4 +1,4 @@
-"""A process's work: take a share, continue it, predict it, and merge if it is the last one."""
+"""Work on a share: start or continue it, predict it, and merge if it is the last one."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def do_share(
     how: Mapping[str, Any],
     begun: Callable[[], None],
 ) -> bool:
-    """Predict a share, or what is left of it.
+    """Predict a share, or the rest of it.
 
     Args:
         shards: The shares' folders.
@@ -44,19 +44,19 @@ def do_share(
         job: The whole job.
         numbers: Number of each input's share, from `split_inputs`.
         predictor: Finds the keypoints.
-        run: What the run is, from `identify`.
-        overwrite: Do again what is done of the share.
+        run: Values from `identify`.
+        overwrite: Discard the share's results so far.
         drawing: Arguments of `ShareOutput`.
         how: Arguments of `predict`.
-        begun: Called once the share is this process's: the command is not refused.
+        begun: Called once this process has locked the share and the command is not refused.
 
     Returns:
-        Whether there was anything to do.
+        Whether the share was unfinished.
 
     Raises:
-        ConfigError: There are results, another process does this share, or the shares that are
-            there are of another run.
-        KeypointError: A signal came; the next call continues.
+        ConfigError: There are results, another process works on this share, or the folder contains
+            shares of another run.
+        KeypointError: A signal arrived; the next call continues.
     """
     inputs = [
         one for one, number in zip(job.inputs, numbers, strict=True) if number == share.number
@@ -68,7 +68,7 @@ def do_share(
             work.enter_context(shards.taken(share, run, overwrite))
         begun()
         if shards.is_done(share.number):
-            logger.info("%s was done before; --overwrite does it again", share)
+            logger.info("%s is already done; give --overwrite to repeat it", share)
             return False
         done, numbered = continue_share(folder, inputs, skeleton.num_keypoints)
         if done:
@@ -76,7 +76,7 @@ def do_share(
         part = Job(
             inputs[done:],
             job.find_persons,
-            # Says what is wrong as it comes; the merge counts for the whole job.
+            # Logs faults when they occur; the merge counts for the whole job.
             PredictCounts(job.counts.source, Inputs(), persons=job.counts.records),
             job.category_id,
         )
@@ -102,7 +102,7 @@ def merge_if_last(
     Args:
         shards: The shares' folders.
         share: The share of this process, which is done.
-        job: The whole job; the merge counts in its `counts`.
+        job: The whole job; the events are counted in its `counts`.
         numbers: Number of each input's share.
         skeleton: Skeleton of the keypoints.
         overwrite: Existing results may be replaced.
@@ -117,11 +117,11 @@ def merge_if_last(
     """
     with shards.locked():
         if not shards.is_done(share.number):
-            logger.info("%s: all shares are merged, by the process that did the last", share)
+            logger.info("%s: all shares are merged, by the process that finished last", share)
             return False
         missing = numbers_in_words(shards.states())
         if missing:
-            logger.info("%s: the results come with the last share; %s", share, missing)
+            logger.info("%s: results are written when the last share is done; %s", share, missing)
             return False
         require_unmerged(shards, overwrite)
         before()
@@ -130,7 +130,7 @@ def merge_if_last(
 
 
 def require_unmerged(shards: Shards, overwrite: bool) -> None:
-    """Check that results in the output folder may be replaced; those of a begun merge may.
+    """Check that results in the output folder may be replaced; those of an unfinished merge may.
 
     Raises:
         ConfigError: They may not.
@@ -140,21 +140,21 @@ def require_unmerged(shards: Shards, overwrite: bool) -> None:
 
 
 def require_none_lost(shards: Shards) -> None:
-    """Report shares that are missing and that no process is doing, when there was nothing to do.
+    """Report missing shares that no process is working on, if this share was already done.
 
     Raises:
-        DataError: Names them.
+        DataError: There are such shares.
     """
     if not shards.folder.exists():
         return
     states = shards.states()
     lost = {
-        state: numbers for state, numbers in states.items() if state in ("stopped", "not begun")
+        state: numbers for state, numbers in states.items() if state in ("stopped", "not started")
     }
     if lost:
         first = min(number for numbers in lost.values() for number in numbers)
         raise DataError(
             f"--output {shards.output}: {sum(map(len, lost.values()))} of {shards.of} shares are "
-            f"missing and not being done ({numbers_in_words(lost)}); run their commands "
-            f"(--shard {first}/{shards.of}), what is done is kept"
+            f"missing and not running ({numbers_in_words(lost)}); run their commands (--shard "
+            f"{first}/{shards.of}); finished work is kept"
         )

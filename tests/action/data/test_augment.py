@@ -104,7 +104,7 @@ def test_the_centre_is_224_of_256():
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ConfigError, match=r"augment.short_side=\[200, 320\]: a crop of .*224"):
         ClipAugmentation((224, 224), "random", (200, 320))
-    with pytest.raises(ConfigError, match=r"test.crops=2: give 1 \(centre\) or 3"):
+    with pytest.raises(ConfigError, match=r"test.crops=2: give 1 \(center\) or 3"):
         TestCrops.of((224, 224), 256, 2)
     with pytest.raises(
         ConfigError, match=r"test.short_side=128: a crop of \[224, 224\] does not fit"

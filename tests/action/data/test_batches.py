@@ -219,7 +219,7 @@ def test_spans_are_parts_of_a_video(tmp_path):
     by_time, _ = read(path, ClipSampling(4, stride=2, fps=12.5), (10, 26))
     assert by_time.max() == 14
     assert np.diff(by_time, axis=1).tolist() == [[4, 4, 4]] * 4
-    with pytest.raises(DataError, match="a.avi: frames 40 to 50 are asked for, it has 40"):
+    with pytest.raises(DataError, match="a.avi: frames 40 to 50 are requested, but it has 40"):
         read(path, ClipSampling(4), (40, 50))
 
 
@@ -258,7 +258,7 @@ def test_folders_of_frames_are_counted_and_sorted_by_number(tmp_path):
         with pytest.raises(DataError, match="frame 12 was requested, but the video has 12 frames"):
             list(frames.frames_at([12]))
         with pytest.raises(
-            DataError, match="a folder of frames has no frame rate; leave clips.fps"
+            DataError, match="a folder of frames has no frame rate; leave out clips.fps"
         ):
             frames.times(3)
     (folder / "img_4.png").unlink()
@@ -274,5 +274,5 @@ def test_frames_of_a_folder_that_differ_in_size_are_named(tmp_path):
         (write_frames(tmp_path / "b", 1) / "img_00001.png").read_bytes()
     )
     cv2.imwrite(str(folder / "img_00003.png"), np.zeros((20, 30, 3), np.uint8))
-    with pytest.raises(DataError, match="img_00003.png: frame 2 is 30 x 20, those before differ"):
+    with pytest.raises(DataError, match="img_00003.png: frame 2 is 30 x 20, unlike earlier frames"):
         list(FrameFolder(folder).frames_at(range(3)))

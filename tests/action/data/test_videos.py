@@ -151,7 +151,7 @@ def test_hmdb51(tmp_path):
     assert train.report.skipped == {"of the other part": 2, "in neither part of this split": 1}
     val = load(tmp_path, "s/*_test_split1.txt", part="val")
     assert content(val) == {"wave/b.avi": "wave", "brush_hair/a.avi": "brush_hair"}
-    with pytest.raises(DataError, match=r"\*_test_split2.txt: no file of this form"):
+    with pytest.raises(DataError, match=r"\*_test_split2.txt: no file matches"):
         load(tmp_path, "s/*_test_split2.txt")
     with pytest.raises(
         DataError, match=r"a folder of split files; .*'s/\*_test_split1.txt' for both"
@@ -196,11 +196,11 @@ def test_a_folder_for_each_class(tmp_path):
     assert videos.report.skipped == {"not a video": 2, "folder without a video": 1}
     assert load(tmp_path, "train", classes=["run", "jump"]).labels.tolist() == [1, 1, 0, 0]
     with pytest.raises(
-        DataError, match=r"train/jump.* holds videos|train: train/.* a level too deep"
+        DataError, match=r"train/jump.* contains videos|train: train/.* one level too deep"
     ):
         load(tmp_path, ".")
     (tmp_path / "none").mkdir()
-    with pytest.raises(DataError, match="none: no folder in it holds a video"):
+    with pytest.raises(DataError, match="none: no folder in it contains a video"):
         load(tmp_path, "none")
 
 
@@ -236,7 +236,7 @@ def test_names_in_another_form_are_explained(tmp_path):
     touch(tmp_path, "run/a.mp4")
     for name, cause in (("Run/A.mp4", "upper and lower case"), ("videos/run/a.mp4", "begin with")):
         write(tmp_path / "train.txt", f"{name} x")
-        with pytest.raises(DataError, match=f"not found by its names\n.*{cause}"):
+        with pytest.raises(DataError, match=f"its names do not match .*\n.*{cause}"):
             load(tmp_path, "train.txt")
     write(tmp_path / "train.txt", "run\\a.mp4 x")
     assert load(tmp_path, "train.txt").names == ("run/a.mp4",)
@@ -245,13 +245,11 @@ def test_names_in_another_form_are_explained(tmp_path):
 def test_labels_that_do_not_fit_are_named(tmp_path):
     touch(tmp_path, "a.mp4", "b.mp4")
     write(tmp_path / "train.txt", "a.mp4 1", "b.mp4 2")
-    text = r"train.txt line 2: label 2 is not in 0..1, .* do the numbers begin at 1\?"
+    text = r"train.txt line 2: label 2 is not in 0..1, .* if the numbers start at 1"
     with pytest.raises(DataError, match=text):
         load(tmp_path, "train.txt", classes=["x", "y"])
     write(tmp_path / "train.txt", "a.mp4 x", "b.mp4 z", "c.mp4")
-    text = (
-        r"2 faults; .*\n.*line 3: 'c.mp4' has no label.*\n.*line 2: class 'z' is none of the 1 cl"
-    )
+    text = r"2 faults; .*\n.*line 3: 'c.mp4' has no label.*\n.*line 2: class 'z' is not one of the 1 cl"
     with pytest.raises(DataError, match=text):
         load(tmp_path, "train.txt", classes=["x"])
 
@@ -259,12 +257,12 @@ def test_labels_that_do_not_fit_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("c.txt", "a\nb\na\n", "class name 'a' is empty or there twice"),
+        ("c.txt", "a\nb\na\n", "class name 'a' is empty or repeated"),
         ("c.txt", "", "has no class name"),
-        ("c.txt", "1 a\n3 b\n", "2 class numbers go from 1 to 3 with gaps"),
-        ("c.txt", "2 a\n3 b\n", "2 class numbers go from 2 to 3"),
-        ("c.json", '{"a": "x"}', "an index is no whole number"),
-        ("c.json", "3", "not a list of class names"),
+        ("c.txt", "1 a\n3 b\n", "2 class numbers from 1 to 3 have gaps"),
+        ("c.txt", "2 a\n3 b\n", "2 class numbers from 2 to 3"),
+        ("c.json", '{"a": "x"}', "an index is not a whole number"),
+        ("c.json", "3", "neither a list of class names"),
     ],
 )
 def test_class_files_that_are_none(tmp_path, name, text, message):
@@ -295,7 +293,7 @@ def test_two_class_files_that_differ_are_refused(tmp_path):
     write(tmp_path / "label_map_k400.txt", "x")
     assert load(tmp_path, "train.txt").classes == ("x",)
     write(tmp_path / "label_map_k400.txt", "y")
-    with pytest.raises(DataError, match=r"classes.txt, label_map_k400.txt next to it differ; name"):
+    with pytest.raises(DataError, match=r"classes.txt, label_map_k400.txt next to it differ; give"):
         load(tmp_path, "train.txt")
 
 
@@ -306,7 +304,7 @@ def test_what_is_not_there_or_not_a_list(tmp_path):
     with pytest.raises(DataError, match="has no video; a list is `path label`"):
         load(tmp_path, "train.txt")
     write(tmp_path / "k.csv", "label,youtube_id,begin", "a,b,1")
-    with pytest.raises(DataError, match="the csv lacks time_end, time_start; Kinetics' header is"):
+    with pytest.raises(DataError, match="the csv has no time_end, time_start; Kinetics' header is"):
         load(tmp_path, "k.csv")
 
 

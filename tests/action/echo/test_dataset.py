@@ -63,13 +63,13 @@ def test_an_interrupted_set_is_not_whole_and_is_replaced(tmp_path):
 
 def test_other_folders_are_left_alone(tmp_path):
     (tmp_path / "mine.txt").write_text("text")
-    with pytest.raises(DataError, match="not a set of this kind and was left alone; choose a new"):
+    with pytest.raises(DataError, match="not an earlier set and was not changed; choose a new"):
         write_echo_set(tmp_path, **FEW)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
-    with pytest.raises(DataError, match="a file; the set needs a folder"):
+    with pytest.raises(DataError, match="is a file; give a folder"):
         write_echo_set(tmp_path / "mine.txt", **FEW)
 
 
 def test_numbers_out_of_range():
-    with pytest.raises(ValueError, match=r"val_clips=3.*at least 4 clips a split"):
+    with pytest.raises(ValueError, match=r"val_clips=3.*at least 4 clips per split"):
         write_echo_set("unused", train_clips=4, val_clips=3)

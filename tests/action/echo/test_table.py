@@ -36,7 +36,7 @@ def test_table_has_chance_and_error():
     assert "| (chance) | 25 | 50 | 50 | |" in text
     # sqrt(.493 * .507 / 1000) = .01581, sqrt(.999 * .001 / 1000) = .001
     assert "| nl | 49.3 ± 1.6 | 99.9 ± 0.1 | 50.0 ± 1.6 | 1e-06 |" in text
-    assert "1000 clips that no network has seen" in text
+    assert "1000 validation clips" in text
     assert "the base fails by construction" in text
 
 

@@ -80,8 +80,8 @@ def test_best_classes_of_a_video():
 @pytest.mark.parametrize(
     ("scores", "labels", "words"),
     [
-        (np.zeros((2, 3)), [0, 1, 2], r"scores \(2, 3\) of 3 labels and 3 classes; give \(3, 3\)"),
-        (np.zeros((0, 3)), [], "of one video at least"),
+        (np.zeros((2, 3)), [0, 1, 2], r"scores \(2, 3\) for 3 labels and 3 classes; give \(3, 3\)"),
+        (np.zeros((0, 3)), [], "for at least one video"),
         (np.zeros((2, 3)), [0, -1], "label -1 of video 1; .* without a label out"),
         (np.zeros((2, 3)), [3, 0], "label 3 of video 0"),
     ],

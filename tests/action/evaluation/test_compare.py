@@ -117,22 +117,22 @@ def test_what_cannot_be_compared_is_refused():
     labels = base.labels.copy()
     labels[3] = 6
     for other, words in (
-        (made.scores(per_class=5), r"other videos: 42 only in base \('0/v_000.avi'"),
+        (made.scores(per_class=5), r"different videos: 42 only in base \('0/v_000.avi'"),
         (changed(base, names=("x.avi", *base.names[1:])), r"1 only in new \('x.avi'\)"),
         (
             changed(base, classes=("yoga", *base.classes[1:])),
-            r"other classes: 1 only in base \('class 0'\), 1 only in new \('yoga'\)",
+            r"different classes: 1 only in base \('class 0'\), 1 only in new \('yoga'\)",
         ),
         (
             changed(base, labels=labels),
-            "1 of 42 videos have another label, such as '0/v_003.avi': 'class 0' and 'class 6'",
+            "1 of 42 videos have different labels, such as '0/v_003.avi': 'class 0' and 'class 6'",
         ),
     ):
         if len(other) != len(base):
             other = changed(other, names=tuple(f"new {name}" for name in other.names))
         with pytest.raises(DataError, match="base and new cannot be compared: .*" + words):
             compare_tests({"base": base, "new": other})
-    with pytest.raises(ValueError, match="1 tests, least gain 0.05; give two"):
+    with pytest.raises(ValueError, match="1 tests, least gain 0.05; give at least two"):
         compare_tests({"base": base})
 
 
@@ -186,7 +186,7 @@ def test_the_command(runs, capsys):
     assert {path.name for path in out.iterdir()} == {"compare.md", "compare.csv", "compare.png"}
     assert (out / "compare.md").read_text().strip() in said
     assert tool("compare", *words, "--output", out) == 2
-    assert "holds compare.md and compare.csv and compare.png already" in capsys.readouterr().err
+    assert "already contains compare.md and compare.csv and compare.png" in capsys.readouterr().err
     assert tool("compare", *words[:2], "--output", out, "--overwrite") == 0
     assert tool("compare", runs / "base", runs / "base" / FILE) == 2
     assert "is given twice" in capsys.readouterr().err

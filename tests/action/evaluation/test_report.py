@@ -52,7 +52,7 @@ def test_the_text_says_numbers_videos_and_error():
 def test_a_perfect_test_of_few_classes():
     text = to_text(made.scores(classes=4, gain=50.0))
     assert "top1        1.0000 +- 0.0000" in text
-    assert "no top5: there are 4 classes only" in text
+    assert "no top5: there are only 4 classes" in text
     assert "confused" not in text
     assert "lowest" not in text
 

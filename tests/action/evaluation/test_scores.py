@@ -39,14 +39,14 @@ def test_a_file_comes_back_as_it_was(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"labels": np.zeros(5, int)}, r"scores \(6, 3\) and labels \(5,\) of 6 names"),
+        ({"labels": np.zeros(5, int)}, r"scores \(6, 3\) and labels \(5,\) for 6 names"),
         ({"labels": np.full(6, 3)}, "video '0/v_000.avi': label 3 of 3 classes"),
-        ({"names": np.array(["a"] * 6)}, "video 'a' is there 6 times"),
-        ({"classes": np.array(["a", "b", "a"])}, "class 'a' is there 2 times"),
+        ({"names": np.array(["a"] * 6)}, "video 'a' is given 6 times"),
+        ({"classes": np.array(["a", "b", "a"])}, "class 'a' is given 2 times"),
         ({"scores": np.full((6, 3), np.nan, np.float32)}, "a score is not finite"),
         ({"scores": np.zeros((6, 3), int)}, "scores is int64"),
         ({"scores": np.zeros(6)}, r"scores is float64 of shape \(6,\)"),
-        ({"conditions": np.array("{")}, "not a whole scores file"),
+        ({"conditions": np.array("{")}, "not a complete scores file"),
         ({"conditions": np.array("[]")}, "its conditions are a list"),
         ({"names": np.array([{}] * 6)}, "not a scores file .*pickle"),
     ],

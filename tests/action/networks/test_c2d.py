@@ -80,7 +80,7 @@ def test_frames_that_do_not_divide_are_refused(form, frames):
     with pytest.raises(ConfigError, match=message):
         create_model("c2d_resnet18", 5, frames, form=form)
     net = create_model("c2d_resnet18", 5, multiple, form=form, input_size=(32, 32))
-    with pytest.raises(ValueError, match=f"takes clips of a multiple of {multiple} frames"):
+    with pytest.raises(ValueError, match=f"must be a multiple of {multiple}"):
         net(torch.zeros(1, 3, multiple + 1, 32, 32))
 
 

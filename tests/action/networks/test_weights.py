@@ -62,7 +62,7 @@ def test_imagenet_is_torchvisions_download(resnet, monkeypatch):
     )
     net = create_model("c2d_resnet18", 3, **SMALL, weights="imagenet")
     assert torch.equal(net.layer4[1].bn2.running_var, resnet.layer4[1].bn2.running_var)
-    with pytest.raises(ConfigError, match="weights='imagenet' is for C2D; mfnet starts from None"):
+    with pytest.raises(ConfigError, match="weights='imagenet' is for C2D; for mfnet give None"):
         create_model("mfnet", 3, 16, weights="imagenet")
 
 

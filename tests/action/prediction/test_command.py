@@ -50,9 +50,7 @@ def test_files_and_words(clips, tmp_path, capsys):
     assert scores.classes == CLASSES
     assert (scores.labels == -1).all()
     assert np.array_equal(scores.scores[1], predictor()(clips / "b" / "a.avi").scores)
-    assert (
-        "4 files = 2 used + 2 skipped (1 images, an action needs a video, 1 video file)" in said.out
-    )
+    assert "4 files = 2 used + 2 skipped (1 not a video, 1 video file)" in said.out
     assert "1 of 4 files could not be used" in said.err
     assert "broken.mp4: not a video" in said.err
     report = json.loads((out / "data_report.json").read_text())["predict"]
@@ -65,7 +63,7 @@ def test_results_are_replaced_on_request_only(clips, tmp_path, capsys):
     assert run("--output", out, "--pictures", clips / "a.avi", clips / "b") == 0
     assert len(list((out / "pictures").iterdir())) == 2
     assert run("--output", out, clips / "a.avi") == 2
-    assert "holds records.jsonl and scores.npz already" in capsys.readouterr().err
+    assert "already contains records.jsonl and scores.npz" in capsys.readouterr().err
     assert run("--output", out, "--overwrite", clips / "a.avi") == 0
     assert not list((out / "pictures").iterdir())
     assert len((out / "records.jsonl").read_text().splitlines()) == 1
@@ -74,7 +72,7 @@ def test_results_are_replaced_on_request_only(clips, tmp_path, capsys):
 def test_nothing_but_broken_files(clips, tmp_path, capsys):
     out = tmp_path / "out"
     assert run("--output", out, clips / "broken.mp4") == 3
-    assert "nothing could be used" in capsys.readouterr().err
+    assert "there are no results" in capsys.readouterr().err
     assert {path.name for path in out.iterdir()} == {"data_report.json", "log.txt"}
 
 
@@ -83,5 +81,5 @@ def test_inputs_that_are_no_video(clips, tmp_path, capsys):
     assert run("--output", out, clips / "image.png") == 3
     assert "no video among them; give videos" in capsys.readouterr().err
     assert run("--output", out, "camera") == 2
-    assert "a camera has no end" in capsys.readouterr().err
+    assert "a camera cannot be classified" in capsys.readouterr().err
     assert not out.exists()

@@ -106,10 +106,10 @@ def test_refused(tmp_path):
     with pytest.raises(DataError, match=r"clips\.fps chooses them by time"):
         predictor(fps=10.0)(frames)
     with pytest.raises(
-        ValueError, match="2 classes and clips of 4 frames for a network of 7 and 4"
+        ValueError, match="2 classes and clips of 4 frames for a network with 7 and 4"
     ):
         ActionPredictor(Tiny(), ["a", "b"], protocol())
-    with pytest.raises(ValueError, match="clips of 4 frames for a network of 7 and 8"):
+    with pytest.raises(ValueError, match="clips of 4 frames for a network with 7 and 8"):
         ActionPredictor(Tiny(frames=8), CLASSES, protocol())
 
 

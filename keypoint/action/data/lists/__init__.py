@@ -1,1 +1,1 @@
-"""Lists and folders of videos in the forms in which they are published, read into one."""
+"""Readers for the published formats of video lists and folders."""

@@ -1,8 +1,7 @@
-"""Class names and their order, which a list of integer labels does not have and which is never
-guessed: they are in the config, in a file next to the list, or in the list itself.
+"""Class names and their order, from the config, a file next to the list, or the list itself.
 
-Kinetics shows why: the files of mmaction2 number its classes alphabetically, those of
-video-nonlocal-net do not.
+The order of integer labels is never guessed: in mmaction2's files Kinetics' classes are numbered
+alphabetically, in those of video-nonlocal-net they are not.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from pathlib import Path
 from keypoint.errors import DataError, printable
 from keypoint.files import read_json
 
-# Names of files next to a list that hold its classes: of the user, mmaction2, UCF101, Something.
+# Names of class files next to a list: the user's own, mmaction2's, UCF101's, Something's.
 BESIDE = ("classes.txt", "label_map*.txt", "classInd.txt", "*labels.json")
 NUMBERED = re.compile(r"(\d+)\s+(\S.*)")
 
@@ -22,11 +21,12 @@ NUMBERED = re.compile(r"(\d+)\s+(\S.*)")
 def read_classes(file: Path) -> tuple[str, ...]:
     """Read a file of class names.
 
-    Text: a name a line; or `number name`, numbers from 0 or from 1 (UCF101's classInd.txt). JSON: a
-    list of names, or {name: index} (Something-Something's labels.json; Kinetics' class ids).
+    Text: one name per line; or `number name`, numbers from 0 or from 1 (UCF101's classInd.txt).
+    JSON: a list of names, or {name: index} (Something-Something's labels.json; Kinetics' class
+    ids).
 
     Raises:
-        DataError: Not such a file, or a name or number is missing or there twice.
+        DataError: It is not such a file, or a name or number is missing or repeated.
     """
     if file.suffix.lower() == ".json":
         content = read_json(file, "class names")
@@ -34,7 +34,9 @@ def read_classes(file: Path) -> tuple[str, ...]:
             return _by_number(file, [(str(index), name) for name, index in content.items()])
         if isinstance(content, list) and all(isinstance(name, str) for name in content):
             return _checked(file, content)
-        raise DataError(f"{file}: not a list of class names, nor {{name: index}}; give one of them")
+        raise DataError(
+            f"{file}: neither a list of class names nor {{name: index}}; give one of them"
+        )
     lines = [line.strip() for line in read_lines(file, "class names") if line.strip()]
     numbered = [NUMBERED.fullmatch(line) for line in lines]
     if lines and all(numbered):
@@ -43,15 +45,15 @@ def read_classes(file: Path) -> tuple[str, ...]:
 
 
 def read_lines(file: Path, what: str) -> list[str]:
-    """The lines of a text file in UTF-8, with or without a byte order mark.
+    """Return the lines of a text file in UTF-8, with or without a byte order mark.
 
     Raises:
-        DataError: It is missing or is no text.
+        DataError: It is missing or not a text file.
     """
     try:
         return file.read_text("utf-8-sig").splitlines()
     except UnicodeDecodeError:
-        raise DataError(f"{file}: not a text in UTF-8; give a file of {what}") from None
+        raise DataError(f"{file}: not a text file in UTF-8; give a file of {what}") from None
     except OSError as error:
         raise DataError(
             f"{file}: cannot read the {what} ({error.strerror}); check the path"
@@ -59,7 +61,7 @@ def read_lines(file: Path, what: str) -> list[str]:
 
 
 def classes_beside(source: Path) -> tuple[str, ...] | None:
-    """The classes of the file that lies next to a list; None if there is none.
+    """Return the classes of the file next to a list; None if there is none.
 
     Raises:
         DataError: There are several that differ, or it cannot be read.
@@ -68,15 +70,15 @@ def classes_beside(source: Path) -> tuple[str, ...] | None:
     found = [read_classes(file) for file in files]
     if len(set(found)) > 1:
         names = ", ".join(file.name for file in files)
-        raise DataError(f"{source}: {names} next to it differ; name one in data.classes")
+        raise DataError(f"{source}: {names} next to it differ; give one as data.classes")
     return found[0] if found else None
 
 
 def given_classes(classes: Sequence[str] | str | Path | None, root: Path) -> tuple[str, ...] | None:
-    """The classes that a config gives: names, or a file, whose relative path starts at `root`.
+    """Return the classes of a config: names, or a file with a path relative to `root`.
 
     Raises:
-        DataError: The file cannot be read, or a name is empty or there twice.
+        DataError: The file cannot be read, or a name is empty or repeated.
     """
     if classes is None:
         return None
@@ -86,24 +88,26 @@ def given_classes(classes: Sequence[str] | str | Path | None, root: Path) -> tup
 
 
 def _by_number(file: Path, pairs: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-    """Names in the order of their numbers."""
+    """Return names in the order of their numbers."""
     if not all(number.isdecimal() for number, _ in pairs):
-        raise DataError(f"{file}: an index is no whole number; give {{name: index}}")
+        raise DataError(f"{file}: an index is not a whole number; give {{name: index}}")
     ordered = sorted((int(number), name.strip().strip('"')) for number, name in pairs)
     numbers = [number for number, _ in ordered]
     first = numbers[0] if numbers else 0
     if first not in (0, 1) or numbers != list(range(first, first + len(numbers))):
         raise DataError(
-            f"{file}: its {len(numbers)} class numbers go from {first} to {numbers[-1]} with gaps, "
-            "or repeat; number the classes from 0 or from 1, each once"
+            f"{file}: its {len(numbers)} class numbers from {first} to {numbers[-1]} have gaps or "
+            "repeat; number the classes from 0 or from 1, each once"
         )
     return _checked(file, [name for _, name in ordered])
 
 
 def _checked(file: Path, names: Sequence[str]) -> tuple[str, ...]:
     if not names:
-        raise DataError(f"{file}: has no class name; give one a line")
+        raise DataError(f"{file}: has no class names; give one per line")
     bad = sorted({name for name in names if not name.strip() or names.count(name) > 1})
     if bad:
-        raise DataError(f"{file}: class name {printable(bad[0])!r} is empty or there twice")
+        raise DataError(
+            f"{file}: class name {printable(bad[0])!r} is empty or repeated; correct it"
+        )
     return tuple(names)

@@ -1,7 +1,7 @@
-"""Lists of videos in the forms in which they are published, read into one.
+"""Readers for the published formats of video lists.
 
-A file is not looked for here; names are relative to the folder of the videos. What a list says of
-its frames is only compared later: wrong counts are common (folders of frames that begin at 1).
+Files are not searched here; names are relative to the folder of the videos. The frame counts of a
+list are only compared later, because wrong counts are common (folders of frames that start at 1).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from keypoint.errors import DataError
 from keypoint.files import read_json
 
 Part = Literal["train", "val"]
-# Words by which lists name a split.
+# Names of splits in lists.
 SPLIT_WORDS = {"train": ("train", "training"), "val": ("val", "validate", "validation")}
 FORMS = (
     "`path label`, Kinetics' csv, UCF101's or HMDB51's split files, or Something-Something's JSON"
@@ -32,10 +32,10 @@ class Entry:
 
     Attributes:
         name: Relative to the folder of the videos.
-        label: A class name or its index; None if it is not labelled.
-        place: Where it stands, for messages: "line 7".
+        label: A class name or its index; None without a label.
+        place: Its position in the list, for messages: "line 7".
         span: First frame, and end (exclusive; -1 for the video's).
-        frames: How many the list says that it has; -1 if it does not.
+        frames: Number of frames according to the list; -1 if it is not given.
     """
 
     name: str
@@ -47,14 +47,14 @@ class Entry:
 
 @dataclass
 class Listing:
-    """What a list has.
+    """The content of a list.
 
     Attributes:
         source: The list.
         root: The folder to which names are relative.
         entries: The videos.
-        classes: In the order that the list itself gives; None if it gives none.
-        skipped: Other entries, by reason.
+        classes: Classes in the order of the list; None if it contains no order.
+        skipped: Counts of other entries, by reason.
         faults: Entries that cannot be read; they are not in `entries`.
     """
 
@@ -71,14 +71,15 @@ class Listing:
 
 
 def read_text_list(source: Path, root: Path) -> Listing:
-    """`path label`, or `folder frames label`, or `path first frames label`.
+    """Read `path label`, or `folder frames label`, or `path first frames label`.
 
-    Separated by spaces, tabs or one comma; a path may have spaces. A label is a class index from 0,
-    or a class name without a space. The longer forms, mmaction2's, are taken if all lines end in
-    so many numbers. `frames` is only compared with what is there; `first` begins at 0.
+    Columns are separated by spaces, tabs or one comma; a path may contain spaces. A label is a
+    class index from 0, or a class name without a space. A longer form, as in mmaction2, is assumed
+    if all lines end in that many numbers. `frames` is only compared with the video; `first` starts
+    at 0.
 
     Raises:
-        DataError: Not a text, or no entry in it.
+        DataError: It is not a text file, or has no entry.
     """
     listing = Listing(source, root)
     lines = [
@@ -117,7 +118,7 @@ def _columns(line: str) -> list[str]:
 
 
 def _trailing_numbers(words: list[str]) -> int:
-    """How many columns at the end of a line are whole numbers, of at most three after a path."""
+    """Return how many of the last three columns of a line, after a path, are whole numbers."""
     count = 0
     while count < min(3, len(words) - 1) and words[-1 - count].isdecimal():
         count += 1
@@ -125,10 +126,10 @@ def _trailing_numbers(words: list[str]) -> int:
 
 
 def read_kinetics(source: Path, root: Path, part: Part) -> Listing:
-    """Kinetics' csv: label, youtube_id, time_start, time_end, split; a test set has no label.
+    """Read Kinetics' csv: label, youtube_id, time_start, time_end, split; tests have no label.
 
     Videos are named id_SSSSSS_EEEEEE with any suffix, in a folder of the class or of the split, or
-    in none. If the csv has several splits, those of `part` are taken.
+    in the root. If the csv has several splits, only that of `part` is used.
 
     Raises:
         DataError: A column is missing.
@@ -139,7 +140,7 @@ def read_kinetics(source: Path, root: Path, part: Part) -> Listing:
     missing = {"youtube_id", "time_start", "time_end"} - columns
     if missing:
         raise DataError(
-            f"{source}: the csv lacks {', '.join(sorted(missing))}; Kinetics' header is "
+            f"{source}: the csv has no {', '.join(sorted(missing))}; Kinetics' header is "
             "label,youtube_id,time_start,time_end,split"
         )
     splits = {str(row.get("split") or "") for row in rows}
@@ -152,7 +153,7 @@ def read_kinetics(source: Path, root: Path, part: Part) -> Listing:
         try:
             times = [round(float(row[key])) for key in ("time_start", "time_end")]
         except (TypeError, ValueError):
-            listing.refuse(place, f"{row['youtube_id']!r}: time_start and time_end are seconds")
+            listing.refuse(place, f"{row['youtube_id']!r}: time_start and time_end must be seconds")
             continue
         stem = f"{row['youtube_id']}_{times[0]:06d}_{times[1]:06d}"
         name = files.find(stem, label) or f"{label or '.'}/{stem}.mp4"
@@ -161,13 +162,13 @@ def read_kinetics(source: Path, root: Path, part: Part) -> Listing:
 
 
 def read_something(source: Path, root: Path) -> Listing:
-    """Something-Something V2's JSON: a list of id and template, whose class has no brackets.
+    """Read Something-Something V2's JSON: a list of id and template.
 
-    Videos are named by id with any suffix, at the root or in one folder. A test set has no
-    template.
+    The class is the template without brackets. Videos are named by id with any suffix, in the root
+    or in one folder. A test set has no template.
 
     Raises:
-        DataError: It is JSON of another kind.
+        DataError: The JSON has another structure.
     """
     listing = Listing(source, root)
     content = read_json(source, "videos")

@@ -1,4 +1,4 @@
-"""The form of a list or folder of videos, found out by name and content, and its class names."""
+"""Detect the format of a list or folder of videos by name and content, and find its classes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from keypoint.errors import DataError
 
 
 def read_listing(source: Path, root: Path, part: Part) -> Listing:
-    """Find out the form of a list or folder and read it; files are not looked for.
+    """Detect the format of a list or folder and read it; videos are not searched.
 
     Raises:
         DataError: It cannot be read.
@@ -53,10 +53,10 @@ def read_listing(source: Path, root: Path, part: Part) -> Listing:
 
 
 def classes_of(listing: Listing) -> tuple[str, ...]:
-    """The classes of a list: its own, or those next to it, or its labels in alphabetical order.
+    """Return the classes of a list: its own, those next to it, or its labels in alphabetical order.
 
     Raises:
-        DataError: Labels are numbers, and there are no names of them.
+        DataError: Labels are numbers without names.
     """
     if listing.classes is not None:
         return listing.classes
@@ -68,8 +68,8 @@ def classes_of(listing: Listing) -> tuple[str, ...]:
     if len(names) < len(labels):
         raise DataError(
             f"{listing.source}: labels are numbers, such as {min(labels - set(names), key=str)}, "
-            "and no class names are given\n  give data.classes: a list of names or a file with a "
-            "name a line, in the order of the numbers; or put classes.txt next to the list"
+            "and no class names are given\n  give data.classes: a list of names or a file with one "
+            "name per line, in the order of the numbers; or put classes.txt next to the list"
         )
     if not names:
         raise DataError(f"{listing.source}: no video has a label; give data.classes")

@@ -1,6 +1,6 @@
-"""Videos in folders: one folder per class, and files found by the name without its suffix.
+"""Videos in folders: one folder per class, and videos found by their name without suffix.
 
-A video is a file with the suffix of one, or a folder of frames.
+A video is a file with the suffix of a video, or a folder of frames.
 """
 
 from __future__ import annotations
@@ -16,24 +16,26 @@ SUFFIXES = (
     *(".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".m2ts"),
     *(".wmv", ".flv", ".ogv", ".3gp"),
 )
-FEW = 3  # folders in a class that are looked into
-MOST_FOLDERS = 2000  # that are listed for a video; more are videos themselves, as frames
+FEW = 3  # folders in a class that are searched
+MOST_FOLDERS = (
+    2000  # folders that are searched for a video; if there are more, each is a video, as frames
+)
 
 
 def is_video_name(name: str) -> bool:
-    """Whether a file's name has the suffix of a video."""
+    """Return whether a file's name has the suffix of a video."""
     return name.lower().endswith(SUFFIXES)
 
 
 def videos_by_class(source: Path) -> tuple[dict[str, list[str]], Counter[str]]:
-    """The videos of a folder that has a folder for each class.
+    """Find the videos of a folder with a subfolder for each class.
 
     Returns:
         Sorted names relative to `source` by class, classes sorted by name; and the number of other
         files and folders by reason.
 
     Raises:
-        DataError: No folder in it has a video, or there is one more level of folders.
+        DataError: No subfolder contains a video, or there is one more level of folders.
     """
     found: dict[str, list[str]] = {}
     skipped: Counter[str] = Counter()
@@ -49,8 +51,8 @@ def videos_by_class(source: Path) -> tuple[dict[str, list[str]], Counter[str]]:
         ]
         if deeper:
             raise DataError(
-                f"{source}: {name}/{deeper[0]} holds videos, a level too deep; name the folder of "
-                f"the classes' folders, such as {source / name}"
+                f"{source}: {name}/{deeper[0]} contains videos, one level too deep; give the "
+                f"folder of the classes' folders, such as {source / name}"
             )
         if videos:
             found[name] = [f"{name}/{video}" for video in sorted(videos)]
@@ -58,17 +60,17 @@ def videos_by_class(source: Path) -> tuple[dict[str, list[str]], Counter[str]]:
             skipped["folder without a video"] += 1
     if not found:
         raise DataError(
-            f"{source}: no folder in it holds a video (suffixes {', '.join(SUFFIXES)}) or folders "
-            "of frames; give a folder with a folder of videos for each class, or a list"
+            f"{source}: no folder in it contains a video (suffixes {', '.join(SUFFIXES)}) or "
+            "folders of frames; give a folder with a folder of videos for each class, or a list"
         )
     return found, +skipped
 
 
 class StemIndex:
-    """Videos below a folder, at most one folder deeper, by their names without suffix.
+    """Videos in a folder and its direct subfolders, by their names without suffix.
 
     Args:
-        root: The folder; it is listed when the first video is looked for.
+        root: The folder; it is listed when the first video is searched.
     """
 
     def __init__(self, root: Path) -> None:
@@ -77,14 +79,14 @@ class StemIndex:
         self._below: dict[str, list[str]] | None = None
 
     def find(self, stem: str, folder: str | None) -> str | None:
-        """The name of a video relative to the root.
+        """Return the name of a video relative to the root.
 
         Args:
             stem: Its name without suffix.
-            folder: The folder that it is in, if several videos have this name; a space may be "_".
+            folder: Its folder, if several videos have this name; a space may be "_".
 
         Returns:
-            None if there is no such video, or none in that folder of several.
+            None if there is no such video, or if several have the name and none is in the folder.
         """
         if self._here is None:
             self._here = self._list("")

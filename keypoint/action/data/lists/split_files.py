@@ -3,7 +3,7 @@
 UCF101 (ucfTrainTestlist): classInd.txt numbers the classes from 1; trainlist0k.txt has
 `Class/v_Class_gXX_cYY.avi number`, testlist0k.txt the path alone. HMDB51
 (testTrainMulti_7030_splits): each class has a file CLASS_test_splitk.txt with `name.avi 1` for
-training, 2 for testing and 0 for neither; they are named together as `*_test_splitk.txt`. Both have
+training, 2 for testing and 0 for neither; `*_test_splitk.txt` stands for all of them. Both have
 three splits; their published accuracy is the mean of the three.
 """
 
@@ -22,17 +22,17 @@ HMDB_USE = {"train": "1", "val": "2"}
 
 
 def is_ucf(source: Path) -> bool:
-    """Whether a list is one of UCF101's, with its class file."""
+    """Return whether a list is one of UCF101's, with its class file."""
     return source.name.startswith(UCF_LISTS) and (source.parent / UCF_CLASSES).is_file()
 
 
 def is_hmdb(source: Path) -> bool:
-    """Whether a name is that of all lists of an HMDB51 split together."""
+    """Return whether a name stands for all lists of an HMDB51 split."""
     return source.name.startswith(HMDB_LISTS)
 
 
 def split_files_in(folder: Path) -> str | None:
-    """What to name instead of a folder of split files; None if there are none in it."""
+    """Return the name to give instead of a folder of split files; None if there are none in it."""
     if (folder / UCF_CLASSES).is_file():
         return f"{folder.name}/trainlist01.txt and {folder.name}/testlist01.txt"
     if next(folder.glob(f"{HMDB_LISTS}*"), None) is not None:
@@ -41,9 +41,9 @@ def split_files_in(folder: Path) -> str | None:
 
 
 def read_ucf(source: Path, root: Path) -> Listing:
-    """A list of UCF101.
+    """Read a list of UCF101.
 
-    The class is the folder of the video; the number that a training list has must agree.
+    The class is the folder of the video; the number in a training list must agree with it.
 
     Raises:
         DataError: The list or the class file cannot be read.
@@ -64,19 +64,19 @@ def read_ucf(source: Path, root: Path) -> Listing:
 
 
 def read_hmdb(source: Path, root: Path, part: Part) -> Listing:
-    """The videos of one split of HMDB51, each in a folder of its class.
+    """Read one split of HMDB51, with videos in a folder for each class.
 
     Args:
-        source: FOLDER/*_test_split1.txt, asterisk and all.
+        source: FOLDER/*_test_split1.txt, with the asterisk.
         root: The folder of the classes' folders.
-        part: Which videos of the files.
+        part: "train" or "val".
 
     Raises:
-        DataError: No such files.
+        DataError: There are no such files.
     """
     files = sorted(source.parent.glob(source.name))
     if not files:
-        raise DataError(f"{source}: no file of this form; check the folder, splits are 1, 2 and 3")
+        raise DataError(f"{source}: no file matches; check the folder (splits are 1, 2 and 3)")
     end = len(source.name) - 1
     listing = Listing(source, root, classes=tuple(sorted(file.name[:-end] for file in files)))
     for file in files:

@@ -1,4 +1,4 @@
-"""The entries of a list that can be used, and the faults of the others. No video is opened."""
+"""Find the usable entries of a list and the faults of the others. No video is opened."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from keypoint.action.data.lists.entries import Entry, Listing, Part
 from keypoint.data.images.names import names_in
 from keypoint.data.report import Fault
 
-BAD_VIDEOS = "bad_videos.txt"  # in the root; check-data writes one, and people put it there
+BAD_VIDEOS = (
+    "bad_videos.txt"  # in the root; check-data writes it to the output folder, and users copy it
+)
 MISSING, BROKEN, LABEL = "missing video", "broken video", "label"
 
 
 def usable_entries(
     listing: Listing, classes: tuple[str, ...], part: Part, broken: Collection[Path]
 ) -> tuple[list[Entry], list[Fault]]:
-    """The entries that are in order, and the faults of the others.
+    """Return the usable entries, and the faults of the others.
 
     Args:
-        listing: Of any form.
-        classes: Names that labels may have.
+        listing: A list of any format.
+        classes: Names of the classes.
         part: "train", whose entries need labels, or "val".
         broken: Files of videos to leave out.
     """
@@ -35,16 +37,16 @@ def usable_entries(
             entry = replace(entry, name=folder)
         label, text, reason = entry.label, "", LABEL
         if isinstance(label, str) and label not in known:
-            text = f"class {label!r} is none of the {len(classes)} classes ({classes[0]}, ..)"
+            text = f"class {label!r} is not one of the {len(classes)} classes ({classes[0]}, ..)"
         elif isinstance(label, int) and label >= len(classes):
             text = f"label {label} is not in 0..{len(classes) - 1}, the numbers of the classes; "
-            text += "do the numbers begin at 1? write class names instead"
+            text += "if the numbers start at 1, write class names instead"
         elif label is None and part == "train":
             text = "has no label; training needs one"
         elif entry.name in missing:
             text, reason = f"{listing.root / entry.name}: no such file", MISSING
         elif broken and listing.root / entry.name in broken:
-            text, reason = f"{listing.root / entry.name} is named in {BAD_VIDEOS}", BROKEN
+            text, reason = f"{listing.root / entry.name} is listed in {BAD_VIDEOS}", BROKEN
         if text:
             place = f"{listing.source.name} {entry.place}"
             faults.append(Fault(place, text, reason, file=entry.name))
@@ -54,7 +56,7 @@ def usable_entries(
 
 
 def missing_videos(root: Path, names: Sequence[str]) -> list[str]:
-    """The names below `root` of which there is neither file nor folder; each folder is listed."""
+    """Return the names below `root` that do not exist, by listing each folder once."""
     there: dict[str, set[str]] = {}
     missing = []
     for name in names:
@@ -67,7 +69,7 @@ def missing_videos(root: Path, names: Sequence[str]) -> list[str]:
 
 
 def named_broken(root: Path) -> frozenset[Path]:
-    """The files that ROOT/bad_videos.txt names, a path a line; a relative one starts at `root`."""
+    """Return the files listed in ROOT/bad_videos.txt, one per line, absolute or below `root`."""
     file = root / BAD_VIDEOS
     lines = read_lines(file, "broken videos") if file.is_file() else []
     return frozenset(root / line.strip() for line in lines if line.strip())

@@ -31,7 +31,7 @@ is 3. Existing results are not overwritten without --overwrite.
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """All options."""
+    """Return the parser with all options."""
     parser = cli.parser("keypoint predict", "Find the class of videos.", EPILOG)
     add = parser.add_argument
     add("inputs", nargs="+", metavar="INPUT", help="video, folder or pattern")

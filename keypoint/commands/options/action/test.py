@@ -32,7 +32,7 @@ results.json (each video), scores.npz (all scores, for keypoint compare) and car
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """All options."""
+    """Return the parser with all options."""
     parser = cli.parser("keypoint test", "Report the accuracy of a checkpoint on videos.", EPILOG)
     cli.add_network(parser)
     parser.add_argument(
