@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> None:
         )
     write(output, parts, skeleton, labels.form)
     counts = {part: numbers for part, (_, numbers) in parts.items()}
-    report = {"from": labels.form, "split": how, "counts": counts, "left_out": labels.left_out}
+    report = {"from": labels.form, "split": how, "counts": counts, "skipped": labels.left_out}
     write_json(output / "convert_report.json", report | {"notes": labels.notes})
     print(describe(output, counts, skeleton, guessed, labels, how))
 

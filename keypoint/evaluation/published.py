@@ -59,7 +59,7 @@ ROWS = {
 CONDITIONS = {
     "boxes": "detector",
     "box_score_threshold": 0.0,
-    "images_left_out": 0,
+    "images_skipped": 0,
     "codec": "heatmap",
     "flip": True,
     "decoding": "quarter offset",

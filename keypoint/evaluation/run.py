@@ -153,9 +153,9 @@ class Evaluation:
             f"results  {counts['given']}: {counts['kept']} kept, {counts['suppressed']} suppressed",
         ]
         lines += [f"NOTE     {note}" for note in had.get("notes", ())]
-        if had["images_left_out"]:
+        if had["images_skipped"]:
             lines.append(
-                f"LEFT OUT {in_number(had['images_left_out'], 'faulty images')}, with all persons"
+                f"LEFT OUT {in_number(had['images_skipped'], 'faulty images')}, with all persons"
             )
         if not self.metrics:
             return "\n".join([*lines, "no annotations, so no AP: submit results.json"])
@@ -261,7 +261,7 @@ def evaluate_model(
             )
         conditions = _conditions(persons, counts, nms, nms_threshold) | {
             "annotations": annotations.source,
-            "images_left_out": sum(annotations.skipped_images.values()),
+            "images_skipped": sum(annotations.skipped_images.values()),
             "notes": list(dict.fromkeys([*map(str, annotations.notes), *persons.report.notes])),
             "keypoint_threshold": keypoint_threshold,
             "input_size": list(model.input_size),

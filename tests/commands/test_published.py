@@ -50,7 +50,7 @@ def finished(tmp_path):
         (folder / "config.yaml").write_text(yaml.safe_dump(config.to_dict()))
         had = {
             "boxes": "detector", "boxes_file": f"somewhere/{DETECTIONS}", "box_score_threshold": 0.0,
-            "annotations": "/coco/annotations/person_keypoints_val2017.json", "images_left_out": 0,
+            "annotations": "/coco/annotations/person_keypoints_val2017.json", "images_skipped": 0,
             "codec": "heatmap", "flip": True, "decoding": "quarter offset", "oks_nms": "hard at 0.9",
             "keypoint_threshold": 0.2, "input_size": list(config.model.input_size), "persons": persons(),
             "skeleton": "coco17",
@@ -116,7 +116,7 @@ def test_one_device_with_accumulation_is_the_same_step(finished, capsys):
         ({"overrides": ["data.val_annotations=annotations/part.json"]}, "data.val_annotations="),
         ({"overrides": ["data.on_bad=skip"]}, "data.on_bad=skip (the paper's: error)"),
         ({"conditions": {"annotations": "a/part.json"}}, "annotations 'part.json' (the paper's: 'person_keypoints_val2017.json')"),
-        ({"conditions": {"images_left_out": 3}}, "images_left_out 3 (the paper's: 0)"),
+        ({"conditions": {"images_skipped": 3}}, "images_skipped 3 (the paper's: 0)"),
         ({"conditions": {"persons": persons(images=605)}}, "images_in_annotations 605 (the paper's: 5000)"),
         ({"conditions": {"persons": persons(used=104_000)}}, "boxes_in_file 104025 (the paper's: 104125)"),
         ({"conditions": {"persons": persons(faulty=1)}}, "boxes_in_file 104126 (the paper's: 104125)"),

@@ -134,7 +134,7 @@ def test_everything_that_is_probably_wrong_is_counted_with_its_share_and_an_exam
     report = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert report["warnings"][0]["examples"] == ["000000000103.png", "000000000105.png"]
     assert report["warnings"][0]["share"] == 0.333333
-    assert [entry["id"] for entry in report["left_out"]] == [501]
+    assert [entry["id"] for entry in report["skipped_entries"]] == [501]
     assert report["skipped"]["of another category"] == 1
     assert report["labels"]["nose"] == {"visible": 0, "occluded": 13}
 

@@ -36,7 +36,7 @@ def test_a_network_of_no_row_has_nothing_published():
     [
         ("keypoint_threshold", 0.5),
         ("box_score_threshold", 0.3),
-        ("images_left_out", 3),
+        ("images_skipped", 3),
         ("decoding", "dark"),
         ("oks_nms", None),
         ("codec", "udp"),

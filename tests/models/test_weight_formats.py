@@ -302,9 +302,9 @@ def test_the_report_conserves_every_tensor(tmp_path, sb18):
         "missing": 0,
         "missing_allowed": 0,
         "unexpected": 0,
-        "misshapen": 0,
+        "wrong_shape": 0,
         "not_finite": 0,
-        "left_out": 1,
+        "skipped": 1,
     }
 
 

@@ -228,7 +228,7 @@ def spread(numbers: Sequence[int]) -> dict[str, int]:
     if not numbers:
         return {}
     median = int(np.median(numbers))
-    return {"least": min(numbers), "median": median, "most": max(numbers), "sum": sum(numbers)}
+    return {"min": min(numbers), "median": median, "max": max(numbers), "total": sum(numbers)}
 
 
 def sizes(looks: Sequence[Look]) -> dict[str, int]:

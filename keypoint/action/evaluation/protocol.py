@@ -92,7 +92,7 @@ def data_conditions(videos: Videos) -> dict[str, Any]:
     return {
         "list": videos.report.source,
         "videos": len(videos),
-        "left_out": dict(videos.report.skipped) or None,
+        "skipped": dict(videos.report.skipped) or None,
         "data": videos.fingerprint(),
         "generated": videos.generated,
     }

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.errors import DataError
+from keypoint.evaluation.runs.files import current_names
 from keypoint.files import whole_file
 
 FILE = "scores.npz"
@@ -145,7 +146,7 @@ def load_scores(path: Path) -> VideoScores:
             tuple(arrays["classes"].tolist()),
             arrays["labels"].astype(np.int64),
             arrays["scores"].astype(np.float32),
-            conditions,
+            current_names(conditions),
         )
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not a complete scores file: {error}") from None

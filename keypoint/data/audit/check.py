@@ -74,7 +74,7 @@ class FileCheck:
             counts = self.persons.report.to_dict()
         listed = counts.pop("listed", [])  # faults, and entries left out for other reasons
         return counts | {
-            "left_out": [entry for entry in listed if entry["reason"] in counts["skipped"]],
+            "skipped_entries": [entry for entry in listed if entry["reason"] in counts["skipped"]],
             "labels": self.labels,
             "faults": [fault.to_dict() for fault in self.faults],
             "warnings": [finding.to_dict() for finding in self.warnings],

@@ -17,7 +17,7 @@ from typing import Any
 from keypoint.checkpoint.file import read_checkpoint
 from keypoint.errors import CheckpointError, DataError
 from keypoint.evaluation.analysis.errors import KINDS
-from keypoint.evaluation.runs.files import CARD, CONFIG, HISTORY, METRICS
+from keypoint.evaluation.runs.files import CARD, CONFIG, HISTORY, METRICS, current_names
 from keypoint.files import read_json
 from keypoint.strict_yaml import read_yaml
 
@@ -92,7 +92,7 @@ def read_run(folder: Path) -> Run:
             for name, value in content["metrics"].items()
             if value is not None and value != -1
         }
-        conditions = dict(content["conditions"])
+        conditions = current_names(content["conditions"])
         per_keypoint, errors = _analysis(content.get("analysis") or {})
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(

@@ -108,9 +108,9 @@ class Report:
             "missing": self.missing,
             "missing_allowed": self.allowed,
             "unexpected": self.unexpected,
-            "misshapen": [{"name": n, "file": f, "network": w} for n, f, w in self.misshapen],
+            "wrong_shape": [{"name": n, "file": f, "network": w} for n, f, w in self.misshapen],
             "not_finite": self.not_finite,
-            "left_out": self.weights.left_out,
+            "skipped": self.weights.left_out,
         }
         counts = {key: len(value) for key, value in names.items()}
         return {"source": self.source, **about, "counts": counts, **names}

@@ -92,7 +92,7 @@ def test_everything_wrong_with_a_split_is_counted(tmp_path):
     assert counted[0] == counted[1]
     report = counted[0]
     assert (report["total"], report["used"]) == (7, 5)
-    assert report["frames"] == {"least": 4, "median": 23, "most": 40, "sum": 90}
+    assert report["frames"] == {"min": 4, "median": 23, "max": 40, "total": 90}
     assert report["sizes"] == {"64 x 48": 4}
     assert report["rates"] == {"25": 3}
     assert report["classes"] == {"run": 4, "sit": 1, "fly": 0}

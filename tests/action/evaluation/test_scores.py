@@ -36,6 +36,11 @@ def test_a_file_comes_back_as_it_was(tmp_path):
     assert plain["scores"].shape == (len(plain["names"]), len(plain["classes"]))
 
 
+def test_conditions_of_before_have_their_name_of_today(tmp_path):
+    np.savez(tmp_path / "x.npz", **arrays(conditions=np.array('{"left_out": null}')))
+    assert load_scores(tmp_path / "x.npz").conditions == {"skipped": None}
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [

@@ -73,7 +73,7 @@ def test_damaged_json_is_named(tmp_path, capsys):
     assert "b.json: JSON cut off after 12 bytes" in capsys.readouterr().err
     labelme(tmp_path / "in", "a", NOSE)
     made = convert(tmp_path / "in", tmp_path / "out")
-    assert len(made["convert_report"]["left_out"]["JSON files that cannot be read"]) == 1
+    assert len(made["convert_report"]["skipped"]["JSON files that cannot be read"]) == 1
     assert "left out  JSON files that cannot be read: 1 (for" in capsys.readouterr().out
 
 
@@ -86,7 +86,7 @@ def test_files_without_keypoints_beside_those_with(tmp_path):
     )
     made = convert(tmp_path / "in", tmp_path / "out", *ALONE)
     assert len(made["train"]["annotations"]) == 1
-    assert made["convert_report"]["left_out"] == {
+    assert made["convert_report"]["skipped"] == {
         "files without a class that has keypoints": [str(tmp_path / "in" / "boxes.json")]
     }
 
@@ -183,7 +183,7 @@ def test_what_coco_files_of_tools_hold(tmp_path, capsys):
         [[0, 0, 0], [30, 40, 2]],
         [[0, 0, 0], [30, 40, 2]],
     ]
-    assert list(made["convert_report"]["left_out"]) == [
+    assert list(made["convert_report"]["skipped"]) == [
         "annotations with keypoints that are not 6 numbers",
         "annotations with a visibility flag that is not 0, 1 or 2",
         "annotations with a labelled keypoint without coordinates",
@@ -279,7 +279,7 @@ def test_an_image_of_another_video_is_not_taken_for_a_missing_one(tmp_path):
     assert len(made["train"]["images"]) == 1
     assert (
         len(
-            made["convert_report"]["left_out"][
+            made["convert_report"]["skipped"][
                 "images that are not found (give their folder with --images DIR)"
             ]
         )
@@ -319,7 +319,7 @@ def test_frames_beyond_the_end_of_a_video_are_counted(tmp_path):
     image = cv2.imread(str(tmp_path / "out" / "images" / "run" / entry["file_name"]))
     assert abs(int(image.mean()) - 60) < 4
     assert persons(made)[0]["track_id"] == 3
-    assert len(made["convert_report"]["left_out"]["frames that cannot be read"]) == 1
+    assert len(made["convert_report"]["skipped"]["frames that cannot be read"]) == 1
 
 
 def test_tracks_of_several_videos_are_refused(tmp_path, capsys):

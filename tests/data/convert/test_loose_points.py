@@ -47,7 +47,7 @@ def test_points_go_to_the_only_box_around_them(tmp_path, capsys):
     assert (dog["class"], dog["bbox"]) == ("dog", [20, 10, 40, 30])
     assert triples(cat) == [[5, 5, 2], [0, 0, 0], [0, 0, 0]]
     assert triples(dog) == [[50, 35, 2], [0, 0, 0], [0, 0, 0]]
-    left = made["convert_report"]["left_out"]
+    left = made["convert_report"]["skipped"]
     reason = "points of no group, and in no box or in several"
     assert [len(left[reason]), left[reason][0].endswith("a.json: tail")] == [2, True]
     said = capsys.readouterr().out
@@ -59,7 +59,7 @@ def test_a_keypoint_twice_leaves_the_person_out(tmp_path):
     shapes = [point("nose", 5, 5, 1), point("nose", 6, 6, 1), point("nose", 50, 35, 2)]
     made = convert(labelme(tmp_path / "in", "a", shapes), tmp_path / "out", *ALONE)
     assert [triples(person) for person in persons(made)] == [[[50, 35, 2]]]
-    assert len(made["convert_report"]["left_out"]["persons with a keypoint labelled twice"]) == 1
+    assert len(made["convert_report"]["skipped"]["persons with a keypoint labelled twice"]) == 1
 
 
 def test_other_shapes_are_counted(tmp_path):
@@ -68,7 +68,7 @@ def test_other_shapes_are_counted(tmp_path):
         point("cage", 1, 1, shape_type="polygon", points=[[1, 1], [2, 2], [1, 3]]),
     ]
     made = convert(labelme(tmp_path / "in", "a", shapes), tmp_path / "out", *ALONE)
-    assert list(made["convert_report"]["left_out"]) == ["shapes of type polygon"]
+    assert list(made["convert_report"]["skipped"]) == ["shapes of type polygon"]
 
 
 def test_an_image_inside_the_label_file_is_written(tmp_path):
@@ -161,7 +161,7 @@ def test_label_studio(tmp_path, parent):
     (person,) = persons(made)
     assert triples(person) == [[36, 36, 2]]
     assert person["bbox"] == [34, 30, 6, 20]  # 20 x 6 pixels, turned by 90 degrees about (40, 30)
-    assert {reason: len(v) for reason, v in made["convert_report"]["left_out"].items()} == {
+    assert {reason: len(v) for reason, v in made["convert_report"]["skipped"].items()} == {
         "second annotations of a task": 1,
         "tasks without an annotation": 1,
     }

@@ -24,7 +24,7 @@ def test_ultralytics_with_flags(tmp_path, capsys):
     assert triples(person) == [[40, 15, 2], [8, 12, 1]]
     assert person["bbox"] == [30, 15, 20, 30]
     assert person["class"] == "dog"
-    assert len(made["convert_report"]["left_out"]["objects that are twice in a file"]) == 2
+    assert len(made["convert_report"]["skipped"]["objects that are twice in a file"]) == 2
     assert load_skeleton("skeleton.yaml", tmp_path / "out").pairs == (("left", "right"),)
     said = capsys.readouterr().out
     assert "pairs  left and right (of the tool)" in said
@@ -39,7 +39,7 @@ def test_ultralytics_without_flags(tmp_path):
         [[0, 0, 0], [8, 12, 2]],
     ]
     assert (
-        len(made["convert_report"]["left_out"]["keypoints at exactly 0, 0, taken as missing"]) == 2
+        len(made["convert_report"]["skipped"]["keypoints at exactly 0, 0, taken as missing"]) == 2
     )
     assert load_skeleton("skeleton.yaml", tmp_path / "out").keypoints == (
         "keypoint_0",
@@ -137,7 +137,7 @@ def test_deeplabcut_of_one_animal(tmp_path):
         [[0, 0, 0], [7, 8, 2]],
     ]
     assert len(made["train"]["images"]) == 4
-    assert list(made["convert_report"]["left_out"]) == ["points with one coordinate"]
+    assert list(made["convert_report"]["skipped"]) == ["points with one coordinate"]
 
 
 def test_deeplabcut_points_of_the_scene_are_a_class(tmp_path, capsys):
@@ -155,7 +155,7 @@ def test_deeplabcut_points_of_the_scene_are_a_class(tmp_path, capsys):
         ("m1", [[1, 2, 2]]),
         ("m2", [[3, 4, 2]]),
     ]
-    assert made["convert_report"]["left_out"] == {
+    assert made["convert_report"]["skipped"] == {
         "objects of another class": [f"{tmp_path}/labeled-data/day1/0.png: single"]
     }
 
@@ -169,7 +169,7 @@ def test_deeplabcut_with_two_scorers(tmp_path):
     )
     made = convert(tmp_path / "config.yaml", tmp_path / "out", *ALONE)
     assert triples(persons(made)[0])[0] == [1, 2, 2]
-    assert list(made["convert_report"]["left_out"]) == ["tables of another scorer than anna"]
+    assert list(made["convert_report"]["skipped"]) == ["tables of another scorer than anna"]
     assert load_skeleton("skeleton.yaml", tmp_path / "out").edges == (("nose", "tail"),)
 
 

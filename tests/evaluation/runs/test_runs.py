@@ -46,6 +46,18 @@ def test_seeds_are_one_group_and_what_else_differs_is_named(seeds):
     assert incomparable(groups) == []
 
 
+def test_names_of_before_are_the_same_conditions(tmp_path):
+    """A run of 0.1.0 is in one group with a run of today."""
+    old = {"images_left_out": 0, "left_out": None}
+    a = run(tmp_path / "a", 0.7, conditions={"skipped": None})
+    b = run(tmp_path / "b", 0.7, seed=1)
+    content = json.loads((b / "metrics.json").read_text())
+    del content["conditions"]["images_skipped"]
+    content["conditions"] |= old
+    (b / "metrics.json").write_text(json.dumps(content))
+    assert len(group_runs(runs_of(a, b))) == 1
+
+
 @pytest.mark.parametrize("change", [{"train": {"lr": 0.1}}, {"conditions": {"flip": False}}])
 def test_another_config_or_condition_is_another_group(tmp_path, change):
     a, b = run(tmp_path / "a", 0.7), run(tmp_path / "b", 0.7, seed=1, **change)
