@@ -284,7 +284,7 @@ def name_sigmas(skeleton: Skeleton) -> str:
     """Return the name of the sigmas of an AP; log a warning if they replace unknown ones."""
     if not skeleton.uniform_sigmas:
         return skeleton.name
-    text = f"uniform sigmas ({UNIFORM_SIGMA}): AP is comparable only under the same sigmas"
+    text = f"uniform sigmas ({UNIFORM_SIGMA}): AP is comparable only with itself"
     logger.warning(
         "skeleton %s: %s; keypoint estimate-sigmas measures them from repeated annotations",
         skeleton.name,

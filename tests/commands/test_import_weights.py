@@ -81,7 +81,7 @@ def test_the_report_overwrites_no_weights(official, tmp_path, capsys):
     official.rename(tmp_path / "mine.json")
     before = (tmp_path / "mine.json").read_bytes()
     assert run("import_weights", "mine.json", *size, "--output", "mine.pt") == 2
-    assert "its report would overwrite mine.json" in capsys.readouterr().err
+    assert "the report would overwrite mine.json" in capsys.readouterr().err
     assert (tmp_path / "mine.json").read_bytes() == before
 
 

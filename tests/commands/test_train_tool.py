@@ -116,7 +116,7 @@ def test_what_does_not_fit_the_skeleton_ends_before_the_data_is_read(
 
 @pytest.mark.parametrize(
     ("flag", "words"),
-    [([], "continue with --resume"), (["--resume"], "no last.pt to resume from")],
+    [([], "--resume continues it"), (["--resume"], "no last.pt to resume from")],
 )
 def test_a_run_whose_last_checkpoint_was_deleted_is_not_overwritten(begin, flag, words):
     _, train, folder = begin

@@ -79,7 +79,7 @@ def test_an_mp4_without_its_end_is_named(tmp_path):
     found, reader = read(cut(path, 0.8))
     assert 0 < len(found) < 20
     assert reader.lost == 20 - len(found)
-    assert f"a.mp4: says 20 frames, {len(found)} could be read; damaged" in reader.shortfall()
+    assert f"a.mp4: states 20 frames, but {len(found)} could be read; damaged" in reader.shortfall()
 
 
 def test_frames_before_the_first_that_can_be_read_are_no_loss(tmp_path):
@@ -98,7 +98,7 @@ def test_frames_that_are_damaged_in_an_avi_are_named(tmp_path):
     path.write_bytes(data)
     found, reader = read(path)
     assert 0 < len(found) < 20
-    assert f"a.avi: says 20 frames, {len(found)} could be read; damaged" in reader.shortfall()
+    assert f"a.avi: states 20 frames, but {len(found)} could be read; damaged" in reader.shortfall()
 
 
 @pytest.mark.parametrize("codec", ["mp4v", "VP80"])
@@ -158,7 +158,7 @@ def test_the_rate_is_that_of_the_fastest_parts(tmp_path):
 def test_a_video_cut_off_is_reported_at_its_end(tmp_path):
     found, reader = read(cut(write(tmp_path / "a", number=20, size=(49, 65)), 0.5))
     assert 0 < len(found) < 20
-    assert "says 20 frames" in (reader.shortfall() or "")
+    assert "states 20 frames" in (reader.shortfall() or "")
 
 
 def test_what_is_no_video_is_not_opened(tmp_path, monkeypatch):

@@ -73,7 +73,7 @@ def test_a_network_learns_what_no_constant_answer_reaches(work):
     assert constant < 0.06
     card = json.loads((folder / "run" / "metrics.json").read_text())
     assert card["metrics"]["AP"] > 0.15
-    warning = "uniform sigmas (0.067): AP is comparable only under the same sigmas"
+    warning = "uniform sigmas (0.067): AP is comparable only with itself"
     assert card["conditions"]["oks_sigmas"] == warning
     assert warning in tested.stdout  # the table
     assert trained.stderr.count(f"skeleton sign: {warning}") == 1

@@ -110,14 +110,13 @@ def test_a_network_is_sized_from_it_from_the_file_to_the_picture(
     if skeleton.uniform_sigmas:
         assert len(warnings) == 1  # of two evaluations
         assert (
-            "skeleton dot: uniform sigmas (0.067): AP is comparable only under the same sigmas"
-            in warnings[0]
+            "skeleton dot: uniform sigmas (0.067): AP is comparable only with itself" in warnings[0]
         )
     else:
         assert not warnings
     evaluations[0].save(tmp_path)
     conditions = json.loads((tmp_path / "metrics.json").read_text())["conditions"]
-    text = "uniform sigmas (0.067): AP is comparable only under the same sigmas"
+    text = "uniform sigmas (0.067): AP is comparable only with itself"
     assert conditions["oks_sigmas"] == (text if skeleton.uniform_sigmas else "loose")
     assert (text in evaluations[0].table()) == skeleton.uniform_sigmas
     predictions = evaluations[0].predictions

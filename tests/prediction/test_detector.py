@@ -169,7 +169,7 @@ def test_weights_by_torchvisions_own_api_and_files_that_do_not_fit(
     assert asked == [{"weights": "DEFAULT", "box_score_thresh": 0.2}]
     monkeypatch.undo()
 
-    with pytest.raises(ConfigError, match="yolo: neither a file nor the name of a detector; dete"):
+    with pytest.raises(ConfigError, match="yolo: neither a file nor the name of a detector; give"):
         load_detector("yolo")
     with pytest.raises(CheckpointError, match="does not match fasterrcnn_resnet50_fpn_v2"):
         load_detector(str(weights))

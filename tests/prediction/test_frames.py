@@ -56,7 +56,7 @@ def test_only_frames_that_are_proven_to_be_missing_are_lost(tmp_path, caplog):
     assert (end.claimed, end.read, end.lost, end.fault) == (10, 10, 0, None)
     end = events_of(cut(write_other(tmp_path / "cut.webm", "VP80"), 0.5))[-1]
     assert 0 < end.lost == 20 - end.read
-    assert "cut.webm: says 20 frames" in end.fault.text
+    assert "cut.webm: states 20 frames" in end.fault.text
     assert caplog.messages == []
 
 

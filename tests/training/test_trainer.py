@@ -309,7 +309,7 @@ class BadGradient(OneConvolution):
 
 def test_weights_that_are_not_finite_are_never_saved(tmp_path):
     run = trainer(tmp_path, model=BadGradient(), save_every=1)
-    with pytest.raises(NumericsError, match=r"layer\.weight is nan or inf after step 1, though"):
+    with pytest.raises(NumericsError, match=r"layer\.weight is nan or inf after step 1, although"):
         run.fit()
     assert not (tmp_path / "last.pt").exists()
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PLACED = {
     "random": "random, by the SHA-256 of the video's name",
-    "uniform": "uniform, from the first frames to the last",
+    "uniform": "from the first frames to the last",
 }
 AVERAGED = "softmax probabilities"
 

@@ -124,8 +124,8 @@ def describe(name: str, check: VideoCheck) -> str:
         frames = spread([look.frames for look in check.looks if look.fault is None])
         if frames:
             lines.append(
-                f"  frames   {frames['least']} to {frames['most']}, median {frames['median']}, "
-                f"{frames['sum']} in all"
+                f"  frames   {frames['min']} to {frames['max']}, median {frames['median']}, "
+                f"{frames['total']} in all"
             )
         for word, found in (("sizes", sizes(check.looks)), ("rates", rates(check.looks))):
             if found:

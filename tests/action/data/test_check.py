@@ -34,7 +34,9 @@ def test_a_video_that_is_cut_off_is_used_as_far_as_it_goes(tmp_path):
     look = look_at_video(path)
     assert 0 < look.frames < 40
     assert look.fault is None
-    assert look.shortfall.startswith(f"says 40 frames, {look.frames} could be read; cut off, ")
+    assert look.shortfall.startswith(
+        f"states 40 frames, but {look.frames} could be read; cut off, "
+    )
 
 
 def test_faults_are_returned(tmp_path):
@@ -56,7 +58,7 @@ def test_real_clips():
     names = ("corrupted.mp4", "demo.mp4", "part_0.mp4", "video_90.mov")
     looks = dict(zip(names, look_at_videos([CLIPS / name for name in names], 0), strict=True))
     assert [look.frames for look in looks.values()] == [28, 280, 32, 3]
-    assert looks["corrupted.mp4"].shortfall.startswith("says 50 frames, 28 could be read")
+    assert looks["corrupted.mp4"].shortfall.startswith("states 50 frames, but 28 could be read")
     assert "Invalid NAL" in looks["corrupted.mp4"].complaint
     assert looks["demo.mp4"].shortfall is None
     assert looks["video_90.mov"].image_size == (568, 320)  # turned by a flag

@@ -90,5 +90,5 @@ def test_stem_and_res2_stay_as_they_are():
 
 
 def test_there_are_no_imagenet_weights():
-    with pytest.raises(ConfigError, match="c2d_tiny starts from None or a file"):
+    with pytest.raises(ConfigError, match="for c2d_tiny give None or a file"):
         create_model("c2d_tiny", 4, 8, weights="imagenet")

@@ -81,7 +81,7 @@ def test_keypoints_are_where_the_library_that_wrote_them_reads_them(source, tmp_
     skeleton = load_skeleton("skeleton.yaml", output)
     assert skeleton.keypoints == tuple(NAMES)
     assert skeleton.pairs == (("left_ear", "right_ear"),)
-    assert "left_ear and right_ear (guessed by the names)" in capsys.readouterr().out
+    assert "left_ear and right_ear (guessed from the names)" in capsys.readouterr().out
     with_edges = source not in ("labelme", "cvat_datumaro")
     assert skeleton.edges == (tuple(("nose", name) for name in NAMES[1:]) if with_edges else ())
 

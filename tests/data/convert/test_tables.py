@@ -27,7 +27,7 @@ def test_ultralytics_with_flags(tmp_path, capsys):
     assert len(made["convert_report"]["skipped"]["objects that are twice in a file"]) == 2
     assert load_skeleton("skeleton.yaml", tmp_path / "out").pairs == (("left", "right"),)
     said = capsys.readouterr().out
-    assert "pairs  left and right (of the tool)" in said
+    assert "pairs  left and right (from the tool)" in said
     assert "the tool's own split" in said
 
 
