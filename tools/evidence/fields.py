@@ -117,7 +117,9 @@ def to_markdown(measured: dict[str, Measured]) -> str:
     head = ["blocks", "n"]
     for when in ("before", "after"):
         head += [f"size {when}, px", f"from the head {when}, %"]
-    return table([*head, f"the block after {BLOCK} adds, differs between persons, %"], rows)
+    return table(
+        [*head, f"share of what the block after {BLOCK} adds that differs between persons, %"], rows
+    )
 
 
 def sheet(measured: dict[str, Measured]) -> Image:

@@ -108,7 +108,7 @@ def _table(
     numbers = list(values[base][0])
     head = [what, "n"]
     for number in numbers:
-        head += [number, f"less {base}"]
+        head += [number, f"minus {base}"]
     rows = []
     for point, seeds in values.items():
         cells = [point, str(len(seeds))]
