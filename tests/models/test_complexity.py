@@ -359,14 +359,14 @@ def test_command_prints_the_papers_tables(tool, tables, monkeypatch, capsys):
     assert " ".join(row("NL, 4")).endswith("1.23 +146 % 329,216 11,710,928")
     assert max(map(len, lines)) <= 110
     section = (
-        (REPOSITORY / "docs" / "guides" / "blocks.md")
+        (REPOSITORY / "docs" / "explanation" / "blocks.md")
         .read_text()
-        .split("## Complexity")[1]
+        .split("## Costs")[1]
         .split("\n## ")[0]
     )
     excerpt = section.split("```")[3].strip("\n").splitlines()
     assert len(excerpt) == 7
-    assert all(line in lines for line in excerpt), "docs/guides/blocks.md shows other numbers"
+    assert all(line in lines for line in excerpt), "docs/explanation/blocks.md shows other numbers"
     for table in [*tables, video]:
         assert re.search("fits? no (reading|interpretation)", table.note)
         assert table.note in " ".join(lines)
