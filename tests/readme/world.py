@@ -203,9 +203,10 @@ def converted(path):
 
 
 def own_network(path):
-    """mine.yaml and my_nets.py of the README."""
+    """mine.yaml and my_nets.py of the page about networks."""
+    page = README.parent / "docs" / "guides" / "networks.md"
     for name in (path.name, "my_nets.py"):
-        block = next(b for b in blocks(README.read_text()) if b.text.startswith(f"# {name}"))
+        block = next(b for b in blocks(page.read_text()) if b.text.startswith(f"# {name}"))
         path.with_name(name).write_text(block.text)
 
 
@@ -244,7 +245,7 @@ def run_to_compare(folder):
 MAKERS = [
     (r"data/coco", coco),
     (r"data/coco_sample", coco_sample),
-    (r"output/demo/data", demo_set),
+    (r"output/(demo/data|persons)", demo_set),
     (r"output/signs/data", sign_set),
     (r"output/echo/data", echo_set),
     (r"data/kinetics400", kinetics),
@@ -254,6 +255,7 @@ MAKERS = [
     (r"output/evidence/field/\w+/seed\d/last\.pt", evidence_run),
     (r"output/evidence/persons/val2017/\d+\.jpg", evidence_photo),
     (r"(my_)?videos\.yaml", action_config),
+    (r"clips", write_set),
     (r"output/(pets|mine)/best\.pt", tiny_network.checkpoint),  # of configs that a command writes or changes
     (r"output/\w+/best\.pt", run_checkpoint),
     (r"pets/config\.yaml", converted),

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Make the table of docs/guides/networks.md: train, export and read networks."""
+"""Make the table of docs/benchmarks/network.md: train, export and read networks."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ HEAD = (
 )
 EPILOG = """examples:
   tools/benchmarks/networks.py
-      the table of docs/guides/networks.md, in some minutes each network
+      the table of docs/benchmarks/network.md, in some minutes each network
   tools/benchmarks/networks.py timm/resnet18 package.module:function
       only these; a module has to be on PYTHONPATH
 
@@ -113,7 +113,7 @@ def main(argv: Sequence[str]) -> None:
         KeypointError: A network failed; the others' rows were printed.
     """
     parser = cli.parser(
-        "tools/benchmarks/networks.py", "Print the table of docs/guides/networks.md.", EPILOG
+        "tools/benchmarks/networks.py", "Print the table of docs/benchmarks/network.md.", EPILOG
     )
     add = parser.add_argument
     add("names", nargs="*", default=DEFAULTS, metavar="NAME", help=f"default: {' '.join(DEFAULTS)}")
