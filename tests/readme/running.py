@@ -64,7 +64,7 @@ def small(name: str, words: list[str]) -> list[str]:
     """What is added to a tool's own words: no key that they give themselves."""
     own = {word.partition("=")[0] for word in words}
     added = [w for w in SMALL.get(name, []) if w.partition("=")[0] not in own or "=" not in w]
-    if own & {"model.network", "mine.yaml"}:
+    if name == "train" and own & {"model.network", "mine.yaml"}:
         added.remove("model.encoder=resnet18")
     if name == "action_train" and "echo.yaml" in words:
         added.remove("train.momentum=0")  # of SGD
