@@ -107,8 +107,8 @@ def _from_file(name: str, weights: Path, score_threshold: float) -> nn.Module:
     broken = [key for key, tensor in state.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise CheckpointError(
-            f"{weights}: {broken[0]} contains nan or inf (as do {len(broken)} of {len(state)} "
-            "tensors); the training diverged or the file is damaged; use another copy"
+            f"{weights}: {broken[0]} contains nan or inf ({len(broken)} of {len(state)} "
+            "tensors do); the training diverged or the file is damaged; use another copy"
         )
     model = getattr(detection, name)(
         weights=None,
