@@ -10,7 +10,7 @@ PY := $(VENV)/bin/python
 .PHONY: help demo test cases hostile fuzz kill-test fault-test soak evidence lint types check docs clean
 
 help:
-	@echo "make demo    install, make a small data set, train, test, look: output/demo/ (5 to 10 minutes on 2 cores)"
+	@echo "make demo    install, make a small data set, train, test, look: output/demo/ (3 to 4 minutes on 2 cores)"
 	@echo "make test    install the test extra and run all tests"
 	@echo "make cases   COCO's numbers on 10,000 random cases, 10,000 right data sets (about 8 minutes)"
 	@echo "make kill-test  a training killed 100 times and stopped 50 times, each time resumed (about 30 minutes)"

@@ -50,19 +50,10 @@ def main(argv: Sequence[str]) -> None:
             write_demo_set(
                 data, train_images=TRAIN_IMAGES, val_images=VAL_IMAGES, progress=bar.update
             )
-    overrides = list(args.overrides)
-    if multiplies_bf16() and not any(o.startswith("train.amp=") for o in overrides):
-        overrides.append("train.amp=bf16")
     how = "--resume" if args.resume else "--overwrite"
-    call("train", "--cfg", CONFIG, how, *overrides)
+    call("train", "--cfg", CONFIG, how, *args.overrides)
     call("test", "--checkpoint", str(output / "best.pt"), "--pictures", "12")
     print(NEXT_STEPS.format(minutes=(time.perf_counter() - begin) / 60, output=output))
-
-
-def multiplies_bf16() -> bool:
-    """Return whether this CPU multiplies bf16 in hardware, which doubles the speed."""
-    cpu = Path("/proc/cpuinfo")
-    return cpu.is_file() and any(flag in cpu.read_text() for flag in ("amx_bf16", "avx512_bf16"))
 
 
 def call(command: str, *arguments: str) -> None:

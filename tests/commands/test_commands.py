@@ -151,7 +151,7 @@ def test_an_interrupted_demo_is_resumed(tmp_path, monkeypatch, complete):
     called = []
 
     def call(command, *arguments):
-        called.append([command, *arguments[:3]])
+        called.append([command, *arguments])
         if len(called) == 1:
             raise KeyboardInterrupt
 
@@ -168,6 +168,6 @@ def test_an_interrupted_demo_is_resumed(tmp_path, monkeypatch, complete):
     assert (image.read_bytes() == b"mine") == complete
     assert called == [
         ["train", "--cfg", "demo.yaml", "--overwrite"],
-        ["train", "--cfg", "demo.yaml", "--resume"],
-        ["test", "--checkpoint", "other/best.pt", "--pictures"],
+        ["train", "--cfg", "demo.yaml", "--resume", "output=other"],
+        ["test", "--checkpoint", "other/best.pt", "--pictures", "12"],
     ]

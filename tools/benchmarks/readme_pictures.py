@@ -32,7 +32,7 @@ CELL_SIZE = (288, 384)  # (height, width) shown and predicted on: of the demo's 
 SCENES, COLUMNS = 6, 3
 SEED = 5  # of the pictures, none of which the demo is trained on
 PORTRAIT = 3  # image whose largest person is shown with the heatmaps
-TIMES = 3  # scale of that person's crop compared with the network's input
+PANEL_WIDTH = 288  # of that person's crop
 SINGLE = ("left_wrist", "right_wrist", "left_ankle", "right_ankle")
 JPEG_QUALITY = 88
 
@@ -110,9 +110,10 @@ def heatmaps_picture(predictor: Predictor, image: Image, box: NDArray[np.float64
     found, scores = codec.decode(heatmaps)
     maps = heatmaps[0].numpy()
     # Sharper than the network's input, cut from the original image.
-    height, width = (TIMES * side for side in predictor.model.input_size)
+    times = PANEL_WIDTH / input_size[1]
+    height, width = round(times * input_size[0]), PANEL_WIDTH
     matrix = predictor.crop_frame(box[None]).matrices()[0]
-    large = warp(image, TIMES * matrix, (height, width))
+    large = warp(image, times * matrix, (height, width))
     points = found.numpy() * (width / maps.shape[2])
     singles = []
     for name in SINGLE:
