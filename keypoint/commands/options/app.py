@@ -27,20 +27,32 @@ The page needs gradio: pip install -e ".[app]". It sends no request to any other
 """
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line, and check what needs no file."""
+def make_parser() -> argparse.ArgumentParser:
+    """All options."""
     parser = cli.parser(
         "keypoint app", "Serve a web page that finds keypoints on pictures.", EPILOG
     )
     cli.add_network(parser)
     cli.add_detector(parser, "one person fills each picture")
     parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on; default: %(default)s"
+        "--host",
+        metavar="NAME",
+        default="127.0.0.1",
+        help="address to listen on; default: %(default)s",
     )
     parser.add_argument(
-        "--port", type=cli.whole_number(1), default=7860, help="default: %(default)s"
+        "--port",
+        type=cli.whole_number(1),
+        metavar="N",
+        default=7860,
+        help="port to listen on; default: %(default)s",
     )
     cli.add_flip(parser)
     cli.add_decoding(parser)
     cli.add_device(parser)
-    return parser.parse_args(argv)
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line, and check what needs no file."""
+    return make_parser().parse_args(argv)

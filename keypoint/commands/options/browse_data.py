@@ -21,11 +21,16 @@ picture is OUTPUT/browse_data.jpg.
 """
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line."""
+def make_parser() -> argparse.ArgumentParser:
+    """All options."""
     parser = cli.parser(
         "keypoint browse-data", "Draw augmented training crops with their targets.", EPILOG
     )
     cli.add_config(parser, required=True)
     cli.add_pictures(parser, 8, "persons to draw; default: 8", least=1)
-    return parser.parse_intermixed_args(argv)
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    return make_parser().parse_intermixed_args(argv)

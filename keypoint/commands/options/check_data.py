@@ -24,8 +24,8 @@ Exit status: 0, or 3 if a fault would stop training or testing.
 """
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line."""
+def make_parser() -> argparse.ArgumentParser:
+    """All options."""
     parser = cli.parser("keypoint check-data", "Report all faults of a data set.", EPILOG)
     cli.add_config(parser)
     parser.add_argument(
@@ -39,4 +39,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--boxes", type=Path, metavar="FILE", help="without --cfg: a detector's JSON (optional)"
     )
     cli.add_pictures(parser, 24, "persons to draw; default: 24")
-    return parser.parse_intermixed_args(argv)
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    return make_parser().parse_intermixed_args(argv)

@@ -31,8 +31,8 @@ of videos and images inside label files are written to OUTPUT/images. Then:
 """
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line."""
+def make_parser() -> argparse.ArgumentParser:
+    """All options."""
     parser = cli.parser(
         "keypoint convert", "Convert a labelling tool's files to COCO keypoints.", EPILOG
     )
@@ -64,4 +64,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         metavar="SHARE",
         help="share of images for validation, if the export has no split; default: 0.1",
     )
-    return parser.parse_args(argv)
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    return make_parser().parse_args(argv)

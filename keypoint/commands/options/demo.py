@@ -8,11 +8,16 @@ from collections.abc import Sequence
 from keypoint.commands import cli
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line."""
+def make_parser() -> argparse.ArgumentParser:
+    """All options."""
     parser = cli.parser(
         "keypoint demo", "Generate a small data set, train and test on it, and draw predictions."
     )
     parser.add_argument("--resume", action="store_true", help="continue an interrupted demo")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="for keypoint train")
-    return parser.parse_intermixed_args(argv)
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    return make_parser().parse_intermixed_args(argv)

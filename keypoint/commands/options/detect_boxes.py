@@ -25,8 +25,8 @@ compared with them. --detector hog finds far fewer persons than the others; use 
 """
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line."""
+def make_parser() -> argparse.ArgumentParser:
+    """All options."""
     parser = cli.parser(
         "keypoint detect-boxes", "Detect persons and write their boxes as COCO results.", EPILOG
     )
@@ -44,4 +44,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     cli.add_box_threshold(parser, f"{BOX_THRESHOLD}", BOX_THRESHOLD)
     cli.add_batch_size(parser, f"images at a time; default: {BATCH_SIZE}", BATCH_SIZE)
     cli.add_device(parser)
-    return parser.parse_args(argv)
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    return make_parser().parse_args(argv)

@@ -20,8 +20,8 @@ unpacked folders; you may delete them afterwards.
 """
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line."""
+def make_parser() -> argparse.ArgumentParser:
+    """All options."""
     parser = cli.parser("keypoint download-coco", "Download, check and unpack COCO 2017.", EPILOG)
     parser.add_argument(
         "--root", type=Path, default=Path("data/coco"), help="output folder; default: data/coco"
@@ -29,5 +29,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--base-url", default=BASE_URL, help=f"address of a mirror; default: {BASE_URL}"
     )
-    parser.add_argument("splits", nargs="+", choices=sorted(SPLITS), help="splits to download")
-    return parser.parse_args(argv)
+    parser.add_argument(
+        "splits", nargs="+", metavar="SPLIT", choices=sorted(SPLITS), help="splits to download"
+    )
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    return make_parser().parse_args(argv)

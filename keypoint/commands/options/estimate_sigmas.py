@@ -19,8 +19,8 @@ annotated twice, the standard error of a sigma is 5 %. COCO used 5,000 images.
 """
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line."""
+def make_parser() -> argparse.ArgumentParser:
+    """All options."""
     parser = cli.parser(
         "keypoint estimate-sigmas",
         "Estimate OKS sigmas from objects annotated several times.",
@@ -30,5 +30,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--key", default="id", help="the annotations' key that identifies the object; default: id"
     )
-    parser.add_argument("files", nargs="+", type=Path, help="COCO keypoint annotations")
-    return parser.parse_args(argv)
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="COCO keypoint annotations"
+    )
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    return make_parser().parse_args(argv)

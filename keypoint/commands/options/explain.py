@@ -34,8 +34,9 @@ the mean distance in pixels of the network's input.
 """
 
 
-def make_parser(takes: str, description: str, epilog: str) -> argparse.ArgumentParser:
+def make_shared(takes: str, epilog: str) -> argparse.ArgumentParser:
     """Return the parser with the options of both tasks."""
+    description = "Show what the blocks of a network attend to."
     parser = cli.parser("keypoint explain", description, epilog)
     parser.add_argument("input", type=Path, metavar="INPUT", help=takes)
     cli.add_checkpoint(parser)
@@ -57,9 +58,9 @@ def make_parser(takes: str, description: str, epilog: str) -> argparse.ArgumentP
     return parser
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = make_parser("a photo", "Show what the blocks of a network attend to.", EPILOG)
+def make_parser() -> argparse.ArgumentParser:
+    """All options."""
+    parser = make_shared("a photo", EPILOG)
     parser.add_argument(
         "--keypoint",
         metavar="NAME",
@@ -68,4 +69,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--box", metavar="X,Y,W,H", help="box of the person; default: the whole photo"
     )
-    return parser.parse_args(argv)
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    return make_parser().parse_args(argv)

@@ -38,8 +38,8 @@ printed.
 """
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line."""
+def make_parser() -> argparse.ArgumentParser:
+    """All options."""
     parser = cli.parser(
         "keypoint export", "Export a checkpoint's network to ONNX or torch.export.", EPILOG
     )
@@ -47,10 +47,20 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     cli.add_network(parser)
     cli.add_output_file(parser, "its suffix chooses the format: .onnx or .pt2")
     add("--input", choices=INPUTS, default="uint8", help="type of the crops; default: uint8")
-    add("--outputs", choices=list(OUTPUTS), default="keypoints", help="keypoints, or only heatmaps")
+    add(
+        "--outputs",
+        choices=list(OUTPUTS),
+        default="keypoints",
+        help="keypoints with scores and heatmaps, or only heatmaps; default: keypoints",
+    )
     cli.add_flip(parser)
     cli.add_decoding(parser)
-    add("--precision", choices=PRECISIONS, default="float32", help="default: float32")
+    add(
+        "--precision",
+        choices=PRECISIONS,
+        default="float32",
+        help="number format of the network; default: float32",
+    )
     add(
         "--annotations",
         type=Path,
@@ -58,4 +68,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help="COCO keypoints JSON of persons to calibrate int8 and to compare on",
     )
     add("--images", type=Path, metavar="DIR", help="the folder of their images")
-    return parser.parse_args(argv)
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    return make_parser().parse_args(argv)

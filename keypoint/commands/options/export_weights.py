@@ -27,14 +27,24 @@ and input size.
 """
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line."""
+def make_parser() -> argparse.ArgumentParser:
+    """All options."""
     parser = cli.parser(
         "keypoint export-weights",
         "Write a checkpoint's weights under another toolkit's names.",
         EPILOG,
     )
     cli.add_checkpoint(parser)
-    parser.add_argument("--format", required=True, choices=sorted(COLOR_ORDERS))
+    parser.add_argument(
+        "--format",
+        required=True,
+        choices=sorted(COLOR_ORDERS),
+        help="the toolkit that will read the file",
+    )
     cli.add_output_file(parser, "the file to write")
-    return parser.parse_args(argv)
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    return make_parser().parse_args(argv)

@@ -42,8 +42,8 @@ all tensors is written next to OUTPUT, with the suffix .json.
 """
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line."""
+def make_parser() -> argparse.ArgumentParser:
+    """All options."""
     parser = cli.parser(
         "keypoint import-weights",
         "Turn weights of SimpleBaseline, the HRNet repository, mmpose or this toolkit into a "
@@ -66,4 +66,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--partial", action="store_true", help="blocks may be missing; they start as the identity"
     )
-    return parser.parse_intermixed_args(argv)
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    return make_parser().parse_intermixed_args(argv)

@@ -34,12 +34,17 @@ Add the licence of the weights; checkpoints do not contain it. No code in the fi
 """
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line."""
+def make_parser() -> argparse.ArgumentParser:
+    """All options."""
     parser = cli.parser(
         "keypoint info", "Print the model card of a checkpoint, or what is installed here.", EPILOG
     )
     text = "best.pt, last.pt, weights of other toolkits, or an exported file"
     cli.add_network(parser, text, required=False)
     parser.add_argument("--json", action="store_true", help="as JSON")
-    return parser.parse_args(argv)
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    return make_parser().parse_args(argv)

@@ -20,15 +20,28 @@ are kept. docs/explanation/echo.md describes the set.
 """
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line."""
+def make_parser() -> argparse.ArgumentParser:
+    """All options."""
     parser = cli.parser("keypoint make-clip-data", "Generate clips of stick figures.", EPILOG)
     cli.add_output_folder(parser, "made if it does not exist")
     number = cli.whole_number(4)
     parser.add_argument(
-        "--train", type=number, default=TRAIN_CLIPS, help="clips to train on; default: %(default)s"
+        "--train",
+        type=number,
+        metavar="N",
+        default=TRAIN_CLIPS,
+        help="clips to train on; default: %(default)s",
     )
     parser.add_argument(
-        "--val", type=number, default=VAL_CLIPS, help="clips to test on; default: %(default)s"
+        "--val",
+        type=number,
+        metavar="N",
+        default=VAL_CLIPS,
+        help="clips to test on; default: %(default)s",
     )
-    return parser.parse_args(argv)
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    return make_parser().parse_args(argv)

@@ -17,18 +17,29 @@ data set for your own object.
 """
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line."""
+def make_parser() -> argparse.ArgumentParser:
+    """All options."""
     parser = cli.parser(
         "keypoint make-sign-data", "Generate road signs with their four corners annotated.", EPILOG
     )
     cli.add_output_folder(parser, "new or empty")
     number = cli.whole_number(1)
     parser.add_argument(
-        "--train", type=number, default=400, help="images to train on; default: 400"
+        "--train", type=number, metavar="N", default=400, help="images to train on; default: 400"
     )
-    parser.add_argument("--val", type=number, default=100, help="images to test on; default: 100")
     parser.add_argument(
-        "--seed", type=cli.whole_number(0), default=0, help="seed of the random numbers; default: 0"
+        "--val", type=number, metavar="N", default=100, help="images to test on; default: 100"
     )
-    return parser.parse_args(argv)
+    parser.add_argument(
+        "--seed",
+        type=cli.whole_number(0),
+        metavar="N",
+        default=0,
+        help="seed of the random numbers; default: 0",
+    )
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    return make_parser().parse_args(argv)

@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Sequence
 
 from keypoint.commands.options import training
-from keypoint.config.load import describe_keys
 
 EPILOG = """examples:
   keypoint train --cfg demo.yaml
@@ -30,12 +29,14 @@ EPILOG = """examples:
 
 Writes to the output folder last.pt, best.pt, config.yaml, log.txt, data_report.json, history.json,
 curves.png and tensorboard events, unless train.logger sends the numbers to a service.
-
-keys of a config, with default and allowed values:
 """
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """All options."""
+    return training.make_parser("Train a keypoint network from a config.", EPILOG)
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the command line."""
-    epilog = EPILOG + describe_keys()
-    return training.parse(argv, "Train a keypoint network from a config.", epilog)
+    return training.parse(make_parser(), argv)

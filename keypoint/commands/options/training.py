@@ -8,15 +8,19 @@ from collections.abc import Sequence
 from keypoint import processes
 from keypoint.commands import cli
 from keypoint.commands.process import refuse_torchrun
+from keypoint.config.fields import RunConfig
+from keypoint.config.load import Config, describe_keys
 from keypoint.errors import ConfigError
 
+# The page of commands in the documentation ends here, and links to the page of keys.
+KEYS_OF_CONFIG = "keys of a config, with default and allowed values:"
 
-def parse(argv: Sequence[str], description: str, epilog: str) -> argparse.Namespace:
-    """Read the command line of `keypoint train`.
 
-    Raises:
-        ConfigError: Options contradict each other.
-    """
+def make_parser(
+    description: str, epilog: str, kind: type[RunConfig] = Config
+) -> argparse.ArgumentParser:
+    """All options of `keypoint train`; the help ends with the keys of this kind of config."""
+    epilog = f"{epilog}\n{KEYS_OF_CONFIG}\n{describe_keys(kind)}"
     parser = cli.parser("keypoint train", description, epilog)
     cli.add_config(parser, required=True)
     parser.add_argument(
@@ -31,6 +35,15 @@ def parse(argv: Sequence[str], description: str, epilog: str) -> argparse.Namesp
     add_seeds(parser)
     cli.add_device(parser)
     cli.add_process_timeout(parser)
+    return parser
+
+
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
+    """Read the command line of `keypoint train`.
+
+    Raises:
+        ConfigError: Options contradict each other.
+    """
     args = parser.parse_intermixed_args(argv)
     if args.resume and args.overwrite:
         raise ConfigError("--resume continues a run, --overwrite starts over; give one of them")

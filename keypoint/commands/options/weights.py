@@ -29,8 +29,13 @@ with the digits in its name. You may also put files there yourself, under their 
 """
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line."""
+def make_parser() -> argparse.ArgumentParser:
+    """All options."""
     parser = cli.parser("keypoint weights", "List published weights by name.", EPILOG)
     parser.add_argument("--json", action="store_true", help="print JSON, with all details")
-    return parser.parse_args(argv)
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    return make_parser().parse_args(argv)

@@ -22,9 +22,14 @@ Exit status: 0, or 3 if a fault would stop training or testing.
 """
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line."""
+def make_parser() -> argparse.ArgumentParser:
+    """All options."""
     parser = cli.parser("keypoint check-data", "Read every video of a data set once.", EPILOG)
     cli.add_config(parser, required=True)
     cli.add_pictures(parser, 12, "videos to draw; default: 12")
-    return parser.parse_intermixed_args(argv)
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    return make_parser().parse_intermixed_args(argv)

@@ -25,8 +25,8 @@ written.
 """
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line."""
+def make_parser() -> argparse.ArgumentParser:
+    """All options."""
     parser = cli.parser(
         "keypoint complexity",
         "Count the parameters and multiply-adds of a network that classifies clips.",
@@ -36,9 +36,15 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--classes",
         type=cli.whole_number(2),
+        metavar="N",
         help=f"number of classes; default: those of the config's data, else {USUAL_CLASSES}",
     )
     parser.add_argument(
         "--paper-tables", action="store_true", help="compare with the numbers printed in the papers"
     )
-    return parser.parse_intermixed_args(argv)
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    return make_parser().parse_intermixed_args(argv)

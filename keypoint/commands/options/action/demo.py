@@ -20,8 +20,8 @@ Keys of the config apply to all four runs: keypoint demo --task action train.epo
 """
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line."""
+def make_parser() -> argparse.ArgumentParser:
+    """All options."""
     parser = cli.parser(
         "keypoint demo --task action",
         "Generate clips, train a network with each of four blocks, and compare them.",
@@ -29,4 +29,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--resume", action="store_true", help="continue an interrupted demo")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="for keypoint train")
-    return parser.parse_intermixed_args(argv)
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    return make_parser().parse_intermixed_args(argv)

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from keypoint.commands import cli
-from keypoint.commands.options.explain import make_parser
+from keypoint.commands.options.explain import make_shared
 
 EPILOG = """examples:
   keypoint explain --checkpoint best.pt --output seen clip.mp4
@@ -27,13 +27,18 @@ and the mean distance in pixels and frames of the network's input.
 """
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = make_parser("a video", "Show what the blocks of a network attend to.", EPILOG)
+def make_parser() -> argparse.ArgumentParser:
+    """All options."""
+    parser = make_shared("a video", EPILOG)
     parser.add_argument(
         "--frame",
         type=cli.whole_number(0),
         metavar="N",
         help="frame of the clip, from 0; default: the middle",
     )
-    return parser.parse_args(argv)
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    return make_parser().parse_args(argv)

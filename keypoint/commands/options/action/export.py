@@ -28,8 +28,8 @@ checkpoint's network. ONNX files contain SRL-FFT as matrix products.
 """
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line."""
+def make_parser() -> argparse.ArgumentParser:
+    """All options."""
     parser = cli.parser(
         "keypoint export", "Export a checkpoint's network to ONNX or torch.export.", EPILOG
     )
@@ -38,4 +38,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--input", choices=INPUTS, default="uint8", help="type of the clips; default: uint8"
     )
-    return parser.parse_args(argv)
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    return make_parser().parse_args(argv)

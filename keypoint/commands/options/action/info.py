@@ -19,9 +19,14 @@ No code in the file is run, and no network connection is opened.
 """
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line."""
+def make_parser() -> argparse.ArgumentParser:
+    """All options."""
     parser = cli.parser("keypoint info", "Print the model card of a checkpoint.", EPILOG)
     cli.add_checkpoint(parser, "best.pt, last.pt, or an exported file")
     parser.add_argument("--json", action="store_true", help="as JSON")
-    return parser.parse_args(argv)
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    return make_parser().parse_args(argv)

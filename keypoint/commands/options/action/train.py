@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from keypoint.action.config import ActionConfig
 from keypoint.commands.options import training
-from keypoint.config.load import describe_keys
 
 EPILOG = """examples:
   keypoint train --cfg c2d_res50_srl_fft5.yaml data.root=/data/kinetics400
@@ -29,12 +28,15 @@ EPILOG = """examples:
 Writes to the output folder last.pt, best.pt (highest top1), config.yaml, log.txt, data_report.json,
 history.json, curves.png and tensorboard events, unless train.logger sends the numbers to a service;
 and metrics.json, per_class.csv, results.json and scores.npz of each evaluation.
-
-keys of a config, with default and allowed values:
 """
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """All options."""
+    description = "Train a network that classifies videos from a config."
+    return training.make_parser(description, EPILOG, ActionConfig)
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the command line."""
-    epilog = EPILOG + describe_keys(ActionConfig)
-    return training.parse(argv, "Train a network that classifies videos from a config.", epilog)
+    return training.parse(make_parser(), argv)
