@@ -73,21 +73,21 @@ def insert_blocks(
         name: The block's name, as in `build_block`.
         after: Names, as in `net.named_modules()`, of submodules that return one map B C H W or one
             clip B C T H W; with `grid` tokens B N C, with `layout` a map B H W C or clip B T H W C,
-            with `frames` a map B*T C H W. Only one of these per call.
+            with `frames` a map BT C H W. Only one of these per call.
         example: Input of the network: `net(example)`, or `net(*example)` for a tuple. Blocks are
             built for the size of its maps; the batch size does not matter.
-        grid: (height, width) of token maps B N C, row by row. The first N - h*w tokens (class,
-            registers) are unchanged. They must be fewer than h*w, and the grid must be confirmed:
-            another submodule returns h*w tokens, or a convolution a map h x w, as in patch
+        grid: (height, width) of token maps B N C, row by row. The first N - hw tokens (class,
+            registers) are unchanged. They must be fewer than hw, and the grid must be confirmed:
+            another submodule returns hw tokens, or a convolution a map h x w, as in patch
             embeddings. Other tokens after or between the grid's are not detected. Later inputs must
             have the same number of tokens; a rotated image (192x256 instead of 256x192) has it,
-            and is not detected. In attention windows (B*windows N C) the grid is that of a window,
+            and is not detected. In attention windows (maps of one window) the grid is a window's,
             and the block runs on each window.
         layout: "bhwc" for maps B H W C, as in Swin and inside ConvNeXt's blocks, "bthwc" for clips
             B T H W C, as in Video Swin; later inputs may have any size. The shape does not show
             the channel axis: by default it is the second one, with `layout` the last one.
         frames: T of a video network that folds frames into the batch at these submodules: maps
-            B*T C H W, with consecutive frames of a clip. The block gets B C T H W (rcca, which does
+            BT C H W, with consecutive frames of a clip. The block gets B C T H W (rcca, which does
             not support clips, each frame alone). Later inputs must be whole clips of T frames;
             another T that divides the batch is not detected.
         options: Options of the block, as in `build_block`.

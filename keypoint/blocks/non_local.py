@@ -36,7 +36,7 @@ class NonLocal(nn.Module):
         channels: C.
         inner: K; None is C / 2.
         dims: 1, 2 or 3 dimensions of positions.
-        pairwise: the function f, one of the four above.
+        pairwise: the function f: "embedded_gaussian", "gaussian", "dot" or "concatenation".
         scale: divide the exponent by sqrt(K); None is True for the two Gaussian kinds. The others
             have no exponent.
         subsample: max-pool the attended positions (phi and g) by this factor; 1 is off. Time (of
