@@ -10,8 +10,8 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "errors.md"
 FIRST = {"A": "check", "I": "check", "D": "test", "B": "train", "E": "score"}
 WORDS = {"accept": "used", "skip": "left out", "error": "error"}
 
-NOT_THERE = "not there, a folder, a link"
-NO_IMAGE = "no JPEG, PNG, BMP or WebP by content"
+NOT_THERE = "missing, a folder, a link"
+NO_IMAGE = "not a JPEG, PNG, BMP or WebP by content"
 CUT_OFF = "cut off, a JPEG without its end"
 ANOTHER_SIZE = "another size than the record's"
 OF_NO_BOX = "`bbox` without area, or wholly outside"
