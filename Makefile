@@ -102,7 +102,7 @@ types: $(VENV)/.installed-test $(VENV)/.installed-dev
 check: lint types test
 
 # The site; a broken link or a page outside the navigation is an error.
-docs: $(VENV)/.installed $(VENV)/.installed-docs
+docs: $(VENV)/.installed-docs
 	$(PY) -m mkdocs build --strict
 
 clean:

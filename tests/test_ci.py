@@ -1,4 +1,5 @@
-"""`.ci/run`: a browser and a compiler are there or get installed, or it fails and says so; then `make check`."""
+"""`.ci/run`: a browser and a compiler are there or get installed, or it fails and says so; then `make check` and
+`make docs`."""
 
 import subprocess
 
@@ -10,7 +11,7 @@ FOUND = "#!/bin/sh\n"
 MAKE = '#!/bin/sh\necho "make $* $REQUIRE_BROWSER $REQUIRE_COMPILED"\n'
 INSTALLS = '#!/bin/sh\necho "apt-get $*"\n'
 CANNOT = '#!/bin/sh\necho "apt-get $*"; exit 100\n'
-CHECKED = "make check 1 1\n"
+CHECKED = "make check 1 1\nmake docs 1 1\n"
 
 
 def ci(folder, **programs):
