@@ -34,7 +34,7 @@ EVERYWHERE = ("--help", "--debug")  # every command has them
 KINDS = {"keypoints": Config, "action": ActionConfig}
 SECTIONS = sorted({name for kind in KINDS.values() for name in sections(kind)})
 TITLES = {"keypoints": "Keypoints", "action": "Action recognition"}
-# Set as code in running text: what stands in backticks, options, commands, keys and files.
+# Set as code in running text: what is in backticks, options, commands, keys and files.
 CODE = re.compile(
     r"`(?P<quoted>[^`]+)`"
     r"|(?P<page>docs/[\w/-]+\.md)"
