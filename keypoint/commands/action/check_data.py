@@ -117,10 +117,10 @@ def describe(name: str, check: VideoCheck) -> str:
         counts = check.videos.counts()
         if counts:
             rarest, most = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
-            lines.append(
-                f"  classes  {len(counts)}, with {counts[rarest]} ({rarest}) to {counts[most]} "
-                f"({most}) videos"
-            )
+            span = f"{counts[rarest]} ({rarest}) to {counts[most]} ({most})"
+            if counts[rarest] == counts[most]:
+                span = f"{counts[most]} each"
+            lines.append(f"  classes  {len(counts)}; videos: {span}")
         frames = spread([look.frames for look in check.looks if look.fault is None])
         if frames:
             lines.append(

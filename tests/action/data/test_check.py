@@ -171,7 +171,7 @@ def test_the_command_on_healthy_videos(check_data, tmp_path):
     status, out = check_data("clips.stride=2", "augment.flip_probability=0.5")
     assert status == 0
     assert "train: 2 videos = 2 used + 0 skipped (none)" in out
-    assert "classes  2, with 1 (jump) to 1 (jump) videos" in out
+    assert "classes  2; videos: 1 each" in out
     assert "frames   20 to 21, median 20, 41 in all" in out
     assert "1 of 2 (50.00%) classes has left or right in their name" in out
     assert "no fault stops training" in out
