@@ -35,7 +35,7 @@ class Prediction:
         scores: (P, K) float64, the heatmap's peak: about 0 (keypoint not found) to 1 (the peak of a
             training target). It is not a probability and may slightly exceed this range. A keypoint
             above 0.2 counts in the person's score in the evaluation, is drawn, and is tracked in
-            videos (docs/guides/photos-and-videos.md).
+            videos (docs/explanation/comparable-ap.md).
         boxes: (P, 4) float64 xywh, the input boxes.
     """
 

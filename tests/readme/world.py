@@ -257,7 +257,7 @@ MAKERS = [
     (r"(my_)?videos\.yaml", action_config),
     (r"clips", write_set),
     (r"output/(pets|mine)/best\.pt", tiny_network.checkpoint),  # of configs that a command writes or changes
-    (r"output/\w+/best\.pt", run_checkpoint),
+    (r"output/\w+/(best|last)\.pt", run_checkpoint),
     (r"pets/config\.yaml", converted),
     (r"mine\.yaml", own_network),
     (r"(\./)?\w+\.pt", tiny_network.checkpoint),

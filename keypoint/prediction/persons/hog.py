@@ -8,7 +8,7 @@ convolutions; tests/prediction/test_hog.py compares them.
 
 Two things differ from OpenCV's `detectMultiScale`: an image is smoothed before it is shrunk, and
 duplicates are removed by NMS instead of averaged in groups. On photos this finds twice as many
-persons (docs/guides/photos-and-videos.md, with recall and false boxes).
+persons (docs/reference/prediction.md, with recall and false boxes).
 
 Letters: H, W pixels of a level of the pyramid; h, w its blocks of 2 x 2 cells, 8 pixels apart.
 """
