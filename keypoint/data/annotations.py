@@ -204,7 +204,7 @@ def check_form(content: Any, source: str, need_annotations: bool = True) -> None
             given = "is missing" if key not in content else "is not a list of objects"
             problems.append(f"key {key!r} {given}; {FORM}")
         elif not entries:
-            problems.append(f"{key!r} is empty; it needs at least one entry")
+            problems.append(f"{key!r} has no entries; it needs at least one")
     if problems:
         raise DataError(f"{source}: {'; '.join(problems)}")
 

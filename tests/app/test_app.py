@@ -409,7 +409,7 @@ def test_no_file_of_the_server_is_read(client, address, tmp_path, counting, meta
     before = counting.calls
     secret = photo(tmp_path / "secret.jpg")
     said = ask_raw(address, {"path": str(secret)} | ({"meta": meta} if meta else {}))
-    assert said.startswith("event: error") or "secret.jpg: not an upload" in said
+    assert said.startswith("event: error") or "secret.jpg: was not uploaded" in said
     assert counting.calls == before
     ask(client, secret)  # as an upload it is
     assert counting.calls == before + 1

@@ -218,7 +218,7 @@ def test_videos_with_images(predict, tmp_path, capsys):
     edit(varying, (0.04, 0.56))  # trimmed: frames 1 to 6 are shown
     assert predict("--whole-image", "--pictures", "in") == 3
     said = capsys.readouterr()
-    assert "c.avi: says 20 frames, " in said.err
+    assert "c.avi: states 20 frames, " in said.err
     assert "d.mp4: not a video (0 bytes" in said.err
     found = records(tmp_path / "out")
     assert [r["image_id"] for r in found] == list(range(1, len(found) + 1))
@@ -461,9 +461,17 @@ def test_broken_weights_are_refused_and_the_image_is_named(tmp_path, capsys):
         (["--detector", "yolo", "a.png"], 2, "neither a file nor the name of a detector; give"),
         (["--whole-image", "--box-threshold", "0.5", "a.png"], 2, "--box-threshold has no effect"),
         (["--whole-image", "--device", "tpu", "a.png"], 2, "device='tpu' is unknown"),
-        (["--whole-image", "--smooth", "a.png"], 2, "--smooth has no effect here, no input is a"),
+        (
+            ["--whole-image", "--smooth", "a.png"],
+            2,
+            "--smooth has no effect here, because no input is a",
+        ),
         (["--whole-image", "--labels", "a.png"], 2, "--labels has no effect without --pictures"),
-        (["--whole-image", "--track", "a.png"], 2, "--track has no effect here, no input is a"),
+        (
+            ["--whole-image", "--track", "a.png"],
+            2,
+            "--track has no effect here, because no input is a",
+        ),
         (["--whole-image", "camera:1", "a.png"], 2, "camera:1: a camera must be the only input"),
         (["--whole-image", "--compile", "camera"], 2, "--compile with a camera: each frame is"),
         (["--whole-image", "nowhere.png"], 3, "nowhere.png: no such file"),

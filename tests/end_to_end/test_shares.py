@@ -207,7 +207,7 @@ def test_a_stopped_share_continues_with_the_next_input(
     assert predict(*DRAWN, "--shard", "2/2") == 3  # nothing to do but to say so
     said = capsys.readouterr().err
     assert "share 2 of 2 is already done" in said
-    assert "1 of 2 shares are missing and not being done (stopped: 1); run" in said
+    assert "1 of 2 shares are missing and not running (stopped: 1); run" in said
     read = []
     for name in ("_read_image", "_read_video"):
         function = getattr(sys.modules["keypoint.prediction.frames"], name)
@@ -284,7 +284,7 @@ def test_shares_of_another_run_are_refused_by_what_differs(
         fcntl.flock(held, fcntl.LOCK_EX)
         held.write("process 7 on node3\n")
         held.flush()
-        words = "share 1 of 3 is being done by another process (process "
+        words = "another process is working on share 1 of 3 (process "
         refused("--shard", "1/3", given=few, words=words)
         assert predict("--shard", "2/3", given=few) == 0
         assert "running: 1" in capsys.readouterr().err

@@ -163,7 +163,7 @@ def only_unlabelled(content):
 @pytest.mark.parametrize(
     ("damage", "why"),
     [
-        (no_annotation, "'annotations' is empty; it needs at least one entry"),
+        (no_annotation, "'annotations' has no entries; it needs at least one"),
         (only_crowds, r"no person to score against \(3 annotations: 3 crowd\)"),
         (only_unlabelled, r"score against \(3 annotations: 3 without a labelled keypoint\)"),
     ],

@@ -156,8 +156,8 @@ def test_heatmaps_alone(tiny, tmp_path):
 @pytest.mark.parametrize(
     ("broken", "text"),
     [
-        ("normalize", r"heatmaps differ from torch's by \d.* at crop \d, \w+, row \d+, column \d+, allowed are 1e-04"),
-        ("crop_per_heatmap", r"keypoints lie up to \S+ px from what its heatmaps say, allowed are 0\.01"),
+        ("normalize", r"heatmaps differ from torch's by \d.* at crop \d, \w+, row \d+, column \d+ \(allowed: 1e-04"),
+        ("crop_per_heatmap", r"keypoints differ by up to \S+ px from its decoded heatmaps \(allowed: 0\.01"),
     ],
 )  # fmt: skip
 def test_another_result_is_refused_and_nothing_left(tiny, tmp_path, monkeypatch, broken, text):
@@ -216,7 +216,7 @@ def test_broken_weights_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("name", "changed", "text"),
     [
-        ("model.ts", {}, r"model\.ts: the suffix chooses the form; give one of \.onnx \(ONNX\), \.pt2 \(torch"),
+        ("model.ts", {}, r"model\.ts: the suffix chooses the format; give one of \.onnx \(ONNX\), \.pt2 \(torch"),
         ("model.pt2", {"precision": "int8"}, "--precision int8 is for ONNX; give --output FILE.onnx"),
         ("model.onnx", {"precision": "fp16"}, "--precision fp16 needs real crops"),
     ],

@@ -126,7 +126,7 @@ def test_info_describes_an_exported_file(plain, tmp_path, capsys, order):
         said = capsys.readouterr().out
         assert f"* decoding: {decoding}\n" in said
         assert (
-            "* color order: rgb, of the crops; the order that the weights expect is inside" in said
+            "* color order: rgb; the network converts crops to the order the weights expect" in said
         )
         assert "* crops: (B, 3, 64, 64) float32, RGB, 0 to 1\n" in said
 

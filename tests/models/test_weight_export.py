@@ -165,7 +165,7 @@ def test_the_codec_of_a_file_from_elsewhere_is_an_assumption(tmp_path, codec):
 def test_blocks_cannot_run_there(target):
     model = create_model("resnet18", input_size=SIZE, blocks={"layer3": "nl", "deconv1": "srl_fft"})
     with pytest.raises(
-        CheckpointError, match=rf"\(nl at layer3, srl_fft at deconv1\), and {target}"
+        CheckpointError, match=rf"\(nl at layer3, srl_fft at deconv1\), but {target}"
     ):
         export_weights(model, target)
 
