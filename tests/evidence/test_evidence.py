@@ -12,9 +12,10 @@ import pytest
 import yaml
 from scipy import stats
 
-from keypoint.commands import cli, make_clip_data
+from keypoint.commands import cli, make_clip_data, runs
 from keypoint.config.load import CONFIG_FOLDER
-from tests.calling import REPOSITORY, tool
+from tests import forked
+from tests.calling import REPOSITORY, tool, words
 
 SHORT = {"train.epochs": 1, "train.batch_size": 4, "train.warmup_steps": 2, "data.workers": 0}
 # Of each sweep: its points, and keys besides.
@@ -52,6 +53,12 @@ def shorten(name, folder):
     return path
 
 
+def start(command, log, threads):
+    """A run of a sweep, without the four seconds that a fresh interpreter needs for its imports."""
+    with log.open("ab") as file:
+        return forked.start(words(*command), stdout=file, stderr=file)
+
+
 def share_of_inversions(counts):
     return counts["inversion"] / sum(counts.values())
 
@@ -60,6 +67,7 @@ def test_a_short_form_runs_from_the_data_to_the_document(write, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     few = partial(make_clip_data.train_on_frames, pictures=18, steps=2)
     monkeypatch.setattr(make_clip_data, "train_on_frames", few)
+    monkeypatch.setattr(runs, "start", start)
     size = ["--train", "8", "--val", "4"]
     assert tool("make-person-data", "--output", "output/evidence/persons", *size) == 0
     assert tool("make-clip-data", "--output", "output/echo", *size) == 0
@@ -76,8 +84,8 @@ def test_a_short_form_runs_from_the_data_to_the_document(write, tmp_path, monkey
     document.write_text(DOCUMENT)
     monkeypatch.setattr("fields.PERSONS", 2)
     monkeypatch.setattr("numbers_of_sweeps.REVERSED_CLIPS", 2)
-    words = ["--document", str(document), "--sweeps", str(tmp_path / "sweeps")]
-    assert cli.run(write.main, words) == 0
+    options = ["--document", str(document), "--sweeps", str(tmp_path / "sweeps")]
+    assert cli.run(write.main, options) == 0
 
     text = document.read_text()
     assert "an old table" not in text
@@ -112,7 +120,7 @@ def test_a_short_form_runs_from_the_data_to_the_document(write, tmp_path, monkey
         assert cv2.imread(str(tmp_path / "images" / f"evidence_{name}.jpg")) is not None
 
     (runs / "field" / "srl_fft" / "seed2" / "metrics.json").unlink()
-    assert cli.run(write.main, words) == 3
+    assert cli.run(write.main, options) == 3
     assert "tested runs: none 2, srl_fft 1; run keypoint sweep" in capsys.readouterr().err
 
 
