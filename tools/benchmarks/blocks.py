@@ -80,8 +80,8 @@ def measure(args: argparse.Namespace) -> str:
     alone += ["forward+backward, ms", "times copy", "peak MB"]
     three = ["input", "dtype", "how", "three blocks", "forward, ms", "% of base"]
     three += ["forward+backward, ms", "% of base"]
-    folded = f"<details><summary>Each block at each site</summary>\n\n{table(alone, rows)}"
-    result = f"{table(three, sums)}\n\n{folded}\n\n</details>"
+    summary = '<details markdown="1"><summary>Each block at each site</summary>'
+    result = f"{table(three, sums)}\n\n{summary}\n\n{table(alone, rows)}\n\n</details>"
     if ratios:
         header = ["input", "dtype", "how", "map", *(f"{MATMUL} / {FFT}, {mode}" for mode in MODES)]
         result += f"\n\n{table(header, ratios)}"
