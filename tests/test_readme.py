@@ -105,6 +105,11 @@ def test_every_page_is_in_the_navigation():
         assert f"{notebook.name})" in text, f"no page links to {notebook.name}"
 
 
+def test_folded_parts_are_markdown_on_the_site():
+    for page in DOCUMENTS:
+        assert "<details>" not in page.read_text(), f'{page.name}: write <details markdown="1">'
+
+
 def test_paths_that_are_named_exist():
     for page in ALL_PAGES:
         for name in re.findall(
