@@ -12,7 +12,7 @@ import pytest
 import yaml
 from scipy import stats
 
-from keypoint.commands import cli, make_clip_data, runs
+from keypoint.commands import cli, make_clip_data
 from keypoint.config.load import CONFIG_FOLDER
 from tests import forked
 from tests.calling import REPOSITORY, tool, words
@@ -67,7 +67,7 @@ def test_a_short_form_runs_from_the_data_to_the_document(write, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     few = partial(make_clip_data.train_on_frames, pictures=18, steps=2)
     monkeypatch.setattr(make_clip_data, "train_on_frames", few)
-    monkeypatch.setattr(runs, "start", start)
+    monkeypatch.setattr("keypoint.commands.runs.start", start)
     size = ["--train", "8", "--val", "4"]
     assert tool("make-person-data", "--output", "output/evidence/persons", *size) == 0
     assert tool("make-clip-data", "--output", "output/echo", *size) == 0
@@ -136,9 +136,9 @@ def test_the_document_quotes_the_commands_that_make_it():
     text = (REPOSITORY / "docs" / "explanation" / "evidence.md").read_text()
     made = (REPOSITORY / "Makefile").read_text().partition("\nevidence:")[2].partition("\n\n")[0]
     made = made.replace("$(EVIDENCE)", "output/evidence")
-    for words in re.findall(r"^keypoint [a-z-]+ [^#\n]*", text, re.MULTILINE):
-        if not words.startswith("keypoint explain"):
-            assert words.strip().removeprefix("keypoint ") in made, words
+    for line in re.findall(r"^keypoint [a-z-]+ [^#\n]*", text, re.MULTILINE):
+        if not line.startswith("keypoint explain"):
+            assert line.strip().removeprefix("keypoint ") in made, line
     for name in POINTS:
         assert f"keypoint sweep {name}.yaml" in text
     marks = re.findall(r"<!-- ([a-z ]+) -->\n(.*?)<!-- end -->", text, re.DOTALL)
