@@ -189,8 +189,9 @@ def peak(name: str, times: dict[str, dict[str, Seconds]], count: int, setting: S
     best = product_count / float(np.median(times["eval"][PRODUCT]))
     return (
         f"* {name}: one 1x1 convolution, {CHANNELS} to {CHANNELS} channels, runs at "
-        f"{best / 1e9:.0f} G multiply-adds/s; the network without blocks reaches {shares['eval']:.2f} of it in "
-        f"evaluation and {shares['train']:.2f} in a whole training step."
+        f"{best / 1e9:.0f} G multiply-adds/s; the network without blocks reaches "
+        f"{shares['eval']:.2f} of it in evaluation and {shares['train']:.2f} in a whole training "
+        "step."
     )
 
 
