@@ -26,7 +26,8 @@ def is_run(page: Path) -> bool:
 
 
 PAGES = [README, *filter(is_run, DOCUMENTS)]
-ALL_PAGES = [README, REPOSITORY / "CONTRIBUTING.md", *DOCUMENTS]
+CONTRIBUTING = REPOSITORY / "CONTRIBUTING.md"
+ALL_PAGES = [README, CONTRIBUTING, *DOCUMENTS]
 PROGRAMS = r"(?:tools/[\w/]+\.py|keypoint [a-z-]+|make|torchrun|pip|tensorboard|python|jupyter)"
 
 
@@ -55,23 +56,30 @@ def blocks(text: str) -> list[Block]:
     return [Block(*found) for found in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)]
 
 
-def commands_of(text: str) -> list[str]:
-    """Every line of the `sh` blocks, and every command with arguments that stands in a sentence."""
+def lines_of(text: str) -> list[str]:
+    """Every line of the `sh` blocks."""
     found = []
     for block in blocks(text):
         if block.language == "sh":
             joined = re.sub(r"\\\n *", "", block.text)
             found += [line for line in joined.splitlines() if line.strip()]
+    return found
+
+
+def commands_of(text: str) -> list[str]:
+    """Every line of the `sh` blocks, and every command with arguments that stands in a sentence."""
+    found = lines_of(text)
     prose = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
     found += [" ".join(span.split()) for span in re.findall(rf"`({PROGRAMS}\s[^`]*)`", prose)]
     return found
 
 
 def all_commands() -> list[Command]:
-    """Of all pages, each once."""
+    """Of all pages, each once; of CONTRIBUTING.md, whose sentences have those of a release, the blocks."""
     found = {}
-    for page in PAGES:
-        for text in commands_of(page.read_text()):
+    for page in (*PAGES, CONTRIBUTING):
+        read = lines_of if page == CONTRIBUTING else commands_of
+        for text in read(page.read_text()):
             plain = " ".join(re.sub(r"\s#.*", "", text).split())
             found.setdefault(plain, Command(page.name, plain))
     return list(found.values())
