@@ -379,3 +379,11 @@ def test_command_prints_the_papers_tables(tool, tables, monkeypatch, capsys):
 def test_command_refuses_what_it_would_ignore(tool, arguments, capsys):
     assert cli.run(tool.main, arguments) == 2
     assert "give either --cfg FILE" in capsys.readouterr().err
+
+
+def test_counting_changes_no_statistics():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()).train()
+    before = {name: buffer.clone() for name, buffer in net.named_buffers()}
+    count(net, torch.rand(1, 3, 64, 64))
+    assert before
+    assert all(torch.equal(buffer, before[name]) for name, buffer in net.named_buffers())

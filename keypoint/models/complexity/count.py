@@ -37,7 +37,7 @@ class Count:
 
 
 def count(module: nn.Module, x: Tensor) -> Count:
-    """Count the cost of `module(x)` by running it, in its present mode.
+    """Count the cost of `module(x)` by running it, in its present mode; its buffers stay the same.
 
     Args:
         module: Any module; the `paper` column counts our blocks by their modules, and other
@@ -49,7 +49,12 @@ def count(module: nn.Module, x: Tensor) -> Count:
     """
     if x.shape[0] != 1:
         raise ValueError(f"x is a batch of {x.shape[0]}; give a batch of 1: costs are per image")
-    return _count_and_run(module, x)[0]
+    before = [(buffer, buffer.clone()) for buffer in module.buffers()]  # of norms in train mode
+    try:
+        return _count_and_run(module, x)[0]
+    finally:
+        for buffer, kept in before:
+            buffer.copy_(kept)
 
 
 def _count_and_run(module: nn.Module, x: Tensor) -> tuple[Count, Tensor]:
