@@ -48,7 +48,7 @@ TABLE = [
     ([*TRAIN, "data.train_images=annotations"], 3, "error: {}/annotations: 4 of the 4 image files .* are missing: ", "check data.root"),
     ([*TRAIN, "data.train_annotations=many.json", "data.on_bad=skip"], 3, "error: {}/many.json: 8 of 8 annotations .* are bad, over the limit", "fix them, or raise the limit"),
     (["check_data", "--cfg", "tiny.yaml", "data.train_annotations=many.json", "output=o"], 3, "error: 9 faults would stop training", "see o/data_report.json"),
-    (["detect_boxes", "--images", "nowhere", "--output", "b.json"], 3, "error: nowhere: no such folder of images", "check the path"),
+    (["detect_boxes", "--images", "nowhere", "--output", "b.json"], 3, "error: nowhere: no such folder", "give the folder of the images"),
     # checkpoints
     (["test", "--checkpoint", "nowhere.pt"], 4, "error: nowhere.pt: no such", ""),
     (["test", "--checkpoint", "tiny.yaml"], 4, "error: tiny.yaml: is not a checkpoint", "give best.pt"),

@@ -19,7 +19,8 @@ from keypoint.pose.skeleton import Skeleton
 from keypoint.prediction.stream import Predicted
 
 PICTURES, CROPS = "pictures", "crops"  # folders
-LABELLED_SIDE = 1280  # pixels; a smaller image is enlarged, so that names have room
+# Pixels of the longer side to which the pictures of smaller images are enlarged; names need room.
+LEAST_SIDE, LABELLED_SIDE = 640, 1280
 JPEG_SIDE = 65_000  # pixels; JPEG ends at 65,535
 # Most repetitions of a frame in a drawn video: 20 s at 30 frames per second. A camera that records
 # only motion may pause for hours.
@@ -35,9 +36,10 @@ class PredictPictures:
         folder: An existing folder; pictures are named relative to it.
         skeleton: Edges and sides.
         pictures: Draw every image, and every video as a video; frames must have their images.
+            Small images are enlarged. Without edges, boxes are drawn as well.
         crops: Draw every person's crop with its heatmaps; results must have these.
         labels: Write the keypoints' names, and above each person its index in the record or its id.
-            Small images are enlarged for it, videos are not.
+            Images are enlarged more for it; videos never are.
         udp: The heatmaps are of the codec `udp`.
 
     Raises:
@@ -112,8 +114,9 @@ class PredictPictures:
         ids = None if predicted.ids is None else predicted.ids.tolist()
         captions = ids if ids is not None else range(len(predicted.boxes)) if self.labels else None
         image, points, boxes = frame.image, predicted.keypoints, predicted.boxes
-        if self.labels and frame.number is None and max(image.shape) < LABELLED_SIDE:
-            image, factor = fit_picture(image, (LABELLED_SIDE, LABELLED_SIDE))
+        side = LABELLED_SIDE if self.labels else LEAST_SIDE
+        if frame.number is None and max(image.shape) < side:
+            image, factor = fit_picture(image, (side, side))
             points, boxes = fit_points(points, factor), boxes * factor
         image = draw_keypoints(
             image,
@@ -121,7 +124,8 @@ class PredictPictures:
             predicted.scores,
             self.skeleton,
             labels=names,
-            boxes=None if ids is None else boxes,
+            # Without lines between keypoints, only the box shows which belong together.
+            boxes=boxes if ids is not None or not self.skeleton.edges else None,
             captions=None if captions is None else [str(number) for number in captions],
             ids=ids,
         )

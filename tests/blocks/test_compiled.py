@@ -351,7 +351,7 @@ def test_in_a_forked_process():
 def test_the_switch():
     program = "from keypoint.compiled.libraries import *; print(libraries(), state())"
     process = subprocess.run([sys.executable, "-c", program], env=os.environ | {libraries.SWITCH: "0"}, capture_output=True, text=True, timeout=60)  # fmt: skip
-    assert process.stdout == "() off, by KEYPOINT_COMPILED=0\n", process.stderr
+    assert process.stdout == "() off, because of KEYPOINT_COMPILED=0\n", process.stderr
 
 
 def test_a_file_of_another_system_is_as_none(tmp_path, monkeypatch):

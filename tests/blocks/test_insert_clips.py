@@ -101,7 +101,7 @@ def test_pooled_frames_take_a_call_of_their_own():
     assert [block.frames for block in blocks_of(net)] == [4, 2]
     net(CLIP[:1])
     message = (
-        r"inserted for clips of 4 frames folded into the batch, B\*4 C H W, got \(6, 16, 6, 5\), and 6 "
+        r"inserted for clips of 4 frames folded into the batch, B\*4 C H W, got \(6, 16, 6, 5\): 6 "
         r"is not a multiple of 4; run whole clips of 4 frames, or build the network again"
     )
     with pytest.raises(ValueError, match=message):

@@ -80,7 +80,7 @@ def test_images_as_the_predictor_sees_them(predict, tmp_path, checkpoint):
         np.testing.assert_allclose(record["scores"], expected.scores, atol=1e-5)
         assert (record["width"], record["height"], record["frame"]) == (160, 120, None)
         drawn = cv2.imread(str(tmp_path / "out" / record["picture"]))
-        assert drawn.shape == (120, 160, 3)
+        assert drawn.shape == (480, 640, 3)  # a small image is enlarged
     assert [r["picture"] for r in found] == [
         "pictures/000001_a.jpg", "pictures/000002_a.jpg", "pictures/000003_ü 人.jpg",
     ]  # fmt: skip
@@ -315,7 +315,7 @@ def test_labels_and_numbers_are_on_the_pictures_if_asked_for(predict, tmp_path):
 
     assert drawn["labels"][1].shape == (960, 1280, 3)
 
-    assert differ("labels", 1) > 0.01
+    assert differ("labels", 1) > 0.004
     assert differ("labels", 0) > 0.005
     assert differ("track", 0) > 0.001  # a box and a number
     assert differ("track", 1) == 0

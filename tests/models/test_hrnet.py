@@ -200,7 +200,7 @@ def test_blocks_follow_any_other_submodule(narrow):
         ({"input_size": (80, 64)}, r"input_size=\[80, 64\] must be .* multiples of 32"),
         ({"blocks": "srl_ftt"}, "blocks at stage2: .*srl_ftt.*srl_fft"),
         ({"blocks": {"stage5": "nl"}}, r"blocks at stage5: .*own sites are \['stage2'"),
-        ({"blocks": {"stage3.0": "nl"}}, "no block can follow 'stage3.0'.*gives"),
+        ({"blocks": {"stage3.0": "nl"}}, "no block can follow 'stage3.0'.*returns"),
         ({"blocks": {"stage4": {"type": "srl_fft", "groups": 3}}}, "blocks at stage4: .*groups=3"),
         ({"options": {"width": 18}}, "options have no effect with network=hrnet_w32"),
     ],

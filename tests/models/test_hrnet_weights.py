@@ -190,8 +190,7 @@ def test_the_repository_gets_our_heatmaps(tmp_path, order):
     torch.testing.assert_close(heatmaps_here(model), theirs, rtol=0, atol=1e-5 * scale)
 
 
-@pytest.mark.parametrize("order", ["rgb", "bgr"])
-@pytest.mark.parametrize("target", ["hrnet", "mmpose"])
+@pytest.mark.parametrize(("target", "order"), [("hrnet", "rgb"), ("mmpose", "bgr")])
 def test_there_and_back_is_equal_to_the_bit(tmp_path, target, order):
     model = trained(order)
     path = saved(tmp_path, export_weights(model, target, keypoints=["a"] * 17).content)
@@ -223,7 +222,7 @@ def test_mmposes_settings_name_the_head():
          "hrnet or mmpose"),
         (lambda: create_model("resnet18", input_size=SIZE), "hrnet",
          "is SimpleBaseline, which hrnet does not have; export it to simple_baseline or mmpose"),
-        (lambda: network(blocks={"stage2": "nl"}), "hrnet", r"blocks \(nl at stage2\), and hrnet"),
+        (lambda: network(blocks={"stage2": "nl"}), "hrnet", r"blocks \(nl at stage2\), but hrnet"),
     ],
 )  # fmt: skip
 def test_what_cannot_run_there_is_refused(model, target, text):

@@ -138,7 +138,7 @@ CATS = [{"id": 3, "name": "cat"}, {"id": 4, "name": "dog"}]
         ),
         ({"annotations": [{"image_id": 7, "bbox": [1, 2, 3, 4]}]}, "id must be an integer"),
         ({"images": [{"id": 7, "file_name": "a.png"}]}, "image id 7: width=None"),
-        ({"annotations": []}, "'annotations' is empty"),
+        ({"annotations": []}, "'annotations' has no entries"),
         ({"annotations": content()["annotations"][2:4]}, "there is no box to predict on"),
     ],
 )

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from keypoint.pose.skeleton import load_skeleton
+from keypoint.pose.skeleton import Skeleton, load_skeleton
 from keypoint.prediction.drawing import MOST_REPEATED, PredictPictures, remove_pictures
 from keypoint.prediction.frames import Frame
 from keypoint.prediction.stream import Predicted
@@ -101,8 +101,8 @@ def test_old_pictures_go_whatever_else_is_in_the_records(tmp_path, line):
     assert left == ["mine.jpg", "pictures/other.jpg"]
 
 
-def test_a_small_image_is_enlarged_for_names(tmp_path):
-    """Its keypoints stay where they are: the disc of one keypoint at 4.5 times its place."""
+def test_a_small_image_is_enlarged_and_more_for_names(tmp_path):
+    """Its keypoints stay where they are: the disc of a keypoint at 2.3 or 4.5 times its place."""
     points, scores = np.zeros((1, 17, 2)), np.zeros((1, 17))
     points[0, 0], scores[0, 0] = (40, 30), 1
     frame = Frame(Path("a.png"), None, 0, 0.0, 1, (200, 284), 1, np.zeros((200, 284, 3), np.uint8))
@@ -114,8 +114,18 @@ def test_a_small_image_is_enlarged_for_names(tmp_path):
         pictures = PredictPictures(folder, SKELETON, pictures=True, crops=False, labels=labels)
         name, _ = pictures.add(found)
         seen[labels] = cv2.imread(str(folder / name))
-    assert seen[False].shape == (200, 284, 3)
+    assert seen[False].shape == (451, 640, 3)
     assert seen[True].shape == (901, 1280, 3)
-    x, y = (np.array([40.5, 30.5]) * 1280 / 284 - 0.5).round().astype(int)
-    assert seen[True][y, x].max() > 100
-    assert seen[False][30, 40].max() > 100
+    for labels, side in ((False, 640), (True, 1280)):
+        x, y = (np.array([40.5, 30.5]) * side / 284 - 0.5).round().astype(int)
+        assert seen[labels][y, x].max() > 100
+
+
+def test_boxes_are_drawn_if_no_lines_join_the_keypoints(tmp_path):
+    dots = Skeleton("dots", ("a", "b"), (), (), (0.1, 0.1))
+    frame = Frame(Path("a.png"), None, 0, 0.0, 1, (700, 700), 1, np.zeros((700, 700, 3), np.uint8))
+    points, scores = np.full((1, 2, 2), 300.0), np.ones((1, 2))
+    found = Predicted(frame, np.array([[100, 100, 400, 400.0]]), np.ones(1), points, scores, 0)
+    pictures = PredictPictures(tmp_path, dots, pictures=True, crops=False)
+    name, _ = pictures.add(found)
+    assert cv2.imread(str(tmp_path / name))[100, 200:400].min() > 100

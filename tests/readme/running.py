@@ -224,6 +224,9 @@ class Runner:
             setup.read(REPOSITORY / "setup.cfg")
             assert re.search(rf"^{words[0]}==", setup["options.extras_require"]["dev"], re.M)
             return
+        if words[0] == "mkdocs":  # of the extra `docs`; .ci/run builds the site
+            assert words[1:] == ["build", "--strict"]
+            return
         assert words[0] == "pytest"
         assert self.collect(words[1:], variables), f"{shlex.join(words)} finds no test"
 
@@ -262,7 +265,13 @@ class Runner:
 def make_lines(words: list[str], folder: Path) -> list[tuple[dict[str, str], list[str]]]:
     """What make says (-n) that it would call with all installed: variables, and words after Python's name."""
     venv = folder / "venv"
-    for stamp in ("bin/python", ".installed", ".installed-test", ".installed-dev"):
+    for stamp in (
+        "bin/python",
+        ".installed",
+        ".installed-test",
+        ".installed-dev",
+        ".installed-docs",
+    ):
         (venv / stamp).parent.mkdir(parents=True, exist_ok=True)
         (venv / stamp).touch()
     called = ["make", "-n", "--no-print-directory", *words, f"VENV={venv}"]
