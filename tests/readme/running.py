@@ -8,6 +8,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import pydoc
 import re
 import shlex
 import subprocess
@@ -68,8 +69,9 @@ def small(name: str, words: list[str]) -> list[str]:
         added.remove("model.encoder=resnet18")
     if name == "action_train" and "echo.yaml" in words:
         added.remove("train.momentum=0")  # of SGD
-    if name == "train" and any("hrnet" in word or "timm/" in word for word in words):
-        added.append("model.weights=none")  # of the Hub
+    on_the_hub = any("hrnet" in word or "timm/" in word for word in words)
+    if name == "train" and on_the_hub and "model.weights" not in own:
+        added.append("model.weights=none")
     if name == "run":
         added += BENCHMARK[words[0]].split()
     if name == "test" and "--cfg" in words:
@@ -252,6 +254,11 @@ class Runner:
         done = subprocess.run(called, cwd=clone, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert "Would install keypoint-" in done.stdout
+
+    def run_python(self, words: list[str]) -> None:
+        """Shows a docstring, in this process; an ImportError says that the name does not exist."""
+        assert words[1:3] == ["-m", "pydoc"]
+        assert "Args:" in pydoc.render_doc(words[3])
 
     def run_tensorboard(self, words: list[str]) -> None:
         """Reads the folder as the page would, and ends (--inspect); what a training writes there others test."""

@@ -245,7 +245,7 @@ def run_to_compare(folder):
 MAKERS = [
     (r"data/coco", coco),
     (r"data/coco_sample", coco_sample),
-    (r"output/(demo/data|persons)", demo_set),
+    (r"output/(demo/data|persons|few)", demo_set),
     (r"output/signs/data", sign_set),
     (r"output/echo/data", echo_set),
     (r"data/kinetics400", kinetics),
