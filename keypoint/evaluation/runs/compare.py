@@ -33,11 +33,11 @@ class Compared:
 
     Attributes:
         differences: For each number that all runs have, the group's minus the first group's.
-        note: Why there is no interval, or how to get a better one; may be empty.
+        notes: What the intervals do not cover, and why there are none; may be empty.
     """
 
     differences: dict[str, Difference]
-    note: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,8 @@ def compare_groups(
 
 def _compare(first: Group, other: Group, on_samples: OnSamples) -> Compared:
     """One group with the first."""
-    found, note = {}, ""
+    found: dict[str, Difference] = {}
+    notes = []
     for metric in first.first.numbers:
         one, two = first.by_seed(metric), other.by_seed(metric)
         if len(one) < len(first.runs) or len(two) < len(other.runs):
@@ -119,22 +120,26 @@ def _compare(first: Group, other: Group, on_samples: OnSamples) -> Compared:
         found[metric] = difference_over_seeds(one, two)
     if len(first.runs) > 1 and len(other.runs) > 1:
         if found and next(iter(found.values())).method == "Welch":
-            note = "the seeds are not the same, so the interval is not paired (Welch)"
+            notes.append("the seeds are not the same, so the interval is not paired (Welch)")
     elif len(first.runs) == len(other.runs) == 1:
-        note = "one run each: the interval does not cover other seeds"
         try:
             drawn = on_samples(first.first, other.first)
         except KeypointError as error:
-            note = f"no interval: {error}"
+            notes.append(f"no interval: {error}")
         else:
             without = [name for name in found if name not in drawn]
             found |= {name: drawn[name] for name in found if name in drawn}
+            notes.append(
+                "one run each: the intervals are of these two networks only, not of the method; "
+                "they do not cover other seeds"
+            )
             if without:
-                note += f"; none for {', '.join(without)}, which stored results do not contain"
+                names = ", ".join(without)
+                notes.append(f"no interval for {names}, which stored results do not contain")
     else:
         single = first if len(first.runs) == 1 else other
-        note = f"no interval: {single.name} has one run; train it with more seeds"
-    return Compared(found, note)
+        notes.append(f"no interval: {single.name} has one run; train it with more seeds")
+    return Compared(found, tuple(notes))
 
 
 def difference_over_seeds(

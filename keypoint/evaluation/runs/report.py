@@ -18,6 +18,11 @@ METHODS = {
     "Welch": "over {} and {} seeds, Welch's t",
     "bootstrap": "bootstrap over {} {} of the test set",
 }
+COUNTED = {  # the same in the summary
+    "paired t": "{} paired seeds",
+    "Welch": "{} and {} seeds, not paired",
+    "bootstrap": "these two networks only, {} {}",
+}
 CSV_HEAD = (
     "group", "number", "mean", "mean_low", "mean_high", "std", "n", "difference", "low", "high",
     "interval", "published",
@@ -26,12 +31,14 @@ SAMPLES = {"keypoints": "images", "action": "videos"}
 
 
 def to_markdown(comparison: GroupComparison) -> str:
-    """All tables: numbers by group, differences, keypoints, kinds of error, what else differs.
+    """Summary, then tables: numbers by group, differences, keypoints, kinds of error, what differs.
 
     Returns:
         Markdown without a newline at the end.
     """
     parts = [f"WARNING, not comparable: {reason}" for reason in comparison.reasons]
+    if comparison.compared:
+        parts += [_summary(comparison)]
     parts += [_numbers(comparison)]
     if comparison.compared:
         parts += [_differences(comparison)]
@@ -55,6 +62,20 @@ def to_markdown(comparison: GroupComparison) -> str:
 
 def _names(comparison: GroupComparison) -> list[str]:
     return [group.name for group in comparison.groups]
+
+
+def _summary(comparison: GroupComparison) -> str:
+    """Format one line per group: its difference to the first in the main number."""
+    metric, base = comparison.metric, comparison.groups[0].name
+    lines = []
+    for group, compared in zip(comparison.groups[1:], comparison.compared, strict=True):
+        found = compared.differences[metric]
+        end = "no interval"
+        if found.low is not None and found.high is not None:
+            counted = COUNTED[found.method].format(*_counts(found, group.first.task))
+            end = f"95 % interval {found.low:+.4f} to {found.high:+.4f}, {counted}"
+        lines.append(f"* {metric}: {cell(group.name)} - {cell(base)} = {found.mean:+.4f} ({end})")
+    return "\n".join(lines)
 
 
 def _numbers(comparison: GroupComparison) -> str:
@@ -101,11 +122,10 @@ def _differences(comparison: GroupComparison) -> str:
             if metric in compared.differences:
                 found = difference_cells(compared.differences[metric], group.first.task)
                 rows.append([group.name, metric, *found])
-        if compared.note:
-            notes.append(f"{group.name}: {compared.note}")
-    head = ["group", "number", "difference", "95 % interval", "leaves out 0", "interval is"]
+        notes += [f"{group.name}: {note}" for note in compared.notes]
+    head = ["group", "number", "difference", "95 % interval", "excludes 0", "interval is"]
     text = f"Difference to {cell(base)}\n\n{table(head, rows)}"
-    return "\n\n".join([text, *map(cell, notes)])
+    return "\n\n".join([*map(cell, notes), text])
 
 
 def _by_name(comparison: GroupComparison, title: str, names: Mapping[str, str]) -> list[str]:
@@ -146,9 +166,13 @@ def difference_cells(found: Difference, task: str) -> list[str]:
     if found.low is None or found.high is None:
         return [f"{found.mean:+.4f}", "-", "-", "-"]
     interval = f"{found.low:+.4f} to {found.high:+.4f}"
-    words = (found.n[0], SAMPLES[task]) if found.method == "bootstrap" else found.n
-    method = METHODS[found.method].format(*words)
+    method = METHODS[found.method].format(*_counts(found, task))
     return [f"{found.mean:+.4f}", interval, "yes" if found.clear else "no", method]
+
+
+def _counts(found: Difference, task: str) -> tuple[object, ...]:
+    """What an interval is over: seeds of both groups, or number and name of the samples."""
+    return (found.n[0], SAMPLES[task]) if found.method == "bootstrap" else found.n
 
 
 def _within(groups: Sequence[Group]) -> list[str]:

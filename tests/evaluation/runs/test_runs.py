@@ -167,6 +167,9 @@ def test_the_command_compares_seeds(seeds, tmp_path, capsys):
     out = tmp_path / "out"
     assert tool("compare", *seeds, "--output", out) == 0
     said = capsys.readouterr().out
+    summary = "* AP: srl - none = +0.0080 (95 % interval +0.0055 to +0.0105, 3 paired seeds)\n\n"
+    assert said.startswith(summary)
+    assert "| difference | 95 % interval | excludes 0 | interval is |" in said
     mean, std = np.mean(NONE), np.std(NONE, ddof=1)
     assert f"| none | 3 | 0 1 2 | {mean:.4f} +- {std:.4f} |" in said
     # scipy 1.17: ttest_rel(SRL, NONE).confidence_interval()
@@ -243,9 +246,13 @@ def test_nine_groups_have_a_column_each(tmp_path, capsys):
 
 def test_other_seeds_and_too_few_of_them_are_said(seeds, capsys):
     assert tool("compare", *seeds[:2], *seeds[4:]) == 0
-    assert "the seeds are not the same" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "the seeds are not the same" in said
+    assert said.splitlines()[0].endswith(", 2 and 2 seeds, not paired)")
     assert tool("compare", *seeds[:4]) == 0
-    assert "no interval: srl/seed0 has one run; train it with more seeds" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "no interval: srl/seed0 has one run; train it with more seeds" in said
+    assert said.splitlines()[0].endswith(" (no interval)")
 
 
 def test_the_command_refuses_unless_told(tmp_path, capsys):
@@ -277,7 +284,9 @@ def test_single_runs_are_compared_on_the_images_of_their_test(tmp_path, capsys):
     out = tmp_path / "out"
     assert tool("compare", *folders, "--output", out) == 0
     said = capsys.readouterr().out
-    assert "b: one run each: the interval does not cover other seeds\n" in said
+    assert said.splitlines()[0].endswith(", these two networks only, 30 images)")
+    only = "b: one run each: the intervals are of these two networks only, not of the method; they do not cover other seeds"  # fmt: skip
+    assert f"\n\n{only}\n\nDifference to a\n\n| group |" in said
     rows = [row for row in said.splitlines() if row.startswith("| b | A")]
     names = [row.split(" | ")[1] for row in rows]
     assert names == ["AP", "AP50", "AP75", "AP_M", "AR", "AR50", "AR75", "AR_M"]
@@ -296,7 +305,8 @@ def test_single_runs_are_compared_on_the_images_of_their_test(tmp_path, capsys):
     assert tool("compare", *folders) == 0
     said = capsys.readouterr().out
     left_out = "share of good, share of jitter, share of inversion, share of swap, share of miss"
-    assert f"none for {left_out}, which stored results do not contain" in said
+    without = f"b: no interval for {left_out}, which stored results do not contain"
+    assert f"\n\n{only}\n\n{without}\n\nDifference to a\n" in said
     assert f"| nose | {cells[0]} ({cells[1]}, {cells[2]}) |" in said
     (folders[1] / "results.json").write_text(json.dumps(sides[0]))
     assert tool("compare", *folders) == 0
