@@ -210,6 +210,14 @@ def own_network(path):
         path.with_name(name).write_text(block.text)
 
 
+def sweep_file(path):
+    """The sweep of the page about comparisons."""
+    page = README.parent / "docs" / "guides" / "comparing-runs.md"
+    path.write_text(
+        next(b for b in blocks(page.read_text()) if b.text.startswith(f"# {path.name}")).text
+    )
+
+
 def demo_set(folder):
     write_demo_set(folder, train_images=2, val_images=1)
 
@@ -260,6 +268,7 @@ MAKERS = [
     (r"output/\w+/(best|last)\.pt", run_checkpoint),
     (r"pets/config\.yaml", converted),
     (r"mine\.yaml", own_network),
+    (r"persons_blocks\.yaml", sweep_file),
     (r"(\./)?\w+\.pt", tiny_network.checkpoint),
     (r"\w+\.onnx", exported),
     (r"pose_resnet_\w+\.pth(\.tar)?", lambda path: torch.save(pose_resnet.simple_baseline(18), path)),
