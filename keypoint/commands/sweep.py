@@ -7,7 +7,11 @@ first.
 from __future__ import annotations
 
 import argparse
+import heapq
+import time
 from collections.abc import Mapping, Sequence
+
+from tqdm import tqdm
 
 from keypoint.action.config import ActionConfig
 from keypoint.commands import cli, compare, runs
@@ -20,7 +24,6 @@ from keypoint.config.load import Config, find_config, override_as, task_of
 from keypoint.config.sweep import Sweep, check_points, read_sweep
 from keypoint.errors import ConfigError
 from keypoint.evaluation.runs.group import deciding_config
-from keypoint.progress import progress
 
 
 def main(argv: Sequence[str]) -> None:
@@ -155,27 +158,34 @@ def carry_out(work: Sequence[tuple[Run, list[runs.Words]]], jobs: int) -> None:
     """
     left = [(run, commands) for run, commands in work if commands]
     failed: list[tuple[str, int]] = []
-    with progress(len(work), "runs", "run", enabled=jobs > 1) as bar:
+    began: dict[str, float] = {}  # of the runs in progress, by name
+    took: list[float] = []
+    waiting = len(left)
 
-        def begins(run: Run, _: Sequence[runs.Words]) -> None:
-            if jobs == 1:
-                cli.logger.info("%s: %s", run.name, run.folder)
+    def begins(run: Run, _: Sequence[runs.Words]) -> None:
+        nonlocal waiting
+        waiting -= 1
+        began[run.name] = time.perf_counter()
+        cli.logger.info("%s: %s", run.name, run.folder)
 
-        def ended(run: Run, status: int) -> None:
-            if not status:
-                cli.logger.info("%s: done, %s", run.name, run.folder)
-                bar.update(1)
-                return
-            failed.append((run.name, status))
-            said = "its error is above"
-            if jobs > 1:
-                log = run.folder / LOG
-                said = f"{log}: {runs.last_words(log)}"
-            cli.logger.warning("%s: ended with status %d, %s", run.name, status, said)
-            bar.update(1)
+    def ended(run: Run, status: int) -> None:
+        now = time.perf_counter()
+        seconds = now - began.pop(run.name)
+        over = len(work) - waiting - len(began)
+        if not status:
+            took.append(seconds)
+            to_go = seconds_to_go(took, [now - each for each in began.values()], waiting, jobs)
+            runs_done = f"{over} of {len(work)} runs, {tqdm.format_interval(to_go)} to go"
+            cli.logger.info("%s: done, %s (%s)", run.name, run.folder, runs_done)
+            return
+        failed.append((run.name, status))
+        said = "its error is above"
+        if jobs > 1:
+            log = run.folder / LOG
+            said = f"{log}: {runs.last_words(log)}"
+        cli.logger.warning("%s: ended with status %d, %s", run.name, status, said)
 
-        bar.skip(len(work) - len(left))
-        runs.carry_out(left, at_once=jobs, begins=begins, ended=ended)
+    runs.carry_out(left, at_once=jobs, begins=begins, ended=ended)
     if failed:
         names = ", ".join(name for name, _ in failed)
         raise RunFailedError(
@@ -183,3 +193,23 @@ def carry_out(work: Sequence[tuple[Run, list[runs.Words]]], jobs: int) -> None:
             "them with --resume",
             failed[0][1],
         )
+
+
+def seconds_to_go(
+    took: Sequence[float], running: Sequence[float], waiting: int, jobs: int
+) -> float:
+    """Estimate the time until all runs have ended, if each takes as long as the mean so far.
+
+    Args:
+        took: Seconds of each run that has ended; at least one.
+        running: Seconds since the start of each run in progress.
+        waiting: Number of runs that have not started.
+        jobs: Runs at a time.
+    """
+    mean = sum(took) / len(took)
+    free = [max(0.0, mean - seconds) for seconds in running]  # until a job is free
+    free += [0.0] * (jobs - len(free))
+    heapq.heapify(free)
+    for _ in range(waiting):
+        heapq.heapreplace(free, free[0] + mean)
+    return max(free)

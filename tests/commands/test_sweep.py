@@ -14,6 +14,7 @@ import time
 import pytest
 
 from keypoint.commands import process, runs
+from keypoint.commands.sweep import seconds_to_go
 from keypoint.config.load import CONFIG_FOLDER
 from keypoint.config.sweep import read_sweep
 from tests import forked, tiny_coco
@@ -261,10 +262,24 @@ def test_two_jobs_share_the_cores_and_a_failure_is_reported_at_the_end(started, 
     log = "out/wide,lr=1e-3/seed0/sweep.log"
     said = capsys.readouterr()
     assert f"wide,lr=1e-3/seed0: ended with status 3, {log}: error: no room\n" in said.err
-    assert "none,lr=1e-3/seed0: done, out/none,lr=1e-3/seed0\n" in said.err
+    assert "none,lr=1e-3/seed0: done, out/none,lr=1e-3/seed0 (" in said.err
     assert "error: 2 of 8 runs failed, so there is no table: wide,lr=1e-3/seed0, wide" in said.err
-    assert "runs: 8/8" in said.err  # the progress, as lines where there is no terminal
+    assert " of 8 runs, 00:00 to go)\n" in said.err
     assert "the table" not in said.out
+
+
+@pytest.mark.parametrize(
+    ("running", "waiting", "jobs", "seconds"),
+    [
+        ([10.0], 4, 2, 20.0),  # six runs, two at a time: the other of the first two ends now, too
+        ([4.0], 0, 2, 6.0),
+        ([10.0], 3, 2, 20.0),  # the last one is alone
+        ([], 3, 1, 30.0),
+        ([12.0], 0, 2, 0.0),  # longer than the mean
+    ],
+)
+def test_the_time_to_go_is_that_of_runs_side_by_side(running, waiting, jobs, seconds):
+    assert seconds_to_go([9.0, 11.0], running, waiting, jobs) == seconds
 
 
 def test_the_processes_of_jobs_have_their_log_and_threads(folder, monkeypatch):
