@@ -207,6 +207,20 @@ def dump_yaml(content: Any) -> str:
     return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1 << 30)
 
 
+def one_line_yaml(value: Any) -> str:
+    """Return a plain value as YAML on one line, for an override ``section.key=value``."""
+    # In a list, because YAML ends a document that is only a scalar with a line "...".
+    text = yaml.dump(
+        [value],
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=1 << 30,
+        default_flow_style=True,
+    )
+    return str(text).rstrip()[1:-1]
+
+
 def check_plain(value: Any) -> None:
     """Accept only values that YAML and a checkpoint can contain: finite numbers, text, booleans,
     None, lists and dicts.

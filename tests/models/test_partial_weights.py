@@ -1,11 +1,13 @@
 """Blocks added to trained weights change nothing, and only blocks may be missing."""
 
+import shlex
+
 import pytest
 import torch
 
 from keypoint.blocks.build import BLOCKS
 from keypoint.checkpoint.file import checkpoint_of, load_model, save_checkpoint
-from keypoint.config.load import config_from_dict
+from keypoint.config.load import config_from_dict, load_config
 from keypoint.errors import CheckpointError, ConfigError
 from keypoint.models import create_model
 from keypoint.models.weights import load
@@ -128,7 +130,7 @@ def test_blocks_with_other_options_are_not_the_same(tmp_path):
         names.append({name: tensor.shape for name, tensor in model.state_dict().items()})
     assert names[0] == names[1]
     path = own_checkpoint(tmp_path / "a.pt", model, blocks=blocks)
-    with pytest.raises(CheckpointError, match=r"block at deconv1 is .*'recurrence': 3.*is .*: 2"):
+    with pytest.raises(CheckpointError, match=r"blocks=\{deconv1: .*recurrence: 3\}\}'; set this"):
         create_model(
             "resnet18",
             input_size=SIZE,
@@ -231,3 +233,86 @@ def test_a_damaged_checkpoint_of_ours(change, text):
     assert recognise(good, "a.pt").format == "keypoint"
     with pytest.raises(CheckpointError, match=rf"a\.pt: .*{text}"):
         recognise(good | change, "a.pt")
+
+
+def checkpoint_with_srl(path):
+    blocks, size = {"deconv1": "srl_fft"}, [192, 128]
+    model = create_model("resnet18", input_size=tuple(size), blocks=blocks)
+    return own_checkpoint(path, model, blocks=blocks, input_size=size)
+
+
+KEYS_OF_SRL = "'model.blocks={deconv1: srl_fft}' 'model.input_size=[192, 128]'"
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (
+            {"encoder": "resnet34", "input_size": SIZE},
+            f"trained with model.encoder=resnet18 {KEYS_OF_SRL}; set these",
+        ),
+        (
+            {"encoder": "resnet18", "input_size": SIZE, "num_keypoints": 4, "new_head": False},
+            f"trained with {KEYS_OF_SRL}; set these, and model.new_head=true for other keypoints",
+        ),
+        (
+            {"encoder": "resnet18", "input_size": (192, 128), "blocks": {"deconv1": "nl"}},
+            "trained with 'model.blocks={deconv1: srl_fft}'; set this",
+        ),
+        (
+            {"encoder": "resnet18", "input_size": SIZE, "blocks": {"deconv1": "srl_fft"}},
+            "trained with 'model.input_size=[192, 128]'; set this",
+        ),
+        (
+            {
+                "encoder": "resnet34",
+                "input_size": (192, 128),
+                "blocks": {"deconv1": "srl_fft", "deconv2": "nl"},
+            },
+            "trained with model.encoder=resnet18; set this, and model.partial_weights=true to add "
+            "blocks",
+        ),
+        (
+            {"encoder": "resnet50", "input_size": SIZE, "encoder_stride": 16, "dilated": True},
+            "trained with model.encoder=resnet18 model.encoder_stride=32 model.dilated=false "
+            f"{KEYS_OF_SRL}; set these",
+        ),
+        (
+            {"network": "hrnet_w32", "input_size": SIZE},
+            "trained with model.network=simple_baseline model.encoder=resnet18 "
+            f"{KEYS_OF_SRL}; set these",
+        ),
+    ],
+)
+def test_all_keys_of_a_checkpoint_are_named_at_once(tmp_path, monkeypatch, given, text):
+    path = checkpoint_with_srl(tmp_path / "a.pt")
+    said = []
+    monkeypatch.setattr(load.logger, "warning", lambda text, *values: said.append(text % values))
+    with pytest.raises(CheckpointError) as caught:
+        create_model(**{"new_head": True} | given, weights=path)
+    assert str(caught.value) == f"{path}: {text}"
+    assert not said
+
+
+def test_the_keys_that_are_named_can_be_set(tmp_path):
+    path = checkpoint_with_srl(tmp_path / "a.pt")
+    file = tmp_path / "c.yaml"
+    file.write_text("model: {encoder: resnet34, input_size: [64, 96]}\n")
+    start = {"weights": path, "new_head": True}
+    with pytest.raises(CheckpointError) as caught:
+        create_model(**load_config(file).model.arguments(4), **start)
+    words = str(caught.value).partition("trained with ")[2].partition("; set")[0]
+    model = create_model(**load_config(file, shlex.split(words)).model.arguments(4), **start)
+    assert model.num_outputs == 4
+
+
+def test_other_frequencies_are_reported_after_loading(tmp_path, monkeypatch):
+    model = create_model("resnet18", input_size=SIZE, blocks="nl")
+    path = own_checkpoint(tmp_path / "a.pt", model, blocks="nl")
+    said = []
+    for level in ("info", "warning"):
+        monkeypatch.setattr(load.logger, level, lambda text, *values: said.append(text % values))
+    load_weights_file(create_model("resnet18", input_size=(96, 96), blocks="nl"), path)
+    assert len(said) == 2
+    assert "tensors loaded" in said[0]
+    assert said[1].endswith("until trained, they act on other frequencies there")

@@ -24,6 +24,7 @@ from keypoint.models.own_network import OwnNetwork
 from keypoint.models.pose_network import PoseNetwork
 from keypoint.models.simple_baseline import SimpleBaseline
 from keypoint.models.timm_baseline import TimmBaseline
+from keypoint.models.weights.differences import keys_to_set
 from keypoint.models.weights.formats import Weights, read_weights, recognise
 from keypoint.models.weights.report import Report, compare
 from keypoint.models.weights.timm_files import (
@@ -124,6 +125,10 @@ def fill(
 ) -> Report:
     """Load weights that were already read; log and errors name `source`."""
     _check_task(model, weights, source)
+    if isinstance(model, PoseNetwork) and weights.content is not None and not whole:
+        wrong = keys_to_set(model, weights, partial=partial, new_head=new_head)
+        if wrong:
+            raise CheckpointError(f"{source}: {wrong}")
     _check_network(model, weights.trained, source, whole)
     if whole and isinstance(model, PoseNetwork):
         _check_heatmaps(model, weights, source, keypoints)
@@ -132,6 +137,7 @@ def fill(
     report = load_state(model, weights, source, partial=partial, new_head=new_head, whole=whole)
     model.set_colors(weights.color_order, weights.mean, weights.std)
     logger.info("%s", report.text())
+    _warn_of_size(model, weights.trained, source, whole)
     return report
 
 
@@ -292,14 +298,23 @@ def _check_network(model: Network, trained: Mapping[str, Any], source: str, whol
                 "set model.blocks to the blocks it was trained with"
             )
     size, given = list(trained.get("input_size", model.input_size)), list(model.input_size)
+    if blocks and whole and size != given:
+        raise CheckpointError(
+            f"{source}: its blocks were built for input_size={size}, the network's for {given}; "
+            f"remove --cfg and give model.input_size={given}, which keeps the blocks"
+        )
+
+
+def _warn_of_size(model: Network, trained: Mapping[str, Any], source: str, whole: bool) -> None:
+    """Warn of another input size, after loading: before, an error may report more."""
+    size, given = list(trained.get("input_size", model.input_size)), list(model.input_size)
     if size == given:
         return
-    if blocks:
-        text = f"{source}: its blocks were built for input_size={size}, the network's for {given}"
-        if whole:
-            raise CheckpointError(
-                f"{text}; remove --cfg and give model.input_size={given}, which keeps the blocks"
-            )
-        logger.warning("%s: until trained, they act on other frequencies there", text)
+    if model.blocks_of(trained):
+        logger.warning(
+            "%s: its blocks were built for input_size=%s, the network's for %s: until trained, "
+            "they act on other frequencies there",
+            *(source, size, given),
+        )
     elif whole:
         logger.warning("%s: trained at input_size=%s, but the network has %s", source, size, given)
