@@ -25,6 +25,8 @@ from keypoint.pose.sides import guess_pairs
 from keypoint.pose.skeleton import UNIFORM, Skeleton, skeleton_from_dict
 from keypoint.strict_yaml import dump_yaml
 
+ROTATION = 40  # the default of augment.rotation, written so that the user sees it
+
 LEAST_SHARE = 0.1  # of the image's longer side: minimum side of a box made from keypoints
 SEED = 0
 ASPECT = 1.2  # height over width from which a box counts as upright
@@ -292,4 +294,8 @@ def _config(output: Path, images: Path, boxes: list[Bbox], mirrored: bool, form:
     return (
         f"# To start from; made by keypoint convert from labels of {form}.\n"
         f"# input_size is (height, width) of a crop, by the middle box.\n{note}{dump_yaml(content)}"
+        f"# Crops are rotated by up to {2 * ROTATION} degrees, twice the value. Lower it if a "
+        "rotated keypoint\n"
+        "# would have another name, such as the top left corner of a sign.\n"
+        f"augment:\n  rotation: {ROTATION}\n"
     )

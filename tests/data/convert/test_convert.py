@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from keypoint.config.load import load_config
+from keypoint.config.schema import AugmentConfig
+from keypoint.data.convert import dataset
 from keypoint.data.convert.dataset import draw
 from keypoint.data.convert.images import Finder, Found
 from keypoint.data.convert.labels import Person, Picture
@@ -285,6 +287,16 @@ def test_an_image_of_another_video_is_not_taken_for_a_missing_one(tmp_path):
         )
         == 1
     )
+
+
+def test_the_rotation_is_in_the_config_with_a_comment(tmp_path):
+    labelme(tmp_path / "in", "a", NOSE)
+    convert(tmp_path / "in", tmp_path / "out")
+    file = tmp_path / "out" / "config.yaml"
+    assert "rotated by up to 80 degrees" in file.read_text()
+    assert "\naugment:\n  rotation: 40\n" in file.read_text()
+    default = AugmentConfig().rotation
+    assert load_config(file).augment.rotation == default == dataset.ROTATION
 
 
 def test_images_missing_or_of_another_size(tmp_path, capsys):
