@@ -55,7 +55,7 @@ def prepare(config: Config, device: torch.device, weights: bool) -> training.Pre
     model = build_model(config, skeleton, device, weights=weights)
     augmentation = build_augmentation(config, skeleton, model.codec)
     step = training.build_step(config, model, build_loss_of(config, skeleton, model))
-    log_recipe(config)
+    log_recipe(config, len(data.train))
     trainer = training.build_trainer(
         config,
         step,
@@ -165,10 +165,10 @@ def build_loss_of(
     return partial(keypoint_loss, model=model, heatmap_loss=heatmap_loss)
 
 
-def log_recipe(config: Config) -> None:
+def log_recipe(config: Config, num_crops: int) -> None:
     """Log differences from the recipe; warn if the learning rate does not fit the batch."""
     cli.logger.info("recipe %s", recipe_card(config))
-    step, speaks_against_lr = step_card(config, distributed.world_size())
+    step, speaks_against_lr = step_card(config, distributed.world_size(), num_crops)
     warned = speaks_against_lr and distributed.is_main()
     cli.logger.log(logging.WARNING if warned else logging.INFO, "%s", step)
 

@@ -195,6 +195,7 @@ def build_trainer(
         rank=distributed.rank(),
         world_size=distributed.world_size(),
     )
+    cli.logger.info("%s", sampler.text())
     loader = train_loader(
         dataset, sampler, config.data.workers, pin_memory=step.device.type == "cuda"
     )

@@ -157,11 +157,16 @@ def _word(value: Any) -> Any:
     return "none" if value is None else value
 
 
-def step_card(config: Config, devices: int) -> tuple[str, bool]:
+def step_card(config: Config, devices: int, num_crops: int) -> tuple[str, bool]:
     """Describe the crops in a step, and whether the learning rate was chosen for another number.
 
     Nothing is scaled: on any number of devices the batch size is per device and the learning rate
     is the config's.
+
+    Args:
+        config: The whole config.
+        devices: How many train together.
+        num_crops: Crops in the data set. A step of the recipe is not suggested if it has more.
 
     Returns:
         The sentence, and true if the learning rate is the recipe's but the step is not.
@@ -183,6 +188,6 @@ def step_card(config: Config, devices: int) -> tuple[str, bool]:
         return text, False
     text += f"; train.lr={train.lr:g} was chosen for those and is not scaled"
     batches, rest = divmod(recipe.crops_per_step, train.batch_size * devices)
-    if not rest:
+    if not rest and recipe.crops_per_step <= num_crops:
         text += f". train.accumulate={batches} gives the same step"
     return text, True

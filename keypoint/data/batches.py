@@ -150,6 +150,17 @@ class TrainSampler(Sampler[list[Key]]):
         self.epoch = 0
         self.first_batch = 0
 
+    def text(self) -> str:
+        """Return a sentence for the log: the batches of an epoch, and what it leaves out."""
+        text = f"batches per epoch: {self.num_batches}, of {self.batch_samples} samples each"
+        rest = self.num_samples % self.batch_samples
+        if rest:
+            text += (
+                f"; the last batch is incomplete and dropped: {rest} of {self.num_samples} "
+                "samples, others in each epoch"
+            )
+        return text
+
     def set_position(self, epoch: int, first_batch: int = 0) -> None:
         """Set the epoch, and the first batch of it when a run is resumed."""
         self.epoch, self.first_batch = epoch, first_batch

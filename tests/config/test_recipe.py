@@ -215,9 +215,18 @@ def test_a_value_of_the_recipe_does_not_count_as_given(write, name):
 )  # fmt: skip
 def test_another_step_than_the_recipes_is_said(overrides, devices, warned, words):
     config = load_config(find_config("res50_256x192"), overrides)
-    text, speaks_against_lr = step_card(config, devices)
+    text, speaks_against_lr = step_card(config, devices, 1000)
     assert re.search(words, text), text
     assert speaks_against_lr == warned
+
+
+@pytest.mark.parametrize(("num_crops", "suggested"), [(83, False), (255, False), (256, True)])
+def test_a_step_of_more_crops_than_the_data_set_has_is_not_suggested(num_crops, suggested):
+    config = load_config(find_config("res50_256x192"), ["train.batch_size=16"])
+    text, speaks_against_lr = step_card(config, 1, num_crops)
+    assert speaks_against_lr
+    assert text.endswith("is not scaled") == (not suggested)
+    assert ("train.accumulate=16 gives the same step" in text) == suggested
 
 
 def test_the_table_in_docs_is_what_the_files_say():

@@ -190,3 +190,15 @@ def test_a_killed_worker_is_reported_with_a_hint(persons, monkeypatch):
     text = "worker process that reads data ended.*lower data.workers"
     with pytest.raises(DataError, match=text):
         collected(persons, workers=1)
+
+
+def test_the_batches_of_an_epoch_and_what_is_dropped_are_reported():
+    sampler = TrainSampler(83, 16, seed=0)
+    assert sampler.text() == (
+        "batches per epoch: 5, of 16 samples each; the last batch is incomplete and dropped: 3 of "
+        "83 samples, others in each epoch"
+    )
+    assert len(list(sampler)) == 5
+    assert {len(batch) for batch in sampler} == {16}
+    sampler = TrainSampler(64, 8, seed=0, rank=1, world_size=2)
+    assert sampler.text() == "batches per epoch: 4, of 16 samples each"
