@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from keypoint.data.entries import (
+    OTHER_SKELETON,
     CheckedEntries,
     check_entries,
     find_category,
@@ -37,6 +38,7 @@ from keypoint.pose.skeleton import Skeleton
 logger = logging.getLogger(__name__)
 
 FORM = "give COCO's images, annotations and categories"
+NO_ENTRIES = "has no entries; it needs at least one"
 
 
 @no_collection()
@@ -50,6 +52,7 @@ def read_annotations(
     category: str | Sequence[str] | None = None,
     on_bad: str = "error",
     max_bad: float = 0.001,
+    names_remedy: str = OTHER_SKELETON,
 ) -> Annotations:
     """Parse and check an annotation file.
 
@@ -60,12 +63,14 @@ def read_annotations(
         skeleton: Its names must be the category's, in the same order.
         scored: Predictions will be scored against them: check what COCOeval needs, and with "skip"
             leave out every image that has anything bad.
-        images_only: Do not read the annotations.
+        images_only: Do not read the annotations. A file with a single category needs no
+            keypoints then.
         category: Names of the persons' categories, "all" for all with keypoints, None for the only
             one. Several must have equal keypoints and count as one class.
         on_bad: "error", or "skip" to leave out bad annotations, and images whose entry or file is
             bad (the first and last bytes of every file are read, about 0.15 ms each).
         max_bad: Largest share of annotations, and of images, that "skip" leaves out.
+        names_remedy: What to do if the category's keypoint names differ from the skeleton's.
 
     Raises:
         DataError: The file is unreadable or faulty (all faults are listed by id), or no person in
@@ -74,8 +79,8 @@ def read_annotations(
     if on_bad not in ("error", "skip"):
         raise ValueError(f"on_bad={on_bad!r}; choose 'error' or 'skip'")
     content, source = read_dataset(path, need_annotations=False), str(path)
-    chosen = find_category(content, path, category)
-    wrong_names = names_fault(chosen, skeleton)
+    chosen = find_category(content, path, category, take_only=images_only)
+    wrong_names = names_fault(chosen, skeleton, names_remedy)
     if wrong_names:
         raise DataError(f"{path}: {wrong_names}")
     if images_only:
@@ -174,7 +179,8 @@ def read_dataset(
 
     Args:
         path: The file.
-        need_annotations: Otherwise the file may lack the key, as COCO's `image_info_*.json` do.
+        need_annotations: Otherwise this list may be empty, or missing as in COCO's
+            `image_info_*.json`.
         form: Type with the needed keys; Any for all.
 
     Raises:
@@ -198,13 +204,13 @@ def check_form(content: Any, source: str, need_annotations: bool = True) -> None
     problems = []
     for key in ("images", "annotations", "categories"):
         entries = content.get(key)
-        if key == "annotations" and key not in content and not need_annotations:
+        if key == "annotations" and content.get(key, []) == [] and not need_annotations:
             continue
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             given = "is missing" if key not in content else "is not a list of objects"
             problems.append(f"key {key!r} {given}; {FORM}")
         elif not entries:
-            problems.append(f"{key!r} has no entries; it needs at least one")
+            problems.append(f"{key!r} {NO_ENTRIES}")
     if problems:
         raise DataError(f"{source}: {'; '.join(problems)}")
 

@@ -13,7 +13,15 @@ import numpy as np
 
 from keypoint.data.annotations import read_annotations
 from keypoint.data.coco import count_images
-from keypoint.data.entries import ALL, Wrong, as_number, is_whole_number, read_bbox, whole_number
+from keypoint.data.entries import (
+    ALL,
+    OTHER_SKELETON,
+    Wrong,
+    as_number,
+    is_whole_number,
+    read_bbox,
+    whole_number,
+)
 from keypoint.data.entries.columns import number_column, number_lists, whole_column
 from keypoint.data.entries.person import MAX_COORDINATE
 from keypoint.data.persons import Annotations, Persons
@@ -49,21 +57,28 @@ def load_boxes(
     return read_boxes(boxes, images_of_boxes(annotations, image_root, skeleton), score_threshold)
 
 
-def images_of_boxes(annotations: Path, image_root: Path, skeleton: Skeleton) -> Annotations:
+def images_of_boxes(
+    annotations: Path,
+    image_root: Path,
+    skeleton: Skeleton,
+    names_remedy: str = OTHER_SKELETON,
+) -> Annotations:
     """Read the images that boxes are on, with their annotations unless missing or faulty.
 
     Args:
         annotations: The annotation file, or COCO's `image_info`.
         image_root: Folder of the images.
-        skeleton: Its names must be the category's.
+        skeleton: Its names must be the category's, if that has names.
+        names_remedy: What to do if they are not.
 
     Raises:
         DataError: The file is unreadable, or its images are faulty.
     """
+    how: Any = {"category": ALL, "names_remedy": names_remedy}
     try:
-        return read_annotations(annotations, image_root, skeleton, category=ALL)
+        return read_annotations(annotations, image_root, skeleton, **how)
     except DataError:
-        return read_annotations(annotations, image_root, skeleton, images_only=True, category=ALL)
+        return read_annotations(annotations, image_root, skeleton, images_only=True, **how)
 
 
 @no_collection()

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.annotations import FORM, read_annotations
+from keypoint.data.annotations import FORM, NO_ENTRIES, read_annotations
 from keypoint.data.persons import Annotations, Persons
 from keypoint.data.plausible.file import annotation_doubts, settle
 from keypoint.data.report import DataReport, Fault, ImageCounts
@@ -83,6 +83,8 @@ def select_persons(annotations: Annotations) -> Persons:
     """
     if not annotations.annotated:
         raise DataError(f"{annotations.source}: key 'annotations' is missing; {FORM}")
+    if annotations.total == 0:
+        raise DataError(f"{annotations.source}: 'annotations' {NO_ENTRIES}")
     persons = usable_persons(annotations)
     doubts = settle(annotations.source, annotation_doubts(annotations))
     if len(persons) == 0:

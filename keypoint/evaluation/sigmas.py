@@ -131,7 +131,7 @@ def read_repeated(
     for file in files:
         content = read_dataset(file, form=Any)
         category = find_category(content, file, ALL)
-        wrong_names = names_fault(category, skeleton)
+        wrong_names = names_fault(category, skeleton, "choose the right --skeleton")
         if wrong_names:
             raise DataError(f"{file}: {wrong_names}")
         checked = check_entries(content, category, skeleton.num_keypoints, scored=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from keypoint.data.entries import ALL, find_category, image_faults, name_image, with_whole_numbers
+from keypoint.data.images.read import check_header, require_moderate
 from keypoint.data.report import raise_faults
 from keypoint.errors import DataError
 from keypoint.files import read_json
@@ -20,7 +21,7 @@ class ImageList:
 
     Attributes:
         folder: Folder of the file names.
-        entries: {id, file_name} of each image, and height and width if they are known.
+        entries: {id, file_name, width, height} of each image.
         category_id: Category of the boxes found on them.
     """
 
@@ -57,7 +58,7 @@ def read_image_list(annotations: Path, folder: Path) -> ImageList:
             for _, text in image_faults(entry, is_repeated=ids[names[place]] > 1)
         ],
     )
-    category_id = find_category(content, annotations, ALL).id
+    category_id = find_category(content, annotations, ALL, take_only=True).id
     return ImageList(folder, tuple(content["images"]), category_id)
 
 
@@ -65,7 +66,8 @@ def list_folder(folder: Path) -> ImageList:
     """List the images of a folder and its subfolders, by name; ids from 1, category 1.
 
     Raises:
-        DataError: The folder does not exist, or there is no image in it.
+        DataError: The folder does not exist, there is no image in it, or an image is damaged or
+            too large.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; give the folder of the images")
@@ -74,6 +76,12 @@ def list_folder(folder: Path) -> ImageList:
         raise DataError(
             f"{folder}: no image ({', '.join(IMAGE_SUFFIXES)}) in it or below it; check the path"
         )
-    names = [file.relative_to(folder).as_posix() for file in files]
-    entries = [{"id": number, "file_name": name} for number, name in enumerate(names, start=1)]
-    return ImageList(folder, tuple(entries), 1)
+    return ImageList(folder, tuple(_entry(n, file, folder) for n, file in enumerate(files, 1)), 1)
+
+
+def _entry(number: int, file: Path, folder: Path) -> dict[str, Any]:
+    size = check_header(file).image_size
+    assert size is not None  # check_header raises otherwise
+    require_moderate(file, size)
+    name = file.relative_to(folder).as_posix()
+    return {"id": number, "file_name": name, "width": size[1], "height": size[0]}

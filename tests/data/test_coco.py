@@ -118,8 +118,8 @@ def test_a_faulty_image_entry_is_named(tmp_path, change, text):
 
 def test_missing_keys_are_named(tmp_path):
     file, images = tiny_coco.write(tmp_path, tiny_coco.content())
-    file.write_text('{"annotations": []}')
-    text = "key 'images' is missing; .*'annotations' has no entries; .*key 'categories' is missing"
+    file.write_text('{"annotations": 3, "images": []}')
+    text = "'images' has no entries; .*'annotations' is not a list.*; key 'categories' is missing"
     with pytest.raises(DataError, match=text):
         load_persons(file, images, SKELETON)
 

@@ -148,6 +148,17 @@ def test_annotated_persons_and_boxes_as_test_py_has_them(predict, tmp_path, chec
     assert [len(r["boxes"]) for r in records(tmp_path / "boxes")] == [1, 0, 0]
 
 
+def test_the_two_files_of_detect_boxes_are_enough(predict, tmp_path):
+    """As they are written, for a folder without annotations."""
+    detector = f"{random_detector.NAME}:{random_detector.write(tmp_path / 'detector.pth')}"
+    for name, size in (("new/a.png", (120, 160)), ("new/b/c.png", (90, 100))):
+        picture(tmp_path / name, size=size)
+    options = ["--detector", detector, "--box-threshold", THRESHOLD, "--device", "cpu"]
+    assert tool("detect-boxes", "--images", "new", "--output", "boxes.json", *options) == 0
+    assert predict("--annotations", "boxes_images.json", "--boxes", "boxes.json", "new") == 0
+    assert {r["image_id"] for r in records(tmp_path / "out")} == {1, 2}
+
+
 def test_boxes_without_keypoints_are_persons(predict, tmp_path):
     data = tiny_coco.content(num_images=2)
     del data["categories"][0]["keypoints"]

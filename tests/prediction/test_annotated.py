@@ -125,7 +125,7 @@ CATS = [{"id": 3, "name": "cat"}, {"id": 4, "name": "dog"}]
         ),
         (
             {"categories": [{"id": 3, "keypoints": ["a"]}]},
-            "1 keypoint names do not match the 17 of skeleton coco17",
+            "1 keypoint names do not match the 17 of skeleton coco17.*choose a checkpoint trained on",
         ),
         ({"categories": [{"id": "x", "name": "person"}]}, "category id 'x' is not a whole number"),
         (

@@ -79,7 +79,7 @@ def test_the_command_gives_torchvisions_boxes_in_the_form_that_test_takes(
     np.testing.assert_allclose(persons.bbox_xywh[0], boxes[0]["bbox"])
 
 
-def test_a_folder_and_an_image_info_without_annotations(weights, data, tmp_path):
+def test_a_folder_and_an_image_info_without_annotations(weights, data, tmp_path, monkeypatch):
     annotations, images = data
     output = tmp_path / "boxes.json"
     nested = images / "sub" / "more.PNG"
@@ -91,6 +91,7 @@ def test_a_folder_and_an_image_info_without_annotations(weights, data, tmp_path)
     names = {entry["id"]: entry["file_name"] for entry in listed["images"]}
     assert list(names) == [1, 2, 3, 4, 5]
     assert names[5] == "sub/more.PNG"
+    assert {(entry["width"], entry["height"]) for entry in listed["images"]} == {(160, 120)}
     assert {box["image_id"] for box in json.loads(output.read_text())} <= set(names)
 
     content = json.loads(annotations.read_text())
@@ -104,6 +105,11 @@ def test_a_folder_and_an_image_info_without_annotations(weights, data, tmp_path)
         list_folder(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no image"):
+        list_folder(tmp_path / "empty")
+    large = np.zeros((1, 1), np.uint8)
+    cv2.imwrite(str(tmp_path / "empty" / "large.bmp"), large)
+    monkeypatch.setattr("keypoint.data.images.read.MOST_PIXELS", 0)
+    with pytest.raises(DataError, match=r"large\.bmp: too large"):
         list_folder(tmp_path / "empty")
 
 

@@ -8,6 +8,7 @@ import torch
 from torchvision.ops import nms
 
 from keypoint.data.boxes import load_boxes
+from keypoint.data.coco import load_persons
 from keypoint.errors import DataError
 from keypoint.prediction.persons.given import DOUBLE, boxes_to_predict
 from tests import tiny_coco
@@ -91,3 +92,38 @@ def test_a_test_says_that_boxes_are_outside(read, warnings):
     found = read((100, A, 0.9), (101, (900, 5, 40, 60), 0.8), by=load_boxes)
     assert len(found) == 2  # the AP is that of the references
     assert "1 of 2 (50.00%) boxes is entirely outside their image" in warnings.text
+
+
+def test_the_only_category_needs_neither_keypoints_nor_annotations(tmp_path):
+    """A file of images as a user writes it for own objects."""
+    data = tiny_coco.content(2, 0) | {"categories": [{"id": 1, "name": "sign"}]}
+    file, boxes = tmp_path / "ids.json", tmp_path / "boxes.json"
+    boxes.write_text(json.dumps([{"image_id": 100, "category_id": 1, "bbox": A, "score": 0.9}]))
+
+    def found():
+        file.write_text(json.dumps(data))
+        return boxes_to_predict(boxes, file, SKELETON).image_ids.tolist()
+
+    assert data["annotations"] == []
+    assert found() == [100]
+    del data["annotations"]
+    assert found() == [100]
+    data["categories"].append({"id": 2, "name": "car"})
+    with pytest.raises(DataError, match="none of the categories 'sign', 'car' has 'keypoints'"):
+        found()
+    data["categories"] = [{"id": 1, "name": "sign", "keypoints": ["left", "right"]}]
+    text = "2 keypoint names .* 17 of skeleton coco17 .*; the skeleton is that of the network"
+    with pytest.raises(DataError, match=text):
+        found()
+    with pytest.raises(DataError, match="choose the right data.skeleton"):
+        load_boxes(boxes, file, tmp_path, SKELETON)
+
+
+def test_training_needs_named_keypoints_and_annotations(tmp_path):
+    data = tiny_coco.content(2, 1)
+    data["categories"] = [{"id": 1, "name": "sign"}]
+    with pytest.raises(DataError, match="or is named person"):
+        load_persons(*tiny_coco.write(tmp_path, data), SKELETON)
+    data = tiny_coco.content(2, 0)
+    with pytest.raises(DataError, match="'annotations' has no entries"):
+        load_persons(*tiny_coco.write(tmp_path, data), SKELETON)

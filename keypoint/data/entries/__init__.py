@@ -1,6 +1,13 @@
 """The rules for single entries of COCO's files: categories, images, annotations, detector boxes."""
 
-from keypoint.data.entries.categories import ALL, Category, find_category, names_fault
+from keypoint.data.entries.categories import (
+    ALL,
+    OTHER_NETWORK,
+    OTHER_SKELETON,
+    Category,
+    find_category,
+    names_fault,
+)
 from keypoint.data.entries.check import CheckedEntries, check_entries, image_faults, name_image
 from keypoint.data.entries.ids import with_whole_numbers
 from keypoint.data.entries.numbers import (
@@ -14,6 +21,8 @@ from keypoint.data.entries.person import Person, Wrong, read_bbox
 
 __all__ = [
     "ALL",
+    "OTHER_NETWORK",
+    "OTHER_SKELETON",
     "Category",
     "CheckedEntries",
     "Person",

@@ -13,6 +13,11 @@ from keypoint.errors import DataError
 from keypoint.pose.skeleton import Skeleton
 
 ALL = "all"
+# What to do if names do not match the skeleton: that of a config, or of a trained network.
+OTHER_SKELETON = "choose the right data.skeleton"
+OTHER_NETWORK = (
+    "the skeleton is that of the network; choose a checkpoint trained on these keypoints"
+)
 MOST_NAMES = 60  # that an error lists; AP-10K has 54 categories
 
 
@@ -42,7 +47,11 @@ class Category:
 
 
 def find_category(
-    content: dict[str, Any], source: object, chosen: str | Sequence[str] | None = None
+    content: dict[str, Any],
+    source: object,
+    chosen: str | Sequence[str] | None = None,
+    *,
+    take_only: bool = False,
 ) -> Category:
     """Return the category that is chosen by name, or else the one with keypoints or named person.
 
@@ -50,6 +59,8 @@ def find_category(
         content: Content of a file, with its list of categories.
         source: The file, for errors.
         chosen: A name, several, or "all" for all with keypoints; their keypoints must be equal.
+        take_only: Take the only category of the file, whatever its name. Boxes need no more;
+            keypoints to train on need names to check their order.
 
     Raises:
         DataError: There is no category, or several and none is chosen; a name does not exist; the
@@ -59,6 +70,8 @@ def find_category(
     categories = whole["categories"]
     found = [c for c in categories if c.get("keypoints")]
     found = found or [c for c in categories if c.get("name") == "person"]
+    if take_only and len(categories) == 1:
+        found = categories
     if chosen is not None and chosen != ALL:
         wanted = [chosen] if isinstance(chosen, str) else list(chosen)
         missing = [name for name in wanted if name not in [c.get("name") for c in categories]]
@@ -111,8 +124,14 @@ def _listed(names: Sequence[Any]) -> str:
     return ", ".join(short(name) for name in names[:MOST_NAMES]) + more
 
 
-def names_fault(category: Category, skeleton: Skeleton) -> str | None:
-    """Describe how the category's keypoint names differ from the skeleton's, or return None."""
+def names_fault(category: Category, skeleton: Skeleton, remedy: str = OTHER_SKELETON) -> str | None:
+    """Describe how the category's keypoint names differ from the skeleton's, or return None.
+
+    Args:
+        category: The category of a file.
+        skeleton: The skeleton to compare it with.
+        remedy: What to do, for the end of the text; it depends on where the skeleton comes from.
+    """
     names = category.keypoints
     if names is not None and not isinstance(names, list):
         return f"the category's keypoints are {names!r}; give a list of names"
@@ -123,5 +142,5 @@ def names_fault(category: Category, skeleton: Skeleton) -> str | None:
     return (
         f"the category's {len(names)} keypoint names do not match the "
         f"{skeleton.num_keypoints} of skeleton {skeleton.name} in order "
-        f"({'; '.join(different[:3]) or 'another number'}); choose the right data.skeleton"
+        f"({'; '.join(different[:3]) or 'another number'}); {remedy}"
     )

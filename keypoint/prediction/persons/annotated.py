@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from keypoint.data.annotations import check_form, collect
-from keypoint.data.coco import load_persons, usable_persons
+from keypoint.data.annotations import check_form, collect, read_annotations
+from keypoint.data.coco import select_persons, usable_persons
 from keypoint.data.entries import (
     ALL,
+    OTHER_NETWORK,
     Category,
     check_entries,
     is_whole_number,
@@ -41,7 +42,8 @@ def annotated_persons(annotations: Path, skeleton: Skeleton) -> Persons:
         DataError: The file is unreadable or faulty, or has no usable person or box.
     """
     try:
-        return load_persons(annotations, Path(), skeleton, category=ALL)
+        how: Any = {"category": ALL, "names_remedy": OTHER_NETWORK}
+        return select_persons(read_annotations(annotations, Path(), skeleton, **how))
     except DataError:
         content = read_json(annotations, "annotations")
         entries = content.get("annotations") if isinstance(content, dict) else None
@@ -114,7 +116,7 @@ def _box_category(file: Path, categories: list[dict[str, Any]], skeleton: Skelet
     if not is_whole_number(key):
         raise DataError(f"{file}: category id {key!r} is not a whole number; correct it")
     category = Category((key,), (found[0].get("name"),), found[0].get("keypoints") or None)
-    wrong_names = names_fault(category, skeleton)
+    wrong_names = names_fault(category, skeleton, OTHER_NETWORK)
     if wrong_names:
         raise DataError(f"{file}: {wrong_names}")
     return category

@@ -97,5 +97,4 @@ def detect_boxes(
 
 
 def _read(entry: dict[str, Any], folder: Path) -> NDArray[np.uint8]:
-    size = (entry["height"], entry["width"]) if "height" in entry else None
-    return read_image(folder / entry["file_name"], size)
+    return read_image(folder / entry["file_name"], (entry["height"], entry["width"]))

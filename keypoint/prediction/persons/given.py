@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from keypoint.data.boxes import images_of_boxes, read_box_list, usable_boxes
 from keypoint.data.coco import count_images
-from keypoint.data.entries import as_number
+from keypoint.data.entries import OTHER_NETWORK, as_number
 from keypoint.data.persons import Annotations, Persons
 from keypoint.data.plausible.detected import box_doubts, iou
 from keypoint.data.plausible.file import settle
@@ -39,13 +39,13 @@ def boxes_to_predict(
         boxes: JSON list of {image_id, category_id, bbox [x, y, width, height], score}, image frame.
             The score is 1 if it is missing in all of them.
         annotations: The annotation file, or `image_info`, of the same images.
-        skeleton: Its names must be equal to the category's.
+        skeleton: Its names must be equal to the category's, if that has names.
         score_threshold: Boxes below it are left out; None for `GIVEN_SCORE` if scores differ.
 
     Raises:
         DataError: Either file is unreadable or faulty, or no box is left.
     """
-    images = images_of_boxes(annotations, Path(), skeleton)
+    images = images_of_boxes(annotations, Path(), skeleton, OTHER_NETWORK)
     entries, are_ranked = _with_scores(read_box_list(boxes))
     threshold = score_threshold
     if threshold is None:
