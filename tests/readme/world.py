@@ -49,10 +49,10 @@ CONVERT = Path(__file__).parents[1] / "fixtures" / "convert"
 TINY = ["model.encoder=resnet18", "model.weights=none", "data.workers=0"]
 
 
-def picture(path):
+def picture(path, size=(160, 120)):
     path.parent.mkdir(exist_ok=True, parents=True)
     noise = np.random.default_rng(0).integers(0, 255, (12, 16, 3), dtype=np.uint8)
-    cv2.imwrite(str(path), cv2.resize(noise, (160, 120)))
+    cv2.imwrite(str(path), cv2.resize(noise, size))
 
 
 def coco(folder):
@@ -77,13 +77,19 @@ def boxes(path, annotations):
     path.write_text(json.dumps(entries))
 
 
-def ids(path, image):
-    """An image_info file of one image."""
-    picture(image)
-    entry = {"id": 1, "file_name": image.name, "width": 160, "height": 120}
-    category = {"id": 1, "name": "person", "keypoints": list(tiny_network.SKELETON.keypoints)}
-    path.write_text(json.dumps({"images": [entry], "categories": [category]}))
-    return path
+def new_images(path):
+    """ids.json or boxes.json of the page about own data, and its images in new/ and photos/."""
+    page = README.parent / "docs" / "guides" / "own-data.md"
+    texts = {"ids.json": '{"images"', "boxes.json": '[{"image_id"'}
+    found = {
+        name: next(b.text for b in blocks(page.read_text()) if b.text.startswith(start))
+        for name, start in texts.items()
+    }
+    path.write_text(found[path.name])
+    for entry in json.loads(found["ids.json"])["images"]:
+        for folder in ("new", "photos"):
+            name = path.parent / folder / entry["file_name"]
+            picture(name, (entry["width"], entry["height"]))
 
 
 def own_data(folder):
@@ -282,8 +288,7 @@ MAKERS = [
     (r"photos", lambda path: picture(path / "a.jpg")),
     (r"(crops|new)/\*\.jpg", lambda path: picture(path.parent / "a.jpg")),
     (r"\w+\.jpg", picture),
-    (r"ids\.json", lambda path: ids(path, Path("photos/a.jpg"))),
-    (r"boxes\.json", lambda path: boxes(path, ids(Path("ids.json"), Path("photos/a.jpg")))),
+    (r"(ids|boxes)\.json", new_images),
     (r"(my|anna|ben)\.json|pictures|(my_skeleton|sign)\.yaml", lambda path: own_data(path.parent)),
 ]  # fmt: skip
 
