@@ -23,7 +23,7 @@ from keypoint.data.audit.findings import overlap_findings
 from keypoint.data.audit.skeletons import skeleton_findings
 from keypoint.data.coco import find_split
 from keypoint.data.notes import in_number
-from keypoint.data.report import Fault, group_faults, update_report_file
+from keypoint.data.report import Fault, fault_lines, update_report_file
 from keypoint.drawing.sheets import stack, truth_sheet
 from keypoint.errors import ConfigError, DataError
 from keypoint.evaluation.self_test import SelfTest, truth_as_prediction
@@ -55,8 +55,10 @@ def main(argv: Sequence[str]) -> None:
         checks["boxes"] = check_box_file(boxes, checks["val"], threshold)
     tests = {name: self_test(checks, name, skeleton, config) for name in checks}
 
+    policy = config.data.on_bad, config.data.max_bad
+    stopping = {name: check.stopping_faults(*policy) for name, check in checks.items()}
     for name, check in checks.items():
-        print(describe(name, check, tests[name]))
+        print(describe(name, check, stopping[name], tests[name]))
     report = {
         name: check.to_dict() | {"self_test": test.to_dict() if (test := tests[name]) else None}
         for name, check in checks.items()
@@ -72,10 +74,8 @@ def main(argv: Sequence[str]) -> None:
         cv2.imwrite(str(picture), stack(sheets)[..., ::-1])
         print(f"see {picture}")
 
-    policy = config.data.on_bad, config.data.max_bad
-    stopping = sum(len(check.stopping_faults(*policy)) for check in checks.values())
-    if stopping:
-        count = in_number(stopping, "faults")
+    if any(stopping.values()):
+        count = in_number(sum(map(len, stopping.values())), "faults")
         raise DataError(f"{count} would stop training or testing; see {file}")
     print(f"no fault stops training or testing; the report is {file}")
 
@@ -161,7 +161,7 @@ def self_test(
     return test
 
 
-def describe(name: str, check: FileCheck, test: SelfTest | None) -> str:
+def describe(name: str, check: FileCheck, stopping: Sequence[Fault], test: SelfTest | None) -> str:
     """Return counts, faults, warnings and self-test of a file as text."""
     lines = [f"{name:5}  {check.persons.report if check.persons else check.source}"]
     if check.labels and check.persons:
@@ -172,11 +172,7 @@ def describe(name: str, check: FileCheck, test: SelfTest | None) -> str:
             f"  labels   {totals[rarest]} ({rarest}) to {totals[most]} ({most}) of a keypoint, "
             f"{occluded / max(sum(totals.values()), 1):.0%} of them occluded"
         )
-    groups = group_faults(check.faults)
-    lines += [f"  FAULT    {line}" for _, line in groups[:SHOWN]]
-    if len(groups) > SHOWN:
-        hidden = sum(count for count, _ in groups[SHOWN:])
-        lines.append(f"  and {in_number(hidden, 'more faults')} of other kinds")
+    lines += fault_lines(check.faults, stopping, SHOWN)
     lines += [f"  warning  {finding}" for finding in check.warnings]
     if test:
         best = "best possible AP with these boxes; " if name == "boxes" else ""

@@ -62,9 +62,29 @@ def group_faults(faults: Sequence[Fault | str]) -> list[tuple[int, str]]:
     """Return lines of faults in order; equal ones are joined into one line with their number.
 
     Texts that differ only in numbers, quoted values and the image's file are joined too; the line
-    contains the first text and says so.
+    contains the first text and the names of others.
     """
     return [(len(kind), _line(kind)) for kind in _kinds(faults)]
+
+
+def fault_lines(faults: Sequence[Fault], stopping: Sequence[Fault], most: int) -> list[str]:
+    """Return indented lines of grouped faults: FAULT, or "skipped" for those that stop nothing.
+
+    Args:
+        faults: All faults.
+        stopping: Those of them that stop training or testing.
+        most: Number of lines of each of both; the other faults are counted.
+    """
+    lines = []
+    stop = set(stopping)
+    skipped = [fault for fault in faults if fault not in stop]
+    for word, kind in (("FAULT", stopping), ("skipped", skipped)):
+        groups = group_faults(kind)
+        lines += [f"  {word:7}  {line}" for _, line in groups[:most]]
+        if len(groups) > most:
+            hidden = sum(count for count, _ in groups[most:])
+            lines.append(f"  and {in_number(hidden, 'more faults')} of other kinds")
+    return lines
 
 
 def _kinds(faults: Sequence[Fault | str]) -> list[list[Fault]]:
@@ -85,8 +105,8 @@ def _line(faults: Sequence[Fault]) -> str:
         return str(first)
     if any(fault.text != first.text for fault in faults):
         others = _names(faults[1:NAMED])
-        also = f"; also {others}" if others else ""
-        return f"{count} times with different values, for example {first}{also}"
+        more = f" and {count - NAMED} more" if count > NAMED else ""
+        return f"{count} like this: {first}" + (f"; also {others}{more}" if others else "")
     names = _names(faults[:NAMED])
     example = f" (for example {names})" if count > NAMED else f" ({names})"
     return f"{count} times: {first.text}{example if names else ''}"

@@ -8,6 +8,7 @@ from keypoint.data.notes import Note, in_number
 from keypoint.data.report import (
     DataReport,
     Fault,
+    fault_lines,
     group_faults,
     in_words,
     raise_faults,
@@ -34,11 +35,11 @@ def test_equal_faults_are_one_line_with_their_number_and_examples():
     assert group_faults([Fault("", "x", "file")] * 2) == [(2, "2 times: x")]
 
 
-def test_texts_that_differ_in_values_are_joined_and_that_is_said():
-    expected = "5 times with different values, for example annotation id 1: area 0 of a labelled "
-    assert group_faults(areas(5, ("0", "-1.5e3", "nan"))) == [
-        (5, f"{expected}person; also annotation id 2, 3")
-    ]
+def test_texts_that_differ_in_values_are_joined_and_the_others_named():
+    expected = "like this: annotation id 1: area 0 of a labelled person; also annotation id 2"
+    values = ("0", "-1.5e3", "nan")
+    assert group_faults(areas(5, values)) == [(5, f"5 {expected}, 3 and 2 more")]
+    assert group_faults(areas(2, values)) == [(2, f"2 {expected}")]
     names = [Fault(f"image id {n}", f"in/{n}.png: cut", "image file", n, f"{n}.png") for n in "ab"]
     assert len(group_faults(names)) == 1
     of_reasons = [
@@ -46,6 +47,16 @@ def test_texts_that_differ_in_values_are_joined_and_that_is_said():
         Fault("annotation id 2", "is 0", "bbox"),
     ]
     assert len(group_faults(of_reasons)) == 2
+
+
+def test_faults_that_stop_nothing_are_skipped():
+    faults = [*areas(2), Fault("image id 7", "width=0", "image size"), Fault("b", "x", "bbox")]
+    assert fault_lines(faults, faults[2:], 1) == [
+        "  FAULT    image id 7: width=0",
+        "  and 1 more fault of other kinds",
+        "  skipped  2 times: area 0 of a labelled person (annotation id 1, 2)",
+    ]
+    assert fault_lines([], [], 1) == []
 
 
 def test_an_error_says_how_many_are_like_the_first():

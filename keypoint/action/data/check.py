@@ -57,6 +57,11 @@ class VideoCheck:
         """Return whether any video can be read."""
         return any(look.fault is None for look in self.looks)
 
+    @property
+    def bad_share(self) -> float:
+        """Return the share of faulty entries; `data.max_bad` has to allow it."""
+        return len(self.faults) / self.total if self.total else 0.0
+
     def stopping_faults(self, on_bad: str, max_bad: float) -> list[Fault]:
         """Return the faults that stop training under `data.on_bad` and `data.max_bad`.
 
@@ -206,21 +211,26 @@ def group_of(name: str) -> str | None:
     return found[1] if found else None
 
 
-def short_notes(check: VideoCheck, frames: int, short: str) -> list[Note]:
+def short_notes(check: VideoCheck, frames: int, stride: int, short: str) -> list[Note]:
     """Return the warning about videos that are shorter than a clip.
 
     Args:
         check: Check of a split.
-        frames: Number of frames that a clip spans.
+        frames: See `clips.frames`.
+        stride: See `clips.stride`.
         short: See `clips.short`.
     """
     if check.videos is None:
         return []
+    span = (frames - 1) * stride + 1
+    why = f"clips.frames={frames}, clips.stride={stride}"
     does = "starts over" if short == "loop" else "repeats the last frame"
-    flags = [look.fault is None and look.frames < frames for look in check.looks]
+    text = f"videos are shorter than a clip of {span} frames ({why}), which {does}: "
+    text += "give clips.sampling=segments" + (" or a smaller stride" if stride > 1 else "")
+    flags = [look.fault is None and look.frames < span for look in check.looks]
     pairs = zip(check.videos.names, check.looks, strict=True)
     names = [f"{name}: {look.frames}" for name, look in pairs]
-    return find(f"videos are shorter than a clip of {frames} frames, which {does}", flags, names)
+    return find(text, flags, names)
 
 
 def spread(numbers: Sequence[int]) -> dict[str, int]:

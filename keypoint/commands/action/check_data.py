@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,7 @@ from keypoint.commands import cli
 from keypoint.commands.options.action.check_data import parse
 from keypoint.config.load import find_config
 from keypoint.data.notes import find, in_number
-from keypoint.data.report import group_faults, update_report_file
+from keypoint.data.report import Fault, fault_lines, update_report_file
 from keypoint.drawing.sheets import stack
 from keypoint.errors import DataError
 from keypoint.progress import progress
@@ -49,8 +50,10 @@ def main(argv: Sequence[str]) -> None:
     val.warnings += overlap_notes(train, val)
     checks = {"train": train, "val": val}
 
+    policy = config.data.on_bad, config.data.max_bad
+    stopping = {name: check.stopping_faults(*policy) for name, check in checks.items()}
     for name, check in checks.items():
-        print(describe(name, check))
+        print(describe(name, check, stopping[name]))
     file = update_report_file(
         output, {"check": {n: check.to_dict() for n, check in checks.items()}}
     )
@@ -63,13 +66,19 @@ def main(argv: Sequence[str]) -> None:
         picture = output / "check_data.jpg"
         cv2.imwrite(str(picture), stack(sheets)[..., ::-1])
         print(f"see {picture}")
-    write_broken(output, Path(config.data.root), [*train.broken, *val.broken])
+    bad = max(train.bad_share, val.bad_share)
+    keys = "data.on_bad=skip"
+    if bad > config.data.max_bad:
+        keys += f" data.max_bad={rounded_up(bad):g}"
+    write_broken(output, Path(config.data.root), [*train.broken, *val.broken], keys)
 
-    policy = config.data.on_bad, config.data.max_bad
-    stopping = sum(len(check.stopping_faults(*policy)) for check in checks.values())
-    if stopping:
-        count = in_number(stopping, "faults")
-        raise DataError(f"{count} would stop training or testing; see {file}")
+    if any(stopping.values()):
+        count = in_number(sum(map(len, stopping.values())), "faults")
+        skip = ""
+        if config.data.on_bad == "skip" and bad > config.data.max_bad:
+            skip = f"; more than data.max_bad={config.data.max_bad:g} of a split are bad: fix them,"
+            skip += f" or give {keys}"
+        raise DataError(f"{count} would stop training or testing; see {file}{skip}")
     print(f"no fault stops training or testing; the report is {file}")
 
 
@@ -88,7 +97,7 @@ def check_part(config: ActionConfig, part: Part, classes: Sequence[str] | str | 
     )
     clips = config.clips
     if clips.sampling == "dense" and clips.fps is None:
-        check.warnings += short_notes(check, (clips.frames - 1) * clips.stride + 1, clips.short)
+        check.warnings += short_notes(check, clips.frames, clips.stride, clips.short)
     if check.videos is not None and part == "train" and config.augment.flip_probability:
         sides = set(names_with_sides(check.videos.classes))
         text = "classes have left or right in their name, and clips are mirrored: give "
@@ -98,8 +107,24 @@ def check_part(config: ActionConfig, part: Part, classes: Sequence[str] | str | 
     return check
 
 
-def write_broken(output: Path, root: Path, broken: Sequence[Path]) -> None:
-    """Write the file of broken videos, or remove an older one if there are none."""
+def rounded_up(share: float) -> float:
+    """Return a share above 0 with two digits that is not smaller: 0.34 of 1/3."""
+    digits = 2
+    while share < 0.1 ** (digits - 1):
+        digits += 1
+    steps = 10.0**digits
+    return min(1.0, math.ceil(round(share * steps, 6)) / steps)
+
+
+def write_broken(output: Path, root: Path, broken: Sequence[Path], keys: str) -> None:
+    """Write the file of broken videos, or remove an older one if there are none.
+
+    Args:
+        output: Folder of the file.
+        root: Folder of the videos.
+        broken: Files of the videos.
+        keys: Keys of the config that leave them out.
+    """
     file = output / BAD_VIDEOS
     if not broken:
         file.unlink(missing_ok=True)
@@ -107,10 +132,10 @@ def write_broken(output: Path, root: Path, broken: Sequence[Path]) -> None:
     names = [str(path.relative_to(root) if path.is_relative_to(root) else path) for path in broken]
     file.write_text("".join(f"{name}\n" for name in dict.fromkeys(names)))
     count = in_number(len(set(names)), "videos cannot be read")
-    print(f"{count}; to leave them out, cp {file} {root}/ and use data.on_bad=skip")
+    print(f"{count}; to leave them out, cp {file} {root}/ and use {keys}")
 
 
-def describe(name: str, check: VideoCheck) -> str:
+def describe(name: str, check: VideoCheck, stopping: Sequence[Fault]) -> str:
     """Return counts, faults and warnings of a split as text."""
     lines = [f"{name:5}  {check.videos.report if check.videos is not None else check.source}"]
     if check.videos is not None:
@@ -130,11 +155,7 @@ def describe(name: str, check: VideoCheck) -> str:
         for word, found in (("sizes", sizes(check.looks)), ("rates", rates(check.looks))):
             if found:
                 lines.append(f"  {word}    {_frequent(found)}")
-    groups = group_faults(check.faults)
-    lines += [f"  FAULT    {line}" for _, line in groups[:SHOWN]]
-    if len(groups) > SHOWN:
-        hidden = sum(count for count, _ in groups[SHOWN:])
-        lines.append(f"  and {in_number(hidden, 'more faults')} of other kinds")
+    lines += fault_lines(check.faults, stopping, SHOWN)
     lines += [f"  warning  {note}" for note in check.warnings]
     return "\n".join(lines)
 

@@ -10,6 +10,7 @@ import pytest
 from keypoint.action.data.check import check_videos, group_of, overlap_notes, short_notes
 from keypoint.action.data.looks import look_at_video, look_at_videos
 from keypoint.action.data.videos import load_videos
+from keypoint.commands.action.check_data import rounded_up
 from tests.action.data.made_up_videos import (
     touch,
     write_frames,
@@ -98,13 +99,14 @@ def test_everything_wrong_with_a_split_is_counted(tmp_path):
     assert report["sizes"] == {"64 x 48": 4}
     assert report["rates"] == {"25": 3}
     assert report["classes"] == {"run": 4, "sit": 1, "fly": 0}
-    texts = [str(note) for note in check.warnings + short_notes(check, 30, "loop")]
+    texts = [str(note) for note in check.warnings + short_notes(check, 8, 4, "loop")]
     for words in (
         "1 of 5 (20.00%) folders of frames has gaps .*frames: 1",
         "1 of 5 .* another number of frames than listed.*frames: 5 in the list, 4 in the video",
         "2 of 5 .* copies of another, byte for byte .*v_run_g01_c01.avi, run/copy.avi",
         "1 of 3 .* classes has no video .*fly",
-        "2 of 5 .* shorter than a clip of 30 frames, which starts over .*short.avi: 6, frames: 4",
+        "2 of 5 .* shorter than a clip of 29 frames (clips.frames=8, clips.stride=4), which starts "
+        "over: give clips.sampling=segments or a smaller stride .*short.avi: 6, frames: 4",
     ):
         assert any(_matches(words, text) for text in texts), (words, texts)
     assert len(texts) == 5
@@ -136,6 +138,11 @@ def test_groups_that_a_split_divides_are_found(tmp_path):
     assert (same.count, same.examples) == (1, ("YoYo/other.avi",))
     assert (divided.count, divided.examples) == (1, ("YoYo/v_YoYo_g01_c02.avi",))
     assert "group (gXX)" in str(divided)
+
+
+def test_a_share_is_rounded_up():
+    shares = {1 / 3: 0.34, 0.2: 0.2, 0.07: 0.07, 3 / 1000: 0.003, 1 / 450: 0.0023, 1: 1}
+    assert {share: rounded_up(share) for share in shares} == shares
 
 
 def test_a_list_that_cannot_be_read_is_a_fault(tmp_path):
@@ -191,13 +198,16 @@ def test_broken_videos_are_left_out_once_their_file_is_in_the_root(check_data, t
     status, out = check_data()
     assert status == 3
     assert "FAULT    jump/e.avi: damaged or cut off video, cannot be opened (4 bytes" in out
-    assert f"cp {tmp_path}/out/bad_videos.txt {tmp_path}/ and use data.on_bad=skip" in out
+    skip = ("data.on_bad=skip", "data.max_bad=0.34")  # 1 of 3
+    assert f"cp {tmp_path}/out/bad_videos.txt {tmp_path}/ and use {' '.join(skip)}\n" in out
     assert (tmp_path / "out/bad_videos.txt").read_text() == "val/jump/e.avi\n"
-    skip = ("data.on_bad=skip", "data.max_bad=0.5")
     assert check_data(*skip)[0] == 3
     shutil.copy(tmp_path / "out/bad_videos.txt", tmp_path)
+    assert check_data("data.on_bad=skip")[0] == 3
     status, out = check_data(*skip)
     assert status == 0
+    assert "FAULT" not in out
+    assert f"  skipped  val jump/e.avi: {path} is listed in bad_videos.txt\n" in out
     assert "3 videos = 2 used + 1 skipped (1 broken video)" in out
     val = load_videos("val", tmp_path, part="val", on_bad="skip", max_bad=0.5)
     assert val.names == ("jump/d.avi", "to_left/c.avi")

@@ -41,9 +41,7 @@ def read_listing(source: Path, root: Path, part: Part) -> Listing:
         if instead is not None:
             raise DataError(f"{source}: a folder of split files; name one split, such as {instead}")
         found, skipped = videos_by_class(source)
-        entries = [
-            Entry(name, label, f"folder {label}") for label in found for name in found[label]
-        ]
+        entries = [Entry(name, label, name) for label in found for name in found[label]]
         return Listing(source, source, entries, tuple(found), skipped)
     if source.suffix.lower() == ".json":
         return read_something(source, root)
