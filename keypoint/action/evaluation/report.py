@@ -15,7 +15,7 @@ from keypoint.action.evaluation.scores import FILE, VideoScores, save_scores
 from keypoint.data.notes import in_number
 from keypoint.files import whole_file, write_json
 
-SHOWN = 10  # classes and pairs
+SHOWN = 10  # classes and pairs; all classes if they are not more
 METRICS, PER_CLASS, RESULTS = "metrics.json", "per_class.csv", "results.json"
 
 
@@ -32,12 +32,15 @@ def accuracy_of(scores: VideoScores) -> Accuracy:
 def to_text(scores: VideoScores) -> str:
     """Return conditions, accuracies with their error, worst classes and most confused pairs.
 
+    Up to `SHOWN` classes are all listed; of more, only those with an error.
+
     Raises:
         DataError: No video has a label.
     """
     accuracy = accuracy_of(scores)
     parts = [_conditions(scores), _accuracies(accuracy, len(scores))]
-    worst = [c for c in accuracy.worst(SHOWN) if accuracy.per_class[c] < 1]
+    few = len(accuracy.classes) <= SHOWN
+    worst = [c for c in accuracy.worst(SHOWN) if few or accuracy.per_class[c] < 1]
     if worst:
         rows = [
             (
@@ -49,7 +52,8 @@ def to_text(scores: VideoScores) -> str:
             for c in worst
         ]
         head = ("class", "videos", "right", "accuracy")
-        parts.append(f"Classes of lowest accuracy\n{_aligned(head, rows)}")
+        title = "All classes, lowest accuracy first" if few else "Classes of lowest accuracy"
+        parts.append(f"{title}\n{_aligned(head, rows)}")
     confused = accuracy.confused(SHOWN)
     if confused:
         rows = [

@@ -54,7 +54,17 @@ def test_a_perfect_test_of_few_classes():
     assert "top1        1.0000 +- 0.0000" in text
     assert "no top5: there are only 4 classes" in text
     assert "confused" not in text
-    assert "lowest" not in text
+    listed = text.partition("All classes, lowest accuracy first\n")[2].splitlines()
+    assert len(listed) == 1 + 4
+    assert all(line.endswith("1.000") for line in listed[1:])
+
+
+def test_of_many_classes_those_with_errors_are_listed():
+    assert "lowest" not in to_text(made.scores(classes=11, gain=50.0))
+    text = to_text(made.scores(classes=14, gain=1.0))
+    listed = text.partition("Classes of lowest accuracy\n")[2].partition("\n\n")[0].splitlines()
+    assert 1 < len(listed) <= 1 + 10
+    assert not any(line.endswith("1.000") for line in listed[1:])
 
 
 def test_videos_without_label(tmp_path):
