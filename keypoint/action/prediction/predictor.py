@@ -6,6 +6,7 @@ equal those of `keypoint test`. Letters: C classes, T frames of a clip, H W a fr
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,10 @@ from keypoint.action.evaluation.accuracy import TOP, top_classes
 from keypoint.action.evaluation.protocol import TestProtocol, protocol_of
 from keypoint.action.networks.network import ActionNetwork
 from keypoint.action.prediction.defaults import BATCH_SIZE
-from keypoint.errors import DataError, NumericsError
+from keypoint.data.video import VideoReader
+from keypoint.errors import DataError, NumericsError, printable
+
+logger = logging.getLogger(__name__)
 
 Frame = NDArray[np.uint8]
 
@@ -135,7 +139,7 @@ class ActionPredictor:
         if isinstance(video, str | Path):
             path = Path(video)
             name = path.name if root is None else path.relative_to(root).as_posix()
-            numbers, frames = read_drawn(path, (0, -1), self.protocol.draw(name), self._cutter())
+            numbers, frames = self._read(path, name)
         else:
             require_frames(video)
             numbers = self.protocol.draw("")(len(video), _no_times)
@@ -151,6 +155,24 @@ class ActionPredictor:
             what = video if isinstance(video, str | Path) else "the given frames"
             raise NumericsError(f"{what}: the network's scores are not finite; train it again")
         return ActionResult(self.classes, scores.astype(np.float32), numbers)
+
+    def _read(self, path: Path, name: str) -> tuple[NDArray[np.int64], dict[int, Frame]]:
+        """Read the frames of all clips, and log a warning if the video ends before one of them."""
+        draw, counts = self.protocol.draw(name), []
+
+        def counted(number: int, times: Callable[[int], NDArray[np.float64]]) -> NDArray[np.int64]:
+            counts.append(number)
+            return draw(number, times)
+
+        numbers, frames = read_drawn(path, (0, -1), counted, self._cutter())
+        if len(counts) > 1:  # drawn again from fewer frames
+            with VideoReader(path, threads=1) as video:
+                for _ in video:
+                    pass
+                shortfall = video.shortfall()
+            if shortfall:
+                logger.warning("warning: %s", printable(shortfall))
+        return numbers, frames
 
     def _cutter(self) -> Callable[[Frame], Frame]:
         """Return a function that cuts the same crops from each frame, (crops, H, W, 3)."""

@@ -1,6 +1,7 @@
 """keypoint predict on videos: what it prints and writes, and what becomes of files it cannot use."""
 
 import json
+import re
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ from keypoint.commands import cli
 from keypoint.commands.action import predict
 from tests.action.data.made_up_videos import write_video
 from tests.action.prediction.tiny_classifier import CLASSES, predictor
+from tests.data.test_video import cut
 
 
 @pytest.fixture
@@ -28,6 +30,15 @@ def clips(tmp_path, monkeypatch):
 
 def run(*words):
     return cli.run(predict.main, ["--checkpoint", "best.pt", *map(str, words)])
+
+
+def test_a_video_that_is_cut_off_is_named(clips, tmp_path, capsys):
+    path = cut(write_video(tmp_path / "cut.avi", 40), 0.6)
+    assert run("--output", tmp_path / "out", path, clips / "a.avi") == 0
+    warning = rf"warning: {path}: states 40 frames, but \d+ could be read; cut off, "
+    assert re.search(warning, said := capsys.readouterr().err)
+    assert said.count("could be read") == 1
+    assert re.search(warning, (tmp_path / "out/log.txt").read_text())
 
 
 def test_files_and_words(clips, tmp_path, capsys):
