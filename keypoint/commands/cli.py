@@ -54,6 +54,11 @@ def parser(prog: str, description: str, epilog: str | None = None) -> argparse.A
     return made
 
 
+def with_action(command: str, description: str) -> str:
+    """Return the description of a command for keypoints, below a line on its other options."""
+    return f"for action recognition: keypoint {command} --task action --help\n\n{description}"
+
+
 def why_refused(made: argparse.ArgumentParser, words: Sequence[str]) -> str | None:
     """Return the error of a parser on words, or a note if they ask for help; else None."""
     said = io.StringIO()

@@ -17,6 +17,9 @@ from keypoint.errors import ConfigError, KeypointError
 
 # Commands for both tasks: commands/NAME.py and commands/action/NAME.py, and their options.
 BOTH = ("train", "test", "predict", "export", "info", "check-data", "complexity", "demo", "explain")
+# Commands for both tasks with the same options, which read the task from their files.
+SAME = ("compare", "sweep")
+ONLY_ACTION = ("make-clip-data",)
 TASKS = ("keypoints", "action")
 
 
@@ -31,11 +34,14 @@ def command_of(name: str, words: Sequence[str]) -> tuple[ModuleType, list[str]]:
     """
     task, words = task_in(words)
     if name not in BOTH:
-        if task == "action":
+        own, what = "keypoints", "keypoints"
+        if name in ONLY_ACTION:
+            own, what = "action", "action recognition"
+        if name not in SAME and task not in (None, own):
             raise ConfigError(
-                f"--task action: keypoint {name} is for keypoints only; leave --task out"
+                f"--task {task}: keypoint {name} is for {what} only; leave --task out"
             )
-        task = "keypoints"
+        task = "keypoints"  # the folder of the command
     if task is None:
         task = task_of_files(words)
     options_of(name, task).parse(words)

@@ -45,6 +45,27 @@ def test_a_checkpoint_that_is_none_is_left_to_the_command(tmp_path, capsys):
 def test_a_command_of_keypoints_alone_refuses_the_other_task(capsys):
     assert tool("detect-boxes", "--task", "action") == 2
     assert "keypoint detect-boxes is for keypoints only" in capsys.readouterr().err
+    assert tool("make-clip-data", "--task", "keypoints") == 2
+    assert "keypoint make-clip-data is for action recognition only" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["compare", "sweep", "make-clip-data"])
+def test_a_command_for_videos_without_options_of_its_own_takes_the_task(name, capsys):
+    assert help_of(capsys, name, "--task", "action").startswith(f"usage: keypoint {name}")
+
+
+@pytest.mark.parametrize("name", ["train", "test", "predict", "check-data", "demo"])
+def test_help_begins_with_the_other_task(name, capsys):
+    other = f"for action recognition: keypoint {name} --task action --help"
+    assert help_of(capsys, name).partition("\n\n")[2].startswith(f"{other}\n\n")
+    assert other not in help_of(capsys, name, "--task", "action")
+
+
+def help_of(capsys, *words):
+    """What a command prints with --help."""
+    with pytest.raises(SystemExit, match="^0$"):
+        tool(*words, "--help")
+    return capsys.readouterr().out
 
 
 def test_a_config_or_checkpoint_of_the_other_task_is_one_mistake(tmp_path, capsys):

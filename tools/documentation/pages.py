@@ -103,7 +103,9 @@ def explained(task: str, parser: argparse.ArgumentParser) -> list[str]:
         if action.choices:
             meaning += f": {', '.join(map(code, action.choices))}"
         rows.append([name_of(action), one_of.get(action.dest, default), meaning])
-    parts = [prose(parser.description or ""), f"```text\n{usage}\n```"]
+    # The last paragraph: --help has a line on the other task above it, which this page shows.
+    description = (parser.description or "").rpartition("\n\n")[2]
+    parts = [prose(description), f"```text\n{usage}\n```"]
     if rows:
         parts.append(table(["option", "default", "meaning"], rows))
     return parts + explanation(task, parser.epilog or "")

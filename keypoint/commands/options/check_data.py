@@ -17,16 +17,18 @@ EPILOG = """examples:
       the same check, for training with these keys
 
 All files are read, all images are decoded, and all faults are reported at once. A FAULT stops
-training or testing; a warning marks data that are probably wrong but are used. Every fault is
-listed by id and file in OUTPUT/data_report.json. OUTPUT/check_data.jpg shows random persons with
-numbered keypoints: check that each number is on the part of its name.
+training or testing; "skipped" marks what data.on_bad=skip leaves out; a warning marks data that are
+probably wrong but are used. Every fault is listed by id and file in
+OUTPUT/data_report.json. OUTPUT/check_data.jpg shows random persons with numbered keypoints: check
+that each number is on the part of its name.
 Exit status: 0, or 3 if a fault would stop training or testing.
 """
 
 
 def make_parser() -> argparse.ArgumentParser:
     """All options."""
-    parser = cli.parser("keypoint check-data", "Report all faults of a data set.", EPILOG)
+    description = cli.with_action("check-data", "Report all faults of a data set.")
+    parser = cli.parser("keypoint check-data", description, EPILOG)
     cli.add_config(parser)
     parser.add_argument(
         "--annotations", type=Path, metavar="FILE", help="without --cfg: COCO keypoints JSON"

@@ -10,9 +10,8 @@ from keypoint.commands import cli
 
 def make_parser() -> argparse.ArgumentParser:
     """All options."""
-    parser = cli.parser(
-        "keypoint demo", "Generate a small data set, train and test on it, and draw predictions."
-    )
+    description = "Generate a small data set, train and test on it, and draw predictions."
+    parser = cli.parser("keypoint demo", cli.with_action("demo", description))
     parser.add_argument("--resume", action="store_true", help="continue an interrupted demo")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="for keypoint train")
     return parser

@@ -76,9 +76,8 @@ downloaded.
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser with all options."""
-    parser = cli.parser(
-        "keypoint predict", "Find the keypoints of persons on images and videos.", EPILOG
-    )
+    description = "Find the keypoints of persons on images and videos."
+    parser = cli.parser("keypoint predict", cli.with_action("predict", description), EPILOG)
     add = parser.add_argument
     add("inputs", nargs="+", metavar="INPUT", help="image, video, folder, pattern, or camera")
     network = cli.add_network(parser)

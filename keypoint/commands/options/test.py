@@ -39,7 +39,8 @@ counts) and card.md (the model card with this AP and the conditions under which 
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser with all options."""
-    parser = cli.parser("keypoint test", "Report the ten COCO numbers of a checkpoint.", EPILOG)
+    description = cli.with_action("test", "Report the ten COCO numbers of a checkpoint.")
+    parser = cli.parser("keypoint test", description, EPILOG)
     cli.add_network(parser, "best.pt or last.pt of a run; with --cfg, any weights")
     cli.add_config(parser, "a config instead of the one in the checkpoint")
     parser.add_argument(

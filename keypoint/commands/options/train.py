@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from keypoint.commands import cli
 from keypoint.commands.options import training
 
 EPILOG = """examples:
@@ -34,7 +35,8 @@ curves.png and tensorboard events, unless train.logger sends the numbers to a se
 
 def make_parser() -> argparse.ArgumentParser:
     """All options."""
-    return training.make_parser("Train a keypoint network from a config.", EPILOG)
+    description = cli.with_action("train", "Train a keypoint network from a config.")
+    return training.make_parser(description, EPILOG)
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:

@@ -13,11 +13,12 @@ EPILOG = """examples:
   keypoint check-data --cfg my_videos.yaml data.on_bad=skip data.max_bad=0.01
       the same check, for training with these keys
 
-Every video is read from its first frame to its last. A FAULT stops training or testing; a warning
-marks data that are probably wrong but are used. OUTPUT/data_report.json lists everything;
-OUTPUT/check_data.jpg shows frames of some videos with their class.
+Every video is read from its first frame to its last. A FAULT stops training or testing; "skipped"
+marks what data.on_bad=skip leaves out; a warning marks data that are probably wrong but are used.
+OUTPUT/data_report.json lists everything; OUTPUT/check_data.jpg shows frames of some videos with
+their class.
 Videos that cannot be read are listed in OUTPUT/bad_videos.txt. To leave them out, copy this file to
-the folder data.root, and train and test with data.on_bad=skip.
+the folder data.root, and train and test with the keys that are printed.
 Exit status: 0, or 3 if a fault would stop training or testing.
 """
 
