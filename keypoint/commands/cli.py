@@ -20,6 +20,7 @@ from keypoint.commands.log import log_to as log_to
 from keypoint.commands.log import logger as logger
 from keypoint.commands.log import made as made_folders
 from keypoint.commands.log import make_folder as make_folder
+from keypoint.commands.log import print_result as print_result
 from keypoint.commands.process import ended_by_sigterm, kept_streams
 from keypoint.errors import ConfigError, lost_worker, printable
 from keypoint.files import remove_empty

@@ -145,6 +145,13 @@ def close_log() -> None:
         handler.close()
 
 
+def print_result(text: str) -> None:
+    """Print the result of a command on stdout, and write it to the log file."""
+    print(text)
+    for handler in log_files():
+        handler.handle(logger.makeRecord(logger.name, logging.INFO, __file__, 0, text, (), None))
+
+
 def add_error(error: Exception) -> None:
     """Write an error to the log file, with all its faults and its traceback."""
     text = "\n  ".join([str(error), *getattr(error, "faults", ())])

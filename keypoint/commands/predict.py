@@ -76,7 +76,7 @@ def main(argv: Sequence[str]) -> None:
         if job.counts.files_used:
             results.finish()
         write_reports(output, **job.counts.reports())
-    print(job.counts.summary())
+    cli.print_result(job.counts.summary())
     require_no_faults(job.counts, output)
     if ended_by == signal.SIGTERM:
         raise stopped(ended_by, results.kept)

@@ -106,7 +106,7 @@ def predict_share(
     )
     if has_merged:
         cli.keep_log()
-        print(job.counts.summary())
+        cli.print_result(job.counts.summary())
         require_no_faults(job.counts, args.output)
     elif args.shard and not was_missing:  # torchrun watches its processes itself
         require_none_lost(shards)

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 SHOWN = 3
 NOT_LISTED = "not in the annotation file"
+NO_PERSON = "no person found"
 OUTSIDE = "completely outside their image"
 
 
@@ -181,6 +182,8 @@ class PredictCounts:
         persons: Number of persons predicted so far.
         turned: Number of images turned upright by their EXIF orientation.
         dark: Number of 16-bit images that use at most a quarter of their range.
+        images: Number of images read, without frames of videos.
+        empty: Files of images on which the detector found no person.
     """
 
     def __init__(
@@ -193,7 +196,8 @@ class PredictCounts:
     ) -> None:
         self.source = source
         self.faults = list(inputs.faults)
-        self.persons = self.turned = self.dark = 0
+        self.persons = self.turned = self.dark = self.images = 0
+        self.empty: list[str] = []
         self.files = len(inputs.found) + len(inputs.faults) + inputs.left_out.total()
         self.files_used = 0
         self._files_skipped = Counter(inputs.left_out)
@@ -217,7 +221,11 @@ class PredictCounts:
             self.persons += len(event.boxes)
             self.turned += event.frame.orientation != 1
             self.dark += event.frame.is_dark
-            self.files_used += event.frame.number is None
+            if event.frame.number is None:
+                self.files_used += 1
+                self.images += 1
+                if self.records is None and not len(event.boxes):
+                    self.empty.append(str(event.frame.path))
         elif isinstance(event, Unread):
             self._files_skipped[event.fault.reason] += 1
             if event.fault.id is not None:
@@ -259,6 +267,10 @@ class PredictCounts:
             {"name": name, "reason": NOT_LISTED, "text": "was left out"}
             for name in self._not_listed
         ]
+        listed += [
+            Fault(printable(file), "is used, without persons", NO_PERSON, file=file).to_dict()
+            for file in self.empty
+        ]
         total, skipped = self.persons, Counter[str]()
         if self.records is not None:
             total, skipped = self.records.report.total, self._skipped_records(self.records)
@@ -283,6 +295,13 @@ class PredictCounts:
         if "frames" in reports:
             frames = reports["frames"]
             lines.append(in_words("frames", frames.total, frames.used, frames.skipped))
+        if self.empty:
+            names = ", ".join(map(printable, self.empty[:SHOWN]))
+            more = len(self.empty) - SHOWN
+            lines.append(
+                f"{NO_PERSON} on {len(self.empty)} of {in_number(self.images, 'images')}: {names}"
+                + (f" and {more} more, all in data_report.json" if more > 0 else "")
+            )
         if self.turned:
             lines.append(f"{in_number(self.turned, 'images')} turned upright by EXIF orientation")
         if self.dark:

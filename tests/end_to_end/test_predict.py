@@ -414,6 +414,25 @@ def test_photos_are_turned_upright_and_that_is_said(predict, tmp_path, capsys):
     assert "3 images turned upright by EXIF orientation" in capsys.readouterr().out
 
 
+def test_images_on_which_the_detector_finds_no_person_are_named(predict, tmp_path, capsys):
+    for number in range(5):
+        picture(tmp_path / f"in/{number}.png", number)
+    assert predict("--detector", "hog", "in", "--box-threshold", 1) == 0
+    said = "no person found on 5 of 5 images: in/0.png, in/1.png, in/2.png and 2 more, all in data_report.json"
+    assert capsys.readouterr().out.splitlines()[-1] == said
+    listed = report(tmp_path / "out")["listed"]
+    assert [(one["file"], one["reason"]) for one in listed] == [
+        (f"in/{number}.png", "no person found") for number in range(5)
+    ]
+    assert said in (tmp_path / "out/log.txt").read_text()
+    assert predict("--detector", "hog", "in/0.png", output="single") == 0
+    said = "no person found on 1 of 1 image: in/0.png"
+    assert capsys.readouterr().out.splitlines()[-1] == said
+    assert predict("--whole-image", "in", output="whole") == 0
+    assert "no person found" not in capsys.readouterr().out
+    assert "listed" not in report(tmp_path / "whole")
+
+
 def test_12_bit_data_in_16_bits_are_used_and_said(predict, tmp_path, capsys):
     ramp = np.linspace(0, 1, 60 * 90).reshape(60, 90)
     for name, most in {"a.png": 4095, "b.png": 65535}.items():

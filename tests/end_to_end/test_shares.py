@@ -125,6 +125,26 @@ def test_shares_are_merged_to_the_output_of_one_run(predict, one, tmp_path, caps
     assert log.count("WARNING") == 2  # each file is named once
 
 
+def test_shares_name_the_images_without_persons_as_one_run(
+    checkpoint, predictor, inputs, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr("keypoint.commands.predict.make_predictor", lambda _: predictor)
+    given = [inputs / name for name in ("a.jpg", "c ü.png", "e.jpg", "人.jpg")]
+
+    def run(output, *arguments):
+        common = ["--checkpoint", checkpoint, "--output", tmp_path / output, "--device", "cpu"]
+        assert tool("predict", *common, "--detector", "hog", *arguments, *given) == 0
+        return capsys.readouterr().out
+
+    alone = run("one")
+    assert "no person found on 4 of 4 images" in alone
+    assert run("out", "--shard", "1/2") == ""
+    assert run("out", "--shard", "2/2") == alone
+    assert alone.splitlines()[-1] in (tmp_path / "out/log.txt").read_text()
+    reports = [(tmp_path / name / "data_report.json").read_bytes() for name in ("one", "out")]
+    assert reports[0] == reports[1]
+
+
 def test_more_shares_than_inputs_and_full_batches(predict, inputs, tmp_path):
     given = [inputs / "a.jpg", inputs / "a.mp4", inputs / "e.jpg"]
     assert predict("--batch-size", 8, output="one", given=given) == 0
