@@ -26,6 +26,11 @@ ALLOWED = (
     "lists, or user/name on the Hub"
 )
 
+OFFLINE = (
+    "without a connection: --checkpoint FILE (Predictor.from_checkpoint), keypoint predict --onnx "
+    "FILE (OnnxPredictor.from_file), or keypoint demo, which trains a small network"
+)
+
 
 def find_checkpoint(name_or_folder: str | Path, revision: str | None = None) -> Path:
     """Return the checkpoint file of a name, folder or repository; download it if necessary.
@@ -61,7 +66,10 @@ def find_checkpoint(name_or_folder: str | Path, revision: str | None = None) -> 
             raise ConfigError(
                 f"revision={revision!r}: {name} is a single file without revisions; leave it out"
             )
-        return weights_file(published)
+        try:
+            return weights_file(published)
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}\n  {OFFLINE}") from None
     if isinstance(name_or_folder, Path) or _is_path(name):
         raise CheckpointError(f"{name}: no such folder; {ALLOWED}")
     if name.startswith(OWNER) or not HUB_NAME.fullmatch(name):

@@ -520,6 +520,9 @@ def test_offline_ends_a_command_with_status_4(monkeypatch, capsys, tmp_path):
         tool("predict", "--weights", "res18_64x64", "--output", "out", "--whole-image", "x.jpg")
         == 4
     )
-    assert "cannot be reached" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "cannot be reached" in said
+    works = r"without a connection: --checkpoint FILE .*--onnx FILE .*keypoint demo"
+    assert re.search(works, said.splitlines()[-1])
     assert not Path("out").exists()
     logging.getLogger("keypoint").handlers.clear()
