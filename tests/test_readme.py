@@ -13,6 +13,7 @@ import pytest
 
 from keypoint.action.evaluation.scores import save_scores
 from keypoint.blocks.build import BLOCKS
+from keypoint.export.onnx_predictor import OnnxPredictor
 from keypoint.models.complexity import count_model
 from tests import tiny_network
 from tests.action import tiny_checkpoint
@@ -75,6 +76,23 @@ def test_python_runs(page, text, tmp_path, monkeypatch):
     else:
         small_checkpoint(tmp_path / "output" / "demo" / "best.pt")
     exec(compile(text, f"a snippet of {page}", "exec"), {})  # noqa: S102
+
+
+@pytest.mark.parametrize("codec", ["heatmap", "udp"])
+def test_onnxruntime_alone_finds_what_the_predictor_finds(codec, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    noise = np.random.default_rng(0).integers(0, 255, (30, 20, 3), dtype=np.uint8)
+    cv2.imwrite("image.jpg", cv2.resize(noise, (200, 300)))
+    exported(tmp_path / "model.onnx", codec)
+    (text,) = [text for _, text in SNIPPETS if "InferenceSession" in text and "warpAffine" in text]
+    assert len(text.strip().splitlines()) <= 20
+    names = {}
+    exec(compile(text, "the example", "exec"), names)  # noqa: S102
+    predictor = OnnxPredictor.from_file("model.onnx")
+    box = [[names[side] for side in "xywh"]]
+    expected = predictor(cv2.imread("image.jpg")[..., ::-1], boxes_xywh=box)
+    np.testing.assert_allclose(names["keypoints"], expected.keypoints[0], atol=0.01)
+    np.testing.assert_allclose(names["scores"], expected.scores, atol=1e-4)
 
 
 def test_there_is_python_to_run():

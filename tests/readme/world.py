@@ -30,6 +30,7 @@ from keypoint.export.write import export_network
 from keypoint.files import sha256_of
 from keypoint.models import create_model
 from keypoint.models.weights.by_name import published
+from keypoint.pose.names import DECODINGS
 from keypoint.pose.skeleton import load_skeleton
 from tests import tiny_coco, tiny_network
 from tests.action import tiny_checkpoint
@@ -178,17 +179,17 @@ def tested_run(folder):
     save_scores(folder / SCORES, made.scores(gain=len(folder.name) / 4))
 
 
-def exported(path):
+def exported(path, codec="heatmap"):
     """Of a network without blocks, whose export is the fastest."""
-    model = tiny_network.model()
+    model = tiny_network.model(codec=codec)
     card = ExportCard(
         version="test",
         skeleton=tiny_network.SKELETON,
         input_size=model.input_size,
         input="uint8",
         outputs="keypoints",
-        codec="heatmap",
-        decoding="quarter",
+        codec=codec,
+        decoding=DECODINGS[codec][0],
         flip=False,
         precision="float32",
     )
