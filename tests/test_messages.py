@@ -26,6 +26,8 @@ TABLE = [
     (["train"], 2, "error: the following arguments are required: --cfg", "--help"),
     (["train", "--nonsense"], 2, "error: the following arguments are required: --cfg", "--help"),
     ([*TRAIN, "--nonsense"], 2, "error: command line, '--nonsense'|error: unrecognized arguments: --nonsense", "--help"),
+    (["info", "net.pt"], 2, "error: unrecognized arguments: net.pt", "did you mean --checkpoint net.pt"),
+    (["info", "--jsn"], 2, "error: unrecognized arguments: --jsn .keypoint info --help", "--help"),
     (["test", "--checkpoint", "x.pt", "--worst", "many"], 2, "error: argument --worst: given 'many'", "give a whole number"),
     (["check_data", "--boxes", "x.json"], 2, "error: given --boxes", "give --cfg FILE, or --annotations FILE"),
     ([*TRAIN, "--resume", "--overwrite"], 2, "error: --resume continues a run", "give one of them"),

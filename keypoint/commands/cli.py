@@ -26,12 +26,19 @@ from keypoint.errors import ConfigError, lost_worker, printable
 from keypoint.files import remove_empty
 from keypoint.processes import keep_freed_memory
 
+NETWORK_FILE = re.compile(
+    r"unrecognized arguments: ([^- ]\S*\.(?:pt|pth|tar|safetensors|onnx|pt2))"
+)
+
 
 class _Parser(argparse.ArgumentParser):
     """Prints errors without the usage, which is six lines for some commands."""
 
     def error(self, message: str) -> NoReturn:
         line = printable(" ".join(message.splitlines()))
+        file = NETWORK_FILE.fullmatch(line)
+        if file and "--checkpoint" in self._option_string_actions:
+            line += f"; did you mean --checkpoint {file[1]}?"
         self.exit(2, f"error: {line} ({self.prog} --help explains all options)\n")
 
 
