@@ -57,6 +57,10 @@ SETTINGS = (
     "optimizer", "lr", "weight_decay", "momentum", "nesterov", "batch_size", "accumulate", "amp",
     "ema",
 )  # fmt: skip
+ON_TRAINING_IMAGES = (
+    "Its evaluations during training used its own training images, so their numbers say nothing "
+    "about other images."
+)
 WIDTH = 100  # of a line of Markdown
 # Characters that Markdown or HTML would interpret: links, tags, tables, code; and at the beginning
 # of a line, where wrapping can put any word, headings, lists (numbered ones from 1) and rules.
@@ -151,12 +155,20 @@ def checkpoint_sections(content: Mapping[str, Any], source: str) -> Card:
         **measured_sections(content),
         "use": {
             "limits": (f"{ONLY_GENERATED[0].upper()}{ONLY_GENERATED[1:]}. " if generated else "")
+            + (f"{ON_TRAINING_IMAGES} " if _is_tested_on_training_data(content) else "")
             + "It predicts every keypoint, even one that is hidden or outside the image "
             "(check the score). It was not evaluated on images unlike the training images.",
             "licence": ((content["card"] or {}).get("imported") or {}).get("licence")
             or "unknown, not in the file; the toolkit's licence does not cover the weights",
         },
     }
+
+
+def _is_tested_on_training_data(content: Mapping[str, Any]) -> bool:
+    """Return whether the evaluations of the training used the persons that it trained on."""
+    data = content["data"] or {}
+    tested = any("metrics" in record for record in content["history"] or ())
+    return tested and "train" in data and data["train"] == data.get("test")
 
 
 def scores(metrics: Mapping[str, Any]) -> Rows:

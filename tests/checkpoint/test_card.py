@@ -109,6 +109,20 @@ def test_a_trained_network(trained, tmp_path, capsys):
     assert "anna" not in text
 
 
+def test_a_test_on_the_training_data_is_a_limit(trained):
+    text = "used its own training images, so their numbers say nothing about other images"
+
+    def limits(**change):
+        return checkpoint_sections(trained | change, "x")["use"]["limits"]
+
+    same = {"train": "0123", "test": "0123"}
+    assert text in limits(data=same)
+    assert text not in limits()
+    assert text not in limits(data=None)
+    assert text not in limits(data={"train": "0123"})
+    assert text not in limits(data=same, history=[], best=None)  # nothing was measured
+
+
 def test_last_says_its_own_ap_and_that_of_the_best_epoch(trained):
     later = {"epoch": 3, "history": [*trained["history"], record(3, 0.375)]}
     later["history"][2]["conditions"] = HELD | {"flip": False}
