@@ -56,7 +56,7 @@ def main(argv: Sequence[str]) -> None:
         (output / RECORDS).unlink()
     report = report_of(inputs, len(results), faults)
     write_reports(output, predict=report)
-    print(in_words("files", report.total, report.used, report.skipped))
+    cli.print_result(in_words("files", report.total, report.used, report.skipped))
     require_no_faults(faults, report, output)
 
 
