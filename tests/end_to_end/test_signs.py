@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).parents[2]
 pytestmark = pytest.mark.timeout(900)  # half a minute's work, on a busy machine several
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 # Less work than configs/signs.yaml.
-SMALL = "data.workers=0 model.input_size=[64,64] train.lr=7e-4 train.warmup_steps=0 train.epochs=6 train.lr_drops=[5] train.batch_size=8 train.evaluate_every=6"
+SMALL = "data.workers=0 model.encoder=tiny model.input_size=[64,64] train.lr=3e-3 train.warmup_steps=0 train.epochs=10 train.lr_drops=[8] train.batch_size=8 train.evaluate_every=10"
 
 
 def run(tool, *arguments):
@@ -72,7 +72,7 @@ def test_a_network_learns_what_no_constant_answer_reaches(work):
     constant = constant_prediction_ap(folder / "data")
     assert constant < 0.06
     card = json.loads((folder / "run" / "metrics.json").read_text())
-    assert card["metrics"]["AP"] > 0.15
+    assert card["metrics"]["AP"] > 0.25
     warning = "uniform sigmas (0.067): AP is comparable only with itself"
     assert card["conditions"]["oks_sigmas"] == warning
     assert warning in tested.stdout  # the table
