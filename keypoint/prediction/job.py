@@ -21,6 +21,7 @@ from keypoint.prediction.frames import Frame, Unread, VideoEnd
 from keypoint.prediction.image_list import read_image_list
 from keypoint.prediction.inputs import Input, Inputs
 from keypoint.prediction.stream import FindPersons, Predicted, known_persons, outside
+from keypoint.prediction.tracking import SEEN
 
 logger = logging.getLogger(__name__)
 
@@ -184,6 +185,7 @@ class PredictCounts:
         dark: Number of 16-bit images that use at most a quarter of their range.
         images: Number of images read, without frames of videos.
         empty: Files of images on which the detector found no person.
+        faint: Number of persons without a keypoint that is drawn.
     """
 
     def __init__(
@@ -196,7 +198,7 @@ class PredictCounts:
     ) -> None:
         self.source = source
         self.faults = list(inputs.faults)
-        self.persons = self.turned = self.dark = self.images = 0
+        self.persons = self.turned = self.dark = self.images = self.faint = 0
         self.empty: list[str] = []
         self.files = len(inputs.found) + len(inputs.faults) + inputs.left_out.total()
         self.files_used = 0
@@ -219,6 +221,7 @@ class PredictCounts:
         fault = event.fault if isinstance(event, Unread | VideoEnd) else self._outside(event.frame)
         if isinstance(event, Predicted):
             self.persons += len(event.boxes)
+            self.faint += int((event.scores <= SEEN).all(axis=1).sum())
             self.turned += event.frame.orientation != 1
             self.dark += event.frame.is_dark
             if event.frame.number is None:
@@ -301,6 +304,11 @@ class PredictCounts:
             lines.append(
                 f"{NO_PERSON} on {len(self.empty)} of {in_number(self.images, 'images')}: {names}"
                 + (f" and {more} more, all in data_report.json" if more > 0 else "")
+            )
+        if self.faint and self.faint == self.persons:
+            lines.append(
+                f"warning: no keypoint has a score above {SEEN}, so none is drawn; train longer, "
+                "or use another network"
             )
         if self.turned:
             lines.append(f"{in_number(self.turned, 'images')} turned upright by EXIF orientation")

@@ -44,8 +44,8 @@ def predict(checkpoint, tmp_path, monkeypatch):
     tiny_network.load_once(monkeypatch)
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments, output="out"):
-        common = ["--checkpoint", checkpoint, "--output", output, "--device", "cpu"]
+    def run(*arguments, output="out", weights=checkpoint):
+        common = ["--checkpoint", weights, "--output", output, "--device", "cpu"]
         return tool("predict", *common, *arguments)
 
     return run
@@ -412,6 +412,16 @@ def test_photos_are_turned_upright_and_that_is_said(predict, tmp_path, capsys):
     for record in records(tmp_path / "out"):
         assert (record["width"], record["height"], record["exif_orientation"]) == (60, 90, 6)
     assert "3 images turned upright by EXIF orientation" in capsys.readouterr().out
+
+
+def test_a_network_that_is_never_sure_is_named(predict, tmp_path, capsys):
+    picture(tmp_path / "a.png")
+    said = "warning: no keypoint has a score above 0.2, so none is drawn"
+    assert predict("--whole-image", "a.png", output="sure") == 0
+    assert said not in capsys.readouterr().out
+    weak = tiny_network.checkpoint(tmp_path / "weak.pt")
+    assert predict("--whole-image", "a.png", weights=weak) == 0
+    assert said in capsys.readouterr().out
 
 
 def test_images_on_which_the_detector_finds_no_person_are_named(predict, tmp_path, capsys):

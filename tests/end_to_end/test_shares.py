@@ -112,6 +112,7 @@ def test_shares_are_merged_to_the_output_of_one_run(predict, one, tmp_path, caps
         "9 files = 6 used + 3 skipped "
         "(1 not an image or video, 1 not a file, 1 that cannot be read)",
         "3 frames = 3 used + 0 skipped (none)",
+        "warning: no keypoint has a score above 0.2, so none is drawn; train longer, or use another network",
     ]
     assert "not started: 1, 3" in said[2].err
     assert "2 of 9 files could not be used" in said[1].err
