@@ -9,6 +9,7 @@ import torchvision
 from keypoint.models.encoder import SIZES, resnet_encoder
 from keypoint.models.hrnet import BasicBlock, Bottleneck
 from keypoint.models.names import ENCODERS, TINY
+from keypoint.models.resnet import ThinShortcut, resnet_stages
 
 NAMES = [name for name in ENCODERS if name != TINY]
 
@@ -69,3 +70,32 @@ def test_gradients_of_a_strided_unit_are_torchvisions(unit):
         grads.append([given.grad, *(p.grad for p in module.parameters())])
     for found, expected in zip(*grads, strict=True):
         assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_thin_shortcut_is_the_convolution(stride):
+    """The same result and gradients; torch's own may end the process in backward, so in float64."""
+    torch.manual_seed(0)
+    x = torch.rand(2, 8, 7, 6, dtype=torch.float64, requires_grad=True)
+    ours = ThinShortcut(8, 16, 1, stride=stride, bias=False).double()
+    theirs = torch.nn.Conv2d(8, 16, 1, stride=stride, bias=False).double()
+    theirs.load_state_dict(ours.state_dict())
+    for one, other in zip(*(gradients(conv, x) for conv in (ours, theirs)), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+def gradients(conv, x):
+    y = conv(x)
+    return y, *torch.autograd.grad(y.square().sum(), [x, conv.weight])
+
+
+def test_a_thin_network_has_thin_shortcuts_and_survives_a_step():
+    """With torch's convolution this step ended the process on a CPU with AVX-512."""
+    stages, _ = resnet_stages(BasicBlock, 8, (1, 1, 1, 1))
+    net = torch.nn.Sequential(*stages.values()).to(memory_format=torch.channels_last)
+    kinds = [type(net[i][0].downsample[0]) for i in (5, 6, 7)]
+    assert kinds == [ThinShortcut, torch.nn.Conv2d, torch.nn.Conv2d]
+    images = torch.rand(8, 3, 224, 224).contiguous(memory_format=torch.channels_last)
+    for _ in range(3):
+        net(images).square().mean().backward()
+    assert all(p.grad.isfinite().all() for p in net.parameters())
