@@ -259,6 +259,25 @@ def add_output_folder(made: _Options, text: str) -> None:
     made.add_argument("--output", required=True, type=Path, metavar="DIR", help=text)
 
 
+def add_generated_images(made: _Options, *, train: int, val: int) -> None:
+    """Add --train, --val and --seed of a command that generates images; defaults are given."""
+    for name, default, use in (("train", train, "train"), ("val", val, "test")):
+        made.add_argument(
+            f"--{name}",
+            type=whole_number(1),
+            metavar="N",
+            default=default,
+            help=f"images to {use} on; default: {default}",
+        )
+    made.add_argument(
+        "--seed",
+        type=whole_number(0),
+        metavar="N",
+        default=0,
+        help="seed of the random numbers; default: 0",
+    )
+
+
 def add_overwrite(made: _Options, text: str) -> None:
     """Add --overwrite."""
     made.add_argument("--overwrite", action="store_true", help=text)

@@ -22,20 +22,7 @@ def make_parser() -> argparse.ArgumentParser:
     """All options."""
     parser = cli.parser("keypoint make-person-data", "Generate persons in COCO's layout.", EPILOG)
     cli.add_output_folder(parser, "new or empty, or an earlier set of this command")
-    number = cli.whole_number(1)
-    parser.add_argument(
-        "--train", type=number, metavar="N", default=1500, help="images to train on; default: 1500"
-    )
-    parser.add_argument(
-        "--val", type=number, metavar="N", default=400, help="images to test on; default: 400"
-    )
-    parser.add_argument(
-        "--seed",
-        type=cli.whole_number(0),
-        metavar="N",
-        default=0,
-        help="seed of the random numbers; default: 0",
-    )
+    cli.add_generated_images(parser, train=1500, val=400)
     return parser
 
 

@@ -23,20 +23,7 @@ def make_parser() -> argparse.ArgumentParser:
         "keypoint make-sign-data", "Generate road signs with their four corners annotated.", EPILOG
     )
     cli.add_output_folder(parser, "new or empty")
-    number = cli.whole_number(1)
-    parser.add_argument(
-        "--train", type=number, metavar="N", default=400, help="images to train on; default: 400"
-    )
-    parser.add_argument(
-        "--val", type=number, metavar="N", default=100, help="images to test on; default: 100"
-    )
-    parser.add_argument(
-        "--seed",
-        type=cli.whole_number(0),
-        metavar="N",
-        default=0,
-        help="seed of the random numbers; default: 0",
-    )
+    cli.add_generated_images(parser, train=400, val=100)
     return parser
 
 
