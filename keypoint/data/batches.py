@@ -264,6 +264,11 @@ class EvaluationDataset(IterableDataset[EvaluationBatch]):
         return EvaluationBatch(torch.from_numpy(crops), torch.tensor(index), self.frame[index])
 
 
+class _DataLoader(DataLoader[Any]):
+    def check_worker_number_rationality(self) -> None:
+        """Do not warn of more workers than CPUs: they help where reading has to wait."""
+
+
 class Loader:
     """Iterates over batches made by worker processes; raises their errors as its own."""
 
@@ -314,7 +319,7 @@ def evaluation_loader(
 
 
 def _loader(dataset: Dataset[Any], workers: int, pin_memory: bool, **arguments: Any) -> Loader:
-    loader: DataLoader[Any] = DataLoader(
+    loader = _DataLoader(
         dataset,
         num_workers=workers,
         collate_fn=_as_it_is,

@@ -56,6 +56,11 @@ def test_16_of_16_augmentations_are_distinct_and_equal_for_any_number_of_workers
             assert torch.equal(epoch, same)
 
 
+def test_workers_beyond_the_cpus_are_the_users_choice(persons, recwarn):
+    epochs(persons, len(os.sched_getaffinity(0)) + 1)
+    assert [str(warning.message) for warning in recwarn] == []
+
+
 def test_loading_leaves_the_global_generator_alone(persons):
     torch.manual_seed(3)
     before = torch.get_rng_state()
