@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keypoint.action.data.lists.entries import Part
+from keypoint.action.data.lists.usable import BAD_VIDEOS
 from keypoint.action.data.looks import Look, look_at_videos
 from keypoint.action.data.videos import Videos, find_videos
 from keypoint.data.notes import Note, find
@@ -94,7 +95,7 @@ def check_videos(
     *,
     part: Part,
     classes: Sequence[str] | str | Path | None = None,
-    left_out: Sequence[Path] | frozenset[Path] = (),
+    left_out: Collection[Path] = (),
     workers: int = 0,
     track: Callable[[int], Any] | None = None,
 ) -> VideoCheck:
@@ -127,7 +128,16 @@ def check_videos(
                 check.broken.append(files[row])
             if bar is not None:
                 bar.update()
+    readable = len(videos) - len(check.broken)
+    skipped = dict(Counter(videos.report.skipped) + Counter({UNREADABLE: len(check.broken)}))
+    check.videos = replace(videos, report=replace(videos.report, used=readable, skipped=skipped))
     check.warnings += look_notes(videos, check.looks)
+    listed = sorted(left_out)
+    check.warnings += find(
+        f"lines of {BAD_VIDEOS} are not a file: names are relative to {root}",
+        [not path.exists() for path in listed],
+        listed,
+    )
     empty = [count == 0 for count in videos.counts().values()]
     check.warnings += find("classes have no video", empty, videos.classes)
     return check

@@ -94,7 +94,7 @@ def test_everything_wrong_with_a_split_is_counted(tmp_path):
         counted.append(check.to_dict())
     assert counted[0] == counted[1]
     report = counted[0]
-    assert (report["total"], report["used"]) == (7, 5)
+    assert (report["total"], report["used"]) == (7, 4)
     assert report["frames"] == {"min": 4, "median": 23, "max": 40, "total": 90}
     assert report["sizes"] == {"64 x 48": 4}
     assert report["rates"] == {"25": 3}
@@ -201,7 +201,12 @@ def test_broken_videos_are_left_out_once_their_file_is_in_the_root(check_data, t
     skip = ("data.on_bad=skip", "data.max_bad=0.34")  # 1 of 3
     assert f"cp {tmp_path}/out/bad_videos.txt {tmp_path}/ and use {' '.join(skip)}\n" in out
     assert (tmp_path / "out/bad_videos.txt").read_text() == "val/jump/e.avi\n"
+    assert ": 3 videos = 2 used + 1 skipped (1 unreadable video)" in out
     assert check_data(*skip)[0] == 3
+    (tmp_path / "bad_videos.txt").write_text("jump/e.avi\n")
+    status, out = check_data(*skip)
+    assert status == 3
+    assert f"line of bad_videos.txt is not a file: names are relative to {tmp_path}" in out
     shutil.copy(tmp_path / "out/bad_videos.txt", tmp_path)
     assert check_data("data.on_bad=skip")[0] == 3
     status, out = check_data(*skip)
