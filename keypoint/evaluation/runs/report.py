@@ -27,6 +27,7 @@ CSV_HEAD = (
     "group", "number", "mean", "mean_low", "mean_high", "std", "n", "difference", "low", "high",
     "interval", "published",
 )  # fmt: skip
+LEARNED = 0.01  # an AP below it is of a network that has hardly learned
 SAMPLES = {"keypoints": "images", "action": "videos"}
 
 
@@ -75,6 +76,12 @@ def _summary(comparison: GroupComparison) -> str:
             counted = COUNTED[found.method].format(*_counts(found, group.first.task))
             end = f"95 % interval {found.low:+.4f} to {found.high:+.4f}, {counted}"
         lines.append(f"* {metric}: {cell(group.name)} - {cell(base)} = {found.mean:+.4f} ({end})")
+    spreads = [comparison.summary(group, metric) for group in comparison.groups]
+    if metric == "AP" and all(spread and spread.mean < LEARNED for spread in spreads):
+        lines.append(
+            f"* WARNING: AP is below {LEARNED} in every group. These networks have not learned to "
+            "find keypoints, so the difference does not show which one is better"
+        )
     return "\n".join(lines)
 
 

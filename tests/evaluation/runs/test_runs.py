@@ -255,6 +255,15 @@ def test_other_seeds_and_too_few_of_them_are_said(seeds, capsys):
     assert said.splitlines()[0].endswith(" (no interval)")
 
 
+def test_networks_that_learned_nothing_are_not_ranked(tmp_path, capsys):
+    bad, worse = run(tmp_path / "bad", 0.009), run(tmp_path / "worse", 0.001, blocks="nl")
+    tool("compare", bad, worse)
+    assert "\n* WARNING: AP is below 0.01 in every group." in capsys.readouterr().out
+    good = run(tmp_path / "good", 0.7, blocks="nl")
+    tool("compare", bad, good)
+    assert "WARNING" not in capsys.readouterr().out
+
+
 def test_the_command_refuses_unless_told(tmp_path, capsys):
     a, b = run(tmp_path / "a", 0.7), run(tmp_path / "b", 0.7, conditions={"flip": False})
     assert tool("compare", a, b) == 2
