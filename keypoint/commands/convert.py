@@ -106,5 +106,6 @@ def describe(
     lines += [f"note   {note}" for note in labels.notes]
     lines += [f"left out  {line}" for line in labels.left_out_lines()]
     lines.append(f"details are in {output}/convert_report.json; next:")
-    lines.append(f"  keypoint check-data --cfg {shlex.quote(f'{output}/config.yaml')}")
+    config = shlex.quote(f"{output}/config.yaml")
+    lines += [f"  keypoint {step} --cfg {config}" for step in ("check-data", "train")]
     return "\n".join(lines)
