@@ -79,8 +79,8 @@ def boxes(path, annotations):
 
 
 def new_images(path):
-    """ids.json or boxes.json of the page about own data, and its images in new/ and photos/."""
-    page = README.parent / "docs" / "guides" / "own-data.md"
+    """ids.json or boxes.json of the page about photos, and its images in new/ and photos/."""
+    page = README.parent / "docs" / "guides" / "photos-and-videos.md"
     texts = {"ids.json": '{"images"', "boxes.json": '[{"image_id"'}
     found = {
         name: next(b.text for b in blocks(page.read_text()) if b.text.startswith(start))
