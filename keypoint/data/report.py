@@ -221,6 +221,8 @@ class DataReport:
 
 def in_words(what: str, total: int, used: int, skipped: dict[str, int]) -> str:
     """`10 persons = 9 used + 1 skipped (1 crowd)`."""
+    if not total:
+        return f"0 {what}"
     reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.items()) or "none"
     what = what.removesuffix("s") if total == 1 else what
     return f"{total} {what} = {used} used + {total - used} skipped ({reasons})"

@@ -15,7 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from keypoint.data.report import Fault, raise_faults
+from keypoint.data.notes import in_number
+from keypoint.data.report import Fault
 from keypoint.errors import ConfigError, DataError, printable
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -129,12 +130,14 @@ def find_inputs(arguments: Sequence[str], output: Path, made: Sequence[str] = ()
                     _add(inputs, seen, file, name)
             else:
                 _add(inputs, seen, path, path.name)
-    raise_faults("inputs", missing)
+    if missing:
+        raise DataError.of_many(in_number(len(missing), "inputs are missing"), missing)
     if not inputs.found and not inputs.faults:
         reasons = ", ".join(f"{count} {reason}" for reason, count in inputs.left_out.items())
         raise DataError(
             f"{', '.join(map(printable, arguments))}: no image or video in it or its subfolders "
-            f"({reasons or 'it is empty'}); images are {', '.join(IMAGE_SUFFIXES)}"
+            f"({reasons or 'it is empty'}); images are {', '.join(IMAGE_SUFFIXES)}, videos "
+            f"{', '.join(VIDEO_SUFFIXES)}"
         )
     return inputs
 

@@ -71,14 +71,9 @@ class PredictOutput:
         udp: The heatmaps are of the codec `udp`.
         overwrite: Replace existing results and their pictures.
 
-    Attributes:
-        kept: Message about the results of an interrupted run.
-
     Raises:
         ConfigError: The folder cannot be written to, or contains results.
     """
-
-    kept = "records.jsonl contains the results until then"
 
     def __init__(
         self,
@@ -120,6 +115,12 @@ class PredictOutput:
         if self._is_empty:  # no results to protect from a second run
             with contextlib.suppress(OSError):
                 (self.folder / RECORDS).unlink()
+
+    @property
+    def kept(self) -> str:
+        """Message about the results of an interrupted run."""
+        written = "records.jsonl contains the results until then"
+        return "before the first result" if self._is_empty else written
 
     def take(self, event: Predicted | Unread | VideoEnd) -> None:
         """Write a frame, or end a video; unread images are ignored.

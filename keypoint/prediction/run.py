@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import signal
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Protocol
 
 from keypoint.data.person_crops import CropPredictor
 from keypoint.errors import DataError, KeypointError
-from keypoint.prediction.frames import Unread, VideoEnd, count_frames, read_inputs
-from keypoint.prediction.job import Job, PredictCounts
+from keypoint.prediction.counts import PredictCounts
+from keypoint.prediction.frames import Event, Unread, VideoEnd, count_frames, read_inputs
+from keypoint.prediction.job import Job
 from keypoint.prediction.stream import Predicted, predict_stream
 from keypoint.prediction.tracking import follow
 from keypoint.progress import progress
@@ -26,7 +28,9 @@ logger = logging.getLogger(__name__)
 class Output(Protocol):
     """Receives the events; `PredictOutput` or `ShareOutput`."""
 
-    kept: str
+    @property
+    def kept(self) -> str:
+        """Message about the results of an interrupted run."""
 
     def take(self, event: Predicted | Unread | VideoEnd) -> None:
         """Write one event."""
@@ -78,8 +82,24 @@ def predict(
         closing(read_inputs(job.inputs, threads, lambda: stop.number is not None, first)) as events,
         progress(total, "predict", "image", shows_progress) as bar,
     ):
+
+        def end_if_stopped() -> None:
+            if stop.number is not None and not live:
+                results.end_video()  # records.jsonl names it
+                raise stopped(stop.number, results.kept)
+
+        def taken() -> Iterator[Event]:
+            """Count images when they are taken: results may wait long for a full batch."""
+            for event in events:
+                end_if_stopped()
+                yield event
+                if isinstance(event, VideoEnd):
+                    bar.update(max(0, event.claimed - event.read))
+                else:
+                    bar.update(1)
+
         found = predict_stream(
-            events,
+            taken(),
             job.find_persons,
             predictor,
             batch_size=batch_size,
@@ -91,19 +111,13 @@ def predict(
         if track or smooth:
             found = follow(found, predictor.skeleton, smooth=smooth)
         for event in found:
-            if stop.number is not None and not live:
-                results.end_video()  # records.jsonl names it
-                raise stopped(stop.number, results.kept)
+            end_if_stopped()
             fault = job.counts.add(event)
             if fault:
                 logger.warning("%s", fault.text)
             results.take(event)
-            if isinstance(event, VideoEnd):
-                bar.update(max(0, event.claimed - event.read))
-                continue
             rate = job.counts.persons / (time.perf_counter() - begin)
             bar.set_postfix(**{"persons/s": f"{rate:.3g}"})
-            bar.update(1)
     return stop.number
 
 

@@ -17,6 +17,7 @@ from keypoint.evaluation.coco import evaluate_coco
 from keypoint.models import SimpleBaseline
 from keypoint.prediction.output import PredictOutput
 from keypoint.prediction.predictor import Predictor
+from keypoint.prediction.stream import whole_image
 from keypoint.prediction.tracking import OneEuro, Tracker
 from tests import forked, tiny_coco, tiny_network
 from tests.calling import tool, words
@@ -441,6 +442,40 @@ def test_images_on_which_the_detector_finds_no_person_are_named(predict, tmp_pat
     assert predict("--whole-image", "in", output="whole") == 0
     assert "no person found" not in capsys.readouterr().out
     assert "listed" not in report(tmp_path / "whole")
+
+
+def test_frames_on_which_the_detector_finds_no_person_are_counted(predict, tmp_path, capsys):
+    for name, frames in (("a", 3), ("b", 2)):
+        write_video(tmp_path / name, frames)
+    assert predict("--detector", "hog", "a.mp4", "b.mp4", "--box-threshold", 1) == 0
+    said = [
+        "no person found on 3 of 3 frames of a.mp4",
+        "no person found on 2 of 2 frames of b.mp4",
+    ]
+    assert capsys.readouterr().out.splitlines()[-2:] == said
+    listed = report(tmp_path / "out")["listed"]
+    assert [(one["file"], one["text"]) for one in listed] == [
+        ("a.mp4", "on 3 of 3 frames"),
+        ("b.mp4", "on 2 of 2 frames"),
+    ]
+
+
+def test_images_are_counted_and_stop_while_results_wait_for_a_batch(
+    predict, tmp_path, capsys, monkeypatch
+):
+    for number in range(9):
+        picture(tmp_path / f"in/{number}.png", number)
+
+    def stopping(frames):
+        if frames[0].path.name == "4.png":  # of the second four
+            os.kill(os.getpid(), signal.SIGINT)
+        return whole_image(frames)
+
+    monkeypatch.setattr("keypoint.commands.predict.whole_image", stopping)
+    assert predict("--whole-image", "in") == 130
+    said = capsys.readouterr().err
+    assert "predict: 8/9" in said
+    assert "stopped by SIGINT; before the first result" in said
 
 
 def test_12_bit_data_in_16_bits_are_used_and_said(predict, tmp_path, capsys):

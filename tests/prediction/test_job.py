@@ -27,5 +27,5 @@ def test_entries_are_matched_by_name_below_the_folder(tmp_path):
     with pytest.raises(DataError, match=r"image id 1: .*b\.jpg and .*b\.jpg are both b\.jpg"):
         match_entries(found("y/b.jpg", "b.jpg"), *both)
     (tmp_path / "v.mp4").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"v\.mp4: a video has no entry"):
+    with pytest.raises(DataError, match=r"v\.mp4: --annotations is for images"):
         match_entries(found("v.mp4", "c.jpg"), *entries)

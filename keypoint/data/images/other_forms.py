@@ -59,7 +59,7 @@ def other_form(content: bytes, path: Path) -> tuple[str, str]:
     if form == "a TIFF" and path.suffix.lower() in RAW_SUFFIXES:
         form = "a camera's raw file"
     if not form:
-        return "", "use another copy"
+        return "", "give an image, or an undamaged copy of it"
     suffix = ".jpg" if path.suffix.lower() == ".png" else ".png"  # not the name of the source
     names = f"{quote(path.name)} {quote(path.stem + suffix)}"
     return form, f"convert it to PNG or JPEG, for example with ImageMagick: magick {names}"

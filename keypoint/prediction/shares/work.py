@@ -10,8 +10,9 @@ from typing import Any
 from keypoint.data.person_crops import CropPredictor
 from keypoint.errors import DataError
 from keypoint.pose.skeleton import Skeleton
+from keypoint.prediction.counts import PredictCounts
 from keypoint.prediction.inputs import Inputs
-from keypoint.prediction.job import Job, PredictCounts
+from keypoint.prediction.job import Job
 from keypoint.prediction.output import require_free
 from keypoint.prediction.run import predict
 from keypoint.prediction.shares.folder import Shards, continue_share, numbers_in_words
