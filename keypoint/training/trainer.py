@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import math
 import signal
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from tqdm import tqdm
 
 from keypoint import distributed, processes
 from keypoint.checkpoint.content import check_training
@@ -109,6 +111,7 @@ class Trainer:
         self.best: dict[str, Any] | None = None
         self.history: list[dict[str, Any]] = []
         self._signal = StopSignal()
+        self._begin = 0, 0.0  # epochs done before this process, and its start
         self._losses: list[tuple[Tensor, str, int]] = []  # not read yet: loss, origin, step
 
     def fit(self) -> dict[str, Any] | None:
@@ -121,6 +124,7 @@ class Trainer:
             NumericsError: A loss is not finite on any process; nothing is saved after it.
             Interrupted: SIGTERM or SIGINT was received; the step was finished and saved.
         """
+        self._begin = self.at.epoch, time.perf_counter()
         log = RunLog(self.output, distributed.is_main(), self.at.step, self.logger)
         log.config(self.facts["config"])
         try:
@@ -244,12 +248,18 @@ class Trainer:
                 log.scalars({f"val/best_{validation.metric}": best}, self.at.step)
         log.scalars({"train/epoch_loss": loss}, self.at.step)
         self.history.append(record)
-        logger.info("epoch %d/%d: %s", epoch, self.epochs, text)
+        logger.info("epoch %d/%d: %s%s", epoch, self.epochs, text, self._time_to_go())
         if improved:
             self.save("best.pt")
         self.save("last.pt")
         if self._agree(pending=0) and epoch < self.epochs:
             raise Interrupted(self._signal.number or signal.SIGTERM)
+
+    def _time_to_go(self) -> str:
+        """The rest of the run, at the mean time of this process's epochs with their evaluations."""
+        left, done = self.epochs - self.at.epoch, self.at.epoch - self._begin[0]
+        seconds = (time.perf_counter() - self._begin[1]) * left / done
+        return f"; about {tqdm.format_interval(seconds)} to go" if left else ""
 
     def _evaluate(self, validation: Validation) -> tuple[dict[str, float], dict[str, Any]]:
         network = self.step.evaluated_model()

@@ -5,6 +5,7 @@ import math
 import os
 import signal
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -214,6 +215,20 @@ def test_best_takes_neither_minus_one_nor_nan(tmp_path, higher_is_better, best):
     found = trainer(tmp_path, epochs=7, validation=validation).fit()
     assert found == {"epoch": epoch, "metrics": {"AP": value}}
     assert torch.load(tmp_path / "best.pt", weights_only=True)["epoch"] == epoch
+
+
+def test_each_epoch_but_the_last_says_how_long_the_rest_takes(tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO", logger="keypoint")
+    clock = iter(range(0, 240, 60))  # at the start, and after each epoch
+    watch = SimpleNamespace(perf_counter=lambda: next(clock))
+    monkeypatch.setattr("keypoint.training.trainer.time", watch)
+    trainer(tmp_path, epochs=3).fit()
+    lines = [line for line in caplog.messages if line.startswith("epoch ")]
+    assert [line.partition("; ")[2] for line in lines] == [
+        "about 02:00 to go",
+        "about 01:00 to go",
+        "",
+    ]
 
 
 def test_the_last_epoch_is_always_evaluated(tmp_path):
