@@ -257,6 +257,18 @@ def measured_sections(content: Mapping[str, Any], samples: str = "images") -> Ca
     return sections
 
 
+def selected_on(card: Card, fingerprint: str) -> str | None:
+    """Return how the weights were selected, if that was on these data, which flatters them.
+
+    Args:
+        card: Of a checkpoint.
+        fingerprint: Of the persons or videos that the weights are tested on.
+    """
+    data = card.get("training", {}).get("test_data")
+    same = isinstance(data, dict) and data.get("fingerprint") == fingerprint
+    return card.get("measured", {}).get("selection") if same else None
+
+
 def _record(record: Mapping[str, Any]) -> Rows:
     unknown = "unknown, so these numbers cannot be compared"
     conditions = record.get("conditions") or unknown

@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 
 from keypoint import distributed
-from keypoint.checkpoint.card import read_card, scores, to_markdown
+from keypoint.checkpoint.card import Card, read_card, scores, selected_on, to_markdown
 from keypoint.checkpoint.file import load_model
 from keypoint.checkpoint.network_card import network_section
 from keypoint.checkpoint.provenance import code_commit, device_name, package_versions
@@ -91,8 +91,11 @@ def main(argv: Sequence[str]) -> None:
         evaluations.append(evaluation)
         if distributed.is_main():
             folder.mkdir(parents=True, exist_ok=True)
-            print(f"checkpoint {args.checkpoint}\n{evaluation.table()}\n")
-            write(args, config, evaluation, persons, annotations, model, skeleton, folder)
+            card = read_card(args.checkpoint)
+            selection = selected_on(card, persons.fingerprint())
+            note = f"NOTE     chosen as {selection}\n" if selection and evaluation.metrics else ""
+            print(f"checkpoint {args.checkpoint}\n{note}{evaluation.table()}\n")
+            write(args, config, evaluation, persons, annotations, model, skeleton, card, folder)
     if distributed.is_main() and len(evaluations) > 1:
         print(side_by_side(evaluations))
     distributed.finish()  # not after an error: it waits for the others, who wait for this one
@@ -149,9 +152,10 @@ def write(
     annotations: Annotations,
     model: PoseNetwork,
     skeleton: Skeleton,
+    card: Card,
     folder: Path,
 ) -> None:
-    """Write all files of an evaluation."""
+    """Write all files of an evaluation; `card` is the checkpoint's."""
     evaluation.save(folder)
     write_reports(folder, test=persons.report)
     cli.logger.info("written: %s/results.json and metrics.json", folder)
@@ -169,7 +173,8 @@ def write(
                 "%s: there are no annotations, so nothing is analysed", annotations.source
             )
         return
-    write_card(args, config, evaluation, model, skeleton, folder)
+    selection = selected_on(card, persons.fingerprint())
+    write_card(args, config, evaluation, model, skeleton, card, selection, folder)
     if args.analyse or args.worst:
         write_analysis(args, config, evaluation, persons, annotations, skeleton, folder)
 
@@ -180,10 +185,11 @@ def write_card(
     evaluation: Evaluation,
     model: PoseNetwork,
     skeleton: Skeleton,
+    card: Card,
+    selection: str | None,
     folder: Path,
 ) -> None:
     """Write the card of the tested network, with this evaluation."""
-    card = read_card(args.checkpoint)
     card.pop("best_epoch", None)
     shipped = card.get("network", {}).get("decoding")  # none in weights of another toolkit
     card["network"] = network_section(config, skeleton, model.colors())
@@ -195,6 +201,7 @@ def write_card(
         )
     card["measured"] = {
         **scores(evaluation.metrics),
+        **({"selection": selection} if selection else {}),
         **compare(evaluation.metrics, evaluation.conditions, row_of(config.to_dict()["model"])),
         "conditions": measured_under(evaluation.conditions, config.train.amp),
         "device": device_name(distributed.choose_device(args.device)),

@@ -14,6 +14,7 @@ from keypoint.checkpoint.card import (
     checkpoint_sections,
     count_persons,
     read_card,
+    selected_on,
     to_markdown,
     trained_on,
 )
@@ -107,6 +108,14 @@ def test_a_trained_network(trained, tmp_path, capsys):
     assert "* licence: unknown" in text
     assert max(map(len, text.splitlines())) <= 100
     assert "anna" not in text
+
+
+def test_how_the_weights_were_selected_holds_for_the_same_data_only(trained, tmp_path):
+    save_checkpoint(tmp_path / "best.pt", trained)
+    card = read_card(tmp_path / "best.pt")
+    assert selected_on(card, "4567") == "the best of 2 evaluations on these same images"
+    assert selected_on(card, "0123") is None
+    assert selected_on({"weights": {}}, "4567") is None
 
 
 def test_a_test_on_the_training_data_is_a_limit(trained):

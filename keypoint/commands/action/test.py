@@ -15,8 +15,8 @@ from keypoint.action.evaluation.protocol import protocol_of
 from keypoint.action.evaluation.report import accuracy_of, save_test, to_text
 from keypoint.action.evaluation.run import conditions_of, evaluate_videos
 from keypoint.action.evaluation.scores import VideoScores
+from keypoint.checkpoint.card import Card, selected_on, to_markdown
 from keypoint.checkpoint.card import scores as card_scores
-from keypoint.checkpoint.card import to_markdown
 from keypoint.checkpoint.provenance import code_commit, device_name, package_versions
 from keypoint.commands import cli
 from keypoint.commands.options.action.test import parse
@@ -69,8 +69,11 @@ def main(argv: Sequence[str]) -> None:
     )
     if is_main:
         output.mkdir(parents=True, exist_ok=True)
-        print(f"checkpoint  {args.checkpoint}\n{summary(scores)}")
-        write(args, restored, scores, videos, output)
+        card = read_action_card(args.checkpoint)
+        selection = selected_on(card, videos.fingerprint())
+        note = f"NOTE        chosen as {selection}\n" if selection else ""
+        print(f"checkpoint  {args.checkpoint}\n{note}{summary(scores)}")
+        write(args, restored, scores, videos, card, output)
     distributed.finish()  # not after an error: it waits for the others, who wait for this one
 
 
@@ -121,18 +124,20 @@ def write(
     restored: RestoredAction,
     scores: VideoScores,
     videos: Videos,
+    card: Card,
     folder: Path,
 ) -> None:
-    """Write all files of the test, and the card of the network with it."""
+    """Write all files of the test, and the checkpoint's card with it."""
     save_test(folder, scores)
     write_reports(folder, test=videos.report)
     cli.logger.info("written: %s/metrics.json, per_class.csv, results.json, scores.npz", folder)
     if not (scores.labels >= 0).any():
         return
-    card = read_action_card(args.checkpoint)
     card.pop("best_epoch", None)
+    selection = selected_on(card, videos.fingerprint())
     card["measured"] = {
         **card_scores(accuracy_of(scores).metrics()),
+        **({"selection": selection} if selection else {}),
         "conditions": {**scores.conditions, "list": Path(videos.report.source).name},
         "device": device_name(distributed.choose_device(args.device)),
         "commit": code_commit(),
