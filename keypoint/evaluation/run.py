@@ -20,11 +20,12 @@ from keypoint.data.persons import Annotations, Persons
 from keypoint.errors import NumericsError
 from keypoint.evaluation.coco import evaluate_coco, summary_table
 from keypoint.evaluation.results import CocoResults, ResultCounts, make_results
+from keypoint.evaluation.runs.files import UNIFORM_SIGMAS
 from keypoint.files import write_json
 from keypoint.models import PoseNetwork
 from keypoint.models.inference import predict_keypoints
 from keypoint.pose.names import DECODING_WORDS
-from keypoint.pose.skeleton import UNIFORM_SIGMA, Skeleton
+from keypoint.pose.skeleton import Skeleton
 from keypoint.progress import progress
 
 logger = logging.getLogger(__name__)
@@ -284,13 +285,13 @@ def name_sigmas(skeleton: Skeleton) -> str:
     """Return the name of the sigmas of an AP; log a warning if they replace unknown ones."""
     if not skeleton.uniform_sigmas:
         return skeleton.name
-    text = f"uniform sigmas ({UNIFORM_SIGMA}): AP is comparable only with itself"
     logger.warning(
-        "skeleton %s: %s; keypoint estimate-sigmas measures them from repeated annotations",
+        "skeleton %s: sigmas are %s; keypoint estimate-sigmas measures them from repeated "
+        "annotations",
         skeleton.name,
-        text,
+        UNIFORM_SIGMAS,
     )
-    return text
+    return UNIFORM_SIGMAS
 
 
 def _merge(shares: list[Predictions], num_persons: int) -> Predictions:

@@ -73,10 +73,10 @@ def test_a_network_learns_what_no_constant_answer_reaches(work):
     assert constant < 0.06
     card = json.loads((folder / "run" / "metrics.json").read_text())
     assert card["metrics"]["AP"] > 0.25
-    warning = "uniform sigmas (0.067): AP is comparable only with itself"
+    warning = "uniform (0.067), so AP can be compared only with others of this skeleton"
     assert card["conditions"]["oks_sigmas"] == warning
     assert warning in tested.stdout  # the table
-    assert trained.stderr.count(f"skeleton sign: {warning}") == 1
+    assert trained.stderr.count(f"skeleton sign: sigmas are {warning}") == 1
     report = json.loads((folder / "run" / "data_report.json").read_text())["train"]
     assert report["skipped"] == {"of another category": report["used"]}
     assert (folder / "run" / "predictions.jpg").stat().st_size > 0

@@ -12,8 +12,9 @@ from keypoint.data.coco import select_persons
 from keypoint.evaluation import evaluate_coco, run
 from keypoint.evaluation.pictures import truth_beside_prediction
 from keypoint.evaluation.run import evaluate_model, name_sigmas
+from keypoint.evaluation.runs.files import UNIFORM_SIGMAS, current_names
 from keypoint.models import create_model
-from keypoint.pose.skeleton import load_skeleton, skeleton_from_dict
+from keypoint.pose.skeleton import UNIFORM_SIGMA, load_skeleton, skeleton_from_dict
 from keypoint.prediction.predictor import Predictor
 from tests.evaluation.cases import plain_coco_eval, result_of
 
@@ -109,14 +110,15 @@ def test_a_network_is_sized_from_it_from_the_file_to_the_picture(
     ]  # fmt: skip
     if skeleton.uniform_sigmas:
         assert len(warnings) == 1  # of two evaluations
-        assert (
-            "skeleton dot: uniform sigmas (0.067): AP is comparable only with itself" in warnings[0]
-        )
+        assert f"skeleton dot: sigmas are {UNIFORM_SIGMAS}; keypoint estimate" in warnings[0]
     else:
         assert not warnings
     evaluations[0].save(tmp_path)
     conditions = json.loads((tmp_path / "metrics.json").read_text())["conditions"]
-    text = "uniform sigmas (0.067): AP is comparable only with itself"
+    text = f"uniform ({UNIFORM_SIGMA}), so AP can be compared only with others of this skeleton"
+    assert text == UNIFORM_SIGMAS
+    before = {"oks_sigmas": "uniform sigmas (0.067): AP is comparable only with itself"}
+    assert current_names(before) == {"oks_sigmas": text}
     assert conditions["oks_sigmas"] == (text if skeleton.uniform_sigmas else "loose")
     assert (text in evaluations[0].table()) == skeleton.uniform_sigmas
     predictions = evaluations[0].predictions
