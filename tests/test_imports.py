@@ -59,7 +59,7 @@ MAY_USE = {
         "action.data.",
         "drawing.",
         "prediction.drawing",
-        "prediction.camera",
+        "prediction.inputs.camera",
         "app.picture",
         "evaluation.pictures",
         "action.",

@@ -21,7 +21,7 @@ from keypoint.data.images.upright import read_upright
 from keypoint.drawing.persons import draw_keypoints, fit_picture, fit_points
 from keypoint.errors import DataError, KeypointError
 from keypoint.pose.skeleton import Skeleton
-from keypoint.prediction.frames import Frame
+from keypoint.prediction.inputs.frames import Frame
 from keypoint.prediction.output import record_of
 from keypoint.prediction.predictor import Predictor
 from keypoint.prediction.stream import FindPersons, Predicted

@@ -10,7 +10,7 @@ from keypoint.commands.options.detect_boxes import parse
 from keypoint.errors import ConfigError
 from keypoint.files import write_json
 from keypoint.prediction.detector import load_detector
-from keypoint.prediction.image_list import list_folder, read_image_list
+from keypoint.prediction.inputs.image_list import list_folder, read_image_list
 from keypoint.prediction.names import DETECTORS
 from keypoint.prediction.persons.detected import detect_boxes
 from keypoint.progress import progress

@@ -20,7 +20,7 @@ from keypoint.data.synthetic.mark import are_generated
 from keypoint.errors import ConfigError
 from keypoint.export.onnx_predictor import OnnxPredictor
 from keypoint.prediction.drawing import CROPS, PICTURES
-from keypoint.prediction.inputs import Input, Inputs, find_inputs
+from keypoint.prediction.inputs.find import Input, Inputs, find_inputs
 from keypoint.prediction.job import Job, job_of_images, job_of_records
 from keypoint.prediction.output import PredictOutput, require_free
 from keypoint.prediction.persons.annotated import annotated_persons

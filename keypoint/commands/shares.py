@@ -10,7 +10,7 @@ from keypoint import processes
 from keypoint.commands import cli
 from keypoint.data.person_crops import CropPredictor
 from keypoint.errors import ConfigError
-from keypoint.prediction.inputs import Inputs
+from keypoint.prediction.inputs.find import Inputs
 from keypoint.prediction.job import Job
 from keypoint.prediction.run import require_no_faults
 from keypoint.prediction.shares.folder import Shards

@@ -11,8 +11,8 @@ from keypoint.data.notes import in_number
 from keypoint.data.persons import Persons
 from keypoint.data.report import DataReport, Fault, ImageCounts, in_words
 from keypoint.errors import printable
-from keypoint.prediction.frames import Frame, Unread, VideoEnd
-from keypoint.prediction.inputs import Input, Inputs
+from keypoint.prediction.inputs.find import Input, Inputs
+from keypoint.prediction.inputs.frames import Frame, Unread, VideoEnd
 from keypoint.prediction.stream import Predicted, outside
 from keypoint.prediction.tracking import SEEN
 

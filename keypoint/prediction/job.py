@@ -12,8 +12,8 @@ from keypoint.data.persons import Persons
 from keypoint.data.report import raise_faults
 from keypoint.errors import DataError, printable
 from keypoint.prediction.counts import SHOWN, PredictCounts
-from keypoint.prediction.image_list import read_image_list
-from keypoint.prediction.inputs import Input, Inputs
+from keypoint.prediction.inputs.find import Input, Inputs
+from keypoint.prediction.inputs.image_list import read_image_list
 from keypoint.prediction.stream import FindPersons, known_persons, outside
 
 logger = logging.getLogger(__name__)

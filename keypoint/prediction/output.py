@@ -21,7 +21,7 @@ from keypoint.errors import ConfigError
 from keypoint.evaluation.results import make_results
 from keypoint.pose.skeleton import Skeleton
 from keypoint.prediction.drawing import PredictPictures, remove_pictures, writing
-from keypoint.prediction.frames import Unread, VideoEnd
+from keypoint.prediction.inputs.frames import Unread, VideoEnd
 from keypoint.prediction.names import RECORDS, RESULTS
 from keypoint.prediction.stream import Predicted
 

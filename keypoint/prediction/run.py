@@ -12,7 +12,7 @@ from typing import Protocol
 from keypoint.data.person_crops import CropPredictor
 from keypoint.errors import DataError, KeypointError
 from keypoint.prediction.counts import PredictCounts
-from keypoint.prediction.frames import Event, Unread, VideoEnd, count_frames, read_inputs
+from keypoint.prediction.inputs.frames import Event, Unread, VideoEnd, count_frames, read_inputs
 from keypoint.prediction.job import Job
 from keypoint.prediction.stream import Predicted, predict_stream
 from keypoint.prediction.tracking import follow

@@ -20,7 +20,7 @@ from keypoint.data.images.read import warp
 from keypoint.data.person_crops import CropPredictor, crops_to_image, outside_image
 from keypoint.data.persons import Persons
 from keypoint.pose.geometry import CropFrame
-from keypoint.prediction.frames import BYTES_AHEAD, Event, Frame, Unread, VideoEnd
+from keypoint.prediction.inputs.frames import BYTES_AHEAD, Event, Frame, Unread, VideoEnd
 
 if TYPE_CHECKING:
     from torch import nn

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.pose.skeleton import Skeleton
-from keypoint.prediction.frames import Unread, VideoEnd
+from keypoint.prediction.inputs.frames import Unread, VideoEnd
 from keypoint.prediction.stream import Predicted
 
 Floats = NDArray[np.float64]

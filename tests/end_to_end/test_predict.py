@@ -566,7 +566,7 @@ def test_refused_before_anything_is_read(predict, tmp_path, capsys, arguments, s
 def test_an_output_that_cannot_be_written_is_refused_before_anything_is_read(
     predict, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr("keypoint.prediction.frames.read_upright", None)
+    monkeypatch.setattr("keypoint.prediction.inputs.frames.read_upright", None)
     picture(tmp_path / "a.png")
     (tmp_path / "file").write_bytes(b"")
     for output in ("file", "/proc/nothing/out"):

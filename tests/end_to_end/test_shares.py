@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import torch
 
-from keypoint.prediction.inputs import Input
+from keypoint.prediction.inputs.find import Input
 from keypoint.prediction.predictor import Predictor
 from keypoint.prediction.shares.folder import Shards
 from keypoint.prediction.shares.output import ShareOutput
@@ -231,13 +231,13 @@ def test_a_stopped_share_continues_with_the_next_input(
     assert "1 of 2 shares are missing and not running (stopped: 1); run" in said
     read = []
     for name in ("_read_image", "_read_video"):
-        function = getattr(sys.modules["keypoint.prediction.frames"], name)
+        function = getattr(sys.modules["keypoint.prediction.inputs.frames"], name)
 
         def seen(one, *arguments, function=function):
             read.append(Path(getattr(one, "path", one)).name)
             return function(one, *arguments)
 
-        monkeypatch.setattr(f"keypoint.prediction.frames.{name}", seen)
+        monkeypatch.setattr(f"keypoint.prediction.inputs.frames.{name}", seen)
     assert predict(*DRAWN, "--shard", "1/2") == 3
     said = capsys.readouterr().err
     assert "share 1 of 2 continues after 1 of 4 inputs" in said

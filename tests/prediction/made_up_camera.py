@@ -6,7 +6,7 @@ import time
 
 import cv2
 
-from keypoint.prediction.camera import CameraReader
+from keypoint.prediction.inputs.camera import CameraReader
 
 
 def install(monkeypatch, images, frames, rate=20.0, number=signal.SIGINT):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from keypoint.errors import DataError
-from keypoint.prediction import camera
-from keypoint.prediction.camera import CameraReader
+from keypoint.prediction.inputs import camera
+from keypoint.prediction.inputs.camera import CameraReader
 
 
 class Capture:

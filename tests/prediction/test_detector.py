@@ -16,7 +16,7 @@ from keypoint.data.boxes import load_boxes
 from keypoint.errors import CheckpointError, ConfigError, DataError, NumericsError
 from keypoint.prediction import detector
 from keypoint.prediction.detector import load_detector
-from keypoint.prediction.image_list import list_folder, read_image_list
+from keypoint.prediction.inputs.image_list import list_folder, read_image_list
 from keypoint.prediction.persons.detected import detect_boxes
 from tests import tiny_coco, tiny_network
 from tests.calling import tool

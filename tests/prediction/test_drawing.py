@@ -9,7 +9,7 @@ import pytest
 
 from keypoint.pose.skeleton import Skeleton, load_skeleton
 from keypoint.prediction.drawing import MOST_REPEATED, PredictPictures, remove_pictures
-from keypoint.prediction.frames import Frame
+from keypoint.prediction.inputs.frames import Frame
 from keypoint.prediction.stream import Predicted
 
 SKELETON = load_skeleton("coco17")

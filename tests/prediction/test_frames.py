@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from keypoint.data.video_writer import VideoWriter
-from keypoint.prediction.frames import Frame, Unread, VideoEnd, ahead, read_inputs
-from keypoint.prediction.inputs import Input, find_inputs
+from keypoint.prediction.inputs.find import Input, find_inputs
+from keypoint.prediction.inputs.frames import Frame, Unread, VideoEnd, ahead, read_inputs
 from tests.data.test_containers import edit, retime, write, write_other
 from tests.data.test_video import cut
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from keypoint.prediction.detector import HOG, detect, load_detector, most_boxes
-from keypoint.prediction.image_list import list_folder
+from keypoint.prediction.inputs.image_list import list_folder
 from keypoint.prediction.persons import hog
 from keypoint.prediction.persons.detected import detect_boxes
 from tests.fixtures.hog.make import draw_person

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from keypoint.errors import ConfigError, DataError, printable
-from keypoint.prediction.inputs import find_inputs
+from keypoint.prediction.inputs.find import find_inputs
 
 
 @pytest.fixture
@@ -56,7 +56,9 @@ def test_patterns_but_not_of_a_name_that_is_there(folder):
 
 
 def test_all_that_is_missing_is_reported_at_once(folder):
-    with pytest.raises(DataError, match=r"2 inputs are missing(?s:.*)x\.jpg: no such file(?s:.*)y\.jpg: no"):
+    with pytest.raises(
+        DataError, match=r"2 inputs are missing(?s:.*)x\.jpg: no such file(?s:.*)y\.jpg: no"
+    ):
         find("in/a.jpg", "x.jpg", "y.jpg")
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from keypoint.errors import DataError
-from keypoint.prediction.inputs import find_inputs
+from keypoint.prediction.inputs.find import find_inputs
 from keypoint.prediction.job import match_entries
 
 

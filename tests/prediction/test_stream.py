@@ -11,7 +11,7 @@ import torch
 from keypoint.data.report import Fault
 from keypoint.errors import NumericsError
 from keypoint.prediction import stream
-from keypoint.prediction.frames import Frame, Unread
+from keypoint.prediction.inputs.frames import Frame, Unread
 from keypoint.prediction.stream import detected_persons, predict_stream, whole_image
 from tests import tiny_network
 

@@ -8,7 +8,7 @@ import pytest
 from keypoint.data.report import Fault
 from keypoint.evaluation.oks import oks
 from keypoint.pose.skeleton import load_skeleton
-from keypoint.prediction.frames import Frame, Unread, VideoEnd
+from keypoint.prediction.inputs.frames import Frame, Unread, VideoEnd
 from keypoint.prediction.output import record_of
 from keypoint.prediction.stream import Predicted
 from keypoint.prediction.tracking import BETA, MIN_CUTOFF, OneEuro, Tracker, follow

@@ -40,8 +40,8 @@ from keypoint.models import SimpleBaseline, create_model
 from keypoint.models.fold_norms import fold_norms
 from keypoint.pose.codec import Codec
 from keypoint.pose.skeleton import Skeleton, load_skeleton
-from keypoint.prediction.frames import read_inputs
-from keypoint.prediction.inputs import Input
+from keypoint.prediction.inputs.find import Input
+from keypoint.prediction.inputs.frames import read_inputs
 from keypoint.prediction.predictor import Predictor
 from keypoint.prediction.stream import Predicted, known_persons, predict_stream
 from keypoint.progress import progress

@@ -21,7 +21,7 @@ from keypoint.data.report import DataReport, Fault, in_words, write_reports
 from keypoint.data.synthetic.mark import are_generated
 from keypoint.errors import ConfigError, DataError, printable
 from keypoint.prediction.drawing import PICTURES, picture_name, remove_pictures, writing
-from keypoint.prediction.inputs import VIDEO_SUFFIXES, Input, Inputs, find_inputs
+from keypoint.prediction.inputs.find import VIDEO_SUFFIXES, Input, Inputs, find_inputs
 from keypoint.prediction.names import RECORDS
 from keypoint.progress import progress
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from keypoint.data.images.read import read_image
 from keypoint.prediction.detector import detect, most_boxes
-from keypoint.prediction.image_list import ImageList
+from keypoint.prediction.inputs.image_list import ImageList
 
 
 @dataclass

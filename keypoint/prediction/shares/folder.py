@@ -22,7 +22,7 @@ from typing import IO
 from keypoint.errors import ConfigError, printable
 from keypoint.files import make_folders, read_json, remove_empty, write_json
 from keypoint.prediction.drawing import CROPS, PICTURES
-from keypoint.prediction.inputs import Input
+from keypoint.prediction.inputs.find import Input
 from keypoint.prediction.shares.identity import Identity, difference
 from keypoint.prediction.shares.split import Share
 from keypoint.prediction.shares.stored import IncompleteError, stored_events

@@ -10,7 +10,7 @@ from typing import Any
 from keypoint import __version__
 from keypoint.errors import DataError
 from keypoint.files import FINGERPRINT_LETTERS, sha256_of
-from keypoint.prediction.inputs import Input
+from keypoint.prediction.inputs.find import Input
 
 Identity = dict[str, Any]
 

@@ -20,7 +20,7 @@ from keypoint.errors import DataError, printable
 from keypoint.files import make_folders
 from keypoint.pose.skeleton import Skeleton
 from keypoint.prediction.drawing import CROPS, PICTURES, writing
-from keypoint.prediction.inputs import Input
+from keypoint.prediction.inputs.find import Input
 from keypoint.prediction.job import Job
 from keypoint.prediction.output import PredictOutput, remove_results
 from keypoint.prediction.shares.folder import EVENTS, Shards

@@ -9,7 +9,7 @@ from pathlib import Path
 from keypoint.files import write_json
 from keypoint.pose.skeleton import Skeleton
 from keypoint.prediction.drawing import PredictPictures, writing
-from keypoint.prediction.frames import Unread, VideoEnd
+from keypoint.prediction.inputs.frames import Unread, VideoEnd
 from keypoint.prediction.shares.folder import DONE, EVENTS
 from keypoint.prediction.shares.split import Share
 from keypoint.prediction.shares.stored import Stored, to_line

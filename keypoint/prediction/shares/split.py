@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keypoint.prediction.inputs import Input
+from keypoint.prediction.inputs.find import Input
 
 MOST = 512  # shares: the merge opens one file of each, and a process may open 1024
 

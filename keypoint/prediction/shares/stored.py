@@ -15,8 +15,8 @@ from typing import IO, Any
 import numpy as np
 
 from keypoint.data.report import Fault
-from keypoint.prediction.frames import Frame, Unread, VideoEnd
-from keypoint.prediction.inputs import Input
+from keypoint.prediction.inputs.find import Input
+from keypoint.prediction.inputs.frames import Frame, Unread, VideoEnd
 from keypoint.prediction.stream import Predicted
 
 

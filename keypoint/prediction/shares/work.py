@@ -11,7 +11,7 @@ from keypoint.data.person_crops import CropPredictor
 from keypoint.errors import DataError
 from keypoint.pose.skeleton import Skeleton
 from keypoint.prediction.counts import PredictCounts
-from keypoint.prediction.inputs import Inputs
+from keypoint.prediction.inputs.find import Inputs
 from keypoint.prediction.job import Job
 from keypoint.prediction.output import require_free
 from keypoint.prediction.run import predict

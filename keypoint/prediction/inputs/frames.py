@@ -26,8 +26,8 @@ from keypoint.data.images.upright import moderate_header, read_upright
 from keypoint.data.report import Fault
 from keypoint.data.video import VideoReader
 from keypoint.errors import DataError, printable
-from keypoint.prediction.camera import CameraReader
-from keypoint.prediction.inputs import Input
+from keypoint.prediction.inputs.camera import CameraReader
+from keypoint.prediction.inputs.find import Input
 
 logger = logging.getLogger(__name__)
 

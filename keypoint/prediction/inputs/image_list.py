@@ -12,7 +12,7 @@ from keypoint.data.images.read import check_header, require_moderate
 from keypoint.data.report import raise_faults
 from keypoint.errors import DataError
 from keypoint.files import read_json
-from keypoint.prediction.inputs import IMAGE_SUFFIXES
+from keypoint.prediction.inputs.find import IMAGE_SUFFIXES
 
 
 @dataclass(frozen=True)
