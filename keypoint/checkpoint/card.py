@@ -250,7 +250,7 @@ def measured_sections(content: Mapping[str, Any], samples: str = "images") -> Ca
     else:
         sections = {"measured": _record(mine)}
     if mine is not None and mine is best and len(scored) > 1:
-        chosen = f"the best of {len(scored)} evaluations on these same {samples}"
+        chosen = f"the best of at least {len(scored)} evaluations on these same {samples}"
         sections["measured"]["selection"] = chosen
     elif best is not None and best is not mine:
         sections["best_epoch"] = _record(best)

@@ -181,7 +181,7 @@ def detect(
 
 def _to_tensor(image: NDArray[np.uint8], scale: float, device: torch.device) -> Tensor:
     """Convert to (3, H, W) RGB from 0 to 1, which the detector normalises and resizes."""
-    pixels = torch.from_numpy(image).permute(2, 0, 1)
+    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
     if scale < 1:
         size = [max(1, int(side * scale)) for side in image.shape[:2]]
         # Shrunk as bytes, because floats take four times the memory; CUDA supports only floats.

@@ -98,7 +98,7 @@ def test_a_trained_network(trained, tmp_path, capsys):
     assert measured["metrics"] == {"AP": 0.5, "AP_M": None, "top1": 0.25}
     assert "it is not 0" in measured["note"]
     assert measured["conditions"] == HELD
-    assert measured["selection"] == "the best of 2 evaluations on these same images"
+    assert measured["selection"] == "the best of at least 2 evaluations on these same images"
     assert "best_epoch" not in card
     assert json.loads(printed(tmp_path / "best.pt", capsys, "--json")) == card
     text = printed(tmp_path / "best.pt", capsys)
@@ -113,7 +113,7 @@ def test_a_trained_network(trained, tmp_path, capsys):
 def test_how_the_weights_were_selected_holds_for_the_same_data_only(trained, tmp_path):
     save_checkpoint(tmp_path / "best.pt", trained)
     card = read_card(tmp_path / "best.pt")
-    assert selected_on(card, "4567") == "the best of 2 evaluations on these same images"
+    assert selected_on(card, "4567") == "the best of at least 2 evaluations on these same images"
     assert selected_on(card, "0123") is None
     assert selected_on({"weights": {}}, "4567") is None
 
