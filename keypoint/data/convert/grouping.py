@@ -96,7 +96,14 @@ def _holds(bbox: Bbox, point: Point) -> bool:
 
 
 def name_all(labels: Labels) -> None:
-    """Give classes without named keypoints those of all loose points, in order of appearance."""
+    """Give classes without named keypoints those of all loose points.
+
+    Their order is that of the first object with the most keypoints, so that an object with a
+    missing keypoint does not change it; other names follow in order of appearance.
+    """
     persons = [person for picture in labels.pictures for person in picture.persons]
-    for category in dict.fromkeys(person.category for person in persons):
-        labels.keypoints.setdefault(category, list(dict.fromkeys(labels.loose)))
+    nameless = [person for person in persons if person.category not in labels.keypoints]
+    whole = max((person.points for person in nameless), key=len, default={})  # the first of equals
+    names = list(dict.fromkeys([*whole, *labels.loose]))
+    for person in nameless:
+        labels.keypoints.setdefault(person.category, list(names))

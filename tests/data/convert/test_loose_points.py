@@ -33,6 +33,18 @@ def test_without_groups_and_boxes_all_points_are_one_person(tmp_path):
     assert person["area"] == pytest.approx(25.625 * 25)
 
 
+def test_the_order_is_that_of_the_first_object_with_the_most_keypoints(tmp_path):
+    """The first object lacks a keypoint; the last names another one, of as many as the second."""
+    objects = {"a": "nose tail ear", "b": "nose ear neck tail", "c": "ear nose paw tail"}
+    for n, (name, words) in enumerate(objects.items()):
+        points = [point(word, 5 + 9 * k, 5 + n) for k, word in enumerate(words.split())]
+        labelme(tmp_path / "in", name, points)
+    made = convert(tmp_path / "in", tmp_path / "out", *ALONE)
+    order = made["train"]["categories"][0]["keypoints"]
+    assert order == ["nose", "ear", "neck", "tail", "paw"]
+    assert triples(persons(made)[0]) == [[5, 5, 2], [23, 5, 2], [0, 0, 0], [14, 5, 2], [0, 0, 0]]
+
+
 def test_points_go_to_the_only_box_around_them(tmp_path, capsys):
     shapes = [rectangle("cat", 2, 2, 30, 30), rectangle("dog", 60, 40, 20, 10)]
     shapes += [
