@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from keypoint.data.convert import (
+from keypoint.data.convert.labels import Labels
+from keypoint.data.convert.readers import (
     coco,
     cvat,
     deeplabcut,
@@ -14,7 +15,6 @@ from keypoint.data.convert import (
     sleap,
     ultralytics,
 )
-from keypoint.data.convert.labels import Labels
 from keypoint.errors import ConfigError, DataError
 from keypoint.files import read_json
 

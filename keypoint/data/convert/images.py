@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keypoint.data.convert.label_studio import upload_name
 from keypoint.data.convert.labels import Labels, Picture
+from keypoint.data.convert.readers.label_studio import upload_name
 from keypoint.data.images.header import read_header
 from keypoint.data.images.read import check_header
 from keypoint.data.images.upright import read_upright

@@ -13,9 +13,9 @@ import re
 from pathlib import Path, PureWindowsPath
 from xml.etree import ElementTree
 
-from keypoint.data.convert.coco import split_of
-from keypoint.data.convert.grouping import Box, Point, join, name_all
 from keypoint.data.convert.labels import OCCLUDED, VISIBLE, Bbox, Labels, Person, Picture
+from keypoint.data.convert.readers.coco import split_of
+from keypoint.data.convert.readers.grouping import Box, Point, join, name_all
 from keypoint.errors import DataError
 
 LOOSE = "object"  # class of points that are in no skeleton

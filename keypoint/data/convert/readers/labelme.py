@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from keypoint.data.convert.grouping import Box, Point, join, name_all
 from keypoint.data.convert.labels import OCCLUDED, VISIBLE, Labels, Picture
+from keypoint.data.convert.readers.grouping import Box, Point, join, name_all
 from keypoint.errors import DataError
 from keypoint.files import read_json
 

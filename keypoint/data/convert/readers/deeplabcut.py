@@ -13,7 +13,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from keypoint.data.convert.labels import VISIBLE, Labels, Person, Picture
-from keypoint.data.convert.tables import Table, read_table
+from keypoint.data.convert.readers.tables import Table, read_table
 from keypoint.strict_yaml import read_yaml
 
 SCENE = "single"  # DeepLabCut's name for points that no animal has

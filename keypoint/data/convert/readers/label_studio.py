@@ -14,9 +14,9 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from keypoint.data.convert.coco import plain_key
-from keypoint.data.convert.grouping import Box, Point, join, name_all
 from keypoint.data.convert.labels import VISIBLE, Bbox, Labels, Picture
+from keypoint.data.convert.readers.coco import plain_key
+from keypoint.data.convert.readers.grouping import Box, Point, join, name_all
 from keypoint.errors import DataError
 from keypoint.files import read_json
 

@@ -1,0 +1,1 @@
+"""A reader for each labelling tool, and what several of them need."""
