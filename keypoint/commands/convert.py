@@ -15,6 +15,7 @@ from keypoint.data.convert.dataset import annotate, make_skeleton, split, write
 from keypoint.data.convert.forms import read_labels
 from keypoint.data.convert.images import Finder, bring
 from keypoint.data.convert.labels import Labels, one_class
+from keypoint.data.convert.spelling import misspelt
 from keypoint.errors import ConfigError, DataError
 from keypoint.files import write_json
 from keypoint.pose.skeleton import Skeleton
@@ -31,6 +32,7 @@ def main(argv: Sequence[str]) -> None:
     form, labels = read_labels(args.input, args.form, output)
     cli.logger.info("%s: %s (--from %s)", args.input, labels.form, form)
     names, edges = one_class(labels, args.category)
+    labels.notes += misspelt(labels, names)
     name = args.category or next(iter(labels.keypoints))
     skeleton, guessed = make_skeleton(plain(name), names, edges, labels.pairs)
     roots = [args.images or (args.input if args.input.is_dir() else args.input.parent)]

@@ -56,13 +56,14 @@ def guess_pairs(names: Sequence[str], *, words_only: bool = False) -> list[tuple
 
 def _sides(name: str) -> tuple[str, ...]:
     """The parts of a name in lower case, L and R written as words if it has none of these."""
-    parts = [part.lower() for part in _parts(name)]
+    parts = [part.lower() for part in name_parts(name)]
     if any("left" in part or "right" in part for part in parts):
         return tuple(parts)
     return tuple({"l": "left", "r": "right"}.get(part, part) for part in parts)
 
 
-def _parts(name: str) -> list[str]:
+def name_parts(name: str) -> list[str]:
+    """Return the words and numbers of a name: `left`, `Ear`, `2` of `leftEar_2`."""
     parts, before = [""], ""
     for letter, after in zip(name, [*name[1:], ""], strict=False):
         humps = letter.isupper() and (before.islower() or (before.isupper() and after.islower()))

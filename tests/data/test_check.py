@@ -139,6 +139,22 @@ def test_everything_that_is_probably_wrong_is_counted_with_its_share_and_an_exam
     assert report["labels"]["nose"] == {"visible": 0, "occluded": 13}
 
 
+def test_a_rare_keypoint_is_named(tmp_path):
+    """On 1 of 21 persons, and not on 2 of them, is under 5% of what the others have."""
+    data = content(7, 3)
+    for entry in data["annotations"]:
+        entry["keypoints"][2::3] = [2] * 17
+    for place, entry in enumerate(data["annotations"]):
+        entry["keypoints"][5] = 2 * (place < 1)  # left_eye
+        entry["keypoints"][8] = 2 * (place < 2)  # right_eye
+        entry["num_keypoints"] = sum(flag > 0 for flag in entry["keypoints"][2::3])
+    found = check(*tiny_coco.write(tmp_path, data))
+    assert [str(finding) for finding in found.warnings if "under 5%" in finding.text] == [
+        "1 of 17 (5.88%) keypoints is labelled on under 5% as many persons as the most frequent "
+        "one: is a name misspelt or a label forgotten? (for example left_eye)",
+    ]
+
+
 def jpeg(path, size=(240, 320), **options):
     noise = np.random.default_rng(0).integers(0, 255, (*size, 3), dtype=np.uint8)
     Image.fromarray(cv2.GaussianBlur(noise, (9, 9), 3)).save(path, **options)

@@ -21,6 +21,7 @@ from keypoint.pose.skeleton import Skeleton
 
 PADDING = 1.25  # of a crop around its box
 TINY = 16  # pixels
+RARE = 0.05  # of the most frequent keypoint; the rarest of COCO has 0.5 (an ear)
 
 
 def person_findings(persons: Persons, skeleton: Skeleton) -> list[Note]:
@@ -60,6 +61,10 @@ def person_findings(persons: Persons, skeleton: Skeleton) -> list[Note]:
     text = "labelled keypoints have visibility 1 (occluded) and none has 2 (visible): "
     found += find(text + "are the flags 0 and 1 only?", never_visible, owners, what)
     found += find("keypoints are never labelled", ~labelled.any(axis=0), skeleton.keypoints)
+    counts = labelled.sum(axis=0)  # K
+    text = f"keypoints are labelled on under {RARE:.0%} as many persons as the most frequent one: "
+    rare = (counts > 0) & (counts < RARE * counts.max())
+    found += find(text + "is a name misspelt or a label forgotten?", rare, skeleton.keypoints)
     text = "images have more than 20 persons; COCO's AP takes the best 20 results of an image: "
     text += f"{missed} missed"
     return found + find(text, per_image > 20, persons.images.ids, "image id ")

@@ -6,6 +6,7 @@ A reader fills `Labels` from its files and opens no image. Entries that it canno
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -148,6 +149,23 @@ def one_class(labels: Labels, category: str | None) -> tuple[list[str], list[tup
             if person.category not in chosen:
                 labels.leave_out("objects of another class", f"{picture.name}: {person.category}")
         picture.persons = [person for person in picture.persons if person.category in chosen]
-    if len(chosen) > 1:
-        labels.notes.append(f"{len(chosen)} classes with equal keypoints are joined: {chosen}")
+    note_joined(labels)
     return classes[first], labels.edges.get(first, [])
+
+
+def note_joined(labels: Labels) -> None:
+    """Note the classes that become one, with an image of the rarest, whose name may be misspelt."""
+    first: dict[str, str] = {}  # image of each class
+    counts: Counter[str] = Counter()
+    for picture in labels.pictures:
+        for person in picture.persons:
+            counts[person.category] += 1
+            first.setdefault(person.category, picture.name)
+    if len(counts) < 2:
+        return
+    listed = ", ".join(f"{name} ({number})" for name, number in counts.most_common())
+    rarest = counts.most_common()[-1][0]
+    labels.notes.append(
+        f"{len(counts)} classes with equal keypoints are joined, by their number of objects: "
+        f"{listed}; {rarest} is for example on {first[rarest]}"
+    )

@@ -64,7 +64,7 @@ def test_points_go_to_the_only_box_around_them(tmp_path, capsys):
     assert [len(left[reason]), left[reason][0].endswith("a.json: tail")] == [2, True]
     said = capsys.readouterr().out
     assert f"left out  {reason}: 2 (for example" in said
-    assert "2 classes with equal keypoints are joined: ['cat', 'dog']" in said
+    assert "2 classes with equal keypoints are joined, by their number of objects: cat (1)" in said
 
 
 def test_a_keypoint_twice_leaves_the_person_out(tmp_path):
