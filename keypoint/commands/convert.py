@@ -105,6 +105,11 @@ def describe(
     pairs = ", ".join(f"{left} and {right}" for left, right in skeleton.pairs) or "none"
     source = "guessed from the names" if guessed else "from the tool"
     lines.append(f"pairs  {pairs} ({source}): if wrong, change {output}/skeleton.yaml")
+    if not skeleton.edges:
+        lines.append(
+            "edges  none: pictures will show points without lines; edges in "
+            f"{output}/skeleton.yaml adds them"
+        )
     lines += [f"note   {note}" for note in labels.notes]
     lines += [f"left out  {line}" for line in labels.left_out_lines()]
     lines.append(f"details are in {output}/convert_report.json; next:")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import re
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 from keypoint.data.annotations import read_annotations
 from keypoint.data.coco import usable_persons
+from keypoint.data.convert.first_config import first_config
 from keypoint.data.convert.images import Found
 from keypoint.data.convert.labels import Bbox, Labels, Person
 from keypoint.data.entries.person import EXTENT_FACTOR
@@ -25,11 +25,8 @@ from keypoint.pose.sides import guess_pairs
 from keypoint.pose.skeleton import UNIFORM, Skeleton, skeleton_from_dict
 from keypoint.strict_yaml import dump_yaml
 
-ROTATION = 40  # the default of augment.rotation, written so that the user sees it
-
 LEAST_SHARE = 0.1  # of the image's longer side: minimum side of a box made from keypoints
 SEED = 0
-ASPECT = 1.2  # height over width from which a box counts as upright
 
 
 def make_skeleton(
@@ -248,7 +245,7 @@ def write(
             head = f"# Keypoints of labels from {form}. Check the pairs: left first.\n"
             written.append(_write(Path(folder) / "skeleton.yaml", head + dump_yaml(content)))
             boxes = [e["bbox"] for c, _ in parts.values() for e in c["annotations"]]
-            config = _config(output.absolute(), root, boxes, bool(skeleton.pairs), form)
+            config = first_config(output.absolute(), root, boxes, skeleton, form)
             written.append(_write(Path(folder) / "config.yaml", config))
             return [file.replace(output / file.name) for file in written]
     except OSError as error:
@@ -268,34 +265,3 @@ def _one_a_line(content: dict[str, list[Any]]) -> str:
 def _write(file: Path, text: str) -> Path:
     file.write_text(text, encoding="utf-8")
     return file
-
-
-def _config(output: Path, images: Path, boxes: list[Bbox], mirrored: bool, form: str) -> str:
-    """A config to start from; its keys are those that differ from the defaults."""
-    where = images.relative_to(output) if images.is_relative_to(output) else images
-    upright = sorted(height / width for _, _, width, height in boxes)
-    middle = upright[len(upright) // 2] if upright else 1.0
-    input_size = (
-        [256, 192] if middle > ASPECT else [192, 256] if middle < 1 / ASPECT else [256, 256]
-    )
-    content: dict[str, Any] = {
-        "output": f"output/{re.sub(r'[^A-Za-z0-9_-]+', '_', output.name) or 'converted'}",
-        "data": {
-            "root": str(output),
-            "train_annotations": "train.json",
-            "train_images": str(where.as_posix()),
-            "val_annotations": "val.json",
-            "val_images": str(where.as_posix()),
-            "skeleton": "skeleton.yaml",
-        },
-        "model": {"encoder": "resnet50", "input_size": input_size},
-    }
-    note = "" if mirrored else "# No pairs: can images be mirrored? See docs/guides/own-data.md.\n"
-    return (
-        f"# To start from; made by keypoint convert from labels of {form}.\n"
-        f"# input_size is (height, width) of a crop, by the middle box.\n{note}{dump_yaml(content)}"
-        f"# Crops are rotated by up to {2 * ROTATION} degrees, twice the value. Lower it if a "
-        "rotated keypoint\n"
-        "# would have another name, such as the top left corner of a sign.\n"
-        f"augment:\n  rotation: {ROTATION}\n"
-    )

@@ -8,8 +8,8 @@ import pytest
 
 from keypoint.config.load import load_config
 from keypoint.config.schema import AugmentConfig
-from keypoint.data.convert import dataset
 from keypoint.data.convert.dataset import draw
+from keypoint.data.convert.first_config import ROTATION, above_and_below
 from keypoint.data.convert.images import Finder, Found
 from keypoint.data.convert.labels import Person, Picture
 from keypoint.pose.skeleton import load_skeleton
@@ -296,7 +296,34 @@ def test_the_rotation_is_in_the_config_with_a_comment(tmp_path):
     assert "rotated by up to 80 degrees" in file.read_text()
     assert "\naugment:\n  rotation: 40\n" in file.read_text()
     default = AugmentConfig().rotation
-    assert load_config(file).augment.rotation == default == dataset.ROTATION
+    assert load_config(file).augment.rotation == default == ROTATION
+
+
+@pytest.mark.parametrize("names", [["top_left", "bottom_left"], ["Bottom", "ear", "Top"], ["upperLip", "lowerLip"]])  # fmt: skip
+def test_keypoints_named_by_their_place_are_rotated_less(tmp_path, names):
+    points = [point(name, 5 + 9 * n, 5) for n, name in enumerate(names)]
+    labelme(tmp_path / "in", "a", points)
+    convert(tmp_path / "in", tmp_path / "out")
+    text = (tmp_path / "out" / "config.yaml").read_text()
+    above, below = names if len(names) == 2 else (names[2], names[0])
+    assert "rotated by up to 30 degrees" in text
+    assert f"{above} and {below} are named by their place" in text.replace("\n# ", " ")
+    assert "Raise it (the default is 40)" in text
+    assert load_config(tmp_path / "out" / "config.yaml").augment.rotation == 15
+
+
+@pytest.mark.parametrize("names", [["top", "nose"], ["upper_lip", "bottom_lip"], ["left_ear", "right_ear"]])  # fmt: skip
+def test_other_names_keep_the_rotation(names):
+    assert above_and_below(names) is None
+
+
+def test_a_skeleton_without_edges_is_reported(tmp_path, capsys):
+    labelme(tmp_path / "in", "a", NOSE)
+    convert(tmp_path / "in", tmp_path / "out")
+    said = "edges  none: pictures will show points without lines; edges in {}/skeleton.yaml adds"
+    assert said.format(tmp_path / "out") in capsys.readouterr().out
+    convert(coco(tmp_path / "coco"), tmp_path / "out2", *ALONE)
+    assert "edges  none" not in capsys.readouterr().out
 
 
 def test_images_missing_or_of_another_size(tmp_path, capsys):
