@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import shlex
 from collections import Counter
@@ -10,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from keypoint.commands import cli
-from keypoint.commands.options.convert import parse
+from keypoint.commands.options.convert import VAL_SHARE, parse
+from keypoint.data.convert.boxes import box_files, has_only_boxes, one_box_class
 from keypoint.data.convert.dataset import annotate, make_skeleton, split, write
 from keypoint.data.convert.forms import read_labels
-from keypoint.data.convert.images import Finder, bring
+from keypoint.data.convert.images import Finder, Found, bring
 from keypoint.data.convert.labels import Labels, one_class
 from keypoint.data.convert.spelling import misspelt
 from keypoint.errors import ConfigError, DataError
@@ -31,14 +33,15 @@ def main(argv: Sequence[str]) -> None:
         raise ConfigError(f"--images {args.images}: no such folder; give the folder of the images")
     form, labels = read_labels(args.input, args.form, output)
     cli.logger.info("%s: %s (--from %s)", args.input, labels.form, form)
+    if has_only_boxes(labels):
+        print(convert_boxes(args, labels))
+        return
     names, edges = one_class(labels, args.category)
     labels.notes += misspelt(labels, names)
     name = args.category or next(iter(labels.keypoints))
     skeleton, guessed = make_skeleton(plain(name), names, edges, labels.pairs)
-    roots = [args.images or (args.input if args.input.is_dir() else args.input.parent)]
-    with progress(len(labels.pictures), "images", "image") as bar:
-        found = bring(labels, Finder(roots, output), output / "images", bar)
-    images, how = split(found, args.val_share)
+    share = VAL_SHARE if args.val_share is None else args.val_share
+    images, how = split(images_of(args, labels), share)
     parts: dict[str, tuple[dict[str, Any], Counter[str]]] = {}
     first = 1
     for part, chosen in images.items():
@@ -48,14 +51,60 @@ def main(argv: Sequence[str]) -> None:
         parts[part] = annotate(chosen, skeleton, labels, first)
         first += max(len(chosen), len(parts[part][0]["annotations"]))
     if not any(c["visible keypoints"] + c["occluded keypoints"] for _, c in parts.values()):
-        raise DataError.of_many(
-            f"{labels.form}: no labelled image", labels.left_out_lines() or ["no image"]
-        )
+        raise nothing_labelled(labels)
     write(output, parts, skeleton, labels.form)
     counts = {part: numbers for part, (_, numbers) in parts.items()}
     report = {"from": labels.form, "split": how, "counts": counts, "skipped": labels.left_out}
     write_json(output / "convert_report.json", report | {"notes": labels.notes})
     print(describe(output, counts, skeleton, guessed, labels, how))
+
+
+def images_of(args: argparse.Namespace, labels: Labels) -> list[Found]:
+    """Find the images, or write them to OUTPUT/images."""
+    roots = [args.images or (args.input if args.input.is_dir() else args.input.parent)]
+    with progress(len(labels.pictures), "images", "image") as bar:
+        return bring(labels, Finder(roots, args.output), args.output / "images", bar)
+
+
+def nothing_labelled(labels: Labels) -> DataError:
+    """Return the error of labels without an image that can be used."""
+    faults = labels.left_out_lines() or ["no image"]
+    return DataError.of_many(f"{labels.form}: no labelled image", faults)
+
+
+def convert_boxes(args: argparse.Namespace, labels: Labels) -> str:
+    """Write boxes without keypoints for keypoint predict; return what was done as text."""
+    if args.val_share is not None:
+        raise ConfigError(
+            f"--val-share {args.val_share:g} has no effect: {labels.form} has boxes without "
+            "keypoints here, which are not trained on; leave it out, or label keypoints"
+        )
+    output: Path = args.output
+    category = one_box_class(labels, args.category)
+    found, written = images_of(args, labels), output.absolute() / "images"
+    content, boxes, folders = box_files(found, category, labels, written)
+    if not boxes:
+        raise nothing_labelled(labels)
+    write_json(output / "ids.json", content)
+    write_json(output / "boxes.json", boxes)
+    counts = {"images": len(content["images"]), "boxes": len(boxes)}
+    report = {"from": labels.form, "counts": counts, "skipped": labels.left_out}
+    write_json(output / "convert_report.json", report | {"notes": labels.notes})
+    with_box = len({box["image_id"] for box in boxes})
+    here = Path.cwd()
+    shown = [f.relative_to(here) if f.is_relative_to(here) else f for f in folders]
+    files = ["--annotations", f"{output}/ids.json", "--boxes", f"{output}/boxes.json"]
+    words = ["--checkpoint", "best.pt", "--output", "found", *files, *map(str, shown)]
+    lines = [
+        f"no keypoint is labelled: {output}/ids.json and {output}/boxes.json are for keypoint "
+        "predict, and no data set is written",
+        f"boxes  {counts['boxes']} of class {category}, on {with_box} of {counts['images']} images",
+        *(f"note   {note}" for note in labels.notes),
+        *(f"left out  {line}" for line in labels.left_out_lines()),
+        f"details are in {output}/convert_report.json; next, with your checkpoint:",
+        f"  keypoint predict {shlex.join(words)}",
+    ]
+    return "\n".join(lines)
 
 
 def prepare(output: Path, overwrite: bool) -> Path:

@@ -209,6 +209,22 @@ def converted(path):
     assert tool("convert", labelled, "--to", "coco", "--output", path.parent, "--overwrite") == 0
 
 
+def new_labelled(folder):
+    """Photos of labelme without their points."""
+    shutil.copytree(CONVERT / "labelme", folder)
+    for file in folder.glob("pic*.json"):
+        content = json.loads(file.read_text())
+        content["shapes"] = [s for s in content["shapes"] if s["shape_type"] == "rectangle"]
+        file.write_text(json.dumps(content))
+
+
+def drawn_boxes(path):
+    """ids.json or boxes.json that `keypoint convert` writes, and the photos."""
+    labelled = path.parents[1] / "new_labelled"
+    new_labelled(labelled)
+    assert tool("convert", labelled, "--to", "coco", "--output", path.parent, "--overwrite") == 0
+
+
 def own_network(path):
     """mine.yaml and my_nets.py of the page about networks."""
     page = README.parent / "docs" / "guides" / "networks.md"
@@ -274,6 +290,8 @@ MAKERS = [
     (r"output/(pets|mine)/best\.pt", tiny_network.checkpoint),  # of configs that a command writes or changes
     (r"output/\w+/(best|last)\.pt", run_checkpoint),
     (r"pets/config\.yaml", converted),
+    (r"new_labelled", new_labelled),
+    (r"new_boxes/(ids|boxes)\.json", drawn_boxes),
     (r"mine\.yaml", own_network),
     (r"persons_blocks\.yaml", sweep_file),
     (r"(\./)?\w+\.pt", tiny_network.checkpoint),

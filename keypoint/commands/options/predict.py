@@ -86,7 +86,10 @@ def make_parser() -> argparse.ArgumentParser:
     persons = parser.add_mutually_exclusive_group()
     persons.add_argument("--whole-image", action="store_true", help="one person fills each image")
     persons.add_argument(
-        "--boxes", type=Path, metavar="FILE", help="COCO detections; needs --annotations"
+        "--boxes",
+        type=Path,
+        metavar="FILE",
+        help="COCO detections; needs --annotations (keypoint convert makes both from drawn boxes)",
     )
     cli.add_detector(persons, "the first, also called torchvision")
     add(

@@ -154,11 +154,8 @@ def _annotation(
     height, width = image.image_size
     scale = (width, height) if image.picture.relative else (1, 1)
     points = {n: (x * scale[0], y * scale[1], v) for n, (x, y, v) in person.points.items()}
-    bbox = None
+    bbox = bbox_in_image(person, image)
     if person.bbox_xywh is not None:
-        x, y, w, h = person.bbox_xywh
-        sides = x * scale[0], y * scale[1], w * scale[0], h * scale[1]
-        bbox = _clip(sides, image.image_size)
         counts["boxes without an area in the image"] += bbox is None
     drawn = bbox is not None
     if not drawn and points:
@@ -181,6 +178,15 @@ def _annotation(
     }
     named = {"track_id": person.track, "class": person.category}
     return entry | {key: value for key, value in named.items() if value is not None}
+
+
+def bbox_in_image(person: Person, image: Found) -> Bbox | None:
+    """Return the part of a labelled box inside its image, in pixels; None if there is none."""
+    if person.bbox_xywh is None:
+        return None
+    x, y, w, h = person.bbox_xywh
+    height, width = image.image_size if image.picture.relative else (1, 1)
+    return _clip((x * width, y * height, w * width, h * height), image.image_size)
 
 
 def _clip(bbox: Bbox, image_size: tuple[int, int]) -> Bbox | None:

@@ -28,6 +28,7 @@ READERS: dict[str, Callable[[list[Path]], Labels]] = {
     "label-studio": label_studio.read,
 }
 JSON_FORMS = ("labelme", "coco", "label-studio")
+BOXES = "boxes of ultralytics"  # read if there is nothing else; tools write them next to labels
 LOOKED_AT = {".json", ".xml", ".yaml", ".yml", ".csv", ".h5", ".slp"}
 
 
@@ -49,8 +50,11 @@ def read_labels(path: Path, form: str | None, ignore: Path) -> tuple[str, Labels
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; check the path")
     found, damaged = _recognise(path, ignore)
+    boxes = found.pop(BOXES, [])
     if form is not None:
         found = {name: files for name, files in found.items() if name == form}
+    if not found and boxes and form in (None, "ultralytics"):
+        found = {"ultralytics": boxes}
     if not found and damaged and form in (None, *JSON_FORMS):
         raise damaged[0]
     if not found:
@@ -116,7 +120,9 @@ def _form(file: Path) -> str | None:
         keys = set(content) if isinstance(content, dict) else set()
         if "kpt_shape" in keys:
             return "ultralytics"
-        return "deeplabcut" if {"video_sets", "scorer"} <= keys else None
+        if {"video_sets", "scorer"} <= keys:
+            return "deeplabcut"
+        return BOXES if "names" in keys and keys & {"train", "val"} else None
     content = read_json(file, "labels")
     if labelme.is_labelme(content):
         return "labelme"

@@ -204,7 +204,7 @@ def _check(picture: Picture, writer: Writer) -> Found:
     if header.orientation != 1 and not as_stored:
         image, _ = read_upright(file)
         shown = (image.shape[0], image.shape[1])
-        file = writer.write(file.stem, ".png", _png(image))
+        file = writer.write(f"{file.stem}_upright", ".png", _png(image))
     size = stored if as_stored else shown
     if picture.image_size is not None and picture.image_size != size and not picture.relative:
         height, width = picture.image_size

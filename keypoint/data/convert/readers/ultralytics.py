@@ -1,9 +1,10 @@
-"""Ultralytics pose data sets: data.yaml, and a text file of normalised numbers next to each image.
+"""Ultralytics data sets: data.yaml, and a text file of normalised numbers next to each image.
 
 Source: Ultralytics 8.4, `data/utils.py` (`img2label_paths`, `verify_image_label`) and
 `cfg/datasets/coco8-pose.yaml`. A line is class, box centre and size, then K times x, y and, if
 kpt_shape is [K, 3], the flag; coordinates are shares of the image. With [K, 2] a negative
 coordinate is a missing keypoint. The names of the keypoints, `kpt_names`, are newer than the form.
+A data set for detection has no kpt_shape: its boxes are read.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def read(file: Path) -> Labels:
     content = document.content
     if document.problems or not isinstance(content, dict):
         raise DataError(f"{file}: {document.problems[0][2] if document.problems else 'no keys'}")
-    labels = Labels("Ultralytics pose")
+    labels = Labels("Ultralytics pose" if "kpt_shape" in content else "Ultralytics detection")
     number, values = _shape(file, content)
     classes = _by_number(content.get("names"))
     names = _keypoint_names(content, number)
@@ -71,7 +72,9 @@ def read(file: Path) -> Labels:
 
 
 def _shape(file: Path, content: dict[str, Any]) -> tuple[int, int]:
-    shape = content.get("kpt_shape")
+    if "kpt_shape" not in content:
+        return 0, 2  # a data set for detection
+    shape = content["kpt_shape"]
     fits = isinstance(shape, list) and len(shape) == 2 and all(isinstance(n, int) for n in shape)
     if not isinstance(shape, list) or not fits or shape[0] < 1 or shape[1] not in (2, 3):
         raise DataError(f"{file}: kpt_shape is {shape!r}; a pose data set has [K, 2] or [K, 3]")
@@ -87,6 +90,8 @@ def _by_number(names: Any) -> dict[int, str]:
 
 def _keypoint_names(content: dict[str, Any], number: int) -> list[str] | None:
     """Names of the keypoints, by Ultralytics' key or sleap-io's."""
+    if number == 0:
+        return []
     given = content.get("kpt_names", content.get("node_names"))
     lists = list(given.values()) if isinstance(given, dict) else [given]
     names = lists[0] if lists else None
@@ -189,7 +194,8 @@ def _person(
         numbers = []
     length = 5 + values * len(names)
     if len(numbers) != length or not all(map(math.isfinite, numbers)):
-        raise DataError(f"{place}: not the {length} numbers of kpt_shape; fix the file")
+        what = "numbers of kpt_shape" if names else "numbers of a box: class, x, y, width, height"
+        raise DataError(f"{place}: not the {length} {what}; fix the file")
     kind, x, y, width, height = numbers[:5]
     if kind not in classes:
         raise DataError(f"{place}: class {kind:g} is not in names {list(classes)}; fix data.yaml")
