@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from torch import nn
@@ -68,9 +68,9 @@ def build_block(
     clips = frames is not None or dims == 3
     blocks = CLIP_BLOCKS if clips else BLOCKS
     if name not in BLOCKS:
-        raise ValueError(
-            f"block {name!r} must be one of {', '.join(blocks)}{_did_you_mean(name, blocks)}"
-        )
+        given = getattr(name, "__name__", str(name))  # a class has the first
+        hint = _did_you_mean(given, _of_classes(blocks) | {known: known for known in blocks})
+        raise ValueError(f"block {name!r} must be one of {', '.join(blocks)}{hint}")
     if name not in blocks:
         raise ValueError(
             f"block {name!r} does not take clips: fold their frames into the batch, B*T C H W "
@@ -92,7 +92,7 @@ def build_block(
         if option not in allowed:
             raise ValueError(
                 f"block {name!r} has no option {option!r}; it takes {', '.join(allowed)}"
-                f"{_did_you_mean(option, allowed)}"
+                f"{_did_you_mean(option, {known: known for known in allowed})}"
             )
     own = {"size": size, "frames": frames}
     return blocks[name](channels, **{k: own[k] for k in own if k in parameters}, **options)
@@ -127,6 +127,15 @@ def no_weight_decay(module: nn.Module) -> set[str]:
     }
 
 
-def _did_you_mean(given: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(given, list(known), n=1)
-    return f". Did you mean {close[0]!r}?" if close else ""
+def _of_classes(blocks: Mapping[str, Callable[..., nn.Module]]) -> dict[str, str]:
+    """The first block's name by its class in small letters: "nonlocal" -> "nl"."""
+    return {
+        getattr(blocks[name], "func", blocks[name]).__name__.lower(): name
+        for name in reversed(list(blocks))
+    }
+
+
+def _did_you_mean(given: str, known: Mapping[str, str]) -> str:
+    """A hint with the name whose key, in small letters, is the nearest."""
+    close = difflib.get_close_matches(given.lower(), known, n=1)
+    return f". Did you mean {known[close[0]]!r}?" if close else ""

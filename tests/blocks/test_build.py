@@ -45,6 +45,27 @@ def test_unknown_name():
 
 
 @pytest.mark.parametrize(
+    ("given", "meant", "options"),
+    [
+        ("SRL_FFT", "srl_fft", {}),
+        ("Nl", "nl", {}),
+        ("NonLocal", "nl", {}),
+        ("non_local", "nl", {"dims": 3}),
+        ("DoubleAttention", "a2", {}),
+        ("SRL", "srl_fft", {}),
+        ("SRLVideo", "srl_fft", {"frames": 4}),
+        ("RCCA", "rcca", {}),
+        (NonLocal, "nl", {}),
+    ],
+)
+def test_names_in_capitals_and_of_classes(given, meant, options):
+    with pytest.raises(
+        ValueError, match=rf"block {given!r} must be .*\. Did you mean '{meant}'\?$"
+    ):
+        build_block(given, 32, (6, 4), **options)
+
+
+@pytest.mark.parametrize(
     ("name", "options", "message"),
     [
         ("nl", {"pairwis": "dot"}, r"'nl' has no option 'pairwis'; it takes inner, .*'pairwise'\?"),
