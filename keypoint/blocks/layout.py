@@ -122,18 +122,29 @@ class Tokens:
             )
         own = math.prod(self.grid)
         extra = shape[1] - own
-        given = f"tokens B N C, {shape}: N = {shape[1]}"
-        remedy = "give the grid (height, width) of this submodule's own map"
+        given = f"{shape[1]} tokens, {shape}, but grid={self.grid} has {own}"
+        remedy = f"Give the grid (height, width) of this submodule's tokens{self.square(shape[1])}"
         if extra < 0:
-            return f"{given} is less than the {own} of grid={self.grid}; {remedy}"
-        if extra >= own or (extra and not self.shown):
+            return f"{given}. {remedy}"
+        if extra >= own:
             return (
-                f"{given} is {extra} more than the {own} of grid={self.grid}, and these may not be "
-                "class or register tokens: they must be fewer than the grid's, and a convolution "
-                f"must return a map of this size or another submodule {own} tokens, as patch "
-                f"embeddings do; {remedy}"
+                f"{given}: the other {extra} are too many to be class or register tokens. {remedy}"
+            )
+        if extra and not self.shown:
+            return (
+                f"{given}. The other {extra} can be class or register tokens only if a convolution "
+                f"returns a map of this grid, or another submodule {own} tokens: none does here. "
+                f"{remedy}"
             )
         return None
+
+    def square(self, tokens: int) -> str:
+        """A hint with another grid, of a square image with or without a class token; else ""."""
+        for extra, sum_ in ((0, ""), (1, "1 + ")):
+            side = math.isqrt(max(tokens - extra, 0))
+            if side > 1 and side * side + extra == tokens and (side, side) != self.grid:
+                return f", such as grid=({side}, {side}): {tokens} = {sum_}{side} x {side}"
+        return ""
 
     def likely(self, _: nn.Module, __: object) -> bool:
         """Whether a message may name it: tokens cannot be taken for anything else."""

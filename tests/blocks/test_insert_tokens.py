@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from keypoint.blocks import build_block, insert_blocks
+from keypoint.blocks import SRL, build_block, insert_blocks
 from keypoint.blocks.build import BLOCKS
 from tests.blocks.test_insert import blocks_of, rand, snapshot, unchanged
 
@@ -247,10 +247,10 @@ def test_other_grids_and_layouts_by_further_calls():
     insert(after=["layers.0.blocks.0.mlp"], grid=(16, 12))
     insert(after=["layers.1.blocks.0.mlp"], grid=(8, 6))
     insert(after=["layers.1.blocks.0", "layers.1"], **BHWC)
-    insert(after=["layers.1.site.blocks.0"], **BHWC)  # on top of the first
+    insert(after=["layers.1.site.blocks.0.block"])  # after the first: B C H W
     insert(after=["patch_embed.proj"])
     assert torch.equal(net(IMAGE), expected)
-    sizes = [block.transform.size for block in blocks_of(net)]
+    sizes = [block.transform.size for block in net.modules() if isinstance(block, SRL)]
     assert sorted(sizes) == [(8, 6)] * 4 + [(16, 12)] * 2
 
 
@@ -338,10 +338,12 @@ class Tokens(nn.Module):
 
 
 NO_EFFECT = r"on which grid=\(4, 3\) has no effect: remove grid for B C H W, or write layout='bhwc'"
+GIVE = (
+    r"\. Give the grid \(height, width\) of this submodule's tokens{}\. A block takes tokens B N C"
+)
 NOT_SHOWN = (
-    r"and these may not be class or register tokens: they must be fewer than the grid's, and "
-    r"a convolution must return a map of this size or another submodule {} tokens, as patch embeddings "
-    r"do; give the grid \(height, width\) of this submodule's own map\. A block takes tokens B N C"
+    r"\. The other {} can be class or register tokens only if a convolution returns a map of this grid, or "
+    r"another submodule {} tokens: none does here" + GIVE
 )
 
 
@@ -354,15 +356,17 @@ NOT_SHOWN = (
         ("vit", "blocks.0", BHWC, r"tokens B N C, \(1, 13, 32\): give grid=\(height, width\) instead of"),
         ("vit", "blocks.0", {"grid": (3, 4)}, r"grid=\(3, 4\) is \(height, width\), but the map of 'patch_"
          r"embed.proj' has height 4 and width 3: write grid=\(4, 3\)"),
-        ("vit", "blocks.0", {"grid": (7, 2)}, r"N = 13 is less than the 14 of grid=\(7, 2\); give the grid"),
-        ("vit", "blocks.0", {"grid": (3, 3)}, r"N = 13 is 4 more than the 9 of grid=\(3, 3\), "
-         + NOT_SHOWN.format(9)),
+        ("vit", "blocks.0", {"grid": (7, 2)}, r"it returns 13 tokens, \(1, 13, 32\), but grid=\(7, 2\) has 14"
+         + GIVE.format("")),
+        ("vit", "blocks.0", {"grid": (3, 3)}, r"13 tokens, \(1, 13, 32\), but grid=\(3, 3\) has 9"
+         + NOT_SHOWN.format(4, 9, "")),
         ("vit", "patch_embed.proj", {"grid": (4, 3)}, r"a map of 4 axes, \(1, 32, 4, 3\), " + NO_EFFECT
          + r".* A block takes tokens B N C with grid=\(4, 3\): N = 12, plus a few class or register "
          r"tokens before them\. Submodules that return one: \['patch_embed', 'pos_drop', "),
         ("vit", "head", {"grid": (4, 3)}, r"'head' \(Linear\): it returns a tensor \(1, 5\) torch.float32"),
         ("swin", "layers.0", {"grid": (4, 3)}, r"a map of 4 axes, \(1, 16, 12, 16\), " + NO_EFFECT),
-        ("swin", "layers.0.blocks.0.attn", {"grid": (16, 12)}, r"N = 16 is less than the 192 of grid="),
+        ("swin", "layers.0.blocks.0.attn", {"grid": (16, 12)}, r"16 tokens, .*, but grid=\(16, 12\) has "
+         r"192" + GIVE.format(r", such as grid=\(4, 4\): 16 = 4 x 4")),
         ("swin", "head", BHWC, r"a tensor \(1, 5\) .*A block takes one map B H W C with layout='bhwc'\. "
          r"Submodules that return one: \['patch_embed', 'layers', 'norm', "),
         ("convnext", "head", BHWC, r"Submodules that return one: \['stages.0.blocks.0.norm', 'stages.1.bl"),
@@ -377,8 +381,12 @@ NOT_SHOWN = (
         ("vit", "blocks.0", {"grid": (4, 3), "groups": 7}, r"after 'blocks.0', whose map is \(1, 13, 32\):"
          r" groups=7 must divide"),
         # With a stage of 4 x 3 further on: the 36 others are no class tokens.
-        (Tokens(0, "pooled"), "stage", {"grid": (4, 3)}, r"N = 48 is 36 more than the 12 of .*" + NOT_SHOWN.format(12)),
-        (Tokens(3, "nothing"), "stage", {"grid": (8, 6)}, r"N = 51 is 3 more .*" + NOT_SHOWN.format(48)),
+        (Tokens(0, "pooled"), "stage", {"grid": (4, 3)}, r"48 tokens, .*, but grid=\(4, 3\) has 12: the other 36 "
+         r"are too many to be class or register tokens" + GIVE.format("")),
+        (Tokens(3, "nothing"), "stage", {"grid": (8, 6)}, r"51 tokens, .* has 48" + NOT_SHOWN.format(3, 48, "")),
+        (Tokens(2, "nothing"), "stage", {"grid": (8, 5)}, r"50 tokens, .* has 40"
+         + NOT_SHOWN.format(10, 40, r", such as grid=\(7, 7\): 50 = 1 \+ 7 x 7")),
+        (Tokens(2, "nothing"), "stage", {"grid": (7, 7)}, r"50 tokens, .* has 49" + NOT_SHOWN.format(1, 49, "")),
         (Tokens(0, "attribute"), "stage", {"grid": (8, 6)}, r"with blocks after \['stage'\] the network fails"
          r" \(AttributeError: .*in_features"),
     ],
