@@ -300,7 +300,10 @@ def test_other_clips_than_the_example():
         assert net(longer).isfinite().all()
     net = opened(inserted("mc3"))
     assert net(longer[:, :, :4]).isfinite().all()
-    with pytest.raises(ValueError, match=r"of 4 frames, got \(1, 64, 8, 20, 16\) of 8: .* Cut the"):
+    with pytest.raises(
+        ValueError,
+        match=r"of 4 frames, got \(1, 64, 8, 20, 16\) of 8: .* In a network, insert the blocks",
+    ):
         net(longer)
 
 

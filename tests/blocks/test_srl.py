@@ -151,6 +151,7 @@ def test_autocast_leaves_the_learned_transform_in_float32():
         ({"groups": 3}, r"groups=3 must divide the 8 spectral maps"),
         ({"groups": 0}, r"groups=0 must divide"),
         ({"size": (0, 4)}, r"size=\(0, 4\) must be \(height, width\)"),
+        ({"size": 16}, r"size=16 must be \(height, width\)"),
         ({"size": (4,)}, r"size=\(4,\) must be \(height, width\)"),
         ({"retraction": "qr"}, r"retraction='qr' has no effect with transform='fft'"),
         ({"transform": "lo", "matmul": True}, r"matmul=True has no effect with transform='lo'"),

@@ -66,7 +66,8 @@ def test_refuses_what_cannot_be(options, message):
 def test_conv_t_refuses_another_number_of_frames(ops):
     message = (
         "SRLVideo takes clips of 3 frames, got (1, 4, 8, 5, 6) of 8: its conv_t has a weight for each pair "
-        "of 3 frames. Cut the clip to 3 frames here, or build the block again with frames=8"
+        "of 3 frames. In a network, insert the blocks with an example as long as its clips; alone, cut the clip "
+        "to 3 frames, or build the block again with frames=8"
     )
     with pytest.raises(ValueError, match=re.escape(message)):
         block(ops=ops)(torch.zeros(1, 4, 8, *SIZE))

@@ -21,6 +21,7 @@ M = 2C of V x H (Fourier, see `transforms`) or M = C of H x W (real transforms).
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -138,8 +139,8 @@ def build_transform(
     """The transform of this name; an option that belongs to the other one is a ValueError."""
     if transform not in TRANSFORMS:
         raise ValueError(f"transform={transform!r} must be one of {', '.join(TRANSFORMS)}")
-    if len(size) != 2 or min(size) < 1:
-        raise ValueError(f"size={tuple(size)} must be (height, width) of the map, each at least 1")
+    if not isinstance(size, Sequence) or len(size) != 2 or min(size) < 1:
+        raise ValueError(f"size={size!r} must be (height, width) of the map, each at least 1")
     size = (int(size[0]), int(size[1]))
     if retraction is not None and transform != "lo":
         raise ValueError(

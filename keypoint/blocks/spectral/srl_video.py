@@ -98,8 +98,9 @@ class SRLVideo(nn.Module):
         if self.conv_t is not None and frames != self.frames:
             raise ValueError(
                 f"SRLVideo takes clips of {self.frames} frames, got {tuple(x.shape)} of {frames}: "
-                f"its conv_t has a weight for each pair of {self.frames} frames. Cut the clip to "
-                f"{self.frames} frames here, or build the block again with frames={frames}"
+                f"its conv_t has a weight for each pair of {self.frames} frames. In a network, "
+                "insert the blocks with an example as long as its clips; alone, cut the clip to "
+                f"{self.frames} frames, or build the block again with frames={frames}"
             )
         z = self.transform(x.transpose(1, 2).flatten(0, 1))  # BT M V H, or BT M H W
         z = z.to(self.alpha.dtype)
