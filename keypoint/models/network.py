@@ -177,7 +177,8 @@ class Network(nn.Module):
                     **options,
                 )
             except (TypeError, ValueError) as error:
-                own = f"; its own sites are {list(self.SITES)}" if self.SITES else ""
+                unknown = f"{self.WITHIN}{site}" not in dict(self.named_modules())
+                own = f"; its own sites are {list(self.SITES)}" if unknown and self.SITES else ""
                 raise ConfigError(f"blocks at {site}: {error}{own}") from None
             self.block_options[site] = dict(choice)
 

@@ -214,6 +214,16 @@ def test_what_does_not_fit_is_refused(narrow, options, text):
         HRNet(8, blocks={"layer1": "nl"})
 
 
+def test_an_unknown_option_does_not_list_sites(narrow):
+    with pytest.raises(
+        ConfigError, match="blocks at layer1: after 'layer1'.* no option 'goups'"
+    ) as e:
+        create_model(
+            network=narrow, input_size=SIZE, blocks={"layer1": {"type": "srl_fft", "goups": 3}}
+        )
+    assert "sites" not in str(e.value)
+
+
 # ---------------------------------------------------------------- what the toolkit does with it
 
 
