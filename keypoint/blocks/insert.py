@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import reprlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from itertools import islice
@@ -65,8 +66,9 @@ def insert_blocks(
 
     A submodule that is called several times, or has several names, gets one block for all of its
     calls, built for the largest of its maps and also run at the other sizes. Submodules may be
-    nested, and a submodule may get a second block after the first. Hooks stay on the submodule:
-    they get its output without the block.
+    nested. A second block after the first one goes after `<submodule>.block`, which returns a map
+    B C H W or clip B C T H W in any layout. Hooks stay on the submodule: they get its output
+    without the block.
 
     Args:
         net: Any module, on any device (meta too), in any dtype; a block gets those of its map.
@@ -96,10 +98,10 @@ def insert_blocks(
         The network itself; each block is in training or eval mode as its submodule.
 
     Raises:
-        ValueError: Names are missing, unknown or repeated; the example does not call a submodule,
-            or it does not return a map; grid, layout or frames do not fit; a block or option is
-            unknown; the network uses a submodule other than by calling it. The network is
-            unchanged.
+        ValueError: The network is not a module; names are missing, unknown or repeated, or have a
+            block already; the example is not an input, or does not call a submodule, or it does
+            not return a map; grid, layout or frames do not fit; a block or option is unknown; the
+            network uses a submodule other than by calling it. The network is unchanged.
         RuntimeError: The network is already compiled, scripted or wrapped, or inference mode is on.
     """
     if torch.is_inference_mode_enabled():
@@ -107,12 +109,17 @@ def insert_blocks(
             "insert_blocks was called under torch.inference_mode, which does not allow trainable "
             "parameters: call it outside"
         )
+    if not isinstance(net, nn.Module):
+        raise ValueError(
+            f"net is of type {type(net).__name__}, but must be a torch.nn.Module: give the network "
+            "itself, not the function or class that builds it"
+        )
     for key in ("channels", "size", "dims"):
         if key in options:
             raise ValueError(f"{key} is derived from the example: remove it")
     named = layout_of(name, grid, layout, frames)
     sites = find_sites(net, after)
-    expected, calls = run(net, example)
+    expected, calls = first_run(net, example)
     named = compared_with_example(named, net, calls)
     pairs = {
         site: with_block(net, where, calls, named, name, options) for where, site in sites.items()
@@ -154,9 +161,18 @@ def find_sites(net: nn.Module, after: Sequence[str]) -> dict[str, nn.Module]:
                 "nn.Sequential(net, build_block(...))"
             )
         if name not in modules:
-            close = difflib.get_close_matches(name, modules, n=3)
+            same = [
+                known for known in modules if known and without_sites(known) == without_sites(name)
+            ]
+            close = same[:1] or difflib.get_close_matches(name, modules, n=3)
             hint = f"did you mean one of {close}?" if close else f"it has {list(net._modules)}"
             raise ValueError(f"{type(net).__name__} has no submodule {name!r}; {hint}")
+        if isinstance(modules[name], WithBlock):
+            raise ValueError(
+                f"a block follows {name!r} already: build the network again to insert another "
+                f"instead; for a second block after the first, use after=['{name}.block'] without "
+                "grid, layout and frames"
+            )
         if modules[name] in sites.values():
             raise ValueError(
                 f"after={list(after)} names the module at {name!r} twice: give it once, as one "
@@ -164,6 +180,11 @@ def find_sites(net: nn.Module, after: Sequence[str]) -> dict[str, nn.Module]:
             )
         sites[name] = modules[name]
     return sites
+
+
+def without_sites(name: str) -> str:
+    """The name of a submodule before blocks were inserted: layer3.site.0 -> layer3.0."""
+    return ".".join(part for part in name.split(".") if part != "site")
 
 
 def check_not_wrapped(name: str, module: nn.Module | None) -> None:
@@ -175,6 +196,20 @@ def check_not_wrapped(name: str, module: nn.Module | None) -> None:
                 f"{what} already went through {WRAPPERS[kind.__name__]}: insert the blocks into "
                 "the plain network and wrap it afterwards"
             )
+
+
+def first_run(net: nn.Module, example: Any) -> tuple[Any, Calls]:
+    """Do as `run`; ValueError if the network fails on an example without tensors."""
+    try:
+        return run(net, example)
+    except Exception as error:
+        parts = example if isinstance(example, tuple | list) else [example]
+        if not all(part is None or isinstance(part, int | float) for part in parts):
+            raise
+        raise ValueError(
+            f"example={reprlib.repr(example)} has no tensor, and the network fails on it: give an "
+            "input of the network, such as torch.zeros(1, 3, 256, 192), or a tuple of its arguments"
+        ) from error
 
 
 def with_block(

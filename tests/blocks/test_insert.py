@@ -4,6 +4,7 @@ import copy
 import functools
 import io
 import pickle
+import re
 from collections import OrderedDict
 
 import pytest
@@ -15,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchvision import models
 from torchvision.models.feature_extraction import create_feature_extractor
 
-from keypoint.blocks import SRL, NonLocal, SRLVideo, build_block, insert_blocks, no_weight_decay
+from keypoint.blocks import SRL, SRLVideo, build_block, insert_blocks, no_weight_decay
 from keypoint.blocks.build import BLOCKS, CLIP_BLOCKS
 from keypoint.blocks.insert import WithBlock
 from keypoint.models import create_model
@@ -349,20 +350,58 @@ def test_clips(block):
         assert net[1].block.dims == 3
 
 
-def test_names_inside_one_another_and_blocks_on_top():
+def test_names_inside_one_another():
     net = resnet18().eval()
     expected = net(IMAGE)
     insert_blocks(net, "srl_lo", after=["layer3", "layer3.1", "layer3.1.conv2"], example=IMAGE)
-    insert_blocks(net, "nl", after=["layer3"], example=IMAGE)
     assert torch.equal(net(IMAGE), expected)
-    assert isinstance(net.layer3.block, NonLocal)
-    assert isinstance(net.layer3.site.block, SRL)
-    assert isinstance(net.layer3.site.site[1].block, SRL)
-    assert isinstance(net.layer3.site.site[1].site.conv2.block, SRL)
-    assert len(blocks_of(net)) == 4
+    assert isinstance(net.layer3.block, SRL)
+    assert isinstance(net.layer3.site[1].block, SRL)
+    assert isinstance(net.layer3.site[1].site.conv2.block, SRL)
+    assert len(blocks_of(net)) == 3
     names = no_weight_decay(net)
-    assert {"layer3.site.block.alpha", "layer3.site.block.transform.P"} < names
-    assert "layer3.site.site.0.conv1.weight" not in names
+    assert {"layer3.block.alpha", "layer3.block.transform.P"} < names
+    assert "layer3.site.0.conv1.weight" not in names
+
+
+def test_a_second_time_after_a_submodule():
+    """A cell of a notebook that is run again."""
+    net = insert_blocks(resnet18(), "srl_fft", after=["layer3"], example=IMAGE)
+    modules = dict(net.named_modules())
+    message = (
+        r"a block follows 'layer3' already: build the network again to insert another instead; for a "
+        r"second block after the first, use after=\['layer3.block'\] without grid, layout and frames"
+    )
+    with pytest.raises(ValueError, match=message):
+        insert_blocks(net, "srl_fft", after=["layer2", "layer3"], example=IMAGE)
+    assert dict(net.named_modules()) == modules
+
+
+@torch.no_grad()
+def test_a_second_block_after_the_first():
+    net = resnet18().eval()
+    expected, own = net(IMAGE), net.layer3
+    for name, after in [
+        ("srl_fft", "layer3"),
+        ("nl", "layer3.block"),
+        ("a2", "layer3.block.block"),
+    ]:
+        insert_blocks(net, name, after=[after], example=IMAGE)
+    assert torch.equal(net(IMAGE), expected)
+    x = rand(1, 128, 8, 6)
+    for parameter in blocks_of(net).parameters():
+        parameter.add_(torch.randn_like(parameter), alpha=0.1)
+    first, second, third = (
+        net.layer3.block.site,
+        net.layer3.block.block.site,
+        net.layer3.block.block.block,
+    )
+    assert [type(block).__name__ for block in (first, second, third)] == [
+        "SRL",
+        "NonLocal",
+        "DoubleAttention",
+    ]
+    assert torch.equal(net.layer3(x), third(second(first(own(x)))))
 
 
 class SharedHead(nn.Module):
@@ -467,6 +506,9 @@ class Peculiar(nn.Module):
 def net_of(network):
     if network == "shared":
         return SharedHead(), IMAGE
+    if network == "inserted":
+        net = resnet18()
+        return insert_blocks(net, "a2", after=["layer3", "layer3.1"], example=IMAGE), IMAGE
     if network not in NETS:
         return Peculiar(network), IMAGE
     return kept(network), NETS[network][2]
@@ -482,6 +524,9 @@ ONE_MAP = r".* A block takes one map B C H W or clip B C T H W\. Submodules "
         ("resnet18", [], r"after=\[\] must be a list of submodules' names: after=\['layer3'\]"),
         ("resnet18", "layer3", r"after='layer3' must be a list"),
         ("resnet18", ["layr3"], r"ResNet has no submodule 'layr3'; did you mean one of \['layer3'"),
+        ("inserted", ["layer3.0"], r"no submodule 'layer3.0'; did you mean one of \['layer3.site.0'\]"),
+        ("inserted", ["layer3.1.bn2"], r"did you mean one of \['layer3.site.1.site.bn2'\]"),
+        ("resnet18", ["layer3.site.1.conv1"], r"did you mean one of \['layer3.1.conv1'\]"),
         ("resnet18", [""], r"after names '', the network itself: name a submodule, or write nn.Seq"),
         ("shared", ["head", "tied"], "names the module at 'tied' twice"),
         ("resnet18", ["fc"], r"'fc' \(Linear\): it returns a tensor \(1, 1000\)" + ONE_MAP
@@ -539,6 +584,40 @@ def test_a_block_for_maps_alone_refuses_clips():
         insert_blocks(nn.Sequential(nn.Conv3d(3, 16, 1)), "rcca", after=["0"], example=CLIP)
 
 
+@pytest.mark.parametrize("example", [None, (1, 3, 64, 48), [1, 3, 64, 48]])
+def test_an_example_without_a_tensor(example):
+    net = kept("resnet18")
+    before = snapshot(net)
+    message = (
+        f"example={example!r} has no tensor, and the network fails on it: give an input of the network, "
+        "such as torch.zeros(1, 3, 256, 192), or a tuple of its arguments"
+    )
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        insert_blocks(net, "nl", after=["layer3"], example=example)
+    assert isinstance(caught.value.__cause__, TypeError)
+    unchanged(before, snapshot(net))
+
+
+def test_an_example_without_a_tensor_that_is_an_input():
+    class Grid(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 16, 1)
+
+        def forward(self, height, width):
+            return self.conv(torch.ones(1, 3, height, width))
+
+    net = insert_blocks(Grid(), "srl_fft", after=["conv"], example=(6, 4))
+    assert net.conv.block.transform.size == (6, 4)
+
+
+@pytest.mark.parametrize(("net", "kind"), [(resnet18, "function"), (models.ResNet, "type")])
+def test_not_a_network(net, kind):
+    message = f"net is of type {kind}, but must be a torch.nn.Module: give the network itself, not"
+    with pytest.raises(ValueError, match=message):
+        insert_blocks(net, "nl", after=["layer3"], example=IMAGE)
+
+
 def test_an_example_that_does_not_run_raises_the_networks_own_error():
     net = kept("resnet18")
     before = snapshot(net)
@@ -584,35 +663,3 @@ def test_a_network_compiled_in_place_sees_its_new_block():
     assert len(graphs) == 2
     nn.init.constant_(net.act.block.alpha, 0.7)
     assert not torch.equal(net(IMAGE), expected)
-
-
-# ---------------------------------------------------------------- weights
-
-
-@pytest.mark.parametrize("strict", [True, False])
-def test_weights_without_the_block_are_loaded_first(strict):
-    net = resnet18()
-    old = net.state_dict()
-    one = insert_blocks(net, "nl", after=["layer3"], example=IMAGE)
-    two = insert_blocks(copy.deepcopy(one), "nl", after=["layer3"], example=IMAGE)
-    with pytest.raises(RuntimeError) as caught:
-        one.load_state_dict(old, strict=strict)
-    assert (
-        "the state dict has layer3.* but no layer3.block.*: weights of the network without the block "
-        "after 'layer3' are loaded first, and insert_blocks is called afterwards"
-    ) in str(caught.value)
-    assert "layer2" not in str(caught.value)
-    with pytest.raises(RuntimeError, match=r"has layer3.site.\* but no layer3.site.block"):
-        two.load_state_dict(one.state_dict(), strict=strict)
-
-
-def test_weights_after_a_submodule_that_has_none_and_a_part_of_the_weights():
-    old = resnet18().state_dict()
-    net = insert_blocks(resnet18(), "nl", after=["relu"], example=IMAGE)
-    with pytest.raises(RuntimeError, match=r"Missing key.* \"relu.block.theta"):
-        net.load_state_dict(old)
-    missing = net.load_state_dict(old, strict=False).missing_keys
-    assert missing
-    assert all(key.startswith("relu.block.") for key in missing)
-    net.load_state_dict({"fc.bias": torch.ones(1000)}, strict=False)
-    assert torch.equal(net.fc.bias, torch.ones(1000))
