@@ -22,13 +22,27 @@ class WithBlock(nn.Sequential):
         return self.layout.through(self.block, self.site(*args, **kwargs))
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
-        """Explain why weights of the network without the block do not fit, strict or not."""
-        super()._load_from_state_dict(state_dict, prefix, *rest)
+        """Explain why weights without the block, or of another size, do not fit, strict or not.
+
+        Raises:
+            RuntimeError: The weights are of the network without the block. In torch's list of
+                errors this would come after all missing names.
+        """
         known = (f"{prefix}site.", f"{prefix}block.")
         if any(key.startswith(prefix) and not key.startswith(known) for key in state_dict):
-            errors: list[str] = rest[-1]
-            errors.append(
-                f"the state dict has {prefix}* but no {prefix}block.*: weights of the network "
-                f"without the block after {prefix[:-1]!r} are loaded first, and insert_blocks is "
-                "called afterwards."
+            raise RuntimeError(
+                "load these weights before insert_blocks: they are of a network without the block "
+                f"after {prefix[:-1]!r} (the state dict has {prefix}* but no {prefix}block.*)"
             )
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+        for name, own in self.block.named_parameters():
+            given = state_dict.get(f"{prefix}block.{name}")
+            if isinstance(given, Tensor) and own.ndim and given.shape != own.shape:
+                errors: list[str] = rest[-1]
+                errors.insert(
+                    0,
+                    f"the block after {prefix[:-1]!r} was built for another size or with other "
+                    "options: insert the blocks with an example of the same size, and with the "
+                    "same options, as when these weights were saved",
+                )
+                break
