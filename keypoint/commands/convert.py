@@ -16,12 +16,15 @@ from keypoint.data.convert.boxes import box_files, has_only_boxes, one_box_class
 from keypoint.data.convert.dataset import annotate, make_skeleton, split, write
 from keypoint.data.convert.forms import read_labels
 from keypoint.data.convert.images import Finder, Found, bring
-from keypoint.data.convert.labels import Labels, one_class
+from keypoint.data.convert.labels import Labels, incomplete, one_class
 from keypoint.data.convert.spelling import misspelt
+from keypoint.data.notes import in_number
 from keypoint.errors import ConfigError, DataError
 from keypoint.files import write_json
 from keypoint.pose.skeleton import Skeleton
 from keypoint.progress import progress
+
+MOST_LISTED = 1000  # incomplete objects in the report
 
 
 def main(argv: Sequence[str]) -> None:
@@ -54,9 +57,11 @@ def main(argv: Sequence[str]) -> None:
         raise nothing_labelled(labels)
     write(output, parts, skeleton, labels.form)
     counts = {part: numbers for part, (_, numbers) in parts.items()}
+    lacking = incomplete(labels, names)
     report = {"from": labels.form, "split": how, "counts": counts, "skipped": labels.left_out}
-    write_json(output / "convert_report.json", report | {"notes": labels.notes})
-    print(describe(output, counts, skeleton, guessed, labels, how))
+    report |= {"incomplete": lacking[:MOST_LISTED], "notes": labels.notes}
+    write_json(output / "convert_report.json", report)
+    print(describe(output, counts, skeleton, guessed, labels, how, len(lacking)))
 
 
 def images_of(args: argparse.Namespace, labels: Labels) -> list[Found]:
@@ -134,6 +139,7 @@ def describe(
     guessed: bool,
     labels: Labels,
     how: str,
+    lacking: int,
 ) -> str:
     """Return counts, pairs to confirm, what was left out, and the next steps as text."""
     lines = []
@@ -150,14 +156,19 @@ def describe(
             f"boxes  {total['boxes around the keypoints']} of {total['objects']} are not in the "
             "input: they are the extent of the labelled keypoints times 1.25, and area is the box's"
         )
+    if lacking:
+        lines.append(
+            f"incomplete  {in_number(lacking, 'objects')} of {total['objects']} without a keypoint "
+            "or more, listed in the report; nothing to do if those cannot be seen"
+        )
     lines.append(f"keypoints  {', '.join(skeleton.keypoints)}")
     pairs = ", ".join(f"{left} and {right}" for left, right in skeleton.pairs) or "none"
     source = "guessed from the names" if guessed else "from the tool"
     lines.append(f"pairs  {pairs} ({source}): if wrong, change {output}/skeleton.yaml")
     if not skeleton.edges:
         lines.append(
-            "edges  none: pictures will show points without lines; edges in "
-            f"{output}/skeleton.yaml adds them"
+            f"edges  none: pictures will show points without lines; add edges to "
+            f"{output}/skeleton.yaml before training, as the checkpoint keeps the skeleton"
         )
     lines += [f"note   {note}" for note in labels.notes]
     lines += [f"left out  {line}" for line in labels.left_out_lines()]

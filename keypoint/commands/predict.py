@@ -107,7 +107,8 @@ def require_effect(args: argparse.Namespace) -> None:
     if args.boxes and not args.annotations:
         raise ConfigError(
             f"--boxes {args.boxes}: boxes refer to images by id; also give --annotations, a file "
-            "with the id of each file_name (keypoint detect-boxes writes one)"
+            "with the id of each file_name (keypoint detect-boxes writes one, and "
+            "keypoint convert from boxes that you drew)"
         )
     if args.labels and not args.pictures:
         raise ConfigError("--labels has no effect without --pictures; give both or neither")

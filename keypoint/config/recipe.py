@@ -186,7 +186,7 @@ def step_card(config: Config, devices: int, num_crops: int) -> tuple[str, bool]:
     )
     if train.lr != recipe.values["train"]["lr"]:
         return text, False
-    text += f"; train.lr={train.lr:g} was chosen for those and is not scaled"
+    text += f"; train.lr={train.lr:g} was chosen for those, so try others"
     batches, rest = divmod(recipe.crops_per_step, train.batch_size * devices)
     if not rest and recipe.crops_per_step <= num_crops:
         text += f". train.accumulate={batches} gives the same step"

@@ -205,10 +205,10 @@ def test_a_value_of_the_recipe_does_not_count_as_given(write, name):
         (["train.recipe=sb"], 4, False, "^128 crops a step"),
         (["train.recipe=mmpose", "train.accumulate=2"], 4, False, "^512 crops a step"),
         ([], 1, True, r"^32 crops a step \(train.batch_size 32 x 1 device x train.accumulate 1\), "
-         r"in the recipe paper 256 \(32 x 8\); train.lr=0.001 was chosen for those and is not scaled. "
+         r"in the recipe paper 256 \(32 x 8\); train.lr=0.001 was chosen for those, so try others. "
          "train.accumulate=8 gives"),
-        (["train.batch_size=48"], 4, True, "^192 crops.*not scaled$"),
-        (["train.batch_size=64"], 8, True, "^512 crops.*not scaled$"),
+        (["train.batch_size=48"], 4, True, "^192 crops.*so try others$"),
+        (["train.batch_size=64"], 8, True, "^512 crops.*so try others$"),
         (["train.lr=2e-3", "train.batch_size=64"], 8, False, r"^512 crops.*256 \(32 x 8\)$"),
         (["train.recipe=mmpose"], 4, True, "^256 crops.*train.lr=0.0005.*train.accumulate=2 gives"),
     ],
@@ -225,7 +225,7 @@ def test_a_step_of_more_crops_than_the_data_set_has_is_not_suggested(num_crops, 
     config = load_config(find_config("res50_256x192"), ["train.batch_size=16"])
     text, speaks_against_lr = step_card(config, 1, num_crops)
     assert speaks_against_lr
-    assert text.endswith("is not scaled") == (not suggested)
+    assert text.endswith("so try others") == (not suggested)
     assert ("train.accumulate=16 gives the same step" in text) == suggested
 
 

@@ -7,7 +7,7 @@ A reader fills `Labels` from its files and opens no image. Entries that it canno
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -169,3 +169,14 @@ def note_joined(labels: Labels) -> None:
         f"{len(counts)} classes with equal keypoints are joined, by their number of objects: "
         f"{listed}; {rarest} is for example on {first[rarest]}"
     )
+
+
+def incomplete(labels: Labels, names: Sequence[str]) -> list[str]:
+    """Return a line for each object that has some of these keypoints and lacks others."""
+    lines = []
+    for picture in labels.pictures:
+        for number, person in enumerate(picture.persons, 1):
+            missing = [name for name in names if name not in person.points]
+            if person.points and missing:
+                lines.append(f"{picture.name}, object {number}: {', '.join(missing)}")
+    return lines

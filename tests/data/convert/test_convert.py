@@ -320,7 +320,9 @@ def test_other_names_keep_the_rotation(names):
 def test_a_skeleton_without_edges_is_reported(tmp_path, capsys):
     labelme(tmp_path / "in", "a", NOSE)
     convert(tmp_path / "in", tmp_path / "out")
-    said = "edges  none: pictures will show points without lines; edges in {}/skeleton.yaml adds"
+    said = (
+        "edges  none: pictures will show points without lines; add edges to {}/skeleton.yaml before"
+    )
     assert said.format(tmp_path / "out") in capsys.readouterr().out
     convert(coco(tmp_path / "coco"), tmp_path / "out2", *ALONE)
     assert "edges  none" not in capsys.readouterr().out

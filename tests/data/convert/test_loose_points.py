@@ -60,7 +60,7 @@ def test_points_go_to_the_only_box_around_them(tmp_path, capsys):
     assert triples(cat) == [[5, 5, 2], [0, 0, 0], [0, 0, 0]]
     assert triples(dog) == [[50, 35, 2], [0, 0, 0], [0, 0, 0]]
     left = made["convert_report"]["skipped"]
-    reason = "points of no group, and in no box or in several"
+    reason = "points of no group, and in no box, in several or in that of a group"
     assert [len(left[reason]), left[reason][0].endswith("a.json: tail")] == [2, True]
     said = capsys.readouterr().out
     assert f"left out  {reason}: 2 (for example" in said
@@ -72,6 +72,25 @@ def test_a_keypoint_twice_leaves_the_person_out(tmp_path):
     made = convert(labelme(tmp_path / "in", "a", shapes), tmp_path / "out", *ALONE)
     assert [triples(person) for person in persons(made)] == [[[50, 35, 2]]]
     assert len(made["convert_report"]["skipped"]["persons with a keypoint labelled twice"]) == 1
+
+
+def test_a_point_that_lost_its_group_harms_no_object_with_a_group(tmp_path):
+    shapes = [
+        point("cat", 0, 0, 1, shape_type="rectangle", points=[[2, 2], [30, 30]]),
+        point("cat", 0, 0, 2, shape_type="rectangle", points=[[20, 10], [60, 40]]),
+        *(point("nose", 5, 5, 1), point("tail", 50, 35, None), point("nose", 45, 30, 2)),
+    ]
+    made = convert(labelme(tmp_path / "in", "a", shapes), tmp_path / "out", *ALONE)
+    assert [triples(person) for person in persons(made)] == [
+        [[5, 5, 2], [0, 0, 0]],
+        [[45, 30, 2], [0, 0, 0]],
+    ]
+    reason = "points of no group, and in no box, in several or in that of a group"
+    assert len(made["convert_report"]["skipped"][reason]) == 1
+    assert [line.partition(", ")[2] for line in made["convert_report"]["incomplete"]] == [
+        "object 1: tail",
+        "object 2: tail",
+    ]
 
 
 def test_other_shapes_are_counted(tmp_path):

@@ -38,7 +38,8 @@ def join(points: list[Point], boxes: list[Box], labels: Labels, place: str) -> l
     """The persons of one image.
 
     Points of a group are one person, with the group's box. A point without a group belongs to the
-    only box that contains it; on an image with at most one box or group, all points are one person.
+    only box that contains it, unless that box has a group of points, to which it was not given. On
+    an image with at most one box or group, all points are one person.
 
     Args:
         points: Points of the image.
@@ -62,11 +63,13 @@ def join(points: list[Point], boxes: list[Box], labels: Labels, place: str) -> l
         persons.append((Person({}, None, WHOLE_IMAGE), None))
     only = persons[0][0] if len(persons) == 1 else None
     twice: set[int] = set()
+    groups = {point.group for point in points}
     for point in points:
-        owner = only if only and point.group is None else _owner(point, persons)
+        owner = only if only and point.group is None else _owner(point, persons, groups)
         if owner is None:
             labels.leave_out(
-                "points of no group, and in no box or in several", f"{place}: {point.name}"
+                "points of no group, and in no box, in several or in that of a group",
+                f"{place}: {point.name}",
             )
         elif point.name in owner.points:
             twice.add(id(owner))
@@ -81,13 +84,20 @@ def join(points: list[Point], boxes: list[Box], labels: Labels, place: str) -> l
     return kept
 
 
-def _owner(point: Point, persons: list[tuple[Person, object]]) -> Person | None:
+def _owner(
+    point: Point, persons: list[tuple[Person, object]], groups: set[object]
+) -> Person | None:
+    """Return a point's person; `groups` are those of all points."""
     if point.group is not None:
         return next(person for person, key in persons if key == point.group)
     around = [
-        person for person, _ in persons if person.bbox_xywh and _holds(person.bbox_xywh, point)
+        (person, key)
+        for person, key in persons
+        if person.bbox_xywh and _holds(person.bbox_xywh, point)
     ]
-    return around[0] if len(around) == 1 else None
+    if len(around) != 1 or (around[0][1] is not None and around[0][1] in groups):
+        return None
+    return around[0][0]
 
 
 def _holds(bbox: Bbox, point: Point) -> bool:
