@@ -74,8 +74,8 @@ def find_checkpoint(name_or_folder: str | Path, revision: str | None = None) -> 
         raise CheckpointError(f"{name}: no such folder; {ALLOWED}")
     if name.startswith(OWNER) or not HUB_NAME.fullmatch(name):
         raise ConfigError(
-            f"{name!r}: is not a folder, a name of weights or a Hub repository{near_name(name)}; "
-            f"{ALLOWED}"
+            f"{name!r}: is not a folder, a name of weights or a Hub repository; {ALLOWED}"
+            f"{near_name(name)}"
         )
     return _from_hub(name, revision)
 

@@ -153,11 +153,11 @@ def print_result(text: str) -> None:
 
 
 def add_error(error: Exception) -> None:
-    """Write an error to the log file, with all its faults and its traceback."""
+    """Write an error to the log file, with its faults and traceback; of a signal only its text."""
     text = "\n  ".join([str(error), *getattr(error, "faults", ())])
+    of_signal = getattr(error, "exit_status", None) in (130, 143)
+    traceback = None if of_signal else (type(error), error, error.__traceback__)
+    level = logging.WARNING if of_signal else logging.ERROR
     for handler in log_files():
-        traceback = (type(error), error, error.__traceback__)
-        record = logger.makeRecord(
-            logger.name, logging.ERROR, __file__, 0, "%s", (text,), traceback
-        )
+        record = logger.makeRecord(logger.name, level, __file__, 0, "%s", (text,), traceback)
         handler.handle(record)

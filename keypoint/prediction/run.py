@@ -82,16 +82,15 @@ def predict(
         closing(read_inputs(job.inputs, threads, lambda: stop.number is not None, first)) as events,
         progress(total, "predict", "image", shows_progress) as bar,
     ):
-
-        def end_if_stopped() -> None:
-            if stop.number is not None and not live:
-                results.end_video()  # records.jsonl names it
-                raise stopped(stop.number, results.kept)
+        is_cut = False
 
         def taken() -> Iterator[Event]:
-            """Count images when they are taken: results may wait long for a full batch."""
+            """End at a signal; count images when taken, as results may wait for a full batch."""
+            nonlocal is_cut
             for event in events:
-                end_if_stopped()
+                is_cut = stop.number is not None and not live
+                if is_cut:
+                    return
                 yield event
                 if isinstance(event, VideoEnd):
                     bar.update(max(0, event.claimed - event.read))
@@ -111,13 +110,15 @@ def predict(
         if track or smooth:
             found = follow(found, predictor.skeleton, smooth=smooth)
         for event in found:
-            end_if_stopped()
             fault = job.counts.add(event)
             if fault:
                 logger.warning("%s", fault.text)
             results.take(event)
             rate = job.counts.persons / (time.perf_counter() - begin)
             bar.set_postfix(**{"persons/s": f"{rate:.3g}"})
+        if is_cut and stop.number is not None:
+            results.end_video()  # records.jsonl names it
+            raise stopped(stop.number, results.kept)
     return stop.number
 
 

@@ -475,7 +475,10 @@ def test_images_are_counted_and_stop_while_results_wait_for_a_batch(
     assert predict("--whole-image", "in") == 130
     said = capsys.readouterr().err
     assert "predict: 8/9" in said
-    assert "stopped by SIGINT; before the first result" in said
+    assert "stopped by SIGINT; records.jsonl contains the results until then" in said
+    assert [record["file"] for record in records(tmp_path / "out")] == [
+        f"in/{number}.png" for number in range(8)
+    ]
 
 
 def test_12_bit_data_in_16_bits_are_used_and_said(predict, tmp_path, capsys):
@@ -647,8 +650,8 @@ def test_a_stopped_video_is_drawn_as_far_as_it_was_read(predict, tmp_path, monke
             os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(PredictOutput, "add", stopping)
-    assert predict("--whole-image", "--pictures", "a.mp4") == 130
+    assert predict("--whole-image", "--pictures", "--batch-size", 1, "a.mp4") == 130
     found = records(tmp_path / "out")
-    assert len(found) == 5
+    assert 5 <= len(found) < 30
     drawn = cv2.VideoCapture(str(tmp_path / "out" / found[0]["picture"]))
-    assert drawn.get(cv2.CAP_PROP_FRAME_COUNT) == 5
+    assert drawn.get(cv2.CAP_PROP_FRAME_COUNT) == len(found)
