@@ -109,6 +109,8 @@ def load_test_videos(config: ActionConfig, classes: Sequence[str]) -> Videos:
         max_bad=given.max_bad,
     )
     cli.logger.info("test %s", videos.report)
+    for note in videos.report.notes:
+        cli.logger.warning("%s: %s", videos.report.source, note)
     return videos
 
 

@@ -112,6 +112,9 @@ def load_data(config: ActionConfig) -> Data:
         {f"the {split} videos": name for split, name in data.fingerprints().items()}
     )
     cli.logger.info("train %s\ntest  %s", train.report, test.report)
+    for report in (train.report, test.report):
+        for note in report.notes:
+            cli.logger.warning("%s: %s", report.source, note)
     return data
 
 
