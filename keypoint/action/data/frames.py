@@ -134,6 +134,7 @@ def read_drawn(
     span: tuple[int, int],
     draw: Draw,
     prepare: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+    warn: Callable[[str], None] | None = None,
 ) -> tuple[NDArray[np.int64], dict[int, NDArray[np.uint8]]]:
     """Draw frames of a video and read them in one pass.
 
@@ -147,6 +148,8 @@ def read_drawn(
         draw: Chooses the numbers, counted from the start of the span. It may be called again with
             another number of frames, and must not depend on earlier calls.
         prepare: Applied to each frame immediately, such as a crop, so few large frames are kept.
+        warn: Takes a message if frames are missing at the end of a video file, which is then read
+            to its end.
 
     Returns:
         The numbers as drawn, and by number what `prepare` returned.
@@ -172,6 +175,10 @@ def read_drawn(
                 numbers = draw(number, lambda n: video.times(first + n)[first:])
                 for at, frame in video.frames_at(numbers.ravel() + first):
                     prepared[at - first] = prepare(frame)
+                if warn is not None and isinstance(video, VideoReader):
+                    video.skip_rest()
+                    if shortfall := video.shortfall():
+                        warn(shortfall)
                 return numbers, prepared
             except VideoEndError as ended:
                 if ended.frames == 0 or count is not None:

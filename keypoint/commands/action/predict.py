@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,6 +19,7 @@ from keypoint.commands import cli
 from keypoint.commands.options.action.predict import parse
 from keypoint.data.report import DataReport, Fault, in_words, write_reports
 from keypoint.data.synthetic.mark import are_generated
+from keypoint.data.video import silence_decoder
 from keypoint.errors import ConfigError, DataError, printable
 from keypoint.prediction.drawing import PICTURES, picture_name, remove_pictures, writing
 from keypoint.prediction.inputs.find import VIDEO_SUFFIXES, Input, Inputs, find_inputs
@@ -31,6 +32,7 @@ SHOWN = 3  # faults repeated in the last message; all were logged when they occu
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
     args = parse(argv)
+    silence_decoder()
     output: Path = args.output
     inputs = find_videos(args.inputs, output)
     require_free(output, args.overwrite)
@@ -54,7 +56,7 @@ def main(argv: Sequence[str]) -> None:
         save_scores(output / FILE, scores_of(results, predictor.classes))
     else:
         (output / RECORDS).unlink()
-    report = report_of(inputs, len(results), faults)
+    report = report_of(inputs, results, faults)
     write_reports(output, predict=report)
     cli.print_result(in_words("files", report.total, report.used, report.skipped))
     require_no_faults(faults, report, output)
@@ -178,12 +180,16 @@ def scores_of(results: dict[str, ActionResult], classes: tuple[str, ...]) -> Vid
     return VideoScores(tuple(results), classes, labels, scores, {})
 
 
-def report_of(inputs: Inputs, used: int, faults: Sequence[Fault]) -> DataReport:
-    """Return the counts of all files."""
+def report_of(
+    inputs: Inputs, results: Mapping[str, ActionResult], faults: Sequence[Fault]
+) -> DataReport:
+    """Return the counts of all files, and the notes on videos."""
     skipped = Counter(inputs.left_out)
     skipped.update(fault.reason for fault in faults)
     listed = [fault.to_dict() for fault in faults]
-    return DataReport("videos", used + skipped.total(), used, dict(skipped), listed=listed)
+    notes = [printable(note) for result in results.values() for note in result.notes]
+    used = len(results)
+    return DataReport("videos", used + skipped.total(), used, dict(skipped), None, listed, notes)
 
 
 def require_no_faults(faults: Sequence[Fault], report: DataReport, output: Path) -> None:

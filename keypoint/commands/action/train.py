@@ -32,6 +32,7 @@ from keypoint.checkpoint.provenance import code_commit
 from keypoint.commands import cli, training
 from keypoint.commands.options.action.train import parse
 from keypoint.config.load import find_config
+from keypoint.data.video import silence_decoder
 from keypoint.errors import DataError
 from keypoint.training.step import AMP_DTYPES
 from keypoint.training.validation import Validation
@@ -40,6 +41,7 @@ from keypoint.training.validation import Validation
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
     args = parse(argv)
+    silence_decoder()
     config = load_action_config(find_config(args.cfg), args.overrides)
     training.run(args, config, partial(prepare, config), curves=("top1", "top5", "mean_class"))
 
