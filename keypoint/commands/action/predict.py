@@ -26,6 +26,7 @@ from keypoint.prediction.inputs.find import VIDEO_SUFFIXES, Input, Inputs, find_
 from keypoint.prediction.names import RECORDS
 from keypoint.progress import progress
 
+NOT_A_VIDEO = "not a video"
 SHOWN = 3  # faults repeated in the last message; all were logged when they occurred
 
 
@@ -63,7 +64,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def find_videos(arguments: Sequence[str], output: Path) -> Inputs:
-    """Find the videos; images are left out and counted.
+    """Find the videos; images in folders are counted, other files that were given are faults.
 
     Raises:
         ConfigError: An input is a camera, a URL, or the output folder.
@@ -73,15 +74,20 @@ def find_videos(arguments: Sequence[str], output: Path) -> Inputs:
     if any(one.camera is not None for one in inputs.found):
         raise ConfigError(f"{arguments[0]}: a camera cannot be classified; give video files")
     videos = [one for one in inputs.found if one.is_video]
-    images = len(inputs.found) - len(videos)
-    if images:
-        inputs.left_out["not a video"] += images
+    others = [one for one in inputs.found if not one.is_video]
     inputs.found = videos
     if not videos and not inputs.faults:
         raise DataError(
             f"{', '.join(map(printable, arguments))}: no video among them; give videos "
             f"({', '.join(VIDEO_SUFFIXES)})"
         )
+    for one in others:
+        if one.in_folder:
+            inputs.left_out[NOT_A_VIDEO] += 1
+        else:
+            path = printable(one.path)
+            text = f"{path}: not a video by its suffix; give videos, such as .mp4 or .avi"
+            inputs.faults.append(Fault(path, text, NOT_A_VIDEO, file=str(one.path)))
     return inputs
 
 

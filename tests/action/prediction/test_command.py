@@ -106,6 +106,27 @@ def test_results_are_replaced_on_request_only(clips, tmp_path, capsys):
     assert len((out / "records.jsonl").read_text().splitlines()) == 1
 
 
+def test_a_given_file_that_is_no_video_is_named_and_those_in_folders_are_counted(
+    clips, tmp_path, capsys
+):
+    (clips / "README.md").write_text("about the clips")
+    (clips / "broken.mp4").unlink()
+    given = [clips / "README.md", clips / "image.png", clips / "a.avi"]
+    out = tmp_path / "out"
+    assert run("--output", out, *given, clips / "b") == 3
+    said = capsys.readouterr()
+    assert "4 files = 2 used + 2 skipped (2 not a video)" in said.out
+    for path in given[:2]:
+        assert (
+            said.err.count(f"{path}: not a video by its suffix; give videos") == 2
+        )  # and at the end
+    report = json.loads((out / "data_report.json").read_text())["predict"]
+    assert [entry["file"] for entry in report["listed"]] == [str(path) for path in given[:2]]
+    assert run("--output", tmp_path / "all", clips) == 0
+    counts = "4 files = 2 used + 2 skipped (1 not an image or video, 1 not a video)"
+    assert counts in capsys.readouterr().out
+
+
 def test_nothing_but_broken_files(clips, tmp_path, capsys):
     out = tmp_path / "out"
     assert run("--output", out, clips / "broken.mp4") == 3
