@@ -22,6 +22,10 @@ IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 NEVER = 2**40  # a frame number larger than in any video
 
 
+class UntimedDataError(DataError):
+    """Frames are chosen by time, but the video has none. The config is wrong, not the video."""
+
+
 class FrameFolder:
     """The frames of one video as images in a folder; a context manager like `VideoReader`.
 
@@ -95,9 +99,9 @@ class FrameFolder:
         """Raise, because images have no times.
 
         Raises:
-            DataError: Always.
+            UntimedDataError: Always.
         """
-        raise DataError(
+        raise UntimedDataError(
             f"{self.path}: a folder of frames has no frame rate; leave out clips.fps and give "
             "clips.stride, or use the video file"
         )
