@@ -50,6 +50,12 @@ def warnings(
     return caplog
 
 
+@pytest.fixture(autouse=True)
+def decoder_as_usual(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands silence FFmpeg by a variable of the process, which later tests would inherit."""
+    monkeypatch.delenv("OPENCV_FFMPEG_LOGLEVEL", raising=False)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def leave_nothing(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory

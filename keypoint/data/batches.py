@@ -26,6 +26,7 @@ from keypoint.data.augment import Augmentation
 from keypoint.data.images.crops import covered_regions, cut_crops
 from keypoint.data.images.read import read_image
 from keypoint.data.persons import Persons
+from keypoint.data.video import silence_decoder
 from keypoint.errors import ConfigError, DataError, lost_worker
 from keypoint.pose.codec import Codec
 from keypoint.pose.geometry import CropFrame
@@ -351,8 +352,7 @@ def _as_it_is(batch: Any) -> Any:
 def _begin_worker(worker: int) -> None:
     # The workers are the parallelism; threads on top of them only compete.
     cv2.setNumThreads(0)
-    # FFmpeg's messages about damaged frames break the progress bar; check-data reports such frames.
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    silence_decoder()  # check-data reports damaged frames
     torch.set_num_threads(1)
     # Use a separate process group: Ctrl-C and a `kill` of the group then reach only the main
     # process, which finishes its step and ends the workers. (If they ignored SIGTERM instead, torch

@@ -18,7 +18,7 @@ SINGULAR = {
     **{"extend": "extends", "use": "uses"},
 }
 VERB = re.compile(rf"\b({'|'.join(SINGULAR)})\b")
-PLURAL = re.compile(r"(?<=\bbox)es\b|(?<=[a-z]{2}[^s])s\b")
+PLURAL = re.compile(r"(?<=\bbox)es\b|(?<=\bclass)es\b|(?<=[a-z]{2}[^s])s\b")
 
 
 @dataclass(frozen=True)

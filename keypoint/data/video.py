@@ -13,6 +13,7 @@ constant rate. OpenCV turns a video upright by its rotation metadata.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -46,6 +47,14 @@ FRAMES_TIMED = 100  # to find the rate then
 FRAMES_OPEN = 2  # frames at the end of an intact AVI or MPEG, missing or without time stamp
 REST_S, REST = 1.0, 0.05  # seconds, and share of the duration, by which sound is often longer
 SHORTEST_S = 1e-6  # between frames; less is a rounding error
+
+
+def silence_decoder() -> None:
+    """Suppress FFmpeg's messages about damaged frames, which name no file and break progress bars.
+
+    Call it before this process reads its first video. An OPENCV_FFMPEG_LOGLEVEL that is set stays.
+    """
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
 class VideoEndError(DataError):
@@ -176,15 +185,15 @@ class VideoReader:
                 return
             if self.read == 0 or (self._still is not None and (frame != self._still).any()):
                 self._still = frame if self.read == 0 else None
-            self._place(float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000)
+            self._place()
             self.read += 1
             yield self._seconds, np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
 
     def frames_at(self, numbers: Iterable[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """Yield the frames of these numbers in one pass forward, up to the last of them.
 
-        Frames in between are decoded, as later ones depend on them, but not converted. `lost`
-        and `notes` are for a video that `timed` has read whole.
+        Frames in between are decoded, as later ones depend on them, but not converted. After
+        `skip_rest`, `lost` and `shortfall` are of the whole video.
 
         Args:
             numbers: From 0, in any order, repeats allowed; not of frames that were already read.
@@ -204,14 +213,28 @@ class VideoReader:
                 "numbers start at 0, and a reader only moves forward: open the video again"
             )
         for number in wanted:
-            while self.read < number and self._capture.grab():
-                self.read += 1
+            while self.read < number and self._skip():
+                pass
             frame = self._next() if self.read == number else None
             if frame is None:
                 why = self.shortfall() if self.read == 0 else None
                 raise VideoEndError.after(self.path, number, self.read, why)
+            self._place()
             self.read += 1
             yield number, np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
+
+    def skip_rest(self) -> None:
+        """Read the remaining frames without converting them."""
+        while self._skip():
+            pass
+
+    def _skip(self) -> bool:
+        """Read a frame without converting it; False at the end."""
+        if not self._capture.grab():
+            return False
+        self._place()
+        self.read += 1
+        return True
 
     def _next(self) -> NDArray[np.uint8] | None:
         """The next frame in BGR; None at the end."""
@@ -238,8 +261,9 @@ class VideoReader:
             return self._times[:number]
         return np.arange(number) / self.rate
 
-    def _place(self, stamp: float) -> None:
+    def _place(self) -> None:
         """Set the time of the frame that was just read."""
+        stamp = float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
         if self.read == 0:
             self._first = stamp if math.isfinite(stamp) else 0.0
             return

@@ -13,7 +13,7 @@ from keypoint.models.own_network import build_own_network
 from keypoint.models.pose_network import PoseNetwork
 from keypoint.models.simple_baseline import SimpleBaseline
 from keypoint.models.timm_baseline import TimmBaseline
-from keypoint.models.weights.load import load_imagenet_encoder, load_weights_file
+from keypoint.models.weights.load import load_imagenet_encoder, load_weights_file, require_file_for
 
 DEFAULT_ENCODER = ("resnet50", 32, False)  # with stride and dilation
 
@@ -102,9 +102,7 @@ def create_model(
             "package.module:function for your own"
         )
     model.insert(model.describe_blocks(others))
-    for flag, is_set in (("partial_weights", partial_weights), ("new_head", new_head)):
-        if is_set and weights in (None, "imagenet"):
-            raise ConfigError(f"{flag} has no effect with weights={weights!r}; give a file")
+    require_file_for(weights, partial_weights=partial_weights, new_head=new_head)
     if weights == "imagenet":
         if ":" in network:
             raise ConfigError(

@@ -135,6 +135,29 @@ def test_files_of_a_training_name_their_conditions(cfg, tmp_path):
     assert held["averaged"] == "softmax probabilities"
 
 
+def test_classes_without_a_video_are_named(tmp_path, capsys, monkeypatch):
+    cfg = tiny_action.write_config(tmp_path)
+    (tmp_path / "data/train/waving").mkdir()
+    for file in (tmp_path / "data/val/up").iterdir():
+        file.unlink()
+    assert train(cfg, tmp_path / "run", "train.epochs=1") == 0
+    notes = {
+        "train": "1 of 3 (33.33%) class folders has no video: left out of the classes (for example "
+        "waving)",
+        "val": "1 of 2 (50.00%) classes has no video (for example up)",
+    }
+    said = capsys.readouterr().err
+    report = json.loads((tmp_path / "run/data_report.json").read_text())
+    for part, name in (("train", "train"), ("val", "test")):
+        assert f"{tmp_path}/data/{part}: {notes[part]}\n" in said
+        assert report[name]["notes"] == [notes[part]]
+    monkeypatch.setattr(
+        "keypoint.action.checkpoint.create_model", lambda **options: tiny_action.Tiny(**options)
+    )
+    assert tool("test", "--checkpoint", tmp_path / "run/best.pt") == 0
+    assert f"{tmp_path}/data/val: {notes['val']}\n" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "nesterov"),
     [

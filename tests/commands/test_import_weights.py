@@ -132,6 +132,8 @@ def test_blocks_are_added_by_the_flag_alone(official, tmp_path, capsys):
     added = ["plain.pt", "--output", "with.pt", "model.blocks=srl_fft"]
     assert run("import_weights", *added) == 4
     assert "--partial of keypoint import-weights" in capsys.readouterr().err
+    assert run("import_weights", "plain.pt", "--output", "again.pt", "--partial") == 4
+    assert "lacks none of the blocks; remove --partial\n" in capsys.readouterr().err
     assert run("import_weights", *added, "--partial") == 0
     plain, with_blocks = load_model(tmp_path / "plain.pt"), load_model(tmp_path / "with.pt")
     assert set(with_blocks.model.blocks) == {"deconv1", "deconv2", "deconv3"}

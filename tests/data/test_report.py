@@ -90,6 +90,7 @@ def test_one_is_singular():
         "images with persons have no box": "1 image with persons has no box",
         "labelled keypoints lie outside their image": "1 labelled keypoint lies outside their image",
         "cross results are odd": "1 cross result is odd",
+        "classes have no video": "1 class has no video",
     }.items():
         assert (in_number(1, text), in_number(2, text)) == (one, f"2 {text}")
     assert in_words("persons", 1, 1, {}) == "1 person = 1 used + 0 skipped (none)"

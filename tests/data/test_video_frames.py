@@ -1,5 +1,7 @@
 """Frames by their numbers, in one pass: exact in every container, by the number painted in."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -8,6 +10,7 @@ import pytest
 
 from keypoint.data.video import VideoEndError, VideoReader
 from keypoint.errors import DataError
+from tests.calling import REPOSITORY
 from tests.data.test_containers import write, write_other
 from tests.data.test_video import CLIPS
 
@@ -102,6 +105,9 @@ def test_frames_of_another_size_and_those_that_opencv_refuses_are_named(tmp_path
         def read(self):
             return True, next(self.frames)
 
+        def get(self, _):
+            return 0.0
+
         frames = iter([np.zeros((4, 6, 3), np.uint8), np.zeros((6, 4, 3), np.uint8)])
 
     with VideoReader(write(tmp_path / "a")) as reader:
@@ -119,6 +125,43 @@ def test_times_are_known_before_reading():
         np.testing.assert_allclose(known, read, atol=0.021 if name == "stream.ts" else 2e-3)
     with VideoReader(VIDEOS / "vfr.mp4") as reader:
         np.testing.assert_allclose(reader.times(200), np.arange(200) / reader.rate)
+
+
+@pytest.mark.parametrize(
+    ("name", "share", "lacks"),
+    [
+        ("cut.mp4", 1, False),
+        ("stream.ts", 0.75, False),  # which a stream does not show
+        ("vp9.webm", 0.75, True),
+        ("xvid.avi", 0.75, True),
+        ("xvid.avi", 1, False),
+    ],
+)
+def test_the_rest_is_skipped_to_know_what_is_missing(tmp_path, name, share, lacks):
+    data = (VIDEOS / name).read_bytes()
+    path = tmp_path / name
+    path.write_bytes(data[: int(share * len(data))])
+    with VideoReader(path) as whole:
+        list(whole)
+    for numbers in ([], [3, 9]):
+        with VideoReader(path) as reader:
+            list(reader.frames_at(numbers))
+            reader.skip_rest()
+        assert (reader.read, reader.lost) == (whole.read, whole.lost)
+        assert reader.shortfall() == whole.shortfall()
+    assert (whole.shortfall() is not None) is lacks
+
+
+@pytest.mark.skipif(not CLIPS.exists(), reason="the clips are not in the repository")
+def test_the_decoder_is_silenced_on_request():
+    code = "from keypoint.data.video import *; import sys\n"
+    code += "if sys.argv[2:]: silence_decoder()\n"
+    code += "with VideoReader(sys.argv[1]) as video: print(len(list(video)))"
+    for word, is_silent in (("", False), ("silent", True)):
+        words = [sys.executable, "-c", code, str(CLIPS / "corrupted.mp4"), *word.split()]
+        done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=REPOSITORY)
+        assert done.stdout == "28\n"
+        assert ("Invalid NAL" not in done.stderr) is is_silent
 
 
 @pytest.mark.skipif(not CLIPS.exists(), reason="the clips are not in the repository")

@@ -44,7 +44,9 @@ def test_it_is_refused_without_the_flag_and_the_flag_is_named(of_coco):
 
 
 def test_nothing_else_may_be_missing_with_it(of_coco, tmp_path):
-    with pytest.raises(CheckpointError, match=r"missing: blocks.deconv1.*model.partial_weights"):
+    with pytest.raises(
+        CheckpointError, match=r"missing: blocks.deconv1.*model.partial_weights=true or"
+    ):
         create_model(
             "resnet18", input_size=SIZE, num_keypoints=4, weights=of_coco, new_head=True,
             blocks={"deconv1": "nl"},

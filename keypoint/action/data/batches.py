@@ -10,7 +10,7 @@ Letters: B clips, T frames.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,13 +20,19 @@ from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from keypoint.action.data.augment import ClipAugmentation, Crop, TestCrops
-from keypoint.action.data.frames import read_drawn
+from keypoint.action.data.frames import Draw, UntimedDataError, read_drawn
+from keypoint.action.data.lists.usable import BAD_VIDEOS
 from keypoint.action.data.sampling import ClipSampling, Starts
 from keypoint.action.data.videos import Videos
 from keypoint.data.batches import Key
+from keypoint.errors import DataError
 
 FRAMES, CROP = 0, 1  # the purpose of a key's random numbers
 Frame = NDArray[np.uint8]
+REMEDY = (
+    f"keypoint check-data finds all such videos; to leave them out, copy its {BAD_VIDEOS} to "
+    "data.root and give data.on_bad=skip"
+)
 
 
 @dataclass
@@ -64,6 +70,23 @@ def _batch(videos: Videos, clips: NDArray[np.uint8], index: list[int]) -> ClipBa
         index=torch.tensor(index),
         names=[videos.names[row] for row in index],
     )
+
+
+def _read_frames(
+    videos: Videos, row: int, draw: Draw, prepare: Callable[[Frame], Frame]
+) -> tuple[NDArray[np.int64], dict[int, Frame]]:
+    """Read the drawn frames of a video, see `read_drawn`.
+
+    Raises:
+        DataError: It cannot be read; says how to find and leave out all such videos.
+    """
+    path = videos.path(row)
+    try:
+        return read_drawn(path, videos.span(row), draw, prepare)
+    except UntimedDataError:
+        raise
+    except DataError as error:
+        raise DataError(f"{error}; {REMEDY}") from None
 
 
 class TrainClips(Dataset[ClipBatch]):
@@ -112,7 +135,7 @@ class TrainClips(Dataset[ClipBatch]):
 
         draw = self.sampling.train(lambda: np.random.default_rng((*key, FRAMES)))
         row = key[-1]
-        numbers, frames = read_drawn(self.videos.path(row), self.videos.span(row), draw, prepare)
+        numbers, frames = _read_frames(self.videos, row, draw, prepare)
         for place, number in zip(out, numbers[0].tolist(), strict=True):
             place[:] = frames[number]
 
@@ -197,7 +220,7 @@ class TestClips(IterableDataset[ClipBatch]):
 
         name = self.videos.names[row]
         draw = self.clip_sampling.test(name, self.clips, self.sampling)
-        numbers, frames = read_drawn(self.videos.path(row), self.videos.span(row), draw, prepare)
+        numbers, frames = _read_frames(self.videos, row, draw, prepare)
         for clip in numbers.tolist():
             for crop in range(len(crops)):
                 yield [frames[number][crop] for number in clip]

@@ -138,8 +138,7 @@ def check_videos(
         [not path.exists() for path in listed],
         listed,
     )
-    empty = [count == 0 for count in videos.counts().values()]
-    check.warnings += find("classes have no video", empty, videos.classes)
+    check.warnings += videos.class_notes()
     return check
 
 

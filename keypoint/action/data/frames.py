@@ -22,6 +22,10 @@ IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 NEVER = 2**40  # a frame number larger than in any video
 
 
+class UntimedDataError(DataError):
+    """Frames are chosen by time, but the video has none. The config is wrong, not the video."""
+
+
 class FrameFolder:
     """The frames of one video as images in a folder; a context manager like `VideoReader`.
 
@@ -95,9 +99,9 @@ class FrameFolder:
         """Raise, because images have no times.
 
         Raises:
-            DataError: Always.
+            UntimedDataError: Always.
         """
-        raise DataError(
+        raise UntimedDataError(
             f"{self.path}: a folder of frames has no frame rate; leave out clips.fps and give "
             "clips.stride, or use the video file"
         )
@@ -134,6 +138,7 @@ def read_drawn(
     span: tuple[int, int],
     draw: Draw,
     prepare: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+    warn: Callable[[str], None] | None = None,
 ) -> tuple[NDArray[np.int64], dict[int, NDArray[np.uint8]]]:
     """Draw frames of a video and read them in one pass.
 
@@ -147,6 +152,8 @@ def read_drawn(
         draw: Chooses the numbers, counted from the start of the span. It may be called again with
             another number of frames, and must not depend on earlier calls.
         prepare: Applied to each frame immediately, such as a crop, so few large frames are kept.
+        warn: Takes a message if frames are missing at the end of a video file, which is then read
+            to its end.
 
     Returns:
         The numbers as drawn, and by number what `prepare` returned.
@@ -172,6 +179,10 @@ def read_drawn(
                 numbers = draw(number, lambda n: video.times(first + n)[first:])
                 for at, frame in video.frames_at(numbers.ravel() + first):
                     prepared[at - first] = prepare(frame)
+                if warn is not None and isinstance(video, VideoReader):
+                    video.skip_rest()
+                    if shortfall := video.shortfall():
+                        warn(shortfall)
                 return numbers, prepared
             except VideoEndError as ended:
                 if ended.frames == 0 or count is not None:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keypoint.action.data.lists.classes import given_classes
-from keypoint.action.data.lists.entries import FORMS, Part
+from keypoint.action.data.lists.entries import FORMS, Listing, Part
 from keypoint.action.data.lists.find import classes_of, read_listing
 from keypoint.action.data.lists.usable import MISSING, named_broken, usable_entries
 from keypoint.data.images.names import find_name_forms
+from keypoint.data.notes import Note, find
 from keypoint.data.persons import FileNames
 from keypoint.data.report import DataReport, Fault, raise_faults, raise_too_many
 from keypoint.data.synthetic.mark import are_generated
@@ -41,6 +42,8 @@ class Videos:
         generated: Whether one of our generators wrote them.
         stated_frames: (N,) int64, number of frames according to the list, -1 if not given; None if
             it gives none.
+        empty_folders: Folders without a video, which are no class of their own, in a folder per
+            class.
     """
 
     names: tuple[str, ...]
@@ -51,6 +54,7 @@ class Videos:
     report: DataReport
     generated: bool = False
     stated_frames: NDArray[np.int64] | None = None
+    empty_folders: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -74,6 +78,15 @@ class Videos:
         """Return the number of videos by class, including classes without a video."""
         numbers = np.bincount(self.labels[self.labels >= 0], minlength=len(self.classes))
         return dict(zip(self.classes, numbers.tolist(), strict=True))
+
+    def class_notes(self) -> list[Note]:
+        """Return warnings about classes without a video, and folders that could be such classes."""
+        empty = [count == 0 for count in self.counts().values()]
+        notes = find("classes have no video", empty, self.classes)
+        others = [name for name in self.empty_folders if name not in self.classes]
+        folders = len({name.split("/")[0] for name in self.names}) + len(self.empty_folders)
+        text = "class folders have no video: left out of the classes"
+        return notes + Note.of(others, folders, text)
 
 
 def load_videos(
@@ -108,15 +121,17 @@ def load_videos(
             is left.
     """
     broken = named_broken(root) if on_bad == "skip" else frozenset()
-    videos, faults = find_videos(source, root, part=part, classes=classes, broken=broken)
+    listing = read_listing(root / source, root, part)
+    videos, faults = _of_listing(listing, root, part, classes, broken)
     if on_bad == "skip":
         total = len(videos) + len(faults)
         raise_too_many(videos.report.source, "videos", faults, len(faults), total, max_bad)
     else:
-        _raise(videos, faults)
+        _raise(videos, faults, listing.searched)
     if len(videos) == 0:
         raise DataError(f"{videos.report}; there is no usable video; a list is {FORMS}")
-    return videos
+    notes = tuple(map(str, videos.class_notes()))
+    return replace(videos, report=replace(videos.report, notes=notes))
 
 
 def find_videos(
@@ -139,7 +154,17 @@ def find_videos(
     Raises:
         DataError: The list cannot be read, or class names are missing.
     """
-    listing = read_listing(root / source, root, part)
+    return _of_listing(read_listing(root / source, root, part), root, part, classes, broken)
+
+
+def _of_listing(
+    listing: Listing,
+    root: Path,
+    part: Part,
+    classes: Sequence[str] | str | Path | None,
+    broken: Collection[Path],
+) -> tuple[Videos, list[Fault]]:
+    """Return the videos of a list that was read, and the faults of entries left out."""
     total = len(listing.entries) + len(listing.faults) + sum(listing.skipped.values())
     names = given_classes(classes, root) or classes_of(listing)
     entries, faults = usable_entries(listing, names, part, broken)
@@ -164,19 +189,25 @@ def find_videos(
         report=report,
         generated=are_generated(folder / "any" for folder in folders),
         stated_frames=stated if (stated >= 0).any() else None,
+        empty_folders=tuple(listing.empty),
     )
     return videos, faults
 
 
-def _raise(videos: Videos, faults: Sequence[Fault]) -> None:
+def _raise(videos: Videos, faults: Sequence[Fault], searched: str) -> None:
     """Raise an error for faults; for missing videos, with the probable cause.
+
+    Args:
+        videos: The videos that can be used.
+        faults: The faults of the others.
+        searched: See `Listing`.
 
     Raises:
         DataError: There are faults.
     """
     source, total = videos.report.source, len(videos) + len(faults)
     missing = [fault.file for fault in faults if fault.reason == MISSING and fault.file]
-    forms = find_name_forms(videos.root, missing)
+    forms = [] if searched else find_name_forms(videos.root, missing)
     if forms:
         raise DataError.of_many(
             f"{source}: its names do not match the videos in {videos.root}", forms
@@ -184,8 +215,9 @@ def _raise(videos: Videos, faults: Sequence[Fault]) -> None:
     if missing and len(missing) == len(faults):
         shown = ", ".join(missing[:3]) + (" .." if len(missing) > 3 else "")
         raise DataError.of_many(
-            f"{source}: {len(missing)} of {total} videos are missing in {videos.root}: {shown}; "
-            "check data.root, or leave out a few with data.on_bad=skip",
+            f"{source}: {len(missing)} of {total} videos are missing in {videos.root}: {shown}"
+            f"{f' ({searched})' if searched else ''}; check data.root, or leave out a few with "
+            "data.on_bad=skip",
             [f"{name} is missing" for name in missing],
         )
     raise_faults(source, faults)

@@ -13,7 +13,7 @@ from keypoint.action.networks.names import FORMS, NETWORKS, TINY, has_imagenet, 
 from keypoint.action.networks.network import ActionNetwork
 from keypoint.action.networks.tiny import TinyC2D
 from keypoint.errors import ConfigError
-from keypoint.models.weights.load import load_imagenet_encoder, load_weights_file
+from keypoint.models.weights.load import load_imagenet_encoder, load_weights_file, require_file_for
 
 
 def create_model(
@@ -87,9 +87,7 @@ def create_model(
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ConfigError(f"network={network!r} must be one of {', '.join(NETWORKS)}{hint}")
     model.insert(model.describe_blocks(blocks, places))
-    for flag, is_set in (("partial_weights", partial_weights), ("new_head", new_head)):
-        if is_set and weights in (None, "imagenet"):
-            raise ConfigError(f"{flag} has no effect with weights={weights!r}; give a file")
+    require_file_for(weights, partial_weights=partial_weights, new_head=new_head)
     if weights == "imagenet":
         if not has_imagenet(network):
             raise ConfigError(f"weights='imagenet' is for C2D; for {network} give None or a file")

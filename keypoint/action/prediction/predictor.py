@@ -23,7 +23,6 @@ from keypoint.action.evaluation.accuracy import TOP, top_classes
 from keypoint.action.evaluation.protocol import TestProtocol, protocol_of
 from keypoint.action.networks.network import ActionNetwork
 from keypoint.action.prediction.defaults import BATCH_SIZE
-from keypoint.data.video import VideoReader
 from keypoint.errors import DataError, NumericsError, printable
 
 logger = logging.getLogger(__name__)
@@ -39,11 +38,13 @@ class ActionResult:
         classes: Names of the C classes.
         scores: (C,) float32, mean of the softmax probabilities over clips and crops; they sum to 1.
         numbers: (clips, T) int64, the frames of each clip, from 0.
+        notes: A sentence if frames at the end of the video could not be read.
     """
 
     classes: tuple[str, ...]
     scores: NDArray[np.float32]
     numbers: NDArray[np.int64]
+    notes: tuple[str, ...] = ()
 
     def top(self, number: int = TOP) -> list[tuple[str, float]]:
         """Return the best classes with their scores, the highest first."""
@@ -126,6 +127,8 @@ class ActionPredictor:
     ) -> ActionResult:
         """Predict the class of one video.
 
+        A file is read to its end, and a warning is logged if frames are missing there.
+
         Args:
             video: A video file, a folder of frames, or the frames, (N, H, W, 3) uint8 RGB.
             root: Folder of the data set. Random clips are seeded by the file's path relative to
@@ -136,10 +139,15 @@ class ActionPredictor:
             NumericsError: A score is not finite.
             ValueError: Frames have another type or shape, or the path is not below the root.
         """
+        notes: list[str] = []
         if isinstance(video, str | Path):
             path = Path(video)
             name = path.name if root is None else path.relative_to(root).as_posix()
-            numbers, frames = self._read(path, name)
+            numbers, frames = read_drawn(
+                path, (0, -1), self.protocol.draw(name), self._cutter(), notes.append
+            )
+            for note in notes:
+                logger.warning("warning: %s", printable(note))
         else:
             require_frames(video)
             numbers = self.protocol.draw("")(len(video), _no_times)
@@ -154,25 +162,7 @@ class ActionPredictor:
         if not np.isfinite(scores).all():
             what = video if isinstance(video, str | Path) else "the given frames"
             raise NumericsError(f"{what}: the network's scores are not finite; train it again")
-        return ActionResult(self.classes, scores.astype(np.float32), numbers)
-
-    def _read(self, path: Path, name: str) -> tuple[NDArray[np.int64], dict[int, Frame]]:
-        """Read the frames of all clips, and log a warning if the video ends before one of them."""
-        draw, counts = self.protocol.draw(name), []
-
-        def counted(number: int, times: Callable[[int], NDArray[np.float64]]) -> NDArray[np.int64]:
-            counts.append(number)
-            return draw(number, times)
-
-        numbers, frames = read_drawn(path, (0, -1), counted, self._cutter())
-        if len(counts) > 1:  # drawn again from fewer frames
-            with VideoReader(path, threads=1) as video:
-                for _ in video:
-                    pass
-                shortfall = video.shortfall()
-            if shortfall:
-                logger.warning("warning: %s", printable(shortfall))
-        return numbers, frames
+        return ActionResult(self.classes, scores.astype(np.float32), numbers, tuple(notes))
 
     def _cutter(self) -> Callable[[Frame], Frame]:
         """Return a function that cuts the same crops from each frame, (crops, H, W, 3)."""

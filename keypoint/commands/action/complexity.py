@@ -27,30 +27,34 @@ def main(argv: Sequence[str]) -> None:
         print("\n\n".join(map(number_table_text, action_tables())))
         return
     config = load_action_config(find_config(args.cfg), args.overrides)
-    num_classes = args.classes or classes_of(config)
+    known = args.classes or classes_of(config)
+    num_classes = known or USUAL_CLASSES
     parts = count_action_model(**config.model.arguments(num_classes, config.clips.frames))
-    print(parts_text(title_of(config, num_classes), parts))
+    print(parts_text(title_of(config, num_classes, is_assumed=known is None), parts))
     print(LEGEND, end="")
 
 
-def classes_of(config: ActionConfig) -> int:
-    """Return the number of classes in the config's data, or Kinetics' if it names none."""
+def classes_of(config: ActionConfig) -> int | None:
+    """Return the number of classes that the config names; None if it names none."""
     classes = config.data.classes
     if isinstance(classes, str):
-        file = Path(classes)
+        file = Path(config.data.root) / classes
         if not file.is_file():
-            raise ConfigError(f"data.classes={classes}: no such file; give --classes N instead")
+            raise ConfigError(
+                f"data.classes={classes}: no such file in data.root; give --classes N instead"
+            )
         return sum(bool(line.strip()) for line in file.read_text(encoding="utf-8").splitlines())
-    return USUAL_CLASSES if classes is None else len(classes)
+    return None if classes is None else len(classes)
 
 
-def title_of(config: ActionConfig, num_classes: int) -> str:
+def title_of(config: ActionConfig, num_classes: int, *, is_assumed: bool) -> str:
     """Describe the network, its input and its blocks."""
     model = config.model
     height, width = model.input_size
     form = f" {model.form}" if is_c2d(model.network) else ""
     places = f" at {model.places}" if model.places else ""
+    assumed = " (assumed; --classes N counts others)" if is_assumed else ""
     return (
-        f"{model.network}{form}, {num_classes} classes, input {config.clips.frames}x{height}x"
-        f"{width}, blocks: {model.blocks or 'none'}{places}"
+        f"{model.network}{form}, {num_classes} classes{assumed}, input "
+        f"{config.clips.frames}x{height}x{width}, blocks: {model.blocks or 'none'}{places}"
     )

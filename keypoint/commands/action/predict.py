@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,18 +19,21 @@ from keypoint.commands import cli
 from keypoint.commands.options.action.predict import parse
 from keypoint.data.report import DataReport, Fault, in_words, write_reports
 from keypoint.data.synthetic.mark import are_generated
+from keypoint.data.video import silence_decoder
 from keypoint.errors import ConfigError, DataError, printable
 from keypoint.prediction.drawing import PICTURES, picture_name, remove_pictures, writing
 from keypoint.prediction.inputs.find import VIDEO_SUFFIXES, Input, Inputs, find_inputs
 from keypoint.prediction.names import RECORDS
 from keypoint.progress import progress
 
+NOT_A_VIDEO = "not a video"
 SHOWN = 3  # faults repeated in the last message; all were logged when they occurred
 
 
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
     args = parse(argv)
+    silence_decoder()
     output: Path = args.output
     inputs = find_videos(args.inputs, output)
     require_free(output, args.overwrite)
@@ -54,14 +57,14 @@ def main(argv: Sequence[str]) -> None:
         save_scores(output / FILE, scores_of(results, predictor.classes))
     else:
         (output / RECORDS).unlink()
-    report = report_of(inputs, len(results), faults)
+    report = report_of(inputs, results, faults)
     write_reports(output, predict=report)
     cli.print_result(in_words("files", report.total, report.used, report.skipped))
     require_no_faults(faults, report, output)
 
 
 def find_videos(arguments: Sequence[str], output: Path) -> Inputs:
-    """Find the videos; images are left out and counted.
+    """Find the videos; images in folders are counted, other files that were given are faults.
 
     Raises:
         ConfigError: An input is a camera, a URL, or the output folder.
@@ -71,15 +74,20 @@ def find_videos(arguments: Sequence[str], output: Path) -> Inputs:
     if any(one.camera is not None for one in inputs.found):
         raise ConfigError(f"{arguments[0]}: a camera cannot be classified; give video files")
     videos = [one for one in inputs.found if one.is_video]
-    images = len(inputs.found) - len(videos)
-    if images:
-        inputs.left_out["not a video"] += images
+    others = [one for one in inputs.found if not one.is_video]
     inputs.found = videos
     if not videos and not inputs.faults:
         raise DataError(
             f"{', '.join(map(printable, arguments))}: no video among them; give videos "
             f"({', '.join(VIDEO_SUFFIXES)})"
         )
+    for one in others:
+        if one.in_folder:
+            inputs.left_out[NOT_A_VIDEO] += 1
+        else:
+            path = printable(one.path)
+            text = f"{path}: not a video by its suffix; give videos, such as .mp4 or .avi"
+            inputs.faults.append(Fault(path, text, NOT_A_VIDEO, file=str(one.path)))
     return inputs
 
 
@@ -178,12 +186,16 @@ def scores_of(results: dict[str, ActionResult], classes: tuple[str, ...]) -> Vid
     return VideoScores(tuple(results), classes, labels, scores, {})
 
 
-def report_of(inputs: Inputs, used: int, faults: Sequence[Fault]) -> DataReport:
-    """Return the counts of all files."""
+def report_of(
+    inputs: Inputs, results: Mapping[str, ActionResult], faults: Sequence[Fault]
+) -> DataReport:
+    """Return the counts of all files, and the notes on videos."""
     skipped = Counter(inputs.left_out)
     skipped.update(fault.reason for fault in faults)
     listed = [fault.to_dict() for fault in faults]
-    return DataReport("videos", used + skipped.total(), used, dict(skipped), listed=listed)
+    notes = [printable(note) for result in results.values() for note in result.notes]
+    used = len(results)
+    return DataReport("videos", used + skipped.total(), used, dict(skipped), None, listed, notes)
 
 
 def require_no_faults(faults: Sequence[Fault], report: DataReport, output: Path) -> None:

@@ -24,6 +24,7 @@ from keypoint.config.effect import check_overrides, check_same_network
 from keypoint.config.load import override_as
 from keypoint.data.notes import in_number
 from keypoint.data.report import write_reports
+from keypoint.data.video import silence_decoder
 from keypoint.errors import ConfigError
 from keypoint.training.resume import shared
 from keypoint.training.step import AMP_DTYPES
@@ -40,6 +41,7 @@ UNREAD = {
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
     args = parse(argv)
+    silence_decoder()
     device = distributed.initialise(args.device, args.process_timeout)
     is_main = distributed.is_main()
     cli.log_to(quiet=not is_main)
@@ -109,6 +111,8 @@ def load_test_videos(config: ActionConfig, classes: Sequence[str]) -> Videos:
         max_bad=given.max_bad,
     )
     cli.logger.info("test %s", videos.report)
+    for note in videos.report.notes:
+        cli.logger.warning("%s: %s", videos.report.source, note)
     return videos
 
 

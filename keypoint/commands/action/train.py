@@ -32,6 +32,7 @@ from keypoint.checkpoint.provenance import code_commit
 from keypoint.commands import cli, training
 from keypoint.commands.options.action.train import parse
 from keypoint.config.load import find_config
+from keypoint.data.video import silence_decoder
 from keypoint.errors import DataError
 from keypoint.training.step import AMP_DTYPES
 from keypoint.training.validation import Validation
@@ -40,6 +41,7 @@ from keypoint.training.validation import Validation
 def main(argv: Sequence[str]) -> None:
     """Parse, build, call."""
     args = parse(argv)
+    silence_decoder()
     config = load_action_config(find_config(args.cfg), args.overrides)
     training.run(args, config, partial(prepare, config), curves=("top1", "top5", "mean_class"))
 
@@ -112,6 +114,9 @@ def load_data(config: ActionConfig) -> Data:
         {f"the {split} videos": name for split, name in data.fingerprints().items()}
     )
     cli.logger.info("train %s\ntest  %s", train.report, test.report)
+    for report in (train.report, test.report):
+        for note in report.notes:
+            cli.logger.warning("%s: %s", report.source, note)
     return data
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from keypoint.errors import CheckpointError
+from keypoint.errors import CheckpointError, ConfigError
 from keypoint.models.encoder import IMAGENET_WEIGHTS
 from keypoint.models.hrnet import HRNet
 from keypoint.models.names import architecture_of, is_timm
@@ -36,6 +36,19 @@ from keypoint.models.weights.timm_files import (
 logger = logging.getLogger(__name__)
 
 CODEC_NOTE = "codec heatmap assumed; give model.codec=udp if it was trained with udp"
+
+
+def require_file_for(weights: str | Path | None, **flags: bool) -> None:
+    """Refuse flags about a weights file without such a file.
+
+    Raises:
+        ConfigError: Names all flags that have no effect.
+    """
+    given = [flag for flag, is_set in flags.items() if is_set]
+    if given and weights in (None, "imagenet"):
+        verb = "has" if len(given) == 1 else "have"
+        text = f"{' and '.join(given)} {verb} no effect with weights={weights!r}; give a file"
+        raise ConfigError(text)
 
 
 def load_imagenet_encoder(model: Network, encoder: str) -> None:
@@ -165,30 +178,32 @@ def load_state(
             `new_head` has no effect. Then nothing is loaded.
     """
     weights = replace(weights, state=with_our_names(model, weights.state))
-    head = head_of(model, weights.state, source) if new_head else []
+    head = head_of(model, weights.state) if new_head else []
     left_out = (*weights.left_out, *(name for name in head if name in weights.state))
     state = {name: tensor for name, tensor in weights.state.items() if name not in head}
     weights = replace(weights, state=state, left_out=left_out)
     report = compare(model, weights, source, partial=partial, new_head=head, whole=whole)
-    report.check()
+    idle = {}  # keys without effect, and why
+    if new_head and not head:
+        with_other = "" if model.HEAD else f" with another number of {model.OUTPUTS}"
+        idle["model.new_head"] = f"a new head has no effect, as the file has no head{with_other}"
+    else:
+        report.check()
     if partial and not report.new_blocks:
         what = "it has only an encoder" if report.encoder_only else "it lacks none of the blocks"
-        raise CheckpointError(
-            f"{source}: a partial load has no effect, as {what}; "
-            "remove --partial or model.partial_weights"
-        )
+        key = "--partial" if whole else "model.partial_weights"
+        idle[key] = f"a partial load has no effect, as {what}"
+    if idle:
+        raise CheckpointError(f"{source}: {'; '.join(idle.values())}; remove {' and '.join(idle)}")
     model.load_state_dict(weights.state, strict=False)
     return report
 
 
-def head_of(model: Network, state: Mapping[str, Tensor], source: str) -> list[str]:
-    """Name the tensors of the head, which differ in the file.
+def head_of(model: Network, state: Mapping[str, Tensor]) -> list[str]:
+    """Name the tensors of the head, which differ in the file; none if the file has none of them.
 
     In a user's network, they are the tensors that have K outputs and differ from the file's only
     in the number of outputs.
-
-    Raises:
-        CheckpointError: The file has no such tensor.
     """
     ours = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     if model.HEAD:
@@ -201,12 +216,7 @@ def head_of(model: Network, state: Mapping[str, Tensor], source: str) -> list[st
             for name, shape in theirs.items()
             if ours[name][:1] == (outputs,) != shape[:1] and ours[name][1:] == shape[1:]
         ]
-    if not any(name in state for name in head):
-        raise CheckpointError(
-            f"{source}: a new head has no effect, as the file has no head with another number of "
-            f"{model.OUTPUTS}; remove model.new_head"
-        )
-    return head
+    return head if any(name in state for name in head) else []
 
 
 def with_our_names(model: Network, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -161,14 +161,16 @@ def compare(
         misshapen=[shape for shape in shapes if shape[1] != shape[2]],
         not_finite=[name for name, tensor in state.items() if not torch.isfinite(tensor).all()],
         encoder_only=encoder_only,
-        remedy=_remedy(model, {**state, **head}, wanted),
+        remedy=_remedy(model, {**state, **head}, wanted, whole),
     )
 
 
-def _remedy(model: Network, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+def _remedy(
+    model: Network, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], whole: bool
+) -> str:
     if not isinstance(model, PoseNetwork):
         return remedy_of_classifier(model, state, wanted)
-    return remedy(state, wanted) if model.SITES else SAME
+    return remedy(state, wanted, whole) if model.SITES else SAME
 
 
 def _counted(names: Sequence[str], what: str) -> str:
@@ -197,12 +199,13 @@ def sites_of(state: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(n.split(".")[1] for n in state if n.startswith("blocks.")))
 
 
-def remedy(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+def remedy(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], whole: bool) -> str:
     """Suggest what to do about a file that does not fit, by the likeliest reason.
 
     Args:
         state: The file's tensors, by our names.
         wanted: The network's.
+        whole: The weights are not loaded for training.
     """
     hrnets = hrnet_of(state), hrnet_of(wanted)
     theirs, ours = hrnets[0] or encoder_of(state), hrnets[1] or encoder_of(wanted)
@@ -234,10 +237,10 @@ def remedy(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
         return f"The file has blocks at {extra}: set model.blocks to those it was trained with"
     lacking = [site for site in sites_of(wanted) if site not in sites_of(state)]
     if lacking:
-        return (
-            f"The file has no blocks at {lacking}: add them with model.partial_weights=true in "
-            "training, or --partial of keypoint import-weights; or use model.blocks=none"
-        )
+        key = "model.partial_weights=true"
+        if whole:
+            key += " in training, or --partial of keypoint import-weights;"
+        return f"The file has no blocks at {lacking}: add them with {key} or use model.blocks=none"
     shapes = {name: tensor.shape for name, tensor in state.items()}
     if any(shapes.get(n, t.shape) != t.shape for n, t in wanted.items() if n.startswith("blocks.")):
         return (

@@ -51,6 +51,7 @@ class Input:
         camera: Number of the camera; None for a file.
         image_id: From the annotations; None to number images and frames in their order.
         image_size: (height, width) from the annotations; None to turn the image upright.
+        in_folder: True for a file that was found in a given folder.
     """
 
     path: Path
@@ -59,6 +60,7 @@ class Input:
     camera: int | None = None
     image_id: int | None = None
     image_size: tuple[int, int] | None = None
+    in_folder: bool = False
 
 
 @dataclass
@@ -127,9 +129,9 @@ def find_inputs(arguments: Sequence[str], output: Path, made: Sequence[str] = ()
                 )
             elif path.is_dir():
                 for file, name in _walk(path, "", output, inputs):
-                    _add(inputs, seen, file, name)
+                    _add(inputs, seen, file, name, in_folder=True)
             else:
-                _add(inputs, seen, path, path.name)
+                _add(inputs, seen, path, path.name, in_folder=False)
     if missing:
         raise DataError.of_many(in_number(len(missing), "inputs are missing"), missing)
     if not inputs.found and not inputs.faults:
@@ -190,7 +192,7 @@ def _walk(folder: Path, name: str, output: Path, inputs: Inputs) -> Iterator[tup
             yield path, below
 
 
-def _add(inputs: Inputs, seen: set[str], path: Path, name: str) -> None:
+def _add(inputs: Inputs, seen: set[str], path: Path, name: str, *, in_folder: bool) -> None:
     """Add a path as an input, or report why it cannot be one."""
     # Links are not resolved, because users sort photos with links.
     key = os.path.abspath(path)  # noqa: PTH100 (Path.absolute keeps "..")
@@ -203,7 +205,8 @@ def _add(inputs: Inputs, seen: set[str], path: Path, name: str) -> None:
         text = f"{printable(path)}: cannot be read ({fault}); give a file"
         inputs.faults.append(Fault(printable(path), text, "not a file", file=str(path)))
     else:
-        inputs.found.append(Input(path, name, path.suffix.lower() in VIDEO_SUFFIXES))
+        is_video = path.suffix.lower() in VIDEO_SUFFIXES
+        inputs.found.append(Input(path, name, is_video, in_folder=in_folder))
 
 
 def _kind_fault(path: Path) -> str | None:

@@ -113,10 +113,10 @@ def test_all_frames_of_a_clip_have_one_crop(folder, monkeypatch):
     assert len({clip.numpy().tobytes() for clip in clips}) > 15
 
 
-def collected(videos, workers=0, placed="uniform", crops=1, **options):
+def collected(videos, workers=0, placed="uniform", crops=1, fps=None, **options):
     data = TestClips(
         videos,
-        ClipSampling(4, stride=3),
+        ClipSampling(4, stride=3, fps=fps),
         TestCrops((32, 32), 48, crops),
         clips=3,
         sampling=placed,
@@ -237,6 +237,18 @@ def test_a_broken_video_is_named_though_a_worker_reads_it(tmp_path):
         with pytest.raises(DataError, match=rf"^{path}: (damaged|has no frame)") as error:
             load()
         assert "Traceback" not in str(error.value)
+        assert str(error.value).endswith(
+            "; keypoint check-data finds all such videos; to leave them out, copy its "
+            "bad_videos.txt to data.root and give data.on_bad=skip"
+        )
+    write_frames(tmp_path / "x/c.avi.frames", 9)
+    path.unlink()
+    videos = load_videos(tmp_path, tmp_path, part="train")
+    for workers in (0, 2):  # the config is wrong: nothing is to be left out
+        with pytest.raises(DataError, match="a folder of frames has no frame rate") as error:
+            collected(videos, workers, fps=5.0)
+        assert "Traceback" not in str(error.value)
+        assert "check-data" not in str(error.value)
 
 
 def test_a_video_without_a_frame_is_named(tmp_path):

@@ -76,10 +76,19 @@ KINETICS = (
 )
 
 
-@pytest.mark.parametrize("folder", ["arm wrestling/", "arm_wrestling/", "", "train/"])
-def test_kinetics(tmp_path, folder):
-    touch(tmp_path, f"{folder}-abc_d_000005_000015.mp4", f"{folder}val0_000000_000010.webm")
-    second = "playing, loudly/" if folder else ""
+@pytest.mark.parametrize(
+    ("folder", "second"),
+    [
+        ("arm wrestling/", "playing, loudly/"),
+        ("arm_wrestling/", "playing, loudly/"),
+        ("", ""),
+        ("train/", "train/"),
+        ("train/arm wrestling/", "train/playing,_loudly/"),
+    ],
+)
+def test_kinetics(tmp_path, folder, second):
+    of_val = folder.replace("train/", "val/")
+    touch(tmp_path, f"{folder}-abc_d_000005_000015.mp4", f"{of_val}val0_000000_000010.webm")
     touch(tmp_path, f"{second}xyz_000120_000130.mp4")
     write(tmp_path / "k.csv", *KINETICS)
     videos = load(tmp_path, "k.csv")
@@ -89,7 +98,22 @@ def test_kinetics(tmp_path, folder):
     }
     assert str(videos.report).endswith("3 videos = 2 used + 1 skipped (1 of another split)")
     val = load(tmp_path, "k.csv", part="val", classes=videos.classes)
-    assert content(val) == {f"{folder}val0_000000_000010.webm": "arm wrestling"}
+    assert content(val) == {f"{of_val}val0_000000_000010.webm": "arm wrestling"}
+
+
+def test_the_places_searched_for_videos_of_kinetics_are_named(tmp_path):
+    touch(tmp_path, "training/run/deeper/x_000000_000010.mp4", "valid/run/x_000000_000010.mp4")
+    write(tmp_path / "k.csv", KINETICS[0], "run,x,0,10,train")
+    text = (
+        r"x_000000_000010.mp4 \(searched: NAME\.\*, FOLDER/NAME\.\*, train/CLASS/NAME\.\*\); check"
+    )
+    with pytest.raises(DataError, match=text):
+        load(tmp_path, "k.csv")
+    touch(tmp_path, "train/run/x_000000_000010.mp4")
+    # A list of one split is searched in the folders of that split, whatever it is used for.
+    assert load(tmp_path, "k.csv", part="val", classes=["run"]).names == (
+        "train/run/x_000000_000010.mp4",
+    )
 
 
 def test_kinetics_with_the_same_video_in_two_classes_and_without_labels(tmp_path):
@@ -194,6 +218,12 @@ def test_a_folder_for_each_class(tmp_path):
     assert videos.names == ("jump/frames", "jump/x.webm", "run/a.AVI", "run/b.mp4")
     assert videos.root == tmp_path / "train"
     assert videos.report.skipped == {"not a video": 2, "folder without a video": 1}
+    assert videos.report.notes == (
+        "1 of 3 (33.33%) class folders has no video: left out of the classes (for example empty)",
+    )
+    assert load(tmp_path, "train", classes=["empty", "jump", "run"]).report.notes == (
+        "1 of 3 (33.33%) classes has no video (for example empty)",
+    )
     assert load(tmp_path, "train", classes=["run", "jump"]).labels.tolist() == [1, 1, 0, 0]
     with pytest.raises(
         DataError, match=r"train/jump.* contains videos|train: train/.* one level too deep"

@@ -173,7 +173,8 @@ def tool():
 def test_command_prints_parts_of_a_config(tool, capsys):
     assert cli.run(tool.main, ["--cfg", "c2d_res18_srl_fft4.yaml", "clips.frames=2"]) == 0
     out = capsys.readouterr().out
-    head = "c2d_resnet18 8x8, 400 classes, input 2x224x224, blocks: srl_fft at each\n"
+    head = "c2d_resnet18 8x8, 400 classes (assumed; --classes N counts others), input 2x224x224, "
+    head += "blocks: srl_fft at each\n"
     assert out.startswith(head)
     lines = {line[:20].strip(): line[20:].split() for line in out.splitlines()}
     assert lines["block at layer3.1"][2] == f"{35_057 - 16 + 1:,}"  # conv_t of 1 frame
@@ -181,18 +182,20 @@ def test_command_prints_parts_of_a_config(tool, capsys):
     arguments = ["--cfg", "c2d_res18.yaml", "--classes", "101", "clips.frames=2"]
     assert cli.run(tool.main, arguments) == 0
     lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("c2d_resnet18 8x8, 101 classes, input")
     assert next(line for line in lines if line.startswith("total")).split()[1] == "11,228,325"
 
 
 def test_command_takes_the_number_of_classes_from_the_config(tool, tmp_path, capsys):
     names = tmp_path / "names.txt"
     names.write_text("jump\nrun\n\nsit\n")
-    for classes, number in (("[a, b]", 2), (names, 3)):
-        arguments = ["--cfg", "c2d_res18.yaml", "clips.frames=2", f"data.classes={classes}"]
+    for classes, number in (("[a, b]", 2), (names, 3), ("names.txt", 3)):
+        keys = [f"data.root={tmp_path}", f"data.classes={classes}"]
+        arguments = ["--cfg", "c2d_res18.yaml", "clips.frames=2", *keys]
         assert cli.run(tool.main, arguments) == 0
-        assert f"c2d_resnet18 8x8, {number} classes" in capsys.readouterr().out
+        assert f"c2d_resnet18 8x8, {number} classes, input" in capsys.readouterr().out
     assert cli.run(tool.main, ["--cfg", "c2d_res18.yaml", "data.classes=nowhere.txt"]) == 2
-    assert "no such file; give --classes N" in capsys.readouterr().err
+    assert "no such file in data.root; give --classes N" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,22 @@ def test_blocks_are_added_to_a_trained_network(tmp_path):
         create_model("c2d_resnet18", 3, **SMALL, weights=file, partial_weights=True)
 
 
+def test_all_keys_without_effect_are_named_at_once(resnet, tmp_path):
+    encoder = {k: v for k, v in resnet.state_dict().items() if not k.startswith("fc.")}
+    torch.save(encoder, tmp_path / "encoder.pth")
+    both = {"partial_weights": True, "new_head": True}
+    text = (
+        "a new head has no effect, as the file has no head; a partial load has no effect, as it has "
+        "only an encoder; remove model.new_head and model.partial_weights$"
+    )
+    for blocks in (None, "nl"):
+        options = {**SMALL, "blocks": blocks, "weights": tmp_path / "encoder.pth"}
+        with pytest.raises(CheckpointError, match=text):
+            create_model("c2d_resnet18", 3, **options, **both)
+    with pytest.raises(ConfigError, match="partial_weights and new_head have no effect with weig"):
+        create_model("c2d_resnet18", 3, **SMALL, **both)
+
+
 def test_a_mini_kinetics_config_starts_from_the_authors_file(tmp_path):
     """Blocks and a head that the file lacks, at once."""
     plain = trained("mfnet")

@@ -1,6 +1,7 @@
 """keypoint predict on videos: what it prints and writes, and what becomes of files it cannot use."""
 
 import json
+import os
 import re
 
 import cv2
@@ -13,6 +14,7 @@ from keypoint.commands import cli
 from keypoint.commands.action import predict
 from tests.action.data.made_up_videos import write_video
 from tests.action.prediction.tiny_classifier import CLASSES, predictor
+from tests.calling import tool
 from tests.data.test_video import cut
 
 
@@ -32,13 +34,37 @@ def run(*words):
     return cli.run(predict.main, ["--checkpoint", "best.pt", *map(str, words)])
 
 
-def test_a_video_that_is_cut_off_is_named(clips, tmp_path, capsys):
-    path = cut(write_video(tmp_path / "cut.avi", 40), 0.6)
+@pytest.mark.parametrize("clip_at", ["end", "middle"])
+def test_a_video_that_is_cut_off_is_named(clips, tmp_path, capsys, monkeypatch, clip_at):
+    """Whether or not a clip has one of the missing frames."""
+    if clip_at == "middle":
+        monkeypatch.setattr(ActionPredictor, "from_checkpoint", lambda *_, **__: predictor(clips=1))
+    path = cut(write_video(tmp_path / "cut.avi", 40), 0.7)
     assert run("--output", tmp_path / "out", path, clips / "a.avi") == 0
-    warning = rf"warning: {path}: states 40 frames, but \d+ could be read; cut off, "
-    assert re.search(warning, said := capsys.readouterr().err)
+    note = rf"{path}: states 40 frames, but \d+ could be read; cut off, "
+    assert re.search(f"warning: {note}", said := capsys.readouterr().err)
     assert said.count("could be read") == 1
-    assert re.search(warning, (tmp_path / "out/log.txt").read_text())
+    assert re.search(f"warning: {note}", (tmp_path / "out/log.txt").read_text())
+    report = json.loads((tmp_path / "out/data_report.json").read_text())["predict"]
+    assert re.match(note, *report["notes"])
+    assert report["skipped"] == {}
+    last = json.loads((tmp_path / "out/records.jsonl").read_text().splitlines()[0])["frames"][1]
+    assert last > 25 if clip_at == "end" else last < 25  # of about 28 frames
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", "--cfg", "echo.yaml", "output=out", "data.root=nowhere"),
+        ("test", "--task", "action", "--checkpoint", "none.pt"),
+        ("predict", "--task", "action", "--checkpoint", "none.pt", "--output", "out", "none.avi"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_the_decoder_which_names_no_file_is_silenced(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert tool(*words) in (3, 4)  # before any video is read
+    assert os.environ["OPENCV_FFMPEG_LOGLEVEL"] == "-8"
 
 
 def test_files_and_words(clips, tmp_path, capsys):
@@ -78,6 +104,27 @@ def test_results_are_replaced_on_request_only(clips, tmp_path, capsys):
     assert run("--output", out, "--overwrite", clips / "a.avi") == 0
     assert not list((out / "pictures").iterdir())
     assert len((out / "records.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_given_file_that_is_no_video_is_named_and_those_in_folders_are_counted(
+    clips, tmp_path, capsys
+):
+    (clips / "README.md").write_text("about the clips")
+    (clips / "broken.mp4").unlink()
+    given = [clips / "README.md", clips / "image.png", clips / "a.avi"]
+    out = tmp_path / "out"
+    assert run("--output", out, *given, clips / "b") == 3
+    said = capsys.readouterr()
+    assert "4 files = 2 used + 2 skipped (2 not a video)" in said.out
+    for path in given[:2]:
+        assert (
+            said.err.count(f"{path}: not a video by its suffix; give videos") == 2
+        )  # and at the end
+    report = json.loads((out / "data_report.json").read_text())["predict"]
+    assert [entry["file"] for entry in report["listed"]] == [str(path) for path in given[:2]]
+    assert run("--output", tmp_path / "all", clips) == 0
+    counts = "4 files = 2 used + 2 skipped (1 not an image or video, 1 not a video)"
+    assert counts in capsys.readouterr().out
 
 
 def test_nothing_but_broken_files(clips, tmp_path, capsys):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -56,6 +57,9 @@ class Listing:
         classes: Classes in the order of the list; None if it contains no order.
         skipped: Counts of other entries, by reason.
         faults: Entries that cannot be read; they are not in `entries`.
+        empty: Folders of classes without a video.
+        searched: Places below `root` that were searched for videos, if the list gives no paths;
+            for errors.
     """
 
     source: Path
@@ -64,6 +68,8 @@ class Listing:
     classes: tuple[str, ...] | None = None
     skipped: Counter[str] = field(default_factory=Counter)
     faults: list[Fault] = field(default_factory=list)
+    empty: Sequence[str] = ()
+    searched: str = ""
 
     def refuse(self, place: str, text: str) -> None:
         """Add a fault of an entry."""
@@ -128,8 +134,9 @@ def _trailing_numbers(words: list[str]) -> int:
 def read_kinetics(source: Path, root: Path, part: Part) -> Listing:
     """Read Kinetics' csv: label, youtube_id, time_start, time_end, split; tests have no label.
 
-    Videos are named id_SSSSSS_EEEEEE with any suffix, in a folder of the class or of the split, or
-    in the root. If the csv has several splits, only that of `part` is used.
+    Videos are named id_SSSSSS_EEEEEE with any suffix, in a folder of the class or of the split, in
+    a folder of the class within that of the split, or in the root. If the csv has several splits,
+    only that of `part` is used.
 
     Raises:
         DataError: A column is missing.
@@ -144,7 +151,11 @@ def read_kinetics(source: Path, root: Path, part: Part) -> Listing:
             "label,youtube_id,time_start,time_end,split"
         )
     splits = {str(row.get("split") or "") for row in rows}
-    files = StemIndex(root)
+    folders = SPLIT_WORDS[part]
+    if len(splits) == 1:  # which may be the other one
+        folders = next((words for words in SPLIT_WORDS.values() if splits & set(words)), folders)
+    files = StemIndex(root, folders)
+    listing.searched = f"searched: NAME.*, FOLDER/NAME.*, {folders[0]}/CLASS/NAME.*"
     for number, row in enumerate(rows, 2):
         if len(splits) > 1 and row.get("split") not in SPLIT_WORDS[part]:
             listing.skipped["of another split"] += 1
@@ -156,7 +167,7 @@ def read_kinetics(source: Path, root: Path, part: Part) -> Listing:
             listing.refuse(place, f"{row['youtube_id']!r}: time_start and time_end must be seconds")
             continue
         stem = f"{row['youtube_id']}_{times[0]:06d}_{times[1]:06d}"
-        name = files.find(stem, label) or f"{label or '.'}/{stem}.mp4"
+        name = files.find(stem, label) or f"{stem}.mp4"
         listing.entries.append(Entry(name, label, place))
     return listing
 
@@ -170,7 +181,7 @@ def read_something(source: Path, root: Path) -> Listing:
     Raises:
         DataError: The JSON has another structure.
     """
-    listing = Listing(source, root)
+    listing = Listing(source, root, searched="searched: NAME.*, FOLDER/NAME.*")
     content = read_json(source, "videos")
     if not isinstance(content, list) or not all(isinstance(e, dict) and "id" in e for e in content):
         raise DataError(f"{source}: not a JSON list of videos with id and template; use {FORMS}")

@@ -40,9 +40,9 @@ def read_listing(source: Path, root: Path, part: Part) -> Listing:
         instead = split_files_in(source)
         if instead is not None:
             raise DataError(f"{source}: a folder of split files; name one split, such as {instead}")
-        found, skipped = videos_by_class(source)
+        found, skipped, empty = videos_by_class(source)
         entries = [Entry(name, label, name) for label in found for name in found[label]]
-        return Listing(source, source, entries, tuple(found), skipped)
+        return Listing(source, source, entries, tuple(found), skipped, empty=empty)
     if source.suffix.lower() == ".json":
         return read_something(source, root)
     if "youtube_id" in next(iter(read_lines(source, "videos")), ""):

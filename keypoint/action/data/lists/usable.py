@@ -45,6 +45,7 @@ def usable_entries(
             text = "has no label; training needs one"
         elif entry.name in missing:
             text, reason = f"{listing.root / entry.name}: no such file", MISSING
+            text += f"; {listing.searched}" if listing.searched else ""
         elif broken and listing.root / entry.name in broken:
             text, reason = f"{listing.root / entry.name} is listed in {BAD_VIDEOS}", BROKEN
         if text:

@@ -37,7 +37,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--classes",
         type=cli.whole_number(2),
         metavar="N",
-        help=f"number of classes; default: those of the config's data, else {USUAL_CLASSES}",
+        help=f"number of classes; default: those of data.classes, else {USUAL_CLASSES}",
     )
     parser.add_argument(
         "--paper-tables", action="store_true", help="compare with the numbers printed in the papers"

@@ -25,8 +25,9 @@ Writes to DIR: {RECORDS}, one line with a JSON object for each video: file, fram
 classes; {FILE}, the scores of all classes as a NumPy archive; data_report.json, the outcome for
 every file; log.txt.
 
-A file that cannot be read is reported and counted, all others are processed, and the exit status
-is 3. Existing results are not overwritten without --overwrite.
+A file that cannot be read, or a given one that is not a video, is reported and counted, all others
+are processed, and the exit status is 3. In folders, files that are not videos are only counted.
+Existing results are not overwritten without --overwrite.
 """
 
 
