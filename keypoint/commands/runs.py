@@ -25,11 +25,12 @@ from keypoint.errors import KeypointError
 from keypoint.evaluation.runs.files import CARD, CONFIG, HISTORY, METRICS
 from keypoint.evaluation.runs.read import checkpoint_facts
 from keypoint.files import read_json, sha256_of
-from keypoint.training.resume import check_same_config
+from keypoint.training.resume import OTHERWISE, check_same_config
 from keypoint.training.run_folder import finds_run
 
 START = ("-m", "keypoint")
 INTERRUPTED = 130
+OF_ALL_RUNS = "give another output=, or train all runs again with --overwrite instead of --resume"
 LAST = "last.pt"
 POLL_S = 0.1  # a run takes at least minutes
 
@@ -154,10 +155,11 @@ def require_startable(runs: Sequence[Run], args: argparse.Namespace) -> None:
         ConfigError: A folder contains a run, and neither --resume nor --overwrite is given.
         CheckpointError: It contains a run of another config, or a damaged one.
     """
+    otherwise = OTHERWISE if hasattr(args, "allow_changed") else OF_ALL_RUNS
     for run in runs:
         found = finds_run(run.folder, resume=args.resume, overwrite=args.overwrite)
         if found and not getattr(args, "allow_changed", False):
-            check_same_config(run.folder / LAST, run.config)
+            check_same_config(run.folder / LAST, run.config, otherwise=otherwise)
 
 
 def shell_line(commands: Sequence[Words]) -> str:
