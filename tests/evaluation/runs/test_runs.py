@@ -10,6 +10,7 @@ import yaml
 from keypoint.action.evaluation.report import save_test
 from keypoint.action.evaluation.scores import load_scores
 from keypoint.checkpoint.file import KEYS, save_checkpoint
+from keypoint.commands.compare import short_names
 from keypoint.errors import ConfigError, DataError
 from keypoint.evaluation.analysis.analyse import analyse, compare
 from keypoint.evaluation.analysis.report import to_dict
@@ -129,6 +130,22 @@ def test_a_training_is_not_compared_with_a_test_of_its_best_epoch(tmp_path):
 def test_a_single_group_has_the_name_of_its_folder(tmp_path):
     folders = [run(tmp_path / "none" / f"seed{seed}", 0.6, seed) for seed in range(2)]
     assert [group.name for group in group_runs(runs_of(*folders))] == ["none"]
+
+
+@pytest.mark.parametrize(
+    ("folders", "names"),
+    [
+        (["out/none/seed0", "out/srl/seed1"], ["none/seed0", "srl/seed1"]),
+        (["out/none/seed0", "out/none/seed1"], ["seed0", "seed1"]),
+        (["out/none", "out/srl"], ["none", "srl"]),
+        (["out/none/seed0", "out/srl"], ["none/seed0", "out/srl"]),
+        (["a/none/seed0", "b/none/seed1"], ["a/none/seed0", "b/none/seed1"]),
+        (["a/none/seed0/x", "a/srl/seed1/x"], ["none/seed0/x", "srl/seed1/x"]),
+        (["out/s2", "out/3"], ["s2", "3"]),
+    ],
+)
+def test_names_of_runs_tell_their_configs_apart(tmp_path, folders, names):
+    assert short_names([tmp_path / folder for folder in folders]) == names
 
 
 def test_one_run_twice_is_no_second_measurement(tmp_path):
