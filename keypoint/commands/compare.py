@@ -24,13 +24,13 @@ from keypoint.drawing.canvas import Image
 from keypoint.errors import ConfigError, DataError
 from keypoint.evaluation.runs import report
 from keypoint.evaluation.runs.compare import GroupComparison, compare_groups
-from keypoint.evaluation.runs.files import HISTORY, METRICS, RESULTS
+from keypoint.evaluation.runs.files import CONFIG, HISTORY, METRICS, RESULTS
 from keypoint.evaluation.runs.group import group_runs, incomparable, require_comparable
 from keypoint.evaluation.runs.images import OnImages, differences_on_images, score_file
-from keypoint.evaluation.runs.read import Run, read_run
+from keypoint.evaluation.runs.read import GET_CONFIG, Run, read_run
 from keypoint.evaluation.runs.statistics import Difference
 from keypoint.files import whole_file
-from keypoint.pose.skeleton import load_skeleton
+from keypoint.pose.skeleton import is_built_in, load_skeleton
 
 SEED = re.compile(r"(seed|run|s)?[_.-]?[0-9]+")  # a folder's name that does not name a config
 
@@ -140,6 +140,11 @@ def score_again(run: Run) -> OnImages:
     """
     data = (run.config or {}).get("data", {})
     name = data.get("skeleton") or run.conditions.get("skeleton")
+    if run.config is None and not is_built_in(str(name)):
+        raise DataError(
+            f"{run.folder}: {CONFIG} is missing, so the file of the skeleton {name!r} is not "
+            f"known; {GET_CONFIG}"
+        )
     skeleton = load_skeleton(str(name), Path(str(data.get("root", "."))))
     annotations = str(run.conditions.get("annotations"))
     return score_file(annotations, run.folder / RESULTS, skeleton, run.numbers)

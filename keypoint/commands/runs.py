@@ -23,7 +23,7 @@ from keypoint.config.fields import RunConfig
 from keypoint.config.load import try_load
 from keypoint.errors import KeypointError
 from keypoint.evaluation.runs.files import CARD, CONFIG, HISTORY, METRICS
-from keypoint.evaluation.runs.read import checkpoint_facts
+from keypoint.evaluation.runs.read import facts_in
 from keypoint.files import read_json, sha256_of
 from keypoint.training.resume import OTHERWISE, check_same_config
 from keypoint.training.run_folder import finds_run
@@ -132,7 +132,7 @@ def is_trained(run: Run) -> bool:
     # Parsed, not compared as text: a key added by a later version has its default in both.
     found, mistakes = try_load(type(run.config), folder / CONFIG)
     same = not mistakes and found == run.config
-    return same and checkpoint_facts(folder)["finished"] == "yes"
+    return same and facts_in(folder)["finished"] == "yes"
 
 
 def is_tested(run: Run) -> bool:

@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from keypoint.drawing.canvas import Image
 from keypoint.drawing.spread import draw_spread
 from keypoint.evaluation.runs.compare import GroupComparison
+from keypoint.evaluation.runs.files import CONFIG
 from keypoint.evaluation.runs.group import Group
 from keypoint.evaluation.runs.markdown import cell, table
+from keypoint.evaluation.runs.read import GET_CONFIG, Run
 from keypoint.evaluation.runs.statistics import Difference, Summary
 
 METHODS = {
@@ -57,7 +59,7 @@ def to_markdown(comparison: GroupComparison) -> str:
             for key, values in comparison.differ.items()
         ]
         parts.append(f"The groups differ in\n\n{table(['', *_names(comparison)], rows)}")
-    parts += _within(comparison.groups)
+    parts += _within(comparison.groups) + _without_config(comparison.runs)
     return "\n\n".join(parts)
 
 
@@ -189,6 +191,17 @@ def _within(groups: Sequence[Group]) -> list[str]:
         f"{cell(name)}: its runs were trained by different commits, {commit}"
         for name, commit in commits.items()
         if ", " in commit
+    ]
+
+
+def _without_config(runs: Sequence[Run]) -> list[str]:
+    """Report runs that cannot be grouped, because their test was made by an older version."""
+    names = [cell(str(run.folder)) for run in runs if run.config is None and not run.has_origin]
+    if not names:
+        return []
+    return [
+        f"{CONFIG} is missing in {', '.join(names)}, so the seed is not known, and each is a group "
+        f"of its own; {GET_CONFIG}"
     ]
 
 

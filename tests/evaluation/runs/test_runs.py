@@ -99,10 +99,10 @@ def test_data_commit_and_end_are_read_from_the_checkpoint(tmp_path):
     checkpoint(a, train="t", test="x", truth="u")
     checkpoint(b, epoch=1, train="s", test="x", truth="v")
     groups = group_runs(runs_of(a, b))
-    assert differences(groups) == {"train_data": ("t", "s"), "test_data": ("u", "v")}
+    assert differences(groups) == {"train_data": ("t", "s"), "truth": ("u", "v")}
     assert [group.fact("commit") for group in groups] == ["abc", "abc"]
     first, second = incomparable(groups)
-    assert first == "persons or videos tested on: u in a, v in b"
+    assert first == "annotations or labels scored against: u in a, v in b"
     assert second == "b: training has not ended, epoch 1 of 2"
 
 
@@ -111,6 +111,44 @@ def test_a_test_of_several_boxes_has_the_config_of_its_run(tmp_path):
     (folder / "truth_boxes").mkdir()
     (folder / "metrics.json").rename(folder / "truth_boxes" / "metrics.json")
     assert read_run(folder / "truth_boxes").config["seed"] == 0
+
+
+def origin(folder, **facts):
+    """Store facts as keypoint test does, in the folder of a test."""
+    content = json.loads((folder / "metrics.json").read_text())
+    (folder / "metrics.json").write_text(json.dumps(content | {"origin": facts}))
+    return folder
+
+
+def test_a_test_in_its_own_folder_has_its_facts_in_metrics_json(tmp_path):
+    facts = {"commit": "abc", "train_data": "t", "truth": "u", "crops": "64", "finished": "unknown"}
+    test = origin(run(tmp_path / "test", 0.7), **facts)
+    assert facts.items() <= read_run(test).facts.items()
+    training = run(tmp_path / "training", 0.6, seed=1)
+    checkpoint(training, train="t", truth="u")
+    groups = group_runs(runs_of(test, training))
+    assert (len(groups), differences(groups), incomparable(groups)) == (1, {}, [])
+    # Tested there with other annotations, by a checkpoint that may be any of the training's.
+    origin(training, **facts | {"truth": "v"})
+    assert read_run(training).facts["truth"] == "v"
+    assert read_run(training).facts["finished"] == "yes"
+
+
+def test_a_test_without_a_config_says_what_to_do(tmp_path, capsys):
+    """Those of older versions have none; those of imported weights have no training."""
+    known, old = run(tmp_path / "known", 0.7), run(tmp_path / "old", 0.7, conditions={"skeleton": "sign"})  # fmt: skip
+    (old / "config.yaml").unlink()
+    assert tool("compare", old, known, "--anyway") == 0
+    said = capsys.readouterr().out
+    remedy = "keypoint test writes it for the checkpoint of a training: run it again, or copy the training's file there"  # fmt: skip
+    assert f"no interval: {old}: config.yaml is missing, so the file of the skeleton 'sign' is not known; {remedy}" in said  # fmt: skip
+    assert f"\n\nconfig.yaml is missing in {old}, so the seed is not known, and each is a group of its own; {remedy}\n" in said  # fmt: skip
+    assert "| measured: skeleton | sign | coco17 |" in said
+    assert "input_size" not in said  # both were measured at the same
+    assert "model." not in said  # is not known of one
+    origin(old, train_data="unknown")
+    assert tool("compare", old, known, "--anyway") == 0
+    assert "the seed is not known" not in capsys.readouterr().out
 
 
 def test_without_metrics_the_last_epoch_counts_and_not_the_best(tmp_path):
