@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 
 from keypoint.drawing.canvas import Image
@@ -13,7 +14,12 @@ from keypoint.evaluation.runs.files import CONFIG
 from keypoint.evaluation.runs.group import Group
 from keypoint.evaluation.runs.markdown import cell, table
 from keypoint.evaluation.runs.read import GET_CONFIG, Run
-from keypoint.evaluation.runs.statistics import Difference, Summary
+from keypoint.evaluation.runs.statistics import (
+    MOST_PAIRS,
+    Difference,
+    Summary,
+    pairs_to_exclude_zero,
+)
 
 METHODS = {
     "paired t": "paired over the same {} seeds, t",
@@ -27,7 +33,7 @@ COUNTED = {  # the same in the summary
 }
 CSV_HEAD = (
     "group", "number", "mean", "mean_low", "mean_high", "std", "n", "difference", "low", "high",
-    "interval", "published",
+    "difference_std", "interval", "published",
 )  # fmt: skip
 LEARNED = 0.01  # an AP below it is of a network that has hardly learned
 SAMPLES = {"keypoints": "images", "action": "videos"}
@@ -78,6 +84,7 @@ def _summary(comparison: GroupComparison) -> str:
             counted = COUNTED[found.method].format(*_counts(found, group.first.task))
             end = f"95 % interval {found.low:+.4f} to {found.high:+.4f}, {counted}"
         lines.append(f"* {metric}: {cell(group.name)} - {cell(base)} = {found.mean:+.4f} ({end})")
+        lines += _seeds_to_train(group, found)
     spreads = [comparison.summary(group, metric) for group in comparison.groups]
     if metric == "AP" and all(spread and spread.mean < LEARNED for spread in spreads):
         lines.append(
@@ -85,6 +92,19 @@ def _summary(comparison: GroupComparison) -> str:
             "find keypoints, so the difference does not show which one is better"
         )
     return "\n".join(lines)
+
+
+def _seeds_to_train(group: Group, found: Difference) -> list[str]:
+    """Return a line on the number of seeds, if an interval over paired seeds contains 0."""
+    if found.std is None or found.clear or math.isclose(found.mean, 0, abs_tol=1e-9):
+        return []
+    enough = pairs_to_exclude_zero(found.mean, found.std)
+    seeds = f"more than {MOST_PAIRS}" if enough is None else f"about {enough}"
+    return [
+        f"* {cell(group.name)}: standard deviation of the differences between seeds "
+        f"{found.std:.4f}; if it and the mean difference stay the same, the interval excludes 0 "
+        f"with {seeds} seeds in all"
+    ]
 
 
 def _numbers(comparison: GroupComparison) -> str:
@@ -214,25 +234,26 @@ def _spread(summary: Summary | None) -> str:
 def to_csv(comparison: GroupComparison) -> str:
     """Format a line for each group and number: mean and its 95 % t interval, std, n, difference.
 
-    `low` and `high` are of the difference, `mean_low` and `mean_high` of the mean. `published` is
-    empty if it is not comparable.
+    `low` and `high` are of the difference, `mean_low` and `mean_high` of the mean. `difference_std`
+    is empty if seeds are not paired, and `published` if it is not comparable.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_HEAD)
-    numbers = [*comparison.metrics(), *comparison.of_keypoints(), *comparison.of_kinds()]
+    names = [*comparison.metrics(), *comparison.of_keypoints(), *comparison.of_kinds()]
     for place, group in enumerate(comparison.groups):
         row, others = comparison.published.get(group.name, (None, []))
         published = {} if row is None or others else row.numbers
         found = comparison.compared[place - 1].differences if place else {}
-        for metric in numbers:
+        for metric in names:
             summary = comparison.summary(group, metric)
             if summary is None:
                 continue
             apart = found.get(metric)
-            cells = ["", "", "", ""]
+            cells = [""] * 5
             if apart is not None:
-                cells = [*map(_digits, (apart.mean, apart.low, apart.high)), apart.method]
+                numbers = apart.mean, apart.low, apart.high, apart.std
+                cells = [*map(_digits, numbers), apart.method]
             mean, *spread = map(_digits, (summary.mean, summary.low, summary.high, summary.std))
             ours = [group.name, metric, mean, *spread, summary.n, *cells]
             writer.writerow([*ours, _digits(published.get(metric))])

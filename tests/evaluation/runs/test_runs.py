@@ -265,8 +265,9 @@ def test_keypoints_and_kinds_of_error_have_intervals_over_seeds(seeds, tmp_path,
     assert "| miss | +0.0000 (+0.0000, +0.0000) |" in said
     rows = {(r["group"], r["number"]): r for r in csv.DictReader((out / "runs.csv").open())}
     row = rows["srl", "AP of nose"]
-    assert [row[key] for key in ("difference", "low", "high", "interval")] == [
-        "0.015000", "-0.006513", "0.036513", "paired t",
+    keys = ("difference", "low", "high", "difference_std", "interval")
+    assert [row[key] for key in keys] == [
+        "0.015000", "-0.006513", "0.036513", "0.008660", "paired t",
     ]  # fmt: skip
     assert rows["srl", "share of jitter"]["high"] == "0.004841"
     assert rows["none", "share of good"]["difference"] == ""
@@ -308,6 +309,23 @@ def test_other_seeds_and_too_few_of_them_are_said(seeds, capsys):
     said = capsys.readouterr().out
     assert "no interval: srl/seed0 has one run; train it with more seeds" in said
     assert said.splitlines()[0].endswith(" (no interval)")
+
+
+def test_how_many_seeds_would_exclude_zero(tmp_path, capsys):
+    aps = {"none": (0.70, 0.71, 0.72), "srl": (0.71, 0.70, 0.74), "same": (0.71, 0.70, 0.72)}
+    folders = [
+        run(tmp_path / name / f"seed{seed}", ap, seed, blocks=name)
+        for name, values in aps.items()
+        for seed, ap in enumerate(values)
+    ]
+    assert tool("compare", *folders) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("* AP: srl - none = +0.0067 (")
+    # scipy 1.17: t.ppf(0.975, n - 1) * 0.015275 / n**0.5 is 0.00677 for n = 22, 0.00661 for 23
+    said = "standard deviation of the differences between seeds 0.0153; if it and the mean difference stay the same, the interval excludes 0 with about 23 seeds in all"  # fmt: skip
+    assert lines[1] == f"* srl: {said}"
+    assert lines[2].startswith("* AP: same - none = +0.0000 (")
+    assert lines[3] == ""
 
 
 def test_networks_that_learned_nothing_are_not_ranked(tmp_path, capsys):
