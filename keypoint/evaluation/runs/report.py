@@ -37,6 +37,10 @@ CSV_HEAD = (
 )  # fmt: skip
 LEARNED = 0.01  # an AP below it is of a network that has hardly learned
 SAMPLES = {"keypoints": "images", "action": "videos"}
+BY_CHANCE = (
+    "Each interval is at 95 % on its own: of 20 such intervals between equal networks, one "
+    "excludes 0 by chance"
+)
 
 
 def to_markdown(comparison: GroupComparison) -> str:
@@ -80,9 +84,9 @@ def _summary(comparison: GroupComparison) -> str:
     for group, compared in zip(comparison.groups[1:], comparison.compared, strict=True):
         found = compared.differences[metric]
         end = "no interval"
-        if found.low is not None and found.high is not None:
+        if interval := _interval(found):
             counted = COUNTED[found.method].format(*_counts(found, group.first.task))
-            end = f"95 % interval {found.low:+.4f} to {found.high:+.4f}, {counted}"
+            end = f"95 % interval {interval}, {counted}"
         lines.append(f"* {metric}: {cell(group.name)} - {cell(base)} = {found.mean:+.4f} ({end})")
         lines += _seeds_to_train(group, found)
     spreads = [comparison.summary(group, metric) for group in comparison.groups]
@@ -154,7 +158,9 @@ def _differences(comparison: GroupComparison) -> str:
         notes += [f"{group.name}: {note}" for note in compared.notes]
     head = ["group", "number", "difference", "95 % interval", "excludes 0", "interval is"]
     text = f"Difference to {cell(base)}\n\n{table(head, rows)}"
-    return "\n\n".join([*map(cell, notes), text])
+    intervals = [each for compared in comparison.compared for each in compared.differences.values()]
+    chance = [BY_CHANCE] if sum(each.low is not None for each in intervals) > 1 else []
+    return "\n\n".join([*map(cell, notes), *chance, text])
 
 
 def _by_name(comparison: GroupComparison, title: str, names: Mapping[str, str]) -> list[str]:
@@ -177,7 +183,9 @@ def _by_name(comparison: GroupComparison, title: str, names: Mapping[str, str]) 
         if any(n in each for each in found)
     ]
     if rows:
-        title = f"The same, difference to {cell(groups[0].name)} (95 % interval)"
+        has_interval = any(n in each and each[n].low is not None for each in found for n in names)
+        interval = " (95 % interval)" if has_interval else ""
+        title = f"The same, difference to {cell(groups[0].name)}{interval}"
         parts.append(f"{title}\n\n{table(['', *_names(comparison)[1:]], rows)}")
     return parts
 
@@ -186,15 +194,22 @@ def _with_interval(found: Difference | None) -> str:
     """A difference and its interval in one cell."""
     if found is None:
         return "-"
-    interval = "" if found.low is None else f" ({found.low:+.4f}, {found.high:+.4f})"
-    return f"{found.mean:+.4f}{interval}"
+    interval = _interval(found)
+    return f"{found.mean:+.4f}" + (f" ({interval})" if interval else "")
+
+
+def _interval(found: Difference) -> str:
+    """Format an interval; empty if there is none."""
+    if found.low is None or found.high is None:
+        return ""
+    return f"{found.low:+.4f} to {found.high:+.4f}"
 
 
 def difference_cells(found: Difference, task: str) -> list[str]:
     """Format a difference, its interval, whether that excludes 0, and its method."""
-    if found.low is None or found.high is None:
+    interval = _interval(found)
+    if not interval:
         return [f"{found.mean:+.4f}", "-", "-", "-"]
-    interval = f"{found.low:+.4f} to {found.high:+.4f}"
     method = METHODS[found.method].format(*_counts(found, task))
     return [f"{found.mean:+.4f}", interval, "yes" if found.clear else "no", method]
 

@@ -257,12 +257,12 @@ def test_keypoints_and_kinds_of_error_have_intervals_over_seeds(seeds, tmp_path,
     assert "| nose | 0.9133 +- 0.0153 | 0.9283 +- 0.0189 |" in first
     assert second.splitlines()[0] == "|  | srl |"
     # scipy 1.17: ttest_rel(NOSE_SRL, NOSE).confidence_interval()
-    assert "| nose | +0.0150 (-0.0065, +0.0365) |" in second
+    assert "| nose | +0.0150 (-0.0065 to +0.0365) |" in second
     assert "left_eye" not in said  # not labelled, so it has no AP
     assert "| jitter | 0.2100 +- 0.0100 | 0.1900 +- 0.0173 |" in said
     # ttest_rel of JITTER / 100
-    assert "| jitter | -0.0200 (-0.0448, +0.0048) |" in said
-    assert "| miss | +0.0000 (+0.0000, +0.0000) |" in said
+    assert "| jitter | -0.0200 (-0.0448 to +0.0048) |" in said
+    assert "| miss | +0.0000 (+0.0000 to +0.0000) |" in said
     rows = {(r["group"], r["number"]): r for r in csv.DictReader((out / "runs.csv").open())}
     row = rows["srl", "AP of nose"]
     keys = ("difference", "low", "high", "difference_std", "interval")
@@ -297,7 +297,7 @@ def test_nine_groups_have_a_column_each(tmp_path, capsys):
     said = capsys.readouterr().out
     rows = [line for line in said.splitlines() if line.startswith("| nose")]
     assert [row.count("|") for row in rows] == [11, 10]
-    assert "| +0.0080 (+0.0080, +0.0080) |" in rows[1]
+    assert "| +0.0080 (+0.0080 to +0.0080) |" in rows[1]
 
 
 def test_other_seeds_and_too_few_of_them_are_said(seeds, capsys):
@@ -368,7 +368,8 @@ def test_single_runs_are_compared_on_the_images_of_their_test(tmp_path, capsys):
     said = capsys.readouterr().out
     assert said.splitlines()[0].endswith(", these two networks only, 30 images)")
     only = "b: one run each: the intervals are of these two networks only, not of the method; they do not cover other seeds"  # fmt: skip
-    assert f"\n\n{only}\n\nDifference to a\n\n| group |" in said
+    chance = "Each interval is at 95 % on its own: of 20 such intervals between equal networks, one excludes 0 by chance"  # fmt: skip
+    assert f"\n\n{only}\n\n{chance}\n\nDifference to a\n\n| group |" in said
     rows = [row for row in said.splitlines() if row.startswith("| b | A")]
     names = [row.split(" | ")[1] for row in rows]
     assert names == ["AP", "AP50", "AP75", "AP_M", "AR", "AR50", "AR75", "AR_M"]
@@ -379,17 +380,19 @@ def test_single_runs_are_compared_on_the_images_of_their_test(tmp_path, capsys):
     assert len(drawn) == 8 + 17 + 5
     nose = next(row for row in drawn if row["number"] == "AP of nose")
     cells = [f"{float(nose[key]):+.4f}" for key in ("difference", "low", "high")]
-    assert f"| nose | {cells[0]} ({cells[1]}, {cells[2]}) |" in said
+    assert f"| nose | {cells[0]} ({cells[1]} to {cells[2]}) |" in said
+    assert said.count("(95 % interval)\n") == 2
 
     # Kinds of error of persons that were known by their boxes are not those of the results alone.
     entry["analysis"]["errors"]["keypoints"] |= {"good": 1000, "miss": 1000}
     (folders[1] / "metrics.json").write_text(json.dumps(entry))
     assert tool("compare", *folders) == 0
     said = capsys.readouterr().out
-    left_out = "share of good, share of jitter, share of inversion, share of swap, share of miss"
-    without = f"b: no interval for {left_out}, which stored results do not contain"
-    assert f"\n\n{only}\n\n{without}\n\nDifference to a\n" in said
-    assert f"| nose | {cells[0]} ({cells[1]}, {cells[2]}) |" in said
+    without = "b: no interval for the kinds of error: results.json does not contain boxes, but a test with annotated boxes knows by its box which person a result is of"  # fmt: skip
+    assert f"\n\n{only}\n\n{without}\n\n{chance}\n\nDifference to a\n" in said
+    assert f"| nose | {cells[0]} ({cells[1]} to {cells[2]}) |" in said
+    assert said.count("The same, difference to a (95 % interval)\n") == 1
+    assert said.count("The same, difference to a\n") == 1  # the kinds of error
     (folders[1] / "results.json").write_text(json.dumps(sides[0]))
     assert tool("compare", *folders) == 0
     assert "no interval:" in capsys.readouterr().out  # results.json is of another test
