@@ -6,6 +6,7 @@ recognition are also compared class by class.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,13 +24,15 @@ from keypoint.drawing.canvas import Image
 from keypoint.errors import ConfigError, DataError
 from keypoint.evaluation.runs import report
 from keypoint.evaluation.runs.compare import GroupComparison, compare_groups
-from keypoint.evaluation.runs.files import HISTORY, METRICS, RESULTS
+from keypoint.evaluation.runs.files import CONFIG, HISTORY, METRICS, RESULTS
 from keypoint.evaluation.runs.group import group_runs, incomparable, require_comparable
 from keypoint.evaluation.runs.images import OnImages, differences_on_images, score_file
-from keypoint.evaluation.runs.read import Run, read_run
+from keypoint.evaluation.runs.read import GET_CONFIG, Run, read_run
 from keypoint.evaluation.runs.statistics import Difference
 from keypoint.files import whole_file
-from keypoint.pose.skeleton import load_skeleton
+from keypoint.pose.skeleton import is_built_in, load_skeleton
+
+SEED = re.compile(r"(seed|run|s)?[_.-]?[0-9]+")  # a folder's name that does not name a config
 
 Contents = dict[str, bytes | None]  # content by file name; None removes an old file
 
@@ -137,6 +140,11 @@ def score_again(run: Run) -> OnImages:
     """
     data = (run.config or {}).get("data", {})
     name = data.get("skeleton") or run.conditions.get("skeleton")
+    if run.config is None and not is_built_in(str(name)):
+        raise DataError(
+            f"{run.folder}: {CONFIG} is missing, so the file of the skeleton {name!r} is not "
+            f"known; {GET_CONFIG}"
+        )
     skeleton = load_skeleton(str(name), Path(str(data.get("root", "."))))
     annotations = str(run.conditions.get("annotations"))
     return score_file(annotations, run.folder / RESULTS, skeleton, run.numbers)
@@ -149,7 +157,9 @@ def firsts(comparison: GroupComparison, paths: Mapping[str, Path]) -> dict[str, 
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:
-    """Return the last parts of the paths of runs, as many as make them different.
+    """Return the last parts of the paths of runs, as many as make runs and configs different.
+
+    A seed does not name a config: none/seed0 and srl/seed1 are not shortened to seed0 and seed1.
 
     Raises:
         ConfigError: A run is given twice.
@@ -159,12 +169,19 @@ def short_names(paths: Sequence[Path]) -> list[str]:
     twice = [path for path, run in zip(paths, resolved, strict=True) if resolved.count(run) > 1]
     if twice:
         raise ConfigError(f"{twice[0]} is given twice; give each run once")
+    configs = {_without_seed(run.parts) for run in resolved}
     most = max(len(run.parts) for run in resolved)
     for length in range(1, most + 1):
         names = ["/".join(run.parts[-length:]) for run in resolved]
-        if len(set(names)) == len(names):
+        named = {_without_seed(run.parts[-length:]) for run in resolved}
+        has_unnamed = () in named and len(configs) > 1
+        if len(set(names)) == len(names) and len(named) == len(configs) and not has_unnamed:
             break
     return names
+
+
+def _without_seed(parts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(part for part in parts if not SEED.fullmatch(part))
 
 
 def require_free(folder: Path, overwrite: bool, option: str = "--output ") -> None:

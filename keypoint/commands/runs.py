@@ -23,13 +23,14 @@ from keypoint.config.fields import RunConfig
 from keypoint.config.load import try_load
 from keypoint.errors import KeypointError
 from keypoint.evaluation.runs.files import CARD, CONFIG, HISTORY, METRICS
-from keypoint.evaluation.runs.read import checkpoint_facts
+from keypoint.evaluation.runs.read import facts_in
 from keypoint.files import read_json, sha256_of
-from keypoint.training.resume import check_same_config
+from keypoint.training.resume import OTHERWISE, check_same_config
 from keypoint.training.run_folder import finds_run
 
 START = ("-m", "keypoint")
 INTERRUPTED = 130
+OF_ALL_RUNS = "give another output=, or train all runs again with --overwrite instead of --resume"
 LAST = "last.pt"
 POLL_S = 0.1  # a run takes at least minutes
 
@@ -131,7 +132,7 @@ def is_trained(run: Run) -> bool:
     # Parsed, not compared as text: a key added by a later version has its default in both.
     found, mistakes = try_load(type(run.config), folder / CONFIG)
     same = not mistakes and found == run.config
-    return same and checkpoint_facts(folder)["finished"] == "yes"
+    return same and facts_in(folder)["finished"] == "yes"
 
 
 def is_tested(run: Run) -> bool:
@@ -154,10 +155,11 @@ def require_startable(runs: Sequence[Run], args: argparse.Namespace) -> None:
         ConfigError: A folder contains a run, and neither --resume nor --overwrite is given.
         CheckpointError: It contains a run of another config, or a damaged one.
     """
+    otherwise = OTHERWISE if hasattr(args, "allow_changed") else OF_ALL_RUNS
     for run in runs:
         found = finds_run(run.folder, resume=args.resume, overwrite=args.overwrite)
         if found and not getattr(args, "allow_changed", False):
-            check_same_config(run.folder / LAST, run.config)
+            check_same_config(run.folder / LAST, run.config, otherwise=otherwise)
 
 
 def shell_line(commands: Sequence[Words]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import heapq
+import signal
 import time
 from collections.abc import Mapping, Sequence
 
@@ -22,8 +23,17 @@ from keypoint.commands.task import options_of
 from keypoint.config.fields import RunConfig
 from keypoint.config.load import Config, find_config, override_as, task_of
 from keypoint.config.sweep import Sweep, check_points, read_sweep
-from keypoint.errors import ConfigError
+from keypoint.errors import ConfigError, KeypointError
 from keypoint.evaluation.runs.group import deciding_config
+
+
+class SweepStoppedError(KeypointError):
+    """Ctrl-C or SIGTERM ended a sweep; `exit_status` is that of the signal."""
+
+    def __init__(self, done: int, total: int, stopped: KeyboardInterrupt | SystemExit) -> None:
+        super().__init__(f"stopped: {done} of {total} runs are done; --resume continues")
+        by_user = isinstance(stopped, KeyboardInterrupt)
+        self.exit_status = 128 + (signal.SIGINT if by_user else signal.SIGTERM)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -155,6 +165,7 @@ def carry_out(work: Sequence[tuple[Run, list[runs.Words]]], jobs: int) -> None:
 
     Raises:
         RunFailedError: Runs failed; `exit_status` is that of the first.
+        SweepStoppedError: Ctrl-C or SIGTERM ended the sweep.
     """
     left = [(run, commands) for run, commands in work if commands]
     failed: list[tuple[str, int]] = []
@@ -185,7 +196,11 @@ def carry_out(work: Sequence[tuple[Run, list[runs.Words]]], jobs: int) -> None:
             said = f"{log}: {runs.last_words(log)}"
         cli.logger.warning("%s: ended with status %d, %s", run.name, status, said)
 
-    runs.carry_out(left, at_once=jobs, begins=begins, ended=ended)
+    try:
+        runs.carry_out(left, at_once=jobs, begins=begins, ended=ended)
+    except (KeyboardInterrupt, SystemExit) as stopped:
+        done = len(work) - len(left) + len(took)
+        raise SweepStoppedError(done, len(work), stopped) from None
     if failed:
         names = ", ".join(name for name, _ in failed)
         raise RunFailedError(

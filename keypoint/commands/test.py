@@ -18,6 +18,7 @@ from keypoint.checkpoint.provenance import code_commit, device_name, package_ver
 from keypoint.commands import cli
 from keypoint.commands.options.test import parse
 from keypoint.commands.published import row_of
+from keypoint.commands.tested import write_origin
 from keypoint.config.effect import TRUTH, check_overrides, check_same_network, with_boxes
 from keypoint.config.load import Config, find_config, load_config, override_config
 from keypoint.data.annotations import read_annotations
@@ -95,7 +96,19 @@ def main(argv: Sequence[str]) -> None:
             selection = selected_on(card, persons.fingerprint())
             note = f"NOTE     chosen as {selection}\n" if selection and evaluation.metrics else ""
             print(f"checkpoint {args.checkpoint}\n{note}{evaluation.table()}\n")
-            write(args, config, evaluation, persons, annotations, model, skeleton, card, folder)
+            origin = write_origin(args, config, output, annotations.fingerprint())
+            write(
+                args,
+                config,
+                evaluation,
+                persons,
+                annotations,
+                model,
+                skeleton,
+                card,
+                origin,
+                folder,
+            )
     if distributed.is_main() and len(evaluations) > 1:
         print(side_by_side(evaluations))
     distributed.finish()  # not after an error: it waits for the others, who wait for this one
@@ -153,10 +166,11 @@ def write(
     model: PoseNetwork,
     skeleton: Skeleton,
     card: Card,
+    origin: dict[str, str],
     folder: Path,
 ) -> None:
-    """Write all files of an evaluation; `card` is the checkpoint's."""
-    evaluation.save(folder)
+    """Write all files of an evaluation; `origin` is what `write_origin` returns."""
+    evaluation.save(folder, origin=origin)
     write_reports(folder, test=persons.report)
     cli.logger.info("written: %s/results.json and metrics.json", folder)
     if args.pictures:
@@ -176,7 +190,7 @@ def write(
     selection = selected_on(card, persons.fingerprint())
     write_card(args, config, evaluation, model, skeleton, card, selection, folder)
     if args.analyse or args.worst:
-        write_analysis(args, config, evaluation, persons, annotations, skeleton, folder)
+        write_analysis(args, config, evaluation, persons, annotations, skeleton, origin, folder)
 
 
 def write_card(
@@ -229,6 +243,7 @@ def write_analysis(
     persons: Persons,
     annotations: Annotations,
     skeleton: Skeleton,
+    origin: dict[str, str],
     output: Path,
 ) -> None:
     """Print and write the results of --analyse and --worst."""
@@ -238,7 +253,7 @@ def write_analysis(
     if args.analyse:
         analysis = analyse(compared, skeleton, config.test.keypoint_threshold)
         print(f"\n{to_text(analysis)}")
-        evaluation.save_metrics(output, analysis=to_dict(analysis))
+        evaluation.save_metrics(output, origin=origin, analysis=to_dict(analysis))
     if args.worst:
         sheet = worst_persons(compared, persons.images, skeleton, args.worst)
         cv2.imwrite(str(output / "worst.jpg"), sheet[..., ::-1])

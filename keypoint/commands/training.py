@@ -129,7 +129,7 @@ def _prepare(
             output / "last.pt", allow_changed=args.allow_changed, changes=changes
         )
     elif args.resume:
-        cli.logger.info("%s does not exist, starting over", output / "last.pt")
+        cli.logger.info("%s does not exist, starting", output / "last.pt")
     return prepared
 
 

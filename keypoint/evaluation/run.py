@@ -125,10 +125,10 @@ class Evaluation:
     predictions: Predictions
     conditions: dict[str, Any]
 
-    def save(self, folder: Path) -> None:
-        """Write `results.json` in COCO's form, and `metrics.json`."""
+    def save(self, folder: Path, **more: Any) -> None:
+        """Write `results.json` in COCO's form, and `metrics.json` as `save_metrics` does."""
         write_json(folder / "results.json", self.results.to_coco())
-        self.save_metrics(folder)
+        self.save_metrics(folder, **more)
 
     def save_metrics(self, folder: Path, **more: Any) -> None:
         """Write `metrics.json`: the numbers, their conditions and `more`, such as an analysis."""

@@ -276,8 +276,12 @@ def load_skeleton(name_or_path: str | Path, root: str | Path = ".") -> Skeleton:
 
 def skeleton_from_here(name_or_path: str) -> str:
     """Return `data.skeleton` for a flag, whose path is relative to the working folder."""
-    is_built_in = (BUILT_IN_FOLDER / f"{name_or_path}.yaml").is_file()
-    return name_or_path if is_built_in else str(Path(name_or_path).absolute())
+    return name_or_path if is_built_in(name_or_path) else str(Path(name_or_path).absolute())
+
+
+def is_built_in(name: str) -> bool:
+    """Return whether a skeleton of this name is built in."""
+    return (BUILT_IN_FOLDER / f"{name}.yaml").is_file()
 
 
 def _no_skeleton(name_or_path: str | Path, path: Path) -> str:

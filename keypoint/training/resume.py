@@ -26,6 +26,9 @@ FREE_KEYS = {
     "output", "data.workers", "data.root", "data.skeleton", "data.classes", "train.log_every",
     "train.logger", "train.save_every", "test.batch_size", "test.boxes",
 }  # fmt: skip
+# What to do about a difference, instead of resuming with the same, in keypoint train.
+ALLOW = "or allow it with --allow-changed"
+OTHERWISE = f"start over in another output=, {ALLOW}"
 OF_THE_MACHINE = ("output", "data.root", "data.workers")
 
 
@@ -36,6 +39,7 @@ def check_same_config(
     *,
     classes: Sequence[str] | None = None,
     allow_changed: bool = False,
+    otherwise: str = OTHERWISE,
 ) -> list[str]:
     """Refuse to resume a run with a config, skeleton or classes that would change it.
 
@@ -45,6 +49,7 @@ def check_same_config(
         skeleton: The skeleton to resume with, if the task has one.
         classes: The names of the classes to resume with, if the task has classes.
         allow_changed: Log differences instead of refusing them. Other classes are always refused.
+        otherwise: What the command offers instead of the same config, for the error.
 
     Returns:
         The differences that were allowed, for the model card; empty if nothing differs.
@@ -70,7 +75,7 @@ def check_same_config(
         return []
     more = " .." if len(different) > 5 else ""
     shown = f"was trained with another config: {', '.join(different[:5])}{more}"
-    _refuse(path, shown, "resume with the same, or start over in another output=", allow_changed)
+    _refuse(path, shown, f"resume with the same, {otherwise}", allow_changed)
     return [f"was trained with another config: {', '.join(different)}"]
 
 
@@ -160,14 +165,14 @@ def require_same_run(
         elif task_of_content(content) == "action":
             what, cause = f"was trained with other {split} videos", "lists, labels"
         what += f" (fingerprint {saved}, now {name}): {cause} or the skipped entries changed"
-        _refuse(path, what, "resume with the same", allow_changed)
+        _refuse(path, what, f"resume with the same, {ALLOW}", allow_changed)
         allowed.append(what)
     if content["world_size"] != world_size:
         what = (
             f"was trained with {content['world_size']} process(es), now there are {world_size}; "
             "batches would differ"
         )
-        _refuse(path, what, "resume with the same number", allow_changed)
+        _refuse(path, what, f"resume with the same number, {ALLOW}", allow_changed)
         allowed.append(what)
     return allowed
 
@@ -196,7 +201,7 @@ def card_of_resumed(
 
 def _refuse(path: Path, what: str, what_to_do: str, allow_changed: bool) -> None:
     if not allow_changed:
-        raise CheckpointError(f"{path}: {what}; {what_to_do}, or allow it with --allow-changed")
+        raise CheckpointError(f"{path}: {what}; {what_to_do}")
     logger.warning(
         "%s: %s; allowed by --allow-changed: from here on it is a different run", path, what
     )

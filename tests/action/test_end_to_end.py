@@ -11,8 +11,11 @@ import pytest
 import torch
 
 from keypoint.action.checkpoint import load_action
+from keypoint.action.config import ActionConfig
 from keypoint.action.evaluation.report import accuracy_of
 from keypoint.action.evaluation.scores import load_scores
+from keypoint.config.load import load_as
+from keypoint.evaluation.runs.read import read_run
 from tests.action import tiny_action
 from tests.calling import REPOSITORY, tool
 
@@ -70,6 +73,13 @@ def test_the_checkpoint_is_tested_and_its_files_agree(work, capsys):
     assert (held["network"], held["blocks"], held["places"]) == ("c2d_resnet18", "srl_fft", "res4")
     with (output / "per_class.csv").open() as file:
         assert sum(int(row["videos"]) for row in csv.DictReader(file)) == len(scores) == 3
+    config = load_as(ActionConfig, output / "config.yaml")
+    trained = load_as(ActionConfig, work / "run" / "config.yaml")
+    assert (config.output, config.test.clips, config.seed) == (str(output), 2, trained.seed)
+    assert config.train == trained.train
+    facts = read_run(work / "run").facts
+    same = ("commit", "train_data", "truth", "crops")
+    assert [metrics["origin"][key] for key in same] == [facts[key] for key in same]
     card = (output / "card.md").read_text()
     assert f"top1 {accuracy.top1:.4g}" in card
     assert "crops: 3" in card

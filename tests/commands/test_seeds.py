@@ -152,7 +152,8 @@ def test_action_recognition(tmp_path, monkeypatch, capsys, one_thread):
     monkeypatch.setattr(runs, "start", start)
     small = ["model.network=c2d_tiny", "train.epochs=1", "train.lr_drops=[]", f"output={out}"]
     words = ["train", "--cfg", cfg, *small, "--device", "cpu", "--seeds", 0, 1]
-    assert tool(*words) == 0
+    assert tool(*words, "--resume") == 0  # nothing is there to resume
+    assert "seed1/last.pt does not exist, starting\n" in capsys.readouterr().err
     assert (len(started), {path.name for path in out.iterdir()}) == (2, {"seed0", "seed1"})
     assert tool(*words) == 2
     assert tool(*words, "--resume") == 0

@@ -268,6 +268,13 @@ def test_two_jobs_share_the_cores_and_a_failure_is_reported_at_the_end(started, 
     assert "the table" not in said.out
 
 
+def test_ctrl_c_counts_what_is_done(started, capsys):
+    started.fail = {"wide,lr=1e-3/seed0": 3, "wide,lr=1e-3/seed1": 130}
+    assert tool("sweep", "sweep.yaml") == 130
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "stopped: 4 of 8 runs are done; --resume continues"  # and one has failed
+
+
 @pytest.mark.parametrize(
     ("running", "waiting", "jobs", "seconds"),
     [
@@ -294,7 +301,7 @@ def test_the_processes_of_jobs_have_their_log_and_threads(folder, monkeypatch):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interruption_ends_all_processes_and_waits_for_them(folder, monkeypatch, number):
+def test_an_interruption_ends_all_processes_and_waits_for_them(folder, monkeypatch, number, capsys):
     """Each takes longer to save than SIGTERM is raised again here."""
     monkeypatch.setattr(process, "AGAIN_S", 0.2)
     program = """
@@ -332,9 +339,10 @@ time.sleep(60)
         assert tool("sweep", "sweep.yaml", "--jobs", 2) == 130
         signal.signal(number, before)
     else:
-        with pytest.raises(SystemExit):
-            tool("sweep", "sweep.yaml", "--jobs", 2)
+        assert tool("sweep", "sweep.yaml", "--jobs", 2) == 143
     thread.join()
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1] == "stopped: 0 of 8 runs are done; --resume continues"
     assert [file.read_text() for file in files] == ["saved", "saved"]
     assert [each.returncode for each in made] == [143, 143]
 
@@ -442,7 +450,10 @@ def test_a_test_of_another_checkpoint_or_without_analysis_is_none(done, data, ca
 def test_another_config_is_refused(done, data, capsys, monkeypatch):
     monkeypatch.setattr(runs, "start", None)
     assert tool("sweep", data / "sweep.yaml", "--resume", "train.lr=0.5") == 4
-    assert "was trained with another config: train.lr=0.5" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "was trained with another config: train.lr=0.5" in said
+    remedy = "give another output=, or train all runs again with --overwrite instead of --resume"
+    assert said.rstrip().endswith(f"; resume with the same, {remedy}")
 
 
 def test_action_recognition(tmp_path, monkeypatch, capsys, one_thread):

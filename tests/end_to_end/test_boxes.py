@@ -110,7 +110,9 @@ def test_truth_and_detections_in_one_run(data, tmp_path):
     assert sheets[0][:, :width].std() > 10
     alone = run(folder, "--boxes", folder / "found.json", f"output={tmp_path / 'alone'}")
     assert "6 kept, 6 suppressed" in alone.stdout  # of 12, by OKS-NMS
-    assert (tmp_path / "alone" / "metrics.json").is_file()
+    origin = json.loads((tmp_path / "alone" / "metrics.json").read_text())["origin"]
+    assert (origin["train_data"], len(origin["truth"])) == ("unknown", 16)
+    assert not (tmp_path / "alone" / "config.yaml").exists()  # the checkpoint is of no training
 
 
 def test_images_without_annotations(data, tmp_path):

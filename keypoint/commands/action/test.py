@@ -20,6 +20,7 @@ from keypoint.checkpoint.card import scores as card_scores
 from keypoint.checkpoint.provenance import code_commit, device_name, package_versions
 from keypoint.commands import cli
 from keypoint.commands.options.action.test import parse
+from keypoint.commands.tested import write_origin
 from keypoint.config.effect import check_overrides, check_same_network
 from keypoint.config.load import override_as
 from keypoint.data.notes import in_number
@@ -75,7 +76,8 @@ def main(argv: Sequence[str]) -> None:
         selection = selected_on(card, videos.fingerprint())
         note = f"NOTE        chosen as {selection}\n" if selection else ""
         print(f"checkpoint  {args.checkpoint}\n{note}{summary(scores)}")
-        write(args, restored, scores, videos, card, output)
+        origin = write_origin(args, config, output, videos.fingerprint())
+        write(args, restored, scores, videos, card, origin, output)
     distributed.finish()  # not after an error: it waits for the others, who wait for this one
 
 
@@ -129,10 +131,14 @@ def write(
     scores: VideoScores,
     videos: Videos,
     card: Card,
+    origin: dict[str, str],
     folder: Path,
 ) -> None:
-    """Write all files of the test, and the checkpoint's card with it."""
-    save_test(folder, scores)
+    """Write all files of the test, and the checkpoint's card with it.
+
+    `origin` is what `write_origin` returns.
+    """
+    save_test(folder, scores, origin=origin)
     write_reports(folder, test=videos.report)
     cli.logger.info("written: %s/metrics.json, per_class.csv, results.json, scores.npz", folder)
     if not (scores.labels >= 0).any():

@@ -33,7 +33,8 @@ Keys of the config that testing does not read (seed, augment.*, train.* except t
 refused if their value differs from the checkpoint's, because they would have no effect.
 
 Writes to the output folder results.json (COCO's format), metrics.json (numbers with boxes, flip and
-counts) and card.md (the model card with this AP and the conditions under which it was measured).
+counts) and card.md (the model card with this AP and the conditions under which it was measured). If
+the folder is not the training's, also its config.yaml, so that keypoint compare knows the seed.
 """
 
 

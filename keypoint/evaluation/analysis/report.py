@@ -159,7 +159,7 @@ def _error_table(analysis: Analysis) -> str:
     unpaired = analysis.persons - analysis.paired
     left = int(analysis.labelled.sum() - counts.sum())
     persons = in_number(unpaired, "persons")
-    lines.append(f"in no kind: {persons} without a result ({left} labelled keypoints)")
+    lines.append(f"not counted above: {persons} without a result ({left} labelled keypoints)")
     return "\n".join(lines)
 
 

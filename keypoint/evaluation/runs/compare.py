@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from keypoint.errors import KeypointError
+from keypoint.evaluation.analysis.errors import KINDS
 from keypoint.evaluation.published import Row
 from keypoint.evaluation.runs.group import Group, differences
 from keypoint.evaluation.runs.read import OF_KEYPOINT, OF_KIND, Run
@@ -25,6 +26,10 @@ from keypoint.evaluation.runs.statistics import (
 # Of two single runs of one test set: second less first by number.
 OnSamples = Callable[[Run, Run], dict[str, Difference]]
 Published = tuple[Row, list[str]]
+NO_KINDS = (
+    "no interval for the kinds of error: results.json does not contain boxes, but a test with "
+    "annotated boxes knows by its box which person a result is of"
+)
 
 
 @dataclass(frozen=True)
@@ -128,14 +133,18 @@ def _compare(first: Group, other: Group, on_samples: OnSamples) -> Compared:
             notes.append(f"no interval: {error}")
         else:
             without = [name for name in found if name not in drawn]
+            kinds = [OF_KIND.format(kind) for kind in KINDS]
             found |= {name: drawn[name] for name in found if name in drawn}
             notes.append(
                 "one run each: the intervals are of these two networks only, not of the method; "
                 "they do not cover other seeds"
             )
-            if without:
-                names = ", ".join(without)
-                notes.append(f"no interval for {names}, which stored results do not contain")
+            if set(without) & set(kinds):
+                notes.append(NO_KINDS)
+            others = [name for name in without if name not in kinds]
+            if others:
+                names = ", ".join(others)
+                notes.append(f"no interval for {names}: the stored results do not give them")
     else:
         single = first if len(first.runs) == 1 else other
         notes.append(f"no interval: {single.name} has one run; train it with more seeds")

@@ -169,20 +169,33 @@ def group_names(
 
 
 def differences(groups: Sequence[Group]) -> dict[str, tuple[Any, ...]]:
-    """Return what differs between groups besides the numbers: the value of each, or None."""
+    """Return what differs between groups besides the numbers: the value of each, or None.
+
+    A key of the config is "unknown" for a group without a config, which is not a difference.
+    """
+    all_known = all(group.config for group in groups)
+    configured = dict.fromkeys(key for group in groups for key in group.config)
     columns = [
-        {key: group.fact(key) for key in ("commit", "train_data", "test_data", "numbers")}
-        | group.config
+        {key: group.fact(key) for key in ("commit", "train_data", "truth", "numbers")}
+        | {key: group.config.get(key) if group.config else UNKNOWN for key in configured}
         | {
             f"measured: {key}": value
             for key, value in group.conditions.items()
-            if not (group.config and key in OF_NETWORK)  # the config has them
+            if not (all_known and key in OF_NETWORK)  # the configs have them
         }
         for group in groups
     ]
-    keys = dict.fromkeys(key for column in columns for key in column)
-    rows = {key: tuple(column.get(key) for column in columns) for key in keys}
-    return {key: row for key, row in rows.items() if any(value != row[0] for value in row)}
+    rows = {
+        key: tuple(column.get(key) for column in columns)
+        for key in dict.fromkeys(key for column in columns for key in column)
+    }
+
+    def differs(key: str) -> bool:
+        pairs = zip(rows[key], groups, strict=True)
+        known = [value for value, group in pairs if group.config or key not in configured]
+        return any(value != known[0] for value in known)
+
+    return {key: row for key, row in rows.items() if differs(key)}
 
 
 def incomparable(groups: Sequence[Group]) -> list[str]:
@@ -203,7 +216,7 @@ def incomparable(groups: Sequence[Group]) -> list[str]:
             if key not in free
         ]
         for fact, words in (
-            ("test_data", "persons or videos tested on"),
+            ("truth", "annotations or labels scored against"),
             ("numbers", "numbers of"),
         ):
             theirs = {first.fact(fact), group.fact(fact)} - {UNKNOWN}

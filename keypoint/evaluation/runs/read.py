@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,11 @@ from keypoint.strict_yaml import read_yaml
 
 TRAINED, TESTED = "training, last evaluation", "keypoint test"
 UNKNOWN = "unknown"
+GET_CONFIG = (
+    "keypoint test writes it for the checkpoint of a training: run it again, or copy the "
+    "training's file there"
+)
+FACTS = ("commit", "train_data", "truth", "crops", "finished")
 # Names of numbers of an analysis, next to those of the metrics.
 OF_KEYPOINT, OF_KIND = "AP of {}", "share of {}"
 
@@ -39,9 +44,10 @@ class Run:
         errors: Share of the paired persons' labelled keypoints of each kind of error; empty too.
         conditions: Of the numbers, as the file has them.
         config: Of the training, as its file has it; None if the folder has no config.yaml.
-        facts: `numbers` (`TRAINED` or `TESTED`), and of the checkpoint `commit`, `train_data`,
-            `test_data`, `crops` (a step, on all devices) and `finished`; "unknown" if there is
-            none.
+        facts: `numbers` (`TRAINED` or `TESTED`), the fingerprint `truth` of the annotations or
+            labels scored against, and of the checkpoint `commit`, `train_data`, `crops` (a step, on
+            all devices) and `finished`; "unknown" if there is none.
+        has_origin: Whether the test stored these facts itself, as it does since 0.2.0.
     """
 
     folder: Path
@@ -52,6 +58,7 @@ class Run:
     conditions: dict[str, Any]
     config: dict[str, Any] | None
     facts: dict[str, str]
+    has_origin: bool = False
 
     @property
     def numbers(self) -> dict[str, float]:
@@ -77,7 +84,8 @@ def read_run(folder: Path) -> Run:
 
     Args:
         folder: Has metrics.json or history.json; config.yaml and the checkpoint are in it or in
-            its parent folder, as for a test of several kinds of boxes.
+            its parent folder, as for a test of several kinds of boxes. A test in another folder
+            than the training's has its facts in metrics.json.
 
     Raises:
         DataError: The folder does not exist, or has neither file, or one that is damaged or empty.
@@ -94,6 +102,7 @@ def read_run(folder: Path) -> Run:
         }
         conditions = current_names(content["conditions"])
         per_keypoint, errors = _analysis(content.get("analysis") or {})
+        stored = {key: str(content.get("origin", {}).get(key, UNKNOWN)) for key in FACTS}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{folder}/{source}: not written by this version's keypoint test ({error!r}); run it "
@@ -106,8 +115,12 @@ def read_run(folder: Path) -> Run:
             "test again, with annotations or labels"
         )
     task = "action" if "top1" in metrics else "keypoints"
-    origin = TESTED if source == METRICS and (folder / CARD).is_file() else TRAINED
-    run = Run(folder, task, metrics, per_keypoint, errors, conditions, None, {"numbers": origin})
+    known = {key: fact for key, fact in stored.items() if fact != UNKNOWN}
+    facts = {"numbers": TESTED if source == METRICS and (folder / CARD).is_file() else TRAINED}
+    has_origin = "origin" in content
+    run = Run(
+        folder, task, metrics, per_keypoint, errors, conditions, None, facts | known, has_origin
+    )
     if run.metric not in metrics:
         raise DataError(f"{folder}/{source}: has no {run.metric}; test again")
     home = next((each for each in (folder, folder.parent) if (each / CONFIG).is_file()), None)
@@ -117,8 +130,7 @@ def read_run(folder: Path) -> Run:
     config = document.content
     if document.problems or not isinstance(config, dict):
         raise DataError(f"{home / CONFIG}: not the config of a run; copy the run's file there")
-    facts = run.facts | checkpoint_facts(home)
-    return Run(folder, task, metrics, per_keypoint, errors, conditions, config, facts)
+    return replace(run, config=config, facts=facts | facts_in(home) | known)
 
 
 def _numbers(folder: Path) -> tuple[dict[str, Any], str]:
@@ -153,18 +165,22 @@ def _analysis(analysis: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, 
     return by_keypoint, {kind: counts[kind] / total for kind in KINDS if total}
 
 
-def checkpoint_facts(folder: Path) -> dict[str, str]:
-    """Return the origin of a run from last.pt or best.pt: commit, data, crops, whether it ended.
+def facts_in(folder: Path) -> dict[str, str]:
+    """Return the facts of last.pt or best.pt in a folder, each "unknown" if there is none.
 
     Raises:
         CheckpointError: The file is damaged.
     """
-    path = next(
-        (folder / name for name in ("last.pt", "best.pt") if (folder / name).is_file()), None
-    )
-    if path is None:
-        keys = ("commit", "train_data", "test_data", "crops", "finished")
-        return dict.fromkeys(keys, UNKNOWN)
+    paths = [folder / name for name in ("last.pt", "best.pt") if (folder / name).is_file()]
+    return checkpoint_facts(paths[0]) if paths else dict.fromkeys(FACTS, UNKNOWN)
+
+
+def checkpoint_facts(path: Path) -> dict[str, str]:
+    """Return the origin of a checkpoint: commit, data, crops; of last.pt also whether it ended.
+
+    Raises:
+        CheckpointError: The file is not a checkpoint, or damaged.
+    """
     content = read_checkpoint(path)
     data = content["data"] or {}
     try:
@@ -175,10 +191,11 @@ def checkpoint_facts(folder: Path) -> dict[str, str]:
     step = [train.get("batch_size"), train.get("accumulate"), content["world_size"]]
     ended = content["epoch"] >= epochs and not content["batch"]
     state = "yes" if ended else f"epoch {content['epoch']} of {epochs}"
+    imported = (content["versions"] or {}).get("imported")
     return {
         "commit": str((content["card"] or {}).get("commit") or UNKNOWN),
         "train_data": str(data.get("train", UNKNOWN)),
-        "test_data": str(data.get("truth", data.get("test", UNKNOWN))),
+        "truth": str(data.get("truth", data.get("test", UNKNOWN))),
         "crops": UNKNOWN if None in step else str(math.prod(step)),
-        "finished": state if path.name == "last.pt" else UNKNOWN,
+        "finished": state if path.name == "last.pt" and not imported else UNKNOWN,
     }

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 
 from keypoint.drawing.canvas import Image
 from keypoint.drawing.spread import draw_spread
 from keypoint.evaluation.runs.compare import GroupComparison
+from keypoint.evaluation.runs.files import CONFIG
 from keypoint.evaluation.runs.group import Group
 from keypoint.evaluation.runs.markdown import cell, table
-from keypoint.evaluation.runs.statistics import Difference, Summary
+from keypoint.evaluation.runs.read import GET_CONFIG, Run
+from keypoint.evaluation.runs.statistics import (
+    MOST_PAIRS,
+    Difference,
+    Summary,
+    pairs_to_exclude_zero,
+)
 
 METHODS = {
     "paired t": "paired over the same {} seeds, t",
@@ -25,10 +33,14 @@ COUNTED = {  # the same in the summary
 }
 CSV_HEAD = (
     "group", "number", "mean", "mean_low", "mean_high", "std", "n", "difference", "low", "high",
-    "interval", "published",
+    "difference_std", "interval", "published",
 )  # fmt: skip
 LEARNED = 0.01  # an AP below it is of a network that has hardly learned
 SAMPLES = {"keypoints": "images", "action": "videos"}
+BY_CHANCE = (
+    "Each interval is at 95 % on its own: of 20 such intervals between equal networks, one "
+    "excludes 0 by chance"
+)
 
 
 def to_markdown(comparison: GroupComparison) -> str:
@@ -57,7 +69,7 @@ def to_markdown(comparison: GroupComparison) -> str:
             for key, values in comparison.differ.items()
         ]
         parts.append(f"The groups differ in\n\n{table(['', *_names(comparison)], rows)}")
-    parts += _within(comparison.groups)
+    parts += _within(comparison.groups) + _without_config(comparison.runs)
     return "\n\n".join(parts)
 
 
@@ -72,10 +84,11 @@ def _summary(comparison: GroupComparison) -> str:
     for group, compared in zip(comparison.groups[1:], comparison.compared, strict=True):
         found = compared.differences[metric]
         end = "no interval"
-        if found.low is not None and found.high is not None:
+        if interval := _interval(found):
             counted = COUNTED[found.method].format(*_counts(found, group.first.task))
-            end = f"95 % interval {found.low:+.4f} to {found.high:+.4f}, {counted}"
+            end = f"95 % interval {interval}, {counted}"
         lines.append(f"* {metric}: {cell(group.name)} - {cell(base)} = {found.mean:+.4f} ({end})")
+        lines += _seeds_to_train(group, found)
     spreads = [comparison.summary(group, metric) for group in comparison.groups]
     if metric == "AP" and all(spread and spread.mean < LEARNED for spread in spreads):
         lines.append(
@@ -83,6 +96,19 @@ def _summary(comparison: GroupComparison) -> str:
             "find keypoints, so the difference does not show which one is better"
         )
     return "\n".join(lines)
+
+
+def _seeds_to_train(group: Group, found: Difference) -> list[str]:
+    """Return a line on the number of seeds, if an interval over paired seeds contains 0."""
+    if found.std is None or found.clear or math.isclose(found.mean, 0, abs_tol=1e-9):
+        return []
+    enough = pairs_to_exclude_zero(found.mean, found.std)
+    seeds = f"more than {MOST_PAIRS}" if enough is None else f"about {enough}"
+    return [
+        f"* {cell(group.name)}: standard deviation of the differences between seeds "
+        f"{found.std:.4f}; if it and the mean difference stay the same, the interval excludes 0 "
+        f"with {seeds} seeds in all"
+    ]
 
 
 def _numbers(comparison: GroupComparison) -> str:
@@ -132,7 +158,9 @@ def _differences(comparison: GroupComparison) -> str:
         notes += [f"{group.name}: {note}" for note in compared.notes]
     head = ["group", "number", "difference", "95 % interval", "excludes 0", "interval is"]
     text = f"Difference to {cell(base)}\n\n{table(head, rows)}"
-    return "\n\n".join([*map(cell, notes), text])
+    intervals = [each for compared in comparison.compared for each in compared.differences.values()]
+    chance = [BY_CHANCE] if sum(each.low is not None for each in intervals) > 1 else []
+    return "\n\n".join([*map(cell, notes), *chance, text])
 
 
 def _by_name(comparison: GroupComparison, title: str, names: Mapping[str, str]) -> list[str]:
@@ -155,7 +183,9 @@ def _by_name(comparison: GroupComparison, title: str, names: Mapping[str, str]) 
         if any(n in each for each in found)
     ]
     if rows:
-        title = f"The same, difference to {cell(groups[0].name)} (95 % interval)"
+        has_interval = any(n in each and each[n].low is not None for each in found for n in names)
+        interval = " (95 % interval)" if has_interval else ""
+        title = f"The same, difference to {cell(groups[0].name)}{interval}"
         parts.append(f"{title}\n\n{table(['', *_names(comparison)[1:]], rows)}")
     return parts
 
@@ -164,15 +194,22 @@ def _with_interval(found: Difference | None) -> str:
     """A difference and its interval in one cell."""
     if found is None:
         return "-"
-    interval = "" if found.low is None else f" ({found.low:+.4f}, {found.high:+.4f})"
-    return f"{found.mean:+.4f}{interval}"
+    interval = _interval(found)
+    return f"{found.mean:+.4f}" + (f" ({interval})" if interval else "")
+
+
+def _interval(found: Difference) -> str:
+    """Format an interval; empty if there is none."""
+    if found.low is None or found.high is None:
+        return ""
+    return f"{found.low:+.4f} to {found.high:+.4f}"
 
 
 def difference_cells(found: Difference, task: str) -> list[str]:
     """Format a difference, its interval, whether that excludes 0, and its method."""
-    if found.low is None or found.high is None:
+    interval = _interval(found)
+    if not interval:
         return [f"{found.mean:+.4f}", "-", "-", "-"]
-    interval = f"{found.low:+.4f} to {found.high:+.4f}"
     method = METHODS[found.method].format(*_counts(found, task))
     return [f"{found.mean:+.4f}", interval, "yes" if found.clear else "no", method]
 
@@ -192,6 +229,17 @@ def _within(groups: Sequence[Group]) -> list[str]:
     ]
 
 
+def _without_config(runs: Sequence[Run]) -> list[str]:
+    """Report runs that cannot be grouped, because their test was made by an older version."""
+    names = [cell(str(run.folder)) for run in runs if run.config is None and not run.has_origin]
+    if not names:
+        return []
+    return [
+        f"{CONFIG} is missing in {', '.join(names)}, so the seed is not known, and each is a group "
+        f"of its own; {GET_CONFIG}"
+    ]
+
+
 def _spread(summary: Summary | None) -> str:
     if summary is None:
         return "-"
@@ -201,25 +249,26 @@ def _spread(summary: Summary | None) -> str:
 def to_csv(comparison: GroupComparison) -> str:
     """Format a line for each group and number: mean and its 95 % t interval, std, n, difference.
 
-    `low` and `high` are of the difference, `mean_low` and `mean_high` of the mean. `published` is
-    empty if it is not comparable.
+    `low` and `high` are of the difference, `mean_low` and `mean_high` of the mean. `difference_std`
+    is empty if seeds are not paired, and `published` if it is not comparable.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_HEAD)
-    numbers = [*comparison.metrics(), *comparison.of_keypoints(), *comparison.of_kinds()]
+    names = [*comparison.metrics(), *comparison.of_keypoints(), *comparison.of_kinds()]
     for place, group in enumerate(comparison.groups):
         row, others = comparison.published.get(group.name, (None, []))
         published = {} if row is None or others else row.numbers
         found = comparison.compared[place - 1].differences if place else {}
-        for metric in numbers:
+        for metric in names:
             summary = comparison.summary(group, metric)
             if summary is None:
                 continue
             apart = found.get(metric)
-            cells = ["", "", "", ""]
+            cells = [""] * 5
             if apart is not None:
-                cells = [*map(_digits, (apart.mean, apart.low, apart.high)), apart.method]
+                numbers = apart.mean, apart.low, apart.high, apart.std
+                cells = [*map(_digits, numbers), apart.method]
             mean, *spread = map(_digits, (summary.mean, summary.low, summary.high, summary.std))
             ours = [group.name, metric, mean, *spread, summary.n, *cells]
             writer.writerow([*ours, _digits(published.get(metric))])

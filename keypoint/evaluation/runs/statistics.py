@@ -10,16 +10,18 @@ network on other images of the same kind (bootstrap). One does not replace the o
 
 from __future__ import annotations
 
+import bisect
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
 DRAWS = 1000  # of a bootstrap
+MOST_PAIRS = 1000  # that are looked for
 TINY = 1e-300
 
 
@@ -52,6 +54,7 @@ class Difference:
         high: Upper end.
         method: "paired t", "Welch", "bootstrap", or "none".
         n: Values of each: of the first, of the second; images or videos of a bootstrap.
+        std: Sample standard deviation of the differences of pairs; None for other methods.
     """
 
     mean: float
@@ -59,6 +62,7 @@ class Difference:
     high: float | None
     method: str
     n: tuple[int, int]
+    std: float | None = None
 
     @property
     def clear(self) -> bool:
@@ -91,8 +95,29 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Differ
         raise ValueError(f"{len(first)} and {len(second)} values; give at least two pairs")
     apart = _checked(second) - _checked(first)
     n = len(apart)
-    error = float(apart.std(ddof=1)) / math.sqrt(n)
-    return _interval(float(apart.mean()), error, n - 1, "paired t", (n, n))
+    std = float(apart.std(ddof=1))
+    found = _interval(float(apart.mean()), std / math.sqrt(n), n - 1, "paired t", (n, n))
+    return replace(found, std=std)
+
+
+def pairs_to_exclude_zero(mean: float, std: float) -> int | None:
+    """Return the fewest pairs whose t interval excludes 0, if mean and deviation stay the same.
+
+    Args:
+        mean: Of the differences, not 0.
+        std: Sample standard deviation of the differences.
+
+    Returns:
+        From 2 on; None if it is more than `MOST_PAIRS`.
+    """
+
+    def excludes(n: int) -> bool:
+        return _reach(std / math.sqrt(n), n - 1) < abs(mean)
+
+    if not excludes(MOST_PAIRS):
+        return None
+    # The interval becomes narrower with each pair, so this is a bisection.
+    return bisect.bisect_left(range(MOST_PAIRS), True, lo=2, key=excludes)
 
 
 def welch_difference(first: Sequence[float], second: Sequence[float]) -> Difference:

@@ -56,7 +56,7 @@ def test_tables_show_the_numbers(analysis):
     step = analysis.if_fixed_cumulative["swap"] - analysis.if_fixed_cumulative["miss"]
     assert lines["swap"][7] == f"{step:+.3f}"
     assert lines["best"][2] == f"{analysis.best_order:.3f}"
-    assert f"in no kind: {analysis.persons - analysis.paired} person" in text
+    assert f"not counted above: {analysis.persons - analysis.paired} person" in text
     assert "matched at OKS 0.1" in text
     assert max(map(len, text.splitlines())) <= 130
 

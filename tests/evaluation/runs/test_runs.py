@@ -10,6 +10,7 @@ import yaml
 from keypoint.action.evaluation.report import save_test
 from keypoint.action.evaluation.scores import load_scores
 from keypoint.checkpoint.file import KEYS, save_checkpoint
+from keypoint.commands.compare import short_names
 from keypoint.errors import ConfigError, DataError
 from keypoint.evaluation.analysis.analyse import analyse, compare
 from keypoint.evaluation.analysis.report import to_dict
@@ -98,10 +99,10 @@ def test_data_commit_and_end_are_read_from_the_checkpoint(tmp_path):
     checkpoint(a, train="t", test="x", truth="u")
     checkpoint(b, epoch=1, train="s", test="x", truth="v")
     groups = group_runs(runs_of(a, b))
-    assert differences(groups) == {"train_data": ("t", "s"), "test_data": ("u", "v")}
+    assert differences(groups) == {"train_data": ("t", "s"), "truth": ("u", "v")}
     assert [group.fact("commit") for group in groups] == ["abc", "abc"]
     first, second = incomparable(groups)
-    assert first == "persons or videos tested on: u in a, v in b"
+    assert first == "annotations or labels scored against: u in a, v in b"
     assert second == "b: training has not ended, epoch 1 of 2"
 
 
@@ -110,6 +111,44 @@ def test_a_test_of_several_boxes_has_the_config_of_its_run(tmp_path):
     (folder / "truth_boxes").mkdir()
     (folder / "metrics.json").rename(folder / "truth_boxes" / "metrics.json")
     assert read_run(folder / "truth_boxes").config["seed"] == 0
+
+
+def origin(folder, **facts):
+    """Store facts as keypoint test does, in the folder of a test."""
+    content = json.loads((folder / "metrics.json").read_text())
+    (folder / "metrics.json").write_text(json.dumps(content | {"origin": facts}))
+    return folder
+
+
+def test_a_test_in_its_own_folder_has_its_facts_in_metrics_json(tmp_path):
+    facts = {"commit": "abc", "train_data": "t", "truth": "u", "crops": "64", "finished": "unknown"}
+    test = origin(run(tmp_path / "test", 0.7), **facts)
+    assert facts.items() <= read_run(test).facts.items()
+    training = run(tmp_path / "training", 0.6, seed=1)
+    checkpoint(training, train="t", truth="u")
+    groups = group_runs(runs_of(test, training))
+    assert (len(groups), differences(groups), incomparable(groups)) == (1, {}, [])
+    # Tested there with other annotations, by a checkpoint that may be any of the training's.
+    origin(training, **facts | {"truth": "v"})
+    assert read_run(training).facts["truth"] == "v"
+    assert read_run(training).facts["finished"] == "yes"
+
+
+def test_a_test_without_a_config_says_what_to_do(tmp_path, capsys):
+    """Those of older versions have none; those of imported weights have no training."""
+    known, old = run(tmp_path / "known", 0.7), run(tmp_path / "old", 0.7, conditions={"skeleton": "sign"})  # fmt: skip
+    (old / "config.yaml").unlink()
+    assert tool("compare", old, known, "--anyway") == 0
+    said = capsys.readouterr().out
+    remedy = "keypoint test writes it for the checkpoint of a training: run it again, or copy the training's file there"  # fmt: skip
+    assert f"no interval: {old}: config.yaml is missing, so the file of the skeleton 'sign' is not known; {remedy}" in said  # fmt: skip
+    assert f"\n\nconfig.yaml is missing in {old}, so the seed is not known, and each is a group of its own; {remedy}\n" in said  # fmt: skip
+    assert "| measured: skeleton | sign | coco17 |" in said
+    assert "input_size" not in said  # both were measured at the same
+    assert "model." not in said  # is not known of one
+    origin(old, train_data="unknown")
+    assert tool("compare", old, known, "--anyway") == 0
+    assert "the seed is not known" not in capsys.readouterr().out
 
 
 def test_without_metrics_the_last_epoch_counts_and_not_the_best(tmp_path):
@@ -129,6 +168,22 @@ def test_a_training_is_not_compared_with_a_test_of_its_best_epoch(tmp_path):
 def test_a_single_group_has_the_name_of_its_folder(tmp_path):
     folders = [run(tmp_path / "none" / f"seed{seed}", 0.6, seed) for seed in range(2)]
     assert [group.name for group in group_runs(runs_of(*folders))] == ["none"]
+
+
+@pytest.mark.parametrize(
+    ("folders", "names"),
+    [
+        (["out/none/seed0", "out/srl/seed1"], ["none/seed0", "srl/seed1"]),
+        (["out/none/seed0", "out/none/seed1"], ["seed0", "seed1"]),
+        (["out/none", "out/srl"], ["none", "srl"]),
+        (["out/none/seed0", "out/srl"], ["none/seed0", "out/srl"]),
+        (["a/none/seed0", "b/none/seed1"], ["a/none/seed0", "b/none/seed1"]),
+        (["a/none/seed0/x", "a/srl/seed1/x"], ["none/seed0/x", "srl/seed1/x"]),
+        (["out/s2", "out/3"], ["s2", "3"]),
+    ],
+)
+def test_names_of_runs_tell_their_configs_apart(tmp_path, folders, names):
+    assert short_names([tmp_path / folder for folder in folders]) == names
 
 
 def test_one_run_twice_is_no_second_measurement(tmp_path):
@@ -202,16 +257,17 @@ def test_keypoints_and_kinds_of_error_have_intervals_over_seeds(seeds, tmp_path,
     assert "| nose | 0.9133 +- 0.0153 | 0.9283 +- 0.0189 |" in first
     assert second.splitlines()[0] == "|  | srl |"
     # scipy 1.17: ttest_rel(NOSE_SRL, NOSE).confidence_interval()
-    assert "| nose | +0.0150 (-0.0065, +0.0365) |" in second
+    assert "| nose | +0.0150 (-0.0065 to +0.0365) |" in second
     assert "left_eye" not in said  # not labelled, so it has no AP
     assert "| jitter | 0.2100 +- 0.0100 | 0.1900 +- 0.0173 |" in said
     # ttest_rel of JITTER / 100
-    assert "| jitter | -0.0200 (-0.0448, +0.0048) |" in said
-    assert "| miss | +0.0000 (+0.0000, +0.0000) |" in said
+    assert "| jitter | -0.0200 (-0.0448 to +0.0048) |" in said
+    assert "| miss | +0.0000 (+0.0000 to +0.0000) |" in said
     rows = {(r["group"], r["number"]): r for r in csv.DictReader((out / "runs.csv").open())}
     row = rows["srl", "AP of nose"]
-    assert [row[key] for key in ("difference", "low", "high", "interval")] == [
-        "0.015000", "-0.006513", "0.036513", "paired t",
+    keys = ("difference", "low", "high", "difference_std", "interval")
+    assert [row[key] for key in keys] == [
+        "0.015000", "-0.006513", "0.036513", "0.008660", "paired t",
     ]  # fmt: skip
     assert rows["srl", "share of jitter"]["high"] == "0.004841"
     assert rows["none", "share of good"]["difference"] == ""
@@ -241,7 +297,7 @@ def test_nine_groups_have_a_column_each(tmp_path, capsys):
     said = capsys.readouterr().out
     rows = [line for line in said.splitlines() if line.startswith("| nose")]
     assert [row.count("|") for row in rows] == [11, 10]
-    assert "| +0.0080 (+0.0080, +0.0080) |" in rows[1]
+    assert "| +0.0080 (+0.0080 to +0.0080) |" in rows[1]
 
 
 def test_other_seeds_and_too_few_of_them_are_said(seeds, capsys):
@@ -253,6 +309,23 @@ def test_other_seeds_and_too_few_of_them_are_said(seeds, capsys):
     said = capsys.readouterr().out
     assert "no interval: srl/seed0 has one run; train it with more seeds" in said
     assert said.splitlines()[0].endswith(" (no interval)")
+
+
+def test_how_many_seeds_would_exclude_zero(tmp_path, capsys):
+    aps = {"none": (0.70, 0.71, 0.72), "srl": (0.71, 0.70, 0.74), "same": (0.71, 0.70, 0.72)}
+    folders = [
+        run(tmp_path / name / f"seed{seed}", ap, seed, blocks=name)
+        for name, values in aps.items()
+        for seed, ap in enumerate(values)
+    ]
+    assert tool("compare", *folders) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("* AP: srl - none = +0.0067 (")
+    # scipy 1.17: t.ppf(0.975, n - 1) * 0.015275 / n**0.5 is 0.00677 for n = 22, 0.00661 for 23
+    said = "standard deviation of the differences between seeds 0.0153; if it and the mean difference stay the same, the interval excludes 0 with about 23 seeds in all"  # fmt: skip
+    assert lines[1] == f"* srl: {said}"
+    assert lines[2].startswith("* AP: same - none = +0.0000 (")
+    assert lines[3] == ""
 
 
 def test_networks_that_learned_nothing_are_not_ranked(tmp_path, capsys):
@@ -295,7 +368,8 @@ def test_single_runs_are_compared_on_the_images_of_their_test(tmp_path, capsys):
     said = capsys.readouterr().out
     assert said.splitlines()[0].endswith(", these two networks only, 30 images)")
     only = "b: one run each: the intervals are of these two networks only, not of the method; they do not cover other seeds"  # fmt: skip
-    assert f"\n\n{only}\n\nDifference to a\n\n| group |" in said
+    chance = "Each interval is at 95 % on its own: of 20 such intervals between equal networks, one excludes 0 by chance"  # fmt: skip
+    assert f"\n\n{only}\n\n{chance}\n\nDifference to a\n\n| group |" in said
     rows = [row for row in said.splitlines() if row.startswith("| b | A")]
     names = [row.split(" | ")[1] for row in rows]
     assert names == ["AP", "AP50", "AP75", "AP_M", "AR", "AR50", "AR75", "AR_M"]
@@ -306,17 +380,19 @@ def test_single_runs_are_compared_on_the_images_of_their_test(tmp_path, capsys):
     assert len(drawn) == 8 + 17 + 5
     nose = next(row for row in drawn if row["number"] == "AP of nose")
     cells = [f"{float(nose[key]):+.4f}" for key in ("difference", "low", "high")]
-    assert f"| nose | {cells[0]} ({cells[1]}, {cells[2]}) |" in said
+    assert f"| nose | {cells[0]} ({cells[1]} to {cells[2]}) |" in said
+    assert said.count("(95 % interval)\n") == 2
 
     # Kinds of error of persons that were known by their boxes are not those of the results alone.
     entry["analysis"]["errors"]["keypoints"] |= {"good": 1000, "miss": 1000}
     (folders[1] / "metrics.json").write_text(json.dumps(entry))
     assert tool("compare", *folders) == 0
     said = capsys.readouterr().out
-    left_out = "share of good, share of jitter, share of inversion, share of swap, share of miss"
-    without = f"b: no interval for {left_out}, which stored results do not contain"
-    assert f"\n\n{only}\n\n{without}\n\nDifference to a\n" in said
-    assert f"| nose | {cells[0]} ({cells[1]}, {cells[2]}) |" in said
+    without = "b: no interval for the kinds of error: results.json does not contain boxes, but a test with annotated boxes knows by its box which person a result is of"  # fmt: skip
+    assert f"\n\n{only}\n\n{without}\n\n{chance}\n\nDifference to a\n" in said
+    assert f"| nose | {cells[0]} ({cells[1]} to {cells[2]}) |" in said
+    assert said.count("The same, difference to a (95 % interval)\n") == 1
+    assert said.count("The same, difference to a\n") == 1  # the kinds of error
     (folders[1] / "results.json").write_text(json.dumps(sides[0]))
     assert tool("compare", *folders) == 0
     assert "no interval:" in capsys.readouterr().out  # results.json is of another test

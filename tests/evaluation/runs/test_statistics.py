@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from keypoint.evaluation.runs.statistics import (
     bootstrap_differences,
     paired_difference,
+    pairs_to_exclude_zero,
     summarise,
     t_quantile,
     welch_difference,
@@ -47,6 +49,22 @@ def test_intervals_are_scipys():
     found = welch_difference(A, B[:3])
     assert (found.low, found.high) == pytest.approx(WELCH, abs=1e-12)
     assert (found.method, found.n) == ("Welch", (5, 3))
+
+
+def test_the_pairs_that_exclude_zero_are_scipys():
+    """The first n whose interval excludes 0, by a search from 2 on with SciPy's quantiles."""
+    for ratio in (0.01, 0.1, 0.5, 1, 2.5, 4.4, 6, 10):
+        fits = (n for n in range(2, 1001) if stats.t.ppf(0.975, n - 1) / n**0.5 * 0.003 < 0.003 / ratio)  # fmt: skip
+        assert pairs_to_exclude_zero(-0.003 / ratio, 0.003) == next(fits)
+    assert pairs_to_exclude_zero(0.0001, 0.003) is None
+    # Such pairs, and one fewer.
+    for n, excludes in ((8, True), (7, False)):
+        values = np.random.default_rng(0).normal(size=n)
+        values = (values - values.mean()) / values.std(ddof=1) + 0.9
+        found = paired_difference(np.zeros(n), values)
+        assert found.std == pytest.approx(1)
+        assert found.clear is excludes
+    assert pairs_to_exclude_zero(0.9, 1) == 8
 
 
 def test_a_summary():

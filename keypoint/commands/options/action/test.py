@@ -27,7 +27,8 @@ Keys of the config that testing does not read (seed, augment.*, train.* except t
 refused if their value differs from the checkpoint's, because they would have no effect.
 
 Writes to the output folder metrics.json (accuracies and their conditions), per_class.csv,
-results.json (each video), scores.npz (all scores, for keypoint compare) and card.md.
+results.json (each video), scores.npz (all scores, for keypoint compare) and card.md. If the folder
+is not the training's, also its config.yaml, so that keypoint compare knows the seed.
 """
 
 
