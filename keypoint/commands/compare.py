@@ -18,8 +18,17 @@ from keypoint.action.evaluation.compare_report import picture, to_csv, to_markdo
 from keypoint.action.evaluation.scores import FILE, load_scores
 from keypoint.action.evaluation.videos_again import differences_on_videos
 from keypoint.commands import cli
-from keypoint.commands.options.compare import CSV, MARKDOWN, PICTURE, RUNS_CSV, RUNS_PICTURE, parse
+from keypoint.commands.options.compare import (
+    CSV,
+    IMAGES_CSV,
+    MARKDOWN,
+    PICTURE,
+    RUNS_CSV,
+    RUNS_PICTURE,
+    parse,
+)
 from keypoint.commands.published import published
+from keypoint.data.annotations import read_dataset
 from keypoint.drawing.canvas import Image
 from keypoint.errors import ConfigError, DataError
 from keypoint.evaluation.runs import report
@@ -27,6 +36,7 @@ from keypoint.evaluation.runs.compare import GroupComparison, compare_groups
 from keypoint.evaluation.runs.files import CONFIG, HISTORY, METRICS, RESULTS
 from keypoint.evaluation.runs.group import group_runs, incomparable, require_comparable
 from keypoint.evaluation.runs.images import OnImages, differences_on_images, score_file
+from keypoint.evaluation.runs.per_image import ImageChange, image_changes
 from keypoint.evaluation.runs.read import GET_CONFIG, Run, read_run
 from keypoint.evaluation.runs.statistics import Difference
 from keypoint.files import whole_file
@@ -84,6 +94,8 @@ def tables(
         texts.append(report.to_markdown(groups))
         files[RUNS_CSV] = report.to_csv(groups).encode()
         files[RUNS_PICTURE] = png(report.picture(groups))
+        if images := report.images_csv(groups):
+            files[IMAGES_CSV] = images.encode()
     if groups is None or groups.groups[0].first.task == "action":
         tests = runs if groups is None else firsts(groups, runs)
         if len(tests) > 1:
@@ -117,19 +129,24 @@ def compare_runs(
     return compare_groups(groups, on_samples, incomparable(groups), published)
 
 
-def on_samples(first: Run, second: Run) -> dict[str, Difference]:
+def on_samples(first: Run, second: Run) -> tuple[dict[str, Difference], tuple[ImageChange, ...]]:
     """Return second minus first, with intervals over the images or videos of both tests.
+
+    Also returns the change of each image, none for videos.
 
     Raises:
         DataError: There are no results to resample, or they are of different images.
     """
     if first.task == "action":
         names = str(first.folder), str(second.folder)
-        return differences_on_videos(names, load_scores(first.folder), load_scores(second.folder))
+        scores = load_scores(first.folder), load_scores(second.folder)
+        return differences_on_videos(names, *scores), ()
     one, other = score_again(first), score_again(second)
     if not np.array_equal(one.persons, other.persons):
         raise DataError(f"{first.folder} and {second.folder}: tested on different persons")
-    return differences_on_images(one, other)
+    content = read_dataset(Path(str(first.conditions.get("annotations"))))
+    files = {entry["id"]: str(entry.get("file_name") or "") for entry in content["images"]}
+    return differences_on_images(one, other), image_changes(one, other, files)
 
 
 def score_again(run: Run) -> OnImages:
@@ -195,7 +212,7 @@ def require_free(folder: Path, overwrite: bool, option: str = "--output ") -> No
     Raises:
         ConfigError: The folder contains a comparison.
     """
-    names = (MARKDOWN, CSV, PICTURE, RUNS_CSV, RUNS_PICTURE)
+    names = (MARKDOWN, CSV, PICTURE, RUNS_CSV, RUNS_PICTURE, IMAGES_CSV)
     there = [name for name in names if (folder / name).exists()]
     if there and not overwrite:
         raise ConfigError(
@@ -220,7 +237,7 @@ def png(drawn: Image) -> bytes:
 
 def write(files: Contents, folder: Path) -> None:
     """Write a comparison, and remove files of an earlier one that it does not replace."""
-    for name in (MARKDOWN, RUNS_CSV, RUNS_PICTURE, CSV, PICTURE):
+    for name in (MARKDOWN, RUNS_CSV, RUNS_PICTURE, IMAGES_CSV, CSV, PICTURE):
         content = files.get(name)
         if content is None:
             (folder / name).unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from keypoint.commands import cli
 from keypoint.evaluation.runs.files import HISTORY, METRICS
 
 MARKDOWN, CSV, PICTURE = "compare.md", "compare.csv", "compare.png"
-RUNS_CSV, RUNS_PICTURE = "runs.csv", "runs.png"
+RUNS_CSV, RUNS_PICTURE, IMAGES_CSV = "runs.csv", "runs.png", "images.csv"
 
 EPILOG = f"""examples:
   keypoint compare output/none/seed* output/srl_fft/seed*
@@ -36,8 +36,9 @@ The published numbers of the same network (docs/reference/results.md) are printe
 numbers, if the run was trained and measured in the same way; otherwise a note lists the
 differences.
 
-Prints Markdown tables. With --output DIR also writes {MARKDOWN}, {RUNS_CSV} and {RUNS_PICTURE}, and
-for action recognition {CSV} (all classes) and {PICTURE} (bars of the classes that differ).
+Prints Markdown tables. With --output DIR also writes {MARKDOWN}, {RUNS_CSV} and {RUNS_PICTURE}; for
+single runs of keypoints {IMAGES_CSV} (the change of each image); and for action recognition {CSV}
+(all classes) and {PICTURE} (bars of the classes that differ).
 """
 
 

@@ -14,6 +14,7 @@ from keypoint.errors import KeypointError
 from keypoint.evaluation.analysis.errors import KINDS
 from keypoint.evaluation.published import Row
 from keypoint.evaluation.runs.group import Group, differences
+from keypoint.evaluation.runs.per_image import ImageChange
 from keypoint.evaluation.runs.read import OF_KEYPOINT, OF_KIND, Run
 from keypoint.evaluation.runs.statistics import (
     Difference,
@@ -23,8 +24,8 @@ from keypoint.evaluation.runs.statistics import (
     welch_difference,
 )
 
-# Of two single runs of one test set: second less first by number.
-OnSamples = Callable[[Run, Run], dict[str, Difference]]
+# Of two single runs of one test set: second less first, by number and by image.
+OnSamples = Callable[[Run, Run], tuple[dict[str, Difference], tuple[ImageChange, ...]]]
 Published = tuple[Row, list[str]]
 NO_KINDS = (
     "no interval for the kinds of error: results.json does not contain boxes, but a test with "
@@ -39,10 +40,12 @@ class Compared:
     Attributes:
         differences: For each number that all runs have, the group's minus the first group's.
         notes: What the intervals do not cover, and why there are none; may be empty.
+        images: Of two single runs of keypoints, the change of each image.
     """
 
     differences: dict[str, Difference]
     notes: tuple[str, ...] = ()
+    images: tuple[ImageChange, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ def compare_groups(
 
     Args:
         groups: One at least.
-        on_samples: Returns the interval of two single runs.
+        on_samples: Returns the intervals of two single runs, and the change of each image.
         reasons: Reasons against the comparison, to be reported.
         published: Returns the paper's row of a group, and the conditions that differ.
     """
@@ -118,6 +121,7 @@ def _compare(first: Group, other: Group, on_samples: OnSamples) -> Compared:
     """One group with the first."""
     found: dict[str, Difference] = {}
     notes = []
+    images: tuple[ImageChange, ...] = ()
     for metric in first.first.numbers:
         one, two = first.by_seed(metric), other.by_seed(metric)
         if len(one) < len(first.runs) or len(two) < len(other.runs):
@@ -128,7 +132,7 @@ def _compare(first: Group, other: Group, on_samples: OnSamples) -> Compared:
             notes.append("the seeds are not the same, so the interval is not paired (Welch)")
     elif len(first.runs) == len(other.runs) == 1:
         try:
-            drawn = on_samples(first.first, other.first)
+            drawn, images = on_samples(first.first, other.first)
         except KeypointError as error:
             notes.append(f"no interval: {error}")
         else:
@@ -148,7 +152,7 @@ def _compare(first: Group, other: Group, on_samples: OnSamples) -> Compared:
     else:
         single = first if len(first.runs) == 1 else other
         notes.append(f"no interval: {single.name} has one run; train it with more seeds")
-    return Compared(found, tuple(notes))
+    return Compared(found, tuple(notes), images)
 
 
 def difference_over_seeds(

@@ -40,14 +40,18 @@ class OnImages:
         curves: Of all persons, of medium and of large ones, then of each keypoint alone.
         keypoints: K names; none if keypoints were not analysed.
         kinds: (I, 5) keypoints of paired persons by kind of error; None if not analysed.
+        image_ids: (I,) COCO image ids.
         persons: (I,) persons that count.
+        oks: (I,) sum over these persons of the OKS of their matched results.
         used: (I,) whether the image affects a number: it has a person that counts, or a result.
     """
 
     curves: Curves
     keypoints: tuple[str, ...]
     kinds: NDArray[np.int64] | None
+    image_ids: NDArray[np.int64]
     persons: NDArray[np.int64]
+    oks: NDArray[np.float64]
     used: NDArray[np.bool_]
 
     def numbers(self, times: NDArray[np.int64] | None = None) -> dict[str, float]:
@@ -127,8 +131,10 @@ def on_images(compared: Comparison, skeleton: Skeleton, analysed: bool = True) -
             np.add.at(kinds[:, kind], truth.image[compared.own.truth], counts)
     used = persons > 0
     used[results.image] = True
+    of_images = truth.image[compared.own.truth]
+    oks = np.asarray(np.bincount(of_images, compared.own_oks, len(persons)), np.float64)
     keypoints = skeleton.keypoints if analysed else ()
-    return OnImages(Curves(scored), keypoints, kinds, persons, used)
+    return OnImages(Curves(scored), keypoints, kinds, truth.image_ids, persons, oks, used)
 
 
 def differences_on_images(

@@ -13,6 +13,9 @@ from keypoint.evaluation.runs.compare import GroupComparison
 from keypoint.evaluation.runs.files import CONFIG
 from keypoint.evaluation.runs.group import Group
 from keypoint.evaluation.runs.markdown import cell, table
+from keypoint.evaluation.runs.per_image import ImageChange
+from keypoint.evaluation.runs.per_image import to_csv as images_to_csv
+from keypoint.evaluation.runs.per_image import to_markdown as images_table
 from keypoint.evaluation.runs.read import GET_CONFIG, Run
 from keypoint.evaluation.runs.statistics import (
     MOST_PAIRS,
@@ -63,6 +66,8 @@ def to_markdown(comparison: GroupComparison) -> str:
         ),
     ):
         parts += _by_name(comparison, title, names)
+    base = comparison.groups[0].name
+    parts += filter(None, [images_table(i, base, name) for name, i in _images(comparison).items()])
     if comparison.differ:
         rows = [
             [key, *("-" if v is None else str(v) for v in values)]
@@ -238,6 +243,18 @@ def _without_config(runs: Sequence[Run]) -> list[str]:
         f"{CONFIG} is missing in {', '.join(names)}, so the seed is not known, and each is a group "
         f"of its own; {GET_CONFIG}"
     ]
+
+
+def _images(comparison: GroupComparison) -> dict[str, tuple[ImageChange, ...]]:
+    """Return the change of each image by group, for single runs of keypoints."""
+    pairs = zip(comparison.groups[1:], comparison.compared, strict=True)
+    return {group.name: compared.images for group, compared in pairs if compared.images}
+
+
+def images_csv(comparison: GroupComparison) -> str:
+    """Format a line for each image of each pair of single runs; empty if there is none."""
+    found = _images(comparison)
+    return images_to_csv(found) if found else ""
 
 
 def _spread(summary: Summary | None) -> str:

@@ -382,6 +382,14 @@ def test_single_runs_are_compared_on_the_images_of_their_test(tmp_path, capsys):
     cells = [f"{float(nose[key]):+.4f}" for key in ("difference", "low", "high")]
     assert f"| nose | {cells[0]} ({cells[1]} to {cells[2]}) |" in said
     assert said.count("(95 % interval)\n") == 2
+    with (out / "images.csv").open() as lines:
+        images = list(csv.DictReader(lines))
+    assert len(images) == 30
+    best = images[0]
+    assert float(best["change"]) > 0.1
+    title = "Images that differ most between a and b: mean OKS of the image's labelled persons, 0 for a person without a result"  # fmt: skip
+    first = said.split(f"{title}\n\n")[1].splitlines()[2]
+    assert first.startswith(f"| {best['file_name']} | 1 | {float(best['base_oks']):.3f} |")
 
     # Kinds of error of persons that were known by their boxes are not those of the results alone.
     entry["analysis"]["errors"]["keypoints"] |= {"good": 1000, "miss": 1000}
