@@ -125,6 +125,8 @@ def card_of_file(path: Path, sections: Mapping[str, Rows]) -> Card:
     card: Card = _plain(
         {"file": {"name": path.name, "bytes": size, "sha256": digest}} | dict(sections)
     )
+    if path.name == "last.pt":  # kept whatever its numbers, so it was not selected by them
+        card.get("measured", {}).pop("selection", None)
     return card
 
 

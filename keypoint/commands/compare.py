@@ -51,6 +51,8 @@ def main(argv: Sequence[str]) -> None:
     """Parse, compare, print."""
     args = parse(argv)
     if len(args.runs) < 2:
+        if not only_scores(Path(args.runs[0])):
+            read_run(Path(args.runs[0]))  # the error names the runs in a folder of runs
         raise ConfigError(f"{args.runs[0]}: a single run; give at least two runs to compare")
     if not args.least_gain:
         raise ConfigError("--least-gain 0: every class would be listed; give a share above 0")

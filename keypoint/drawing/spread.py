@@ -50,7 +50,7 @@ def draw_spread(
     if not apart:
         return panel
     ends = [0.0, *(end for row in apart.values() for end in row if end is not None)]
-    title = f"{metric} less that of {base}, 95 % interval"
+    title = f"difference in {metric} from {base}, 95 % interval"
     second, place = _panel(list(apart), title, left, width, ends)
     _line(second, (place(0), HEAD), (place(0), HEAD + ROW * len(apart)), INK, 1)
     for number, (mean, low, high) in enumerate(apart.values()):

@@ -116,6 +116,8 @@ def test_how_the_weights_were_selected_holds_for_the_same_data_only(trained, tmp
     assert selected_on(card, "4567") == "the best of at least 2 evaluations on these same images"
     assert selected_on(card, "0123") is None
     assert selected_on({"weights": {}}, "4567") is None
+    save_checkpoint(tmp_path / "last.pt", trained)
+    assert selected_on(read_card(tmp_path / "last.pt"), "4567") is None
 
 
 def test_a_test_on_the_training_data_is_a_limit(trained):

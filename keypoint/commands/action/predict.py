@@ -135,7 +135,7 @@ def predict(
             except DataError as error:
                 cli.logger.warning("%s", error)
                 path = printable(video.path)
-                faults.append(Fault(path, str(error), "video file", file=str(video.path)))
+                faults.append(Fault(path, str(error), "unreadable video", file=str(video.path)))
                 bar.update(1)
                 continue
             picture = None

@@ -141,9 +141,15 @@ def _numbers(folder: Path) -> tuple[dict[str, Any], str]:
             raise DataError(f"{folder / METRICS}: not an object; run keypoint test again")
         return content, METRICS
     if not (folder / HISTORY).is_file():
+        inside = sorted(
+            path.parent.relative_to(folder)
+            for name in (METRICS, HISTORY)
+            for path in (*folder.glob(f"*/{name}"), *folder.glob(f"*/*/{name}"))
+        )
+        held = f"; it contains runs, give these: {folder / inside[0]} .." if inside else ""
         raise DataError(
             f"{folder}: has neither {METRICS} nor {HISTORY}; give the output folder of a finished "
-            "training run or of keypoint test"
+            f"training run or of keypoint test{held}"
         )
     history = read_json(folder / HISTORY, "history")
     records = history if isinstance(history, list) else []

@@ -42,7 +42,7 @@ LEARNED = 0.01  # an AP below it is of a network that has hardly learned
 SAMPLES = {"keypoints": "images", "action": "videos"}
 BY_CHANCE = (
     "Each interval is at 95 % on its own: of 20 such intervals between equal networks, one "
-    "excludes 0 by chance"
+    "excludes 0 by chance on average"
 )
 
 
@@ -148,7 +148,20 @@ def _numbers(comparison: GroupComparison) -> str:
         f"published numbers are not comparable with {', '.join(names)}: {reasons}"
         for reasons, names in against.items()
     ]
+    notes += _measured(comparison.groups[0].first)
     return "\n\n".join([f"{text}\n\n{table(head, rows)}", *map(cell, notes)])
+
+
+def _measured(run: Run) -> list[str]:
+    """Return a sentence with the main conditions of a run of keypoints."""
+    had = run.conditions
+    if run.task != "keypoints" or not {"boxes", "images", "flip", "oks_sigmas"} <= set(had):
+        return []
+    flip = "with" if had["flip"] else "without"
+    return [
+        f"Measured on {had['images']} images, boxes: {had['boxes']}, {flip} flip test, OKS sigmas: "
+        f"{had['oks_sigmas']}"
+    ]
 
 
 def _differences(comparison: GroupComparison) -> str:

@@ -87,7 +87,7 @@ def test_files_and_words(clips, tmp_path, capsys):
     assert scores.classes == CLASSES
     assert (scores.labels == -1).all()
     assert np.array_equal(scores.scores[1], predictor()(clips / "b" / "a.avi").scores)
-    assert "4 files = 2 used + 2 skipped (1 not a video, 1 video file)" in said.out
+    assert "4 files = 2 used + 2 skipped (1 not a video, 1 unreadable video)" in said.out
     assert "1 of 4 files could not be used" in said.err
     assert "broken.mp4: not a video" in said.err
     report = json.loads((out / "data_report.json").read_text())["predict"]

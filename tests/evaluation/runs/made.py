@@ -16,6 +16,7 @@ CONDITIONS = published.CONDITIONS | {
     "persons": {"total": 9, "used": 7, "skipped": {"crowd": 2}},
     "input_size": [256, 192],
     "skeleton": "coco17",
+    "oks_sigmas": "coco17",
     "results": {"given": 7, "kept": 6, "suppressed": 1},
 }
 

@@ -225,6 +225,8 @@ def test_the_command_compares_seeds(seeds, tmp_path, capsys):
     summary = "* AP: srl - none = +0.0080 (95 % interval +0.0055 to +0.0105, 3 paired seeds)\n\n"
     assert said.startswith(summary)
     assert "| difference | 95 % interval | excludes 0 | interval is |" in said
+    assert "Measured on 5000 images, boxes: " in said
+    assert " with flip test, OKS sigmas: coco17\n" in said
     mean, std = np.mean(NONE), np.std(NONE, ddof=1)
     assert f"| none | 3 | 0 1 2 | {mean:.4f} +- {std:.4f} |" in said
     # scipy 1.17: ttest_rel(SRL, NONE).confidence_interval()
@@ -328,6 +330,16 @@ def test_how_many_seeds_would_exclude_zero(tmp_path, capsys):
     assert lines[3] == ""
 
 
+def test_a_folder_of_runs_is_reported_with_what_it_holds(seeds, tmp_path, capsys):
+    sweep = seeds[0].parent.parent
+    assert tool("compare", sweep) == 3
+    said = capsys.readouterr().err
+    assert "it contains runs, give these:" in said
+    assert str(seeds[0]) in said
+    assert tool("compare", seeds[0]) == 2
+    assert "a single run" in capsys.readouterr().err
+
+
 def test_networks_that_learned_nothing_are_not_ranked(tmp_path, capsys):
     bad, worse = run(tmp_path / "bad", 0.009), run(tmp_path / "worse", 0.001, blocks="nl")
     tool("compare", bad, worse)
@@ -368,7 +380,7 @@ def test_single_runs_are_compared_on_the_images_of_their_test(tmp_path, capsys):
     said = capsys.readouterr().out
     assert said.splitlines()[0].endswith(", these two networks only, 30 images)")
     only = "b: one run each: the intervals are of these two networks only, not of the method; they do not cover other seeds"  # fmt: skip
-    chance = "Each interval is at 95 % on its own: of 20 such intervals between equal networks, one excludes 0 by chance"  # fmt: skip
+    chance = "Each interval is at 95 % on its own: of 20 such intervals between equal networks, one excludes 0 by chance on average"  # fmt: skip
     assert f"\n\n{only}\n\n{chance}\n\nDifference to a\n\n| group |" in said
     rows = [row for row in said.splitlines() if row.startswith("| b | A")]
     names = [row.split(" | ")[1] for row in rows]
