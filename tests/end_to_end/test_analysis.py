@@ -40,7 +40,7 @@ def test_the_command(tmp_path, boxes):
     assert "By kind of error: AP" in done.stdout
     assert "right_ankle" in done.stdout
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert list(metrics) == ["metrics", "conditions", "analysis"]
+    assert list(metrics) == ["metrics", "conditions", "origin", "analysis"]
     analysis = metrics["analysis"]
     assert analysis["errors"]["AP"] == pytest.approx(metrics["metrics"]["AP"], abs=1e-12)
     by_id = boxes == "ground truth"
