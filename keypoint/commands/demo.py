@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keypoint.commands.options.demo import parse
+from keypoint.commands.process import SHORT_SPIN
 from keypoint.config.load import find_config, load_config
 from keypoint.data.synthetic.demo_set import is_demo_set, write_demo_set
 from keypoint.errors import KeypointError
@@ -63,7 +64,7 @@ def call(command: str, *arguments: str) -> None:
         [sys.executable, "-m", "keypoint.commands.main", command, *arguments],
         # Next to other processes OpenMP's threads, which spin at each barrier, make a step up to
         # eight times slower; with a short spin they do not, but blocks take a third longer.
-        env={"GOMP_SPINCOUNT": "2000"} | os.environ,
+        env={"GOMP_SPINCOUNT": SHORT_SPIN} | os.environ,
     ).returncode
     if status:
         error = KeypointError(

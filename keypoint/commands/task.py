@@ -13,6 +13,7 @@ from itertools import zip_longest
 from pathlib import Path
 from types import ModuleType
 
+from keypoint.commands.process import spin_briefly
 from keypoint.errors import ConfigError, KeypointError
 
 # Commands for both tasks: commands/NAME.py and commands/action/NAME.py, and their options.
@@ -45,6 +46,8 @@ def command_of(name: str, words: Sequence[str]) -> tuple[ModuleType, list[str]]:
     if task is None:
         task = task_of_files(words)
     options_of(name, task).parse(words)
+    if (name, task) == ("train", "action"):  # small networks, and workers that decode videos
+        spin_briefly()
     return import_module(f"keypoint.commands{_place(name, task)}"), words
 
 

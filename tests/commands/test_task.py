@@ -1,12 +1,16 @@
 """A command line goes to the task that its config or checkpoint, or --task, names."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
 from keypoint.commands.task import task_in, task_of_files
 from keypoint.errors import ConfigError
 from tests.action import tiny_checkpoint
-from tests.calling import tool
+from tests.calling import REPOSITORY, tool
 
 
 def test_the_word_task_is_taken_out():
@@ -34,6 +38,40 @@ def test_a_config_says_its_task(tmp_path):
         ([], "keypoints"),
     ):
         assert task_of_files(words) == task, words
+
+
+IMPORTED = """
+import os, sys
+from keypoint.commands import task
+original = task.import_module
+def noted(name):
+    if ".options" not in name:
+        print("torch" in sys.modules, os.environ.get("GOMP_SPINCOUNT"))
+        raise SystemExit
+    return original(name)
+task.import_module = noted
+task.command_of(sys.argv[1], sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "given", "value"),
+    [
+        (("train", "--cfg", "echo.yaml"), {}, "2000"),
+        (("train", "--cfg", "echo.yaml"), {"GOMP_SPINCOUNT": "7"}, "7"),
+        (("train", "--cfg", "echo.yaml"), {"OMP_WAIT_POLICY": "active"}, "None"),
+        (("train", "--cfg", "demo.yaml"), {}, "None"),
+        (("complexity", "--cfg", "echo.yaml"), {}, "None"),
+    ],
+)
+def test_threads_of_a_training_on_videos_spin_briefly(words, given, value):
+    """OpenMP reads the variable when torch is imported."""
+    plain = {k: v for k, v in os.environ.items() if not k.startswith(("GOMP", "OMP"))}
+    called = [sys.executable, "-c", IMPORTED, *words]
+    done = subprocess.run(
+        called, env=plain | given, cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"False {value}\n"
 
 
 def test_a_checkpoint_that_is_none_is_left_to_the_command(tmp_path, capsys):
