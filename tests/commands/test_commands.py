@@ -49,6 +49,7 @@ def test_every_command_has_a_file_and_every_file_a_command():
         "seeds",
         "shares",
         "task",
+        "tested",
         "training",
     }
     assert files == set(COMMANDS)

@@ -147,7 +147,8 @@ class Runner:
         if module.__name__.startswith("keypoint.commands."):  # what the words name is there now
             module, words = command_of(name.replace("_", "-"), words)
         is_action = module.__name__.startswith("keypoint.commands.action.")
-        whole = [*words, *small(f"action_{name}" if is_action else name, words)]
+        given = [re.sub(r"^train\.epochs=\d+$", "train.epochs=1", word) for word in words]
+        whole = [*given, *small(f"action_{name}" if is_action else name, words)]
         server = None
         if name == "download_coco":
             server = small_coco(module, self.monkeypatch)
