@@ -67,8 +67,10 @@ def small(name: str, words: list[str]) -> list[str]:
     added = [w for w in SMALL.get(name, []) if w.partition("=")[0] not in own or "=" not in w]
     if name == "train" and own & {"model.network", "mine.yaml"}:
         added.remove("model.encoder=resnet18")
-    if name == "action_train" and "echo.yaml" in words:
+    if name == "action_train" and own & {"echo.yaml", "small.yaml"}:
         added.remove("train.momentum=0")  # of SGD
+    if name == "action_train" and "small.yaml" in own:
+        added.remove("clips.stride=2")  # of dense clips
     on_the_hub = any("hrnet" in word or "timm/" in word for word in words)
     if name == "train" and on_the_hub and "model.weights" not in own:
         added.append("model.weights=none")
@@ -114,6 +116,11 @@ class Runner:
         how = getattr(self, f"run_{kind}", None)
         assert how, f"{shlex.join(words)}: nothing runs it; add a way to tests/readme/running.py"
         how(words)
+
+    def run_export(self, words: list[str]) -> None:
+        """A variable of the shell."""
+        name, _, value = words[1].partition("=")
+        self.monkeypatch.setenv(name, value)
 
     def run_tool(self, words: list[str]) -> None:
         """In this process, as each process would import for four seconds."""

@@ -2,11 +2,14 @@
 
 import re
 import shutil
+import subprocess
 import urllib.request
 
 import pytest
 import torch
 
+from keypoint.action.data.videos import load_videos
+from tests.action.data.made_up_videos import write_video
 from tests.readme.documents import DOCS, NOT_RUN, PAGES, PROGRAMS, all_commands, blocks
 from tests.readme.running import Collector, Runner
 from tests.readme.world import World, published_weights, torch_home
@@ -49,6 +52,25 @@ def runner(store, collect, tmp_path, monkeypatch):
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda c: f"{c.page}: {c.text}")
 def test_runs(command, runner, tmp_path):
     runner.run(command.words(tmp_path))
+
+
+def test_the_split_of_a_folder_per_class(tmp_path):
+    """The guide's lines of shell make folders that can be trained on."""
+    text = (DOCS / "guides/action.md").read_text()
+    (block,) = (b for b in blocks(text) if b.language == "bash")
+    for name in ("a b", "c"):
+        for number in range(5):
+            write_video(tmp_path / "videos" / name / f"{number} x.avi", 9)
+    subprocess.run(["bash", "-euc", block.text], cwd=tmp_path, check=True)
+    found = {
+        part: load_videos(part, tmp_path / "clips", part=part, classes=["a b", "c"])
+        for part in ("train", "val")
+    }
+    assert {part: list(videos.counts().values()) for part, videos in found.items()} == {
+        "train": [4, 4],
+        "val": [1, 1],
+    }
+    assert not set(found["train"].names) & set(found["val"].names)
 
 
 def test_there_are_commands():

@@ -159,9 +159,10 @@ def action_run(path):
 
 
 def action_config(path):
-    """The config in the page about training on videos, and what it names."""
+    """A config in the page about training on videos, and what it names."""
     page = README.parent / "docs" / "guides" / "action.md"
-    block = next(b for b in blocks(page.read_text()) if b.text.startswith("# videos.yaml"))
+    name = path.name.removeprefix("my_")
+    block = next(b for b in blocks(page.read_text()) if b.text.startswith(f"# {name}"))
     path.write_text(block.text)
     write_set(Path("clips"))
 
@@ -285,7 +286,7 @@ MAKERS = [
     (r"output/((none|srl_fft)/seed\d|res50_256x192(_srl3)?)", run_to_compare),
     (r"output/evidence/field/\w+/seed\d/last\.pt", evidence_run),
     (r"output/evidence/persons/val2017/\d+\.jpg", evidence_photo),
-    (r"(my_)?videos\.yaml", action_config),
+    (r"((my_)?videos|small)\.yaml", action_config),
     (r"clips", write_set),
     (r"output/(pets|mine)/best\.pt", tiny_network.checkpoint),  # of configs that a command writes or changes
     (r"output/\w+/(best|last)\.pt", run_checkpoint),

@@ -76,7 +76,7 @@ def _accuracies(accuracy: Accuracy, tested: int) -> str:
     ]
     if accuracy.top5 is not None:
         lines.append(f"top5        {accuracy.top5:.4f}")
-    classes = in_number(used, "classes") if used != 1 else "1 class"
+    classes = in_number(used, "classes")
     without = len(accuracy.classes) - used
     rest = f", {without} without a video" if without else ""
     lines.append(f"mean_class  {accuracy.mean_class:.4f}            of {classes}{rest}")
